@@ -1,0 +1,125 @@
+"""The control interface under /_fake/: what tests and the demo ask a portal that runs as a process of its own.
+
+Reachable from this machine only, without a secret: a fake portal guards nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from deploy.portals.server import Portal
+
+Handler = Callable[["Portal", dict[str, Any]], Awaitable[object] | object]
+
+
+def _reset(portal: Portal, _: dict[str, Any]) -> object:
+    portal.reset()
+    return {"done": True}
+
+
+def _order_fault(portal: Portal, wanted: dict[str, Any]) -> object:
+    return portal.faults.order(wanted).as_json()
+
+
+def _settings(portal: Portal, changes: dict[str, Any]) -> object:
+    portal.change_settings(**changes)
+    return portal.settings()
+
+
+def _clock(portal: Portal, wanted: dict[str, Any]) -> object:
+    seconds = wanted.get("advance")
+    if not isinstance(seconds, int | float):
+        raise ValueError("give 'advance', the seconds by which the portal's clock is set ahead")
+    portal.advance_clock(seconds)
+    return {"now": portal.now()}
+
+
+def _expire_tokens(portal: Portal, _: dict[str, Any]) -> object:
+    portal.tokens.expire_access()
+    return {"done": True}
+
+
+def _authorise(portal: Portal, _: dict[str, Any]) -> object:
+    return {"code": portal.tokens.authorise()}
+
+
+def _summary(portal: Portal, _: dict[str, Any]) -> object:
+    return {
+        "portal": portal.name,
+        "entries": len(portal.entries()),
+        "orphans": len(portal.orphans()),
+        "popups": len(portal.popups()),
+        "requests": len(portal.log),
+        "now": portal.now(),
+    }
+
+
+_QUESTIONS: dict[str, Handler] = {
+    "entries": lambda portal, _: [entry.as_json() for entry in portal.entries()],
+    "orphans": lambda portal, _: portal.orphans(),
+    "popups": lambda portal, _: portal.popups(),
+    "log": lambda portal, _: list(portal.log),
+    "faults": lambda portal, _: portal.faults.as_json(),
+    "settings": lambda portal, _: portal.settings(),
+    "summary": _summary,
+}
+_COMMANDS: dict[str, Handler] = {
+    "faults": _order_fault,
+    "reset": _reset,
+    "settings": _settings,
+    "clock": _clock,
+    "expire-tokens": _expire_tokens,
+    "authorise": _authorise,
+}
+
+
+def add_routes(app: web.Application, portal: Portal) -> None:
+    """Put the control interface of `portal` into `app`."""
+
+    def bound(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            if not ipaddress.ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104 (a peer, not a listener)
+                return web.json_response({"error": "the control interface answers this machine only"}, status=403)
+            try:
+                wanted = await request.json() if request.can_read_body else {}
+                if not isinstance(wanted, dict):
+                    raise ValueError("send a JSON object")
+                answer = handler(portal, wanted)
+                if isinstance(answer, Awaitable):
+                    answer = await answer
+            except json.JSONDecodeError as error:
+                return web.json_response({"error": f"the body is no JSON: {error}"}, status=400)
+            except ValueError as error:
+                return web.json_response({"error": str(error)}, status=400)
+            return web.json_response(answer)
+
+        return handle
+
+    async def away(request: web.Request) -> web.Response:
+        wanted = await request.json() if request.can_read_body else {}
+        seconds = wanted.get("seconds") if isinstance(wanted, dict) else None
+        if not isinstance(seconds, int | float) or seconds <= 0:
+            remedy = (
+                "give 'seconds', a number above 0: a portal that is away cannot be called back through this interface"
+            )
+            return web.json_response({"error": remedy}, status=400)
+        await portal.go_away(float(seconds), sparing=request.transport)
+        response = web.json_response({"away_for": seconds})
+        response.force_close()
+        return response
+
+    async def end_faults(request: web.Request) -> web.Response:
+        wanted = request.match_info.get("id")
+        portal.faults.clear(int(wanted) if wanted else None)
+        return web.json_response(portal.faults.as_json())
+
+    app.add_routes([web.get(f"/_fake/{name}", bound(handler)) for name, handler in _QUESTIONS.items()])
+    app.add_routes([web.post(f"/_fake/{name}", bound(handler)) for name, handler in _COMMANDS.items()])
+    app.add_routes([web.post("/_fake/away", away)])
+    app.add_routes([web.delete("/_fake/faults", end_faults), web.delete(r"/_fake/faults/{id:\d+}", end_faults)])

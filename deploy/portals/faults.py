@@ -1,0 +1,154 @@
+"""Faults on order: what goes wrong, how often and where, repeatable from a seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Modes in which the vendor itself answers with an error: each portal has the bodies (see `vendor_error`).
+VENDOR_MODES = frozenset(
+    {
+        *("500", "503", "429", "401", "402", "403", "404"),
+        *("no_auth", "expired_token", "invalid_credentials", "insufficient_scope", "wrong_auth_type", "access_denied"),
+        *("overload", "payment_required", "portal_deleted"),
+    }
+)
+# Modes of the network and of what stands between, and whether the request takes effect in the portal all the same.
+WIRE_MODES: dict[str, bool] = {
+    "reset": False,  # the connection is reset, nothing was done
+    "lost_answer": True,  # done, then the connection is reset
+    "half_answer": True,  # done, then the answer ends in the middle
+    "hang": False,  # nothing is said for `seconds`, then the connection is closed
+    "slow": True,  # the answer comes after `seconds`
+    "html": False,  # a proxy's page, 502 unless `status` says otherwise
+    "garbage200": True,  # 200 with something that is no JSON
+    "empty200": True,  # 200 without a body
+    "moved": False,  # 302 to `location` (default: the same portal by its other name, localhost)
+    "duplicate": True,  # a proxy sends the request twice; the second answer arrives
+    "refuse": False,  # nobody listens for `seconds`, beginning with this request, which is reset
+}
+MODES = VENDOR_MODES | WIRE_MODES.keys()
+DEFAULT_SECONDS = {"hang": 60.0, "slow": 1.0, "refuse": 2.0}
+
+
+class BadFaultError(ValueError):
+    """A fault was ordered that cannot be: says what is wrong and what is allowed."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One order. It applies to requests whose operation is one of `methods` (empty: all), after the first `skip` of
+    them, with `probability`, at most `times` times. `effect` overrides whether the request takes effect."""
+
+    mode: str
+    probability: float = 1.0
+    seed: int = 0
+    times: int | None = None
+    skip: int = 0
+    methods: tuple[str, ...] = ()
+    seconds: float | None = None
+    status: int | None = None
+    location: str | None = None
+    retry_after: float | None = None
+    effect: bool | None = None
+    id: int = 0
+    fired: int = 0
+    _seen: int = 0
+    _random: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise BadFaultError(f"unknown fault mode {self.mode!r}; known: {', '.join(sorted(MODES))}")
+        if not 0 <= self.probability <= 1:
+            raise BadFaultError(f"probability {self.probability!r} is not between 0 and 1")
+        self.methods = tuple(name.lower() for name in self.methods)
+        self._random = random.Random(self.seed)
+        if self.seconds is None:
+            self.seconds = DEFAULT_SECONDS.get(self.mode)
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether the portal does what was asked although the sender does not get a proper answer."""
+        return WIRE_MODES.get(self.mode, False) if self.effect is None else self.effect
+
+    def names(self, operation: str) -> bool:
+        """Whether the order names the operation: `register` names `telephony.externalcall.register`."""
+        return any(operation == name or operation.endswith("." + name) for name in self.methods)
+
+    def strikes(self, operation: str) -> bool:
+        """Decide about one request. Each matching request draws once, so that a seed gives the same run again."""
+        if self.methods and not self.names(operation):
+            return False
+        if self.times is not None and self.fired >= self.times:
+            return False
+        self._seen += 1
+        if self._seen <= self.skip or self._random.random() >= self.probability:
+            return False
+        self.fired += 1
+        return True
+
+    def as_json(self) -> dict[str, object]:
+        """The order and how often it struck."""
+        return {key: value for key, value in asdict(self).items() if not key.startswith("_")}
+
+
+_ORDER_FIELDS: dict[str, tuple[type, ...]] = {
+    "mode": (str,),
+    "probability": (int, float),
+    "seed": (int,),
+    "times": (int, type(None)),
+    "skip": (int,),
+    "methods": (list, tuple),
+    "seconds": (int, float, type(None)),
+    "status": (int, type(None)),
+    "location": (str, type(None)),
+    "retry_after": (int, float, type(None)),
+    "effect": (bool, type(None)),
+}
+
+
+class FaultPlan:
+    """The faults in force; the first one that strikes decides about a request."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._last_id = 0
+
+    def order(self, wanted: Mapping[str, Any]) -> Fault:
+        """Add a fault described by the fields of `Fault`. Raises BadFaultError."""
+        for name, value in wanted.items():
+            if name not in _ORDER_FIELDS:
+                raise BadFaultError(f"unknown field {name!r}; known: {', '.join(_ORDER_FIELDS)}")
+            if not isinstance(value, _ORDER_FIELDS[name]):
+                raise BadFaultError(f"field {name!r} cannot be {value!r}")
+        if "mode" not in wanted:
+            raise BadFaultError(f"field 'mode' is missing; known modes: {', '.join(sorted(MODES))}")
+        self._last_id += 1
+        fault = Fault(**{**wanted, "methods": tuple(wanted.get("methods", ()))}, id=self._last_id)
+        self._faults.append(fault)
+        return fault
+
+    def clear(self, fault_id: int | None = None) -> None:
+        """End one fault, or all."""
+        self._faults = [fault for fault in self._faults if fault_id is not None and fault.id != fault_id]
+
+    def pick(self, operation: str) -> Fault | None:
+        """The fault that strikes this request, if any."""
+        return next((fault for fault in self._faults if fault.strikes(operation)), None)
+
+    def pick_inside_batch(self, operation: str) -> Fault | None:
+        """As `pick`, for one command of a batch: only vendor errors, and only those that name the command."""
+        return next(
+            (
+                fault
+                for fault in self._faults
+                if fault.mode in VENDOR_MODES and fault.names(operation) and fault.strikes(operation)
+            ),
+            None,
+        )
+
+    def as_json(self) -> list[dict[str, object]]:
+        """All faults in force or used up."""
+        return [fault.as_json() for fault in self._faults]

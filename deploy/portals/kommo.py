@@ -1,0 +1,394 @@
+"""A fake Kommo (amoCRM) account: authorisation, limits, error bodies, calls, notes, contacts, incoming leads of type
+sip."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from operator import itemgetter
+from typing import Any, ClassVar
+
+from deploy.portals.entry import Entry
+from deploy.portals.exchange import PROBLEM_JSON, Answer, Inbound, php_params
+from deploy.portals.faults import Fault
+from deploy.portals.journal import Event
+from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook, last_digits, validation_errors
+from deploy.portals.limits import RequestsPerSecond
+from deploy.portals.server import Portal, PortalConfig
+
+PAGE = 250
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+ERRORS: dict[str, tuple[int, str]] = {
+    "500": (500, "An unknown error occurred."),
+    "503": (503, "Service is temporarily unavailable."),
+    "429": (429, "Too many requests"),
+    "401": (401, "Unauthorized"),
+    "402": (402, "The account is not paid"),
+    "403": (403, "Access denied"),
+    "404": (404, "Page not found"),
+    "no_auth": (401, "Unauthorized"),
+    "expired_token": (401, "Token has expired"),
+    "invalid_credentials": (401, "Unauthorized"),
+    "wrong_auth_type": (401, "Unauthorized"),
+    "insufficient_scope": (403, "The integration has no access to this method"),
+    "access_denied": (403, "Access denied"),
+    "overload": (503, "Service is temporarily unavailable."),
+    "payment_required": (402, "The account is not paid"),
+    "portal_deleted": (404, "Account not found"),
+}
+_OPERATIONS = {
+    ("POST", "/api/v4/calls"): "calls",
+    ("GET", "/api/v4/contacts/notes"): "notes",
+    ("GET", "/api/v4/leads/notes"): "notes",
+    ("GET", "/api/v4/companies/notes"): "notes",
+    ("POST", "/api/v4/contacts"): "contacts",
+    ("GET", "/api/v4/contacts"): "contacts",
+    ("POST", "/api/v4/leads/unsorted/sip"): "unsorted",
+    ("GET", "/api/v4/users"): "users",
+    ("GET", "/api/v4/account"): "account",
+    ("POST", "/oauth2/access_token"): "token",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KommoConfig(PortalConfig):
+    """Settings of the fake Kommo.
+
+    `strict_contacts` True refuses calls of phones that no contact has (error 263), else the contact is made
+    silently. More than `requests_per_second` (0: no limit) are answered 429, and after `flood` such answers within
+    10 s all 403 for `ban` seconds.
+    """
+
+    long_lived_token: str = "fake-long-lived-token"
+    client_id: str = "fake-integration-id"
+    client_secret: str = "fake-client-secret"
+    access_token: str = "fake-access-token"
+    refresh_token: str = "fake-refresh-token"
+    access_lifetime: float = 86400.0
+    refresh_lifetime: float = 90 * 86400.0
+    strict_contacts: bool = False
+    requests_per_second: int = 7
+    flood: int = 50
+    ban: float = 60.0
+
+
+class KommoPortal(Portal):
+    """The fake Kommo."""
+
+    name: ClassVar[str] = "kommo"
+    title: ClassVar[str] = "Kommo"
+    live_settings: ClassVar[frozenset[str]] = frozenset(
+        {
+            "lookup_lag",
+            "access_lifetime",
+            "strict_contacts",
+            "requests_per_second",
+            "flood",
+            "ban",
+        }
+    )
+
+    def __init__(self, config: KommoConfig | None = None) -> None:
+        super().__init__(config or KommoConfig())
+        self.book = NoteBook(self.record, self._config.users)
+        self._limit = RequestsPerSecond()
+
+    @property
+    def config(self) -> KommoConfig:
+        """The settings in force."""
+        assert isinstance(self._config, KommoConfig)
+        return self._config
+
+    def operation(self, method: str, path: str) -> str | None:
+        """calls, notes, contacts, unsorted, users, account, token; `unknown` for any other path of the interface."""
+        path = path.rstrip("/")
+        if re.fullmatch(r"/api/v4/(contacts|leads|companies)/\d+/notes", path) and method == "GET":
+            return "notes"
+        known = _OPERATIONS.get((method, path))
+        return known or ("unknown" if path.startswith(("/api/v4", "/oauth2")) else None)
+
+    def answer(self, inbound: Inbound) -> Answer:
+        """Do what is asked."""
+        config, now = self.config, self.now()
+        admitted = self._limit.admit(now, per_second=config.requests_per_second, flood=config.flood, ban=config.ban)
+        if admitted != 200:
+            return problem(
+                admitted, "Too many requests" if admitted == 429 else "The address is blocked because of flooding"
+            )
+        if inbound.operation == "token":
+            return self._token(inbound)
+        if not self._authorised(inbound):
+            return problem(401, "Unauthorized")
+        match inbound.operation:
+            case "calls":
+                return self._add_calls(inbound)
+            case "notes":
+                return self._notes(inbound)
+            case "contacts":
+                return self._add_contacts(inbound) if inbound.method == "POST" else self._find_contacts(inbound)
+            case "unsorted":
+                return self._add_unsorted(inbound)
+            case "users":
+                return self._users()
+            case "account":
+                return Answer(
+                    200,
+                    {
+                        "id": ACCOUNT_ID,
+                        "name": "cel2crm",
+                        "subdomain": "cel2crm",
+                        "current_user_id": config.users[0].id,
+                    },
+                )
+        return problem(404, f"Cannot {inbound.method} {inbound.path}")
+
+    def _authorised(self, inbound: Inbound) -> bool:
+        token = inbound.bearer()
+        if token is None:
+            return False
+        return token == self.config.long_lived_token or self.tokens.standing(token, self.now()) == "valid"
+
+    def _add_calls(self, inbound: Inbound) -> Answer:
+        items = _json(inbound)
+        if not isinstance(items, list) or not items:
+            return problem(400, "Request validation failed: an array of calls is expected")
+        wrong = [(_request_id(item, at), validation_errors(item, self.config.users)) for at, item in enumerate(items)]
+        refused = [{"request_id": name, "errors": errors} for name, errors in wrong if errors]
+        if refused:
+            return problem(400, "Request validation failed", **{"validation-errors": refused})
+        added: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
+        for at, item in enumerate(items):
+            contact = self._contact(item["phone"])
+            if contact is None:
+                errors.append({**NOT_FOUND, "request_id": _request_id(item, at)})
+                continue
+            note = self.book.add_call(item, contact, self.now())
+            ids = {"id": note["id"], "entity_id": contact, "entity_type": "contact", "account_id": ACCOUNT_ID}
+            added.append({**ids, "request_id": _request_id(item, at)})
+        body = {"_total_items": len(added), "errors": errors, "_embedded": {"calls": added}}
+        return Answer(200 if added else 400, body)
+
+    def _contact(self, phone: str) -> int | None:
+        known = self.book.contact_for(phone)
+        if known is None and not self.config.strict_contacts:
+            return self.book.add_contact(phone, [phone], self.now())
+        return known
+
+    def _notes(self, inbound: Inbound) -> Answer:
+        """Notes of an entity type, filtered by note_type, updated_at and id; 204 if there are none."""
+        query = php_params(inbound.query)
+        kind, entity_id = re.match(r"/api/v4/(\w+?)s/(\d+)?", inbound.path + "/").groups()  # type: ignore[union-attr]
+        wanted, order = _branch(query, "filter"), _branch(query, "order")
+        indexed = self.now() - self.config.lookup_lag
+        found = [
+            note
+            for note in (
+                self.book.note_json(event, self.url)
+                for event in self.book.notes
+                if event["entity"] == kind and event["at"] <= indexed
+            )
+            if (entity_id is None or note["entity_id"] == int(entity_id)) and _note_fits(note, wanted)
+        ]
+        for name, direction in order.items():
+            if name in {"id", "updated_at"}:
+                found.sort(key=itemgetter(name), reverse=direction == "desc")
+        return self._paged(inbound, query, "notes", found)
+
+    def _paged(self, inbound: Inbound, query: dict[str, Any], name: str, found: list[dict[str, Any]]) -> Answer:
+        page, limit = max(1, int(query.get("page", 1))), min(PAGE, int(query.get("limit", 50)))
+        shown = found[(page - 1) * limit : page * limit]
+        if not shown:
+            return Answer(204)
+        others = "&".join(part for part in inbound.query.split("&") if part and not part.startswith("page="))
+        links = {"self": {"href": f"{self.url}{inbound.path}?{inbound.query}"}}
+        if page * limit < len(found):
+            links["next"] = {"href": f"{self.url}{inbound.path}?{others}{'&' if others else ''}page={page + 1}"}
+        return Answer(200, {"_page": page, "_links": links, "_embedded": {name: shown}})
+
+    def _add_contacts(self, inbound: Inbound) -> Answer:
+        items = _json(inbound)
+        if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+            return problem(400, "Request validation failed: an array of contacts is expected")
+        added = []
+        for at, item in enumerate(items):
+            name = (
+                item.get("name") or " ".join(str(item.get(part) or "") for part in ("first_name", "last_name")).strip()
+            )
+            contact = self.book.add_contact(str(name), _phones(item), self.now())
+            added.append({"id": contact, "is_deleted": False, "request_id": _request_id(item, at)})
+        return Answer(200, {"_links": {}, "_embedded": {"contacts": added}})
+
+    def _find_contacts(self, inbound: Inbound) -> Answer:
+        query = php_params(inbound.query)
+        wanted = str(query.get("query", ""))
+        found = [
+            {"id": contact["id"], "name": contact["name"], "account_id": ACCOUNT_ID}
+            for contact in self.book.contacts.values()
+            if not wanted
+            or (last_digits(wanted) and last_digits(wanted) in {last_digits(phone) for phone in contact["phones"]})
+        ]
+        return self._paged(inbound, query, "contacts", found)
+
+    def _add_unsorted(self, inbound: Inbound) -> Answer:
+        """An incoming lead of type sip: an entry that a person accepts or declines; its call is shown with it."""
+        items = _json(inbound)
+        if not isinstance(items, list) or not items:
+            return problem(400, "Request validation failed: an array of incoming leads is expected")
+        refused = [
+            {"request_id": _request_id(item, at), "errors": errors}
+            for at, item in enumerate(items)
+            if (errors := _sip_errors(item))
+        ]
+        if refused:
+            return problem(400, "Request validation failed", **{"validation-errors": refused})
+        added = []
+        for at, item in enumerate(items):
+            meta = item["metadata"]
+            call = {
+                "direction": "inbound",
+                "duration": meta["duration"],
+                "source": item["source_name"],
+                "phone": str(meta["phone"]),
+            }
+            call |= {name: meta[name] for name in ("uniq", "link") if meta.get(name)}
+            call |= {"created_at": meta["called_at"], "call_status": 6 if not meta["duration"] else 4}
+            lead = 800_000 + self.book.leads + 1
+            note = self.book.add_call(call, lead, self.now(), entity="lead", via="unsorted")
+            uid = f"{note['id']:032x}"
+            added.append(
+                {
+                    "uid": uid,
+                    "account_id": ACCOUNT_ID,
+                    "request_id": _request_id(item, at),
+                    "_embedded": {"leads": [{"id": lead}]},
+                }
+            )
+        return Answer(200, {"_total_items": len(added), "_embedded": {"unsorted": added}})
+
+    def _users(self) -> Answer:
+        people = [
+            {"id": user.id, "name": user.name, "rights": {"is_active": user.active}} for user in self.config.users
+        ]
+        return Answer(200, {"_total_items": len(people), "_page": 1, "_page_count": 1, "_embedded": {"users": people}})
+
+    def _token(self, inbound: Inbound) -> Answer:
+        """OAuth: grant types refresh_token and authorization_code; a refresh token is good once."""
+        parsed = _json(inbound)
+        fields = parsed if isinstance(parsed, dict) else php_params(inbound.body.decode(errors="replace"))
+        config, now = self.config, self.now()
+        if (fields.get("client_id"), fields.get("client_secret")) != (config.client_id, config.client_secret):
+            return problem(401, "Client authentication failed", hint="Check client_id and client_secret")
+        lifetimes = (config.access_lifetime, config.refresh_lifetime)
+        match fields.get("grant_type"):
+            case "refresh_token":
+                pair = self.tokens.rotate(str(fields.get("refresh_token")), now, *lifetimes)
+            case "authorization_code":
+                pair = self.tokens.redeem(str(fields.get("code")), now, *lifetimes)
+            case _:
+                return problem(400, "The authorization grant type is not supported by the authorization server.")
+        if pair is None:
+            return problem(400, "The refresh token is invalid.", hint="Token has been revoked")
+        issued = {"access_token": pair.access, "refresh_token": pair.refresh}
+        return Answer(200, {"token_type": "Bearer", "expires_in": pair.expires_in, **issued})
+
+    def vendor_error(self, mode: str, inbound: Inbound, fault: Fault) -> Answer:
+        """The error body of a fault mode."""
+        return problem(*ERRORS[mode])
+
+    # State.
+
+    def first_tokens(self) -> None:
+        """Grant the configured pair."""
+        config, now = self.config, self.now()
+        self.tokens.grant(
+            config.access_token, config.refresh_token, now + config.access_lifetime, now + config.refresh_lifetime
+        )
+
+    def apply(self, kind: str, event: Event) -> None:
+        """Take over one recorded change."""
+        self.book.apply(kind, event)
+
+    def forget(self) -> None:
+        """Forget contacts, notes and what the limit counted."""
+        self.book, self._limit = NoteBook(self.record, self.config.users), RequestsPerSecond()
+
+    def entries(self) -> list[Entry]:
+        """Calls with a note."""
+        return self.book.entries()
+
+    def orphans(self) -> list[dict[str, Any]]:
+        """Kommo has no call that is begun and not finished."""
+        return []
+
+    def popups(self) -> list[dict[str, Any]]:
+        """Kommo opens no card for a call that is added."""
+        return []
+
+
+def problem(status: int, detail: str, **more: Any) -> Answer:
+    """An error as Kommo words it (RFC 7807)."""
+    body = {
+        **more,
+        "title": TITLES[status],
+        "type": f"https://httpstatus.es/{status}",
+        "status": status,
+        "detail": detail,
+    }
+    return Answer(status, body, PROBLEM_JSON)
+
+
+def _json(inbound: Inbound) -> object:
+    try:
+        return json.loads(inbound.body)
+    except ValueError:
+        return None
+
+
+def _request_id(item: object, at: int) -> str:
+    return str(item.get("request_id", at)) if isinstance(item, dict) else str(at)
+
+
+def _phones(contact: dict[str, Any]) -> list[str]:
+    fields = [field for field in contact.get("custom_fields_values") or [] if field.get("field_code") == "PHONE"]
+    return [str(value["value"]) for field in fields for value in field.get("values") or [] if value.get("value")]
+
+
+def _sip_errors(item: object) -> list[dict[str, str]]:
+    if not isinstance(item, dict):
+        return [{"code": "InvalidType", "path": "", "detail": "This value should be of type array."}]
+    missing = [name for name in ("source_name", "source_uid", "metadata") if not item.get(name)]
+    meta = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
+    needed = {"from": str, "phone": (str, int), "called_at": int, "duration": int, "link": str, "service_code": str}
+    wrong = [f"metadata.{name}" for name, kind in needed.items() if not isinstance(meta.get(name), kind)]  # type: ignore[arg-type, union-attr]
+    return [{"code": "FieldMissing", "path": path, "detail": "This field is missing."} for path in missing + wrong]
+
+
+def _branch(query: dict[str, Any], name: str) -> dict[str, Any]:
+    """A nested part of the query, as filter[..]=.."""
+    inner = query.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    for name in ("note_type", "id"):
+        among = wanted.get(name)
+        if among is not None and str(note[name]) not in [
+            str(one) for one in (among if isinstance(among, list) else [among])
+        ]:
+            return False
+    changed = wanted.get("updated_at")
+    if isinstance(changed, dict):
+        return int(changed.get("from", 0)) <= int(note["updated_at"]) <= int(changed.get("to", 2**40))
+    return changed is None or int(note["updated_at"]) >= int(changed)

@@ -1,0 +1,193 @@
+"""Kommo's calls, contacts and notes. Plain state, no HTTP.
+
+Sources: developers.kommo.com (add calls, notes, incoming leads of type sip, error bodies), issues 52, 383 and 570 of
+the official PHP SDK.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.portals.entry import Direction, Entry, PortalUser, Tone, iso_utc
+from deploy.portals.journal import Event
+
+STATUS_WORDS = {
+    1: "Left a voice message",
+    2: "Call back later",
+    3: "Out of the office",
+    4: "Conversation took place",
+    5: "Wrong number",
+    6: "Did not get through",
+    7: "Number busy",
+}
+_TONES: dict[int, Tone] = {1: "neutral", 2: "failed", 3: "failed", 4: "good", 5: "failed", 6: "missed", 7: "failed"}
+_DIRECTIONS: dict[str, Direction] = {"inbound": "incoming", "outbound": "outgoing"}
+NOT_FOUND = {"status": 263, "title": "Entity not found", "detail": "Entity not found"}
+ACCOUNT_ID = 30000001
+
+_TEXT, _INTEGER = "string", "int"
+# Field of POST /api/v4/calls -> type; the first four are required.
+CALL_FIELDS = {
+    "direction": _TEXT,
+    "duration": _INTEGER,
+    "source": _TEXT,
+    "phone": _TEXT,
+    "uniq": _TEXT,
+    "link": _TEXT,
+    "call_result": _TEXT,
+    "call_status": _INTEGER,
+    "responsible_user_id": _INTEGER,
+    "created_by": _INTEGER,
+    "updated_by": _INTEGER,
+    "created_at": _INTEGER,
+    "updated_at": _INTEGER,
+    "request_id": _TEXT,
+    "call_responsible": "string|int",
+}
+REQUIRED = ("direction", "duration", "source", "phone")
+
+
+def last_digits(phone: str) -> str:
+    """What Kommo compares of a phone number: its last 10 digits."""
+    return re.sub(r"\D", "", phone)[-10:]
+
+
+def validation_errors(item: object, users: tuple[PortalUser, ...]) -> list[dict[str, str]]:
+    """What is wrong with one call: `code`, `path`, `detail` each. null is a wrong type, not an absent field."""
+    if not isinstance(item, dict):
+        return [_wrong("InvalidType", "", "This value should be of type array.")]
+    errors = [_wrong("FieldMissing", name, "This field is missing.") for name in REQUIRED if name not in item]
+    for name, value in item.items():
+        kind = CALL_FIELDS.get(name)
+        if kind is None:
+            errors.append(_wrong("NotExpectedField", name, "This field was not expected."))
+        elif not _is_of(kind, value, name):
+            errors.append(_wrong("InvalidType", name, f"This value should be of type {kind}."))
+    if errors:
+        return errors
+    if item["direction"] not in _DIRECTIONS:
+        errors.append(_wrong("NotSupportedChoice", "direction", "The value you selected is not a valid choice."))
+    if "call_status" in item and item["call_status"] not in STATUS_WORDS:
+        errors.append(_wrong("NotSupportedChoice", "call_status", "The value you selected is not a valid choice."))
+    if "responsible_user_id" in item and item["responsible_user_id"] not in {user.id for user in users if user.active}:
+        errors.append(
+            _wrong("NotSupportedChoice", "responsible_user_id", "The value you selected is not a valid choice.")
+        )
+    if item["duration"] < 0:
+        errors.append(_wrong("TooLow", "duration", "This value should be 0 or more."))
+    if not last_digits(item["phone"]):
+        errors.append(_wrong("IsBlank", "phone", "This value should not be blank."))
+    return errors
+
+
+def _wrong(code: str, path: str, detail: str) -> dict[str, str]:
+    return {"code": code, "path": path, "detail": detail}
+
+
+def _is_of(kind: str, value: object, name: str) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return "int" in kind or name == "request_id"
+    return isinstance(value, str) and "string" in kind
+
+
+@dataclass(slots=True)
+class NoteBook:
+    """Contacts, and the notes that calls leave. `record` keeps a change and brings it back through `apply`."""
+
+    record: Callable[[str, Event], None]
+    users: tuple[PortalUser, ...]
+    contacts: dict[int, Event] = field(default_factory=dict)
+    by_phone: dict[str, int] = field(default_factory=dict)
+    notes: list[Event] = field(default_factory=list)
+    leads: int = 0
+
+    def contact_for(self, phone: str) -> int | None:
+        """The contact with the same last 10 digits."""
+        return self.by_phone.get(last_digits(phone))
+
+    def add_contact(self, name: str, phones: list[str], now: float) -> int:
+        """A new contact; its id."""
+        contact_id = 700_000 + len(self.contacts) + 1
+        self.record("contact", {"id": contact_id, "name": name, "phones": phones, "at": now})
+        return contact_id
+
+    def add_call(
+        self, item: dict[str, Any], entity_id: int, now: float, entity: str = "contact", via: str = "calls"
+    ) -> Event:
+        """The note of one call. Nothing is compared with earlier ones: the same uniq twice makes two notes."""
+        user_id = item.get("responsible_user_id") or item.get("created_by") or self.users[0].id
+        note = {
+            "id": 900_000 + len(self.notes) + 1,
+            "entity": entity,
+            "entity_id": entity_id,
+            "user_id": user_id,
+            "via": via,
+        }
+        self.record("note", {**note, "at": now, "created_at": item.get("created_at") or int(now), "call": item})
+        return self.notes[-1]
+
+    def apply(self, kind: str, event: Event) -> None:
+        """Take over one recorded change."""
+        match kind:
+            case "contact":
+                self.contacts[event["id"]] = event
+                for phone in event["phones"]:
+                    self.by_phone.setdefault(last_digits(phone), event["id"])
+            case "note":
+                self.notes.append(event)
+                self.leads += event["entity"] == "lead"
+
+    def note_json(self, note: Event, address: str) -> dict[str, Any]:
+        """A note as GET /api/v4/contacts/notes lists it."""
+        call = note["call"]
+        kept = ("uniq", "duration", "source", "link", "phone", "call_result", "call_status", "call_responsible")
+        path = f"{address}/api/v4/{note['entity']}s/{note['entity_id']}/notes/{note['id']}"
+        return {
+            "id": note["id"],
+            "entity_id": note["entity_id"],
+            "created_by": call.get("created_by", 0),
+            "updated_by": call.get("created_by", 0),
+            "created_at": note["created_at"],
+            "updated_at": int(note["at"]),
+            "responsible_user_id": note["user_id"],
+            "group_id": 0,
+            "note_type": "call_in" if call["direction"] == "inbound" else "call_out",
+            "params": {name: call[name] for name in kept if name in call},
+            "account_id": ACCOUNT_ID,
+            "_links": {"self": {"href": path}},
+        }
+
+    def entries(self) -> list[Entry]:
+        """What a person sees of the calls."""
+        return [self._entry(number, note) for number, note in enumerate(self.notes, 1)]
+
+    def _entry(self, number: int, note: Event) -> Entry:
+        call = note["call"]
+        status = call.get("call_status")
+        name = next((user.name for user in self.users if user.id == note["user_id"]), f"user {note['user_id']}")
+        return Entry(
+            number=number,
+            crm_id=str(note["id"]),
+            external_id=call.get("uniq"),
+            phone=call["phone"],
+            direction=_DIRECTIONS[call["direction"]],
+            user_id=note["user_id"],
+            user=name,
+            duration=call["duration"],
+            started_at=iso_utc(note["created_at"]),
+            received_at=iso_utc(note["at"]),
+            status="" if status is None else str(status),
+            words=STATUS_WORDS.get(status, "No status"),
+            tone=_TONES.get(status, "neutral"),
+            successful=status == 4,
+            missed=status == 6 and call["direction"] == "inbound",
+            text=call.get("call_result"),
+            line=call["source"],
+            via=note["via"],
+            popup=False,
+        )

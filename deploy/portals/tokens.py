@@ -1,0 +1,97 @@
+"""OAuth of both vendors: short access tokens, refresh tokens that are good for one use."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from deploy.portals.journal import Event
+
+Standing = Literal["valid", "expired", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """A pair as the vendor issues it; `expires_in` in seconds."""
+
+    access: str
+    refresh: str
+    expires_in: int
+
+
+@dataclass(slots=True)
+class TokenBook:
+    """Which tokens are good. `record` keeps each change before it counts, so that a restarted portal knows them too."""
+
+    record: Callable[[str, Event], None]
+    access: dict[str, float] = field(default_factory=dict)  # token -> unix second of its end
+    refresh: dict[str, float] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
+
+    def standing(self, token: str, now: float) -> Standing:
+        """What an access token is worth now."""
+        end = self.access.get(token)
+        if end is None:
+            return "unknown"
+        return "valid" if now < end else "expired"
+
+    def issue(self, now: float, access_lifetime: float, refresh_lifetime: float) -> TokenPair:
+        """A new pair."""
+        pair = TokenPair(secrets.token_hex(16), secrets.token_hex(24), int(access_lifetime))
+        self.grant(pair.access, pair.refresh, now + access_lifetime, now + refresh_lifetime)
+        return pair
+
+    def grant(self, access: str, refresh: str, access_end: float, refresh_end: float) -> None:
+        """Make a pair good until the unix seconds given."""
+        ends = {"access": access, "refresh": refresh, "access_end": access_end, "refresh_end": refresh_end}
+        self.record("tokens_granted", ends)
+
+    def rotate(self, refresh: str, now: float, access_lifetime: float, refresh_lifetime: float) -> TokenPair | None:
+        """A new pair for a refresh token, which is used up by it; None if the token is used, expired or unknown."""
+        if now >= self.refresh.get(refresh, 0.0):
+            return None
+        self.record("refresh_used", {"refresh": refresh})
+        return self.issue(now, access_lifetime, refresh_lifetime)
+
+    def authorise(self) -> str:
+        """A code as the vendor gives it to an administrator who installs the integration: good once."""
+        code = secrets.token_hex(12)
+        self.record("code_given", {"code": code})
+        return code
+
+    def redeem(self, code: str, now: float, access_lifetime: float, refresh_lifetime: float) -> TokenPair | None:
+        """A first pair for a code; None if it was not given or is used."""
+        if code not in self.codes:
+            return None
+        self.record("code_used", {"code": code})
+        return self.issue(now, access_lifetime, refresh_lifetime)
+
+    def expire_access(self) -> None:
+        """End all access tokens now, as if their hour had passed."""
+        self.record("access_expired", {})
+
+    def snapshot(self) -> Event:
+        """Everything that is good now, to be applied as `tokens_kept`."""
+        return {"access": dict(self.access), "refresh": dict(self.refresh), "codes": sorted(self.codes)}
+
+    def apply(self, kind: str, event: dict[str, Any]) -> bool:
+        """Take over one recorded change; False if it is none of ours."""
+        match kind:
+            case "tokens_granted":
+                self.access[event["access"]] = event["access_end"]
+                self.refresh[event["refresh"]] = event["refresh_end"]
+            case "refresh_used":
+                self.refresh.pop(event["refresh"], None)
+            case "code_given":
+                self.codes.add(event["code"])
+            case "code_used":
+                self.codes.discard(event["code"])
+            case "access_expired":
+                self.access = dict.fromkeys(self.access, 0.0)
+            case "tokens_kept":
+                self.access, self.refresh, self.codes = event["access"], event["refresh"], set(event["codes"])
+            case _:
+                return False
+        return True
