@@ -1,0 +1,105 @@
+"""A call: the CEL rows of one linkedid, folded in any order, and whether it has ended."""
+
+import zlib
+
+import msgspec
+
+from streams.calls.channel import is_helper
+from streams.rows.row import COLUMNS, CelRow
+
+Version = tuple[int, int]
+"""Highest row id, number of rows. Ids can commit out of order, so neither alone tells two states apart."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(tuple[str, str, list[tuple[int | str, ...]]])
+
+
+def call_id(pbx: str, linkedid: str) -> str:
+    """The id of a call on every topic."""
+    return f"{pbx}/{linkedid}"
+
+
+def epoch_of(uniqueid: str) -> int | None:
+    """The UTC second in which a channel was made, from its uniqueid (`systemname-1795389780.12`).
+
+    None where it holds none. What follows the dot is a counter, not a fraction.
+    """
+    seconds = uniqueid.rpartition("-")[2].partition(".")[0]
+    if len(seconds) != 10 or not (seconds.isascii() and seconds.isdigit()):
+        return None
+    return int(seconds)
+
+
+def version_number(version: Version) -> int:
+    """A version as one long that rises with the pair, for readers that keep the highest."""
+    row_id, rows = version
+    return row_id << 20 | min(rows, (1 << 20) - 1)
+
+
+class Call:
+    """The rows of one linkedid seen so far. The order in which they come makes no difference."""
+
+    __slots__ = ("_ended", "_rows", "_seen", "linkedid", "linkedid_end", "pbx")
+
+    def __init__(self, pbx: str, linkedid: str) -> None:
+        self.pbx = pbx
+        self.linkedid = linkedid
+        self.linkedid_end = False
+        """LINKEDID_END was seen: Asterisk says that the call is over."""
+        self._rows: dict[int, CelRow] = {}
+        self._seen: set[str] = set()
+        self._ended: set[str] = set()
+
+    @property
+    def call_id(self) -> str:
+        """`<pbx>/<linkedid>`."""
+        return call_id(self.pbx, self.linkedid)
+
+    def knows(self, row_id: int) -> bool:
+        """Whether the row was folded already."""
+        return row_id in self._rows
+
+    def add(self, row: CelRow) -> bool:
+        """Fold a row; False (and nothing changes) where its id is known."""
+        if row.id in self._rows:
+            return False
+        self._rows[row.id] = row
+        event = row.eventtype
+        if event == "LINKEDID_END":
+            self.linkedid_end = True
+        elif event == "CHAN_END":
+            self._ended.add(row.uniqueid)
+            self._seen.add(row.uniqueid)
+        elif not is_helper(row.channame):
+            self._seen.add(row.uniqueid)
+        return True
+
+    @property
+    def channels_ended(self) -> bool:
+        """Every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
+        return bool(self._rows) and self._seen <= self._ended
+
+    @property
+    def version(self) -> Version:
+        """Which rows it holds, as far as one pair can say."""
+        return max(self._rows, default=0), len(self._rows)
+
+    @property
+    def rows(self) -> list[CelRow]:
+        """The rows in the order of their ids."""
+        rows = self._rows
+        return [rows[row_id] for row_id in sorted(rows)]
+
+    def to_bytes(self) -> bytes:
+        """A snapshot for the checkpoint: the same rows give the same bytes."""
+        rows = [tuple(getattr(row, column) for column in COLUMNS) for row in self.rows]
+        return zlib.compress(_ENCODER.encode((self.pbx, self.linkedid, rows)), 1)
+
+    @classmethod
+    def from_bytes(cls, snapshot: bytes) -> "Call":
+        """The call in a snapshot."""
+        pbx, linkedid, rows = _DECODER.decode(zlib.decompress(snapshot))
+        call = cls(pbx, linkedid)
+        for columns in rows:
+            call.add(CelRow(*columns))  # type: ignore[arg-type]  # positions are COLUMNS
+        return call

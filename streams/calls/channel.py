@@ -1,0 +1,43 @@
+"""What a channel's name tells: `technology/endpoint-suffix`."""
+
+from functools import lru_cache
+
+HELPER_TECHNOLOGIES = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "Message", "MulticastRTP"})
+"""Asterisk's own channels: nobody talks on them."""
+
+
+@lru_cache(maxsize=65_536)
+def is_local(name: str) -> bool:
+    """Half of a Local channel: a hinge between two parts of the dialplan."""
+    return name.startswith("Local/")
+
+
+@lru_cache(maxsize=65_536)
+def is_helper(name: str) -> bool:
+    """One of Asterisk's own channels, such as a conference's announcer."""
+    return name.partition("/")[0] in HELPER_TECHNOLOGIES
+
+
+@lru_cache(maxsize=65_536)
+def is_real(name: str) -> bool:
+    """A channel that a phone or a trunk is on."""
+    return "/" in name and not is_local(name) and not is_helper(name)
+
+
+@lru_cache(maxsize=65_536)
+def endpoint(name: str) -> str:
+    """The channel's name without technology and suffix: `PJSIP/trunk1-0000001a` is `trunk1`."""
+    rest = name.partition("/")[2] or name
+    if is_local(name):
+        return rest.partition("@")[0]
+    return rest.rpartition("-")[0] or rest
+
+
+@lru_cache(maxsize=65_536)
+def local_twin(name: str) -> str | None:
+    """The other half of a Local channel."""
+    if name.endswith(";1"):
+        return name[:-1] + "2"
+    if name.endswith(";2"):
+        return name[:-1] + "1"
+    return None

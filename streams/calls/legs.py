@@ -1,0 +1,57 @@
+"""The legs of a call: what became of each channel, in words."""
+
+from streams.calls.parties import extension_of, side_of
+from streams.calls.result import CallLeg, CallResult
+from streams.calls.site import Site
+from streams.calls.story import Channel, Story, json_object
+from streams.calls.timeline import SECOND
+
+_OUTCOMES = {17: "busy", 21: "rejected", 26: "answered elsewhere", 0: "no answer", 16: "no answer", 18: "no answer",
+             19: "no answer"}  # fmt: skip
+"""Of a called channel that was not answered, by its own hangup cause; every other cause: unavailable."""
+
+
+def legs_of(story: Story, result: CallResult, site: Site) -> tuple[CallLeg, ...]:
+    """One leg a channel, in order of start; Local halves and Asterisk's helpers are none."""
+    real = [channel for channel in story.channels.values() if channel.real]
+    return tuple(_leg(number, channel, story, result, site) for number, channel in enumerate(real, start=1))
+
+
+def _leg(number: int, channel: Channel, story: Story, result: CallResult, site: Site) -> CallLeg:
+    root = channel is story.root
+    cause = (json_object(channel.hangup.extra) or {}).get("hangupcause") if channel.hangup else None
+    cause = cause if isinstance(cause, int) and not isinstance(cause, bool) else None
+    reached = channel.answered if channel.answered is not None else channel.ended
+    rings = not root or channel.originated
+    inside = side_of(channel, site)[0] == "inside"
+    return CallLeg(
+        call_id=result.call_id,
+        version=result.version,
+        leg=number,
+        number=extension_of(channel, site) if inside else (channel.first_number if root else channel.number) or None,
+        channel=channel.name,
+        started_at=channel.started,
+        answered_at=channel.answered,
+        ended_at=channel.ended,
+        ring_seconds=max(0, reached - channel.started) / SECOND if rings and reached is not None else None,
+        talk_seconds=sum(max(0, end - start) for start, end in channel.talks) / SECOND,
+        hangup_cause=cause,
+        outcome=_outcome(channel, story, result, cause),
+    )
+
+
+def _outcome(channel: Channel, story: Story, result: CallResult, cause: int | None) -> str:
+    if channel is story.root and not channel.originated:
+        return "calling"
+    if channel.talks or channel.answered is not None:
+        return "answered"
+    if channel.picked_up or cause == 26:
+        return "answered elsewhere"
+    if channel.ended is None:
+        return "unfinished"
+    caller_left = story.root is not None and result.hangup_source == story.root.name
+    if not result.answered and caller_left and cause in (0, 16, 127):
+        return "cancelled"
+    if cause is None:
+        return "no answer"
+    return _OUTCOMES.get(cause, "unavailable")

@@ -1,0 +1,138 @@
+"""Who called whom, and from which side: direction and the numbers of a call (call-status.md, section 5)."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streams.calls.result import Direction
+from streams.calls.site import INSIDE_CONTEXTS, OUTSIDE_CONTEXTS, Site
+from streams.calls.story import Channel, Story
+
+Side = Literal["inside", "outside"]
+
+_SHORTEST = 7
+"""Digits of an outside number where no channel shows that it was called: shorter ones are feature codes and services."""
+
+
+@dataclass(slots=True)
+class Parties:
+    """The two ends of a call."""
+
+    direction: Direction
+    caller: str | None = None
+    called: str | None = None
+    client: str | None = None
+    """The outside party's number as logged."""
+    trunk: str | None = None
+    did: str | None = None
+    why: list[str] = field(default_factory=list)
+
+
+def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
+    """On which side a channel's party is, and what says so."""
+    name = channel.endpoint
+    if site.is_staff(channel.first_number):
+        return "inside", f"number {channel.first_number} is in numbers.internal_patterns"
+    if site.is_trunk(name):
+        return "outside", f"{name} is a configured trunk"
+    if site.is_inside(name):
+        return "inside", f"{name} is an extension"
+    context = channel.start_row.context
+    if OUTSIDE_CONTEXTS.match(context):
+        return "outside", f"{name} came with context {context}"
+    if INSIDE_CONTEXTS.match(context):
+        return "inside", f"{name} came with context {context}"
+    if channel.first_number and site.outside_number(channel.first_number):
+        if site.is_inside(channel.first_number):
+            return "inside", f"number {channel.first_number} is short"
+        return "outside", f"number {channel.first_number} is no inside number"
+    return None, f"neither {name}, nor context {context or '(none)'}, nor a number tells its side"
+
+
+def extension_of(channel: Channel, site: Site) -> str:
+    """What people call an inside channel: its extension."""
+    for name in (channel.endpoint, channel.first_number, channel.number):
+        if site.is_inside(name):
+            return name
+    return channel.endpoint
+
+
+def parties(story: Story, site: Site) -> Parties:
+    """Direction and numbers of a call; `why` says what decided."""
+    root = story.root
+    if root is None:
+        return Parties("unknown", why=["direction unknown: no row names a channel that a party was on"])
+    if root.originated or not root.real:
+        return _originated(story, root, site)
+    side, reason = side_of(root, site)
+    if side == "outside":
+        return _incoming(root, reason)
+    if side == "inside":
+        return _from_inside(story, root, site, reason)
+    return Parties(
+        "unknown",
+        caller=root.first_number or None,
+        called=_dialled(root),
+        why=[f"direction unknown: {reason}; name the trunk in numbers.trunks"],
+    )
+
+
+def _incoming(root: Channel, reason: str) -> Parties:
+    caller, called = root.first_number or None, _dialled(root)
+    return Parties("incoming", caller, called, caller, root.endpoint, called, [f"incoming: the caller's {reason}"])
+
+
+def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Parties:
+    caller = extension_of(root, site)
+    called = _dialled(root)
+    legs = _legs(story, root)
+    outside = [leg for leg in legs if side_of(leg, site)[0] == "outside"]
+    if legs and not story.forwards:
+        goes_out = bool(outside) and outside[0] is legs[0]
+        because = f"the first channel called, {legs[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
+    else:
+        goes_out = called is not None and _is_outside_number(called, site)
+        because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"
+    trunk = outside[-1].endpoint if outside else None
+    if goes_out:
+        return Parties("outgoing", caller, called, called, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
+    return Parties("internal", caller, called, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
+
+
+def _originated(story: Story, root: Channel, site: Site) -> Parties:
+    """A call that Asterisk itself began, for a person or a program: click to call, callback, call file."""
+    real = [channel for channel in story.channels.values() if channel.real]
+    sides = {channel.uniqueid: side_of(channel, site)[0] for channel in real}
+    outside = [channel for channel in real if sides[channel.uniqueid] == "outside"]
+    inside = [channel for channel in real if sides[channel.uniqueid] == "inside"]
+    dialled = next((row.exten for row in story.dials if _is_outside_number(row.exten, site)), None)
+    if dialled is None and not root.real and _is_outside_number(root.endpoint, site):
+        dialled = root.endpoint  # Originate Local/79161234567@from-internal
+    caller = extension_of(inside[0], site) if inside else None
+    if outside or dialled:
+        legs_out = [leg for leg in outside if leg is not root]
+        called = dialled or next((leg.number for leg in legs_out if site.outside_number(leg.number)), None)
+        why = ["outgoing: Asterisk itself began the call and called out"]
+        if called is None:
+            why.append("the number that was called is in no row: a call file gives only its own caller id")
+        trunk = outside[-1].endpoint if outside else None
+        return Parties("outgoing", caller, called, called, trunk, None, why)
+    if len(inside) > 1:
+        why = ["internal: Asterisk itself began the call, between extensions"]
+        return Parties("internal", caller, extension_of(inside[1], site), None, None, None, why)
+    if inside:
+        why = [f"outgoing: Asterisk called {caller} first, as click to call does, and got no further"]
+        return Parties("outgoing", caller, None, None, None, None, why)
+    return Parties("unknown", why=["direction unknown: Asterisk itself began the call, and no party's side is known"])
+
+
+def _legs(story: Story, root: Channel) -> list[Channel]:
+    return [channel for channel in story.channels.values() if channel is not root and channel.real]
+
+
+def _dialled(channel: Channel) -> str | None:
+    return channel.dialled or channel.dnid or None
+
+
+def _is_outside_number(number: str, site: Site) -> bool:
+    digits = number.removeprefix("+")
+    return digits.isascii() and digits.isdigit() and len(digits) >= _SHORTEST and not site.is_inside(number)

@@ -1,0 +1,115 @@
+"""A call's outcome, as it goes to the topics: the fields of schemas/call_result.avsc and call_leg.avsc."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+Direction = Literal["incoming", "outgoing", "internal", "unknown"]
+
+_ENCODER = msgspec.msgpack.Encoder()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = frozenset({"started_at", "answered_at", "ended_at"})
+
+
+class CallLeg(msgspec.Struct, frozen=True):
+    """One channel of a call. Times: UTC microseconds from 1970."""
+
+    call_id: str
+    version: int
+    leg: int
+    number: str | None
+    channel: str
+    started_at: int
+    answered_at: int | None
+    ended_at: int | None
+    ring_seconds: float | None
+    talk_seconds: float | None
+    hangup_cause: int | None
+    outcome: str
+
+    def record(self) -> dict[str, Any]:
+        """For the Avro codec."""
+        return msgspec.structs.asdict(self)
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """One version of a call's outcome: a function of its rows and the rules alone. Times: UTC microseconds."""
+
+    call_id: str
+    pbx: str
+    linkedid: str
+    version: int
+    version_row_id: int
+    version_rows: int
+    rules_hash: str
+    direction: Direction
+    answered: bool
+    started_at: int
+    ended_at: int
+    utc_offset_seconds: int
+    utc_offset_source: str
+    result: int
+    result_name: str
+    rule: str
+    extra_usable: bool
+    complete: bool
+    outcome_hash: str = ""
+    answered_by: str | None = None
+    talked_with: tuple[str, ...] = ()
+    caller: str | None = None
+    called: str | None = None
+    caller_e164: str | None = None
+    called_e164: str | None = None
+    client: str | None = None
+    extension: str | None = None
+    rang_last: str | None = None
+    did: str | None = None
+    trunk: str | None = None
+    answered_at: int | None = None
+    timezone: str | None = None
+    ivr_seconds: float | None = None
+    queue_seconds: float | None = None
+    ringing_seconds: float | None = None
+    talk_seconds: float | None = None
+    hangup_cause: int | None = None
+    dial_status: str | None = None
+    hangup_source: str | None = None
+    ended_by: str | None = None
+    handled_by: str | None = None
+    transfers: tuple[str, ...] = ()
+    pickups: tuple[str, ...] = ()
+    linked_calls: tuple[str, ...] = ()
+    part_of: str | None = None
+    abandoned: bool = False
+    incomplete_reason: str | None = None
+    why: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """For the Avro codec."""
+        fields = msgspec.structs.asdict(self)
+        for name in ("talked_with", "transfers", "pickups", "linked_calls", "why"):
+            fields[name] = list(fields[name])
+        return fields
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "CallResult":
+        """What the Avro codec read (it gives times as datetime)."""
+        fields = dict(record)
+        for name in _TIMES:
+            if isinstance(fields.get(name), datetime):
+                fields[name] = (fields[name] - _EPOCH) // timedelta(microseconds=1)
+        return msgspec.convert(fields, cls)
+
+    def hashed(self) -> "CallResult":
+        """The same with its `outcome_hash`: over everything but the version, which says nothing of the outcome."""
+        bare = msgspec.structs.replace(self, version=0, version_row_id=0, version_rows=0, outcome_hash="")
+        return msgspec.structs.replace(self, outcome_hash=blake2b(_ENCODER.encode(bare), digest_size=8).hexdigest())
+
+
+class Judgement(NamedTuple):
+    """What judging a call gives."""
+
+    result: CallResult
+    legs: tuple[CallLeg, ...]

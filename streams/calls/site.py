@@ -1,0 +1,104 @@
+"""What an installation knows about its own numbers, trunks and logging."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+import phonenumbers
+
+from streams.errors import SettingsError
+from streams.settings import NumberSettings, Settings
+
+OUTSIDE_CONTEXTS = re.compile(r"from-(trunk|pstn|did|zaptel|dahdi|digital|analog|sip-external|outside|external)(-|$)")
+"""Where FreePBX and its relatives let calls from outside in."""
+
+INSIDE_CONTEXTS = re.compile(r"(from-internal|from-extensions?|from-inside|ext-local|internal|default-internal)(-|$)")
+
+_ANONYMOUS = {"anonymous", "unknown", "unavailable", "restricted", "private", "asterisk", "withheld"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """The settings that judging a call needs; a function of the settings file alone."""
+
+    internal_digits: int = 4
+    internal_patterns: tuple[re.Pattern[str], ...] = ()
+    trunks: tuple[str, ...] = ()
+    region: str = "RU"
+    rewrite: tuple[tuple[re.Pattern[str], str], ...] = ()
+    bridges_logged: bool = True
+    old_way: bool = False
+    """The operator chose two statuses for every call (`database.column_name_aliases.cel_extra: id`)."""
+    timezone_of: Callable[[str], str | None] = field(default=lambda _pbx: None)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Site":
+        """The site of a settings tree. Raises SettingsError for a pattern that is no regular expression."""
+        numbers = settings.numbers
+        return cls(
+            internal_digits=numbers.internal_digits,
+            internal_patterns=tuple(_pattern("numbers.internal_patterns", each) for each in numbers.internal_patterns),
+            trunks=numbers.trunks,
+            region=numbers.region,
+            rewrite=_rewrites(numbers),
+            bridges_logged=settings.aggregate.bridges_logged,
+            old_way=settings.database.column_name_aliases.get("cel_extra") == "id",
+            timezone_of=settings.timezone_of,
+        )
+
+    def is_trunk(self, endpoint: str) -> bool:
+        """The endpoint is one of the configured trunks."""
+        return any(fnmatchcase(endpoint, trunk) for trunk in self.trunks)
+
+    def is_staff(self, number: str) -> bool:
+        """The number belongs to the configured inside numbers, such as mobile phones of staff."""
+        return any(pattern.fullmatch(number) for pattern in self.internal_patterns)
+
+    def is_extension(self, number: str) -> bool:
+        """The number is short."""
+        return number.isascii() and number.isdigit() and 1 <= len(number) <= self.internal_digits
+
+    def is_inside(self, number: str) -> bool:
+        """An extension, or a number of staff."""
+        return self.is_extension(number) or self.is_staff(number)
+
+    def outside_number(self, number: str) -> str | None:
+        """The number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
+
+        Takes the user part of a SIP URI, and applies the configured rewrites first.
+        """
+        return _normalised(number, self.region, self.rewrite)
+
+
+@lru_cache(maxsize=65_536)
+def _normalised(number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
+    if number.lower().startswith(("sip:", "sips:", "tel:")):
+        number = number.partition(":")[2].partition("@")[0].partition(";")[0]
+    for pattern, replacement in rewrite:
+        number = pattern.sub(replacement, number)
+    if number.lower() in _ANONYMOUS:
+        return None
+    digits = "".join(each for each in number if each in "0123456789")
+    if not digits or len(digits) < len(number) / 2 or len(digits) > 20:
+        return None
+    for spelling, default in ((number, region), (f"+{digits}", None)):
+        try:
+            parsed = phonenumbers.parse(spelling, default)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(parsed):
+            return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return digits
+
+
+def _pattern(path: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise SettingsError(f"{path}: {text!r} is no regular expression: {error}") from None
+
+
+def _rewrites(numbers: NumberSettings) -> tuple[tuple[re.Pattern[str], str], ...]:
+    return tuple((_pattern("numbers.rewrite", pattern), replacement) for pattern, replacement in numbers.rewrite)

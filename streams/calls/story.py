@@ -1,0 +1,314 @@
+"""What happened in a call: its channels, and who was connected with whom, read from the rows in the order of ids."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from streams.calls.channel import endpoint, is_helper, is_local, is_real, local_twin
+from streams.calls.timeline import Timeline
+from streams.rows.row import CelRow
+
+MACHINES = {
+    "Queue": "queue",
+    "VoiceMail": "voicemail",
+    "VoiceMailMain": "voicemail",
+    "ConfBridge": "conference",
+    "MeetMe": "conference",
+    "Park": "parking",
+    "ParkAndAnnounce": "parking",
+}
+"""Applications that hold a caller without a person."""
+
+NO_NUMBER = frozenset({"", "s", "h", "i", "t", "T", "o", "a", "e", "fax", "failed"})
+"""Extensions of the dialplan that nobody dials."""
+
+_EXTRA = msgspec.json.Decoder()
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel of a call. Instants in UTC microseconds."""
+
+    uniqueid: str
+    name: str
+    start_row: CelRow
+    started: int
+    born_here: bool
+    answered: int | None = None
+    ended: int | None = None
+    first_number: str = ""
+    """The first caller id number seen on it: of a calling channel, who calls, before the dialplan rewrote it."""
+    number: str = ""
+    """The last one: of a called channel, the number that was called."""
+    dialled: str = ""
+    """The first extension or number that it asked for."""
+    dnid: str = ""
+    hangup: CelRow | None = None
+    originated: bool = False
+    """Asterisk itself called it (a call file, AMI Originate): AppDial2."""
+    picked_up: bool = False
+    """Its ringing was taken over by another phone."""
+    talks: list[list[int]] = field(default_factory=list)
+    """[from, to] of being connected with another real channel; `to` -1 while it lasts."""
+    last_talk_row: int = 0
+
+    @property
+    def real(self) -> bool:
+        return is_real(self.name)
+
+    @property
+    def endpoint(self) -> str:
+        return endpoint(self.name)
+
+
+@dataclass(slots=True)
+class Story:
+    """Everything that judging needs, gathered in one pass."""
+
+    channels: dict[str, Channel] = field(default_factory=dict)
+    root: Channel | None = None
+    strangers: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Talks of channels that only `peer` columns name: other calls' legs in a conference."""
+    root_answered: bool = False
+    """The rule of call-status.md: the calling channel was connected to another real one."""
+    root_talk_row: int = 0
+    """Last row at which the calling channel was in a talk."""
+    attempts: list[CelRow] = field(default_factory=list)
+    """Rows that begin an attempt to reach somebody: legs that started, Dial and Queue of the calling channel."""
+    dials: list[CelRow] = field(default_factory=list)
+    machines: list[tuple[int, str]] = field(default_factory=list)
+    queue_spans: list[list[int]] = field(default_factory=list)
+    transfers: list[CelRow] = field(default_factory=list)
+    pickups: list[CelRow] = field(default_factory=list)
+    forwards: list[CelRow] = field(default_factory=list)
+    bridge_rows: int = 0
+    first: int = 0
+    last: int = 0
+    timeline: Timeline = field(default_factory=lambda: Timeline(None))
+
+
+def json_object(text: str) -> dict[str, object] | None:
+    """The JSON object in an `extra` column; None where it holds none."""
+    if not text.startswith("{"):
+        return None
+    try:
+        value = _EXTRA.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class _Bridges:
+    """Who is joined with whom at this moment, by channel names."""
+
+    __slots__ = ("_joined",)
+
+    def __init__(self) -> None:
+        self._joined: dict[str, set[str]] = {}
+
+    def join(self, name: str, peers: list[str]) -> None:
+        for peer in peers:
+            self._joined.setdefault(name, set()).add(peer)
+            self._joined.setdefault(peer, set()).add(name)
+
+    def part(self, name: str) -> None:
+        for peer in self._joined.pop(name, ()):
+            self._joined.get(peer, set()).discard(name)
+
+    def component(self, name: str) -> set[str]:
+        """Every channel that `name` is connected to, itself included."""
+        reached, waiting = {name}, [name]
+        while waiting:
+            each = waiting.pop()
+            near = set(self._joined.get(each, ()))
+            if is_local(each) and (twin := local_twin(each)):
+                near.add(twin)
+            fresh = near - reached
+            reached |= fresh
+            waiting.extend(fresh)
+        return reached
+
+
+class _Teller:
+    """Reads rows into a story, one after the other."""
+
+    def __init__(self, linkedid: str, zone: str | None) -> None:
+        self.story = Story(timeline=Timeline(zone))
+        self._linkedid = linkedid
+        self._bridges = _Bridges()
+        self._by_name: dict[str, Channel] = {}
+        self._talking: set[str] = set()
+
+    def read(self, row: CelRow) -> None:
+        story, event = self.story, row.eventtype
+        now = story.timeline.instant(row)
+        if not story.last:
+            story.first = now
+        story.first, story.last = min(story.first, now), max(story.last, now)
+        if event == "LINKEDID_END" or is_helper(row.channame):
+            return
+        channel = self._channel(row, now)
+        if row.cid_num:
+            channel.number = row.cid_num
+            channel.first_number = channel.first_number or row.cid_num
+        if not channel.dialled and row.exten not in NO_NUMBER:
+            channel.dialled = row.exten
+        if row.cid_dnid:
+            channel.dnid = channel.dnid or row.cid_dnid
+        if row.appname == "AppDial2":
+            channel.originated = True
+        handler = _HANDLERS.get(event)
+        if handler is not None:
+            handler(self, row, channel, now)
+
+    def close(self) -> Story:
+        """The story, with what is still open closed at the last row."""
+        story = self.story
+        for name in self._talking:
+            _close(self._talks(name), story.last)
+        for span in story.queue_spans:
+            _close([span], story.last)
+        if story.root is None and story.channels:
+            story.root = next(iter(story.channels.values()))
+            story.attempts = [row for row in story.attempts if row.uniqueid != story.root.uniqueid]
+        return story
+
+    def _channel(self, row: CelRow, now: int) -> Channel:
+        story = self.story
+        channel = story.channels.get(row.uniqueid)
+        if channel is None:
+            channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
+            story.channels[row.uniqueid] = self._by_name[row.channame] = channel
+            if row.uniqueid == self._linkedid:
+                story.root = channel
+            elif channel.born_here:
+                story.attempts.append(row)
+        elif channel.name != row.channame:
+            self._by_name[row.channame] = channel  # masqueraded: it goes on under another name
+            if is_real(row.channame):
+                channel.name = row.channame
+        return channel
+
+    def _joined(self, row: CelRow, channel: Channel, now: int) -> None:
+        self.story.bridge_rows += 1
+        peers = [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
+        if peers:
+            self._bridges.join(row.channame, peers)
+            self._settle(row, now)
+
+    def _parted(self, row: CelRow, channel: Channel, now: int) -> None:
+        self._joined(row, channel, now)
+        if row.channame in self._talking:
+            self._settle(row, now)
+        self._part(row.channame, now)
+
+    def _settle(self, row: CelRow, now: int) -> None:
+        """Those of a component who talk now, and did not before, begin; the calling channel is answered."""
+        component = self._bridges.component(row.channame)
+        real = sorted(filter(is_real, component))
+        if len(real) < 2:
+            return
+        for name in real:
+            if channel := self._by_name.get(name):
+                channel.last_talk_row = row.id
+            if name not in self._talking:
+                self._talking.add(name)
+                self._talks(name).append([now, -1])
+        root = self.story.root
+        if root is not None and root.name in component:
+            self.story.root_answered = True
+            self.story.root_talk_row = row.id
+
+    def _part(self, name: str, now: int) -> None:
+        """A channel leaves its bridge: it, and whoever it leaves alone, talks no more."""
+        before = self._bridges.component(name)
+        self._bridges.part(name)
+        for each in sorted(before & self._talking):
+            if sum(map(is_real, self._bridges.component(each))) < 2:
+                self._talking.discard(each)
+                _close(self._talks(each), now)
+
+    def _talks(self, name: str) -> list[list[int]]:
+        channel = self._by_name.get(name)
+        return channel.talks if channel is not None else self.story.strangers.setdefault(name, [])
+
+    def _answer(self, row: CelRow, channel: Channel, now: int) -> None:
+        if channel.answered is None:
+            channel.answered = now
+        self._machine(row, now)
+
+    def _machine(self, row: CelRow, now: int) -> None:
+        if machine := MACHINES.get(row.appname):
+            self.story.machines.append((now, machine))
+
+    def _app_start(self, row: CelRow, channel: Channel, now: int) -> None:
+        self._machine(row, now)
+        if row.appname == "Queue":
+            self.story.queue_spans.append([now, -1])
+        if row.appname in ("Dial", "Queue"):
+            self.story.dials.append(row)
+            if channel is self.story.root:
+                self.story.attempts.append(row)
+
+    def _app_end(self, row: CelRow, channel: Channel, now: int) -> None:
+        if row.appname == "Queue":
+            _close(self.story.queue_spans, now)
+
+    def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
+        if row.eventtype == "HANGUP":
+            channel.hangup = row
+        channel.ended = now
+        if row.channame in self._talking:
+            self._part(row.channame, now)
+
+    def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
+        self.story.transfers.append(row)
+        root = self.story.root
+        if row.eventtype == "BLINDTRANSFER" and root is not None:
+            extra = json_object(row.extra) or {}
+            if extra.get("transferee_channel_uniqueid") == root.uniqueid:
+                self.story.attempts.append(row)
+
+    def _pickup(self, row: CelRow, channel: Channel, now: int) -> None:
+        self.story.pickups.append(row)
+        channel.picked_up = True
+
+    def _forward(self, row: CelRow, channel: Channel, now: int) -> None:
+        self.story.forwards.append(row)
+
+    def _park(self, row: CelRow, channel: Channel, now: int) -> None:
+        self.story.machines.append((now, "parking"))
+
+
+def tell(rows: list[CelRow], linkedid: str, zone: str | None) -> Story:
+    """Read a call's rows, sorted by id, into its story. `zone`: the PBX's, where configured."""
+    teller = _Teller(linkedid, zone)
+    for row in rows:
+        teller.read(row)
+    return teller.close()
+
+
+def _close(talks: list[list[int]], now: int) -> None:
+    if talks and talks[-1][1] < 0:
+        talks[-1][1] = max(now, talks[-1][0])
+
+
+_HANDLERS: dict[str, Callable[[_Teller, CelRow, Channel, int], None]] = {
+    "BRIDGE_ENTER": _Teller._joined,
+    "BRIDGE_START": _Teller._joined,
+    "CONF_ENTER": _Teller._joined,
+    "BRIDGE_EXIT": _Teller._parted,
+    "BRIDGE_END": _Teller._parted,
+    "CONF_EXIT": _Teller._parted,
+    "ANSWER": _Teller._answer,
+    "APP_START": _Teller._app_start,
+    "APP_END": _Teller._app_end,
+    "HANGUP": _Teller._ended,
+    "CHAN_END": _Teller._ended,
+    "BLINDTRANSFER": _Teller._transfer,
+    "ATTENDEDTRANSFER": _Teller._transfer,
+    "PICKUP": _Teller._pickup,
+    "FORWARD": _Teller._forward,
+    "PARK_START": _Teller._park,
+}

@@ -1,0 +1,94 @@
+"""From the PBX's wall clock to UTC, row by row.
+
+`uniqueid` starts with the UTC second in which the channel was made, so CHAN_START tells the offset of the wall clock
+(cel/README.md, g). A configured zone is checked against it and tells about a change of the clocks within a call.
+"""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from streams.calls.call import epoch_of
+from streams.rows.eventtime import wall_micros
+from streams.rows.row import CelRow
+
+SECOND = 1_000_000
+_QUARTER = 900
+_MAX_OFFSET = 15 * 3600
+_MAX_LATE = 120
+"""Seconds by which a row may be logged after its channel was made and still tell the offset."""
+_FOLD = 1800
+"""Rows are at most a second or so out of order: going back by more than this many seconds, the clocks went back."""
+
+
+class Timeline:
+    """Gives each row of one call, in the order of ids, its instant in UTC microseconds."""
+
+    __slots__ = ("_last_text", "_last_utc", "_sure", "_zone", "disagrees", "offset", "source")
+
+    def __init__(self, zone: str | None) -> None:
+        self._zone = ZoneInfo(zone) if zone else None
+        self._last_text = ""
+        self._last_utc: int | None = None
+        self._sure = False
+        self.offset = 0
+        """Seconds that the PBX's clock is ahead of UTC."""
+        self.source = "assumed"
+        self.disagrees = False
+        """The configured zone has another offset than the rows show."""
+
+    def instant(self, row: CelRow) -> int:
+        """UTC microseconds of a row; a time that cannot be read is the row's before it."""
+        if row.eventtime == self._last_text and row.eventtype != "CHAN_START" and self._last_utc is not None:
+            return self._last_utc
+        wall = wall_micros(row.eventtime)
+        if wall is None:
+            if self._last_utc is None:
+                self._last_utc = (epoch_of(row.linkedid) or 0) * SECOND
+            return self._last_utc
+        if row.eventtype == "CHAN_START" or not self._sure:
+            self._learn(row, wall)
+        utc = wall - self.offset * SECOND
+        if self._last_utc is not None and self._last_utc - utc > _FOLD * SECOND:
+            utc = self._clocks_went_back(wall, utc, self._last_utc)
+        elif self._zone is not None and self.source == "timezone" and self._sure:
+            utc = self._by_zone(wall, utc, self._zone)
+        self._last_text, self._last_utc = row.eventtime, utc
+        return utc
+
+    def _learn(self, row: CelRow, wall: int) -> None:
+        epoch = epoch_of(row.uniqueid)
+        if epoch is not None:
+            late = wall // SECOND - epoch
+            offset = round(late / _QUARTER) * _QUARTER
+            if abs(offset) <= _MAX_OFFSET and -2 <= late - offset <= _MAX_LATE:
+                self.offset, self.source, self._sure = offset, "uniqueid", True
+                if self._zone is not None:
+                    zoned = _offset(self._zone, wall // SECOND - offset)
+                    self.disagrees = self.disagrees or zoned != offset
+                    if not self.disagrees:
+                        self.source = "timezone"
+                return
+        if self._zone is not None and not self._sure:
+            # Of an hour that comes twice, the first: the rows cannot say which.
+            local = datetime.fromtimestamp(wall // SECOND, UTC).replace(tzinfo=self._zone)
+            self.offset = int((local.utcoffset() or timedelta()).total_seconds())
+            self.source = "timezone"
+
+    def _by_zone(self, wall: int, utc: int, zone: ZoneInfo) -> int:
+        offset = _offset(zone, utc // SECOND)
+        if offset != self.offset and _offset(zone, wall // SECOND - offset) == offset:
+            self.offset = offset
+            return wall - offset * SECOND
+        return utc
+
+    def _clocks_went_back(self, wall: int, utc: int, last_utc: int) -> int:
+        back = round((last_utc - utc) / SECOND / _FOLD) * _FOLD
+        if back > 2 * 3600:
+            return last_utc  # no change of clocks: a damaged time, or a row of long ago
+        self.offset -= back
+        return wall - self.offset * SECOND
+
+
+def _offset(zone: ZoneInfo, utc_seconds: int) -> int:
+    offset = datetime.fromtimestamp(utc_seconds, zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0

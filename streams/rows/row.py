@@ -1,0 +1,133 @@
+"""A CEL row: what Asterisk wrote for one event, decoded from the record that Debezium made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import orjson
+
+from streams.errors import UnreadableRow
+
+TEXT_LIMIT = 4096
+"""Longest text kept of a column. No PBX has such columns (FreePBX: 512 at most): more is damage or an attack."""
+
+_LONG_RECORD = 16 * 1024
+"""Records shorter than this (bytes) are taken as they are: at most a few columns can exceed the limit, by little."""
+
+
+class CelRow(msgspec.Struct, frozen=True):
+    """One row of Asterisk's `cel` table: the columns that the product reads, as logged."""
+
+    id: int
+    eventtype: str
+    eventtime: str
+    linkedid: str
+    uniqueid: str = ""
+    channame: str = ""
+    cid_name: str = ""
+    cid_num: str = ""
+    cid_ani: str = ""
+    cid_rdnis: str = ""
+    cid_dnid: str = ""
+    exten: str = ""
+    context: str = ""
+    appname: str = ""
+    appdata: str = ""
+    peer: str = ""
+    userdeftype: str = ""
+    extra: str = ""
+
+
+COLUMNS = CelRow.__struct_fields__
+_REQUIRED = ("eventtype", "eventtime", "linkedid")
+
+
+class CapturedRow(CelRow, frozen=True):
+    """A CEL row with what the capture says of it."""
+
+    op: str = msgspec.field(name="__op", default="c")
+    """`c`: streamed from the binlog; `r`: backfilled by a snapshot."""
+    commit_ms: int = msgspec.field(name="__source_ts_ms", default=0)
+    """When the database committed it (Unix milliseconds)."""
+    pbx: str = msgspec.field(name="__source_name", default="")
+    """Name of the PBX: the connector's topic.prefix."""
+
+    @property
+    def row(self) -> CelRow:
+        """The row itself."""
+        return self
+
+
+class RowDecoder:
+    """Decodes records of the CEL topic.
+
+    `aliases` maps `cel_<column>` to the name that the column has in this PBX's table (`database.column_name_aliases`).
+    """
+
+    def __init__(self, aliases: Mapping[str, str] | None = None, default_pbx: str = "pbx1") -> None:
+        self._aliases = {column: (aliases or {}).get(f"cel_{column}", column) for column in COLUMNS}
+        self._aliased = any(column != name for column, name in self._aliases.items())
+        self._default_pbx = default_pbx
+        self._fast = msgspec.json.Decoder(CapturedRow, strict=False)
+
+    def decode(self, value: bytes | None) -> CapturedRow:
+        """The row in a record's value.
+
+        Raises UnreadableRow, which names the column that is missing or wrong.
+        """
+        if value is None:
+            raise UnreadableRow("the record has no value (a tombstone)")
+        if not self._aliased and len(value) < _LONG_RECORD:
+            try:
+                row = self._fast.decode(value)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                pass  # the slow way knows more spellings, or names what is wrong
+            else:
+                if row.linkedid and row.eventtype and row.id >= 0 and row.pbx and row.uniqueid:
+                    return row
+        try:
+            columns = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise UnreadableRow(f"not JSON: {error}") from None
+        if not isinstance(columns, dict):
+            raise UnreadableRow(f"not a JSON object but {type(columns).__name__}")
+        return self.from_columns(columns)
+
+    def from_columns(self, columns: Mapping[str, Any], row_id: int | None = None) -> CapturedRow:
+        """The row in a mapping of column names to values. `row_id` stands in for an id that the source lacks."""
+        texts = {column: _text(column, columns.get(name)) for column, name in self._aliases.items() if column != "id"}
+        for column in _REQUIRED:
+            if not texts[column]:
+                raise UnreadableRow(f"column {self._aliases[column]} is missing or empty")
+        id_value = columns.get(self._aliases["id"], row_id)
+        return CapturedRow(
+            id=_integer(self._aliases["id"], id_value),
+            op=str(columns.get("__op") or "c"),
+            commit_ms=_integer("__source_ts_ms", columns.get("__source_ts_ms") or 0),
+            pbx=str(columns.get("__source_name") or self._default_pbx),
+            **(texts | {"uniqueid": texts["uniqueid"] or texts["linkedid"]}),
+        )
+
+
+def _text(column: str, value: object) -> str:
+    if isinstance(value, str):
+        return value if len(value) <= TEXT_LIMIT else value[:TEXT_LIMIT]
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if column == "extra":  # a JSON column, delivered as a value instead of text
+        return orjson.dumps(value).decode()[:TEXT_LIMIT]
+    raise UnreadableRow(f"column {column} holds {type(value).__name__}, not text")
+
+
+def _integer(column: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        number = int(value)
+    else:
+        raise UnreadableRow(f"column {column} is missing or no whole number: {str(value)[:40]!r}")
+    if not 0 <= number < 1 << 63:
+        raise UnreadableRow(f"column {column} is out of range: {number}")
+    return number

@@ -1,0 +1,130 @@
+"""The result table: hangup cause and dial status to the call's result."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from streams.rules.lines import RuleLine, read_lines
+
+DIAL_STATUSES = (
+    "", "ANSWER", "BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL", "DONTCALL", "TORTURE", "INVALIDARGS",
+)  # fmt: skip
+"""What Asterisk writes (main/cel.c); `ANSWERED` is read as ANSWER."""
+
+CAUSES = range(128)
+"""Q.850 hangup causes."""
+
+RESULT_NAMES = {
+    0: "Unknown",
+    200: "Success",
+    404: "Not found",
+    405: "Method not supported",
+    408: "Request timeout",
+    480: "Temporarily unavailable",
+    484: "Address incomplete",
+    486: "Subscriber is busy",
+    488: "Not acceptable",
+    500: "Server error",
+    603: "Call rejected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRule:
+    """One line of the table. `statuses` None: whatever else."""
+
+    line: RuleLine
+    causes: frozenset[int]
+    statuses: frozenset[str] | None
+    result: int
+
+    def describe(self) -> str:
+        """The line in words."""
+        cause = "any cause" if len(self.causes) == len(CAUSES) else f"cause {', '.join(map(str, sorted(self.causes)))}"
+        if self.statuses is None:
+            status = "whatever dial status"
+        else:
+            status = "dial status " + ", ".join(sorted(each or "empty" for each in self.statuses))
+        return f"{cause}, {status}: {self.result} {RESULT_NAMES[self.result]} ({self.line.place})"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTable:
+    """Every combination that a line covers."""
+
+    rules: dict[tuple[int, str], ResultRule]
+    last_attempt_decides: bool
+    """A talk that lasted until hangup is a success whatever cause another leg left; the `literal` preset says no."""
+
+    def rule(self, cause: int, dial_status: str) -> ResultRule | None:
+        """The line for a combination; None: no line, result 0."""
+        return self.rules.get((cause, dial_status))
+
+
+def read_results(text: str, file: str) -> list[ResultRule]:
+    """The rules of a file. Raises RulesError with file, line, reason and the allowed values."""
+    lines = read_lines(text, file, "results", ("cause", "status", "result"), ("cause", "result"))
+    return [_rule(line) for line in lines]
+
+
+def build_table(shipped: list[ResultRule], own: list[ResultRule]) -> ResultTable:
+    """The table in force: a line that names the dial status goes first, and the operator's before the shipped.
+
+    Raises RulesError where two lines of one file claim the same combination.
+    """
+    table: dict[tuple[int, str], ResultRule] = {}
+    for rules in (shipped, own):
+        _refuse_overlaps(rules)
+    for named in (False, True):
+        for rules in (shipped, own):
+            for rule in rules:
+                if (rule.statuses is not None) == named:
+                    table.update(dict.fromkeys(_combinations(rule), rule))
+    return ResultTable(table, last_attempt_decides=True)
+
+
+def build_literal(rules: list[ResultRule]) -> ResultTable:
+    """The preset `literal`: lines from top to bottom, the first that fits, no override by the talk."""
+    table: dict[tuple[int, str], ResultRule] = {}
+    for rule in rules:
+        for combination in _combinations(rule):
+            table.setdefault(combination, rule)
+    return ResultTable(table, last_attempt_decides=False)
+
+
+def _combinations(rule: ResultRule) -> Iterable[tuple[int, str]]:
+    statuses = DIAL_STATUSES if rule.statuses is None else sorted(rule.statuses)
+    return ((cause, status) for cause in sorted(rule.causes) for status in statuses)
+
+
+def _refuse_overlaps(rules: list[ResultRule]) -> None:
+    claimed: dict[tuple[bool, int, str], ResultRule] = {}
+    for rule in rules:
+        named = rule.statuses is not None
+        for cause, status in _combinations(rule):
+            other = claimed.setdefault((named, cause, status), rule)
+            if other is not rule:
+                shown = f"cause {cause}, dial status {status or 'empty'}"
+                rule.line.refuse(f"{shown} already has a rule at {other.line.place}")
+
+
+def _rule(line: RuleLine) -> ResultRule:
+    causes: set[int] = set()
+    for value in line.many("cause"):
+        if value == "any":
+            causes |= set(CAUSES)
+            continue
+        number = str(value).split(" ", 1)[0]
+        if isinstance(value, bool) or not number.isdecimal() or int(number) not in CAUSES:
+            line.refuse(f"unknown hangup cause {value!r}", ("any", "0 to 127, a name may follow"))
+        causes.add(int(number))
+    statuses: frozenset[str] | None = None
+    if "status" in line.columns:
+        named = line.many("status")
+        for status in named:
+            if status not in DIAL_STATUSES:
+                line.refuse(f"unknown dial status {status!r}", (repr(each) for each in DIAL_STATUSES))
+        statuses = frozenset(named)
+    result = line.columns["result"]
+    if not isinstance(result, int) or isinstance(result, bool) or result not in RESULT_NAMES:
+        line.refuse(f"unknown result {result!r}", RESULT_NAMES)
+    return ResultRule(line, frozenset(causes), statuses, result)
