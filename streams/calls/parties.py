@@ -10,7 +10,7 @@ from streams.calls.story import Channel, Story
 Side = Literal["inside", "outside"]
 
 _SHORTEST = 7
-"""Digits of an outside number where no channel shows that it was called: shorter ones are feature codes and services."""
+"""Digits of an outside number where no channel shows that it was called; shorter ones are feature codes."""
 
 
 @dataclass(slots=True)

@@ -70,6 +70,10 @@ class RowDecoder:
         self._default_pbx = default_pbx
         self._fast = msgspec.json.Decoder(CapturedRow, strict=False)
 
+    def column(self, name: str) -> str:
+        """What this PBX's table calls a column."""
+        return self._aliases[name]
+
     def decode(self, value: bytes | None) -> CapturedRow:
         """The row in a record's value.
 

@@ -1,0 +1,19 @@
+"""Which calls a CRM gets: those with an outside party that can be named."""
+
+from streams.calls.result import CallResult
+
+
+def skip_reason(result: CallResult, *, internal: bool = False, unknown: bool = False) -> str | None:
+    """Why a call gets no entry in a CRM; None: it gets one.
+
+    `internal`, `unknown`: the portal's `deliver_internal` and `deliver_unknown`.
+    """
+    if result.abandoned:
+        return "a piece of another call, without an outside party of its own"
+    if result.direction == "internal" and not internal:
+        return "an internal call (portals[].deliver_internal)"
+    if result.direction == "unknown" and not unknown:
+        return "its direction is unknown (portals[].deliver_unknown)"
+    if result.client is None and not (result.direction == "internal" and result.called):
+        return "no outside number that a CRM could use"
+    return None

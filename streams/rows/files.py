@@ -1,0 +1,147 @@
+"""CEL rows from files: CSV as databases and spreadsheets export it, JSON Lines, and recorded cases."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from streams.errors import UnreadableRow, UserError
+from streams.rows.row import CapturedRow, RowDecoder
+
+_ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\", "r": "\r"}
+csv.field_size_limit(16 * 1024 * 1024)
+
+
+@dataclass(slots=True)
+class RowSource:
+    """Reads the rows of one file after the other; rows that cannot be read are reported and passed over."""
+
+    decoder: RowDecoder
+    on_unreadable: Callable[[str, int, str], None]
+    """Called with file, line and reason."""
+    on_progress: Callable[[int], None] = field(default=lambda _read: None)
+    """Called now and then with the bytes read since the last time."""
+    _next_id: int = 0
+
+    def rows(self, path: Path | None, stream: BinaryIO | None = None) -> Iterator[CapturedRow]:
+        """Rows of a file (`path` None: of `stream`), in the order of the file.
+
+        Raises UserError where the file cannot be opened or has no usable header.
+        """
+        name = str(path) if path else "standard input"
+        try:
+            opened = path.open("rb") if path else stream
+        except OSError as error:
+            raise UserError(f"cannot read {name}: {error.strerror}") from None
+        if opened is None:
+            raise UserError("nothing to read")
+        with opened as file:
+            first = file.readline()
+            if first.lstrip()[:1] in (b"{", b"["):
+                yield from self._json_lines(name, first, file)
+            elif first.strip():
+                yield from self._csv(name, first, file)
+
+    def _json_lines(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
+        decode, unread = self.decoder.decode, 0
+        number, line = 1, first
+        while line:
+            unread += len(line)
+            if unread > 1 << 20:
+                self.on_progress(unread)
+                unread = 0
+            if line.strip():
+                try:
+                    if b'"cel"' in line and (case := _case_rows(line)) is not None:
+                        for columns in case:
+                            yield self._with_id(columns)
+                    else:
+                        yield decode(line)
+                except UnreadableRow as error:
+                    yield from self._without_id(name, number, line, error)
+            line = file.readline()
+            number += 1
+        self.on_progress(unread)
+
+    def _without_id(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
+        """A row whose only fault is that it has no id gets the next one."""
+        try:
+            columns = orjson.loads(line)
+            if not isinstance(columns, dict) or columns.get("id") is not None:
+                raise error
+            yield self._with_id(columns)
+        except (UnreadableRow, orjson.JSONDecodeError):
+            self.on_unreadable(name, number, str(error))
+
+    def _csv(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+        header_line = first.decode("utf-8-sig", errors="replace")
+        delimiter = max("\t,;|", key=header_line.count)
+        # mysql --batch: tabs, no quotes, backslash escapes, NULL as a word
+        batch = delimiter == "\t" and '"' not in header_line
+        header = [column.strip() for column in next(csv.reader([header_line], delimiter=delimiter))]
+        if "linkedid" not in header and self.decoder.column("linkedid") not in header:
+            raise UserError(
+                f"{name}: its first line names no column linkedid",
+                f"Give a CSV file with a header, or JSON Lines. Found: {', '.join(header)[:200]}",
+            )
+        reader = csv.reader(
+            self._counted(text), delimiter=delimiter, quoting=csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
+        )
+        width = len(header)
+        for values in reader:
+            if not values:
+                continue
+            if len(values) != width:
+                found = f"{len(values)} columns where the header has {width}"
+                self.on_unreadable(name, reader.line_num + 1, found)
+                continue
+            cells = [_unescape(value) for value in values] if batch else values
+            try:
+                yield self._with_id(dict(zip(header, cells, strict=True)))
+            except UnreadableRow as error:
+                self.on_unreadable(name, reader.line_num + 1, str(error))
+
+    def _counted(self, text: io.TextIOWrapper) -> Iterator[str]:
+        unread = 0
+        for line in text:
+            unread += len(line)
+            if unread > 1 << 20:
+                self.on_progress(unread)
+                unread = 0
+            yield line.replace("\0", "")
+        self.on_progress(unread)
+
+    def _with_id(self, columns: dict[str, Any]) -> CapturedRow:
+        self._next_id += 1
+        return self.decoder.from_columns(columns, row_id=self._next_id)
+
+
+def _case_rows(line: bytes) -> list[dict[str, Any]] | None:
+    try:
+        case = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    rows = case.get("cel") if isinstance(case, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
+
+
+def _unescape(value: str) -> str:
+    if value == "NULL":
+        return ""
+    if "\\" not in value:
+        return value
+    out, escaped = [], False
+    for letter in value:
+        if escaped:
+            out.append(_ESCAPES.get(letter, letter))
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        else:
+            out.append(letter)
+    return "".join(out)
