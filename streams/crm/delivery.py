@@ -1,0 +1,369 @@
+"""The delivery of one call to one CRM as a pure state machine: `(state, event) -> (state, effects)`.
+
+    new --Due--> intent --Done--> registered --Due--> intent --Done--> delivered --newer version--> superseded
+                   |--Later, NotSent--> waiting --Due--> intent            (surely without effect: repeat)
+                   |--Pause--> paused --PortalBack--> waiting
+                   |--Refused--> refused                                   (dead letter)
+                   `--Unsure, new owner--> unsure --Due--> look up: found -> done; not found, twice -> waiting
+
+The caller keeps what the machine relies on: one owner a call; the new state is durable before Send is done; an open
+request ends before its deadline; the dead letter is durable before the state that goes with it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from streams.crm.events import (
+    Answered,
+    Arrived,
+    DeadLetter,
+    Done,
+    Due,
+    Effect,
+    Event,
+    Found,
+    Gone,
+    Later,
+    LookedUp,
+    LookUp,
+    Needs,
+    NotFound,
+    NotSent,
+    Overdue,
+    Pause,
+    PausePortal,
+    PortalBack,
+    Recovered,
+    Retry,
+    Send,
+    SlowPortal,
+    Unsure,
+)
+from streams.crm.plan import Plan, Policy, Settle
+from streams.crm.record import DOUBTFUL, READY, Attempt, Delivery, Intent, State, with_attempt
+
+
+class Outcome(NamedTuple):
+    """The state after an event (the very same object where nothing changed), and what is to be done."""
+
+    delivery: Delivery
+    effects: tuple[Effect, ...] = ()
+
+
+def begin(arrived: Arrived, plan: Plan) -> Delivery:
+    """The state of a call that was not known before."""
+    blank = Delivery(arrived.call_id, plan.crm, arrived.portal, State.NEW, step=plan.first, queued_at=arrived.now)
+    return _queued(_with_version(blank, arrived), arrived)
+
+
+def advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Outcome:
+    """What an event makes of a delivery. One that does not fit the state, such as a second answer, changes nothing."""
+    outcome = _HANDLERS[type(event)](delivery, event, plan, policy)
+    if outcome.delivery is delivery:
+        return outcome
+    return outcome._replace(delivery=replace(outcome.delivery, updated_at=event.now))
+
+
+def overdue(delivery: Delivery, now: int, policy: Policy) -> bool:
+    """Its deadline is over."""
+    return now - delivery.queued_at >= policy.deadline
+
+
+# Versions of the result.
+
+
+def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> Outcome:
+    if event.version <= delivery.version:
+        return Outcome(delivery)
+    newer = _with_version(delivery, event)
+    match delivery.state:
+        case State.DELIVERED | State.SUPERSEDED:
+            return Outcome(_compared(newer))
+        case State.INTENT | State.UNSURE | State.LOOKED_UP | State.GIVEN_UP:
+            return Outcome(newer)
+        case State.REFUSED if event.outcome_hash == delivery.outcome_hash:
+            return Outcome(newer)
+        case State.REFUSED | State.SKIPPED:
+            return Outcome(_queued(replace(newer, queued_at=event.now, failures=0, wait_until=None), event))
+    return Outcome(_skipped(newer) if event.skip else newer)
+
+
+def _with_version(delivery: Delivery, event: Arrived) -> Delivery:
+    topic, partition, offset = event.source
+    return replace(
+        delivery,
+        version=event.version,
+        outcome_hash=event.outcome_hash,
+        result=event.result,
+        call_ended_at=event.call_ended_at,
+        skip=event.skip,
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+        updated_at=event.now,
+    )
+
+
+def _queued(delivery: Delivery, event: Arrived) -> Delivery:
+    if event.skip:
+        return _skipped(delivery)
+    return replace(delivery, state=State.REGISTERED if delivery.steps_done else State.NEW, reason=None)
+
+
+def _skipped(delivery: Delivery) -> Delivery:
+    return replace(delivery, state=State.SKIPPED, reason=delivery.skip, result=None, wait_until=None)
+
+
+def _compared(delivery: Delivery) -> Delivery:
+    """Delivered, and the newest version is, or is not, what the CRM shows."""
+    same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
+    return replace(
+        delivery,
+        state=State.DELIVERED if same else State.SUPERSEDED,
+        reason=None if same else "a later version came after delivery; what was delivered is not touched again",
+        result=None,
+    )
+
+
+# Requests.
+
+
+def _due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
+    if (delivery.wait_until or 0) > event.now:
+        return Outcome(delivery)
+    if delivery.state in READY:
+        return _open(delivery, event, policy)
+    if delivery.state not in DOUBTFUL:
+        return Outcome(delivery)
+    settle = Settle.LOOK_UP if delivery.gone else plan.steps[delivery.step].settle
+    if settle is Settle.REPEAT:
+        return _open(delivery, event, policy) if not delivery.skip else Outcome(_skipped(delivery))
+    if settle is Settle.LOOK_UP:
+        return Outcome(delivery, (LookUp(delivery.attempt, delivery.step),))
+    return _given_up(delivery, "outcome_unknown", "the request's outcome is unknown, and the CRM cannot be asked")
+
+
+def _open(delivery: Delivery, event: Due, policy: Policy) -> Outcome:
+    number = delivery.attempt + 1
+    intent = Intent(
+        number,
+        delivery.step,
+        delivery.version,
+        delivery.outcome_hash,
+        event.now,
+        event.now + policy.request_limit,
+        event.sent,
+        event.status,
+        event.text,
+    )
+    opened = replace(delivery, state=State.INTENT, attempt=number, intent=intent, wait_until=None, reason=None)
+    return Outcome(opened, (Send(number, intent.step, intent.deadline),))
+
+
+def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -> Outcome:
+    intent = delivery.intent
+    if delivery.state is not State.INTENT or intent is None or event.attempt != intent.attempt:
+        return Outcome(delivery)
+    answer = event.answer
+    closed = _closed(delivery, intent, event.now, _name(answer), getattr(answer, "why", ""))
+    match answer:
+        case Done():
+            return Outcome(_done(closed, intent, answer.ids, plan, event.now))
+        case NotSent():
+            return _again(closed, event.now, event.now, policy, failures=delivery.failures)
+        case Later():
+            until = max(answer.not_before or 0, event.now + policy.backoff(delivery.failures, event.jitter))
+            effects = (SlowPortal(until, answer.why),) if answer.whole_portal else ()
+            return _again(closed, event.now, until, policy, effects, failures=delivery.failures + 1)
+        case Pause():
+            paused = replace(closed, state=State.PAUSED, reason=answer.why)
+            return Outcome(paused, (PausePortal(answer.why),))
+        case Unsure():
+            return Outcome(_in_doubt(closed, intent, max(event.now, intent.deadline), answer.why))
+        case Gone() if plan.steps[delivery.step].restart:
+            doubtful = _in_doubt(closed, intent, event.now, answer.why)
+            return Outcome(replace(doubtful, state=State.LOOKED_UP, gone=True))
+        case Needs() if answer.step not in delivery.steps_done:
+            detour = replace(closed, state=State.WAITING, step=answer.step, wait_until=event.now, reason=answer.why)
+            return Outcome(_skipped(detour) if delivery.skip else detour)
+        case Needs():
+            until = event.now + policy.backoff(delivery.failures, event.jitter)
+            return _again(closed, event.now, until, policy, failures=delivery.failures + 1)
+    refused = replace(closed, state=State.REFUSED, reason=answer.why)
+    return Outcome(refused, (DeadLetter("refused", answer.why),))
+
+
+def _closed(delivery: Delivery, intent: Intent, now: int, outcome: str, why: str) -> Delivery:
+    line = Attempt(intent.attempt, intent.step, intent.version, intent.started_at, now, outcome, why)
+    error = None if outcome in ("done", "found") else why
+    return replace(delivery, intent=None, history=with_attempt(delivery.history, line), last_error=error)
+
+
+def _again(
+    delivery: Delivery, now: int, until: int, policy: Policy, effects: tuple[Effect, ...] = (), *, failures: int
+) -> Outcome:
+    """Surely without effect: to be sent again, unless it is no longer wanted or its time is over."""
+    if delivery.skip:
+        return Outcome(_skipped(delivery), effects)
+    if overdue(delivery, now, policy):
+        given_up = _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
+        return given_up._replace(effects=(*given_up.effects, *effects))
+    waiting = replace(
+        delivery, state=State.WAITING, wait_until=until, reason=delivery.last_error, failures=failures, gone=False
+    )
+    return Outcome(waiting, effects)
+
+
+def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, now: int) -> Delivery:
+    after = replace(
+        delivery,
+        steps_done=(*(step for step in delivery.steps_done if step != intent.step), intent.step),
+        crm_ids={**delivery.crm_ids, **ids},
+        failures=0,
+        doubt=None,
+        gone=False,
+        not_found_since=None,
+        wait_until=None,
+        reason=None,
+        last_error=None,
+    )
+    following = plan.steps[intent.step].then
+    if following is not None:
+        return _skipped(after) if delivery.skip else replace(after, state=State.REGISTERED, step=following)
+    return _compared(
+        replace(
+            after,
+            delivered_at=now,
+            sent_version=intent.version,
+            sent_hash=intent.outcome_hash,
+            sent=intent.sent,
+            status=intent.status,
+            text=intent.text,
+        )
+    )
+
+
+# Unknown outcomes.
+
+
+def _in_doubt(delivery: Delivery, intent: Intent, until: int, why: str) -> Delivery:
+    return replace(
+        delivery,
+        state=State.UNSURE,
+        intent=None,
+        doubt=delivery.doubt or intent,
+        wait_until=until,
+        not_found_since=None,
+        reason=why,
+        last_error=why,
+    )
+
+
+def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) -> Outcome:
+    doubt = delivery.doubt
+    if delivery.state not in DOUBTFUL or doubt is None or event.attempt != delivery.attempt:
+        return Outcome(delivery)
+    sighting, now = event.sighting, event.now
+    match sighting:
+        case Found():
+            found = _closed(delivery, doubt, now, "found", "")
+            return Outcome(_done(found, doubt, sighting.ids, plan, now))
+        case NotFound():
+            return _not_found(delivery, doubt, now, plan, policy)
+    why = f"the lookup failed: {sighting.why}"
+    if overdue(delivery, now, policy) and isinstance(sighting, Later):
+        return _given_up(delivery, "outcome_unknown", f"the request's outcome is unknown, and {why}")
+    until = now + policy.backoff(delivery.failures, event.jitter)
+    effects: tuple[Effect, ...] = ()
+    if isinstance(sighting, Pause):
+        effects = (PausePortal(sighting.why),)
+    else:
+        until = max(until, sighting.not_before or 0)
+        effects = (SlowPortal(until, sighting.why),) if sighting.whole_portal else ()
+    return Outcome(replace(delivery, wait_until=until, failures=delivery.failures + 1, last_error=why), effects)
+
+
+def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: Policy) -> Outcome:
+    since = delivery.not_found_since
+    if since is None or now - since < policy.settle:
+        since = now if since is None else since
+        reason = "looked up and not found; to be looked up once more before that is believed"
+        return Outcome(
+            replace(
+                delivery,
+                state=State.LOOKED_UP,
+                not_found_since=since,
+                wait_until=max(now, since + policy.settle),
+                reason=reason,
+            )
+        )
+    believed = _closed(delivery, doubt, now, "not_found", "looked up twice over the settle time")
+    believed = replace(believed, not_found_since=None, failures=delivery.failures + 1)
+    restart = plan.steps[delivery.step].restart
+    if delivery.gone and restart:
+        kept = tuple(step for step in delivery.steps_done if step != restart)
+        believed = replace(believed, step=restart, steps_done=kept, doubt=None, crm_ids={})
+    return _again(believed, now, now, policy, failures=believed.failures)
+
+
+def _recovered(delivery: Delivery, event: Recovered, plan: Plan, policy: Policy) -> Outcome:
+    """The owner before may have been about to send, and may have been configured with a longer limit."""
+    intent = delivery.intent
+    if delivery.state is State.INTENT and intent is not None:
+        limit = max(policy.request_limit, intent.deadline - intent.started_at)
+        why = "its owner was lost"
+        closed = _closed(delivery, intent, event.now, "owner_lost", why)
+        return Outcome(_in_doubt(closed, intent, event.now + limit, why))
+    if delivery.state in DOUBTFUL and delivery.not_found_since is not None:
+        return Outcome(replace(delivery, not_found_since=None))
+    return Outcome(delivery)
+
+
+# Time and people.
+
+
+def _overdue(delivery: Delivery, event: Overdue, plan: Plan, policy: Policy) -> Outcome:
+    if delivery.final or delivery.state is State.INTENT or not overdue(delivery, event.now, policy):
+        return Outcome(delivery)
+    if delivery.skip and delivery.state in READY:
+        return Outcome(_skipped(delivery))
+    if delivery.state in DOUBTFUL:
+        return _given_up(delivery, "outcome_unknown", f"its deadline is over, its outcome unknown: {delivery.reason}")
+    return _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
+
+
+def _given_up(delivery: Delivery, code: str, why: str) -> Outcome:
+    return Outcome(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(code, why),))
+
+
+def _portal_back(delivery: Delivery, event: PortalBack, plan: Plan, policy: Policy) -> Outcome:
+    if delivery.state is not State.PAUSED:
+        return Outcome(delivery)
+    if delivery.skip:
+        return Outcome(_skipped(delivery))
+    return Outcome(replace(delivery, state=State.WAITING, wait_until=event.now))
+
+
+def _retry(delivery: Delivery, event: Retry, plan: Plan, policy: Policy) -> Outcome:
+    if delivery.state not in (State.REFUSED, State.GIVEN_UP) or delivery.result is None:
+        return Outcome(delivery)
+    fresh = replace(delivery, queued_at=event.now, failures=0, wait_until=event.now, reason="retried by an operator")
+    return Outcome(replace(fresh, state=State.UNSURE if delivery.doubt else State.WAITING))
+
+
+def _name(answer: object) -> str:
+    return "not_sent" if isinstance(answer, NotSent) else type(answer).__name__.lower()
+
+
+_HANDLERS: dict[type, Callable[[Delivery, Any, Plan, Policy], Outcome]] = {
+    Arrived: _arrived,
+    Due: _due,
+    Answered: _answered,
+    LookedUp: _looked_up,
+    Recovered: _recovered,
+    Overdue: _overdue,
+    PortalBack: _portal_back,
+    Retry: _retry,
+}

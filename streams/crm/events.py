@@ -1,0 +1,213 @@
+"""What happens to a delivery, and what it asks for.
+
+Times: UTC microseconds from 1970; jitter: 0 <= jitter < 1, drawn by the caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# What the CRM's answer to a request means.
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It took effect."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It had no effect, surely, and may be repeated, not before `not_before`."""
+
+    why: str
+    not_before: int | None = None
+    whole_portal: bool = False
+    """Not this call's matter: limits, overload, nobody there. The portal's other calls wait with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """It had no effect, and none will have any until a person acts: licence, rights, credentials, address."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It had no effect, and never will: the CRM finds fault with this call."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """It may have had its effect."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The CRM does not know what an earlier step made: it is finished already, or was forgotten."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """It had no effect: another step has to go before."""
+
+    step: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request's time was over before its bytes went out."""
+
+    why: str = "its time was over before it went out"
+
+
+Answer = Done | Later | Pause | Refused | Unsure | Gone | Needs | NotSent
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The call is there."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The call is not there, or not yet."""
+
+
+Sighting = Found | NotFound | Later | Pause
+
+# Events.
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A version of the call's result was read."""
+
+    now: int
+    call_id: str
+    portal: str
+    version: int
+    outcome_hash: str
+    result: bytes
+    call_ended_at: int
+    skip: str | None = None
+    """Why this version is not to be sent; None: it is."""
+    source: tuple[str, int, int] = ("", 0, 0)
+    """Topic, partition, offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Its time has come, and its portal has room for a request. The fields describe the request, if it is to be one."""
+
+    now: int
+    sent: str = ""
+    status: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The request of an attempt ended."""
+
+    now: int
+    attempt: int
+    answer: Answer
+    jitter: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The lookup for an attempt ended."""
+
+    now: int
+    attempt: int
+    sighting: Sighting
+    jitter: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A new owner read this state, after it fenced the one before."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The delivery's deadline is over, and its portal does not take calls."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortalBack:
+    """The portal of a paused delivery takes calls again."""
+
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An operator wants it tried again."""
+
+    now: int
+
+
+Event = Arrived | Due | Answered | LookedUp | Recovered | Overdue | PortalBack | Retry
+
+# Effects. The new state must be durable before Send and LookUp are done, and the dead letter before the new state is.
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the request of this attempt, once, if its deadline is not over; answer with Answered."""
+
+    attempt: int
+    step: str
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Look for the effect of this attempt; answer with LookedUp."""
+
+    attempt: int
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Hand the call's result over to people."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PausePortal:
+    """No more requests to the portal until a person acts or it answers again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlowPortal:
+    """No more requests to the portal before this time."""
+
+    until: int
+    why: str
+
+
+Effect = Send | LookUp | DeadLetter | PausePortal | SlowPortal

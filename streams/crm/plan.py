@@ -1,0 +1,77 @@
+"""Each CRM's steps as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Settle(Enum):
+    """How the unknown outcome of a step is settled, once the request can have no more effect."""
+
+    REPEAT = "send it again: at worst it leaves what nobody sees"
+    LOOK_UP = "look the call up, and send again only if it is not there"
+    HAND_OVER = "to the dead letters: the CRM can neither be asked nor repeated to"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a delivery."""
+
+    then: str | None
+    """The step after it; None: the call is delivered."""
+    settle: Settle
+    restart: str | None = None
+    """Where to begin again when the CRM no longer knows what an earlier step made; None: it cannot happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one CRM takes a call."""
+
+    crm: str
+    first: str
+    steps: Mapping[str, Step]
+
+
+BITRIX24 = Plan(
+    "bitrix24",
+    "register",
+    {
+        # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
+        "register": Step("finish", Settle.REPEAT),
+        "finish": Step(None, Settle.LOOK_UP, restart="register"),
+    },
+)
+
+KOMMO = Plan(
+    "kommo",
+    "call",
+    {
+        "call": Step(None, Settle.LOOK_UP),
+        # Only where the CRM knows no contact of this phone and the operator wants one.
+        "contact": Step("call", Settle.LOOK_UP),
+    },
+)
+
+PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO)}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A portal's times. Microseconds."""
+
+    request_limit: int
+    """From the intent on, no effect of a request comes later than this."""
+    settle: int
+    """A lookup that finds nothing is believed when it is repeated so much later: CRMs index late."""
+    deadline: int
+    """From the first sight of the call to giving it up."""
+    backoff_base: int = 1_000_000
+    backoff_limit: int = 300_000_000
+
+    def backoff(self, failures: int, jitter: float) -> int:
+        """Wait after so many failures in a row: full jitter (0 <= jitter < 1) over a doubling span.
+
+        Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        return int(jitter * min(self.backoff_limit, self.backoff_base * 2 ** min(failures, 30)))
