@@ -1,53 +1,23 @@
-"""A fake Bitrix24 portal: authorisation, limits, error bodies and the telephony methods of the REST interface.
-
-Sources: the vendor's pages (REST errors, limits, OAuth, telephony), the official SDK's error table. Where they
-disagree about an HTTP status (INVALID_CREDENTIALS: pages 401, others 403), the pages are followed; a fault's
-`status` gives any other.
-"""
+"""A fake Bitrix24 portal: authorisation, limits, OAuth and the telephony methods of the REST interface."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from deploy.portals.bitrix24_batch import run_batch
-from deploy.portals.bitrix24_calls import CallBook, TelephonyError
+from deploy.portals.bitrix24_calls import CallBook
+from deploy.portals.bitrix24_fields import TelephonyError
+from deploy.portals.bitrix24_rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
 from deploy.portals.bitrix24_statistics import search
 from deploy.portals.entry import Entry, iso_utc
-from deploy.portals.exchange import Answer, Inbound, php_params
+from deploy.portals.exchange import Answer, Inbound
 from deploy.portals.faults import Fault
 from deploy.portals.journal import Event
 from deploy.portals.limits import LeakyBucket, OperatingTime
 from deploy.portals.server import Portal, PortalConfig
 
-_WEBHOOK = re.compile(r"^/rest/(?P<user>\d+)/(?P<secret>[^/]+)/(?P<method>[\w.]+?)(?:\.json)?/?$")
-_APPLICATION = re.compile(r"^/rest/(?P<method>[\w.]+?)(?:\.json)?/?$")
-TOKEN_PATH = "/oauth/token/"
-ERRORS: dict[str, tuple[int, str, str]] = {
-    "500": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
-    "503": (503, "QUERY_LIMIT_EXCEEDED", "Too many requests"),
-    "429": (429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
-    "401": (401, "NO_AUTH_FOUND", "Wrong authorization data"),
-    "402": (402, "PAYMENT_REQUIRED", "Subscription has been ended"),
-    "403": (403, "ACCESS_DENIED", "Access denied!"),
-    "404": (404, "ERROR_METHOD_NOT_FOUND", "Method not found!"),
-    "no_auth": (401, "NO_AUTH_FOUND", "Wrong authorization data"),
-    "expired_token": (401, "expired_token", "The access token provided has expired."),
-    "overload": (503, "OVERLOAD_LIMIT", "REST API is blocked due to overload."),
-    "payment_required": (401, "PAYMENT_REQUIRED", "Subscription has been ended"),
-    "portal_deleted": (403, "PORTAL_DELETED", "Portal was deleted"),
-    "invalid_credentials": (401, "INVALID_CREDENTIALS", "Invalid request credentials"),
-    "insufficient_scope": (
-        403,
-        "insufficient_scope",
-        "The request requires higher privileges than provided by the access token",
-    ),
-    "wrong_auth_type": (403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method"),
-    "access_denied": (403, "ACCESS_DENIED", "Access denied!"),
-}
 APPLICATION_ONLY = frozenset({"telephony.externalcall.register", "telephony.externalcall.finish"})
 SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user"}
 
@@ -80,19 +50,12 @@ class Bitrix24Config(PortalConfig):
     operating_limit: float = 480.0
 
 
-class RestError(Exception):
-    """An answer of the REST layer itself; `mode` is a key of ERRORS."""
-
-    def __init__(self, mode: str) -> None:
-        super().__init__(mode)
-        self.mode = mode
-
-
 class Bitrix24Portal(Portal):
     """The fake Bitrix24."""
 
     name: ClassVar[str] = "bitrix24"
     title: ClassVar[str] = "Bitrix24"
+    registers: ClassVar[bool] = True
     live_settings: ClassVar[frozenset[str]] = frozenset(
         {
             "lookup_lag",
@@ -128,7 +91,7 @@ class Bitrix24Portal(Portal):
         """The REST method, or `token`."""
         if path.rstrip("/") == TOKEN_PATH.rstrip("/"):
             return "token"
-        match = _WEBHOOK.match(path) or _APPLICATION.match(path)
+        match = WEBHOOK.match(path) or APPLICATION.match(path)
         return match["method"].lower() if match else None
 
     def answer(self, inbound: Inbound) -> Answer:
@@ -141,7 +104,7 @@ class Bitrix24Portal(Portal):
         try:
             if not self._bucket.admit(inbound.remote, start, size=config.bucket_size, drain=config.drain_per_second):
                 raise RestError("503")
-            params = _params(inbound)
+            params = read_params(inbound)
             webhook = self._authorise(inbound, params)
             self._operating.spend(inbound.operation, start, config.operating_cost)
             if self._operating.used(inbound.operation, start) > config.operating_limit:
@@ -165,7 +128,7 @@ class Bitrix24Portal(Portal):
         try:
             if fault is not None:
                 raise RestError(fault.mode)
-            return {**self._call(name, _upper(params), webhook=webhook), "time": self._time(name, self.now())}
+            return {**self._call(name, upper(params), webhook=webhook), "time": self._time(name, self.now())}
         except RestError as error:
             _, code, words = ERRORS[error.mode]
         except TelephonyError as error:
@@ -191,7 +154,7 @@ class Bitrix24Portal(Portal):
             case "telephony.externalline.get":
                 return {"result": []}
             case "voximplant.statistic.get":
-                return search(self._statistics(), params)
+                return search(self._statistics(params.get("FILTER")), params)
             case "user.get" | "user.search":
                 return self._users(params)
             case "user.current" | "profile":
@@ -202,9 +165,10 @@ class Bitrix24Portal(Portal):
                 return {"result": iso_utc(self.now())}
         raise RestError("404")
 
-    def _statistics(self) -> list[dict[str, Any]]:
+    def _statistics(self, conditions: object) -> list[dict[str, Any]]:
         indexed = self.now() - self.config.lookup_lag
-        return [self.calls.statistics_record(event) for event in self.calls.finished if event["at"] <= indexed]
+        candidates = self.calls.candidates(conditions)
+        return [self.calls.statistics_record(event) for event in candidates if event["at"] <= indexed]
 
     def _person(self, user_id: int) -> dict[str, Any]:
         user = next((user for user in self.config.users if user.id == user_id), self.config.users[0])
@@ -229,7 +193,7 @@ class Bitrix24Portal(Portal):
 
     def _authorise(self, inbound: Inbound, params: dict[str, Any]) -> bool:
         """Whether the request came by the incoming webhook (otherwise by an access token). Raises RestError."""
-        webhook = _WEBHOOK.match(inbound.path)
+        webhook = WEBHOOK.match(inbound.path)
         if webhook:
             if (int(webhook["user"]), webhook["secret"]) != (self.config.webhook_user, self.config.webhook_secret):
                 raise RestError("invalid_credentials")
@@ -328,22 +292,3 @@ class Bitrix24Portal(Portal):
     def popups(self) -> list[dict[str, Any]]:
         """Call cards that opened (SHOW=1)."""
         return list(self.calls.popups)
-
-
-def _upper(params: dict[str, Any]) -> dict[str, Any]:
-    return {name.upper(): value for name, value in params.items()}
-
-
-def _params(inbound: Inbound) -> dict[str, Any]:
-    """Parameters of query and body, form or JSON, by their names in capitals; the body goes first."""
-    body: object = {}
-    if inbound.body:
-        text = inbound.body.decode(errors="replace")
-        if "json" in inbound.headers.get("content-type", ""):
-            try:
-                body = json.loads(text)
-            except ValueError:
-                raise TelephonyError("Request body is not valid JSON", "INVALID_REQUEST") from None
-        else:
-            body = php_params(text)
-    return _upper({**php_params(inbound.query), **(body if isinstance(body, dict) else {})})

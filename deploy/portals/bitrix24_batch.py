@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from deploy.portals.bitrix24_calls import TelephonyError
+from deploy.portals.bitrix24_fields import TelephonyError
 from deploy.portals.exchange import php_params
 
 LONGEST = 50

@@ -7,12 +7,12 @@ integrators saw is marked (O), what is inferred (I).
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from deploy.portals.bitrix24_fields import TelephonyError, flag, phone_number, start_of_call, text, whole_number
 from deploy.portals.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.portals.journal import Event
 
@@ -37,14 +37,6 @@ STATUS_WORDS = {
     "603-S": "Call canceled",
     "OTHER": "Other",
 }
-
-
-class TelephonyError(Exception):
-    """The vendor's refusal of a call method: HTTP 400 with `code` and the message."""
-
-    def __init__(self, message: str, code: str = "ERROR_CORE") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(slots=True)
@@ -79,32 +71,31 @@ class CallBook:
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
     leads: dict[str, int] = field(default_factory=dict)
+    by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, lead_error: str = "") -> dict[str, Any]:
         """telephony.externalCall.register."""
         user = self._user(params)
-        phone = _phone(params.get("PHONE_NUMBER"))
-        call_type = _number(params.get("TYPE"))
+        phone = phone_number(params.get("PHONE_NUMBER"))
+        call_type = whole_number(params.get("TYPE"))
         if call_type not in DIRECTIONS:
             raise TelephonyError("Unknown TYPE")
-        started = _start(params.get("CALL_START_DATE"), now)
-        external_id = _text(params.get("EXTERNAL_CALL_ID"))
+        started = start_of_call(params.get("CALL_START_DATE"), now)
+        external_id = text(params.get("EXTERNAL_CALL_ID"))
         if external_id is not None and len(external_id) > EXTERNAL_CALL_ID_LENGTH:
             raise TelephonyError(f"EXTERNAL_CALL_ID should not be longer than {EXTERNAL_CALL_ID_LENGTH} characters")
-        key = (phone, call_type, user.id, _text(params.get("LINE_NUMBER")), external_id)
+        key = (phone, call_type, user.id, text(params.get("LINE_NUMBER")), external_id)
         call_id = self._running_call(key, now)
         if call_id is None:
-            call_id = self._new_call(key, started, now, show=_flag(params.get("SHOW"), default=True))
-        created = (
-            self._create_lead(phone) if _flag(params.get("CRM_CREATE"), default=False) and not lead_error else None
-        )
+            call_id = self._new_call(key, started, now, show=flag(params.get("SHOW"), default=True))
+        created = self._create_lead(phone) if flag(params.get("CRM_CREATE"), default=False) and not lead_error else None
         lead = self.leads.get(phone)
         answer: dict[str, Any] = {
             "CALL_ID": call_id,
             "CRM_CREATED_LEAD": created,
             "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": created}] if created else [],
-            "CRM_ENTITY_TYPE": _text(params.get("CRM_ENTITY_TYPE")) or ("LEAD" if lead else ""),
-            "CRM_ENTITY_ID": _number(params.get("CRM_ENTITY_ID")) or lead,
+            "CRM_ENTITY_TYPE": text(params.get("CRM_ENTITY_TYPE")) or ("LEAD" if lead else ""),
+            "CRM_ENTITY_ID": whole_number(params.get("CRM_ENTITY_ID")) or lead,
         }
         return {**answer, "LEAD_CREATION_ERROR": lead_error} if lead_error else answer
 
@@ -147,18 +138,18 @@ class CallBook:
         call = self.registrations.get(call_id)
         if call is None or call.finished:
             raise TelephonyError("Call is not found (call should be registered prior to finishing)")
-        duration = _number(params.get("DURATION", 0))
+        duration = whole_number(params.get("DURATION", 0))
         if duration is None or duration < 0:
             raise TelephonyError("DURATION must be a number of seconds", "INVALID_ARGUMENT")
-        reason = _text(params.get("FAILED_REASON")) or ""
+        reason = text(params.get("FAILED_REASON")) or ""
         if len(reason) > FAILED_REASON_LENGTH:
             raise TelephonyError("Unexpected database error")
-        status = _text(params.get("STATUS_CODE")) or ("200" if duration > 0 else "304")
+        status = text(params.get("STATUS_CODE")) or ("200" if duration > 0 else "304")
         event = {"id": len(self.finished) + 1, "call_id": call_id, "user_id": user.id, "duration": duration}
         event |= {
             "status": status,
             "reason": reason,
-            "vote": _number(params.get("VOTE")),
+            "vote": whole_number(params.get("VOTE")),
             "cost": params.get("COST", 0),
             "at": now,
         }
@@ -169,6 +160,7 @@ class CallBook:
             "CALL_STATUS": 1 if duration > 0 else 0,
             "INCOMING": str(call.type),
             "CALL_START_DATE": {},
+            "COST": float(record["COST"]),
         }
         return {**record, **typed, **outcome, "CALL_VOTE": event["vote"] or 0}
 
@@ -180,12 +172,24 @@ class CallBook:
                 self.registrations[call.call_id] = call
                 self.by_key[call.key] = call.call_id
             case "finished":
-                self.registrations[event["call_id"]].finished = True
+                call = self.registrations[event["call_id"]]
+                call.finished = True
                 self.finished.append(event)
+                for name in {call.call_id, call.external_id or call.call_id}:
+                    self.by_id.setdefault(name, []).append(event)
             case "popup":
                 self.popups.append(event)
             case "lead":
                 self.leads[event["phone"]] = event["id"]
+
+    def candidates(self, conditions: object) -> list[Event]:
+        """Finished calls that a filter of the statistics can be about: few, where it names a call, else all."""
+        if isinstance(conditions, dict):
+            for name in ("CALL_ID", "EXTERNAL_CALL_ID"):
+                wanted = conditions.get(name, conditions.get(f"={name}"))
+                if isinstance(wanted, str) and wanted:
+                    return self.by_id.get(wanted, [])
+        return self.finished
 
     def statistics_record(self, event: Event) -> dict[str, Any]:
         """A finished call as voximplant.statistic.get lists it: texts throughout."""
@@ -270,43 +274,10 @@ class CallBook:
         return next((user.name for user in self.users if user.id == user_id), f"user {user_id}")
 
     def _user(self, params: dict[str, Any]) -> PortalUser:
-        wanted, inner = _number(params.get("USER_ID")), _text(params.get("USER_PHONE_INNER"))
+        wanted, inner = whole_number(params.get("USER_ID")), text(params.get("USER_PHONE_INNER"))
         if wanted is None and inner is None:
             raise TelephonyError("USER_ID or USER_PHONE_INNER should be set")
         for user in self.users:
             if user.active and (user.id == wanted if wanted is not None else user.inner == inner):
                 return user
         raise TelephonyError("User is not found or is not active")
-
-
-def _phone(value: object) -> str:
-    """A number as written, if it can be one: Bitrix24 keeps what it was given."""
-    phone = _text(value)
-    if phone is None or not re.fullmatch(r"[+]?[\d\s()*#;.,-]*\d[\d\s()*#;.,-]*", phone):
-        raise TelephonyError("Unsupported phone number format")
-    return phone
-
-
-def _start(value: object, now: float) -> float:
-    text = _text(value)
-    if text is None:
-        return now
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise TelephonyError("CALL_START_DATE should be in the ISO-8601 format")
-    return moment.timestamp()
-
-
-def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int | float) and str(value) else None
-
-
-def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, str | int) and re.fullmatch(r"-?\d+", str(value)) else None
-
-
-def _flag(value: object, *, default: bool) -> bool:
-    return default if value is None else str(value) in {"1", "Y", "True", "true"}

@@ -4,61 +4,30 @@ sip."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from operator import itemgetter
 from typing import Any, ClassVar
 
 from deploy.portals.entry import Entry
-from deploy.portals.exchange import PROBLEM_JSON, Answer, Inbound, php_params
+from deploy.portals.exchange import Answer, Inbound, php_params
 from deploy.portals.faults import Fault
 from deploy.portals.journal import Event
-from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook, last_digits, validation_errors
+from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook, last_digits
+from deploy.portals.kommo_requests import (
+    ERRORS,
+    OPERATIONS,
+    PAGE,
+    branch,
+    note_fits,
+    phones_of,
+    problem,
+    read_json,
+    request_id,
+    sip_errors,
+    validation_errors,
+)
 from deploy.portals.limits import RequestsPerSecond
 from deploy.portals.server import Portal, PortalConfig
-
-PAGE = 250
-TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    402: "Payment Required",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
-ERRORS: dict[str, tuple[int, str]] = {
-    "500": (500, "An unknown error occurred."),
-    "503": (503, "Service is temporarily unavailable."),
-    "429": (429, "Too many requests"),
-    "401": (401, "Unauthorized"),
-    "402": (402, "The account is not paid"),
-    "403": (403, "Access denied"),
-    "404": (404, "Page not found"),
-    "no_auth": (401, "Unauthorized"),
-    "expired_token": (401, "Token has expired"),
-    "invalid_credentials": (401, "Unauthorized"),
-    "wrong_auth_type": (401, "Unauthorized"),
-    "insufficient_scope": (403, "The integration has no access to this method"),
-    "access_denied": (403, "Access denied"),
-    "overload": (503, "Service is temporarily unavailable."),
-    "payment_required": (402, "The account is not paid"),
-    "portal_deleted": (404, "Account not found"),
-}
-_OPERATIONS = {
-    ("POST", "/api/v4/calls"): "calls",
-    ("GET", "/api/v4/contacts/notes"): "notes",
-    ("GET", "/api/v4/leads/notes"): "notes",
-    ("GET", "/api/v4/companies/notes"): "notes",
-    ("POST", "/api/v4/contacts"): "contacts",
-    ("GET", "/api/v4/contacts"): "contacts",
-    ("POST", "/api/v4/leads/unsorted/sip"): "unsorted",
-    ("GET", "/api/v4/users"): "users",
-    ("GET", "/api/v4/account"): "account",
-    ("POST", "/oauth2/access_token"): "token",
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +84,7 @@ class KommoPortal(Portal):
         path = path.rstrip("/")
         if re.fullmatch(r"/api/v4/(contacts|leads|companies)/\d+/notes", path) and method == "GET":
             return "notes"
-        known = _OPERATIONS.get((method, path))
+        known = OPERATIONS.get((method, path))
         return known or ("unknown" if path.startswith(("/api/v4", "/oauth2")) else None)
 
     def answer(self, inbound: Inbound) -> Answer:
@@ -160,10 +129,10 @@ class KommoPortal(Portal):
         return token == self.config.long_lived_token or self.tokens.standing(token, self.now()) == "valid"
 
     def _add_calls(self, inbound: Inbound) -> Answer:
-        items = _json(inbound)
+        items = read_json(inbound)
         if not isinstance(items, list) or not items:
             return problem(400, "Request validation failed: an array of calls is expected")
-        wrong = [(_request_id(item, at), validation_errors(item, self.config.users)) for at, item in enumerate(items)]
+        wrong = [(request_id(item, at), validation_errors(item, self.config.users)) for at, item in enumerate(items)]
         refused = [{"request_id": name, "errors": errors} for name, errors in wrong if errors]
         if refused:
             return problem(400, "Request validation failed", **{"validation-errors": refused})
@@ -172,11 +141,11 @@ class KommoPortal(Portal):
         for at, item in enumerate(items):
             contact = self._contact(item["phone"])
             if contact is None:
-                errors.append({**NOT_FOUND, "request_id": _request_id(item, at)})
+                errors.append({**NOT_FOUND, "request_id": request_id(item, at)})
                 continue
             note = self.book.add_call(item, contact, self.now())
             ids = {"id": note["id"], "entity_id": contact, "entity_type": "contact", "account_id": ACCOUNT_ID}
-            added.append({**ids, "request_id": _request_id(item, at)})
+            added.append({**ids, "request_id": request_id(item, at)})
         body = {"_total_items": len(added), "errors": errors, "_embedded": {"calls": added}}
         return Answer(200 if added else 400, body)
 
@@ -190,7 +159,7 @@ class KommoPortal(Portal):
         """Notes of an entity type, filtered by note_type, updated_at and id; 204 if there are none."""
         query = php_params(inbound.query)
         kind, entity_id = re.match(r"/api/v4/(\w+?)s/(\d+)?", inbound.path + "/").groups()  # type: ignore[union-attr]
-        wanted, order = _branch(query, "filter"), _branch(query, "order")
+        wanted, order = branch(query, "filter"), branch(query, "order")
         indexed = self.now() - self.config.lookup_lag
         found = [
             note
@@ -199,7 +168,7 @@ class KommoPortal(Portal):
                 for event in self.book.notes
                 if event["entity"] == kind and event["at"] <= indexed
             )
-            if (entity_id is None or note["entity_id"] == int(entity_id)) and _note_fits(note, wanted)
+            if (entity_id is None or note["entity_id"] == int(entity_id)) and note_fits(note, wanted)
         ]
         for name, direction in order.items():
             if name in {"id", "updated_at"}:
@@ -218,7 +187,7 @@ class KommoPortal(Portal):
         return Answer(200, {"_page": page, "_links": links, "_embedded": {name: shown}})
 
     def _add_contacts(self, inbound: Inbound) -> Answer:
-        items = _json(inbound)
+        items = read_json(inbound)
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             return problem(400, "Request validation failed: an array of contacts is expected")
         added = []
@@ -226,8 +195,8 @@ class KommoPortal(Portal):
             name = (
                 item.get("name") or " ".join(str(item.get(part) or "") for part in ("first_name", "last_name")).strip()
             )
-            contact = self.book.add_contact(str(name), _phones(item), self.now())
-            added.append({"id": contact, "is_deleted": False, "request_id": _request_id(item, at)})
+            contact = self.book.add_contact(str(name), phones_of(item), self.now())
+            added.append({"id": contact, "is_deleted": False, "request_id": request_id(item, at)})
         return Answer(200, {"_links": {}, "_embedded": {"contacts": added}})
 
     def _find_contacts(self, inbound: Inbound) -> Answer:
@@ -243,13 +212,13 @@ class KommoPortal(Portal):
 
     def _add_unsorted(self, inbound: Inbound) -> Answer:
         """An incoming lead of type sip: an entry that a person accepts or declines; its call is shown with it."""
-        items = _json(inbound)
+        items = read_json(inbound)
         if not isinstance(items, list) or not items:
             return problem(400, "Request validation failed: an array of incoming leads is expected")
         refused = [
-            {"request_id": _request_id(item, at), "errors": errors}
+            {"request_id": request_id(item, at), "errors": errors}
             for at, item in enumerate(items)
-            if (errors := _sip_errors(item))
+            if (errors := sip_errors(item))
         ]
         if refused:
             return problem(400, "Request validation failed", **{"validation-errors": refused})
@@ -271,7 +240,7 @@ class KommoPortal(Portal):
                 {
                     "uid": uid,
                     "account_id": ACCOUNT_ID,
-                    "request_id": _request_id(item, at),
+                    "request_id": request_id(item, at),
                     "_embedded": {"leads": [{"id": lead}]},
                 }
             )
@@ -285,7 +254,7 @@ class KommoPortal(Portal):
 
     def _token(self, inbound: Inbound) -> Answer:
         """OAuth: grant types refresh_token and authorization_code; a refresh token is good once."""
-        parsed = _json(inbound)
+        parsed = read_json(inbound)
         fields = parsed if isinstance(parsed, dict) else php_params(inbound.body.decode(errors="replace"))
         config, now = self.config, self.now()
         if (fields.get("client_id"), fields.get("client_secret")) != (config.client_id, config.client_secret):
@@ -335,60 +304,3 @@ class KommoPortal(Portal):
     def popups(self) -> list[dict[str, Any]]:
         """Kommo opens no card for a call that is added."""
         return []
-
-
-def problem(status: int, detail: str, **more: Any) -> Answer:
-    """An error as Kommo words it (RFC 7807)."""
-    body = {
-        **more,
-        "title": TITLES[status],
-        "type": f"https://httpstatus.es/{status}",
-        "status": status,
-        "detail": detail,
-    }
-    return Answer(status, body, PROBLEM_JSON)
-
-
-def _json(inbound: Inbound) -> object:
-    try:
-        return json.loads(inbound.body)
-    except ValueError:
-        return None
-
-
-def _request_id(item: object, at: int) -> str:
-    return str(item.get("request_id", at)) if isinstance(item, dict) else str(at)
-
-
-def _phones(contact: dict[str, Any]) -> list[str]:
-    fields = [field for field in contact.get("custom_fields_values") or [] if field.get("field_code") == "PHONE"]
-    return [str(value["value"]) for field in fields for value in field.get("values") or [] if value.get("value")]
-
-
-def _sip_errors(item: object) -> list[dict[str, str]]:
-    if not isinstance(item, dict):
-        return [{"code": "InvalidType", "path": "", "detail": "This value should be of type array."}]
-    missing = [name for name in ("source_name", "source_uid", "metadata") if not item.get(name)]
-    meta = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
-    needed = {"from": str, "phone": (str, int), "called_at": int, "duration": int, "link": str, "service_code": str}
-    wrong = [f"metadata.{name}" for name, kind in needed.items() if not isinstance(meta.get(name), kind)]  # type: ignore[arg-type, union-attr]
-    return [{"code": "FieldMissing", "path": path, "detail": "This field is missing."} for path in missing + wrong]
-
-
-def _branch(query: dict[str, Any], name: str) -> dict[str, Any]:
-    """A nested part of the query, as filter[..]=.."""
-    inner = query.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    for name in ("note_type", "id"):
-        among = wanted.get(name)
-        if among is not None and str(note[name]) not in [
-            str(one) for one in (among if isinstance(among, list) else [among])
-        ]:
-            return False
-    changed = wanted.get("updated_at")
-    if isinstance(changed, dict):
-        return int(changed.get("from", 0)) <= int(note["updated_at"]) <= int(changed.get("to", 2**40))
-    return changed is None or int(note["updated_at"]) >= int(changed)

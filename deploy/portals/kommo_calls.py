@@ -24,75 +24,14 @@ STATUS_WORDS = {
     7: "Number busy",
 }
 _TONES: dict[int, Tone] = {1: "neutral", 2: "failed", 3: "failed", 4: "good", 5: "failed", 6: "missed", 7: "failed"}
-_DIRECTIONS: dict[str, Direction] = {"inbound": "incoming", "outbound": "outgoing"}
+DIRECTIONS: dict[str, Direction] = {"inbound": "incoming", "outbound": "outgoing"}
 NOT_FOUND = {"status": 263, "title": "Entity not found", "detail": "Entity not found"}
 ACCOUNT_ID = 30000001
-
-_TEXT, _INTEGER = "string", "int"
-# Field of POST /api/v4/calls -> type; the first four are required.
-CALL_FIELDS = {
-    "direction": _TEXT,
-    "duration": _INTEGER,
-    "source": _TEXT,
-    "phone": _TEXT,
-    "uniq": _TEXT,
-    "link": _TEXT,
-    "call_result": _TEXT,
-    "call_status": _INTEGER,
-    "responsible_user_id": _INTEGER,
-    "created_by": _INTEGER,
-    "updated_by": _INTEGER,
-    "created_at": _INTEGER,
-    "updated_at": _INTEGER,
-    "request_id": _TEXT,
-    "call_responsible": "string|int",
-}
-REQUIRED = ("direction", "duration", "source", "phone")
 
 
 def last_digits(phone: str) -> str:
     """What Kommo compares of a phone number: its last 10 digits."""
     return re.sub(r"\D", "", phone)[-10:]
-
-
-def validation_errors(item: object, users: tuple[PortalUser, ...]) -> list[dict[str, str]]:
-    """What is wrong with one call: `code`, `path`, `detail` each. null is a wrong type, not an absent field."""
-    if not isinstance(item, dict):
-        return [_wrong("InvalidType", "", "This value should be of type array.")]
-    errors = [_wrong("FieldMissing", name, "This field is missing.") for name in REQUIRED if name not in item]
-    for name, value in item.items():
-        kind = CALL_FIELDS.get(name)
-        if kind is None:
-            errors.append(_wrong("NotExpectedField", name, "This field was not expected."))
-        elif not _is_of(kind, value, name):
-            errors.append(_wrong("InvalidType", name, f"This value should be of type {kind}."))
-    if errors:
-        return errors
-    if item["direction"] not in _DIRECTIONS:
-        errors.append(_wrong("NotSupportedChoice", "direction", "The value you selected is not a valid choice."))
-    if "call_status" in item and item["call_status"] not in STATUS_WORDS:
-        errors.append(_wrong("NotSupportedChoice", "call_status", "The value you selected is not a valid choice."))
-    if "responsible_user_id" in item and item["responsible_user_id"] not in {user.id for user in users if user.active}:
-        errors.append(
-            _wrong("NotSupportedChoice", "responsible_user_id", "The value you selected is not a valid choice.")
-        )
-    if item["duration"] < 0:
-        errors.append(_wrong("TooLow", "duration", "This value should be 0 or more."))
-    if not last_digits(item["phone"]):
-        errors.append(_wrong("IsBlank", "phone", "This value should not be blank."))
-    return errors
-
-
-def _wrong(code: str, path: str, detail: str) -> dict[str, str]:
-    return {"code": code, "path": path, "detail": detail}
-
-
-def _is_of(kind: str, value: object, name: str) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int):
-        return "int" in kind or name == "request_id"
-    return isinstance(value, str) and "string" in kind
 
 
 @dataclass(slots=True)
@@ -175,7 +114,7 @@ class NoteBook:
             crm_id=str(note["id"]),
             external_id=call.get("uniq"),
             phone=call["phone"],
-            direction=_DIRECTIONS[call["direction"]],
+            direction=DIRECTIONS[call["direction"]],
             user_id=note["user_id"],
             user=name,
             duration=call["duration"],

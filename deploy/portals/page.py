@@ -49,21 +49,23 @@ def render(portal: Portal, query: Mapping[str, str]) -> str:
 
 
 def _figures(portal: Portal, entries: list[Entry]) -> str:
-    by_status = Counter((entry.status, entry.words, entry.tone) for entry in entries)
+    by_status = Counter((entry.status, entry.words) for entry in entries)
+    tones = {entry.status: entry.tone for entry in sorted(entries, key=lambda entry: entry.missed)}
     figures = [f"<li><b>{len(entries)}</b><span>calls</span></li>"]
     figures += [
-        f"<li><b>{count}</b>{_pill(tone, status, words)}</li>"
-        for (status, words, tone), count in by_status.most_common()
+        f"<li><b>{count}</b>{_pill(tones[status], status, words)}</li>"
+        for (status, words), count in by_status.most_common()
     ]
-    figures.append(f"<li><b>{len(portal.orphans())}</b><span>begun, never finished</span></li>")
-    figures.append(f"<li><b>{len(portal.popups())}</b><span>cards that popped up</span></li>")
+    if portal.registers:
+        figures.append(f"<li><b>{len(portal.orphans())}</b><span>begun, never finished</span></li>")
+        figures.append(f"<li><b>{len(portal.popups())}</b><span>cards that popped up</span></li>")
     return f'<ul class="figures">{"".join(figures)}</ul>'
 
 
 def _calls(entries: list[Entry]) -> str:
     newest = list(reversed(entries))[:SHOWN]
     more = f"the newest {SHOWN} of {len(entries)}" if len(entries) > SHOWN else "newest first"
-    head = f"<section><h2>Calls <small>{more}</small></h2>"
+    head = f'<section tabindex="0" aria-label="Calls"><h2>Calls <small>{more}</small></h2>'
     if not newest:
         return head + '<p class="none">No calls yet.</p></section>'
     columns = "".join(
@@ -80,10 +82,10 @@ def _call_row(entry: Entry) -> str:
     return (
         f'<tr><td class="nowrap">{_moment(entry.started_at)}</td>'
         f'<td class="nowrap">{_ARROWS[entry.direction]}{via}</td>'
-        f'<td class="wide">{escape(entry.phone)}</td><td class="wide">{escape(entry.user)}</td>'
+        f'<td class="name">{escape(entry.phone)}</td><td class="name">{escape(entry.user)}</td>'
         f'<td class="number">{_length(entry.duration)}</td>'
         f"<td>{_pill(entry.tone, entry.status, entry.words)}{text}</td>"
-        f'<td class="nowrap soft">{_moment(entry.received_at)}</td>'
+        f'<td class="nowrap soft">{_moment(entry.received_at, "%H:%M:%S")}</td>'
         f'<td class="wide soft">{escape(entry.external_id or "none")}</td></tr>'
     )
 
@@ -114,7 +116,8 @@ def _plain(title: str, note: str, heads: tuple[str, ...], cells: tuple[str, ...]
         for item in list(reversed(items))[:SHOWN]
     )
     return (
-        f'<section><h2>{escape(title)} <small>{len(items)}</small></h2><p class="note">{escape(note)}</p>'
+        f'<section tabindex="0" aria-label="{escape(title)}"><h2>{escape(title)} <small>{len(items)}</small></h2>'
+        f'<p class="note">{escape(note)}</p>'
         f"{_table(escape(title), columns, rows)}</section>"
     )
 
@@ -123,9 +126,9 @@ def _cell(name: str, value: object) -> str:
     return _moment(str(value)) if name in {"at", "received_at"} else escape("none" if value is None else str(value))
 
 
-def _moment(iso: str) -> str:
+def _moment(iso: str, form: str = "%d %b %H:%M:%S") -> str:
     moment = datetime.fromisoformat(iso)
-    return f'<time datetime="{escape(iso)}">{moment:%d %b %Y %H:%M:%S}</time>'
+    return f'<time datetime="{escape(iso)}" title="{moment:%d %B %Y %H:%M:%S} UTC">{moment:{form}}</time>'
 
 
 def _length(seconds: int) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -16,9 +15,9 @@ from typing import Any, ClassVar, Self
 
 from aiohttp import web
 
-from deploy.portals import control, page
+from deploy.portals import control, page, wire
 from deploy.portals.entry import STAFF, Entry, PortalUser, iso_utc
-from deploy.portals.exchange import JSON, Answer, Inbound
+from deploy.portals.exchange import Answer, Inbound
 from deploy.portals.faults import Fault, FaultPlan
 from deploy.portals.journal import Event, Journal
 from deploy.portals.masking import masked_body, masked_path
@@ -46,6 +45,7 @@ class Portal(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     live_settings: ClassVar[frozenset[str]]
+    registers: ClassVar[bool] = False  # whether a call is begun and finished in two steps
 
     def __init__(self, config: PortalConfig) -> None:
         self._config = config
@@ -150,6 +150,11 @@ class Portal(ABC):
         """Address without a slash at the end, as http://127.0.0.1:40123."""
         return f"http://{self._config.host}:{self._port}"
 
+    @property
+    def port(self) -> int:
+        """The port, also while the portal is away."""
+        return self._port
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -226,7 +231,7 @@ class Portal(ABC):
         server = self._runner.server if self._runner is not None else None
         for connection in list(server.connections) if server is not None else []:
             if connection.transport is not None and connection.transport is not sparing:
-                _reset(connection.transport)
+                wire.reset(connection.transport)
 
     # Requests.
 
@@ -260,102 +265,20 @@ class Portal(ABC):
         self._requests = number
         self.log.append(line)
         fault = self.faults.pick(inbound.operation) if inbound.operation else None
-        if fault is not None and not (fault.mode == "moved" and self._arrived(request, fault)):
+        if fault is not None and not wire.arrived(self, request, fault):
             line["fault"] = fault.mode
-            response = await self._suffer(request, inbound, fault)
+            response = await wire.suffer(self, request, inbound, fault)
         else:
-            response = _response(self.answer(inbound))
+            response = wire.response(self.answer(inbound))
         line["status"] = None if response is None else response.status
         line["ms"] = round((time.monotonic() - started) * 1000, 1)
         if response is None:  # the connection is gone: aiohttp finds nobody to send this to
             return web.Response(status=500)
         return response
 
-    def _new_home(self, fault: Fault) -> str:
-        return (fault.location or f"http://localhost:{self._port}").rstrip("/")
-
-    def _arrived(self, request: web.Request, fault: Fault) -> bool:
-        return self._new_home(fault).endswith("//" + request.headers.get("Host", ""))
-
-    async def _suffer(self, request: web.Request, inbound: Inbound, fault: Fault) -> web.StreamResponse | None:
-        """Answer as the fault has it; None if the connection was cut."""
-        done = self.answer(inbound) if fault.takes_effect else None
-        match fault.mode:
-            case "reset" | "lost_answer":
-                _cut(request)
-                return None
-            case "refuse":
-                await self.go_away(fault.seconds)
-                return None
-            case "hang":
-                await self._wait(fault.seconds)
-                _cut(request)
-                return None
-            case "slow":
-                await self._wait(fault.seconds)
-                return _response(done or self.answer(inbound))
-            case "half_answer":
-                return await _half(request, done or self.answer(inbound))
-            case "duplicate":
-                return _response(self.answer(inbound))
-            case "html":
-                return web.Response(status=fault.status or 502, text=PROXY_PAGE, content_type="text/html")
-            case "garbage200":
-                return web.Response(
-                    status=fault.status or 200, body=b'{"result": {"CALL_', content_type="application/json"
-                )
-            case "empty200":
-                return web.Response(status=fault.status or 200)
-            case "moved":
-                return web.Response(status=302, headers={"Location": self._new_home(fault) + str(request.rel_url)})
-        return _response(self._with_overrides(self.vendor_error(fault.mode, inbound, fault), fault))
-
-    @staticmethod
-    def _with_overrides(answer: Answer, fault: Fault) -> Answer:
-        headers = dict(answer.headers)
-        if fault.retry_after is not None:
-            headers["Retry-After"] = f"{fault.retry_after:g}"
-        return dataclasses.replace(answer, status=fault.status or answer.status, headers=headers)
-
-    async def _wait(self, seconds: float | None) -> None:
+    async def pause(self, seconds: float | None) -> None:
+        """Let seconds pass; ends early when the portal closes."""
         try:
             await asyncio.wait_for(self._closing.wait(), seconds)
         except TimeoutError:
             return
-
-
-PROXY_PAGE = (
-    "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"
-)
-
-
-def _response(answer: Answer) -> web.Response:
-    body = answer.encoded()
-    headers = {**answer.headers, "Content-Type": answer.content_type} if body else answer.headers
-    return web.Response(status=answer.status, body=body, headers=headers)
-
-
-def _reset(transport: asyncio.BaseTransport) -> None:
-    """Close so that the peer sees a reset, not an orderly end."""
-    peer = transport.get_extra_info("socket")
-    if peer is not None and not transport.is_closing():
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        _reset(request.transport)
-
-
-async def _half(request: web.Request, answer: Answer) -> web.StreamResponse | None:
-    body = answer.encoded()
-    response = web.StreamResponse(
-        status=answer.status, headers={"Content-Length": str(len(body)), "Content-Type": JSON}
-    )
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return None

@@ -1,0 +1,102 @@
+"""Faults as they look on the wire: what arrives of an answer, or what arrives instead."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from deploy.portals.exchange import JSON, Answer, Inbound
+from deploy.portals.faults import Fault
+
+if TYPE_CHECKING:
+    from deploy.portals.server import Portal
+
+PROXY_PAGE = (
+    "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"
+)
+
+
+def _new_home(portal: Portal, fault: Fault) -> str:
+    return (fault.location or f"http://localhost:{portal.port}").rstrip("/")
+
+
+def arrived(portal: Portal, request: web.Request, fault: Fault) -> bool:
+    """Whether a request has followed the redirection of a `moved` fault, so that it is served."""
+    return fault.mode == "moved" and _new_home(portal, fault).endswith("//" + request.headers.get("Host", ""))
+
+
+async def suffer(portal: Portal, request: web.Request, inbound: Inbound, fault: Fault) -> web.StreamResponse | None:
+    """Answer as the fault has it; None if the connection was cut."""
+    done = portal.answer(inbound) if fault.takes_effect else None
+    match fault.mode:
+        case "reset" | "lost_answer":
+            _cut(request)
+            return None
+        case "refuse":
+            await portal.go_away(fault.seconds)
+            return None
+        case "hang":
+            await portal.pause(fault.seconds)
+            _cut(request)
+            return None
+        case "slow":
+            await portal.pause(fault.seconds)
+            return response(done or portal.answer(inbound))
+        case "half_answer":
+            return await _half(request, done or portal.answer(inbound))
+        case "duplicate":
+            return response(portal.answer(inbound))
+        case "html":
+            return web.Response(status=fault.status or 502, text=PROXY_PAGE, content_type="text/html")
+        case "garbage200":
+            return web.Response(status=fault.status or 200, body=b'{"result": {"CALL_', content_type="application/json")
+        case "empty200":
+            return web.Response(status=fault.status or 200)
+        case "moved":
+            return web.Response(status=302, headers={"Location": _new_home(portal, fault) + str(request.rel_url)})
+    return response(_with_overrides(portal.vendor_error(fault.mode, inbound, fault), fault))
+
+
+def _with_overrides(answer: Answer, fault: Fault) -> Answer:
+    headers = dict(answer.headers)
+    if fault.retry_after is not None:
+        headers["Retry-After"] = f"{fault.retry_after:g}"
+    return dataclasses.replace(answer, status=fault.status or answer.status, headers=headers)
+
+
+def response(answer: Answer) -> web.Response:
+    """The answer as aiohttp sends it."""
+    body = answer.encoded()
+    headers = {**answer.headers, "Content-Type": answer.content_type} if body else answer.headers
+    return web.Response(status=answer.status, body=body, headers=headers)
+
+
+def reset(transport: asyncio.BaseTransport) -> None:
+    """Close so that the peer sees a reset, not an orderly end."""
+    peer = transport.get_extra_info("socket")
+    if peer is not None and not transport.is_closing():
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        reset(request.transport)
+
+
+async def _half(request: web.Request, answer: Answer) -> web.StreamResponse | None:
+    body = answer.encoded()
+    response = web.StreamResponse(
+        status=answer.status, headers={"Content-Length": str(len(body)), "Content-Type": JSON}
+    )
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return None
