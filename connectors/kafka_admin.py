@@ -1,0 +1,136 @@
+"""A thin layer over aiokafka's admin client: bounded in time, with errors that a user can mend."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from streams.errors import UserError
+
+TOPIC_ALREADY_EXISTS = 36
+DYNAMIC_TOPIC_CONFIG = 1
+"""Where a setting comes from: given for this topic, not the broker's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTopic:
+    """A topic as the broker has it."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+    """Every setting in force."""
+    own: Mapping[str, str]
+    """Those given for this topic."""
+
+
+class KafkaAdmin:
+    """Topics of one cluster. Use in `async with`; each call raises UserError when no broker answers in time."""
+
+    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 15.0) -> None:
+        self._servers = bootstrap_servers
+        self._timeout = timeout_seconds
+        self._client: AIOKafkaAdminClient | None = None
+
+    async def __aenter__(self) -> Self:
+        client = AIOKafkaAdminClient(
+            bootstrap_servers=self._servers, request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                await client.start()
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            await client.close()
+            raise self._unreachable(error) from None
+        self._client = client
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def topics(self, names: Sequence[str]) -> dict[str, ExistingTopic]:
+        """Those of `names` that exist."""
+        # All topics, not those by name: aiokafka asks so that a broker with auto.create.topics.enable
+        # makes the missing ones, with partitions of its own choice.
+        wanted = set(names)
+        found = {}
+        for topic in await self._answer(self._started.describe_topics()):
+            if topic["topic"] in wanted:
+                if topic["error_code"]:
+                    why = for_code(topic["error_code"]).__name__
+                    raise self._refused(f"topic {topic['topic']} cannot be described", why)
+                found[topic["topic"]] = topic["partitions"]
+        configs = await self._configs(sorted(found))
+        return {
+            name: ExistingTopic(
+                name=name,
+                partitions=len(partitions),
+                replication=len(partitions[0]["replicas"]),
+                config={key: value for key, (value, _) in configs[name].items()},
+                own={key: value for key, (value, source) in configs[name].items() if source == DYNAMIC_TOPIC_CONFIG},
+            )
+            for name, partitions in found.items()
+        }
+
+    async def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        """Make a topic; one that somebody made meanwhile is left as it is."""
+        new = NewTopic(name, partitions, replication, topic_configs=dict(config))
+        answer = await self._answer(self._started.create_topics([new]))
+        for topic, code, *message in answer.topic_errors:
+            if code not in (0, TOPIC_ALREADY_EXISTS):
+                words = (message[0] if message else "") or for_code(code).__name__
+                raise self._refused(f"topic {topic} cannot be made", words)
+
+    async def alter(self, name: str, config: Mapping[str, str]) -> None:
+        """Set these settings of a topic; its other own ones stay."""
+        present = await self.topics([name])
+        # The request replaces all: what is not sent along falls back to the broker's default.
+        merged = {**(present[name].own if name in present else {}), **config}
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, merged)
+        for answer in await self._answer(self._started.alter_configs([resource])):
+            for code, message, *_ in answer.resources:
+                if code:
+                    raise self._refused(f"topic {name} cannot be altered", message or for_code(code).__name__)
+
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        configs = {}
+        for answer in await self._answer(self._started.describe_configs(resources)):
+            for code, message, _, name, entries in answer.resources:
+                if code:
+                    raise self._refused(f"topic {name} cannot be described", message or for_code(code).__name__)
+                configs[name] = {key: (value, source) for key, value, _, source, *_ in entries if value is not None}
+        return configs
+
+    @property
+    def _started(self) -> AIOKafkaAdminClient:
+        if self._client is None:
+            raise RuntimeError("KafkaAdmin is used outside of its `async with`")
+        return self._client
+
+    async def _answer(self, request: Any) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: BaseException) -> UserError:
+        return UserError(
+            f"no Kafka broker at {self._servers} ({str(error) or type(error).__name__})",
+            "Start it, or set kafka.bootstrap_servers to where it listens.",
+        )
+
+    def _refused(self, what: str, why: object) -> UserError:
+        return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")

@@ -1,0 +1,183 @@
+"""`cel2crm topics apply`: makes the topics of topics.yaml, and raises what can be raised safely."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from connectors.kafka_admin import ExistingTopic, KafkaAdmin
+from connectors.placeholders import Value, fill
+from streams.errors import UserError
+from streams.settings import Settings
+
+DECLARATION = Path(__file__).parent / "topics.yaml"
+
+MILLISECONDS_A_DAY = 24 * 3600 * 1000
+
+KEEPING = ("retention.ms", "retention.bytes", "delete.retention.ms")
+"""What lowers these deletes records. -1 is without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it is declared, under its full name."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """What `apply_topics` did, or would do, with one topic."""
+
+    topic: str
+    action: Literal["create", "alter", "unchanged"]
+    details: tuple[str, ...] = ()
+
+
+async def apply_topics(settings: Settings, *, dry_run: bool = False, shrink: bool = False) -> list[TopicChange]:
+    """Make the declared topics that are missing and bring the settings of the others up to the declaration.
+
+    `shrink` allows a lower retention, by which Kafka deletes records. Nothing at all is done when anything is refused.
+    Raises UserError: no broker; a topic that has other partitions or another cleanup policy; a lower retention.
+    """
+    declared = declared_topics(settings)
+    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+        existing = await admin.topics([topic.name for topic in declared])
+        refusals = [
+            refusal
+            for topic in declared
+            if (present := existing.get(topic.name))
+            for refusal in refusals_of(topic, present, shrink=shrink)
+        ]
+        if refusals:
+            raise UserError("topics cannot be changed like that:\n" + "\n".join(f"  {line}" for line in refusals))
+        changes = [change_of(topic, existing.get(topic.name)) for topic in declared]
+        if not dry_run:
+            for topic, change in zip(declared, changes, strict=True):
+                if change.action == "create":
+                    await admin.create(topic.name, topic.partitions, topic.replication, topic.config)
+                elif change.action == "alter":
+                    await admin.alter(topic.name, topic.config)
+    return changes
+
+
+async def topic_table(settings: Settings) -> list[tuple[str, str, str, str, str, str]]:
+    """A line for each declared topic: name, partitions, replicas, cleanup policy, retention, state. Changes nothing."""
+    declared = declared_topics(settings)
+    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+        existing = await admin.topics([topic.name for topic in declared])
+    return [_table_line(topic, existing.get(topic.name)) for topic in declared]
+
+
+async def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Those of `names` (full ones) that the broker does not have. Raises UserError when there is no broker."""
+    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+        existing = await admin.topics(names)
+    return [name for name in names if name not in existing]
+
+
+def declared_topics(settings: Settings) -> list[Topic]:
+    """The topics of topics.yaml for these settings, in its order."""
+    tree = yaml.safe_load(DECLARATION.read_text(encoding="utf-8"))
+    values: dict[str, Value] = {
+        "kafka.topic_prefix": settings.kafka.topic_prefix,
+        "kafka.partitions": settings.kafka.partitions,
+        "kafka.replication_factor": settings.kafka.replication_factor,
+        "kafka.retention_days": settings.kafka.retention_days,
+        "durability.min_insync_replicas": 2 if settings.kafka.replication_factor >= 3 else 1,
+    }
+    topics = []
+    for entry, declaration in tree["topics"].items():
+        pbxs = (settings.pbx, *settings.other_pbxs) if declaration.get("each") == "pbx" else (settings.pbx,)
+        for pbx in pbxs:
+            filled = fill({**tree["defaults"], **declaration}, {**values, "pbx.name": pbx.name})
+            common = fill(tree["defaults"]["config"], values)
+            topics.append(_topic(filled, filled.get("name", settings.kafka.topic(entry)), common))
+    return topics
+
+
+def refusals_of(topic: Topic, present: ExistingTopic, *, shrink: bool = False) -> list[str]:
+    """Why a topic cannot be brought to its declaration, in words with the remedy; empty where it can."""
+    refusals = []
+    if present.partitions != topic.partitions:
+        refusals.append(
+            f"{topic.name} has {present.partitions} partitions, not {topic.partitions}: keys would move to other "
+            f"partitions, away from their state. Set kafka.partitions to {present.partitions}, or choose another "
+            "kafka.topic_prefix and start afresh."
+        )
+    policy, wanted = present.config.get("cleanup.policy", "delete"), topic.config["cleanup.policy"]
+    if policy != wanted:
+        refusals.append(
+            f"{topic.name} has cleanup.policy {policy}, not {wanted}: "
+            + ("compaction erases earlier records" if wanted == "compact" else "what was compacted may be incomplete")
+            + f". Look what the topic holds; then delete it, or set the policy by hand:"
+            f" kafka-configs.sh --alter --entity-type topics --entity-name {topic.name}"
+            f" --add-config cleanup.policy={wanted}"
+        )
+    if not shrink:
+        refusals += [
+            f"{topic.name} keeps records longer than declared ({name} {present.config[name]}, declared {value}): "
+            "Kafka would delete records. Raise kafka.retention_days, or give --shrink if that is meant."
+            for name, value in topic.config.items()
+            if name in KEEPING and name in present.config and _limit(present.config[name]) > _limit(value)
+        ]
+    return refusals
+
+
+def change_of(topic: Topic, present: ExistingTopic | None) -> TopicChange:
+    """What is to be done with a topic that is not refused."""
+    if present is None:
+        plural = "" if topic.partitions == 1 else "s"
+        details = [f"{topic.partitions} partition{plural}", topic.config["cleanup.policy"]]
+        return TopicChange(topic.name, "create", tuple(details))
+    different = tuple(
+        f"{name} {present.config.get(name, 'unset')} -> {value}"
+        for name, value in topic.config.items()
+        if not _same(present.config.get(name), value)
+    )
+    return TopicChange(topic.name, "alter" if different else "unchanged", different)
+
+
+def _topic(declaration: Mapping[str, Any], name: str, common: Mapping[str, Value]) -> Topic:
+    config = {"cleanup.policy": declaration["cleanup"], **common, **declaration["config"]}
+    if declaration["cleanup"] == "delete":
+        retention = declaration["retention"]
+        config["retention.ms"] = -1 if retention == "forever" else retention * MILLISECONDS_A_DAY
+    return Topic(
+        name=name,
+        partitions=declaration["partitions"],
+        replication=declaration["replication"],
+        config={key: str(value) for key, value in config.items()},
+    )
+
+
+def _table_line(topic: Topic, present: ExistingTopic | None) -> tuple[str, str, str, str, str, str]:
+    if present is None:
+        return topic.name, "-", "-", "-", "-", "missing"
+    policy = present.config.get("cleanup.policy", "")
+    retention = float(present.config.get("retention.ms", "-1"))
+    kept = "" if policy == "compact" else "forever" if retention < 0 else f"{retention / MILLISECONDS_A_DAY:g} days"
+    refusals = refusals_of(topic, present)
+    change = change_of(topic, present)
+    state = "refused: " + refusals[0] if refusals else "; ".join(change.details) or "as declared"
+    return topic.name, str(present.partitions), str(present.replication), policy, kept, state
+
+
+def _limit(value: str) -> float:
+    number = float(value)
+    return float("inf") if number < 0 else number
+
+
+def _same(present: str | None, declared: str) -> bool:
+    """Kafka may write a number otherwise than it was given."""
+    if present is None or present == declared:
+        return present == declared
+    try:
+        return float(present) == float(declared)
+    except ValueError:
+        return False

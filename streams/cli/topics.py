@@ -1,0 +1,62 @@
+"""`cel2crm topics`: the topics of connectors/topics.yaml."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.topics import TopicChange, apply_topics, topic_table
+from streams.settings import load_settings
+
+app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
+
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
+]
+
+
+@app.command()
+def apply(
+    settings: SettingsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Also lower retentions: Kafka then deletes records.")
+    ] = False,
+) -> None:
+    """Make the missing topics and bring the settings of the others up to the declaration.
+
+    Partitions and cleanup policies are never changed: such a difference is refused, and nothing is done.
+    """
+    quiet_kafka_client()
+    changes = asyncio.run(apply_topics(load_settings(settings), dry_run=dry_run, shrink=shrink))
+    for change in changes:
+        if change.action != "unchanged":
+            typer.echo(line_of(change, dry_run=dry_run))
+    done = sum(change.action != "unchanged" for change in changes)
+    unchanged = len(changes) - done
+    typer.echo(f"{done} of {len(changes)} topics {'to change' if dry_run else 'changed'}, {unchanged} as declared")
+
+
+@app.command()
+def show(settings: SettingsOption = None) -> None:
+    """Show each topic as it is, and what `apply` would do with it."""
+    quiet_kafka_client()
+    table = Table("topic", "partitions", "replicas", "cleanup", "retention", "state", box=None, pad_edge=False)
+    for row in asyncio.run(topic_table(load_settings(settings))):
+        table.add_row(*row)
+    Console(soft_wrap=True).print(table)
+
+
+def line_of(change: TopicChange, *, dry_run: bool) -> str:
+    """One line about one topic."""
+    verb = f"would {change.action}" if dry_run else {"create": "created", "alter": "altered"}[change.action]
+    return f"{verb} {change.topic} ({', '.join(change.details)})"
+
+
+def quiet_kafka_client() -> None:
+    """An unreachable broker is told in our one message; aiokafka's own log lines would surround it."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
