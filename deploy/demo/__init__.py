@@ -1,0 +1,1 @@
+"""The demo: the whole pipeline on real servers, with recorded calls flowing to the fake CRMs."""

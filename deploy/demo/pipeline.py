@@ -1,0 +1,173 @@
+"""Sets the pipeline up as an administrator would: with the product's own commands, each part its own process."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pymysql
+import yaml
+
+from deploy.demo.tether import Tethered
+from deploy.local import Endpoints
+from deploy.portals import STAFF, KommoConfig
+from streams.errors import UserError
+
+START_SECONDS = 60.0
+CAPTURE_USER = "cel2crm"
+_SPEED = 100
+"""Requests a second that the demo's portals and senders are set to: at a real portal's 2 it would take minutes."""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The running parts of the product."""
+
+    settings_file: Path
+    portals: dict[str, str]
+    """Name of a portal: its address."""
+    workers: dict[str, Tethered]
+
+    def check(self) -> None:
+        """Raise UserError where a part has ended."""
+        for worker in self.workers.values():
+            if worker.ended is not None:
+                raise UserError(f"{worker.name} ended with status {worker.ended}:\n{worker.log_tail()}")
+
+
+@contextmanager
+def pipeline(endpoints: Endpoints, directory: Path) -> Iterator[Pipeline]:
+    """Portals, topics, capture and the three workers, ended in reverse order."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as running:
+        portals = {name: _portal(name, directory, running) for name in ("bitrix24", "kommo")}
+        settings_file = write_settings(endpoints, portals, directory)
+        create_capture_user(endpoints)
+        run_command("topics", "apply", settings=settings_file)
+        run_command("connectors", "apply", settings=settings_file)
+        workers = {
+            name: _worker(name, settings_file, directory, running) for name in ("aggregate", "bitrix24", "kommo")
+        }
+        yield Pipeline(settings_file, {name: found["url"] for name, found in portals.items()}, workers)
+
+
+def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], directory: Path) -> Path:
+    """The settings file, with every secret in a file of its own that only its owner reads."""
+    users = {user.inner: str(user.id) for user in STAFF if user.inner and user.active}
+    common = {
+        "users": users,
+        "default_user": str(STAFF[0].id),
+        "deliver_from": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+        "rate_limit": {"burst": _SPEED, "per_second": _SPEED / 2},
+    }
+    tree = {
+        "pbx": {"name": "pbx1"},
+        "database": {
+            "host": endpoints.mariadb_host,
+            "port": endpoints.mariadb_port,
+            "user": CAPTURE_USER,
+            "password_file": str(_secret(directory, "database-password", _capture_password(endpoints))),
+        },
+        "kafka": {"bootstrap_servers": endpoints.bootstrap_servers, "partitions": 4},
+        "connect": {
+            "url": endpoints.connect_url,
+            "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
+        },
+        "registry": {"url": endpoints.registry_url},
+        "worker": {"data_dir": str(directory)},
+        "aggregate": {"flush_seconds": 1.0},
+        "portals": [
+            {
+                "name": "bitrix24",
+                "crm": "bitrix24",
+                "webhook_url_file": str(_secret(directory, "bitrix24-webhook", portals["bitrix24"]["webhook_url"])),
+                **common,
+            },
+            {
+                "name": "kommo",
+                "crm": "kommo",
+                "url": portals["kommo"]["url"],
+                "token_file": str(_secret(directory, "kommo-token", KommoConfig().long_lived_token)),
+                **common,
+            },
+        ],
+    }
+    path = directory / "cel2crm.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def create_capture_user(endpoints: Endpoints) -> None:
+    """Run the documented SQL file and set the password, as an administrator does."""
+    statements = (Path(__file__).parents[2] / "connectors/mariadb/capture_user.sql").read_text(encoding="utf-8")
+    lines = [line for line in statements.splitlines() if not line.lstrip().startswith("--")]
+    connection = pymysql.connect(
+        host=endpoints.mariadb_host,
+        port=endpoints.mariadb_port,
+        user="root",
+        password=endpoints.mariadb_root_password,
+        autocommit=True,
+    )
+    with connection, connection.cursor() as cursor:
+        for statement in "\n".join(lines).split(";"):
+            if statement.strip():
+                cursor.execute(statement)
+        cursor.execute(f"alter user '{CAPTURE_USER}'@'%%' identified by %s", (_capture_password(endpoints),))
+
+
+def run_command(*command: str, settings: Path) -> str:
+    """Run `cel2crm ..` to its end. Raises UserError with what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli.main", *command, "--settings", str(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=180,
+    )
+    if done.returncode:
+        raise UserError(f"cel2crm {' '.join(command)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def _portal(name: str, directory: Path, running: ExitStack) -> dict[str, str]:
+    command = [sys.executable, "-m", "deploy.portals", name, "--state-dir", str(directory / name)]
+    limits = {
+        "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
+        "kommo": ["--requests-per-second", str(2 * _SPEED)],
+    }
+    portal = Tethered(
+        f"the fake {name}", [*command, *limits[name]], directory / f"{name}-portal.log", stdout=subprocess.PIPE
+    )
+    running.callback(portal.stop)
+    line = portal.stdout.readline() if portal.stdout else b""
+    if not line:
+        raise UserError(f"{portal.name} did not start:\n{portal.log_tail()}")
+    found: dict[str, str] = json.loads(line)
+    return found
+
+
+def _worker(name: str, settings: Path, directory: Path, running: ExitStack) -> Tethered:
+    command = [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", str(settings)]
+    worker = Tethered(f"worker {name}", command, directory / f"worker-{name}.log")
+    running.callback(worker.stop)
+    return worker
+
+
+def _secret(directory: Path, name: str, value: str) -> Path:
+    path = directory / name
+    path.touch(mode=0o600)
+    path.write_text(value, encoding="utf-8")
+    return path
+
+
+def _capture_password(endpoints: Endpoints) -> str:
+    for line in endpoints.secrets_file.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "cel.password":
+            return value.strip()
+    raise UserError(f"{endpoints.secrets_file} holds no cel.password")

@@ -1,0 +1,98 @@
+"""The end of the demo: tables for people, and a verdict against the recordings' truth."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.expected import NO_CLIENT_NUMBER, Expected
+from deploy.demo.observer import Observer
+from streams.rules import Rules
+
+
+def show(console: Console, observer: Observer, written_at: Mapping[str, float]) -> None:
+    """Results by code and direction, what each CRM received, latencies, dead letters."""
+    codes = Counter((each.result, each.result_name, each.direction) for each in observer.results.values())
+    directions = ("incoming", "outgoing", "internal", "unknown")
+    table = Table("result", *directions, "calls", title="Results by code and direction")
+    for code, name in sorted({(code, name) for code, name, _ in codes}):
+        counts = [codes[code, name, direction] for direction in directions]
+        table.add_row(f"{code} {name}", *(str(count or "") for count in counts), str(sum(counts)))
+    console.print(table)
+    for name, entries in observer.entries.items():
+        table = Table("status", "in words", "entries", title=f"What {name} received")
+        for (status, words), count in sorted(Counter((each["status"], each["words"]) for each in entries).items()):
+            table.add_row(str(status), words, str(count))
+        console.print(table)
+    table = Table("portal", "p50", "p95", "p99", title="From the last row's insert to the entry in the CRM")
+    for name, entries in observer.entries.items():
+        delays = sorted(
+            datetime.fromisoformat(entry["received_at"]).timestamp() - written_at[linkedid]
+            for entry in entries
+            if (linkedid := _linkedid(entry)) in written_at
+        )
+        if len(delays) >= 2:
+            cuts = statistics.quantiles(delays, n=100, method="inclusive")
+            table.add_row(name, *(f"{cuts[percent - 1]:.2f} s" for percent in (50, 95, 99)))
+    console.print(table)
+    console.print(f"Dead letters: {len(observer.dead_letters)}")
+    for letter in observer.dead_letters[:10]:
+        console.print(f"  {letter}", markup=False)
+
+
+def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> list[str]:
+    """What is missing, doubled or wrong; an empty list: nothing."""
+    faults: list[str] = []
+    truths = list(truths)
+    for truth in truths:
+        result = observer.results.get(truth.linkedid)
+        if result is None:
+            faults.append(f"{truth.case}: no result of call {truth.linkedid}")
+        elif truth.answered is not None and result.answered != truth.answered:
+            faults.append(f"{truth.case}: answered {result.answered}, the truth is {truth.answered}")
+    wanted = {truth.linkedid: truth.case for truth in truths if truth.external}
+    for name, entries in observer.entries.items():
+        received = Counter(_linkedid(entry) for entry in entries)
+        faults += [f"{name}: no entry of {case} ({each})" for each, case in wanted.items() if not received[each]]
+        faults += [f"{name}: {count} entries of call {each}" for each, count in received.items() if count > 1]
+        faults += [
+            f"{name}: an entry of call {each}, which is not for a CRM" for each in received if each not in wanted
+        ]
+        for entry in entries:
+            if (found := observer.results.get(_linkedid(entry))) is None:
+                continue
+            due = rules.bitrix24.status(found) if name == "bitrix24" else str(rules.kommo.status(found).status)
+            if str(entry["status"]) != due:
+                faults.append(f"{name}: call {found.linkedid} has status {entry['status']}, due is {due}")
+            if bool(entry["duration"]) and not found.answered:
+                faults.append(f"{name}: call {found.linkedid} was not answered but lasts {entry['duration']} s")
+    if observer.dead_letters:
+        faults.append(f"{len(observer.dead_letters)} dead letters, none expected")
+    return faults
+
+
+def tell_verdict(console: Console, faults: list[str], truths: list[Expected], names: Iterable[str]) -> None:
+    """The last lines."""
+    external = sum(truth.external for truth in truths)
+    known = sum(truth.answered is not None for truth in truths)
+    if not faults:
+        console.print(
+            f"[bold green]Right:[/] {len(truths)} calls folded; answered agrees with the recorded truth in all {known} "
+            f"where it is known; {external} external calls stand in each of {', '.join(names)} exactly once, no other."
+        )
+        for case, reason in NO_CLIENT_NUMBER.items():
+            console.print(f"  [dim]in no CRM: {case}: {reason}[/]")
+        return
+    console.print(f"[bold red]Wrong:[/] {len(faults)} faults")
+    for fault in faults[:40]:
+        console.print(f"  {fault}", markup=False)
+    if len(faults) > 40:
+        console.print(f"  and {len(faults) - 40} more")
+
+
+def _linkedid(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("external_id") or "").rpartition("/")[2]
