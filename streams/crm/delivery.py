@@ -300,11 +300,11 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
             )
         )
     believed = _closed(delivery, doubt, now, "not_found", "looked up twice over the settle time")
-    believed = replace(believed, not_found_since=None, failures=delivery.failures + 1)
+    believed = replace(believed, doubt=None, not_found_since=None, failures=delivery.failures + 1)
     restart = plan.steps[delivery.step].restart
     if delivery.gone and restart:
         kept = tuple(step for step in delivery.steps_done if step != restart)
-        believed = replace(believed, step=restart, steps_done=kept, doubt=None, crm_ids={})
+        believed = replace(believed, step=restart, steps_done=kept, crm_ids={})
     return _again(believed, now, now, policy, failures=believed.failures)
 
 
@@ -318,6 +318,9 @@ def _recovered(delivery: Delivery, event: Recovered, plan: Plan, policy: Policy)
         return Outcome(_in_doubt(closed, intent, event.now + limit, why))
     if delivery.state in DOUBTFUL and delivery.not_found_since is not None:
         return Outcome(replace(delivery, not_found_since=None))
+    if delivery.state is State.PAUSED:
+        # The pause was the old owner's knowledge of its portal; the new one finds out by itself.
+        return _portal_back(delivery, PortalBack(event.now), plan, policy)
     return Outcome(delivery)
 
 

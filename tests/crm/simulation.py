@@ -1,0 +1,438 @@
+"""A seeded world around the delivery state machine.
+
+Owners crash, sleep and wake; a CRM loses answers and indexes late. Time is whole seconds here (the machine only adds and
+compares). One schedule is one seed; `Broken` names what may be left out to show that the simulation notices.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from random import Random
+
+import msgspec
+
+from streams.crm.delivery import advance, begin
+from streams.crm.events import (
+    Answer,
+    Answered,
+    Arrived,
+    DeadLetter,
+    Done,
+    Due,
+    Found,
+    Gone,
+    Later,
+    LookedUp,
+    LookUp,
+    Needs,
+    NotFound,
+    NotSent,
+    Pause,
+    PausePortal,
+    PortalBack,
+    Recovered,
+    Refused,
+    Send,
+    Sighting,
+    Unsure,
+)
+from streams.crm.plan import BITRIX24, KOMMO, Plan, Policy, Settle, Step
+from streams.crm.record import Delivery, State
+
+LIMIT, SETTLE = 60, 30
+POLICY = Policy(request_limit=LIMIT, settle=SETTLE, deadline=10**9, backoff_base=1, backoff_limit=30)
+CALLS = 3
+
+
+class Broken(Enum):
+    """A rule that can be left out."""
+
+    FENCE = "the log takes writes of an owner that was replaced"
+    INTENT_FIRST = "the request goes out before the intent is durable"
+    OWNER_WAIT = "a new owner does not wait out the request of the one before"
+    DEADLINE_CHECK = "the request goes out although its time is over"
+    SECOND_LOOKUP = "the first lookup that finds nothing is believed"
+    LOOKUP = "an unknown outcome is sent again without looking"
+    VERSIONS = "a version that was seen is taken for new"
+    DEAD_LETTER_FIRST = "the dead letter comes after the state that goes with it"
+
+
+class Fenced(Exception):
+    """The log has another owner."""
+
+
+@dataclass
+class Entry:
+    """A call as the CRM's user sees it."""
+
+    call: str
+    version: int
+    visible_at: int
+
+
+@dataclass
+class Crm:
+    """What both CRMs share: entries, and lookups that lag."""
+
+    random: Random
+    entries: list[Entry] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        """The effect of a request, and the true answer to it."""
+        raise NotImplementedError
+
+    def find(self, step: str, call: str, now: int) -> Sighting:
+        """A lookup's answer."""
+        found = [entry for entry in self.entries if entry.call == call and entry.visible_at <= now]
+        return Found({"entry": "1"}) if found else NotFound()
+
+    def _show(self, call: str, version: int, now: int) -> None:
+        self.entries.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+
+
+@dataclass
+class Bitrix24(Crm):
+    """Registrations that are finished once; what is not finished is seen by nobody."""
+
+    calls: dict[str, tuple[str, bool]] = field(default_factory=dict)
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if step == "register":
+            if delivery.call_id in self.refuses:
+                return Refused("no such phone number")
+            same = [name for name, (call, done) in self.calls.items() if call == delivery.call_id and not done]
+            name = same[-1] if same and self.random.random() < 0.5 else f"externalCall.{len(self.calls)}"
+            self.calls[name] = (delivery.call_id, False)
+            return Done({"CALL_ID": name})
+        name = delivery.crm_ids["CALL_ID"]
+        if self.random.random() < 0.03:
+            self.calls.pop(name, None)  # the portal forgot an old registration
+        if name not in self.calls or self.calls[name][1]:
+            return Gone("Call is not found")
+        self.calls[name] = (delivery.call_id, True)
+        self._show(delivery.call_id, version, now)
+        return Done({"CRM_ACTIVITY_ID": "7"})
+
+
+@dataclass
+class Kommo(Crm):
+    """Every call that it takes is a note; unknown phones need a contact."""
+
+    contacts: list[Entry] = field(default_factory=list)
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        call = delivery.call_id
+        if step == "contact":
+            self.contacts.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+            return Done({"contact": "1"})
+        if call in self.refuses:
+            return Refused("validation")
+        if call.endswith("0") and not any(entry.call == call for entry in self.contacts):
+            return Needs("contact", "Entity not found")
+        self._show(call, version, now)
+        return Done({"note": "1"})
+
+    def find(self, step: str, call: str, now: int) -> Sighting:
+        if step == "contact":
+            known = any(entry.call == call and entry.visible_at <= now for entry in self.contacts)
+            return Found({"contact": "1"}) if known else NotFound()
+        return super().find(step, call, now)
+
+
+@dataclass
+class World:
+    """The log with its fence, the results to be delivered, the CRM, and the clock."""
+
+    seed: int
+    crm_name: str = "bitrix24"
+    broken: Broken | None = None
+    now: int = 0
+    epoch: int = 0
+    committed: int = 0
+    log: dict[str, Delivery] = field(default_factory=dict)
+    dead_letters: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.plan: Plan = BITRIX24 if self.crm_name == "bitrix24" else KOMMO
+        self.crm: Crm = Bitrix24(self.random) if self.crm_name == "bitrix24" else Kommo(self.random)
+        self.policy = POLICY
+        if self.broken is Broken.SECOND_LOOKUP:
+            self.policy = replace(POLICY, settle=0)
+        if self.broken is Broken.LOOKUP:
+            steps = {name: Step(step.then, Settle.REPEAT, step.restart) for name, step in self.plan.steps.items()}
+            self.plan = replace(self.plan, steps=steps)
+        self._turns: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self.troubled_until = self.random.randint(0, 600)
+        self.results = self._some_results()
+        self.arrived = 0
+
+    def _some_results(self) -> list[Arrived]:
+        results = []
+        for number in range(CALLS):
+            call = f"pbx1/{number}"
+            if self.random.random() < 0.15:
+                self.crm.refuses.add(call)
+            for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
+                outcome = f"outcome {number} {self.random.choice((1, version))}"
+                results += [Arrived(0, call, "main", version, outcome, b"result", 0)] * self.random.choice((1, 1, 2))
+        self.random.shuffle(results)
+        return results
+
+    def later(self, seconds: int, turn: Callable[[], None]) -> None:
+        """Do something after so many seconds."""
+        heapq.heappush(self._turns, (self.now + seconds, next(self._order), turn))
+
+    def trouble(self, probability: float) -> bool:
+        """Something goes wrong, as long as the bad night lasts."""
+        return self.now < self.troubled_until and self.random.random() < probability
+
+    def run(self) -> None:
+        """One schedule, to its end."""
+        arrival = 0
+        for count in range(1, len(self.results) + 1):
+            arrival += self.random.choice((0, 1, 5, 70))
+            self.later(arrival, lambda count=count: self._arrive(count))  # type: ignore[misc]
+        Owner(self).start()
+        for _ in range(20_000):
+            if not self._turns:
+                return
+            self.now, _, turn = heapq.heappop(self._turns)
+            turn()
+        raise AssertionError(f"seed {self.seed}: no end")
+
+    def _arrive(self, count: int) -> None:
+        self.arrived = count
+
+
+class Owner:
+    """A delivery worker that owns the log's partition, until it is replaced, and for a while after."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.alive = True
+        self.deliveries: dict[str, Delivery] = {}
+        self.busy: set[str] = set()
+        self.asleep_until = 0
+
+    def start(self) -> None:
+        """Fence the owner before, read the log to its end, take up what it left."""
+        world = self.world
+        world.epoch += 1
+        self.epoch = world.epoch
+        self.position = world.committed
+        for call, delivery in world.log.items():
+            recovered = advance(delivery, Recovered(world.now), world.plan, world.policy).delivery
+            if world.broken is Broken.OWNER_WAIT and recovered.state is State.UNSURE:
+                recovered = advance(_hurried(recovered, world.now), Recovered(world.now), world.plan, world.policy)[0]
+            self.deliveries[call] = recovered
+        world.later(0, self.guarded(self.tick))
+
+    def guarded(self, turn: Callable[[], None]) -> Callable[[], None]:
+        """Nothing is done by the dead; the sleeping do it when they wake; the fenced die."""
+
+        def guarded_turn() -> None:
+            world = self.world
+            if not self.alive:
+                return
+            if world.now < self.asleep_until:
+                world.later(self.asleep_until - world.now, guarded_turn)
+                return
+            try:
+                turn()
+            except Fenced:
+                self.alive = False
+
+        return guarded_turn
+
+    def tick(self) -> None:
+        """Take up one result, and act for one call that is due."""
+        world = self.world
+        if self.mishap():
+            return
+        if self.epoch != world.epoch and world.random.random() < 0.1:
+            raise Fenced  # it notices at last that its group went on without it
+        if self.position < world.arrived:
+            self.fold(world.results[self.position])
+            self.position += 1
+            if world.random.random() < 0.5 and self.epoch == world.epoch:
+                world.committed = self.position
+        ready = sorted(
+            call
+            for call, delivery in self.deliveries.items()
+            if call not in self.busy and delivery.due_at is not None and delivery.due_at <= world.now
+        )
+        if ready:
+            self.act(world.random.choice(ready))
+        waiting = any(not delivery.final for delivery in self.deliveries.values())
+        if waiting or self.position < len(world.results):
+            world.later(world.random.choice((0, 1, 3)) if ready else 3, self.guarded(self.tick))
+
+    def mishap(self) -> bool:
+        """Killed, or asleep beyond its session: either way another owner comes."""
+        world = self.world
+        if not world.trouble(0.03) or self.epoch != world.epoch:
+            return False
+        if world.random.random() < 0.5:
+            self.alive = False
+        else:
+            self.asleep_until = world.now + world.random.randint(1, 2 * LIMIT)
+        world.later(world.random.choice((0, 1, 10, 50)), Owner(world).start)
+        if self.alive:
+            world.later(0, self.guarded(self.tick))
+        return True
+
+    def fold(self, arrived: Arrived) -> None:
+        """A result into its call's state, durable before the next one is read."""
+        world, known = self.world, self.deliveries.get(arrived.call_id)
+        arrived = replace(arrived, now=world.now)
+        if world.broken is Broken.VERSIONS:
+            known = None
+        if known is None:
+            self.keep(begin(arrived, world.plan))
+        else:
+            self.step(known, arrived)
+
+    def act(self, call: str) -> None:
+        world, delivery = self.world, self.deliveries[call]
+        self.busy.add(call)
+        self.step(delivery, Due(world.now))
+
+    def step(self, delivery: Delivery, event: object) -> None:
+        """One event through the machine, its effects in the promised order."""
+        world = self.world
+        outcome = advance(delivery, event, world.plan, world.policy)  # type: ignore[arg-type]
+        letters = [effect for effect in outcome.effects if isinstance(effect, DeadLetter)]
+        late_letters = world.broken is Broken.DEAD_LETTER_FIRST
+        if not late_letters:
+            world.dead_letters += [delivery.call_id for _ in letters]
+        changed = outcome.delivery is not delivery
+        if changed and world.broken is not Broken.INTENT_FIRST:
+            self.keep(outcome.delivery)
+        for effect in outcome.effects:
+            match effect:
+                case Send():
+                    pause = world.random.choice((0, 0, 0, 1, LIMIT)) if world.trouble(0.3) else 0
+                    world.later(pause, self.guarded(lambda send=effect: self.send(outcome.delivery, send)))  # type: ignore[misc]
+                case LookUp():
+                    self.look_up(outcome.delivery, effect)
+                case PausePortal():
+                    back = lambda: self.step(self.deliveries[delivery.call_id], PortalBack(world.now))  # noqa: E731
+                    world.later(20, self.guarded(back))
+                case DeadLetter() if late_letters:
+                    if world.trouble(0.3):
+                        self.alive = False
+                        world.later(1, Owner(world).start)
+                    else:
+                        world.dead_letters.append(delivery.call_id)
+        if changed and world.broken is Broken.INTENT_FIRST:
+            world.later(2, self.guarded(lambda: self.keep_latest(delivery.call_id, outcome.delivery)))
+        requested = any(isinstance(effect, Send | LookUp) for effect in outcome.effects)
+        if not requested and not isinstance(event, Arrived):
+            self.busy.discard(delivery.call_id)
+
+    def keep(self, delivery: Delivery) -> None:
+        """Make a state durable: a transaction, which a fenced owner cannot commit, and after which one may die."""
+        world = self.world
+        if self.epoch != world.epoch and world.broken is not Broken.FENCE:
+            raise Fenced
+        self.deliveries[delivery.call_id] = delivery
+        world.log[delivery.call_id] = delivery
+        if world.trouble(0.02) and self.epoch == world.epoch:
+            self.alive = False
+            world.later(1, Owner(world).start)
+            raise Fenced
+
+    def keep_latest(self, call: str, delivery: Delivery) -> None:
+        self.deliveries.setdefault(call, delivery)
+        self.keep(delivery)
+
+    def send(self, delivery: Delivery, send: Send) -> None:
+        """The bytes go out; what comes of them is the network's and the CRM's affair."""
+        world, call = self.world, delivery.call_id
+        if world.now >= send.deadline and world.broken is not Broken.DEADLINE_CHECK:
+            return self.answer(call, send.attempt, NotSent())
+        version = delivery.intent.version if delivery.intent else delivery.version
+        left = max(1, send.deadline - world.now)
+        at = world.random.randint(0, left - 1) if world.trouble(0.4) else 0
+        luck = world.random.random() if world.now < world.troubled_until else 1.0
+        if luck < 0.1:
+            reason = "reset before the request was read"
+            world.later(at, self.guarded(lambda: self.answer(call, send.attempt, Unsure(reason))))
+            return None
+        if luck < 0.2:
+            world.later(at, self.guarded(lambda: self.answer(call, send.attempt, Later("503", whole_portal=True))))
+            return None
+        if luck < 0.23:
+            world.later(at, self.guarded(lambda: self.answer(call, send.attempt, Pause("licence expired"))))
+            return None
+        world.later(
+            at, lambda: self.effect(delivery, send, version, luck)
+        )  # the portal acts, whoever sent it lives or not
+        return None
+
+    def effect(self, delivery: Delivery, send: Send, version: int, luck: float) -> None:
+        world = self.world
+        answer = world.crm.take(send.step, delivery, version, world.now)
+        if luck < 0.26 and send.step in ("register", "finish"):
+            answer = world.crm.take(send.step, delivery, version, world.now)  # a proxy repeated it
+        if luck < 0.45:
+            answer = Unsure("the answer was lost")
+        world.later(0, self.guarded(lambda: self.answer(delivery.call_id, send.attempt, answer)))
+
+    def answer(self, call: str, attempt: int, answer: Answer) -> None:
+        world = self.world
+        self.step(self.deliveries[call], Answered(world.now, attempt, answer, world.random.random()))
+        self.busy.discard(call)
+
+    def look_up(self, delivery: Delivery, look_up: LookUp) -> None:
+        world, call = self.world, delivery.call_id
+        sighting: Sighting = Later("no answer") if world.trouble(0.2) else world.crm.find(look_up.step, call, world.now)
+        event = LookedUp(world.now, look_up.attempt, sighting, world.random.random())
+
+        def seen() -> None:
+            self.step(self.deliveries[call], replace(event, now=world.now))
+            self.busy.discard(call)
+
+        world.later(world.random.choice((0, 2)), self.guarded(seen))
+
+
+def _hurried(delivery: Delivery, now: int) -> Delivery:
+    return msgspec.structs.replace(delivery, wait_until=now)
+
+
+def violations(world: World) -> list[str]:
+    """What a schedule broke: each call once, with a version that it has, nothing lost, and a log that says so."""
+    wrong = []
+    for call in {result.call_id for result in world.results}:
+        delivery = world.log.get(call)
+        entries = [entry for entry in world.crm.entries if entry.call == call]
+        newest = max(result.version for result in world.results if result.call_id == call)
+        if delivery is None:
+            wrong.append(f"{call} lost")
+        elif call in world.crm.refuses:
+            if entries or delivery.state is not State.REFUSED or call not in world.dead_letters:
+                wrong.append(f"{call} refused: {delivery.state}, {len(entries)} entries, {world.dead_letters}")
+        elif len(entries) != 1:
+            wrong.append(f"{call} stands {len(entries)} times in the CRM, {delivery.state}")
+        elif delivery.state not in (State.DELIVERED, State.SUPERSEDED):
+            wrong.append(f"{call} ended as {delivery.state}")
+        elif delivery.sent_version != entries[0].version:
+            wrong.append(f"{call}: log says version {delivery.sent_version}, CRM has {entries[0].version}")
+        elif delivery.version != newest:
+            wrong.append(f"{call}: version {newest} came, {delivery.version} is remembered")
+    if isinstance(world.crm, Kommo):
+        contacts = [entry.call for entry in world.crm.contacts]
+        wrong += [f"{call} has several contacts" for call in set(contacts) if contacts.count(call) > 1]
+    return wrong
+
+
+def simulate(seed: int, crm: str = "bitrix24", broken: Broken | None = None) -> list[str]:
+    """Run one schedule; what it broke."""
+    world = World(seed, crm, broken)
+    world.run()
+    return violations(world)

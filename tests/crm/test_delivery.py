@@ -1,0 +1,305 @@
+"""Every transition of the delivery state machine."""
+
+from dataclasses import replace as with_
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+import schemas
+from streams.crm.delivery import Outcome, advance, begin
+from streams.crm.events import (
+    Answer,
+    Answered,
+    Arrived,
+    DeadLetter,
+    Done,
+    Due,
+    Event,
+    Found,
+    Gone,
+    Later,
+    LookedUp,
+    LookUp,
+    Needs,
+    NotFound,
+    NotSent,
+    Overdue,
+    Pause,
+    PausePortal,
+    PortalBack,
+    Recovered,
+    Refused,
+    Retry,
+    Send,
+    Sighting,
+    SlowPortal,
+    Unsure,
+)
+from streams.crm.plan import BITRIX24, KOMMO, Plan, Policy, Settle, Step
+from streams.crm.record import HISTORY, Attempt, Delivery, Intent, State, with_attempt
+
+POLICY = Policy(request_limit=60, settle=30, deadline=1000, backoff_base=4, backoff_limit=64)
+V1 = Arrived(0, "pbx1/1.1", "main", 1, "aaa", b"one", 0, source=("results", 3, 7))
+V2 = with_(V1, version=2, outcome_hash="bbb", result=b"two")
+SAME = with_(V1, version=2, result=b"same outcome")
+
+
+def run(*events: Event, plan: Plan = BITRIX24, first: Arrived = V1) -> Outcome:
+    """The machine after a sequence of events."""
+    outcome = Outcome(begin(first, plan))
+    for event in events:
+        outcome = advance(outcome.delivery, event, plan, POLICY)
+    return outcome
+
+
+def answered(attempt: int, answer: Answer, now: int = 1) -> Answered:
+    return Answered(now, attempt, answer)
+
+
+def seen(attempt: int, sighting: Sighting, now: int) -> LookedUp:
+    return LookedUp(now, attempt, sighting)
+
+
+OPEN = (Due(0, '{"a":1}', "304", "missed"),)
+REGISTERED = (*OPEN, answered(1, Done({"CALL_ID": "c1"})))
+FINISHING = (*REGISTERED, Due(2, '{"b":2}', "304"))
+DELIVERED = (*FINISHING, answered(2, Done({"CRM_ACTIVITY_ID": "9"}), 3))
+UNSURE = (*FINISHING, answered(2, Unsure("reset"), 3))  # its request may take effect until 62
+REFUSED = (*OPEN, answered(1, Refused("bad")))
+NOT_SEEN = (*UNSURE, Due(62), seen(2, NotFound(), 62))
+
+TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[object, ...]]] = [
+    ("a new call waits for its turn", (), State.NEW, {"step": "register", "due_at": 0}, ()),
+    ("its turn opens an intent", OPEN, State.INTENT, {"attempt": 1, "due_at": None}, (Send(1, "register", 60),)),
+    ("one open attempt a call", (*OPEN, Due(5)), State.INTENT, {"attempt": 1}, ()),
+    ("CALL_ID is kept between the steps", REGISTERED, State.REGISTERED, {"crm_ids": {"CALL_ID": "c1"}}, ()),
+    ("the second step", FINISHING, State.INTENT, {"step": "finish", "attempt": 2}, (Send(2, "finish", 62),)),
+    (
+        "delivered, with what was sent",
+        DELIVERED,
+        State.DELIVERED,
+        {"sent": '{"b":2}', "status": "304", "sent_version": 1, "delivered_at": 3, "result": None, "due_at": None},
+        (),
+    ),
+    ("an answer to no open attempt", (*OPEN, answered(7, Done())), State.INTENT, {"attempt": 1}, ()),
+    ("a second answer", (*REGISTERED, answered(1, Refused("x"))), State.REGISTERED, {}, ()),
+    (
+        "surely without effect: later, with backoff",
+        (*OPEN, answered(1, Later("503"), 10)),
+        State.WAITING,
+        {"wait_until": 12, "failures": 1, "last_error": "503"},
+        (),
+    ),
+    ("not before its time", (*OPEN, answered(1, Later("503"), 10), Due(11)), State.WAITING, {"attempt": 1}, ()),
+    (
+        "Retry-After goes over backoff and slows the whole portal",
+        (*OPEN, answered(1, Later("429", 500, whole_portal=True), 10)),
+        State.WAITING,
+        {"wait_until": 500},
+        (SlowPortal(500, "429"),),
+    ),
+    ("not sent: again at once", (*OPEN, answered(1, NotSent(), 61)), State.WAITING, {"wait_until": 61}, ()),
+    (
+        "past its deadline: given up",
+        (*OPEN, answered(1, Later("503"), 1000)),
+        State.GIVEN_UP,
+        {"result": b"one"},
+        (DeadLetter("deadline", "not taken before its deadline; last: 503"),),
+    ),
+    ("refused", REFUSED, State.REFUSED, {"reason": "bad"}, (DeadLetter("refused", "bad"),)),
+    ("paused", (*OPEN, answered(1, Pause("unpaid"))), State.PAUSED, {"due_at": None}, (PausePortal("unpaid"),)),
+    ("back from the pause", (*OPEN, answered(1, Pause("x")), PortalBack(9)), State.WAITING, {"wait_until": 9}, ()),
+    ("nobody else is brought back", (*REGISTERED, PortalBack(9)), State.REGISTERED, {}, ()),
+    ("unsure waits for the request's end", UNSURE, State.UNSURE, {"wait_until": 62}, ()),
+    ("not looked up before", (*UNSURE, Due(61)), State.UNSURE, {}, ()),
+    ("then looked up", (*UNSURE, Due(62)), State.UNSURE, {}, (LookUp(2, "finish"),)),
+    (
+        "found: delivered, as that attempt sent it",
+        (*UNSURE, Due(62), seen(2, Found({"CRM_ACTIVITY_ID": "9"}), 63)),
+        State.DELIVERED,
+        {"sent_version": 1, "sent": '{"b":2}', "doubt": None},
+        (),
+    ),
+    ("not found: looked up again", NOT_SEEN, State.LOOKED_UP, {"wait_until": 92, "not_found_since": 62}, ()),
+    ("too early to believe", (*NOT_SEEN, seen(2, NotFound(), 80)), State.LOOKED_UP, {"not_found_since": 62}, ()),
+    ("not found twice: sent again", (*NOT_SEEN, seen(2, NotFound(), 92)), State.WAITING, {"step": "finish"}, ()),
+    ("found after all", (*NOT_SEEN, seen(2, Found(), 92)), State.DELIVERED, {}, ()),
+    ("the lookup fails", (*UNSURE, seen(2, Later("503"), 62)), State.UNSURE, {"wait_until": 64, "failures": 1}, ()),
+    (
+        "the lookup meets the limit",
+        (*UNSURE, seen(2, Later("429", 70, whole_portal=True), 62)),
+        State.UNSURE,
+        {"wait_until": 70},
+        (SlowPortal(70, "429"),),
+    ),
+    ("the lookup is not allowed", (*UNSURE, seen(2, Pause("x"), 62)), State.UNSURE, {}, (PausePortal("x"),)),
+    (
+        "the lookup fails past the deadline",
+        (*UNSURE, seen(2, Later("503"), 1000)),
+        State.GIVEN_UP,
+        {},
+        (DeadLetter("outcome_unknown", "the request's outcome is unknown, and the lookup failed: 503"),),
+    ),
+    ("a lookup of another attempt", (*UNSURE, seen(1, Found(), 62)), State.UNSURE, {}, ()),
+    (
+        "an unsure register is sent again",
+        (*OPEN, answered(1, Unsure("reset")), Due(60)),
+        State.INTENT,
+        {"attempt": 2},
+        (Send(2, "register", 120),),
+    ),
+    (
+        "call not found: looked up at once",
+        (*FINISHING, answered(2, Gone("not found"), 3), Due(3)),
+        State.LOOKED_UP,
+        {"gone": True},
+        (LookUp(2, "finish"),),
+    ),
+    (
+        "call not found, but finished: success",
+        (*FINISHING, answered(2, Gone("not found"), 3), seen(2, Found(), 3)),
+        State.DELIVERED,
+        {"gone": False},
+        (),
+    ),
+    (
+        "call not found and not finished: registered anew",
+        (*FINISHING, answered(2, Gone("x"), 3), seen(2, NotFound(), 3), seen(2, NotFound(), 33)),
+        State.WAITING,
+        {"step": "register", "crm_ids": {}, "steps_done": (), "doubt": None},
+        (),
+    ),
+    (
+        "a new owner waits out the request of the old one",
+        (*FINISHING, Recovered(40)),
+        State.UNSURE,
+        {"wait_until": 100, "doubt": run(*FINISHING).delivery.intent},
+        (),
+    ),
+    ("a new owner counts lookups anew", (*NOT_SEEN, Recovered(70)), State.LOOKED_UP, {"not_found_since": None}, ()),
+    ("a new owner tries a paused call", (*OPEN, answered(1, Pause("x")), Recovered(9)), State.WAITING, {}, ()),
+    ("a new owner leaves a waiting call", (*REGISTERED, Recovered(9)), State.REGISTERED, {}, ()),
+    ("the same version again", (*REGISTERED, V1), State.REGISTERED, {"version": 1}, ()),
+    ("a version before sending takes its place", (V2,), State.NEW, {"version": 2, "result": b"two"}, ()),
+    ("a version meanwhile waits", (*FINISHING, V2), State.INTENT, {"version": 2, "sent_version": None}, ()),
+    (
+        "delivered, and overtaken meanwhile",
+        (*FINISHING, V2, answered(2, Done())),
+        State.SUPERSEDED,
+        {"sent_version": 1, "version": 2},
+        (),
+    ),
+    ("overtaken by the same outcome", (*FINISHING, SAME, answered(2, Done())), State.DELIVERED, {"version": 2}, ()),
+    (
+        "the next attempt takes the newest",
+        (*FINISHING, V2, answered(2, Later("503"), 3), Due(99)),
+        State.INTENT,
+        {"intent": Intent(3, "finish", 2, "bbb", 99, 159)},
+        (Send(3, "finish", 159),),
+    ),
+    ("a version after delivery", (*DELIVERED, V2), State.SUPERSEDED, {"sent_version": 1, "result": None}, ()),
+    ("the same outcome after delivery", (*DELIVERED, SAME), State.DELIVERED, {"version": 2}, ()),
+    ("back to the delivered outcome", (*DELIVERED, V2, with_(V1, version=3)), State.DELIVERED, {"version": 3}, ()),
+    ("refused, then a better version", (*REFUSED, V2), State.NEW, {"result": b"two"}, ()),
+    ("refused, then the same again", (*REFUSED, SAME), State.REFUSED, {"version": 2}, ()),
+    ("not to be sent", (with_(V2, skip="internal"),), State.SKIPPED, {"reason": "internal", "result": None}, ()),
+    ("to be sent after all", (with_(V2, skip="x"), with_(V2, version=3)), State.NEW, {"due_at": 0}, ()),
+    (
+        "no longer to be sent, and it had no effect",
+        (*OPEN, with_(V2, skip="internal"), answered(1, Later("503"))),
+        State.SKIPPED,
+        {},
+        (),
+    ),
+    (
+        "no longer to be sent after the first step",
+        (*OPEN, with_(V2, skip="internal"), answered(1, Done({"CALL_ID": "c"}))),
+        State.SKIPPED,
+        {},
+        (),
+    ),
+    (
+        "no longer to be sent, but it was",
+        (*FINISHING, with_(V2, skip="x"), answered(2, Done())),
+        State.SUPERSEDED,
+        {},
+        (),
+    ),
+    ("the deadline of one that waits", (Overdue(1000),), State.GIVEN_UP, {}, (
+        DeadLetter("deadline", "not taken before its deadline; last: None"),)),
+    ("not yet the deadline", (Overdue(999),), State.NEW, {}, ()),
+    ("the deadline never cuts an open request", (*OPEN, Overdue(1000)), State.INTENT, {}, ()),
+    ("the deadline of one in doubt", (*UNSURE, Overdue(1000)), State.GIVEN_UP, {}, (
+        DeadLetter("outcome_unknown", "its deadline is over, its outcome unknown: reset"),)),
+    ("a retry", (*REFUSED, Retry(5)), State.WAITING, {"queued_at": 5}, ()),
+    ("a retry of one in doubt looks first", (*UNSURE, Overdue(1000), Retry(1001)), State.UNSURE, {"due_at": 1001}, ()),
+    ("nothing to retry", (*DELIVERED, Retry(5)), State.DELIVERED, {}, ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "fields", "effects"), [row[1:] for row in TRANSITIONS], ids=[row[0] for row in TRANSITIONS]
+)
+def test_transition(
+    events: tuple[Event, ...], state: State, fields: dict[str, Any], effects: tuple[object, ...]
+) -> None:
+    outcome = run(*events)
+    assert outcome.delivery.state is state
+    assert {name: getattr(outcome.delivery, name) for name in fields} == fields
+    assert outcome.effects == effects
+
+
+def test_a_call_that_is_skipped_at_sight_is_recorded() -> None:
+    delivery = run(first=with_(V1, skip="internal")).delivery
+    assert (delivery.state, delivery.reason, delivery.due_at) == (State.SKIPPED, "internal", None)
+
+
+def test_kommo_makes_the_contact_first_and_once() -> None:
+    detour = (*OPEN, answered(1, Needs("contact", "not found")))
+    assert (run(*detour, plan=KOMMO).delivery.step, run(*detour, plan=KOMMO).delivery.due_at) == ("contact", 1)
+    made = (*detour, Due(1), answered(2, Done({"contact": "5"})), Due(2))
+    assert run(*made, plan=KOMMO).delivery.step == "call"
+    again = run(*made, answered(3, Needs("contact", "not found"), 3), plan=KOMMO).delivery
+    assert (again.step, again.state, again.wait_until) == ("call", State.WAITING, 5)
+
+
+def test_a_crm_that_can_neither_be_asked_nor_repeated_to_hands_over() -> None:
+    blind = Plan("blind", "post", {"post": Step(None, Settle.HAND_OVER)})
+    outcome = run(*OPEN, answered(1, Unsure("reset")), Due(60), plan=blind)
+    assert outcome.delivery.state is State.GIVEN_UP
+    assert [type(effect) for effect in outcome.effects] == [DeadLetter]
+
+
+def test_a_longer_limit_of_the_owner_before_is_waited_out() -> None:
+    intent = run(*FINISHING).delivery
+    assert intent.intent is not None
+    longer = replace(intent, intent=replace(intent.intent, deadline=intent.intent.started_at + 600))
+    assert advance(longer, Recovered(40), BITRIX24, POLICY).delivery.wait_until == 640
+
+
+def test_what_changes_nothing_gives_the_same_object() -> None:
+    delivery = run(*DELIVERED).delivery
+    for event in (V1, Due(99), Recovered(99), Overdue(9999), PortalBack(99), Retry(99)):
+        assert advance(delivery, event, BITRIX24, POLICY).delivery is delivery
+
+
+def test_backoff_doubles_up_to_its_limit_with_full_jitter() -> None:
+    assert [POLICY.backoff(failures, 0.5) for failures in (0, 1, 2, 4, 99)] == [2, 4, 8, 32, 32]
+    assert POLICY.backoff(3, 0.0) == 0
+
+
+def test_the_history_keeps_the_first_attempt_and_the_latest() -> None:
+    history: tuple[Attempt, ...] = ()
+    for number in range(1, 100):
+        history = with_attempt(history, Attempt(number, "call", 1, 0, 0, "later"))
+    assert [line.attempt for line in history] == [1, *range(100 - HISTORY + 1, 100)]
+
+
+@pytest.mark.parametrize("events", [(), OPEN, REGISTERED, DELIVERED, NOT_SEEN, (*DELIVERED, V2)])
+def test_a_state_survives_the_log(events: tuple[Event, ...]) -> None:
+    delivery = run(*events).delivery
+    encoder = schemas.codec.Encoder(schemas.load("delivery"), 1)
+    decoder = schemas.codec.Decoder(schemas.load("delivery"), schemas.load("delivery"))
+    value = encoder.encode(delivery.record())
+    assert Delivery.from_record(decoder.decode(schemas.codec.unframe(value)[1])) == delivery
