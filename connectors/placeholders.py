@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-PLACEHOLDER = re.compile(r"<([a-z][a-z0-9_.]*)>")
+PLACEHOLDER = re.compile(r"<([a-z][a-z0-9_.-]*)>")
 
 Value = str | int | float | bool
 

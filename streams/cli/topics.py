@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.settings import load_settings
@@ -45,10 +43,11 @@ def apply(
 def show(settings: SettingsOption = None) -> None:
     """Show each topic as it is, and what `apply` would do with it."""
     quiet_kafka_client()
-    table = Table("topic", "partitions", "replicas", "cleanup", "retention", "state", box=None, pad_edge=False)
-    for row in asyncio.run(topic_table(load_settings(settings))):
-        table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    head = ("topic", "partitions", "replicas", "cleanup", "retention", "state")
+    rows = [head, *asyncio.run(topic_table(load_settings(settings)))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+    for row in rows:
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
 def line_of(change: TopicChange, *, dry_run: bool) -> str:

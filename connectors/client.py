@@ -1,0 +1,188 @@
+"""A client of Kafka Connect's REST interface, as far as one source connector needs it.
+
+Source: https://kafka.apache.org/documentation/#connect_rest
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from connectors.failures import Failure, explain, setting_of
+from connectors.source import ConnectorConfig
+from schemas.registry import shown
+from streams.errors import UserError
+
+REBALANCE_TRIES = 20
+"""Connect answers 409 while its workers share the work out anew; each try waits half a second."""
+
+
+class ConnectUnreachable(UserError):
+    """Kafka Connect does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task: `state` as Connect names it (RUNNING, FAILED, UNASSIGNED, RESTARTING, PAUSED)."""
+
+    number: int
+    state: str
+    worker: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStatus:
+    """A connector and its tasks."""
+
+    name: str
+    state: str
+    worker: str
+    tasks: tuple[TaskStatus, ...]
+    failure: Failure | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether all of it runs; a connector without a task does not."""
+        return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Why it does not run, the connector's own reason first."""
+        own = (self.failure,) if self.failure else ()
+        return own + tuple(task.failure for task in self.tasks if task.failure)
+
+
+class ConnectClient:
+    """Use in `async with`. Every call raises ConnectUnreachable when Connect does not answer.
+
+    `secrets` never appear in a message, wherever they come from.
+    """
+
+    def __init__(self, url: str, *, secrets: Iterable[str] = (), timeout_seconds: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._secrets = tuple(secrets)
+        # Validation connects to the database: half a minute where the database's host drops packets.
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=5)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def validate(self, config: ConnectorConfig) -> list[str]:
+        """What Connect and the connector find wrong with a configuration, a line each; empty: nothing.
+
+        Debezium connects to the database for it.
+        """
+        plugin = config["connector.class"]
+        path = f"/connector-plugins/{quote(plugin)}/config/validate"
+        status, answer = await self._call("PUT", path, {"name": "validated", **config})
+        if status == HTTPStatus.NOT_FOUND or (status >= 400 and "Failed to find any class" in str(answer)):
+            return [f"Connect has no plugin {plugin}: put its jars under the worker's plugin.path, and restart it"]
+        self._expect_success(status, answer, "validate a configuration")
+        faults = []
+        for entry in answer["configs"]:
+            # Never the value that Connect gives back: it has the references resolved.
+            field = setting_of(entry["value"]["name"], config)
+            for message in entry["value"]["errors"]:
+                known = explain(message, self._secrets)
+                faults.append(f"{field}: {known}")
+        return faults
+
+    async def apply(self, name: str, config: ConnectorConfig) -> Literal["created", "updated", "unchanged"]:
+        """Give the connector this configuration; nothing is done when it has it."""
+        present = await self.config(name)
+        if present is not None and {**config, "name": name} == present:
+            return "unchanged"
+        status, answer = await self._call("PUT", f"/connectors/{quote(name)}/config", config)
+        self._expect_success(status, answer, f"apply connector {name}")
+        return "created" if present is None else "updated"
+
+    async def config(self, name: str) -> ConnectorConfig | None:
+        """The configuration that Connect has, with its references unresolved; None: no such connector."""
+        status, answer = await self._call("GET", f"/connectors/{quote(name)}/config")
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        self._expect_success(status, answer, f"read connector {name}")
+        return dict(answer)
+
+    async def status(self, name: str) -> ConnectorStatus | None:
+        """None: no such connector, or one so new that Connect has no status of it yet."""
+        status, answer = await self._call("GET", f"/connectors/{quote(name)}/status")
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        self._expect_success(status, answer, f"read the status of connector {name}")
+        return self._status(answer)
+
+    async def delete(self, name: str) -> bool:
+        """Delete the connector; its offsets stay: applied again, it goes on where it was. False: there was none."""
+        status, answer = await self._call("DELETE", f"/connectors/{quote(name)}")
+        if status == HTTPStatus.NOT_FOUND:
+            return False
+        self._expect_success(status, answer, f"delete connector {name}")
+        return True
+
+    async def restart(self, name: str) -> None:
+        """Restart what has failed of the connector, itself included."""
+        status, answer = await self._call(
+            "POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed=true"
+        )
+        self._expect_success(status, answer, f"restart connector {name}")
+
+    def _status(self, answer: dict[str, Any]) -> ConnectorStatus:
+        connector = answer["connector"]
+        tasks = tuple(
+            TaskStatus(task["id"], task["state"], task["worker_id"], self._failure(task)) for task in answer["tasks"]
+        )
+        return ConnectorStatus(
+            answer["name"], connector["state"], connector["worker_id"], tasks, self._failure(connector)
+        )
+
+    def _failure(self, part: dict[str, Any]) -> Failure | None:
+        return explain(part.get("trace", ""), self._secrets) if part["state"] == "FAILED" else None
+
+    async def _call(self, method: str, path: str, body: ConnectorConfig | None = None) -> tuple[int, Any]:
+        for _ in range(REBALANCE_TRIES):
+            status, answer = await self._once(method, path, body)
+            if status != HTTPStatus.CONFLICT:
+                break
+            await asyncio.sleep(0.5)
+        return status, answer
+
+    async def _once(self, method: str, path: str, body: ConnectorConfig | None) -> tuple[int, Any]:
+        if self._session is None:
+            raise RuntimeError("ConnectClient is used outside of its `async with`")
+        try:
+            async with self._session.request(method, self.url + path, json=body) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ConnectUnreachable(
+                f"no Kafka Connect at {shown(self.url)} ({str(error) or type(error).__name__})",
+                "Start it, or set connect.url to where its REST interface listens.",
+            ) from None
+        try:
+            return response.status, json.loads(answer) if answer else None
+        except ValueError:
+            return response.status, answer[:200].decode("utf-8", "replace")
+
+    def _expect_success(self, status: int, answer: Any, what: str) -> None:
+        if status >= 300 or (status != HTTPStatus.NO_CONTENT and not isinstance(answer, dict | list)):
+            message = answer.get("message") if isinstance(answer, dict) else answer
+            failure = explain(str(message), self._secrets)
+            raise UserError(
+                f"Kafka Connect at {shown(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
+                failure.remedy or "Check connect.url: it must lead to Connect's REST interface; its log says more.",
+            )

@@ -1,0 +1,141 @@
+"""What a failed task's Java stack trace means: one line for a person, and what to do. Pure."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from connectors.source import ConnectorConfig
+
+LONGEST = 300
+"""Characters of a message that is shown as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a connector or task failed."""
+
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
+
+
+USER_FILE = "connectors/mariadb/capture_user.sql"
+
+START_AFRESH = (
+    "Make the connector forget its position (PUT /connectors/<name>/stop, then DELETE /connectors/<name>/offsets), "
+    "apply it again, and backfill the gap."
+)
+
+# Looked for in the whole trace, the first that is found counts; {0} is what the group matched.
+KNOWN: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Access denied for user '([^']*)'@",
+        "the database refuses user {0}: wrong password, or no such user",
+        f"Compare what connect.password_reference leads to with the user's password ({USER_FILE} makes the user).",
+    ),
+    (
+        r"Account is locked|Access denied, this account is locked",
+        "the database user is locked",
+        f"Give it a password: the first lines of {USER_FILE} say how.",
+    ),
+    (
+        r"(?:SELECT|SHOW VIEW) command denied to user '?([^'@]*)",
+        "the database user {0} may not read the table",
+        f"Grant what {USER_FILE} grants.",
+    ),
+    (
+        r"need \(at least one of\) the ([A-Z ,()]+?) privilege",
+        "the database user lacks the privilege {0}",
+        f"Grant what {USER_FILE} grants.",
+    ),
+    (
+        r"no longer available on the server|Could not find first log file name|purged (?:the )?binary logs|"
+        r"binlog that has been purged|error code:? ?=? ?1236|errno:? 1236",
+        "the binlog was purged before it was read (MariaDB error 1236): rows are missing on the topic",
+        f"{START_AFRESH} Then raise binlog_expire_logs_seconds.",
+    ),
+    (
+        r"history topic (?:is|or its content is fully or partially) missing|history topic .{0,40}missing",
+        "the schema history topic has lost its records",
+        START_AFRESH,
+    ),
+    (
+        r"Topic (\S+) not present in metadata",
+        "topic {0} does not exist",
+        "Run: cel2crm topics apply",
+    ),
+    (
+        r"UnknownTopicOrPartitionException",
+        "a topic that the connector needs does not exist",
+        "Run: cel2crm topics apply",
+    ),
+    (
+        r"UnknownHostException: ([^\s:]+)",
+        "host {0} is not known to Kafka Connect",
+        "Check database.host and kafka.bootstrap_servers as the Connect host sees them.",
+    ),
+    (
+        r"Socket fail to connect to (?:host:)?(?:address=\(host=)?([^\s,)]+)",
+        "no database answers at {0}",
+        "Start it, or check database.host and database.port as the Connect host sees them.",
+    ),
+    (
+        r"Connection refused|Communications link failure|Could not connect to address|connect timed out",
+        "no database answers",
+        "Start it, or check database.host and database.port as the Connect host sees them.",
+    ),
+    (
+        r"binlog_format .{0,60}ROW|not configured to use a ROW binlog_format",
+        "the database does not write its binlog by rows",
+        "Set binlog_format=ROW in the [mariadb] section of its configuration, and restart it.",
+    ),
+    (
+        r"Field does not exist: (\S+)|ValueToKey .{0,80}field (\S+)",
+        "the rows have no column {0}",
+        "Check database.column_name_aliases.cel_linkedid.",
+    ),
+    (
+        r"Could not read properties from file (\S+)|NoSuchFileException: (\S+)",
+        "Kafka Connect cannot read the file with the password ({0})",
+        "Check that the file of connect.password_reference is there on the Connect host, readable for Connect.",
+    ),
+)
+
+
+def explain(trace: str, secrets: Iterable[str] = ()) -> Failure:
+    """The failure behind a Java stack trace, in one line; `secrets` never appear in it."""
+    for pattern, reason, remedy in KNOWN:
+        if found := re.search(pattern, trace, re.IGNORECASE):
+            named = next((group for group in found.groups() if group), "").strip(" .'\"")
+            return Failure(masked(reason.format(named).replace("  ", " "), secrets), remedy)
+    return Failure(masked(root_cause(trace), secrets))
+
+
+def root_cause(trace: str) -> str:
+    """The innermost `Caused by:` of a Java stack trace, without the class's package."""
+    lines = [
+        line.strip()
+        for line in trace.splitlines()
+        if line.strip() and not line.startswith(("\tat ", "    at ", "\t..."))
+    ]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    line = causes[-1] if causes else (lines[0] if lines else "no reason is given")
+    line = re.sub(r"^(?:[a-z][\w]*\.)+([A-Z][\w$]*)", r"\1", line)
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def masked(line: str, secrets: Iterable[str]) -> str:
+    """`line` without the secrets."""
+    for secret in secrets:
+        if secret:
+            line = line.replace(secret, "***")
+    return line
+
+
+def setting_of(field: str, config: ConnectorConfig) -> str:
+    """A field of the configuration in our messages, with its value where that is no secret."""
+    if "password" in field or field not in config:
+        return field
+    return f"{field} = {config[field]}"

@@ -1,0 +1,104 @@
+"""The source connector's configuration: source.yaml of the database's engine, filled from the settings."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from connectors.placeholders import Value, fill
+from streams.errors import SettingsError
+from streams.settings import Settings
+
+FOLDER = Path(__file__).parent
+
+PASSWORD_REFERENCE = re.compile(r"\$\{[^${}:]+:[^${}]+\}")
+
+ConnectorConfig = dict[str, str]
+
+
+def connector_name(settings: Settings) -> str:
+    """The connector's name in Connect: one for each PBX."""
+    return f"{settings.kafka.topic_prefix}-{settings.pbx.name}"
+
+
+def source_config(settings: Settings) -> ConnectorConfig:
+    """The configuration as Connect takes it: texts only, with the password by reference.
+
+    Raises SettingsError for an engine that has no source.yaml, and where the reference to the password is none.
+    """
+    if not PASSWORD_REFERENCE.fullmatch(settings.connect.password_reference):
+        # Not shown: it may be the password itself, which Connect would store and give to anyone who asks.
+        raise SettingsError(
+            "connect.password_reference is no reference of a Connect ConfigProvider",
+            "Write it as ${file:/etc/cel2crm/connect-secrets.properties:cel.password}: Connect looks it up there.",
+        )
+    return filled(_template(settings.database.engine), settings)
+
+
+def filled(template: Mapping[str, Any], settings: Settings) -> ConnectorConfig:
+    """A template with the settings in it."""
+    return {key: _text(value) for key, value in fill(template, values_of(settings)).items()}
+
+
+def values_of(settings: Settings) -> dict[str, Value]:
+    """What the placeholders of a source.yaml stand for."""
+    database, kafka = settings.database, settings.kafka
+    return {
+        "pbx.name": settings.pbx.name,
+        "database.host": database.host,
+        "database.port": database.port,
+        "database.user": database.user,
+        "database.name_pattern": re.escape(database.name),
+        "database.table_pattern": rf"{re.escape(database.name)}\.{re.escape(database.table)}",
+        "database.server_id": server_id(settings.pbx.name),
+        "connect.password_reference": settings.connect.password_reference,
+        "kafka.bootstrap_servers": kafka.bootstrap_servers,
+        "kafka.topic_prefix": kafka.topic_prefix,
+        "columns.linkedid": database.column_name_aliases.get("cel_linkedid", "linkedid"),
+        **topics_of(settings),
+        "topics.captured_pattern": re.escape(captured_topic(settings)),
+    }
+
+
+def topics_of(settings: Settings) -> dict[str, str]:
+    """The topics that the connector writes to or reads; all of them must exist before it starts."""
+    return {
+        "topics.cel": settings.kafka.topic("cel"),
+        "topics.signals": settings.kafka.topic("signals"),
+        "topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}"),
+        "topics.heartbeat": heartbeat_topic(settings),
+    }
+
+
+def heartbeat_topic(settings: Settings) -> str:
+    """Where Debezium shows that it follows the database, rows or none."""
+    return f"__debezium-heartbeat.{settings.pbx.name}"
+
+
+def captured_topic(settings: Settings) -> str:
+    """The name that Debezium itself gives the rows' topic, before it is routed; other characters become `_`."""
+    raw = f"{settings.pbx.name}.{settings.database.name}.{settings.database.table}"
+    return re.sub(r"[^A-Za-z0-9._-]", "_", raw)
+
+
+def server_id(pbx: str) -> int:
+    """A replica number that stays the same for a PBX, well away from those that people give (1, 2, 3 ..)."""
+    return 0x4000_0000 | zlib.crc32(f"cel2crm/{pbx}".encode()) >> 2
+
+
+def _template(engine: str) -> dict[str, Any]:
+    file = FOLDER / engine / "source.yaml"
+    if not file.is_file():
+        engines = ", ".join(sorted(found.parent.name for found in FOLDER.glob("*/source.yaml")))
+        raise SettingsError(f"database.engine {engine} has no source connector yet", f"Supported: {engines}.")
+    template: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return template
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
