@@ -59,7 +59,7 @@ class Portal(ABC):
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
         self._held: socket.socket | None = None
-        self._return: asyncio.Task[None] | None = None
+        self.returning: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     # What a vendor's portal defines.
@@ -181,8 +181,8 @@ class Portal(ABC):
     async def stop(self) -> None:
         """Close the portal: requests under way are cut off."""
         self._closing.set()
-        if self._return is not None:
-            self._return.cancel()
+        if self.returning is not None:
+            self.returning.cancel()
         self._cut_connections()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -216,7 +216,7 @@ class Portal(ABC):
         self._held = self._bind()  # bound but not listening: refuses, and nobody else gets the port
         self._cut_connections(sparing)
         if seconds is not None:
-            self._return = asyncio.create_task(self._come_back_after(seconds))
+            self.returning = asyncio.create_task(self._come_back_after(seconds))
 
     async def come_back(self) -> None:
         """Listen again, on the same port."""
