@@ -39,6 +39,7 @@ class CelRow(msgspec.Struct, frozen=True):
 
 
 COLUMNS = CelRow.__struct_fields__
+_TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
 
 
@@ -87,7 +88,7 @@ class RowDecoder:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 pass  # the slow way knows more spellings, or names what is wrong
             else:
-                if row.linkedid and row.eventtype and row.id >= 0 and row.pbx and row.uniqueid:
+                if row.linkedid and row.eventtype and 0 <= row.id < _TOO_LARGE and row.pbx and row.uniqueid:
                     return row
         try:
             columns = orjson.loads(value)
@@ -132,6 +133,6 @@ def _integer(column: str, value: object) -> int:
         number = int(value)
     else:
         raise UnreadableRow(f"column {column} is missing or no whole number: {str(value)[:40]!r}")
-    if not 0 <= number < 1 << 63:
+    if not 0 <= number < _TOO_LARGE:
         raise UnreadableRow(f"column {column} is out of range: {number}")
     return number
