@@ -15,6 +15,14 @@ import sys
 from pathlib import Path
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.portals.journal import DamagedJournalError
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
+    return port
 
 
 def _arguments() -> argparse.Namespace:
@@ -23,7 +31,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("portal", choices=("bitrix24", "kommo"))
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--port", type=_port, default=0, help="0 (the default) takes a free one")
     parser.add_argument(
         "--state-dir", type=Path, help="keep what was received here, over restarts; without it in memory"
     )
@@ -100,6 +108,9 @@ def main() -> int:
             "Give another --port or --state-dir.",
             file=sys.stderr,
         )
+        return 2
+    except DamagedJournalError as error:
+        print(f"{arguments.portal} portal: {error}.", file=sys.stderr)
         return 2
     return 0
 

@@ -1,6 +1,16 @@
 """The control interface under /_fake/: what tests and the demo ask a portal that runs as a process of its own.
 
-Reachable from this machine only, without a secret: a fake portal guards nothing.
+    GET  entries | orphans | popups   what a user of the CRM sees; begun and never finished; cards that popped up
+    GET  summary | log                counts; requests with operation, fault and status, secrets masked
+    GET  faults, POST faults {..}     the fields of faults.Fault; DELETE faults or faults/<id> ends them
+    GET  settings, POST settings {..} what `live_settings` of the portal names
+    POST away {"seconds": 5}          nobody listens for so long, then again on the same port
+    POST clock {"advance": 3600}      set the portal's clock ahead
+    POST expire-tokens | authorise    end all access tokens; a code for grant type authorization_code
+    POST reset                        no calls, no faults, no log; tokens stay
+
+Reachable from this machine only, without a secret: a fake portal guards nothing. A wrong command is answered 400
+{"error": ..}.
 """
 
 from __future__ import annotations

@@ -10,6 +10,10 @@ from typing import Any
 Event = dict[str, Any]
 
 
+class DamagedJournalError(Exception):
+    """A journal holds what no portal wrote: names file and line, and says what to do."""
+
+
 class Journal:
     """An append-only list of events, in memory or also in a file.
 
@@ -37,12 +41,18 @@ class Journal:
                 file.truncate(whole)
 
     def replay(self) -> Iterator[Event]:
-        """The events of former runs, oldest first."""
+        """The events of former runs, oldest first. Raises DamagedJournalError."""
         if self._path is None or not self._path.exists():
             return
         with self._path.open("rb") as file:
-            for line in file:
-                yield json.loads(line)
+            for number, line in enumerate(file, 1):
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    event = None
+                if not isinstance(event, dict) or "kind" not in event:
+                    raise DamagedJournalError(f"{self._path}, line {number} is no event of a portal; delete the file")
+                yield event
 
     def append(self, event: Event) -> None:
         """Keep one event."""

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from b24pysdk import BitrixApp, BitrixToken, BitrixWebhook, Client
-from b24pysdk.api.callers.call_method import _MethodCaller
-from b24pysdk.api.requesters import BitrixOAuthRequester
-from b24pysdk.errors import (
+from b24pysdk import BitrixApp, BitrixToken, BitrixWebhook, Client  # type: ignore[import-untyped]
+from b24pysdk.api.callers.call_method import _MethodCaller  # type: ignore[import-untyped]
+from b24pysdk.api.requesters import BitrixOAuthRequester  # type: ignore[import-untyped]
+from b24pysdk.errors import (  # type: ignore[import-untyped]
     BitrixAPIBadRequest,
     BitrixAPIInvalidCredentials,
     BitrixAPIOperationTimeLimit,

@@ -217,6 +217,16 @@ async def test_a_port_in_use_is_one_clear_message() -> None:
     assert "Traceback" not in errors
 
 
+async def test_a_damaged_journal_is_one_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "kommo.jsonl").write_text("{}\nnot mine\n")
+    async with process("kommo", "--state-dir", str(tmp_path)) as (portal, _):
+        assert portal.stderr is not None
+        errors = (await portal.stderr.read()).decode()
+        assert await portal.wait() == 2
+    assert "line" in errors and "delete the file" in errors
+    assert "Traceback" not in errors
+
+
 async def test_the_process_prints_the_webhooks_address_and_ends_on_sigterm(session: aiohttp.ClientSession) -> None:
     async with process("bitrix24", "--no-limits") as (portal, address):
         async with session.post(address["webhook_url"] + "scope.json") as response:
