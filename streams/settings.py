@@ -1,7 +1,8 @@
 """One typed tree of settings: a YAML file, environment variables over it, secrets from the environment or files only.
 
 Environment variables are named `CEL2CRM_` and the path with two underscores between levels:
-`CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in `_file` names a file that holds a secret.
+`CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
+`_file` names a file that holds a secret.
 """
 
 import os
@@ -69,7 +70,10 @@ class DatabaseSettings(Section):
     name: str = "asteriskcdrdb"
     table: str = "cel"
     column_name_aliases: Annotated[dict[str, str], AfterValidator(_known_aliases)] = Field(default_factory=dict)
-    """`cel_<column>`: the name that the column has in this table. `cel_extra: id` asks for the old way for every call."""
+    """`cel_<column>`: the name that the column has in this table.
+
+    `cel_extra: id` asks for the old way, with two statuses, for every call.
+    """
 
 
 class KafkaSettings(Section):
@@ -90,7 +94,7 @@ class ConnectSettings(Section):
     """Kafka Connect's REST interface, on which connectors are applied."""
 
     url: str = "http://127.0.0.1:8083"
-    password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"
+    password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"  # noqa: S105
     """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
 
 
@@ -152,7 +156,7 @@ class PortalSettings(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     crm: Literal["bitrix24", "kommo", "webhook"]
     url: str | None = None
-    """Address of the portal. A Bitrix24 incoming webhook is a secret: give `webhook_url_file` or the environment instead."""
+    """Address of the portal. A Bitrix24 incoming webhook is a secret: `webhook_url_file` or the environment."""
     webhook_url: SecretStr | None = None
     webhook_url_file: Path | None = None
     token: SecretStr | None = None
@@ -160,7 +164,7 @@ class PortalSettings(Section):
     pbxs: tuple[str, ...] = ()
     """PBXs whose calls this portal gets; empty: all."""
     deliver_from: AwareDatetime | None = None
-    """Calls that ended before are skipped; default: when the worker first served this portal (kept in the delivery log)."""
+    """Calls that ended before are skipped. Default: when the worker first served this portal (in the log)."""
     deliver_internal: bool = False
     deliver_unknown: bool = False
     on_revision: Literal["keep", "note", "update"] = "keep"

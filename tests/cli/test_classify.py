@@ -1,0 +1,127 @@
+"""`cel2crm classify` as a person or a script calls it."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.recordings import RECORDINGS
+
+CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
+ROWS = sorted((row for case in CASES[:40] for row in case["cel"]), key=lambda row: int(row["id"]))
+COLUMNS = list(ROWS[0])
+MEMBERS = {
+    "linkedid", "direction", "answered", "answered_by", "talked_with", "caller", "called", "result", "hangup_cause",
+    "dial_status", "extra_usable", "complete", "bitrix24", "kommo", "part_of", "why",
+}  # fmt: skip
+
+
+def classify(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli.main", "classify", *arguments],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+
+
+def outcomes(done: subprocess.CompletedProcess[bytes]) -> dict[str, dict[str, object]]:
+    assert done.returncode == 0, done.stderr.decode()
+    return {each["linkedid"]: each for each in map(json.loads, done.stdout.splitlines())}
+
+
+def as_csv(delimiter: str = ",", without: str = "") -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, [each for each in COLUMNS if each != without], delimiter=delimiter, extrasaction="ignore"
+    )
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue().encode()
+
+
+def as_batch() -> bytes:
+    def escaped(value: str) -> str:
+        return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+    lines = ["\t".join(COLUMNS), *("\t".join(escaped(row[column]) for column in COLUMNS) for row in ROWS)]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def as_json_lines() -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, dict[str, object]]:
+    return outcomes(classify("--json", given=as_json_lines()))
+
+
+def test_each_call_is_one_json_object_with_the_promised_members(expected: dict[str, dict[str, object]]) -> None:
+    assert set(expected) == {row["linkedid"] for row in ROWS}
+    for each in expected.values():
+        assert set(each) >= MEMBERS
+        assert each["why"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [as_csv(), as_csv(";"), b"\xef\xbb\xbf" + as_csv(), as_csv("\t"), as_batch(), as_json_lines()],
+    ids=["csv", "semicolons", "with a byte order mark", "tabs", "mysql --batch", "JSON Lines"],
+)
+def test_every_export_gives_the_same_outcomes(given: bytes, expected: dict[str, dict[str, object]]) -> None:
+    assert outcomes(classify("--json", given=given)) == expected
+
+
+def test_without_ids_the_order_of_the_file_counts(expected: dict[str, dict[str, object]]) -> None:
+    found = outcomes(classify("--json", given=as_csv(without="id")))
+    assert {linkedid: (each["result"], each["answered"]) for linkedid, each in found.items()} == {
+        linkedid: (each["result"], each["answered"]) for linkedid, each in expected.items()
+    }
+
+
+def test_recorded_cases_agree_with_their_truth_but_for_one_label() -> None:
+    done = classify("--truth", str(RECORDINGS))
+    assert done.returncode == 1
+    assert "1 disagree" in done.stdout.decode()
+    assert "sipp_outbound_answered" in done.stdout.decode()
+
+
+def test_the_table_is_for_people() -> None:
+    shown = classify(given=as_json_lines()).stdout.decode()
+    assert "answered by" in shown
+    assert ROWS[0]["linkedid"] in shown
+
+
+def test_unreadable_rows_are_told_and_passed_over(expected: dict[str, dict[str, object]]) -> None:
+    done = classify("--json", given=b'{"id":1}\n' + as_json_lines() + b"rubbish\n")
+    assert outcomes(done) == expected
+    assert "2 rows could not be read" in done.stderr.decode()
+    assert "line 1: column eventtype is missing" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "told"),
+    [
+        (["/nowhere.csv"], b"", "cannot read /nowhere.csv: No such file or directory"),
+        ([], b"a,b\n1,2\n", "names no column linkedid"),
+        (["--settings", "/nowhere.yaml"], b"", "cannot read the settings file"),
+    ],
+)
+def test_mistakes_end_with_one_message_and_status_2(arguments: list[str], given: bytes, told: str) -> None:
+    done = classify(*arguments, given=given)
+    assert done.returncode == 2
+    assert told in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_the_alias_reminds_that_details_are_given_away(tmp_path: Path) -> None:
+    settings = tmp_path / "s.yaml"
+    settings.write_text("database: {column_name_aliases: {cel_extra: id}}\n", encoding="utf-8")
+    done = classify("--json", "-s", str(settings), given=as_json_lines())
+    assert {each["result"] for each in outcomes(done).values()} == {0}
+    assert "details are given away" in done.stderr.decode()
