@@ -119,6 +119,8 @@ class Bitrix24Portal(Portal):
             return self._refusal(*ERRORS[error.mode], inbound)
         except TelephonyError as error:
             return self._refusal(400, error.code, str(error), inbound)
+        except (ValueError, TypeError, AttributeError) as error:  # nonsense in an unchecked parameter
+            return self._refusal(400, "INVALID_ARGUMENT", str(error), inbound)
         return Answer(200, {**body, "time": self._time(inbound.operation, start)})
 
     def _in_batch(self, name: str, params: dict[str, Any], inbound: Inbound, webhook: bool) -> dict[str, Any]:
@@ -133,6 +135,8 @@ class Bitrix24Portal(Portal):
             _, code, words = ERRORS[error.mode]
         except TelephonyError as error:
             code, words = error.code, str(error)
+        except (ValueError, TypeError, AttributeError) as error:
+            code, words = "INVALID_ARGUMENT", str(error)
         return {"error": "" if self.config.blank_errors else code, "error_description": words}
 
     def _call(self, name: str, params: dict[str, Any], *, webhook: bool) -> dict[str, Any]:

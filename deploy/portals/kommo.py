@@ -99,6 +99,12 @@ class KommoPortal(Portal):
             return self._token(inbound)
         if not self._authorised(inbound):
             return problem(401, "Unauthorized")
+        try:
+            return self._serve_authorised(inbound)
+        except (ValueError, TypeError, AttributeError) as error:  # nonsense in a query or in an unchecked field
+            return problem(400, f"Request validation failed: {error}")
+
+    def _serve_authorised(self, inbound: Inbound) -> Answer:
         match inbound.operation:
             case "calls":
                 return self._add_calls(inbound)
@@ -111,15 +117,8 @@ class KommoPortal(Portal):
             case "users":
                 return self._users()
             case "account":
-                return Answer(
-                    200,
-                    {
-                        "id": ACCOUNT_ID,
-                        "name": "cel2crm",
-                        "subdomain": "cel2crm",
-                        "current_user_id": config.users[0].id,
-                    },
-                )
+                names = {"name": "cel2crm", "subdomain": "cel2crm"}
+                return Answer(200, {"id": ACCOUNT_ID, **names, "current_user_id": self.config.users[0].id})
         return problem(404, f"Cannot {inbound.method} {inbound.path}")
 
     def _authorised(self, inbound: Inbound) -> bool:

@@ -212,3 +212,16 @@ async def test_a_fault_can_strike_one_command_of_a_batch(bitrix24: Bitrix24) -> 
     status, body = await bitrix24("batch", halt=1, cmd=commands)
     assert (status, body["result"]["result_error"]["fin"]["error"]) == (200, "INTERNAL_SERVER_ERROR")
     assert (len(bitrix24.portal.orphans()), bitrix24.portal.entries()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("voximplant.statistic.get", {"start": "soon"}),
+        ("telephony.externalcall.show", {"CALL_ID": "x", "USER_ID": "me"}),
+        ("batch", {"cmd": "scope"}),
+    ],
+)
+async def test_nonsense_is_an_invalid_argument(bitrix24: Bitrix24, method: str, params: dict[str, Any]) -> None:
+    status, body = await bitrix24(method, **params)
+    assert (status, body["error"]) == (400, "INVALID_ARGUMENT")

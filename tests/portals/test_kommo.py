@@ -239,3 +239,17 @@ async def test_each_error_on_order(kommo: Kommo, mode: str) -> None:
     assert (status, body["status"], body["detail"]) == (ERRORS[mode][0], *ERRORS[mode])
     assert kommo.portal.entries() == []
     assert (await kommo.add_call())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/v4/contacts/notes?page=two", None),
+        ("GET", "/api/v4/contacts/notes?filter[updated_at]=soon", None),
+        ("POST", "/api/v4/contacts", [{"name": "x", "custom_fields_values": "PHONE"}]),
+    ],
+)
+async def test_nonsense_is_a_bad_request(kommo: Kommo, method: str, path: str, body: Any) -> None:
+    await kommo.add_call()
+    status, answer = await kommo(method, path, body)
+    assert (status, answer["title"]) == (400, "Bad Request")
