@@ -7,7 +7,7 @@ from typing import Literal
 
 from connectors.client import ConnectClient, ConnectorStatus
 from connectors.database import check_database
-from connectors.kafka_admin import EndOffset
+from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic, source_config, topics_of
 from connectors.topics import missing_topics
 from streams.errors import UserError
@@ -51,14 +51,14 @@ async def apply_source(settings: Settings, progress: Progress, *, timeout_second
         raise UserError(f"topics are missing: {', '.join(missing)}", "Run: cel2crm topics apply")
     async with (
         connect_client(settings) as connect,
-        EndOffset(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as heartbeats,
+        Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as heartbeats,
     ):
         progress(f"checking the configuration with Kafka Connect at {settings.connect.url}")
         if faults := await connect.validate(config):
             raise UserError(
                 f"Kafka Connect refuses the configuration of {name}:\n" + "\n".join(f"  {fault}" for fault in faults)
             )
-        seen = await heartbeats.read()
+        seen = await heartbeats.count()
         action: Literal["created", "updated", "restarted", "unchanged"] = await connect.apply(name, config)
         progress(f"connector {name}: {action}")
         try:
@@ -99,13 +99,13 @@ async def _until_running(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _until_beating(connect: ConnectClient, name: str, heartbeats: EndOffset, seen: int) -> ConnectorStatus:
-    """Wait for a heartbeat: RUNNING alone comes before the connector has its place in the binlog."""
+async def _until_beating(connect: ConnectClient, name: str, heartbeats: Heartbeats, seen: int) -> ConnectorStatus:
+    """Wait for a heartbeat: RUNNING alone does not say that the connector has its place in the binlog."""
     while True:
         status = await connect.status(name)
         if status is not None and status.failures:
             raise failed(status)
-        if status is not None and status.running and await heartbeats.read() > seen:
+        if status is not None and status.running and await heartbeats.count() > seen:
             return status
         await asyncio.sleep(POLL_SECONDS)
 

@@ -135,10 +135,11 @@ class ConnectClient:
         self._expect_success(status, answer, f"delete connector {name}")
         return True
 
-    async def restart(self, name: str) -> None:
-        """Restart what has failed of the connector, itself included."""
+    async def restart(self, name: str, *, only_failed: bool = True) -> None:
+        """Restart what has failed of the connector, itself included; or all of it."""
+        which = "true" if only_failed else "false"
         status, answer = await self._call(
-            "POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed=true"
+            "POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed={which}"
         )
         self._expect_success(status, answer, f"restart connector {name}")
 

@@ -1,4 +1,4 @@
-"""A thin layer over aiokafka: topics and end offsets, bounded in time, with errors that a user can mend."""
+"""A thin layer over aiokafka: topics, bounded in time, with errors that a user can mend."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
@@ -129,43 +128,6 @@ class KafkaAdmin:
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")
-
-
-class EndOffset:
-    """How many records a topic of one partition has had; use in `async with`."""
-
-    def __init__(self, bootstrap_servers: str, topic: str, *, timeout_seconds: float = 15.0) -> None:
-        self._servers = bootstrap_servers
-        self._partition = TopicPartition(topic, 0)
-        self._timeout = timeout_seconds
-        self._consumer: AIOKafkaConsumer | None = None
-
-    async def __aenter__(self) -> Self:
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, client_id="cel2crm-end-offset")
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._consumer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._consumer.stop()
-            raise unreachable(self._servers, error) from None
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._consumer is not None:
-            await self._consumer.stop()
-
-    async def read(self) -> int:
-        """The offset that the next record will have."""
-        if self._consumer is None:
-            raise RuntimeError("EndOffset is used outside of its `async with`")
-        try:
-            async with asyncio.timeout(self._timeout):
-                offsets = await self._consumer.end_offsets([self._partition])
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
-        return int(offsets[self._partition])
 
 
 def unreachable(servers: str, error: BaseException) -> UserError:

@@ -32,18 +32,25 @@ class Watcher:
 
     connect: ConnectClient
     name: str
+    heartbeats: Callable[[], Awaitable[int]]
+    """How many heartbeats there have been; may raise UserError when no broker answers."""
     backoff: Backoff = Backoff()
     poll_seconds: float = 2.0
+    silence_seconds: float = 60.0
+    """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong. To be well above
+    the heartbeat's interval (5 s; 8 s were seen) and a database's restart (15 s)."""
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _restarts: int = 0
-    _last_restart: float = 0.0
+    _restarted_at: float = 0.0
+    _beats: int = -1
+    _beat_at: float = 0.0
     _said: str = ""
 
     async def run(self) -> None:
         """Watch until cancelled; ends by itself only when the connector is deleted meanwhile.
 
-        Raises UserError when there is no such connector at the start. A Connect that does not answer is waited for.
+        Raises UserError when there is no such connector at the start. A Connect or broker that is away is waited for.
         """
         known = False
         while True:
@@ -64,23 +71,42 @@ class Watcher:
             await self.sleep(self.poll_seconds)
 
     async def _look(self, status: ConnectorStatus) -> None:
-        if not status.failures:
-            if status.running:
-                self._say("running", "connector runs", tasks=len(status.tasks))
-                if self.clock() - self._last_restart > self.backoff.forgotten_after:
-                    self._restarts = 0
-            return
-        wait = self.backoff.wait(self._restarts)
-        for part, failure in failed_parts(status):
-            log.error(
-                "failed", connector=self.name, part=part, reason=failure.reason, remedy=failure.remedy, restart_in=wait
-            )
+        if status.failures:
+            wait = self.backoff.wait(self._restarts)
+            for part, failure in failed_parts(status):
+                log.error(
+                    "failed", connector=self.name, part=part, reason=failure.reason, remedy=failure.remedy, wait=wait
+                )
+            await self._restart(wait, only_failed=True)
+        elif status.running:
+            silence = await self._silence()
+            if silence > self.silence_seconds:
+                wait = self.backoff.wait(self._restarts)
+                log.error("no sign of life from the database", connector=self.name, seconds=round(silence), wait=wait)
+                await self._restart(wait, only_failed=False)
+                return
+            self._say("running", "connector runs", tasks=len(status.tasks))
+            if self.clock() - self._restarted_at > self.backoff.forgotten_after:
+                self._restarts = 0
+
+    async def _silence(self) -> float:
+        """Seconds without a heartbeat, as far as it was watched; 0 where the broker cannot be asked."""
+        try:
+            beats = await self.heartbeats()
+        except UserError as error:
+            log.warning("heartbeats cannot be seen", connector=self.name, reason=error.problem)
+            beats = self._beats - 1
+        if beats != self._beats:
+            self._beats, self._beat_at = beats, self.clock()
+        return self.clock() - self._beat_at
+
+    async def _restart(self, wait: float, *, only_failed: bool) -> None:
         await self.sleep(wait)
         self._restarts += 1
-        self._last_restart = self.clock()
+        self._restarted_at = self._beat_at = self.clock()
         self._said = ""
         try:
-            await self.connect.restart(self.name)
+            await self.connect.restart(self.name, only_failed=only_failed)
         except UserError as error:
             # A Connect that went away in between: the next round sees what is left to do.
             log.warning("restart did not go through", connector=self.name, reason=error.problem)

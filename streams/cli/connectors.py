@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from connectors.capture import apply_source, connect_client, words
 from connectors.client import ConnectorStatus
-from connectors.source import connector_name
+from connectors.heartbeat import Heartbeats
+from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Watcher
 from streams.cli.topics import SettingsOption, quiet_kafka_client
 from streams.settings import Settings, load_settings
@@ -44,16 +46,22 @@ def status(
     settings: SettingsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
 ) -> None:
-    """Show the connector and its tasks. Exit status 0: all of it runs; 1: it does not."""
+    """Show the connector and its tasks. Exit status 0: all of it runs; 1: it does not.
+
+    The last heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
+    """
+    quiet_kafka_client()
     loaded = load_settings(settings)
     found = asyncio.run(_status(loaded))
+    beat = asyncio.run(_last_heartbeat(loaded)) if found else None
     if as_json:
-        facts = {"running": found.running, **asdict(found)} if found else None
-        typer.echo(json.dumps(facts or {"running": False, "name": connector_name(loaded), "state": "MISSING"}))
+        facts = asdict(found) if found else {"name": connector_name(loaded), "state": "MISSING"}
+        running = found is not None and found.running
+        typer.echo(json.dumps({"running": running, "seconds_since_heartbeat": beat, **facts}))
     elif found is None:
         typer.echo(f"connector {connector_name(loaded)}: not applied yet (cel2crm connectors apply)")
     else:
-        typer.echo(words(found))
+        typer.echo(f"{words(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}")
         for failure in found.failures:
             typer.echo(f"  {failure.reason}")
             typer.echo(f"    {failure.remedy or 'See the log of Kafka Connect.'}")
@@ -71,9 +79,13 @@ def delete(settings: SettingsOption = None) -> None:
 
 
 @app.command()
-def watch(settings: SettingsOption = None) -> None:
-    """Stay, and restart what fails, waiting longer each time. Ends with SIGTERM or Ctrl-C."""
-    asyncio.run(_watch(load_settings(settings)))
+def watch(
+    settings: SettingsOption = None,
+    silence: Annotated[float, typer.Option(min=1, help="Seconds without a heartbeat that count as a failure.")] = 60.0,
+) -> None:
+    """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C."""
+    quiet_kafka_client()
+    asyncio.run(_watch(load_settings(settings), silence))
 
 
 async def _status(settings: Settings) -> ConnectorStatus | None:
@@ -81,14 +93,23 @@ async def _status(settings: Settings) -> ConnectorStatus | None:
         return await connect.status(connector_name(settings))
 
 
+async def _last_heartbeat(settings: Settings) -> float | None:
+    """Seconds since the connector last showed that it follows the database."""
+    async with Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as beats:
+        last = await beats.last()
+    return None if last is None else round(max(0.0, time.time() - last), 1)
+
+
 async def _delete(settings: Settings, name: str) -> bool:
     async with connect_client(settings) as connect:
         return await connect.delete(name)
 
 
-async def _watch(settings: Settings) -> None:
-    async with connect_client(settings) as connect:
-        watching = asyncio.ensure_future(Watcher(connect, connector_name(settings)).run())
+async def _watch(settings: Settings, silence: float) -> None:
+    beats = Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings))
+    async with connect_client(settings) as connect, beats:
+        watcher = Watcher(connect, connector_name(settings), beats.count, silence_seconds=silence)
+        watching = asyncio.ensure_future(watcher.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, watching.cancel)
