@@ -150,7 +150,7 @@ class CallBook:
             "status": status,
             "reason": reason,
             "vote": whole_number(params.get("VOTE")),
-            "cost": params.get("COST", 0),
+            "cost": float(params.get("COST") or 0),
             "at": now,
         }
         self.record("finished", event)
@@ -208,7 +208,7 @@ class CallBook:
             "CALL_START_DATE": datetime.fromtimestamp(call.started, UTC).isoformat(timespec="seconds"),
             "CALL_RECORD_URL": None,
             "CALL_VOTE": None if event["vote"] is None else str(event["vote"]),
-            "COST": f"{float(event['cost'] or 0):.4f}",
+            "COST": f"{event['cost']:.4f}",
             "COST_CURRENCY": "",
             "CALL_FAILED_CODE": event["status"],
             "CALL_FAILED_REASON": event["reason"],

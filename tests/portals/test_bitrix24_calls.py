@@ -131,6 +131,7 @@ async def test_a_second_finish_finds_no_call(bitrix24: Bitrix24) -> None:
         ({"USER_ID": None}, "ERROR_CORE", "USER_ID or USER_PHONE_INNER should be set"),
         ({"FAILED_REASON": "x" * 256}, "ERROR_CORE", "Unexpected database error"),
         ({"DURATION": "long"}, "INVALID_ARGUMENT", "DURATION"),
+        ({"COST": "much"}, "INVALID_ARGUMENT", "much"),
     ],
 )
 async def test_finish_refuses(bitrix24: Bitrix24, params: dict[str, Any], code: str, words: str) -> None:

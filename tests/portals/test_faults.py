@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -77,6 +78,15 @@ async def test_the_connection_ends_without_an_answer(kommo: Kommo, mode: str, en
     with pytest.raises(GONE):
         await kommo.add_call()
     assert len(kommo.portal.entries()) == entries
+
+
+async def test_a_reset_is_a_reset_and_no_orderly_end(kommo: Kommo) -> None:
+    kommo.portal.faults.order({"mode": "reset"})
+    reader, writer = await asyncio.open_connection("127.0.0.1", kommo.portal.port)
+    writer.write(b"GET /api/v4/account HTTP/1.1\r\nHost: portal\r\n\r\n")
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
 
 
 async def test_effect_can_be_turned_round(kommo: Kommo) -> None:
