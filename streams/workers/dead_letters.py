@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.registry import Serializer
-from streams.workers.outbox import Outbox
+from streams.workers.outbox import Headers, Outbox
 
 TOPIC = "dead-letters"
 SCHEMA = "dead_letter"
@@ -27,7 +27,8 @@ class Origin(NamedTuple):
 class DeadLetters:
     """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
 
-    `topic`: its full name. `serializer`: opened with that topic and SCHEMA. `component`: who gives up (aggregate, bitrix24, kommo, webhook).
+    `topic`: its full name. `serializer`: opened with that topic and SCHEMA. `component`: who gives up (aggregate,
+    bitrix24, kommo, webhook).
     """
 
     def __init__(self, outbox: Outbox, serializer: Serializer, topic: str, component: str) -> None:
@@ -45,10 +46,24 @@ class DeadLetters:
         call_id: str | None = None,
         portal: str | None = None,
     ) -> "asyncio.Future[object]":
-        """Send one; the future ends with the brokers' answer. Await it, or `Outbox.drain`, before the offset is committed.
+        """Send one; the future ends with the brokers' answer. Await it, or `Outbox.drain`, before the offset's commit.
 
-        `reason`: a short code to group by (unreadable_row, late_row, refused ..); `explanation`: in words, and what heals it.
+        `reason`: a short code to group by (unreadable_row, late_row, refused ..); `explanation`: in words, and what
+        heals it.
         """
+        topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
+        return await self._outbox.send(topic, key, value)
+
+    def message(
+        self,
+        origin: Origin,
+        reason: str,
+        explanation: str = "",
+        *,
+        call_id: str | None = None,
+        portal: str | None = None,
+    ) -> tuple[str, bytes | None, bytes, Headers]:
+        """The same as a record to send: topic, key, value, headers."""
         value = self._serializer.encode(
             SCHEMA,
             {
@@ -67,4 +82,4 @@ class DeadLetters:
                 "portal": portal,
             },
         )
-        return await self._outbox.send(self._topic, origin.key, value)
+        return self._topic, origin.key, value, ()

@@ -3,10 +3,10 @@
 tests/workers/test_faust_overrides.py holds hashes of the upstream methods that are overridden or relied upon here: an
 upgrade fails there first, and is made by reading what changed.
 
-* `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes them
-  over first (its state), says where to begin, and no row is fetched before (design.md, State, rule 10).
-* `Consumer._commit`: Faust commits what its streams acknowledged, across gaps (open bug 606) and without metadata. Here
-  nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
+* `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes
+  them over first (its state), says where to begin, and no row is fetched before (design.md, State, rule 10).
+* `Consumer._commit`: Faust commits what its streams acknowledged, across gaps (open bug 606) and without metadata.
+  Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
   confirmed commit counts (rule 8). The owner gives up its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream makes two tasks a message, half of all cost.
 * `Agent`: more than one concurrent actor would take rows out of order.
@@ -16,10 +16,10 @@ upgrade fails there first, and is made by reading what changed.
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import faust
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
@@ -28,6 +28,7 @@ from yarl import URL
 
 from streams.errors import UserError
 from streams.workers.hard_exit import hard_exit
+from streams.workers.marker import Committed
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -37,13 +38,6 @@ _ANSWER_SECONDS = 10.0
 _YIELD_EVERY = 100
 
 T = TypeVar("T")
-
-
-class Committed(NamedTuple):
-    """What the group has committed for a partition."""
-
-    offset: int
-    metadata: str
 
 
 class Owner(Protocol):
@@ -142,7 +136,8 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Take over what was assigned, once for each assignment.
 
-        Faust resumes the flow after this, or after its time limit; the partitions stay paused until they are taken over.
+        Faust resumes the flow after this, or after its time limit; the partitions stay paused until they are taken
+        over.
         """
         if self._taking_over is None:
             if not self._assigned:
@@ -196,7 +191,7 @@ class Consumer(driver.Consumer):
         return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Upstream's, less its two tasks a message: the callback is awaited, and the suspended flow looked at between."""
+        """Upstream's, less its two tasks a message: the callback is awaited, the suspended flow looked at between."""
         suspended = self.suspend_flow.is_set
         since_yield = 0
         try:
@@ -223,7 +218,7 @@ class Consumer(driver.Consumer):
                         self._n_acked = 0
                         await self.commit()
                 self.diag.unset_flag(CONSUMER_FETCHING)
-        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+        except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
         finally:

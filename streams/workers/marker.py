@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,6 +17,13 @@ class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Form).decode
+
+
+class Committed(NamedTuple):
+    """What a consumer group has committed for a partition."""
+
+    offset: int
+    metadata: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import msgspec
 from streams.calls.call import Call, call_id, epoch_of
 from streams.rows.row import CapturedRow
 from streams.settings import AggregateSettings
-from streams.workers.marker import Marker
+from streams.workers.marker import Committed, Marker
 
 _DAY_MS = 24 * 3600 * 1000
 _BACKFILL_GRACE_SECONDS = 20.0
@@ -31,8 +31,8 @@ class Limits:
     time_limit: int
     grace: int
     backfill_grace: int
-    """Instead of `grace` for a call that was backfilled up to its LINKEDID_END. A backfill reads in the order of ids, so
-    what comes after it is little; and at a backfill's speed the whole grace time would fill the memory."""
+    """Instead of `grace` for a call that was backfilled up to its LINKEDID_END. A backfill reads in the order of ids,
+    so what comes after it is little; and at a backfill's speed the whole grace time would fill the memory."""
 
     @classmethod
     def of(cls, settings: AggregateSettings) -> "Limits":
@@ -105,7 +105,7 @@ class AwaitSent(NamedTuple):
 
 
 class WriteSnapshots(NamedTuple):
-    """Write all in one transaction and await it. Answer: whether all were acknowledged. Being fenced ends the process."""
+    """Write all in one transaction and await it. Answer: whether all were acknowledged. Fenced: end the process."""
 
     records: list[tuple[str, bytes | None]]
 
@@ -115,13 +115,6 @@ class Commit(NamedTuple):
 
     offset: int
     marker: Marker
-
-
-class Committed(NamedTuple):
-    """What the group has committed for the partition."""
-
-    offset: int
-    metadata: str
 
 
 RestoreStep = Fence | ReadCommitted | ReadSnapshots | Replay

@@ -1,0 +1,25 @@
+"""`cel2crm worker`: the long-running parts, one process each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.settings import load_settings
+
+app = typer.Typer(help="Run a worker, until SIGTERM.", no_args_is_help=True)
+
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
+]
+
+
+@app.command()
+def aggregate(settings: SettingsOption = None) -> None:
+    """Fold CEL rows into calls; send each call's result and legs."""
+    # Faust takes a second to import: not for every other command.
+    from streams.workers import runtime
+    from streams.workers.aggregate import AggregateWorker
+
+    loaded = load_settings(settings)
+    runtime.run(loaded, AggregateWorker(loaded))

@@ -1,0 +1,13 @@
+"""What the aggregate worker tells Prometheus (served on worker.metrics_port)."""
+
+from prometheus_client import Counter, Gauge
+
+ROWS = Counter("cel2crm_cel_rows", "CEL rows taken from the topic, repeated ones included")
+RESULTS = Counter("cel2crm_call_results", "Versions of call results sent", ["origin"])
+DEAD_LETTERS = Counter("cel2crm_aggregate_dead_letters", "Rows that went to the dead letters", ["reason"])
+OPEN_CALLS = Gauge("cel2crm_open_calls", "Calls that have not ended")
+KEPT_CALLS = Gauge("cel2crm_kept_calls", "Calls in memory: open, or within the grace time after their end")
+LAG = Gauge("cel2crm_aggregate_lag_rows", "Rows on the topic that are not taken yet", ["partition"])
+LAST_CHECKPOINT = Gauge(
+    "cel2crm_aggregate_last_checkpoint_timestamp_seconds", "When the last checkpoint was confirmed", ["partition"]
+)
