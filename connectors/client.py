@@ -167,7 +167,10 @@ class ConnectClient:
         if self._session is None:
             raise RuntimeError("ConnectClient is used outside of its `async with`")
         try:
-            async with self._session.request(method, self.url + path, json=body) as response:
+            # Named even without a body: Connect refuses a bodyless restart otherwise (415).
+            headers = {"Content-Type": "application/json"}
+            data = None if body is None else json.dumps(body)
+            async with self._session.request(method, self.url + path, data=data, headers=headers) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ConnectUnreachable(

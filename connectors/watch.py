@@ -37,8 +37,9 @@ class Watcher:
     backoff: Backoff = Backoff()
     poll_seconds: float = 2.0
     silence_seconds: float = 60.0
-    """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong. To be well above
-    the heartbeat's interval (5 s; 8 s were seen) and a database's restart (15 s)."""
+    """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong.
+
+    To be well above the heartbeat's interval (5 s; 8 s were seen) and a database's restart (15 s)."""
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _restarts: int = 0
