@@ -7,7 +7,7 @@ import structlog
 
 from streams.settings import LoggingSettings
 
-_CHATTY = ("aiokafka", "faust", "mode", "asyncio", "kafka")
+_CHATTY = ("aiokafka", "faust", "mode", "asyncio", "kafka", "streams.workers.faust_overrides")
 """Their information is ours in other words; warnings and errors are kept."""
 
 
