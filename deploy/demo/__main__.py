@@ -51,15 +51,12 @@ def main() -> int:
 
 
 def _demo(console: Console, cases: list[Case], arguments: argparse.Namespace) -> int:
-    directory = Path(arguments.directory)
-    console.print(
-        "Starting Kafka, Kafka Connect, the schema registry and MariaDB (the first time, they are downloaded)"
-    )
-    with LocalStack(directory / "stack") as stack:
-        endpoints = stack.endpoints
+    console.print("Starting Kafka, Kafka Connect, the schema registry and MariaDB")
+    stack = LocalStack(say=lambda line: console.print(f"  {line}", highlight=False, markup=False))
+    with stack as endpoints:
         stack.create_pbx_database()
         console.print("Starting the fake CRMs, the capture and the workers")
-        with pipeline(endpoints, stack.directory / "product") as running:
+        with pipeline(stack, endpoints.directory / "product") as running:
             cases = list(unique_starts(cases, int(time.time()) - 60))
             truths = [truth for case in cases for truth in expected(case)]
             player = Player(
@@ -193,7 +190,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=8, help="calls played at once")
     parser.add_argument("--speed", type=float, default=10.0, help="how many times as fast as recorded")
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, help="recorded cases to play")
-    parser.add_argument("--directory", default=".build/demo", help="where the servers keep their data meanwhile")
     return parser.parse_args()
 
 

@@ -1,8 +1,10 @@
 """Sets the pipeline up as an administrator would: with the product's own commands, each part its own process."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,8 +14,7 @@ from pathlib import Path
 import pymysql
 import yaml
 
-from deploy.demo.tether import Tethered
-from deploy.local import Endpoints
+from deploy.local import Endpoints, LocalStack
 from deploy.portals import STAFF, KommoConfig
 from streams.errors import UserError
 
@@ -25,34 +26,33 @@ _SPEED = 100
 
 @dataclass(slots=True)
 class Pipeline:
-    """The running parts of the product."""
+    """The running parts of the product, each a process of the stack: none outlives the demo, however that ends."""
 
+    stack: LocalStack
     settings_file: Path
     portals: dict[str, str]
     """Name of a portal: its address."""
-    workers: dict[str, Tethered]
+    workers: tuple[str, ...]
 
     def check(self) -> None:
         """Raise UserError where a part has ended."""
-        for worker in self.workers.values():
-            if worker.ended is not None:
-                raise UserError(f"{worker.name} ended with status {worker.ended}:\n{worker.log_tail()}")
+        for name in (*self.workers, *(f"portal-{portal}" for portal in self.portals)):
+            if (status := self.stack.exit_status(name)) is not None:
+                raise UserError(f"{name} ended with status {status}:\n{log_tail(self.stack, name)}")
 
 
 @contextmanager
-def pipeline(endpoints: Endpoints, directory: Path) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the three workers, ended in reverse order."""
+def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
+    """Portals, topics, capture and the three workers; ended workers first."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(name, directory, running) for name in ("bitrix24", "kommo")}
-        settings_file = write_settings(endpoints, portals, directory)
-        create_capture_user(endpoints)
+        portals = {name: _portal(stack, name, directory) for name in ("bitrix24", "kommo")}
+        settings_file = write_settings(stack.endpoints, portals, directory)
+        create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
-        workers = {
-            name: _worker(name, settings_file, directory, running) for name in ("aggregate", "bitrix24", "kommo")
-        }
-        yield Pipeline(settings_file, {name: found["url"] for name, found in portals.items()}, workers)
+        workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", "bitrix24", "kommo"))
+        yield Pipeline(stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers)
 
 
 def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], directory: Path) -> Path:
@@ -70,7 +70,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "host": endpoints.mariadb_host,
             "port": endpoints.mariadb_port,
             "user": CAPTURE_USER,
-            "password_file": str(_secret(directory, "database-password", _capture_password(endpoints))),
+            "password_file": str(_secret(directory, "database-password", endpoints.secret("cel.password"))),
         },
         "kafka": {"bootstrap_servers": endpoints.bootstrap_servers, "partitions": 4},
         "connect": {
@@ -116,7 +116,9 @@ def create_capture_user(endpoints: Endpoints) -> None:
         for statement in "\n".join(lines).split(";"):
             if statement.strip():
                 cursor.execute(statement)
-        cursor.execute(f"alter user '{CAPTURE_USER}'@'%%' identified by %s", (_capture_password(endpoints),))
+        cursor.execute(
+            f"alter user '{CAPTURE_USER}'@'%%' identified by %s account unlock", (endpoints.secret("cel.password"),)
+        )
 
 
 def run_command(*command: str, settings: Path) -> str:
@@ -134,28 +136,38 @@ def run_command(*command: str, settings: Path) -> str:
     return done.stdout
 
 
-def _portal(name: str, directory: Path, running: ExitStack) -> dict[str, str]:
-    command = [sys.executable, "-m", "deploy.portals", name, "--state-dir", str(directory / name)]
+def log_tail(stack: LocalStack, name: str, lines: int = 12) -> str:
+    """The last lines of a process's log."""
+    return "\n".join(stack.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _portal(stack: LocalStack, name: str, directory: Path) -> dict[str, str]:
     limits = {
         "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
         "kommo": ["--requests-per-second", str(2 * _SPEED)],
     }
-    portal = Tethered(
-        f"the fake {name}", [*command, *limits[name]], directory / f"{name}-portal.log", stdout=subprocess.PIPE
-    )
-    running.callback(portal.stop)
-    line = portal.stdout.readline() if portal.stdout else b""
-    if not line:
-        raise UserError(f"{portal.name} did not start:\n{portal.log_tail()}")
-    found: dict[str, str] = json.loads(line)
-    return found
+    process = f"portal-{name}"
+    stack.run(process, [sys.executable, "-m", "deploy.portals", name, "--state-dir", directory / name, *limits[name]])
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and stack.exit_status(process) is None:
+        for line in stack.log(process).read_text(encoding="utf-8").splitlines():
+            if line.startswith("{"):
+                found: dict[str, str] = json.loads(line)
+                return found
+        time.sleep(0.05)
+    raise UserError(f"the fake {name} did not start:\n{log_tail(stack, process)}")
 
 
-def _worker(name: str, settings: Path, directory: Path, running: ExitStack) -> Tethered:
-    command = [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", str(settings)]
-    worker = Tethered(f"worker {name}", command, directory / f"worker-{name}.log")
-    running.callback(worker.stop)
-    return worker
+def _worker(stack: LocalStack, name: str, settings: Path, running: ExitStack) -> str:
+    process = f"worker-{name}"
+    stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", settings])
+    running.callback(_stop, stack, process)
+    return process
+
+
+def _stop(stack: LocalStack, process: str) -> None:
+    if stack.exit_status(process) is None:
+        stack.kill(process, signal.SIGTERM)
 
 
 def _secret(directory: Path, name: str, value: str) -> Path:
@@ -163,11 +175,3 @@ def _secret(directory: Path, name: str, value: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(value, encoding="utf-8")
     return path
-
-
-def _capture_password(endpoints: Endpoints) -> str:
-    for line in endpoints.secrets_file.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "cel.password":
-            return value.strip()
-    raise UserError(f"{endpoints.secrets_file} holds no cel.password")
