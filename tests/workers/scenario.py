@@ -58,13 +58,14 @@ def _rows_of_call(rng: Random, number: int) -> Iterator[tuple[int, CapturedRow]]
         events.append(("LINKEDID_END", linkedid))
     if rng.random() < 0.15:
         events = events[: rng.randint(1, len(events))]
+    gaps = (0, 100, 1_000, 4_000) if rng.random() < 0.8 else (0, 1_000, 12_000, 18_000)
     for event, uniqueid in events:
         yield at, CapturedRow(
             id=0, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=linkedid, uniqueid=uniqueid,
             channame=f"PJSIP/{'trunk1' if uniqueid == linkedid else '1001'}-0000000{number}", cid_num="74951234567",
             exten="1001", context="from-trunk", pbx=pbx, commit_ms=at,
         )  # fmt: skip
-        at += rng.choice((0, 100, 1_000, 4_000))
+        at += rng.choice(gaps)
 
 
 def _with_ids(rng: Random, logged: list[tuple[int, CapturedRow]]) -> list[tuple[int, CapturedRow]]:

@@ -11,12 +11,11 @@ from random import Random
 
 from streams.calls.call import Call
 from streams.rows.row import CapturedRow
-from streams.workers.marker import Marker
+from streams.workers.marker import Committed, Marker
 from streams.workers.protocol import (
     AwaitSent,
     CheckpointStep,
     Commit,
-    Committed,
     Effect,
     Fence,
     Finished,
@@ -90,6 +89,7 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._sent: list[Message] = []
+        self._commits_fail = 0.95 if rng.random() < 0.25 else 0.1
         self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
@@ -99,7 +99,8 @@ class Owner:
 
     def restore(self) -> None:
         """Do the next step of taking over."""
-        step, broker, answer = self._restore_step, self._broker, None
+        step, broker = self._restore_step, self._broker
+        answer: object = None
         match step:
             case Fence():
                 broker.epoch += 1
@@ -169,7 +170,8 @@ class Owner:
             self._sent.append(offset)
 
     def _carry_out(self, step: CheckpointStep) -> bool:
-        fails = self.faults and self._rng.random() < 0.15
+        chance = self._commits_fail if isinstance(step, Commit) else 0.15
+        fails = self.faults and self._rng.random() < chance
         lost_answer = fails and self._rng.random() < 0.5
         match step:
             case AwaitSent():
@@ -217,7 +219,7 @@ class Simulation:
                 self._arrive(to_come)
             elif chance < 0.52:
                 self._broker.compact()
-            elif chance < 0.75 and self._zombies:
+            elif chance < 0.8 and self._zombies:
                 self._zombie_acts()
             else:
                 self._act(self._owner)
@@ -254,7 +256,7 @@ class Simulation:
     def _zombie_acts(self) -> None:
         zombie = self._rng.choice(self._zombies)
         self._act(zombie)
-        if self._rng.random() < 0.1 and zombie in self._zombies:
+        if self._rng.random() < 0.03 and zombie in self._zombies:
             self._end(zombie)
 
     def _end(self, owner: Owner) -> None:
@@ -327,19 +329,10 @@ class Simulation:
         times = self._owner.partition.times
         strangers = set()
         for pbx in ("north", "south"):
-            at = max(self._clock, max(times.values())) + 10_000_000
+            at = max(self._clock, *times.values()) + 10_000_000
             linkedid = f"{at // 1000}.0"
-            self._broker.log.append(
-                CapturedRow(
-                    id=10_000,
-                    eventtype="CHAN_START",
-                    eventtime="2026-11-23 10:00:00",
-                    linkedid=linkedid,
-                    uniqueid=linkedid,
-                    pbx=pbx,
-                    commit_ms=at,
-                )  # fmt: skip
-            )
+            opening = {"eventtype": "CHAN_START", "eventtime": "2026-11-23 10:00:00", "uniqueid": linkedid}
+            self._broker.log.append(CapturedRow(id=10_000, linkedid=linkedid, pbx=pbx, commit_ms=at, **opening))
             strangers.add(f"{pbx}/{linkedid}")
         for _ in range(3):
             self._catch_up()
