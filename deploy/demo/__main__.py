@@ -53,7 +53,8 @@ def main() -> int:
 def _demo(console: Console, cases: list[Case], arguments: argparse.Namespace) -> int:
     console.print("Starting Kafka, Kafka Connect, the schema registry and MariaDB")
     stack = LocalStack(say=lambda line: console.print(f"  {line}", highlight=False, markup=False))
-    with stack as endpoints:
+    with stack:
+        endpoints = stack.endpoints
         stack.create_pbx_database()
         console.print("Starting the fake CRMs, the capture and the workers")
         with pipeline(stack, endpoints.directory / "product") as running:

@@ -16,7 +16,7 @@ from streams.rules import Rules
 
 def show(console: Console, observer: Observer, written_at: Mapping[str, float]) -> None:
     """Results by code and direction, what each CRM received, latencies, dead letters."""
-    codes = Counter((each.result, each.result_name, each.direction) for each in observer.results.values())
+    codes = Counter((each.result, each.result_name, str(each.direction)) for each in observer.results.values())
     directions = ("incoming", "outgoing", "internal", "unknown")
     table = Table("result", *directions, "calls", title="Results by code and direction")
     for code, name in sorted({(code, name) for code, name, _ in codes}):

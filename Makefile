@@ -1,0 +1,52 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo up down test test-fast simulate check format bench clean
+
+help:  ## show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP)  ## make .venv with the product and its tools; fast when nothing changed
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh deploy/local/install-venv.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: venv  ## the whole pipeline on real servers, with recorded calls; KEEP=1 leaves it running
+	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+
+up: venv  ## start the local stack of real servers and leave it running
+	@$(BIN)/python -m deploy.local up
+
+down: venv  ## end what `make up` started
+	@$(BIN)/python -m deploy.local down
+
+test: venv  ## every test, real servers included
+	@$(BIN)/python -m pytest
+
+test-fast: venv  ## the tests that need no server
+	@$(BIN)/python -m pytest -m 'not servers'
+
+simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
+	@$(BIN)/python -m tests.simulate --schedules 100000
+
+check: venv  ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: venv  ## put format and imports right
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: venv  ## measure; ratios within one run
+	@$(BIN)/python -m tests.bench
+
+clean:  ## remove the environment and everything built; downloads stay in the cache
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,123 @@
+"""The jars of the stack: fetched with Maven once, kept outside the build folder, shared by all checkouts."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.packages import MAVEN, ensure
+
+POMS = Path(__file__).with_name("poms")
+_LAYOUT = b"1"  # rises when this module lays the folder out differently
+_TRANSFERRED = re.compile(r"Downloaded from \S+: \S+ \(([\d.]+) ([kMG]?)B")
+_UNITS = {"": 1e-6, "k": 1e-3, "M": 1.0, "G": 1e3}  # megabytes
+_PROGRESS_EVERY = 3.0  # seconds
+_LOG_LINES = 12
+
+
+def cache_folder() -> Path:
+    """Where everything downloaded is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cel2crm"
+
+
+def jars(say: Callable[[str], None]) -> Path:
+    """The folder with kafka/, registry/ and plugins/; downloads it if it is not there.
+
+    A download that was killed is never taken for a complete one, and of two at once the second waits for the first.
+    Raises StackError with Maven's own last lines when it fails.
+    """
+    cache = cache_folder()
+    folder = cache / f"jars-{_fingerprint()}"
+    if folder.is_dir():
+        return folder
+    ensure(MAVEN, say)
+    cache.mkdir(parents=True, exist_ok=True)
+    with _only_one(cache / "download.lock", say):
+        if folder.is_dir():  # another one has made it meanwhile
+            return folder
+        for abandoned in cache.glob("partial-*"):
+            shutil.rmtree(abandoned)
+        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
+        try:
+            _fetch(partial, say)
+            _unpack_registry(partial / "registry")
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(_LAYOUT)
+    for pom in sorted(POMS.rglob("pom.xml")):
+        digest.update(pom.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is downloading the servers: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch(target: Path, say: Callable[[str], None]) -> None:
+    say("downloading the servers with Maven (about 230 MB, once)")
+    with tempfile.TemporaryDirectory() as scratch:
+        # -U: ask again for what an earlier, failed attempt did not get.
+        command = ["mvn", "-B", "-U", "-f", POMS, "dependency:copy-dependencies", f"-Djars={target}"]
+        process = subprocess.Popen(
+            command,
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            lines = _follow(process, say)
+    if process.returncode != 0:
+        tail = "\n".join(f"    {line}" for line in lines[-_LOG_LINES:])
+        raise StackError(
+            f"Maven could not download the servers:\n{tail}",
+            "Is the network there? A proxy or a mirror goes into ~/.m2/settings.xml. Then try again.",
+        )
+
+
+def _follow(process: "subprocess.Popen[str]", say: Callable[[str], None]) -> list[str]:
+    """Tell how far the download is, every few seconds; the lines that are no transfers."""
+    assert process.stdout is not None
+    others: list[str] = []
+    files, megabytes, told = 0, 0.0, time.monotonic()
+    for line in process.stdout:
+        transfer = _TRANSFERRED.search(line)
+        if transfer:
+            files += 1
+            megabytes += float(transfer[1]) * _UNITS[transfer[2]]
+        elif "Downloading from" not in line:
+            others.append(line.rstrip())
+        if time.monotonic() - told >= _PROGRESS_EVERY:
+            told = time.monotonic()
+            say(f"  {files} files, {megabytes:.0f} MB")
+    return others
+
+
+def _unpack_registry(folder: Path) -> None:
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        # Debian 12's Python does not know the filter yet.
+        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # noqa: S202
+    archive.unlink()

@@ -1,0 +1,34 @@
+"""Apicurio Registry, its schemas in memory, with the Confluent-compatible API."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.local.parts.part import JVM_OPTIONS, Part, answers
+from deploy.local.ports import HOST
+
+API = "/apis/ccompat/v7"
+
+
+class Registry(Part):
+    name = "registry"
+    ports = ("registry", "registry-management")
+
+    def command(self) -> Sequence[str | Path]:
+        port, management = (self.site.ports[name] for name in self.ports)
+        return [
+            self.site.java,
+            *JVM_OPTIONS,
+            "-Xms64m",
+            "-Xmx160m",
+            f"-Djava.io.tmpdir={self.home}",
+            f"-Dquarkus.http.host={HOST}",
+            f"-Dquarkus.http.port={port}",
+            # By default this one listens on every address.
+            f"-Dquarkus.management.host={HOST}",
+            f"-Dquarkus.management.port={management}",
+            "-jar",
+            self.site.jars / "registry" / "quarkus-run.jar",
+        ]
+
+    def is_ready(self) -> bool:
+        return answers(self.site.ports["registry"], f"{API}/subjects")
