@@ -159,7 +159,7 @@ class Partition:
         self.calls: dict[str, Kept] = {}
         self._open: dict[str, Kept] = {}
         self._dirty: dict[str, None] = {}
-        self._marker = self._confirmed = Marker(position, self.times)
+        self._marker = self._confirmed = Marker(position, dict(self.times))
         self._committed_offset: int | None = None
 
     @property
