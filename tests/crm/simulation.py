@@ -1,6 +1,6 @@
 """A seeded world around the delivery state machine.
 
-Owners crash, sleep and wake; a CRM loses answers and indexes late. Time is whole seconds here (the machine only adds and
+Owners crash, sleep and wake; a CRM loses answers and indexes late. Time is whole seconds (the machine only adds and
 compares). One schedule is one seed; `Broken` names what may be left out to show that the simulation notices.
 """
 

@@ -1,0 +1,89 @@
+"""Bitrix24 over HTTP: incoming webhook (whose address is a secret) or OAuth access token."""
+
+from collections.abc import Callable
+
+import orjson
+from yarl import URL
+
+from streams.calls.result import CallResult
+from streams.crm.bitrix24.steps import LOOKUP_METHOD, METHODS, answer_of, fields_of, sighting_of
+from streams.crm.client import Request
+from streams.crm.events import Answer, Pause, Sighting
+from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
+from streams.crm.person import external_id
+from streams.crm.plan import BITRIX24
+from streams.crm.record import Delivery
+from streams.errors import SettingsError
+from streams.settings import PortalSettings, secret
+
+
+class Bitrix24Client:
+    """One Bitrix24 portal. Make it inside a running event loop."""
+
+    plan = BITRIX24
+
+    def __init__(self, portal: PortalSettings, status: Callable[[CallResult], str]) -> None:
+        """Raises SettingsError where the portal's address or authorisation is missing."""
+        self._portal = portal
+        self._status = status
+        self._base, self._token = _access(portal)
+        self._http = session()
+
+    def request(self, delivery: Delivery, result: CallResult) -> Request:
+        """The fields of register or finish."""
+        fields = fields_of(delivery.step, result, delivery.crm_ids, self._portal, self._status)
+        status = fields.get("STATUS_CODE")
+        return Request(orjson.dumps(fields).decode(), str(status) if status else None)
+
+    async def send(self, delivery: Delivery, until: float) -> Answer:
+        """Register or finish."""
+        intent = delivery.intent
+        if intent is None:
+            raise ValueError(f"{delivery.call_id}: no open intent")
+        ending = await self._call(METHODS[intent.step], orjson.loads(intent.sent), until)
+        return ending if isinstance(ending, Pause) else answer_of(intent.step, ending, utc_now())
+
+    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+        """A finished call in the statistics."""
+        fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
+        ending = await self._call(LOOKUP_METHOD, fields, until)
+        return ending if isinstance(ending, Pause) else sighting_of(ending, delivery.call_id, utc_now())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | Pause:
+        body = {**fields, "auth": self._token} if self._token else fields
+        url = self._base / f"{method}.json"
+        for _ in range(2):
+            ending = await request(self._http, "POST", url, until=until, json=body)
+            if not isinstance(ending, Reply) or not 300 <= ending.status < 400:
+                return ending
+            # The portal moved: the same POST there, never turned into a GET.
+            there = URL(ending.headers.get("Location", ""))
+            if not there.is_absolute() or not same_house(url, there):
+                return Pause(f"the portal moved to {there.host or 'another address'}: set its new address")
+            url = there
+        return Pause("the portal's addresses lead in a circle")
+
+
+def _access(portal: PortalSettings) -> tuple[URL, str | None]:
+    where = f"portals.{portal.name}"
+    if portal.token is not None or portal.token_file is not None:
+        if not portal.url:
+            raise SettingsError(f"{where}.url is not set", "Set it to the portal's address: https://name.bitrix24.com")
+        return _url(portal.url, f"{where}.url") / "rest", secret(portal.token, portal.token_file, f"{where}.token")
+    return _url(
+        secret(portal.webhook_url, portal.webhook_url_file, f"{where}.webhook_url"), f"{where}.webhook_url"
+    ), None
+
+
+def _url(text: str, where: str) -> URL:
+    try:
+        url = URL(text.rstrip("/"))
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SettingsError(f"{where} is no web address", "It begins with https:// (its value is not shown here).")
+    return url

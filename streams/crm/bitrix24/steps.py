@@ -1,0 +1,158 @@
+"""Bitrix24: a call result as the fields of register and finish, and its answers by what they prove.
+
+Facts: telephony.externalcall.register, .finish, voximplant.statistic.get (apidocs.bitrix24.com); spec crm-apis.md.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from streams.calls.result import CallResult
+from streams.crm.events import Answer, Done, Found, Gone, Later, NotFound, NotSent, Pause, Refused, Sighting, Unsure
+from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate, as_time, local_iso
+from streams.crm.person import external_id, outgoing, phone, responsible, talk_seconds
+from streams.settings import PortalSettings
+
+METHODS = {"register": "telephony.externalcall.register", "finish": "telephony.externalcall.finish"}
+LOOKUP_METHOD = "voximplant.statistic.get"
+
+OUTGOING, INCOMING = 1, 2
+
+IDS_OF_REGISTER = ("CALL_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_CREATED_LEAD", "LEAD_CREATION_ERROR")
+IDS_OF_FINISH = ("CRM_ACTIVITY_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID")
+
+PAUSING = {
+    "NO_AUTH_FOUND": "the portal knows no such authorisation: check the webhook or the token",
+    "EXPIRED_TOKEN": "the access token has expired",
+    "INVALID_TOKEN": "the access token is not valid",
+    "INVALID_GRANT": "the authorisation was withdrawn",
+    "INVALID_CREDENTIALS": "the incoming webhook's user or secret is wrong, or its user has too few rights",
+    "ACCESS_DENIED": "the account may not use REST: it needs a commercial plan, or rights",
+    "INSUFFICIENT_SCOPE": "the webhook or application lacks the scope telephony",
+    "WRONG_AUTH_TYPE": "this portal takes calls from an application (OAuth) only, not from an incoming webhook",
+    "ERROR_METHOD_NOT_FOUND": "the portal does not know telephony methods: check the address",
+    "METHOD_CONFIRM_WAITING": "the method waits for an administrator's confirmation in the portal",
+    "METHOD_CONFIRM_DENIED": "an administrator denied the method in the portal",
+    "OVERLOAD_LIMIT": "the portal is blocked for overload: ask the vendor",
+    "PAYMENT_REQUIRED": "the portal's licence has ended",
+    "PORTAL_DELETED": "the portal was deleted",
+    "NOT_FOUND": "the portal does not know the address: check it",
+}
+"""Errors that only a person can mend, by their code in upper case."""
+
+BY_STATUS = {401: "NO_AUTH_FOUND", 402: "PAYMENT_REQUIRED", 403: "ACCESS_DENIED", 404: "NOT_FOUND"}
+"""What stands for a code where `error` is empty, as live portals have it."""
+
+BY_WORDS = (
+    ("token provided has expired", "EXPIRED_TOKEN"),
+    ("authorization type", "WRONG_AUTH_TYPE"),
+    ("higher privileges", "INSUFFICIENT_SCOPE"),
+    ("invalid request credentials", "INVALID_CREDENTIALS"),
+    ("too many requests", "QUERY_LIMIT_EXCEEDED"),
+    ("blocked", "OVERLOAD_LIMIT"),
+    ("licen", "PAYMENT_REQUIRED"),
+    ("deleted", "PORTAL_DELETED"),
+)
+
+
+def fields_of(
+    step: str, result: CallResult, crm_ids: dict[str, str], portal: PortalSettings, status: Callable[[CallResult], str]
+) -> dict[str, object]:
+    """The fields of a step's request. SHOW and ADD_TO_CHAT 0: a call of hours ago opens no card and fills no chat."""
+    user = responsible(result, portal.users, portal.default_user, portal.missed_call_user)
+    person: dict[str, object] = {"USER_ID": user} if user else {"USER_PHONE_INNER": result.extension or ""}
+    if step == "finish":
+        return {
+            "CALL_ID": crm_ids.get("CALL_ID", ""),
+            **person,
+            "DURATION": talk_seconds(result),
+            "STATUS_CODE": status(result),
+            "ADD_TO_CHAT": 0,
+        }
+    return {
+        **person,
+        "PHONE_NUMBER": phone(result),
+        "TYPE": OUTGOING if outgoing(result) else INCOMING,
+        "CALL_START_DATE": local_iso(result.started_at, result.utc_offset_seconds),
+        "EXTERNAL_CALL_ID": external_id(result.call_id),
+        "CRM_CREATE": 0,
+        "SHOW": 0,
+        "ADD_TO_CHAT": 0,
+    }
+
+
+def answer_of(step: str, ending: Ending, now: int) -> Answer:
+    """What the end of a register or finish proves."""
+    match ending:
+        case TooLate():
+            return NotSent()
+        case NothingSent():
+            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
+        case NoReply():
+            return Unsure(ending.why)
+    document = ending.document
+    result = document.get("result") if isinstance(document, dict) else None
+    if ending.status == 200 and isinstance(result, dict):
+        if step == "register" and not result.get("CALL_ID"):
+            return Unsure("200 without a CALL_ID")
+        return Done(_ids(result, IDS_OF_REGISTER if step == "register" else IDS_OF_FINISH))
+    trouble = trouble_of(ending, now)
+    if trouble is not None:
+        return trouble
+    words = _words(ending)
+    if "call is not found" in words.lower():
+        return Gone(words)
+    return Refused(words)
+
+
+def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
+    """What an answer without result says of the portal; None: the error is about this call."""
+    document = reply.document
+    own = isinstance(document, dict) and ("error" in document or "error_description" in document)
+    if reply.status == 429 or (own and _code(reply) in ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")):
+        reset = as_time(document.get("time", {}).get("operating_reset_at")) if own and reply.status == 429 else None
+        return Later("too many requests", reply.retry_after(now) or reset, whole_portal=True)
+    if not own:
+        return Unsure(f"HTTP {reply.status} without an answer of Bitrix24's")
+    code = _code(reply)
+    if code in PAUSING:
+        return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {_words(reply)})")
+    if reply.status >= 500:
+        # Repeating is harmless here: a second register is an orphan at worst, a second finish finds no call.
+        return Later(_words(reply), reply.retry_after(now), whole_portal=True)
+    if reply.status < 400:
+        return Unsure(f"HTTP {reply.status} with an error: {_words(reply)}")
+    return None
+
+
+def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
+    """What a lookup in the statistics shows. A filter that the portal did not understand must not find strangers."""
+    if not isinstance(ending, Reply):
+        return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+    document = ending.document
+    records = document.get("result") if isinstance(document, dict) else None
+    if ending.status == 200 and isinstance(records, list):
+        wanted = external_id(call_id)
+        ours = [one for one in records if isinstance(one, dict) and one.get("EXTERNAL_CALL_ID") == wanted]
+        return Found(_ids(ours[0], IDS_OF_FINISH)) if ours else NotFound()
+    trouble = trouble_of(ending, now)
+    if isinstance(trouble, Pause | Later):
+        return trouble
+    return Later(trouble.why if trouble else _words(ending))
+
+
+def _code(reply: Reply) -> str:
+    code = str(reply.document.get("error") or "").upper()
+    if code:
+        return code
+    words = str(reply.document.get("error_description") or "").lower()
+    return next((meant for part, meant in BY_WORDS if part in words), BY_STATUS.get(reply.status, ""))
+
+
+def _words(reply: Reply) -> str:
+    document: Any = reply.document if isinstance(reply.document, dict) else {}
+    parts = (str(document.get("error") or ""), str(document.get("error_description") or ""))
+    return ": ".join(part for part in parts if part)[:500] or f"HTTP {reply.status}"
+
+
+def _ids(result: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: str(result[name]) for name in names if result.get(name) not in (None, "", [])}

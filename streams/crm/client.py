@@ -1,0 +1,40 @@
+"""What the delivery workers ask of a CRM."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.calls.result import CallResult
+from streams.crm.events import Answer, Sighting
+from streams.crm.plan import Plan
+from streams.crm.record import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One step's request: its fields as JSON (never a secret), and the CRM's status and text in it."""
+
+    sent: str
+    status: str | None = None
+    text: str | None = None
+
+
+class CrmClient(Protocol):
+    """One portal. Nothing here raises for what a portal does; every outcome is an answer."""
+
+    plan: Plan
+
+    def request(self, delivery: Delivery, result: CallResult) -> Request:
+        """The request of the delivery's step. Pure."""
+        ...
+
+    async def send(self, delivery: Delivery, until: float) -> Answer:
+        """Send the request of the delivery's open intent, once; nothing goes out after `until` (`boot_seconds`)."""
+        ...
+
+    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+        """Look for what the delivery's doubtful attempt may have made."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...

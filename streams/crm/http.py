@@ -1,0 +1,185 @@
+"""One HTTP request to a portal, told apart by what its end proves about its effect.
+
+No secret leaves this module: what it says of a failure never holds an address beyond the host, a header or a body.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+LONGEST_BODY = 4 * 1024 * 1024
+"""Bytes. A longer answer is none of a CRM's."""
+
+CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer. `document` is its body as JSON, None where it is none."""
+
+    status: int
+    headers: Mapping[str, str]
+    document: Any
+
+    def retry_after(self, now: int) -> int | None:
+        """The time that Retry-After names, UTC microseconds."""
+        value = self.headers.get("Retry-After", "").strip()
+        if value.isdigit():
+            return now + int(value) * 1_000_000
+        try:
+            moment = parsedate_to_datetime(value) if value else None
+        except ValueError:
+            return None
+        if moment is None:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class NothingSent:
+    """The request never went out: nobody there, name unknown, no TLS."""
+
+    why: str
+    hopeless: bool = False
+    """A person must act: the certificate is not good, or the address is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """The request went out, or may have, and no complete answer came."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """Its time was over before it went out."""
+
+
+Ending = Reply | NothingSent | NoReply | TooLate
+
+
+def boot_seconds() -> float:
+    """A clock that goes on while the machine is suspended: a request's time must not stand still."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def utc_now() -> int:
+    """UTC microseconds from 1970."""
+    return time.time_ns() // 1000
+
+
+def session() -> aiohttp.ClientSession:
+    """A session as portals want it: no cookies, no proxy or credentials from the environment."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        headers={"User-Agent": "cel2crm"},
+    )
+
+
+async def request(
+    http: aiohttp.ClientSession,
+    method: str,
+    url: URL,
+    *,
+    until: float,
+    json: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Ending:
+    """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens."""
+    left = until - boot_seconds()
+    if left <= 0:
+        return TooLate()
+    data = orjson.dumps(json) if json is not None else None
+    kind = {"Content-Type": "application/json"} if data is not None else {}
+    limit = aiohttp.ClientTimeout(total=left, sock_connect=min(CONNECT_SECONDS, left))
+    try:
+        async with (
+            asyncio.timeout(left),
+            http.request(
+                method, url, data=data, headers={**kind, **(headers or {})}, allow_redirects=False, timeout=limit
+            ) as response,
+        ):
+            return Reply(response.status, response.headers, _document(await _body(response)))
+    except aiohttp.ClientConnectorCertificateError:
+        return NothingSent(f"the certificate of {url.host} is not good", hopeless=True)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        return NothingSent(f"nobody answers at {url.host}:{url.port} ({_words(error)})")
+    except aiohttp.InvalidURL:
+        return NothingSent("the address is no URL", hopeless=True)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        return NoReply(f"no complete answer ({_words(error)})")
+
+
+def same_house(one: URL, other: URL) -> bool:
+    """Whether a token that is meant for one address may go to the other: same scheme, same host or domain."""
+    if one.scheme != other.scheme or not one.host or not other.host:
+        return False
+    if one.host == other.host:
+        return True
+    if _loopback(one.host) and _loopback(other.host):
+        return True
+    return _domain(one.host) == _domain(other.host) is not None
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _domain(host: str) -> str | None:
+    """`portal.bitrix24.ru` and `other.bitrix24.ru` are one house; `a.com` and `b.com` are not, nor are addresses."""
+    labels = host.lower().rstrip(".").split(".")
+    if len(labels) < 3 or labels[-1].isdigit():
+        return None
+    return ".".join(labels[1:])
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise ValueError("the answer is too long")
+    return bytes(body)
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "time out"
+    cause = getattr(error, "os_error", None) or error
+    return getattr(cause, "strerror", None) or type(cause).__name__
+
+
+def as_time(unix_seconds: object) -> int | None:
+    """Unix seconds out of an answer as UTC microseconds; None where it is no such number."""
+    if isinstance(unix_seconds, bool) or not isinstance(unix_seconds, int | float):
+        return None
+    return int(unix_seconds * 1_000_000)
+
+
+def local_iso(moment: int, utc_offset_seconds: int) -> str:
+    """UTC microseconds as ISO 8601 with the zone of the PBX."""
+    zone = timezone(timedelta(seconds=utc_offset_seconds))
+    return datetime.fromtimestamp(moment // 1_000_000, zone).isoformat()

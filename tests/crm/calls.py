@@ -1,0 +1,63 @@
+"""Call results to deliver, and deliveries at a given step."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from streams.calls.result import CallResult
+from streams.crm.client import CrmClient
+from streams.crm.delivery import advance, begin
+from streams.crm.events import Arrived, Due, Recovered
+from streams.crm.http import utc_now
+from streams.crm.plan import Policy
+from streams.crm.record import SECOND, Delivery
+
+STARTED = 1_764_000_000 * SECOND
+POLICY = Policy(request_limit=60 * SECOND, settle=30 * SECOND, deadline=3600 * SECOND)
+
+
+def call_result(number: int = 1, **fields: Any) -> CallResult:
+    """An answered incoming call of 61 seconds to extension 1001, unless the fields say otherwise."""
+    linkedid = f"{STARTED // SECOND}.{number}"
+    base = CallResult(
+        call_id=f"pbx1/{linkedid}",
+        pbx="pbx1",
+        linkedid=linkedid,
+        version=(number << 20) + 5,
+        version_row_id=number,
+        version_rows=5,
+        rules_hash="rules",
+        direction="incoming",
+        answered=True,
+        started_at=STARTED,
+        ended_at=STARTED + 70 * SECOND,
+        utc_offset_seconds=10800,
+        utc_offset_source="uniqueid",
+        result=200,
+        result_name="Success",
+        rule="16 NormalClearing",
+        extra_usable=True,
+        complete=True,
+        caller="+79161234567",
+        client="+79161234567",
+        called="1001",
+        extension="1001",
+        rang_last="1001",
+        answered_by="1001",
+        answered_at=STARTED + 9 * SECOND,
+        talk_seconds=60.6,
+    )
+    return replace(base, **fields).hashed()
+
+
+def opened(client: CrmClient, result: CallResult, step: str | None = None, **fields: Any) -> Delivery:
+    """A delivery with an open intent at a step (the CRM's first one unless told)."""
+    arrived = Arrived(0, result.call_id, "main", result.version, result.outcome_hash, b"", result.ended_at)
+    fresh = replace(begin(arrived, client.plan), step=step or client.plan.first, **fields)
+    request = client.request(fresh, result)
+    return advance(fresh, Due(utc_now(), request.sent, request.status, request.text), client.plan, POLICY).delivery
+
+
+def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
+    """The same after its owner was lost."""
+    return advance(delivery, Recovered(utc_now()), client.plan, POLICY).delivery

@@ -1,0 +1,281 @@
+"""The thin clients against the fake portals: each fault, and what it is taken for."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from pydantic import SecretStr
+
+from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.crm.bitrix24.client import Bitrix24Client
+from streams.crm.client import CrmClient
+from streams.crm.events import Done, Found, Gone, Later, NotFound, NotSent, Pause, Refused, Unsure
+from streams.crm.http import boot_seconds
+from streams.crm.kommo.client import KommoClient
+from streams.errors import SettingsError
+from streams.rules import load_rules
+from streams.settings import PortalSettings
+from tests.crm.calls import call_result, doubtful, opened
+
+RULES = load_rules()
+FAULTS: dict[str, tuple[type, type]] = {
+    # mode: what it means for Bitrix24, for Kommo
+    "500": (Later, Unsure),
+    "503": (Later, Later),
+    "429": (Later, Later),
+    "402": (Pause, Pause),
+    "403": (Pause, Pause),
+    "401": (Pause, Pause),
+    "404": (Pause, Pause),
+    "expired_token": (Pause, Pause),
+    "overload": (Pause, Later),
+    "payment_required": (Pause, Pause),
+    "portal_deleted": (Pause, Pause),
+    "invalid_credentials": (Pause, Pause),
+    "insufficient_scope": (Pause, Pause),
+    "wrong_auth_type": (Pause, Pause),
+    "access_denied": (Pause, Pause),
+    "no_auth": (Pause, Pause),
+    "reset": (Unsure, Unsure),
+    "lost_answer": (Unsure, Unsure),
+    "half_answer": (Unsure, Unsure),
+    "html": (Unsure, Unsure),
+    "garbage200": (Unsure, Unsure),
+    "empty200": (Unsure, Unsure),
+}
+
+
+@pytest.fixture
+async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
+    async with Bitrix24Portal(Bitrix24Config(bucket_size=0)) as portal:
+        yield portal
+
+
+@pytest.fixture
+async def kommo() -> AsyncIterator[KommoPortal]:
+    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+        yield portal
+
+
+def settings(portal: Portal, **fields: Any) -> PortalSettings:
+    users = {"1001": "11", "1002": "12"}
+    if isinstance(portal, Bitrix24Portal):
+        fields.setdefault("webhook_url", SecretStr(portal.webhook_url))
+        return PortalSettings(name="main", crm="bitrix24", default_user="1", users=users, **fields)
+    fields.setdefault("token", SecretStr("fake-long-lived-token"))
+    return PortalSettings(name="main", crm="kommo", url=portal.url, default_user="1", users=users, **fields)
+
+
+@pytest.fixture
+async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
+    client = Bitrix24Client(settings(bitrix24), RULES.bitrix24.status)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
+    client = KommoClient(settings(kommo), RULES.kommo.status)
+    yield client
+    await client.close()
+
+
+def soon(seconds: float = 5.0) -> float:
+    return boot_seconds() + seconds
+
+
+async def test_bitrix24_registers_and_finishes_a_call(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
+    result = call_result()
+    registered = await b24.send(opened(b24, result), soon())
+    assert isinstance(registered, Done)
+    finished = await b24.send(opened(b24, result, "finish", crm_ids=dict(registered.ids)), soon())
+    assert isinstance(finished, Done) and finished.ids["CRM_ACTIVITY_ID"]
+    (entry,) = bitrix24.entries()
+    assert (entry.external_id, entry.phone, entry.user_id) == (result.call_id, "+79161234567", 11)
+    assert (entry.status, entry.duration, entry.direction, entry.popup) == ("200", 61, "incoming", False)
+    assert entry.started_at == "2025-11-24T16:00:00.000+00:00"
+
+
+async def test_kommo_takes_a_call(kommo: KommoPortal, amo: KommoClient) -> None:
+    result = call_result(direction="outgoing", answered=False, result=486, talk_seconds=None)
+    answer = await amo.send(opened(amo, result), soon())
+    assert isinstance(answer, Done) and answer.ids["note"]
+    (entry,) = kommo.entries()
+    assert (entry.external_id, entry.phone, entry.user_id) == (result.call_id, "+79161234567", 11)
+    assert (entry.status, entry.text, entry.duration, entry.direction) == ("7", "Number busy", 0, "outgoing")
+    assert entry.started_at == "2025-11-24T16:00:00.000+00:00"
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+async def test_what_a_fault_means_to_bitrix24(mode: str, bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
+    bitrix24.faults.order({"mode": mode, "times": 1})
+    assert type(await b24.send(opened(b24, call_result()), soon())) is FAULTS[mode][0]
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+async def test_what_a_fault_means_to_kommo(mode: str, kommo: KommoPortal, amo: KommoClient) -> None:
+    kommo.faults.order({"mode": mode, "times": 1})
+    assert type(await amo.send(opened(amo, call_result()), soon())) is FAULTS[mode][1]
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+async def test_a_failed_lookup_proves_nothing(
+    mode: str, bitrix24: Bitrix24Portal, b24: Bitrix24Client, kommo: KommoPortal, amo: KommoClient
+) -> None:
+    portals: list[tuple[Portal, CrmClient]] = [(bitrix24, b24), (kommo, amo)]
+    for portal, client in portals:
+        assert isinstance(await client.send(opened(client, call_result(2)), soon()), Done)  # something to be listed
+        portal.faults.order({"mode": mode})
+        doubt = doubtful(opened(client, call_result()), client)
+        assert isinstance(await client.look_up(doubt, soon()), Later | Pause)
+
+
+@pytest.mark.parametrize("mode", ["401", "402", "403", "wrong_auth_type", "insufficient_scope", "expired_token"])
+async def test_bitrix24_is_understood_with_an_empty_error_field(mode: str) -> None:
+    async with Bitrix24Portal(Bitrix24Config(bucket_size=0, blank_errors=True)) as portal:
+        client = Bitrix24Client(settings(portal), RULES.bitrix24.status)
+        portal.faults.order({"mode": mode})
+        assert isinstance(await client.send(opened(client, call_result()), soon()), Pause)
+        await client.close()
+
+
+async def test_nobody_there_is_safe_to_repeat(kommo: KommoPortal, amo: KommoClient) -> None:
+    await kommo.go_away()
+    answer = await amo.send(opened(amo, call_result()), soon())
+    assert isinstance(answer, Later) and answer.whole_portal
+
+
+async def test_a_hanging_request_ends_in_time(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
+    bitrix24.faults.order({"mode": "hang", "seconds": 30})
+    began = boot_seconds()
+    assert isinstance(await b24.send(opened(b24, call_result()), soon(0.3)), Unsure)
+    assert boot_seconds() - began < 5
+
+
+async def test_nothing_goes_out_after_its_time(kommo: KommoPortal, amo: KommoClient) -> None:
+    assert isinstance(await amo.send(opened(amo, call_result()), boot_seconds()), NotSent)
+    assert not kommo.log
+
+
+async def test_retry_after_and_operating_reset_are_read(
+    bitrix24: Bitrix24Portal, b24: Bitrix24Client, kommo: KommoPortal, amo: KommoClient
+) -> None:
+    portals: list[tuple[Portal, CrmClient]] = [(bitrix24, b24), (kommo, amo)]
+    for portal, client in portals:
+        portal.faults.order({"mode": "429", "retry_after": 30})
+        before = portal.now() * 1e6
+        answer = await client.send(opened(client, call_result()), soon())
+        assert isinstance(answer, Later) and answer.not_before is not None
+        assert before + 28e6 < answer.not_before < before + 35e6
+
+
+async def test_a_moved_portal_gets_the_same_post_at_its_new_address(
+    bitrix24: Bitrix24Portal, b24: Bitrix24Client
+) -> None:
+    bitrix24.faults.order({"mode": "moved"})
+    assert isinstance(await b24.send(opened(b24, call_result()), soon()), Done)
+    assert [line["method"] for line in bitrix24.log] == ["POST", "POST"]
+
+
+async def test_the_secret_never_follows_to_a_strange_house(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
+    bitrix24.faults.order({"mode": "moved", "location": "https://evil.example"})
+    answer = await b24.send(opened(b24, call_result()), soon())
+    assert isinstance(answer, Pause) and "evil.example" in answer.why
+    assert bitrix24.config.webhook_secret not in answer.why
+
+
+@pytest.mark.parametrize("mode", ["html", "reset", "hang", "401", "refuse", "moved"])
+async def test_no_secret_in_what_is_said_of_a_failure(
+    mode: str, bitrix24: Bitrix24Portal, b24: Bitrix24Client, kommo: KommoPortal, amo: KommoClient
+) -> None:
+    portals: list[tuple[Portal, CrmClient]] = [(bitrix24, b24), (kommo, amo)]
+    for portal, client in portals:
+        portal.faults.order({"mode": mode, "seconds": 1})
+        delivery = opened(client, call_result())
+        said = f"{await client.send(delivery, soon(0.5))} {delivery.record()}"
+        assert bitrix24.config.webhook_secret not in said and "fake-long-lived-token" not in said
+
+
+async def test_a_second_finish_finds_no_call_and_the_statistics_do(
+    bitrix24: Bitrix24Portal, b24: Bitrix24Client
+) -> None:
+    result = call_result()
+    registered = await b24.send(opened(b24, result), soon())
+    assert isinstance(registered, Done)
+    finish = opened(b24, result, "finish", crm_ids=dict(registered.ids))
+    assert await b24.look_up(doubtful(finish, b24), soon()) == NotFound()
+    assert isinstance(await b24.send(finish, soon()), Done)
+    assert isinstance(await b24.send(finish, soon()), Gone)
+    assert isinstance(await b24.look_up(doubtful(finish, b24), soon()), Found)
+
+
+async def test_the_same_register_again_gives_the_same_call(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
+    fresh = call_result(started_at=int(bitrix24.now()) * 1_000_000)
+    answers = [await b24.send(opened(b24, fresh), soon()) for _ in range(2)]
+    assert answers[0] == answers[1]
+
+
+async def test_kommo_finds_the_note_by_uniq_among_many(kommo: KommoPortal, amo: KommoClient) -> None:
+    for number in range(2, 270):
+        assert isinstance(await amo.send(opened(amo, call_result(number)), soon()), Done)
+    mine = opened(amo, call_result())
+    assert await amo.look_up(doubtful(mine, amo), soon()) == NotFound()
+    sent = await amo.send(mine, soon())
+    assert isinstance(sent, Done)
+    assert await amo.look_up(doubtful(mine, amo), soon()) == Found({"note": sent.ids["note"]})
+
+
+async def test_an_unknown_number_waits_for_its_contact(amo: KommoClient, kommo: KommoPortal) -> None:
+    kommo.change_settings(strict_contacts=True)
+    answer = await amo.send(opened(amo, call_result()), soon())
+    assert isinstance(answer, Later) and "Entity not found" in answer.why and not answer.whole_portal
+
+
+async def test_a_call_that_the_crm_finds_fault_with_is_refused(
+    bitrix24: Bitrix24Portal, b24: Bitrix24Client, amo: KommoClient
+) -> None:
+    nonsense = call_result(client="no number", caller="no number")
+    answer = await b24.send(opened(b24, nonsense), soon())
+    assert isinstance(answer, Refused) and "phone number" in answer.why
+    delivery = opened(amo, call_result())
+    assert delivery.intent is not None
+    fields = {**json.loads(delivery.intent.sent), "call_status": 9}
+    wrong = replace(delivery, intent=replace(delivery.intent, sent=json.dumps(fields)))
+    answer = await amo.send(wrong, soon())
+    assert isinstance(answer, Refused) and "call_status" in answer.why
+
+
+async def test_access_token_instead_of_a_webhook(bitrix24: Bitrix24Portal) -> None:
+    portal = PortalSettings(
+        name="main", crm="bitrix24", url=bitrix24.url, token=SecretStr("fake-access-token"), default_user="1"
+    )
+    client = Bitrix24Client(portal, RULES.bitrix24.status)
+    delivery = opened(client, call_result())
+    assert isinstance(await client.send(delivery, soon()), Done)
+    assert "fake-access-token" not in str(delivery.record())
+    bitrix24.tokens.expire_access()
+    answer = await client.send(delivery, soon())
+    assert isinstance(answer, Pause) and "expired" in answer.why
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"crm": "bitrix24"}, "portals.main.webhook_url"),
+        ({"crm": "bitrix24", "webhook_url": SecretStr("s3cret nonsense")}, "portals.main.webhook_url"),
+        ({"crm": "bitrix24", "token": SecretStr("t")}, "portals.main.url"),
+        ({"crm": "kommo", "token": SecretStr("t")}, "portals.main.url"),
+        ({"crm": "kommo", "url": "https://x.kommo.com"}, "portals.main.token"),
+    ],
+)
+async def test_a_missing_address_or_token_is_named(fields: dict[str, Any], named: str) -> None:
+    portal = PortalSettings(name="main", **fields)
+    with pytest.raises(SettingsError) as error:
+        if portal.crm == "bitrix24":
+            Bitrix24Client(portal, RULES.bitrix24.status)
+        else:
+            KommoClient(portal, RULES.kommo.status)
+    assert named in str(error.value) and "s3cret" not in str(error.value)
