@@ -117,6 +117,11 @@ async def _watch(settings: Settings, silence: float) -> None:
             await watching
         except asyncio.CancelledError:
             typer.echo("watch ended", err=True)
+        finally:
+            # A second signal (Ctrl-C again, one for the process group) must not disturb the end.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _progress(line: str) -> None:

@@ -1,0 +1,73 @@
+"""Kafka Connect's REST interface as far as our client calls it, for what a real one cannot be made to do on purpose."""
+
+from typing import Any
+
+from aiohttp import web
+
+TRACE = (
+    "org.apache.kafka.connect.errors.ConnectException: An exception occurred in the change event producer.\n"
+    "\tat io.debezium.pipeline.ErrorHandler.setProducerThrowable(ErrorHandler.java:67)\n"
+    "Caused by: java.sql.SQLException: Access denied for user 'cel2crm'@'10.0.0.5' (using password: YES)\n"
+    "\t... 12 more\n"
+)
+
+
+class FakeConnect:
+    """One connector named `c`; `states` are given one a look, the last one stays."""
+
+    def __init__(self, *states: str) -> None:
+        self.states = list(states)
+        self.config: dict[str, str] | None = None
+        self.conflicts = 0
+        self.restarts: list[str] = []
+        self.puts = 0
+
+    def app(self) -> web.Application:
+        """The server."""
+        app = web.Application()
+        app.router.add_get("/connectors/c/status", self._status)
+        app.router.add_get("/connectors/c/config", self._get_config)
+        app.router.add_put("/connectors/c/config", self._put_config)
+        app.router.add_post("/connectors/c/restart", self._restart)
+        app.router.add_delete("/connectors/c", self._delete)
+        app.router.add_put("/connector-plugins/{plugin}/config/validate", self._validate)
+        return app
+
+    async def _status(self, _: web.Request) -> web.Response:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if state == "MISSING":
+            return web.json_response({"error_code": 404, "message": "No status"}, status=404)
+        task: dict[str, Any] = {"id": 0, "state": state, "worker_id": "w:1"}
+        if state == "FAILED":
+            task["trace"] = TRACE
+        connector = {"state": "RUNNING", "worker_id": "w:1"}
+        return web.json_response({"name": "c", "connector": connector, "tasks": [task]})
+
+    async def _get_config(self, _: web.Request) -> web.Response:
+        return web.json_response(self.config, status=200) if self.config else web.json_response({}, status=404)
+
+    async def _put_config(self, request: web.Request) -> web.Response:
+        if self.conflicts:
+            self.conflicts -= 1
+            return web.json_response({"error_code": 409, "message": "rebalance"}, status=409)
+        self.puts += 1
+        self.config = {**await request.json(), "name": "c"}
+        return web.json_response({"name": "c", "config": self.config})
+
+    async def _restart(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.Response(status=415)
+        self.restarts.append(request.query["onlyFailed"])
+        return web.json_response({}, status=202)
+
+    async def _delete(self, _: web.Request) -> web.Response:
+        present, self.config = self.config, None
+        return web.Response(status=204 if present else 404)
+
+    async def _validate(self, request: web.Request) -> web.Response:
+        entries = [
+            {"value": {"name": "database.hostname", "errors": [TRACE.splitlines()[2]], "value": "db"}},
+            {"value": {"name": "database.password", "errors": ["hunter2 is too short"], "value": "hunter2"}},
+            {"value": {"name": "topic.prefix", "errors": [], "value": "p"}},
+        ]
+        return web.json_response({"configs": entries})

@@ -1,0 +1,106 @@
+"""What is refused in a database, and how it is said."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+from connectors.database import (
+    DatabaseFacts,
+    binlog_refusals,
+    check_database,
+    grant_refusals,
+    table_refusals,
+    table_warnings,
+)  # fmt: skip
+from streams.errors import UserError
+from streams.settings import CEL_COLUMNS, DatabaseSettings
+
+GOOD = {"log_bin": "1", "binlog_format": "ROW", "binlog_row_image": "FULL", "log_bin_compress": "0"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("log_bin", "0", "writes no binlog"),
+        ("binlog_format", "MIXED", "binlog_format is MIXED"),
+        ("binlog_format", "STATEMENT", "binlog_format is STATEMENT"),
+        ("binlog_row_image", "MINIMAL", "binlog_row_image is MINIMAL"),
+        ("log_bin_compress", "1", "log_bin_compress is ON"),
+    ],
+)
+def test_a_binlog_that_loses_rows_is_refused(variable: str, value: str, words: str) -> None:
+    assert binlog_refusals(GOOD) == []
+    (line,) = binlog_refusals(GOOD | {variable: value})
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("grants", "lacking"),
+    [
+        (["GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `u`@`%`"], 0),
+        (["GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `u`@`%`"], 0),
+        (["GRANT ALL PRIVILEGES ON *.* TO `u`@`%` WITH GRANT OPTION"], 0),
+        (["GRANT REPLICATION SLAVE ON *.* TO `u`@`%`"], 1),
+        (["GRANT USAGE ON *.* TO `u`@`%`", "GRANT SELECT ON `asteriskcdrdb`.`cel` TO `u`@`%`"], 2),
+        (["GRANT ALL PRIVILEGES ON `asteriskcdrdb`.* TO `u`@`%`"], 2),
+    ],
+)
+def test_a_missing_grant_is_named(grants: list[str], lacking: int) -> None:
+    assert len(grant_refusals(grants)) == lacking
+
+
+def facts(columns: tuple[str, ...] = CEL_COLUMNS, key: tuple[str, ...] = ("id",)) -> DatabaseFacts:
+    return DatabaseFacts(GOOD, (), dict.fromkeys(columns, "varchar(80)"), key)
+
+
+def database(**settings: Any) -> DatabaseSettings:
+    return DatabaseSettings(**settings)
+
+
+def without(*columns: str) -> tuple[str, ...]:
+    return tuple(column for column in CEL_COLUMNS if column not in columns)
+
+
+def test_the_table_of_freepbx_is_fine() -> None:
+    assert table_refusals(facts(), database()) == []
+    assert table_warnings(facts(), database()) == []
+
+
+def test_a_missing_table_is_named() -> None:
+    (line,) = table_refusals(facts(columns=()), database(table="calls"))
+    assert "no table asteriskcdrdb.calls, or user cel2crm may not read it" in line
+
+
+def test_a_missing_column_is_named_with_the_setting_for_another_name() -> None:
+    (line,) = table_refusals(facts(without("linkedid")), database())
+    assert "no column linkedid" in line and "database.column_name_aliases.cel_linkedid" in line
+
+
+def test_an_alias_counts_as_the_column_and_must_be_there() -> None:
+    aliased = database(column_name_aliases={"cel_linkedid": "call"})
+    assert table_refusals(facts((*without("linkedid"), "call")), aliased) == []
+    (line,) = table_refusals(facts(), aliased)
+    assert "no column call: check database.column_name_aliases.cel_linkedid" in line
+
+
+def test_a_table_without_extra_works_the_old_way_with_a_warning() -> None:
+    assert table_refusals(facts(without("extra")), database()) == []
+    assert "the old way" in table_warnings(facts(without("extra")), database())[-1]
+
+
+def test_the_old_way_on_purpose_is_reminded_of() -> None:
+    assert "as asked for" in table_warnings(facts(), database(column_name_aliases={"cel_extra": "id"}))[0]
+
+
+def test_a_table_without_a_primary_key_is_refused() -> None:
+    (line,) = table_refusals(facts(key=()), database())
+    assert "no primary key" in line
+
+
+async def test_no_database_is_one_clear_message() -> None:
+    port = unused_port()
+    with pytest.raises(UserError, match=rf"no database answers at 127\.0\.0\.1:{port}") as caught:
+        await check_database(database(port=port, password="hunter2"))
+    assert "database.host" in caught.value.remedy
+    assert "hunter2" not in str(caught.value)
