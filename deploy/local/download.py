@@ -78,7 +78,7 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
     say("downloading the servers with Maven (about 230 MB, once)")
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
-        command = ["mvn", "-B", "-U", "-f", POMS, "dependency:copy-dependencies", f"-Djars={target}"]
+        command = ["mvn", "-B", "-U", "-f", str(POMS), "dependency:copy-dependencies", f"-Djars={target}"]
         process = subprocess.Popen(
             command,
             cwd=scratch,
@@ -118,6 +118,7 @@ def _follow(process: "subprocess.Popen[str]", say: Callable[[str], None]) -> lis
 def _unpack_registry(folder: Path) -> None:
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
-        # Debian 12's Python does not know the filter yet.
-        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # noqa: S202
+        if hasattr(tarfile, "data_filter"):  # Debian 12's Python does not know it yet
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(folder)  # noqa: S202
     archive.unlink()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from deploy.local.errors import StackError
 from deploy.local.parts.mariadb import executable
@@ -20,13 +20,13 @@ _APT_OPTIONS = ("-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"
 _LOG_LINES = 15
 
 
-def missing(programs: dict[str, tuple[str, ...]]) -> list[str]:
+def missing(programs: Mapping[str, tuple[str, ...]]) -> list[str]:
     """The packages to install for those programs that are not there, in alphabetical order."""
     absent = [packages for program, packages in programs.items() if shutil.which(executable(program)) is None]
     return sorted({package for packages in absent for package in packages})
 
 
-def ensure(programs: dict[str, tuple[str, ...]], say: Callable[[str], None]) -> None:
+def ensure(programs: Mapping[str, tuple[str, ...]], say: Callable[[str], None]) -> None:
     """Install what is missing. Raises StackError with the command to run if that may not be done or fails."""
     packages = missing(programs)
     if not packages:

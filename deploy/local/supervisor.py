@@ -99,7 +99,7 @@ class Supervisor:
         if earlier is not None and earlier.poll() is None:
             return {"error": f"{name} is running already (process {earlier.pid})"}
         with Path(log).open("ab") as output:
-            process = subprocess.Popen(  # noqa: PLW1509 - this process has one thread
+            process = subprocess.Popen(
                 argv,
                 env=env,
                 cwd=cwd,
@@ -107,7 +107,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_supervisor,
+                preexec_fn=_die_with_supervisor,  # noqa: PLW1509 - this process has one thread
             )
         self._processes[name] = process
         return {"pid": process.pid}

@@ -49,7 +49,7 @@ class Part(ABC):
         self.site = site
         self.home = site.directory / self.name
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most parts need none
         """Write its configuration into its home, which exists. Done once, not at a restart."""
 
     def preparation(self) -> Sequence[str | Path]:
