@@ -1,0 +1,124 @@
+"""What is measured, each in a process of its own: `python -m tests.bench.subjects NAME ROWS SETTINGS.json`.
+
+Each reads the same rows from the beginning of the same topic and prints one JSON line: rows, seconds and CPU seconds
+between the first row and the last.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import faust
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import ConsumerMessage, StreamT
+
+from streams.settings import Settings
+from streams.workers import runtime
+from streams.workers.aggregate import AggregateWorker
+
+
+class Gauge:
+    """Wall clock and CPU time from the first row on."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.seen = 0
+        self._began = (0.0, 0.0)
+
+    def count(self, rows: int = 1) -> bool:
+        """Rows were taken; True when all are."""
+        if not self.seen:
+            self._began = (time.monotonic(), time.process_time())
+        self.seen += rows
+        return self.seen >= self.rows
+
+    def report(self) -> None:
+        """Print the measurement."""
+        seconds, cpu = time.monotonic() - self._began[0], time.process_time() - self._began[1]
+        sys.stdout.buffer.write(orjson.dumps({"rows": self.seen, "seconds": seconds, "cpu_seconds": cpu}) + b"\n")
+        sys.stdout.flush()
+
+
+async def bare(settings: Settings, gauge: Gauge) -> None:
+    """aiokafka's consumer alone."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers, auto_offset_reset="earliest")
+    await consumer.start()
+    consumer.assign([TopicPartition(settings.kafka.topic("cel"), each) for each in range(settings.kafka.partitions)])
+    await consumer.seek_to_beginning()
+    done = False
+    while not done:
+        for records in (await consumer.getmany(timeout_ms=1000, max_records=500)).values():
+            done = gauge.count(len(records))
+    gauge.report()
+    await consumer.stop()
+
+
+async def empty_agent(settings: Settings, gauge: Gauge) -> None:
+    """Faust as it comes, with an agent that does nothing."""
+    kafka = settings.kafka
+    broker = f"kafka://{kafka.bootstrap_servers}"
+    app = faust.App(
+        f"{kafka.topic_prefix}.empty", broker=broker, web_enabled=False, topic_allow_declare=False, store="memory://"
+    )
+    app._create_directories = lambda: None  # type: ignore[method-assign]
+    topic = app.topic(kafka.topic("cel"), value_type=bytes, value_serializer="raw", key_serializer="raw")
+    done = asyncio.Event()
+
+    async def nothing(stream: StreamT[bytes]) -> None:
+        async for _ in stream.events():
+            if gauge.count():
+                gauge.report()
+                done.set()
+
+    app.agent(topic, name="nothing")(nothing)
+    await app.start()
+    await done.wait()
+    await app.stop()
+
+
+class _Counted(AggregateWorker):
+    """The worker of the product, counted."""
+
+    def __init__(self, settings: Settings, gauge: Gauge) -> None:
+        super().__init__(settings)
+        self._gauge = gauge
+        self.done = asyncio.Event()
+
+    async def take(self, message: ConsumerMessage) -> None:
+        await super().take(message)
+        if self._gauge.count():
+            await self._outbox.drain()
+            self._gauge.report()
+            self.done.set()
+
+
+async def aggregate(settings: Settings, gauge: Gauge) -> None:
+    """`cel2crm worker aggregate`, until every result is acknowledged."""
+    worker = _Counted(settings, gauge)
+    app = runtime.make_app(settings, worker)
+    await worker.start(app.group)
+    await app.start()
+    await worker.done.wait()
+    await app.stop()
+    await worker.stop()
+
+
+SUBJECTS: dict[str, Callable[[Settings, Gauge], Awaitable[None]]] = {
+    "bare aiokafka": bare,
+    "empty Faust agent": empty_agent,
+    "aggregate worker": aggregate,
+}
+
+
+def main() -> None:
+    """Measure one subject."""
+    name, rows, settings = sys.argv[1:]
+    tree = orjson.loads(Path(settings).read_bytes())
+    asyncio.run(SUBJECTS[name](Settings.model_validate(tree), Gauge(int(rows))))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
