@@ -125,7 +125,7 @@ def test_every_topic_that_the_connector_needs_is_declared() -> None:
 
 
 def test_an_unknown_placeholder_is_named() -> None:
-    with pytest.raises(LookupError, match="nothing is known as <kafka.colour>; there are <a>"):
+    with pytest.raises(LookupError, match=r"nothing is known as <kafka\.colour>; there are <a>"):
         fill({"x": ["-<kafka.colour>-"]}, {"a": 1})
 
 
@@ -145,10 +145,11 @@ def test_the_source_file_is_readable_yaml_without_doubles() -> None:
         ("x\nCaused by: java.sql.SQLException: Access denied for user 'u'@'h'", "the database refuses user u"),
         ("java.net.UnknownHostException: nowhere.invalid: Name", "host nowhere.invalid is not known"),
         ("Socket fail to connect to 10.0.0.1:3306. Connection refused", "no database answers at 10.0.0.1:3306"),
-        ("ServerException: Could not find first log file name in binary log index file Error code: 1236", "purged before it was"),
+        ("ServerException: Could not find first log file name in binary log index", "purged before it was"),
+        ("ServerException: Error code: 1236", "purged before it was"),
         ("...which is no longer available on the server. Reconfigure", "purged before it was"),
-        ("TimeoutException: Topic cel2crm.cel not present in metadata after 60000 ms.", "topic cel2crm.cel does not exist"),
-        ("Access denied; you need (at least one of) the BINLOG MONITOR privilege(s)", "lacks the privilege BINLOG MONITOR"),
+        ("Topic cel2crm.cel not present in metadata after 60000 ms.", "topic cel2crm.cel does not exist"),
+        ("Access denied; you need (at least one of) the BINLOG MONITOR privilege(s)", "privilege BINLOG MONITOR"),
         ("SELECT command denied to user 'u'@'h' for table", "user u may not read the table"),
         ("ConfigException: Could not read properties from file /x/y", "the file with the password (/x/y)"),
     ],
@@ -161,7 +162,11 @@ def test_a_trace_becomes_one_understandable_line(trace: str, line: str) -> None:
 
 
 def test_an_unknown_trace_gives_its_innermost_cause() -> None:
-    trace = "a.b.Outer: one\n\tat x.Y(Z.java:1)\nCaused by: c.d.Middle: two\n\tat x\n\t... 3 more\nCaused by: e.f.Inner: three\n\tat y"
+    trace = (
+        "a.b.Outer: one\n\tat x.Y(Z.java:1)\n"
+        "Caused by: c.d.Middle: two\n\tat x\n\t... 3 more\n"
+        "Caused by: e.f.Inner: three\n\tat y"
+    )
     assert root_cause(trace) == "Inner: three"
     assert root_cause("") == "no reason is given"
     assert len(root_cause("x" * 1000)) == 300

@@ -1,0 +1,89 @@
+"""A schema change that would break a reader fails here, before it meets a registry.
+
+`golden/<name>.<n>.avsc` are the versions that were released. A deliberate change adds the next one; none is ever edited.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from fastavro.schema import SchemaParseException
+from fastavro.utils import generate_many
+
+import schemas
+from schemas.codec import without_logical_types
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.avsc"))
+
+
+def broken(writer: Any, reader: Any) -> str | None:
+    """Why records of `writer` cannot be read as `reader`; None: they can."""
+    missing = {field["name"] for field in writer["fields"]}
+    for field in reader["fields"]:
+        if field["name"] not in missing and "default" not in field:
+            return f"{field['name']} has no default"
+    types = {field["name"]: field["type"] for field in writer["fields"]}
+    for field in reader["fields"]:
+        if field["name"] in types and (why := narrowed(types[field["name"]], field["type"])):
+            return f"{field['name']}: {why}"
+    try:
+        for record in generate_many(fastavro.parse_schema(without_logical_types(writer)), 50):
+            buffer = io.BytesIO()
+            fastavro.schemaless_writer(buffer, without_logical_types(writer), record)
+            buffer.seek(0)
+            fastavro.schemaless_reader(buffer, without_logical_types(writer), without_logical_types(reader))
+    except (SchemaParseException, ValueError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def narrowed(writer: Any, reader: Any) -> str | None:
+    """Union branches that the reader lacks, and a unit of time that changed behind the same number."""
+    written, read = (set(map(json.dumps, each if isinstance(each, list) else [each])) for each in (writer, reader))
+    return None if written <= read else f"{sorted(written - read)} is not among {sorted(read)}"
+
+
+@pytest.mark.parametrize("name", schemas.names())
+def test_every_schema_has_a_released_version(name: str) -> None:
+    assert [file for file in GOLDEN if file.stem.rpartition(".")[0] == name]
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
+def test_old_readers_and_old_records_stay_alive(file: Path) -> None:
+    released = json.loads(file.read_text(encoding="utf-8"))
+    current = schemas.load(file.stem.rpartition(".")[0])
+    assert broken(released, current) is None, "an old record could not be read"
+    assert broken(current, released) is None, "an old reader would break"
+
+
+def without(name: str) -> Any:
+    schema = schemas.load("dead_letter")
+    schema["fields"] = [field for field in schema["fields"] if field["name"] != name]
+    return schema
+
+
+def retyped(name: str, kind: Any) -> Any:
+    schema = schemas.load("dead_letter")
+    for field in schema["fields"]:
+        if field["name"] == name:
+            field["type"] = kind
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("changed", "breaks"),
+    [
+        (without("portal"), False),
+        (without("reason"), True),
+        (retyped("reason", "bytes"), True),
+        (retyped("call_id", "string"), True),
+        (retyped("partition", "long"), True),
+        (retyped("failed_at", {"type": "long", "logicalType": "timestamp-millis"}), True),
+    ],
+)
+def test_the_check_itself_finds_what_breaks(changed: Any, breaks: bool) -> None:
+    current = schemas.load("dead_letter")
+    assert bool(broken(changed, current) or broken(current, changed)) is breaks

@@ -1,0 +1,88 @@
+"""The real registry: our schemas fit it, other versions are read, a change that would break a reader is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+import schemas
+from deploy.local import LocalStack
+from schemas import MalformedRecord, SchemaRegistry, UnknownSchema
+from schemas.codec import Encoder
+from schemas.registry import COMPATIBILITY
+from streams.errors import UserError
+from tests.schemas.test_codec import LETTER
+
+pytestmark = pytest.mark.servers
+
+
+def later(name: str = "colour", **field: Any) -> dict[str, Any]:
+    schema = schemas.load("dead_letter")
+    schema["fields"].append({"name": name, "type": "string", **field})
+    return schema
+
+
+async def post(registry: SchemaRegistry, subject: str, schema: dict[str, Any]) -> int:
+    answer = await registry._call("POST", f"/subjects/{subject}/versions", {"schema": json.dumps(schema)})
+    return int(answer["id"])
+
+
+async def test_every_schema_is_registered_once_and_carries_records(stack: LocalStack) -> None:
+    topics = {f"reg1.{name}": name for name in schemas.names()}
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        first, second = await registry.open(topics), await registry.open(topics)
+        for topic in topics:
+            assert await registry._call("GET", f"/subjects/{topic}-value/versions") == [1]
+            answer = await registry._call("GET", f"/config/{topic}-value")
+            assert answer["compatibilityLevel"] == COMPATIBILITY
+    value = first.encode("dead_letter", LETTER)
+    assert value == second.encode("dead_letter", LETTER)
+    assert second.decode(value) == second.decode(value, "dead_letter") == LETTER
+    with pytest.raises(MalformedRecord, match="a record of schema dead_letter, where call_result is expected"):
+        second.decode(value, "call_result")
+
+
+async def test_a_newer_writer_is_asked_for_once_and_read(stack: LocalStack) -> None:
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        serializer = await registry.open({"reg2.d": "dead_letter"})
+        newer = later(default="red")
+        value = Encoder(newer, await post(registry, "reg2.d-value", newer)).encode(LETTER)
+        with pytest.raises(UnknownSchema):
+            serializer.decode(value)
+        assert await serializer.read(value) == LETTER
+    assert serializer.decode(value) == LETTER
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        assert (await registry.open({"reg2.d": "dead_letter"})).decode(value) == LETTER
+
+
+async def test_a_change_that_would_break_a_reader_is_refused(stack: LocalStack) -> None:
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        other = schemas.load("dead_letter")
+        other["fields"] = [field for field in other["fields"] if field["name"] != "reason"]
+        await post(registry, "reg3.d-value", other)
+        with pytest.raises(UserError, match=r"schema dead_letter does not fit the versions of reg3\.d-value") as caught:
+            await registry.open({"reg3.d": "dead_letter"})
+    assert "reason" in caught.value.problem
+    assert "with a default" in caught.value.remedy
+
+
+async def test_an_unknown_id_is_malformed(stack: LocalStack) -> None:
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        serializer = await registry.open({"reg4.d": "dead_letter"})
+        with pytest.raises(MalformedRecord, match="schema id 987654 is not in the registry"):
+            await serializer.read(b"\x00" + (987654).to_bytes(4, "big"))
+
+
+async def test_another_servers_address_is_told(stack: LocalStack) -> None:
+    async with SchemaRegistry(stack.endpoints.connect_url) as registry:
+        with pytest.raises(UserError, match="answers HTTP 404"):
+            await registry.open({"reg5.d": "dead_letter"})
+
+
+async def test_no_registry_is_one_clear_message() -> None:
+    port = unused_port()
+    async with SchemaRegistry(f"http://user:hunter2@127.0.0.1:{port}") as registry:
+        with pytest.raises(UserError, match=rf"no schema registry at http://127\.0\.0\.1:{port} ") as caught:
+            await registry.open({"t": "dead_letter"})
+    assert "hunter2" not in str(caught.value)
