@@ -23,3 +23,23 @@ def aggregate(settings: SettingsOption = None) -> None:
 
     loaded = load_settings(settings)
     runtime.run(loaded, AggregateWorker(loaded))
+
+
+@app.command()
+def bitrix24(settings: SettingsOption = None) -> None:
+    """Deliver call results to Bitrix24."""
+    _deliver("bitrix24", settings)
+
+
+@app.command()
+def kommo(settings: SettingsOption = None) -> None:
+    """Deliver call results to Kommo (amoCRM)."""
+    _deliver("kommo", settings)
+
+
+def _deliver(crm: str, settings: Path | None) -> None:
+    from streams.workers import runtime
+    from streams.workers.deliver import DeliverWorker
+
+    loaded = load_settings(settings)
+    runtime.run(loaded, DeliverWorker(loaded, crm))

@@ -98,7 +98,8 @@ def make_app(settings: Settings, worker: Worker) -> App:
         producer_request_timeout=60.0,
         stream_recovery_delay=0.0,
         stream_wait_empty=False,
-        stream_buffer_maxsize=2000,
+        # Faust sleeps a second when the buffer is full: it must hold more than a second of work.
+        stream_buffer_maxsize=16_384,
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_replication_factor=settings.kafka.replication_factor,

@@ -1,0 +1,11 @@
+"""What a delivery worker tells Prometheus (served on worker.metrics_port)."""
+
+from prometheus_client import Counter, Gauge
+
+RESULTS = Counter("cel2crm_delivery_results", "Call results taken from the topic", ["crm"])
+FINISHED = Counter("cel2crm_deliveries", "Deliveries that came to an end", ["crm", "portal", "state"])
+ANSWERS = Counter("cel2crm_portal_answers", "What portals answered, by what it proves", ["crm", "portal", "answer"])
+DEAD_LETTERS = Counter("cel2crm_delivery_dead_letters", "What went to the dead letters", ["crm", "reason"])
+WAITING = Gauge("cel2crm_waiting_deliveries", "Calls that are not delivered yet", ["crm"])
+PAUSED = Gauge("cel2crm_portal_paused", "1: a person must act before the portal takes calls", ["crm", "portal"])
+LAG = Gauge("cel2crm_delivery_lag_results", "Results on the topic that are not taken yet", ["crm", "partition"])

@@ -1,0 +1,282 @@
+"""The deliveries of one partition while this process owns it: states in memory, each change durable before its effects."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+from msgspec import ValidationError
+
+from schemas import MalformedRecord, Serializer
+from streams.calls.result import CallResult
+from streams.crm.delivery import Outcome, advance, begin, overdue
+from streams.crm.events import (
+    Answer,
+    Answered,
+    Arrived,
+    DeadLetter,
+    Due,
+    Event,
+    Later,
+    LookedUp,
+    LookUp,
+    Overdue,
+    Pause,
+    PausePortal,
+    PortalBack,
+    Recovered,
+    Send,
+    Sighting,
+    SlowPortal,
+    Unsure,
+)
+from streams.crm.http import boot_seconds, utc_now
+from streams.crm.plan import Plan
+from streams.crm.record import SECOND, Delivery, State
+from streams.workers import deliver_metrics as metrics
+from streams.workers.deliver_lane import Lane
+from streams.workers.deliver_log import GroupedLog, Log
+
+SCHEMA = "delivery"
+
+_log = structlog.get_logger("deliver")
+
+
+class DeadLetterBox(Protocol):
+    """Where a delivery that is given up goes."""
+
+    async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
+        """Return when the brokers have it."""
+        ...
+
+
+class PartitionDeliveries:
+    """One partition. Nothing here awaits between reading a state and replacing it, so that events never interleave."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        lanes: Mapping[str, Lane],
+        serializer: Serializer,
+        log: Log,
+        dead: DeadLetterBox,
+        *,
+        position: int = 0,
+    ) -> None:
+        """`position`: the offset from which results come."""
+        self.name = name
+        self._plan = plan
+        self._lanes = lanes
+        self._serializer = serializer
+        self._log = GroupedLog(log, name)
+        self._dead = dead
+        self._open: dict[str, Delivery] = {}
+        self._final: dict[str, tuple[int, bytes]] = {}
+        self._busy: set[str] = set()
+        self._folded: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._durable = self.position = position
+        self._given_up = False
+
+    # Taking over and giving up.
+
+    def restore(self, values: Mapping[bytes, bytes], now: int) -> None:
+        """Take up what the log holds, read after it was fenced at `now`."""
+        for key, value in values.items():
+            try:
+                delivery = Delivery.from_record(self._serializer.decode(value, SCHEMA))
+            except (MalformedRecord, ValidationError) as error:
+                _log.error("a delivery in the log cannot be read; it is left alone", call=repr(key), error=str(error))
+                continue
+            lane = self._lanes.get(delivery.portal)
+            if delivery.state is State.SERVING:
+                continue
+            if delivery.final or lane is None:
+                if lane is None and not delivery.final:
+                    _log.warning("its portal is no longer in the settings", call=delivery.call_id)
+                self._final[delivery.call_id] = (delivery.updated_at, value)
+                continue
+            recovered = advance(delivery, Recovered(now), self._plan, lane.policy).delivery
+            self._open[delivery.call_id] = recovered
+            lane.put(self, recovered)
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that are not delivered, skipped or given up."""
+        return len(self._open)
+
+    @property
+    def durable(self) -> int:
+        """Every result before this offset is in the log."""
+        while self._folded and self._folded[0][1].done():
+            self._durable = self._folded.popleft()[0] + 1
+        return self._durable if self._folded else self.position
+
+    def give_up(self) -> None:
+        """Begin nothing more."""
+        self._given_up = True
+
+    async def close(self) -> None:
+        """Write what waits and give the log up."""
+        await self._log.close()
+
+    def abandon(self) -> None:
+        """Stop writing at once."""
+        self._log.abandon()
+
+    # Results.
+
+    async def fold(self, offset: int, arrived: Arrived | None) -> None:
+        """A result into its call's delivery; None: the record at this offset is no result for us."""
+        self.position = offset + 1
+        if arrived is not None:
+            written = self._arrive(arrived)
+            if written is not None:
+                self._folded.append((offset, written))
+        if self._log.waiting > 2 * 500 and self._folded:
+            await self._folded[-1][1]
+
+    def _arrive(self, arrived: Arrived) -> "asyncio.Future[None] | None":
+        lane = self._lanes[arrived.portal]
+        known = self._known(arrived.call_id)
+        if known is None:
+            delivery = begin(arrived, self._plan)
+        else:
+            if known.portal != arrived.portal:
+                return None  # begun at another portal: it stays there
+            delivery = advance(known, arrived, self._plan, lane.policy).delivery
+            if delivery is known:
+                return None
+        written = self._keep(delivery)
+        if arrived.call_id not in self._busy:
+            lane.put(self, delivery)
+        return written
+
+    def _known(self, call_id: str) -> Delivery | None:
+        if (delivery := self._open.get(call_id)) is not None:
+            return delivery
+        if (final := self._final.get(call_id)) is None:
+            return None
+        return Delivery.from_record(self._serializer.decode(final[1], SCHEMA))
+
+    def remembers(self, call_id: str) -> bool:
+        """Whether the call was seen before."""
+        return call_id in self._open or call_id in self._final
+
+    def _keep(self, delivery: Delivery) -> "asyncio.Future[None]":
+        value = self._serializer.encode(SCHEMA, delivery.record())
+        if delivery.final:
+            self._open.pop(delivery.call_id, None)
+            self._final[delivery.call_id] = (delivery.updated_at, value)
+            metrics.FINISHED.labels(delivery.crm, delivery.portal, delivery.state.value).inc()
+        else:
+            self._final.pop(delivery.call_id, None)
+            self._open[delivery.call_id] = delivery
+        return self._log.put(delivery.call_id.encode(), value)
+
+    def forget(self, before: int) -> int:
+        """Drop what ended before a time, with tombstones; how many."""
+        old = [call_id for call_id, (updated, _) in self._final.items() if updated < before]
+        for call_id in old:
+            del self._final[call_id]
+            self._log.put(call_id.encode(), None)
+        return len(old)
+
+    # Work for one call.
+
+    def wants(self, call_id: str, now: int) -> bool:
+        """See Desk."""
+        delivery = self._open.get(call_id)
+        if delivery is None or call_id in self._busy or self._given_up:
+            return False
+        return delivery.due_at is not None and delivery.due_at <= now
+
+    async def work(self, call_id: str, lane: Lane) -> None:
+        """See Desk."""
+        self._busy.add(call_id)
+        requested = False
+        try:
+            delivery = self._open[call_id]
+            request = lane.client.request(delivery, self._result(delivery))
+            began = boot_seconds()
+            due = Due(utc_now(), request.sent, request.status, request.text)
+            outcome = await self._apply(delivery, due, lane)
+            until = began + lane.policy.request_limit / SECOND
+            for effect in outcome.effects:
+                match effect:
+                    case Send():
+                        requested = True
+                        answer = await lane.client.send(outcome.delivery, until)
+                        self._told(lane, answer)
+                        event: Event = Answered(utc_now(), effect.attempt, answer, random.random())
+                        await self._apply(self._open[call_id], event, lane)
+                    case LookUp():
+                        requested = True
+                        sighting = await lane.client.look_up(outcome.delivery, boot_seconds() + until - began)
+                        self._told(lane, sighting)
+                        event = LookedUp(utc_now(), effect.attempt, sighting, random.random())
+                        await self._apply(self._open[call_id], event, lane)
+        finally:
+            self._busy.discard(call_id)
+            if not requested:
+                lane.gate.unused()
+            if not self._given_up and (latest := self._open.get(call_id)) is not None:
+                lane.put(self, latest)
+
+    def bring_back(self, call_id: str) -> None:
+        """See Desk."""
+        delivery = self._open.get(call_id)
+        if delivery is None or call_id in self._busy:
+            return
+        lane = self._lanes[delivery.portal]
+        back = advance(delivery, PortalBack(utc_now()), self._plan, lane.policy).delivery
+        if back is not delivery:
+            self._keep(back)
+            lane.put(self, back)
+
+    async def give_up_overdue(self, now: int) -> None:
+        """Give up the calls whose deadline is over and whose portal does not take calls."""
+        for delivery in list(self._open.values()):
+            lane = self._lanes[delivery.portal]
+            late = lane.gate.failing and overdue(delivery, now, lane.policy)
+            if not late or delivery.call_id in self._busy or self._given_up:
+                continue
+            self._busy.add(delivery.call_id)
+            try:
+                await self._apply(delivery, Overdue(now), lane)
+            finally:
+                self._busy.discard(delivery.call_id)
+
+    async def _apply(self, delivery: Delivery, event: Event, lane: Lane) -> Outcome:
+        """One event through the machine: dead letters first, then the state, both durable on return."""
+        outcome = advance(delivery, event, self._plan, lane.policy)
+        letters = [effect for effect in outcome.effects if isinstance(effect, DeadLetter)]
+        for letter in letters:
+            await self._dead.give_up(outcome.delivery, letter.code, letter.why)
+        if letters:
+            # A version may have come meanwhile: the machine decides again, about what is known now.
+            outcome = advance(self._open[delivery.call_id], event, self._plan, lane.policy)
+        if outcome.delivery is not delivery:
+            await self._keep(outcome.delivery)
+        for effect in outcome.effects:
+            if isinstance(effect, SlowPortal):
+                lane.gate.failed(event.now, effect.why, effect.until)
+            elif isinstance(effect, PausePortal):
+                lane.gate.pause(event.now, effect.why)
+        return outcome
+
+    def _told(self, lane: Lane, said: Answer | Sighting) -> None:
+        """What an answer says of the portal as a whole; what slows or pauses it comes as an effect."""
+        metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, type(said).__name__.lower()).inc()
+        if isinstance(said, Unsure):
+            lane.gate.failed(utc_now(), said.why)
+        elif isinstance(said, Pause) or (isinstance(said, Later) and said.whole_portal):
+            return
+        elif lane.gate.succeeded():
+            lane.portal_is_back()
+
+    def _result(self, delivery: Delivery) -> CallResult:
+        """The result that is to be sent; it was read before, when it was folded."""
+        return CallResult.from_record(self._serializer.decode(delivery.result, "call_result"))
