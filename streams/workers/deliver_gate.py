@@ -105,10 +105,8 @@ class Gate:
         """No request will do until a person acts; one is tried now and then all the same."""
         self._trial = False
         if self.paused_for is None:
-            _log.error(
-                "portal is paused, its calls are kept: a person must act", portal=self._portal.name, crm=self._portal.crm,
-                why=why,
-            )  # fmt: skip
+            name, crm = self._portal.name, self._portal.crm
+            _log.error("portal is paused, its calls are kept: a person must act", portal=name, crm=crm, why=why)
         self.paused_for = why
         self._closed_until = max(self._closed_until, now + min(LAST_PROBE, FIRST_PROBE * 2**self._pauses))
         self._pauses = min(self._pauses + 1, 10)

@@ -35,7 +35,7 @@ class Desk(Protocol):
 
 
 class Lane:
-    """Starts work for calls that are due, as their portal's gate lets it. A portal that is down delays its own lane only."""
+    """Starts work for due calls, as their portal's gate lets it; a portal that is down delays no other lane."""
 
     def __init__(self, portal: PortalSettings, client: CrmClient) -> None:
         self.portal = portal
@@ -104,9 +104,11 @@ class Lane:
 
     async def _start_next(self) -> bool:
         now = utc_now()
-        if not self._due and self._paused and not self.gate.closed_for(now):
+        while self._due and self._due[0][0] <= now and not self._due[0][2].wants(self._due[0][3], now):
+            heapq.heappop(self._due)
+        if self._paused and not (self._due and self._due[0][0] <= now) and not self.gate.closed_for(now):
             desk, call_id = self._paused.popleft()
-            desk.bring_back(call_id)
+            desk.bring_back(call_id)  # as a trial
         self._changed.clear()
         wait = self._wait(now)
         if wait > 0 or not self.gate.admits(now):
@@ -128,9 +130,8 @@ class Lane:
 
     def _wait(self, now: int) -> float:
         """Microseconds until the first call is due and the gate is open."""
-        if not self._due:
-            return float("inf") if not self._paused else max(1, self.gate.closed_for(now))
-        return max(0, self._due[0][0] - now, self.gate.closed_for(now))
+        first = self._due[0][0] - now if self._due else float("inf")
+        return max(0, self.gate.closed_for(now), first if not self._paused else min(first, LONGEST_SLEEP * SECOND))
 
     async def _sleep(self, microseconds: float) -> None:
         try:

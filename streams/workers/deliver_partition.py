@@ -1,4 +1,4 @@
-"""The deliveries of one partition while this process owns it: states in memory, each change durable before its effects."""
+"""The deliveries of one partition that this process owns: states in memory, each change durable before its effects."""
 
 import asyncio
 import random
@@ -79,6 +79,8 @@ class PartitionDeliveries:
         self._folded: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._durable = self.position = position
         self._given_up = False
+        self.committed = -1
+        """The offset that the group has confirmed."""
 
     # Taking over and giving up.
 
@@ -195,6 +197,9 @@ class PartitionDeliveries:
 
     async def work(self, call_id: str, lane: Lane) -> None:
         """See Desk."""
+        if not self.wants(call_id, utc_now()):
+            lane.gate.unused()
+            return
         self._busy.add(call_id)
         requested = False
         try:

@@ -1,0 +1,65 @@
+"""Which portal gets which call, and why one gets none."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from streams.calls.result import CallResult
+from streams.crm.client import CrmClient
+from streams.crm.eligibility import skip_reason
+from streams.crm.record import SECOND
+from streams.errors import SettingsError, UserError
+from streams.rules import Rules
+from streams.settings import PortalSettings, Settings
+
+
+def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
+    """The CRM's portals. Raises UserError where there is none, SettingsError where two would take the same calls."""
+    portals = settings.portals_of(crm)
+    if not portals:
+        raise UserError(
+            f"no {crm} portal is configured", f"Add one under portals: (name, crm: {crm}, and its address)."
+        )
+    for number, portal in enumerate(portals):
+        if crm == "bitrix24" and portal.default_user is None:
+            raise SettingsError(
+                f"portals.{portal.name}.default_user is not set",
+                "Bitrix24 takes no call without a person: set the id of the one who gets calls of unknown extensions.",
+            )
+        for other in portals[number + 1 :]:
+            if portal.name == other.name:
+                raise SettingsError(f"two {crm} portals are named {portal.name}", "Give each a name of its own.")
+            shared = set(portal.pbxs) & set(other.pbxs)
+            if shared or not portal.pbxs or not other.pbxs:
+                raise SettingsError(
+                    f"portals.{portal.name} and portals.{other.name} would both get the calls of "
+                    f"{', '.join(sorted(shared)) or 'every PBX'}",
+                    "Set pbxs of each so that every PBX belongs to one portal of a CRM.",
+                )
+    return portals
+
+
+def portal_of(portals: Sequence[PortalSettings], pbx: str) -> PortalSettings | None:
+    """The portal that gets a PBX's calls."""
+    return next((portal for portal in portals if not portal.pbxs or pbx in portal.pbxs), None)
+
+
+def skip_reason_for(result: CallResult, portal: PortalSettings, since: int) -> str | None:
+    """Why a portal gets no entry of a call; None: it gets one. `since`: UTC microseconds."""
+    reason = skip_reason(result, internal=portal.deliver_internal, unknown=portal.deliver_unknown)
+    if reason is None and result.ended_at < since:
+        moment = datetime.fromtimestamp(since / SECOND, UTC).isoformat(timespec="seconds")
+        return f"it ended before {moment} (portals[].deliver_from)"
+    return reason
+
+
+def make_client(portal: PortalSettings, rules: Rules) -> CrmClient:
+    """The client of a portal. Raises SettingsError."""
+    if portal.crm == "bitrix24":
+        from streams.crm.bitrix24.client import Bitrix24Client
+
+        return Bitrix24Client(portal, rules.bitrix24.status)
+    if portal.crm == "kommo":
+        from streams.crm.kommo.client import KommoClient
+
+        return KommoClient(portal, rules.kommo.status)
+    raise SettingsError(f"portals.{portal.name}: there is no delivery to {portal.crm} yet", "Use bitrix24 or kommo.")
