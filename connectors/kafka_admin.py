@@ -90,6 +90,15 @@ class KafkaAdmin:
                 words = (message[0] if message else "") or for_code(code).__name__
                 raise self._refused(f"topic {topic} cannot be made", words)
 
+    async def until_known(self, names: Sequence[str]) -> None:
+        """Wait until the brokers know topics that were just made: the controller answers before they do."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                while set(names) - set(await self.topics(names)):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise self._refused(f"topics {', '.join(names)}", "made, but not known to the brokers") from None
+
     async def alter(self, name: str, config: Mapping[str, str]) -> None:
         """Set these settings of a topic; its other own ones stay."""
         present = await self.topics([name])

@@ -63,6 +63,7 @@ async def apply_topics(settings: Settings, *, dry_run: bool = False, shrink: boo
                     await admin.create(topic.name, topic.partitions, topic.replication, topic.config)
                 elif change.action == "alter":
                     await admin.alter(topic.name, topic.config)
+            await admin.until_known([change.topic for change in changes if change.action == "create"])
     return changes
 
 

@@ -4,6 +4,7 @@ Four calls with aiohttp, which is there already: confluent-kafka's AsyncSchemaRe
 library of its own out (httpx2, no dependency of ours), and takes a second to import.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from types import TracebackType
@@ -21,6 +22,10 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
+
+
+_ATTEMPTS = 20
+_ATTEMPT_SECONDS = 0.1
 
 
 class RegistryRefusal(Exception):
@@ -98,12 +103,18 @@ class SchemaRegistry:
 
     async def _set_compatibility(self, subject: str) -> bool:
         """Set before registering, so that it holds for this version; False: the registry wants the subject first."""
-        try:
-            await self._call("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": COMPATIBILITY})
-        except RegistryRefusal as refusal:
-            if refusal.status == NOT_FOUND:
-                return False
-            raise
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._call("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": COMPATIBILITY})
+            except RegistryRefusal as refusal:
+                if refusal.status == NOT_FOUND:
+                    return False
+                if refusal.status != CONFLICT or attempt + 1 == _ATTEMPTS:
+                    raise
+                # Another worker that starts now is setting it: Apicurio refuses one of two at the same moment.
+                await asyncio.sleep(_ATTEMPT_SECONDS)
+            else:
+                break
         return True
 
     async def _versions(self, subject: str) -> list[tuple[int, Schema]]:

@@ -1,5 +1,7 @@
 """A PBX database, topics and settings of a test's own on the shared stack."""
 
+# ruff: noqa: S608 (the names in the statements are the test's own)
+
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -68,6 +70,8 @@ class Installation:
         """FreePBX's table, and the user exactly as capture_user.sql makes it, under this test's names."""
         table = _statements(TABLE.read_text(encoding="utf-8"))
         create = next(each for each in table if each.lower().startswith("create table"))
+        create = create.replace("asteriskcdrdb.", "")
+        password = self.stack.endpoints.secret("cel.password")
         user = (FOLDER / "mariadb" / "capture_user.sql").read_text(encoding="utf-8")
         user = user.replace("'cel2crm'", f"'{self.name}'").replace("asteriskcdrdb.", f"{self.name}.")
         self.root(
@@ -76,7 +80,7 @@ class Installation:
             create,
             *([f"ALTER TABLE cel CHANGE linkedid {linkedid} varchar(32) NOT NULL"] if linkedid != "linkedid" else []),
             *_statements(user),
-            f"ALTER USER '{self.name}'@'%' IDENTIFIED BY '{self.stack.endpoints.secret('cel.password')}' ACCOUNT UNLOCK",
+            f"ALTER USER '{self.name}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK",
         )
 
     def insert(self, linkedids: Sequence[str], column: str = "linkedid") -> None:

@@ -1,5 +1,7 @@
 """Rows of a real MariaDB on a real Kafka, and what is said when something is missing."""
 
+# ruff: noqa: S608 (the names in the statements are the test's own)
+
 import asyncio
 import contextlib
 import json
@@ -115,7 +117,8 @@ async def test_the_capture_user_may_read_and_never_write(stack: LocalStack) -> N
             cursor.execute(f"SELECT count(*) FROM {pbx.name}.cel")
             for statement in (
                 f"INSERT INTO {pbx.name}.cel () VALUES ()", f"UPDATE {pbx.name}.cel SET exten = ''",
-                f"DELETE FROM {pbx.name}.cel", f"CREATE TABLE {pbx.name}.t (id int)", f"LOCK TABLES {pbx.name}.cel READ",
+                f"DELETE FROM {pbx.name}.cel", f"CREATE TABLE {pbx.name}.t (id int)",
+                f"LOCK TABLES {pbx.name}.cel READ",
             ):  # fmt: skip
                 with pytest.raises(pymysql.MySQLError, match="denied"):
                     cursor.execute(statement)
@@ -135,8 +138,9 @@ async def test_what_is_missing_is_named(stack: LocalStack) -> None:
         assert "cel2crm topics apply" in await refusal(pbx.changed("kafka", topic_prefix="nowhere"))
         wrong = pbx.changed("connect", password_reference=f"${{file:{stack.endpoints.secrets_file}:no.such.key}}")
         assert "connect.password_reference" in await refusal(wrong)
+        # Connect may be allowed to read certain files only: then a missing one is no different from an empty one.
         absent = pbx.changed("connect", password_reference="${file:/nowhere/at/all:cel.password}")
-        assert "cannot read the file with the password (/nowhere/at/all)" in await refusal(absent)
+        assert "connect.password_reference" in await refusal(absent)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ async def watching(pbx: Installation, silence_seconds: float) -> Any:
 
 async def until_logged(lines: list[Any], event: str) -> Any:
     async with asyncio.timeout(120):
-        while not (found := [line for line in lines if line["event"] == event]):
+        while not (found := [line for line in lines if line["event"] == event]):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     return found[0]
 

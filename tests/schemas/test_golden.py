@@ -1,6 +1,6 @@
 """A schema change that would break a reader fails here, before it meets a registry.
 
-`golden/<name>.<n>.avsc` are the versions that were released. A deliberate change adds the next one; none is ever edited.
+`golden/<name>.<n>.avsc` are the versions that were released. A deliberate change adds the next one; none is edited.
 """
 
 import io
