@@ -94,7 +94,7 @@ class KafkaAdmin:
         """Wait until the brokers know topics that were just made: the controller answers before they do."""
         try:
             async with asyncio.timeout(self._timeout):
-                while set(names) - set(await self.topics(names)):
+                while set(names) - set(await self.topics(names)):  # noqa: ASYNC110 (the broker tells no one)
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise self._refused(f"topics {', '.join(names)}", "made, but not known to the brokers") from None
