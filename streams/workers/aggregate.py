@@ -70,10 +70,10 @@ class AggregateWorker:
         self._group = group
         settings, topic = self._settings, self._topic
         dead_topic = topic(dead_letters.TOPIC)
-        self._serializer = await self._registry.open(
-            {topic("call-results"): "call_result", topic("call-legs"): "call_leg", dead_topic: dead_letters.SCHEMA}
-        )
-        await self._registry.close()
+        async with self._registry:
+            self._serializer = await self._registry.open(
+                {topic("call-results"): "call_result", topic("call-legs"): "call_leg", dead_topic: dead_letters.SCHEMA}
+            )
         try:
             await self._outbox.start()
         except (KafkaError, TimeoutError) as error:

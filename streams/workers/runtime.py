@@ -8,6 +8,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -132,9 +133,9 @@ async def _run(settings: Settings, worker: Worker) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await require_topics(settings.kafka, worker.consumes, worker.needs)
+    metrics = _serve_metrics(settings)
     app = make_app(settings, worker)
     await worker.start(app.group)
-    metrics = _serve_metrics(settings)
     try:
         async with asyncio.timeout(_START_SECONDS):
             await app.start()
@@ -168,6 +169,9 @@ async def _until(stop: asyncio.Event, app: App) -> None:
 async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: Iterable[str]) -> None:
     """Raise UserError where no broker answers or a topic is missing (topics are never made by a worker)."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=10_000)
+    chatter = logging.getLogger("aiokafka")
+    level = chatter.level
+    chatter.setLevel(logging.CRITICAL)  # what it says of a broker that is away, the UserError says better
     try:
         async with asyncio.timeout(15):
             await consumer.start()
@@ -176,6 +180,7 @@ async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: I
         raise _unreachable(kafka, error) from None
     finally:
         await stopped(consumer, 5.0)
+        chatter.setLevel(level)
     wanted = [kafka.topic(name) for name in (*consumes, *needs)]
     if missing := [name for name in wanted if name not in existing]:
         raise UserError(
