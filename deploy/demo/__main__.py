@@ -189,7 +189,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--keep", action="store_true", help="leave it running afterwards (make demo KEEP=1)")
     parser.add_argument("--lanes", type=int, default=8, help="calls played at once")
-    parser.add_argument("--speed", type=float, default=10.0, help="how many times as fast as recorded")
+    parser.add_argument("--speed", type=float, default=4.0, help="how many times as fast as recorded")
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, help="recorded cases to play")
     return parser.parse_args()
 

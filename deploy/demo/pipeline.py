@@ -20,7 +20,9 @@ from streams.errors import UserError
 
 START_SECONDS = 60.0
 CAPTURE_USER = "cel2crm"
-_SPEED = 100
+_PARTITIONS = 4
+_TAKEN_OVER = "partition taken over"
+_SPEED = 400
 """Requests a second that the demo's portals and senders are set to: at a real portal's 2 it would take minutes."""
 
 
@@ -33,6 +35,16 @@ class Pipeline:
     portals: dict[str, str]
     """Name of a portal: its address."""
     workers: tuple[str, ...]
+
+    def wait_until_ready(self) -> None:
+        """Until every worker holds every partition. Raises UserError."""
+        deadline = time.monotonic() + START_SECONDS
+        for worker in self.workers:
+            while self.stack.log(worker).read_text(encoding="utf-8").count(_TAKEN_OVER) < _PARTITIONS:
+                self.check()
+                if time.monotonic() > deadline:
+                    raise UserError(f"{worker} is not ready:\n{log_tail(self.stack, worker)}")
+                time.sleep(0.1)
 
     def check(self) -> None:
         """Raise UserError where a part has ended."""
@@ -52,7 +64,11 @@ def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
         workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", "bitrix24", "kommo"))
-        yield Pipeline(stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers)
+        running_pipeline = Pipeline(
+            stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
+        )
+        running_pipeline.wait_until_ready()
+        yield running_pipeline
 
 
 def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], directory: Path) -> Path:
@@ -72,7 +88,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "user": CAPTURE_USER,
             "password_file": str(_secret(directory, "database-password", endpoints.secret("cel.password"))),
         },
-        "kafka": {"bootstrap_servers": endpoints.bootstrap_servers, "partitions": 4},
+        "kafka": {"bootstrap_servers": endpoints.bootstrap_servers, "partitions": _PARTITIONS},
         "connect": {
             "url": endpoints.connect_url,
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",

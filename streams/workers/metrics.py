@@ -1,4 +1,4 @@
-"""What the workers tell Prometheus (served on worker.metrics_port)."""
+"""What the aggregate worker tells Prometheus (served on worker.metrics_port)."""
 
 from prometheus_client import Counter, Gauge
 
@@ -11,6 +11,3 @@ LAG = Gauge("cel2crm_aggregate_lag_rows", "Rows on the topic that are not taken 
 LAST_CHECKPOINT = Gauge(
     "cel2crm_aggregate_last_checkpoint_timestamp_seconds", "When the last checkpoint was confirmed", ["partition"]
 )
-DELIVERIES = Counter("cel2crm_delivery_states", "Deliveries that came into a state", ["crm", "state"])
-UNDELIVERED = Counter("cel2crm_delivery_dead_letters", "Results that went to the dead letters", ["crm", "reason"])
-WAITING = Gauge("cel2crm_deliveries_waiting", "Deliveries that are not over", ["crm"])
