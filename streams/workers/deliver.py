@@ -195,14 +195,14 @@ class DeliverWorker:
             return await self._serializer.read(value, "call_result")
 
     def _arrived(self, result: CallResult, message: ConsumerMessage, desk: PartitionDeliveries) -> Arrived | None:
-        """The event; None where no portal of this CRM serves the PBX, or the call is older than what is remembered."""
+        """The event; None where no portal of this CRM serves the PBX."""
         portal = portal_of(self._portals, result.pbx)
         now = utc_now()
         if portal is None:
             return None
-        if result.ended_at < now - self._remember and not desk.remembers(result.call_id):
-            _log.warning("older than what delivery remembers: not sent", call=result.call_id)
-            return None
+        skip = skip_reason_for(result, portal, self._since[portal.name])
+        if skip is None and result.ended_at < now - self._remember and not desk.remembers(result.call_id):
+            skip = "it is older than what delivery remembers, and may have been delivered long ago"
         return Arrived(
             now,
             result.call_id,
@@ -211,7 +211,7 @@ class DeliverWorker:
             result.outcome_hash,
             cast(bytes, message.value),
             result.ended_at,
-            skip_reason_for(result, portal, self._since[portal.name]),
+            skip,
             (message.topic, message.partition, message.offset),
         )
 

@@ -7,16 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from aiokafka import AIOKafkaProducer
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.crm.record import Delivery, State
+from streams.crm.http import utc_now
+from streams.crm.record import SECOND, Delivery, State
 from streams.workers.fenced_log import FencedLog
 from tests.crm.calls import call_result
 from tests.workers.installation import Installation
+
+
+def recent(number: int, **fields: Any) -> CallResult:
+    """A call of an hour ago."""
+    started = utc_now() - 3600 * SECOND
+    return call_result(number, **{"started_at": started, "ended_at": started + 70 * SECOND, **fields})
 
 
 def some_results(count: int, seed: int = 1) -> list[CallResult]:
@@ -33,7 +39,7 @@ def some_results(count: int, seed: int = 1) -> list[CallResult]:
             "client": f"+7916{number:07d}",
             "caller": f"+7916{number:07d}",
         }
-        results.append(call_result(number, **fields))
+        results.append(recent(number, **fields))
     return results
 
 
@@ -114,7 +120,8 @@ class Deliveries(Installation):
                 if per_second and number % 20 == 0:
                     await asyncio.sleep(20 / per_second)
                 if isinstance(result, CallResult):
-                    key, value = result.call_id.encode(), serializer.encode("call_result", result.record())
+                    value: bytes | None = serializer.encode("call_result", result.record())
+                    key = result.call_id.encode()
                 else:
                     key, value = b"poison", result
                 sent.append(await producer.send(self.topic("call-results"), value, key=key))
@@ -132,7 +139,7 @@ class Deliveries(Installation):
         return found
 
     async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
-        """Wait until each call stands in the portal; then check: once each, with what it should show, and so in the log."""
+        """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""
         wanted = {result.call_id: result for result in results}
         async with asyncio.timeout(seconds):
             while len({entry.external_id for entry in self.portal.entries()} & set(wanted)) < len(wanted):  # noqa: ASYNC110

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.crm.record import State
-from tests.crm.calls import call_result
-from tests.workers.deliveries import Deliveries, some_results
+from tests.workers.deliveries import Deliveries, recent, some_results
 from tests.workers.installation import Tail
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ async def test_each_call_stands_once_in_the_portal(crm: str, install: NewDeliver
         worker = installation.start_worker(crm)
         results = some_results(60)
         again = [*results, *results[:20]]
-        internal = call_result(500, direction="internal", client=None)
+        internal = recent(500, direction="internal", client=None)
         await installation.produce_results([*again, internal])
         await installation.until_delivered(results)
         assert (await installation.until_state(internal.call_id, State.SKIPPED)).reason
@@ -138,7 +137,7 @@ async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, instal
 async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) -> None:
     async with install("kommo") as installation:
         installation.start_worker("kommo")
-        first = call_result(1)
+        first = recent(1)
         later = replace(first, version=first.version + 1, answered=False, result=480).hashed()
         await installation.produce_results([first])
         await installation.until_state(first.call_id, State.DELIVERED)
@@ -151,7 +150,7 @@ async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) 
 async def test_what_a_crm_refuses_and_what_cannot_be_read_are_dead_letters(install: NewDeliveries) -> None:
     async with install("bitrix24") as installation:
         installation.start_worker("bitrix24")
-        refused = call_result(1, client="no number")
+        refused = recent(1, client="no number")
         good = some_results(5)[1:]
         poison = [b"", b"\x00\x00\x00\x00\x01nonsense", b"{}", None]
         await installation.produce_results([*poison, refused, *good])
@@ -170,17 +169,17 @@ async def test_what_a_crm_refuses_and_what_cannot_be_read_are_dead_letters(insta
 
 async def test_calls_from_before_the_portal_was_served_are_skipped(install: NewDeliveries) -> None:
     async with install("kommo", deliver_from=None) as installation:
-        old = call_result(1)
+        old = recent(1)
         await installation.produce_results([old])
         worker = installation.start_worker("kommo")
         assert "deliver_from" in str((await installation.until_state(old.call_id, State.SKIPPED)).reason)
         serving = (await installation.deliveries())["portal:main"].queued_at
         worker.terminate()
         await asyncio.to_thread(worker.wait, 30)
-        recent = call_result(2, ended_at=serving + 1)  # while nobody delivered
-        await installation.produce_results([recent])
+        new = recent(2, ended_at=serving + 1)  # while nobody delivered
+        await installation.produce_results([new])
         installation.start_worker("kommo")
-        await installation.until_delivered([recent])
+        await installation.until_delivered([new])
         assert (await installation.deliveries())["portal:main"].queued_at == serving
 
 
