@@ -1,7 +1,9 @@
 """`python -m deploy.local up|down|status|logs`: the local stack from a shell."""
 
 import argparse
+import fcntl
 import json
+import os
 import shutil
 import sys
 
@@ -30,33 +32,51 @@ def main() -> int:
     except UserError as error:
         print(f"{error.problem}\n  {error.remedy}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was started has ended", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `... logs kafka | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _up() -> int:
-    endpoints = detached.running()
-    if endpoints is not None:
-        print("running already")
-    else:
-        shutil.rmtree(detached.UP, ignore_errors=True)  # left by a machine that went down
-        stack = LocalStack(detached.UP, say=print)
+    detached.UP.parent.mkdir(parents=True, exist_ok=True)
+    with detached.UP.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two at once, the second finds it running
+        endpoints = detached.running()
+        if endpoints is not None:
+            print("running already")
+        else:
+            shutil.rmtree(detached.UP, ignore_errors=True)  # left by a machine that went down
+            endpoints = _start_and_leave()
+    _tell(endpoints)
+    return 1 if detached.ended_parts(endpoints) else 0
+
+
+def _start_and_leave() -> Endpoints:
+    stack = LocalStack(detached.UP, say=lambda line: print(line, flush=True))
+    try:
         stack.start()
         stack.create_pbx_database()
         endpoints = stack.endpoints
         stack.detach()
-    _tell(endpoints)
-    return 0
+    except BaseException:
+        stack.stop()
+        raise
+    return endpoints
 
 
 def _status(endpoints: Endpoints | None, *, as_json: bool) -> int:
+    ended = [] if endpoints is None else detached.ended_parts(endpoints)
     if as_json:
         addresses = None if endpoints is None else _addresses(endpoints)
-        print(json.dumps({"running": endpoints is not None, "addresses": addresses}))
+        print(json.dumps({"running": endpoints is not None, "ended_parts": ended, "addresses": addresses}))
     elif endpoints is None:
         print("not running (make up)")
     else:
         _tell(endpoints)
-    return 0 if endpoints is not None else 1
+    return 1 if endpoints is None or ended else 0
 
 
 def _addresses(endpoints: Endpoints) -> dict[str, str]:
@@ -72,7 +92,9 @@ def _addresses(endpoints: Endpoints) -> dict[str, str]:
 def _tell(endpoints: Endpoints) -> None:
     for name, address in _addresses(endpoints).items():
         print(f"  {name:10} {address}")
-    print(f"  passwords and logs are in the directory ({detached.UP.name}/endpoints.json). End it: make down")
+    for part in detached.ended_parts(endpoints):
+        print(f"  {part} has ended: see `python -m deploy.local logs {part}`, then make down and make up")
+    print("  passwords and process ids: endpoints.json in the directory. End it: make down")
 
 
 def _arguments() -> argparse.Namespace:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from deploy.local.endpoints import Endpoints
 from deploy.local.errors import StackError
-from deploy.local.stack import BUILD
+from deploy.local.logs import BUILD
+from deploy.local.supervision import ProcessId
 
 UP = BUILD / "up"
 """The run directory of the stack that `up` starts; each checkout has its own."""
@@ -21,6 +22,11 @@ def running(directory: Path = UP) -> Endpoints | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return endpoints if endpoints.supervisor.is_alive() else None
+
+
+def ended_parts(endpoints: Endpoints) -> list[str]:
+    """The parts of a running stack that have ended by themselves."""
+    return [name for name, pid in endpoints.pids.items() if ProcessId.of(pid) is None]
 
 
 def end(directory: Path = UP) -> bool:

@@ -45,7 +45,7 @@ def jars(say: Callable[[str], None]) -> Path:
         if folder.is_dir():  # another one has made it meanwhile
             return folder
         for abandoned in cache.glob("partial-*"):
-            shutil.rmtree(abandoned)
+            shutil.rmtree(abandoned, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
         try:
             _fetch(partial, say)
@@ -78,7 +78,16 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
     say("downloading the servers with Maven (about 230 MB, once)")
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
-        command = ["mvn", "-B", "-U", "-f", str(POMS), "dependency:copy-dependencies", f"-Djars={target}"]
+        command = [
+            *_dying_with_us(),
+            "mvn",
+            "-B",
+            "-U",
+            "-f",
+            str(POMS),
+            "dependency:copy-dependencies",
+            f"-Djars={target}",
+        ]
         process = subprocess.Popen(
             command,
             cwd=scratch,
@@ -95,6 +104,11 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
             f"Maven could not download the servers:\n{tail}",
             "Is the network there? A proxy or a mirror goes into ~/.m2/settings.xml. Then try again.",
         )
+
+
+def _dying_with_us() -> list[str]:
+    """What ends Maven when this process is killed: it would go on writing where the next download cleans up."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def _follow(process: "subprocess.Popen[str]", say: Callable[[str], None]) -> list[str]:

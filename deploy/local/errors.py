@@ -16,13 +16,12 @@ class PortInUse(StackError):
 class PartFailed(StackError):
     """A server of the stack did not come up, or ended. Carries the last lines of its log."""
 
-    def __init__(self, part: str, reason: str, log_tail: str, log: Path | None = None) -> None:
+    def __init__(self, part: str, reason: str, log_tail: str, log: Path) -> None:
         quoted = "\n".join(f"    {line}" for line in log_tail.splitlines()) or "    (its log is empty)"
-        kept = f" The whole log: {log}." if log else ""
         super().__init__(
             f"{part} {reason}. The last lines of its log:\n{quoted}",
-            f"Nothing was left running.{kept} If the lines above name no cause you can mend: is there enough free "
-            "memory (1.5 GB) and disk (1 GB)? Then try again.",
+            f"The whole log: {log}. If it names no cause that you can mend: are 1.5 GB of memory and 1 GB of disk "
+            "free? Then try again.",
         )
         self.part = part
         self.log_tail = log_tail

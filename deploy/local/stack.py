@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import signal
 import threading
 import time
@@ -18,17 +17,16 @@ from deploy.local import packages, parts
 from deploy.local.download import jars
 from deploy.local.endpoints import Endpoints
 from deploy.local.errors import PartFailed, StackError
+from deploy.local.logs import BUILD, failure
 from deploy.local.parts.part import Part, Site, properties
 from deploy.local.parts.registry import API
 from deploy.local.ports import HOST, choose
 from deploy.local.supervision import Supervision
 
 PARTS = tuple(parts.ALL)
-BUILD = Path(__file__).parents[2] / ".build" / "stack"  # git-ignored; each checkout has its own
 PBX_SQL = Path(__file__).with_name("freepbx_cel.sql")
 READY_TIMEOUT = 120.0  # seconds; on two idle cores a part takes 1 to 8
 ATTEMPTS = 3  # when somebody took a free port before its server could
-_LOG_LINES = 12
 _POLL = 0.1  # seconds
 _IN_USE = ("Address already in use", "Address in use", "already bound", "already in use")
 
@@ -81,11 +79,11 @@ class LocalStack:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._start_once(downloaded)
-            except PartFailed as failure:
-                clash = any(words in failure.log_tail for words in _IN_USE)
+            except PartFailed as failed:
+                clash = any(words in failed.log_tail for words in _IN_USE)
                 if not clash or self._fixed or attempt == ATTEMPTS:
                     raise
-                self._say(f"{failure.part}: somebody took its port; trying others")
+                self._say(f"{failed.part}: somebody took its port; trying others")
         raise AssertionError("the last attempt returns or raises")
 
     def stop(self) -> None:
@@ -178,9 +176,7 @@ class LocalStack:
             site = self._site(self._supervision.directory, downloaded, chosen)
             self._parts = {part.name: part(site) for part in wanted}
             return self._publish(self._start_together())
-        except BaseException as error:
-            if isinstance(error, PartFailed):
-                _keep_log(self.log(error.part))
+        except BaseException:
             self.stop()
             raise
 
@@ -237,10 +233,9 @@ class LocalStack:
         while not _holds(condition):
             status = self._running().exit_status(part.name)
             if status is not None and not (ends and status == 0):
-                raise PartFailed(part.name, f"ended with exit status {status}", _tail(self.log(part.name)))
+                raise failure(part.name, f"ended with exit status {status}", self.log(part.name))
             if time.monotonic() > deadline:
-                reason = f"did not come up within {READY_TIMEOUT:.0f} s"
-                raise PartFailed(part.name, reason, _tail(self.log(part.name)))
+                raise failure(part.name, f"did not come up within {READY_TIMEOUT:.0f} s", self.log(part.name))
             if self._cancelled.wait(_POLL):
                 raise StackError("The start was given up.")
 
@@ -287,18 +282,3 @@ def _holds(condition: Callable[[], bool]) -> bool:
         return condition()
     except OSError:  # nothing listens yet
         return False
-
-
-def _tail(log: Path) -> str:
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
-    except FileNotFoundError:
-        return ""
-
-
-def _keep_log(log: Path) -> None:
-    """Keep the log of a part that failed: its directory is about to go."""
-    kept = BUILD / "failed" / log.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists():
-        shutil.copyfile(log, kept)

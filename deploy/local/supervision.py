@@ -91,6 +91,7 @@ class Supervision:
         """Let everything outlive this process, until somebody sends the supervisor SIGTERM."""
         self._ask("detach")
         self._close()
+        self._process.returncode = 0  # given up: nobody is to wait for it, nor to warn that nobody did
 
     def shut_down(self) -> None:
         """End every process, remove the directory, and wait until that is done. May be called twice."""
