@@ -58,15 +58,15 @@ async def test_each_call_stands_once_in_the_portal(crm: str, install: NewDeliver
 
 
 FAULTS: list[dict[str, Any]] = [
-    {"mode": "500", "probability": 0.5},
-    {"mode": "503", "probability": 0.5},
-    {"mode": "429", "probability": 0.5, "retry_after": 1},
-    {"mode": "lost_answer", "probability": 0.3},
-    {"mode": "reset", "probability": 0.3},
-    {"mode": "html", "probability": 0.3},
-    {"mode": "garbage200", "probability": 0.3},
-    {"mode": "half_answer", "probability": 0.3},
-    {"mode": "hang", "probability": 0.1, "seconds": 5},
+    {"mode": "500"},
+    {"mode": "503"},
+    {"mode": "429", "retry_after": 1},
+    {"mode": "lost_answer"},
+    {"mode": "reset"},
+    {"mode": "html"},
+    {"mode": "garbage200"},
+    {"mode": "half_answer"},
+    {"mode": "hang", "seconds": 5},
 ]
 
 
@@ -74,12 +74,12 @@ FAULTS: list[dict[str, Any]] = [
 async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: NewDeliveries) -> None:
     async with install(crm) as installation:
         installation.start_worker(crm)
-        results = some_results(90)
+        results = some_results(120)
         for number, fault in enumerate(FAULTS):
-            installation.portal.faults.order({**fault, "seed": number, "times": 12})
+            installation.portal.faults.order({**fault, "seed": number, "probability": 0.06})
         await installation.produce_results(results)
         await installation.until_delivered(results, 180)
-        assert sum(int(str(fault["fired"])) for fault in installation.portal.faults.as_json()) > 40
+        assert sum(int(str(fault["fired"])) for fault in installation.portal.faults.as_json()) > 30
         await no_dead_letters(installation)
 
 
