@@ -5,6 +5,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 from deploy.local.errors import PortInUse
 
 HOST = "127.0.0.1"
@@ -22,6 +24,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def is_held_by(port: int, pid: int) -> bool:
+    """Whether it is this process that listens on the port."""
+    try:
+        held = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in held)
 
 
 def choose(names: Iterable[str], fixed: dict[str, int]) -> dict[str, int]:

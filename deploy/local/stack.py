@@ -20,7 +20,7 @@ from deploy.local.errors import PartFailed, StackError
 from deploy.local.logs import BUILD, failure
 from deploy.local.parts.part import Part, Site, properties
 from deploy.local.parts.registry import API
-from deploy.local.ports import HOST, choose
+from deploy.local.ports import HOST, choose, is_held_by
 from deploy.local.supervision import Supervision
 
 PARTS = tuple(parts.ALL)
@@ -125,7 +125,7 @@ class LocalStack:
         The addresses stay; the process id in the returned Endpoints is new. Raises PartFailed.
         """
         pid = self._launch(self._parts[name])
-        self._wait_until_ready(self._parts[name])
+        self._wait_until_ready(self._parts[name], pid)
         return self._publish({**self.endpoints.pids, name: pid})
 
     def run(
@@ -209,7 +209,7 @@ class LocalStack:
             self._spawn(part, preparation)
             self._wait_for(part, lambda: self._running().exit_status(part.name) == 0, ends=True)
         pid = self._launch(part)
-        self._wait_until_ready(part)
+        self._wait_until_ready(part, pid)
         self._say(f"{part.name} is ready after {time.monotonic() - began:.1f} s")
         return pid
 
@@ -224,8 +224,10 @@ class LocalStack:
         environment = {**kept, "MALLOC_ARENA_MAX": "2"}
         return self._running().spawn(part.name, command, env=environment, cwd=part.home, log=self.log(part.name))
 
-    def _wait_until_ready(self, part: Part) -> None:
-        self._wait_for(part, part.is_ready, ends=False)
+    def _wait_until_ready(self, part: Part, pid: int) -> None:
+        # Whoever took the port meanwhile, a broker of another stack say, might serve as well.
+        port = part.site.ports[part.ports[0]]
+        self._wait_for(part, lambda: is_held_by(port, pid) and part.is_ready(), ends=False)
 
     def _wait_for(self, part: Part, condition: Callable[[], bool], *, ends: bool) -> None:
         """Until the condition holds. Raises PartFailed when its process ends otherwise or it takes too long."""

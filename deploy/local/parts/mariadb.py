@@ -10,7 +10,7 @@ import pymysql
 from deploy.local.parts.part import Part
 from deploy.local.ports import HOST
 
-CONNECT_TIMEOUT = 2  # seconds
+ANSWER_TIMEOUT = 2  # seconds
 
 
 class MariaDb(Part):
@@ -89,7 +89,7 @@ class MariaDb(Part):
             port=self.site.ports["mariadb"],
             user="root",
             password=self.site.mariadb_root_password,
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=ANSWER_TIMEOUT,
             autocommit=True,
         )
 
