@@ -81,7 +81,7 @@ class RowSource:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
         header_line = first.decode("utf-8-sig", errors="replace")
         delimiter = max("\t,;|", key=header_line.count)
-        # mysql --batch: tabs, backslash escapes, NULL as a word, no quotes. A spreadsheet's tabs come with CR and quotes.
+        # mysql --batch: tabs, backslash escapes, NULL as a word, no quotes. A spreadsheet's tabs have CR and quotes.
         batch = delimiter == "\t" and '"' not in header_line and not header_line.endswith("\r\n")
         header = [column.strip() for column in next(csv.reader([header_line], delimiter=delimiter))]
         if "linkedid" not in header and self.decoder.column("linkedid") not in header:
