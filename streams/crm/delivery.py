@@ -44,6 +44,9 @@ from streams.crm.events import (
 from streams.crm.plan import Plan, Policy, Settle
 from streams.crm.record import DOUBTFUL, READY, Attempt, Delivery, Intent, State, with_attempt
 
+LOOKUP_DOUBLINGS = 3
+"""How often the wait between failed lookups doubles."""
+
 
 class Outcome(NamedTuple):
     """The state after an event (the very same object where nothing changed), and what is to be done."""
@@ -275,7 +278,8 @@ def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) 
     why = f"the lookup failed: {sighting.why}"
     if overdue(delivery, now, policy) and isinstance(sighting, Later):
         return _given_up(delivery, "outcome_unknown", f"the request's outcome is unknown, and {why}")
-    until = now + policy.backoff(delivery.failures, event.jitter)
+    # Asking is harmless, and what hangs on it is a whole call: soon again. A portal that is down has its breaker.
+    until = now + policy.backoff(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
     if isinstance(sighting, Pause):
         effects = (PausePortal(sighting.why),)
@@ -295,6 +299,7 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
                 delivery,
                 state=State.LOOKED_UP,
                 not_found_since=since,
+                failures=0,
                 wait_until=max(now, since + policy.settle),
                 reason=reason,
             )

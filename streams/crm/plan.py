@@ -67,7 +67,7 @@ class Policy:
     deadline: int
     """From the first sight of the call to giving it up."""
     backoff_base: int = 1_000_000
-    backoff_limit: int = 300_000_000
+    backoff_limit: int = 60_000_000
 
     def backoff(self, failures: int, jitter: float) -> int:
         """Wait after so many failures in a row: full jitter (0 <= jitter < 1) over a doubling span.

@@ -141,16 +141,20 @@ class Deliveries(Installation):
     async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
         """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""
         wanted = {result.call_id: result for result in results}
-        async with asyncio.timeout(seconds):
-            while len({entry.external_id for entry in self.portal.entries()} & set(wanted)) < len(wanted):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            while await self._unfinished(set(wanted)):  # noqa: ASYNC110  # another process's log
-                await asyncio.sleep(0.3)
+        try:
+            async with asyncio.timeout(seconds):
+                while not set(wanted) <= {str(entry.external_id) for entry in self.portal.entries()}:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+                while await self._unfinished(set(wanted)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.3)
+        except TimeoutError:
+            unfinished = await self._unfinished(set(wanted))
+            raise AssertionError(f"{len(unfinished)} of {len(wanted)} calls are not over: {unfinished[:3]}") from None
         self.check(wanted)
 
-    async def _unfinished(self, wanted: set[str]) -> set[str]:
+    async def _unfinished(self, wanted: set[str]) -> list[object]:
         deliveries = await self.deliveries()
-        return {call for call in wanted if call not in deliveries or not deliveries[call].final}
+        return [deliveries.get(call, call) for call in wanted if call not in deliveries or not deliveries[call].final]
 
     def check(self, wanted: dict[str, CallResult]) -> None:
         """Each call once, with duration and direction as its result has them."""
