@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -81,12 +82,26 @@ def utc_now() -> int:
 
 def session() -> aiohttp.ClientSession:
     """A session as portals want it: no cookies, no proxy or credentials from the environment."""
+    checked = aiohttp.TraceConfig()
+    checked.on_connection_create_end.append(_still_in_time)
+    checked.on_connection_reuseconn.append(_still_in_time)
     return aiohttp.ClientSession(
+        trace_configs=[checked],
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={"User-Agent": "cel2crm"},
     )
+
+
+async def _still_in_time(_: object, context: SimpleNamespace, __: object) -> None:
+    """Immediately before the bytes go out: the process may have been stopped while it connected."""
+    if boot_seconds() >= context.trace_request_ctx:
+        raise _OverError
+
+
+class _OverError(Exception):
+    """The request's time was over before its bytes went out."""
 
 
 async def request(
@@ -109,10 +124,18 @@ async def request(
         async with (
             asyncio.timeout(left),
             http.request(
-                method, url, data=data, headers={**kind, **(headers or {})}, allow_redirects=False, timeout=limit
+                method,
+                url,
+                data=data,
+                headers={**kind, **(headers or {})},
+                allow_redirects=False,
+                timeout=limit,
+                trace_request_ctx=until,
             ) as response,
         ):
             return Reply(response.status, response.headers, _document(await _body(response)))
+    except _OverError:
+        return TooLate()
     except aiohttp.ClientConnectorCertificateError:
         return NothingSent(f"the certificate of {url.host} is not good", hopeless=True)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

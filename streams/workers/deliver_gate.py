@@ -45,6 +45,7 @@ class Gate:
         self._pauses = 0
         self._closed_until = 0
         self._trial = False
+        self._warned = False
 
     def set_share(self, share: float) -> None:
         """Keep to this part of the rate (0 < share <= 1): several workers serve one portal."""
@@ -87,25 +88,31 @@ class Gate:
         if back or self.failures >= FAILURES_TO_OPEN:
             _log.info("portal takes calls again", portal=self._portal.name)
         self.paused_for, self.failures, self._pauses, self._trial = None, 0, 0, False
-        self._closed_until = 0
+        self._closed_until, self._warned = 0, False
         return back
 
     def failed(self, now: int, why: str, until: int | None = None) -> None:
         """No answer, or one that asks to slow down (`until`)."""
         self._trial = False
-        self.failures += 1
+        already_closed = self.closed_for(now) > 0
         if until is not None:
             self._closed_until = max(self._closed_until, until)
+        if already_closed and self.failures >= FAILURES_TO_OPEN:
+            return  # an answer to what went out before
+        self.failures += 1
         beyond = self.failures - FAILURES_TO_OPEN
         if beyond >= 0:
             wait = min(LONGEST_OPEN, SECOND * 2 ** min(beyond, 20))
             self._closed_until = max(self._closed_until, now + int(wait * (0.5 + self._draw() / 2)))
-        if beyond == 0:
+        if beyond == 0 and not self._warned:
+            self._warned = True
             _log.warning("portal does not take calls", portal=self._portal.name, why=why)
 
     def pause(self, now: int, why: str) -> None:
         """No request will do until a person acts; one is tried now and then all the same."""
         self._trial = False
+        if self.paused_for is not None and self.closed_for(now):
+            return  # an answer to what went out before
         if self.paused_for is None:
             name, crm = self._portal.name, self._portal.crm
             _log.error("portal is paused, its calls are kept: a person must act", portal=name, crm=crm, why=why)

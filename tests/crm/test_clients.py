@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.crm import http
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.events import Done, Found, Gone, Later, NotFound, NotSent, Pause, Refused, Unsure
@@ -156,6 +157,16 @@ async def test_a_hanging_request_ends_in_time(bitrix24: Bitrix24Portal, b24: Bit
 
 async def test_nothing_goes_out_after_its_time(kommo: KommoPortal, amo: KommoClient) -> None:
     assert isinstance(await amo.send(opened(amo, call_result()), boot_seconds()), NotSent)
+    assert not kommo.log
+
+
+async def test_a_process_that_was_stopped_while_it_connected_sends_nothing(
+    kommo: KommoPortal, amo: KommoClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = soon(10)
+    clock = iter([boot_seconds(), until + 1])  # the check before, and the one when the connection stands
+    monkeypatch.setattr(http, "boot_seconds", lambda: next(clock))
+    assert isinstance(await amo.send(opened(amo, call_result()), until), NotSent)
     assert not kommo.log
 
 

@@ -80,7 +80,8 @@ class Deliveries(Installation):
 
     def _secret(self, name: str, value: str) -> str:
         path: Path = self.directory / name
-        path.write_text(value, encoding="utf-8")
+        if not path.exists():  # a worker may be reading it
+            path.write_text(value, encoding="utf-8")
         return str(path)
 
     async def __aenter__(self) -> Self:
