@@ -20,7 +20,7 @@ from deploy.demo.pipeline import Pipeline, pipeline
 from deploy.demo.player import Player
 from deploy.demo.recordings import RECORDINGS, Case, read_recordings, unique_starts
 from deploy.demo.report import show, tell_verdict, verdict
-from deploy.local import LocalStack
+from deploy.local import LocalStack, end_with_parent
 from streams.errors import UserError
 from streams.rules import load_rules
 from streams.settings import load_settings
@@ -37,6 +37,7 @@ def main() -> int:
     arguments = _arguments()
     console = Console()
     signal.signal(signal.SIGTERM, _terminate)
+    end_with_parent()  # whoever kills `make demo` may well kill make alone
     try:
         cases = read_recordings(arguments.recordings)
         return _demo(console, cases, arguments)

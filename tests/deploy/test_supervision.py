@@ -126,6 +126,23 @@ class TestKilled:
             assert stack.exit_status("mariadb") == -signal.SIGKILL
 
 
+def test_a_program_that_ends_with_its_parent_does() -> None:
+    program = (
+        "import os, signal; from deploy.local import end_with_parent;"
+        " end_with_parent(); print(os.getpid(), flush=True); signal.pause()"
+    )
+    # As make does, with a process between this one and the program.
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    between = subprocess.Popen([sys.executable, "-c", parent, program], cwd=ROOT, stdout=subprocess.PIPE)
+    assert between.stdout is not None
+    with between.stdout:
+        child = ProcessId.of(int(between.stdout.readline()))
+        assert child is not None
+        between.kill()
+        between.wait()
+        until(lambda: not child.is_alive())
+
+
 @pytest.mark.servers
 def test_a_port_that_was_taken_after_it_was_chosen_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[dict[str, int]] = []
