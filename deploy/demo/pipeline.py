@@ -58,7 +58,7 @@ def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
     """Portals, topics, capture and the three workers; ended workers first."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(stack, name, directory) for name in ("bitrix24", "kommo")}
+        portals = {name: _portal(stack, name, directory, running) for name in ("bitrix24", "kommo")}
         settings_file = write_settings(stack.endpoints, portals, directory)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
@@ -157,13 +157,14 @@ def log_tail(stack: LocalStack, name: str, lines: int = 12) -> str:
     return "\n".join(stack.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _portal(stack: LocalStack, name: str, directory: Path) -> dict[str, str]:
+def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -> dict[str, str]:
     limits = {
         "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
         "kommo": ["--requests-per-second", str(2 * _SPEED)],
     }
     process = f"portal-{name}"
     stack.run(process, [sys.executable, "-m", "deploy.portals", name, "--state-dir", directory / name, *limits[name]])
+    running.callback(_stop, stack, process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and stack.exit_status(process) is None:
         for line in stack.log(process).read_text(encoding="utf-8").splitlines():
