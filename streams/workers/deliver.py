@@ -73,7 +73,7 @@ class DeliverWorker:
         """See runtime.Worker."""
         self._group = group
         dead_topic = self._topic(dead_letters.TOPIC)
-        clients = self._clients()
+        clients = await self._clients()
         self._serializer = await self._registry.open(
             {self._topic("call-results"): "call_result", self._log_topic: SCHEMA, dead_topic: dead_letters.SCHEMA}
         )
@@ -90,8 +90,16 @@ class DeliverWorker:
             _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=portal.pbxs or "all", deliver_from=since)
         self._loops = [asyncio.create_task(self._commit_loop()), asyncio.create_task(self._sweep_loop())]
 
-    def _clients(self) -> dict[str, CrmClient]:
-        return {portal.name: make_client(portal, self._rules) for portal in self._portals}
+    async def _clients(self) -> dict[str, CrmClient]:
+        clients: dict[str, CrmClient] = {}
+        try:
+            for portal in self._portals:
+                clients[portal.name] = make_client(portal, self._rules)
+        except UserError:
+            for client in clients.values():
+                await client.close()
+            raise
+        return clients
 
     async def stop(self) -> None:
         """See runtime.Worker."""
