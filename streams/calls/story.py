@@ -51,7 +51,6 @@ class Channel:
     """Its ringing was taken over by another phone."""
     talks: list[list[int]] = field(default_factory=list)
     """[from, to] of being connected with another real channel; `to` -1 while it lasts."""
-    last_talk_row: int = 0
 
     @property
     def real(self) -> bool:
@@ -210,8 +209,6 @@ class _Teller:
         if len(real) < 2:
             return
         for name in real:
-            if channel := self._by_name.get(name):
-                channel.last_talk_row = row.id
             if name not in self._talking:
                 self._talking.add(name)
                 self._talks(name).append([now, -1])
