@@ -15,6 +15,7 @@ from rich.table import Table
 from streams.calls.batch import Batch
 from streams.calls.result import CallResult
 from streams.calls.site import Site
+from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.truth import report_truth
 from streams.crm.eligibility import skip_reason
 from streams.errors import UserError
@@ -29,13 +30,11 @@ def classify(
         list[Path] | None,
         typer.Argument(help="CSV with a header, JSON Lines, or recorded cases; - or nothing: standard input."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per call and line.")] = False,
+    as_json: JsonOption = False,
     truth: Annotated[
         bool, typer.Option("--truth", help="Compare with the truth in files of recorded cases; exit 1 if they differ.")
     ] = False,
-    settings_file: Annotated[
-        Path | None, typer.Option("--settings", "-s", help="Settings file (default: $CEL2CRM_SETTINGS).")
-    ] = None,
+    settings_file: SettingsOption = None,
 ) -> None:
     """Tell each call of a file: direction, who talked, result, and what each CRM would show.
 

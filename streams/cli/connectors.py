@@ -14,7 +14,8 @@ from connectors.client import ConnectorStatus
 from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Watcher
-from streams.cli.topics import SettingsOption, quiet_kafka_client
+from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.topics import quiet_kafka_client
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ def apply(
 @app.command()
 def status(
     settings: SettingsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the connector and its tasks. Exit status 0: all of it runs; 1: it does not.
 

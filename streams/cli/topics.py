@@ -2,19 +2,15 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from connectors.topics import TopicChange, apply_topics, topic_table
+from streams.cli.options import SettingsOption
 from streams.settings import load_settings
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
-
-SettingsOption = Annotated[
-    Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
-]
 
 
 @app.command()

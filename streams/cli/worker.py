@@ -1,17 +1,13 @@
 """`cel2crm worker`: the long-running parts, one process each."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from streams.cli.options import SettingsOption
 from streams.settings import load_settings
 
 app = typer.Typer(help="Run a worker, until SIGTERM.", no_args_is_help=True)
-
-SettingsOption = Annotated[
-    Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
-]
 
 
 @app.command()
