@@ -107,8 +107,8 @@ class RegistrySettings(Section):
 class NumberSettings(Section):
     """What tells the inside from the outside."""
 
-    internal_digits: int = Field(default=4, ge=1, le=9)
-    """Numbers of 1 to this many digits are extensions."""
+    internal_digits: int | None = Field(default=None, ge=1, le=9)
+    """Numbers of 1 to this many digits are extensions; None: as the direction patterns say (4)."""
     internal_patterns: tuple[str, ...] = ()
     """Regular expressions of further inside numbers, matched whole: mobile staff, long extensions."""
     trunks: tuple[str, ...] = ()
@@ -126,6 +126,7 @@ class RuleSettings(Section):
     results_file: Path | None = None
     bitrix24_file: Path | None = None
     kommo_file: Path | None = None
+    directions_file: Path | None = None
     language: Literal["en", "ru", "de"] = "en"
 
 

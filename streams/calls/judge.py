@@ -10,7 +10,7 @@ from streams.calls.result import CallResult, Judgement
 from streams.calls.site import Site
 from streams.calls.story import Channel, Story, json_object, tell
 from streams.calls.timeline import SECOND
-from streams.rules import Rules
+from streams.rules import Rules, hash_in_force
 from streams.rules.results import DIAL_STATUSES, RESULT_NAMES
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
@@ -62,7 +62,7 @@ def judge(call: Call, rules: Rules, site: Site, *, cut_short: bool = False) -> J
         version=version_number(version),
         version_row_id=version[0],
         version_rows=version[1],
-        rules_hash=rules.hash,
+        rules_hash=hash_in_force(rules.hash, site.hash),
         direction=who.direction,
         answered=answered,
         answered_by=_answered_by(story, who, site) if answered else None,

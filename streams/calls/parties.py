@@ -1,16 +1,11 @@
 """Who called whom, and from which side: direction and the numbers of a call (call-status.md, section 5)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from streams.calls.result import Direction
-from streams.calls.site import INSIDE_CONTEXTS, OUTSIDE_CONTEXTS, Site
+from streams.calls.site import Site
 from streams.calls.story import Channel, Story
-
-Side = Literal["inside", "outside"]
-
-_SHORTEST = 7
-"""Digits of an outside number where no channel shows that it was called; shorter ones are feature codes."""
+from streams.rules.directions import Side
 
 
 @dataclass(slots=True)
@@ -31,16 +26,16 @@ def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
     """On which side a channel's party is, and what says so."""
     name = channel.endpoint
     if site.is_staff(channel.first_number):
-        return "inside", f"number {channel.first_number} is in numbers.internal_patterns"
+        return "inside", f"number {channel.first_number} is one of the configured inside numbers"
     if site.is_trunk(name):
         return "outside", f"{name} is a configured trunk"
+    if (rule := site.directions.of_endpoint(name)) and rule.side:
+        return rule.side, f"{name} is {rule.side} by {rule.line.place}"
     if site.is_inside(name):
         return "inside", f"{name} is an extension"
     context = channel.start_row.context
-    if OUTSIDE_CONTEXTS.match(context):
-        return "outside", f"{name} came with context {context}"
-    if INSIDE_CONTEXTS.match(context):
-        return "inside", f"{name} came with context {context}"
+    if (rule := site.directions.of_context(context)) and rule.side:
+        return rule.side, f"{name} came with context {context}"
     if channel.first_number and site.outside_number(channel.first_number):
         if site.is_inside(channel.first_number):
             return "inside", f"number {channel.first_number} is short"
@@ -135,4 +130,5 @@ def _dialled(channel: Channel) -> str | None:
 
 def _is_outside_number(number: str, site: Site) -> bool:
     digits = number.removeprefix("+")
-    return digits.isascii() and digits.isdigit() and len(digits) >= _SHORTEST and not site.is_inside(number)
+    long_enough = len(digits) in site.directions.outside_digits  # shorter ones are feature codes
+    return digits.isascii() and digits.isdigit() and long_enough and not site.is_inside(number)

@@ -1,29 +1,28 @@
 """What an installation knows about its own numbers, trunks and logging."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import phonenumbers
 
 from streams.errors import SettingsError
+from streams.rules import load_directions
+from streams.rules.directions import Directions, Side
 from streams.settings import NumberSettings, Settings
-
-OUTSIDE_CONTEXTS = re.compile(r"from-(trunk|pstn|did|zaptel|dahdi|digital|analog|sip-external|outside|external)(-|$)")
-"""Where FreePBX and its relatives let calls from outside in."""
-
-INSIDE_CONTEXTS = re.compile(r"(from-internal|from-extensions?|from-inside|ext-local|internal|default-internal)(-|$)")
-
-_ANONYMOUS = {"anonymous", "unknown", "unavailable", "restricted", "private", "asterisk", "withheld"}
 
 
 @dataclass(frozen=True)
 class Site:
     """The settings that judging a call needs; a function of the settings file alone."""
 
-    internal_digits: int = 4
+    directions: Directions = field(default_factory=load_directions)
+    internal_digits: int | None = None
+    """Longest extension, where the settings say so; else the direction patterns do."""
     internal_patterns: tuple[re.Pattern[str], ...] = ()
     trunks: tuple[str, ...] = ()
     region: str = "RU"
@@ -35,9 +34,13 @@ class Site:
 
     @classmethod
     def of(cls, settings: Settings) -> "Site":
-        """The site of a settings tree. Raises SettingsError for a pattern that is no regular expression."""
+        """The site of a settings tree.
+
+        Raises SettingsError for a pattern that is no regular expression, RulesError for a bad line of the operator's.
+        """
         numbers = settings.numbers
         return cls(
+            directions=load_directions(settings.rules),
             internal_digits=numbers.internal_digits,
             internal_patterns=tuple(_pattern("numbers.internal_patterns", each) for each in numbers.internal_patterns),
             trunks=numbers.trunks,
@@ -48,17 +51,46 @@ class Site:
             timezone_of=settings.timezone_of,
         )
 
+    @cached_property
+    def hash(self) -> str:
+        """Changes with everything here that can change a call's outcome, but its PBX's zone: the result names that."""
+        judged_by = [
+            self.directions.effective(),
+            self.internal_digits,
+            [pattern.pattern for pattern in self.internal_patterns],
+            self.trunks,
+            self.region,
+            [(pattern.pattern, replacement) for pattern, replacement in self.rewrite],
+            self.bridges_logged,
+            self.old_way,
+        ]
+        return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:12]
+
     def is_trunk(self, endpoint: str) -> bool:
         """The endpoint is one of the configured trunks."""
         return any(fnmatchcase(endpoint, trunk) for trunk in self.trunks)
 
     def is_staff(self, number: str) -> bool:
         """The number belongs to the configured inside numbers, such as mobile phones of staff."""
-        return any(pattern.fullmatch(number) for pattern in self.internal_patterns)
+        return self._side_of_number(number) == "inside"
 
     def is_extension(self, number: str) -> bool:
         """The number is short."""
-        return number.isascii() and number.isdigit() and 1 <= len(number) <= self.internal_digits
+        digits = self.directions.inside_digits
+        if self.internal_digits is not None:
+            digits = range(1, self.internal_digits + 1)
+        return (
+            number.isascii()
+            and number.isdigit()
+            and len(number) in digits
+            and self._side_of_number(number) != "outside"
+        )
+
+    def _side_of_number(self, number: str) -> Side | None:
+        if any(pattern.fullmatch(number) for pattern in self.internal_patterns):
+            return "inside"
+        rule = self.directions.of_number(number)
+        return rule.side if rule else None
 
     def is_inside(self, number: str) -> bool:
         """An extension, or a number of staff."""
@@ -69,16 +101,18 @@ class Site:
 
         Takes the user part of a SIP URI, and applies the configured rewrites first.
         """
-        return _normalised(number, self.region, self.rewrite)
+        return _normalised(number, self.region, self.rewrite, self.directions.no_number)
 
 
 @lru_cache(maxsize=65_536)
-def _normalised(number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
+def _normalised(
+    number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...], no_number: frozenset[str]
+) -> str | None:
     if number.lower().startswith(("sip:", "sips:", "tel:")):
         number = number.partition(":")[2].partition("@")[0].partition(";")[0]
     for pattern, replacement in rewrite:
         number = pattern.sub(replacement, number)
-    if number.lower() in _ANONYMOUS:
+    if number.lower() in no_number:
         return None
     digits = "".join(each for each in number if each in "0123456789")
     if not digits or len(digits) < len(number) / 2 or len(digits) > 20:

@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 from streams.errors import RulesError
+from streams.rules.directions import Directions, SideRule, build_directions, read_directions
 from streams.rules.results import CAUSES, DIAL_STATUSES, ResultTable, build_literal, build_table, read_results
 from streams.rules.statuses import (
     KommoStatus,
@@ -20,7 +21,7 @@ from streams.rules.statuses import (
 )
 from streams.settings import RuleSettings
 
-__all__ = ["KommoStatus", "Rules", "load_rules"]
+__all__ = ["KommoStatus", "Rules", "hash_in_force", "load_directions", "load_rules"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,23 @@ def load_rules(settings: RuleSettings | None = None) -> Rules:
         build_statuses(read_bitrix24(*_shipped("bitrix24.yaml")), read_bitrix24(*own_bitrix24) if own_bitrix24 else []),
         build_statuses(read_kommo(*_shipped("kommo.yaml"), texts), read_kommo(*own_kommo, texts) if own_kommo else []),
     )
+
+
+def load_directions(settings: RuleSettings | None = None) -> Directions:
+    """Read the shipped direction patterns and the operator's. Raises RulesError."""
+    own = _own(settings.directions_file if settings else None)
+    return build_directions(_shipped_directions(), read_directions(*own) if own else [])
+
+
+@lru_cache
+def hash_in_force(tables: str, site: str) -> str:
+    """Twelve hex digits that name everything calls were judged by: the tables' hash and the site's."""
+    return hashlib.sha256(f"{tables} {site}".encode()).hexdigest()[:12]
+
+
+@lru_cache
+def _shipped_directions() -> list[SideRule]:
+    return read_directions(*_shipped("directions.yaml"))
 
 
 def _shipped(name: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from streams.calls.judge import judge
 from streams.calls.site import Site
 from streams.errors import UnreadableRow, UserError
 from streams.rows.row import CapturedRow, RowDecoder
-from streams.rules import load_rules
+from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.workers import dead_letters, metrics
 from streams.workers.dead_letters import DeadLetters, Origin
@@ -83,7 +83,7 @@ class AggregateWorker:
             "aggregating",
             topic=topic("cel"),
             registry=settings.registry.url,
-            rules=self._rules.hash,
+            rules=hash_in_force(self._rules.hash, self._site.hash),
             pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
             **settings.aggregate.model_dump(),
         )
