@@ -30,6 +30,12 @@ def epoch_of(uniqueid: str) -> int | None:
     return int(seconds)
 
 
+def age_of(uniqueid: str) -> tuple[int, int]:
+    """Sorts uniqueids by when their channels were made: second, then the counter behind the dot."""
+    counter = uniqueid.rpartition(".")[2]
+    return epoch_of(uniqueid) or 0, int(counter) if counter.isascii() and counter.isdigit() else 0
+
+
 def version_number(version: Version) -> int:
     """A version as one long that rises with the pair, for readers that keep the highest."""
     row_id, rows = version

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from streams.calls.call import Call, version_number
+from streams.calls.call import Call, age_of, epoch_of, version_number
 from streams.calls.channel import endpoint
 from streams.calls.legs import legs_of
 from streams.calls.parties import Parties, extension_of, parties, side_of
@@ -12,6 +12,9 @@ from streams.calls.story import Channel, Story, json_object, tell
 from streams.calls.timeline import SECOND
 from streams.rules import Rules, hash_in_force
 from streams.rules.results import DIAL_STATUSES, RESULT_NAMES
+
+_TRANSFER_CHANNELS = ("channel2", "transferee_channel", "transfer_target_channel")
+"""Whom a transfer row names besides the channel that it is logged on."""
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
 
@@ -47,7 +50,7 @@ def judge(call: Call, rules: Rules, site: Site, *, cut_short: bool = False) -> J
     complete, incomplete_reason = _completeness(call, cut_short)
     abandoned = _is_abandoned(call, story) and who.direction not in ("incoming", "outgoing")
     timeline = story.timeline
-    talk = _talk_span(story)
+    talk = _talk_span(story, site)
     why = [*who.why, answered_why, hangup.why, decision.rule]
     if timeline.disagrees:
         why.append(f"the configured zone disagrees with the clock in uniqueid, which was believed: {timeline.offset} s")
@@ -175,10 +178,19 @@ def decide(story: Story, hangup: HangupFacts, answered: bool, rules: Rules) -> D
 
 
 def _talk_lasted(story: Story) -> bool:
-    """No new attempt to reach somebody began after the calling channel's last talk."""
-    if not story.root_answered:
-        return story.root is not None and story.root.originated and not story.attempts
-    return not any(row.id > story.root_talk_row for row in story.attempts)
+    """No new attempt of the calling channel to reach somebody began after its last talk.
+
+    What begins after it hung up, or transferred the other one away, is no longer its own.
+    """
+    root = story.root
+    if root is None or not story.root_answered:
+        return root is not None and root.originated and not story.attempts
+    leaves = [row.id for row in story.transfers if row.uniqueid == root.uniqueid]
+    if root.hangup is not None:
+        leaves.append(root.hangup.id)
+    left = min((row_id for row_id in leaves if row_id > story.root_talk_row), default=None)
+    attempts = (row.id for row in story.attempts if row.id > story.root_talk_row)
+    return not any(left is None or row_id < left for row_id in attempts)
 
 
 class _Talk(NamedTuple):
@@ -186,7 +198,7 @@ class _Talk(NamedTuple):
     seconds: float | None
 
 
-def _talk_span(story: Story) -> _Talk:
+def _talk_span(story: Story, site: Site) -> _Talk:
     """First talk, and how long the calling channel talked (and, after it left, those it had connected)."""
     root = story.root
     if root is None:
@@ -196,7 +208,7 @@ def _talk_span(story: Story) -> _Talk:
     if root.real and root.talks:
         end = root.talks[-1][1]
         spans = root.talks + [span for span in others if span[0] >= end]
-    elif root.real and root.originated and root.answered is not None:
+    elif _called_by_asterisk(root, site) and root.answered is not None:
         spans = [[root.answered, max(root.ended or story.last, root.answered)]]
     else:
         spans = others
@@ -260,7 +272,7 @@ def _extension(story: Story, who: Parties, site: Site) -> str | None:
 
 
 def _rang_last(story: Story, site: Site) -> str | None:
-    rang = [channel for channel in _inside(story, site) if channel is not story.root]
+    rang = [channel for channel in _inside(story, site) if channel is not story.root and channel.born_here]
     return extension_of(max(rang, key=lambda channel: channel.start_row.id), site) if rang else None
 
 
@@ -347,12 +359,13 @@ def _is_abandoned(call: Call, story: Story) -> bool:
 
 
 def _part_of(call: Call, story: Story) -> str | None:
+    """The oldest channel of another call that a transfer names: its uniqueid is that call's linkedid."""
+    others = []
     for row in story.transfers:
         extra = json_object(row.extra) or {}
-        other = extra.get("transferee_channel_uniqueid")
-        if isinstance(other, str) and other and other not in story.channels:
-            return other
-    return None
+        named = (extra.get(f"{each}_uniqueid") for each in _TRANSFER_CHANNELS)
+        others += [each for each in named if isinstance(each, str) and epoch_of(each) and each not in story.channels]
+    return min(others, key=age_of, default=None)
 
 
 def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:

@@ -22,13 +22,13 @@ def _leg(number: int, channel: Channel, story: Story, result: CallResult, site: 
     cause = (json_object(channel.hangup.extra) or {}).get("hangupcause") if channel.hangup else None
     cause = cause if isinstance(cause, int) and not isinstance(cause, bool) else None
     reached = channel.answered if channel.answered is not None else channel.ended
-    rings = not root or channel.originated
+    rings = (not root or channel.originated) and channel.born_here
     inside = side_of(channel, site)[0] == "inside"
     return CallLeg(
         call_id=result.call_id,
         version=result.version,
         leg=number,
-        number=extension_of(channel, site) if inside else (channel.first_number if root else channel.number) or None,
+        number=extension_of(channel, site) if inside else _outside_number(channel, root=root),
         channel=channel.name,
         started_at=channel.started,
         answered_at=channel.answered,
@@ -38,6 +38,13 @@ def _leg(number: int, channel: Channel, story: Story, result: CallResult, site: 
         hangup_cause=cause,
         outcome=_outcome(channel, story, result, cause),
     )
+
+
+def _outside_number(channel: Channel, *, root: bool) -> str | None:
+    """Who is called or calls; of a channel that Asterisk itself began the rows hold only the PBX's own number."""
+    if root and channel.originated:
+        return None
+    return (channel.first_number if root else channel.number) or None
 
 
 def _outcome(channel: Channel, story: Story, result: CallResult, cause: int | None) -> str:

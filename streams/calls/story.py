@@ -111,6 +111,10 @@ class _Bridges:
             self._joined.setdefault(name, set()).add(peer)
             self._joined.setdefault(peer, set()).add(name)
 
+    def joins(self, name: str) -> bool:
+        """Whether the channel is joined with another."""
+        return bool(self._joined.get(name))
+
     def part(self, name: str) -> None:
         for peer in self._joined.pop(name, ()):
             self._joined.get(peer, set()).discard(name)
@@ -138,6 +142,7 @@ class _Teller:
         self._bridges = _Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
+        self._root_bridged = False
 
     def read(self, row: CelRow) -> None:
         story, event = self.story, row.eventtype
@@ -179,10 +184,12 @@ class _Teller:
         if channel is None:
             channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
             story.channels[row.uniqueid] = self._by_name[row.channame] = channel
+            # It came from a call of its own, and peers named it before its first row here.
+            channel.talks = story.strangers.pop(row.channame, [])
             if row.uniqueid == self._linkedid:
                 story.root = channel
-            elif channel.born_here:
-                story.attempts.append(row)
+            elif channel.born_here and not self._root_bridged:
+                story.attempts.append(row)  # while the caller is in a bridge it is the transferer who asks around
         elif channel.name != row.channame:
             self._by_name[row.channame] = channel  # masqueraded: it goes on under another name
             if is_real(row.channame):
@@ -191,6 +198,8 @@ class _Teller:
 
     def _joined(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.bridge_rows += 1
+        if channel is self.story.root:
+            self._root_bridged = True
         peers = [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
         if peers:
             self._bridges.join(row.channame, peers)
@@ -201,6 +210,8 @@ class _Teller:
         if row.channame in self._talking:
             self._settle(row, now)
         self._part(row.channame, now)
+        if channel is self.story.root:
+            self._root_bridged = False
 
     def _settle(self, row: CelRow, now: int) -> None:
         """Those of a component who talk now, and did not before, begin; the calling channel is answered."""
@@ -219,6 +230,8 @@ class _Teller:
 
     def _part(self, name: str, now: int) -> None:
         """A channel leaves its bridge: it, and whoever it leaves alone, talks no more."""
+        if not self._bridges.joins(name):
+            return
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
@@ -256,8 +269,7 @@ class _Teller:
         if row.eventtype == "HANGUP":
             channel.hangup = row
         channel.ended = now
-        if row.channame in self._talking:
-            self._part(row.channame, now)
+        self._part(row.channame, now)
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.transfers.append(row)
