@@ -10,6 +10,10 @@ from streams.rows.row import COLUMNS, CelRow
 Version = tuple[int, int]
 """Highest row id, number of rows. Ids can commit out of order, so neither alone tells two states apart."""
 
+MOST_ROWS = 100_000
+"""A call with more rows is damage, or days of a conference: the rest would only make its snapshots too large to write
+(16 MiB, connectors/topics.yaml)."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(tuple[str, str, list[tuple[int | str, ...]]])
 
@@ -84,6 +88,11 @@ class Call:
     def channels_ended(self) -> bool:
         """Every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
         return bool(self._rows) and self._seen <= self._ended
+
+    @property
+    def full(self) -> bool:
+        """It takes no more rows, but for its end."""
+        return len(self._rows) >= MOST_ROWS
 
     @property
     def version(self) -> Version:

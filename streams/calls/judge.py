@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from streams.calls.call import Call, age_of, epoch_of, version_number
+from streams.calls.call import MOST_ROWS, Call, age_of, epoch_of, version_number
 from streams.calls.channel import endpoint
 from streams.calls.legs import legs_of
 from streams.calls.parties import Parties, extension_of, parties, side_of
-from streams.calls.result import CallResult, Judgement
+from streams.calls.result import CallResult, Caution, Judgement
 from streams.calls.site import Site
 from streams.calls.story import Channel, Story, json_object, tell
 from streams.calls.timeline import SECOND
@@ -52,7 +52,8 @@ def judge(call: Call, rules: Rules, site: Site, *, cut_short: bool = False) -> J
     timeline = story.timeline
     talk = _talk_span(story, site)
     why = [*who.why, answered_why, hangup.why, decision.rule]
-    if timeline.disagrees:
+    warnings = _warnings(story, who, hangup, answered)
+    if Caution.ZONE in warnings:
         why.append(f"the configured zone disagrees with the clock in uniqueid, which was believed: {timeline.offset} s")
     if abandoned:
         why.append(ABANDONED_WHY)
@@ -105,6 +106,7 @@ def judge(call: Call, rules: Rules, site: Site, *, cut_short: bool = False) -> J
         abandoned=abandoned,
         complete=complete,
         incomplete_reason=incomplete_reason,
+        warnings=warnings,
         why=tuple(sentence for sentence in why if sentence),
     ).hashed()
     return Judgement(result, legs_of(story, result, site))
@@ -149,12 +151,27 @@ def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, st
     if not site.bridges_logged:
         answered = hangup.dial_status == "ANSWER"
         return answered, f"{'' if answered else 'not '}answered: no BRIDGE rows are logged, the dial status decides"
-    if hangup.dial_status == "ANSWER" and not story.bridge_rows:
+    if _bridges_missing(story, hangup):
         return False, (
             "not answered: dial status is ANSWER, but no row shows a bridge; "
             "if cel.conf logs no BRIDGE events, set aggregate.bridges_logged: false"
         )
     return False, "not answered: the calling channel was never in a bridge with another person's"
+
+
+def _bridges_missing(story: Story, hangup: HangupFacts) -> bool:
+    """Dial() says that somebody answered, and not one row of a bridge is there."""
+    return hangup.dial_status == "ANSWER" and not story.bridge_rows
+
+
+def _warnings(story: Story, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:
+    found = {
+        Caution.DIRECTION: who.direction == "unknown" and bool(story.channels),
+        Caution.BRIDGES: _bridges_missing(story, hangup) and not answered,
+        Caution.ZONE: story.timeline.disagrees,
+        Caution.EXTRA: not hangup.usable and hangup.row_id is not None,
+    }
+    return tuple(code for code, is_so in found.items() if is_so)
 
 
 def _called_by_asterisk(root: Channel, site: Site) -> bool:
@@ -185,12 +202,8 @@ def _talk_lasted(story: Story) -> bool:
     root = story.root
     if root is None or not story.root_answered:
         return root is not None and root.originated and not story.attempts
-    leaves = [row.id for row in story.transfers if row.uniqueid == root.uniqueid]
-    if root.hangup is not None:
-        leaves.append(root.hangup.id)
-    left = min((row_id for row_id in leaves if row_id > story.root_talk_row), default=None)
-    attempts = (row.id for row in story.attempts if row.id > story.root_talk_row)
-    return not any(left is None or row_id < left for row_id in attempts)
+    left = story.root_left_row
+    return not any(row.id > story.root_talk_row and (left is None or row.id < left) for row in story.attempts)
 
 
 class _Talk(NamedTuple):
@@ -369,6 +382,8 @@ def _part_of(call: Call, story: Story) -> str | None:
 
 
 def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:
+    if call.full:
+        return False, f"cut short: only its first {MOST_ROWS} rows count, the others are in the dead letters"
     if call.linkedid_end or (call.channels_ended and not cut_short):
         return True, None
     return False, "cut short: its rows stop without an end"

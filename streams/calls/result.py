@@ -1,6 +1,7 @@
 """A call's outcome, as it goes to the topics: the fields of schemas/call_result.avsc and call_leg.avsc."""
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +12,19 @@ Direction = Literal["incoming", "outgoing", "internal", "unknown"]
 _ENCODER = msgspec.msgpack.Encoder()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = frozenset({"started_at", "answered_at", "ended_at"})
+
+
+class Caution(StrEnum):
+    """What an operator can mend, by a code to count."""
+
+    DIRECTION = "direction_unknown"
+    """numbers.trunks, or the contexts, do not tell the caller's side."""
+    BRIDGES = "no_bridge_rows"
+    """cel.conf seems to log no BRIDGE events."""
+    ZONE = "zone_disagrees"
+    """The PBX's configured zone is not that of its rows."""
+    EXTRA = "extra_unusable"
+    """The calling channel's HANGUP row holds no cause: processed the old way."""
 
 
 class CallLeg(msgspec.Struct, frozen=True):
@@ -84,12 +98,13 @@ class CallResult(msgspec.Struct, frozen=True):
     part_of: str | None = None
     abandoned: bool = False
     incomplete_reason: str | None = None
+    warnings: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """For the Avro codec."""
         fields = msgspec.structs.asdict(self)
-        for name in ("talked_with", "transfers", "pickups", "linked_calls", "why"):
+        for name in ("talked_with", "transfers", "pickups", "linked_calls", "warnings", "why"):
             fields[name] = list(fields[name])
         return fields
 

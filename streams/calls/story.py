@@ -20,6 +20,8 @@ MACHINES = {
 }
 """Applications that hold a caller without a person."""
 
+EXITS = frozenset({"BRIDGE_EXIT", "BRIDGE_END", "CONF_EXIT"})
+
 NO_NUMBER = frozenset({"", "s", "h", "i", "t", "T", "o", "a", "e", "fax", "failed"})
 """Extensions of the dialplan that nobody dials."""
 
@@ -73,6 +75,8 @@ class Story:
     """The rule of call-status.md: the calling channel was connected to another real one."""
     root_talk_row: int = 0
     """Last row at which the calling channel was in a talk."""
+    root_left_row: int | None = None
+    """The row with which the calling channel hung up, or transferred the other one away, and did not come back."""
     attempts: list[CelRow] = field(default_factory=list)
     """Rows that begin an attempt to reach somebody: legs that started, Dial and Queue of the calling channel."""
     dials: list[CelRow] = field(default_factory=list)
@@ -200,6 +204,8 @@ class _Teller:
         self.story.bridge_rows += 1
         if channel is self.story.root:
             self._root_bridged = True
+            if row.eventtype not in EXITS:
+                self.story.root_left_row = None
         peers = [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
         if peers:
             self._bridges.join(row.channame, peers)
@@ -268,16 +274,24 @@ class _Teller:
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.eventtype == "HANGUP":
             channel.hangup = row
+        if channel is self.story.root:
+            self._root_left(row)
         channel.ended = now
         self._part(row.channame, now)
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.transfers.append(row)
         root = self.story.root
+        if channel is root:
+            self._root_left(row)
         if row.eventtype == "BLINDTRANSFER" and root is not None:
             extra = json_object(row.extra) or {}
             if extra.get("transferee_channel_uniqueid") == root.uniqueid:
                 self.story.attempts.append(row)
+
+    def _root_left(self, row: CelRow) -> None:
+        if self.story.root_left_row is None:
+            self.story.root_left_row = row.id
 
     def _pickup(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.pickups.append(row)

@@ -19,6 +19,7 @@ from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.workers import dead_letters, metrics
+from streams.workers.cautions import Cautions
 from streams.workers.dead_letters import DeadLetters, Origin
 from streams.workers.faust_overrides import Consumer
 from streams.workers.fenced_log import FencedLog, stopped
@@ -60,6 +61,7 @@ class AggregateWorker:
         self._outbox = Outbox(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
         self._held: dict[TP, Held] = {}
+        self._cautions = Cautions()
         self._group: Consumer
         self._serializer: Serializer
         self._dead: DeadLetters
@@ -87,6 +89,7 @@ class AggregateWorker:
             pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
             **settings.aggregate.model_dump(),
         )
+        metrics.OLD_WAY.set(self._site.old_way)
         if self._site.old_way:
             _log.warning(
                 "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
@@ -144,7 +147,7 @@ class AggregateWorker:
         if isinstance(effect, Finished):
             await held.send(self._results(effect, held))
         else:
-            await held.send([self._dead_letter(message, "late_row", effect.reason, effect.call_id)])
+            await held.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
 
     def _decode(self, value: bytes | None, record_seconds: float | None) -> CapturedRow:
         """The row; its commit time checked against when the record was written, for stream time never goes back.
@@ -181,10 +184,12 @@ class AggregateWorker:
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be judged", call_id=call.call_id)
             tp, last = held.tp, held.partition.position - 1
-            source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), None)
             metrics.DEAD_LETTERS.labels("not_judged").inc()
+            rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
+            source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
             return [self._dead.message(source, "not_judged", f"{type(error).__name__}: {error}", call_id=call.call_id)]
         metrics.RESULTS.labels(origin).inc()
+        self._cautions.take(judgement.result)
         return messages
 
     def _dead_letter(self, message: ConsumerMessage, reason: str, why: str, call_id: str | None = None) -> Message:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.calls.call import Call, call_id, epoch_of
+from streams.calls.call import MOST_ROWS, Call, call_id, epoch_of
 from streams.rows.row import CapturedRow
 from streams.settings import AggregateSettings
 from streams.workers.marker import Committed, Marker
@@ -70,14 +70,15 @@ class Finished(NamedTuple):
     backfilled: bool
 
 
-class TooLate(NamedTuple):
-    """The row would make a wrong result: it belongs to the dead letters."""
+class Refused(NamedTuple):
+    """The row would make a wrong result, or one without end: it belongs to the dead letters."""
 
     call_id: str
-    reason: str
+    explanation: str
+    reason: str = "late_row"
 
 
-Effect = Finished | TooLate
+Effect = Finished | Refused
 
 
 class Fence(NamedTuple):
@@ -176,7 +177,7 @@ class Partition:
         backfilled = captured.op == "r"
         if kept is None:
             if not backfilled and self._refused(captured, now):
-                return TooLate(key, _late_reason(captured, "is unknown: it was forgotten, or began before capture did"))
+                return Refused(key, _late_reason(captured, "is unknown: it was forgotten, or began before capture did"))
             kept = Kept(Call(captured.pbx, captured.linkedid), self._opened_at(captured.linkedid, now))
             self.calls[key] = kept
         elif offset < kept.covered:
@@ -187,7 +188,9 @@ class Partition:
                 self._dirty[key] = None
             return None
         elif not backfilled and now > self._deadline(kept):
-            return TooLate(key, _late_reason(captured, "ended longer ago than the grace time"))
+            return Refused(key, _late_reason(captured, "ended longer ago than the grace time"))
+        elif kept.call.full and captured.eventtype != "LINKEDID_END":
+            return Refused(key, f"call {key} has {MOST_ROWS} rows already: no call has so many", "too_many_rows")
         return self._fold(key, kept, captured, now)
 
     def replay(self, offset: int, captured: CapturedRow) -> None:

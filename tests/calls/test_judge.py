@@ -160,6 +160,77 @@ def test_the_alias_asks_for_the_old_way_for_every_call() -> None:
     assert (call.result, call.extra_usable, call.answered) == (0, False, True)
 
 
+def test_a_colleague_asked_in_vain_is_no_attempt_of_the_caller() -> None:
+    # Picked up from a group (cause 19 stays), then the agent asks a colleague while the caller waits in the bridge.
+    call = outcome("""
+        0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
+        1  start   PJSIP/1001-02   1 context=from-internal
+        3  enter   PJSIP/1001-02   1
+        3  enter   PJSIP/trunk1-01 0 peer=PJSIP/1001-02
+        8  exit    PJSIP/1001-02   1 peer=PJSIP/trunk1-01
+        8  start   PJSIP/1002-03   2 context=from-internal
+        9  exit    PJSIP/trunk1-01 0
+        9  hangup  PJSIP/trunk1-01 0 cause=19/ANSWER
+        9  end     PJSIP/trunk1-01 0
+        9  over    PJSIP/trunk1-01 0
+    """)
+    assert (call.answered, call.result) == (True, 200)
+
+
+def test_what_a_transferred_party_tries_later_is_no_attempt_of_the_caller() -> None:
+    call = outcome("""
+        0  start   PJSIP/1001-01   0 num=1001 exten=79161234567 context=from-internal
+        1  start   PJSIP/trunk1-02 1 context=from-trunk
+        3  enter   PJSIP/trunk1-02 1
+        3  enter   PJSIP/1001-01   0 peer=PJSIP/trunk1-02
+        8  blindtransfer PJSIP/1001-01 0 extra={"extension":"1002"}
+        8  exit    PJSIP/1001-01   0 peer=PJSIP/trunk1-02
+        8  start   PJSIP/1002-03   2 context=from-internal
+        9  hangup  PJSIP/1001-01   0 cause=19/ANSWER
+        9  end     PJSIP/1001-01   0
+        12 end     PJSIP/1002-03   2
+        12 end     PJSIP/trunk1-02 1
+        12 over    PJSIP/trunk1-02 1
+    """)
+    assert (call.answered, call.result) == (True, 200)
+
+
+def test_who_picked_a_call_up_from_a_call_of_his_own_has_a_leg_that_talked() -> None:
+    call = judged("""
+        0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
+        1  start   PJSIP/1001-02   1 context=from-internal
+        3  pickup  PJSIP/1001-02   1 extra={"pickup_channel":"PJSIP/1002-03"}
+        3  hangup  PJSIP/1001-02   1 cause=26
+        3  end     PJSIP/1001-02   1
+        3  enter   PJSIP/trunk1-01 0 peer=PJSIP/1002-03
+        9  exit    PJSIP/trunk1-01 0 peer=PJSIP/1002-03
+        9  exit    PJSIP/1002-03   2
+        9  hangup  PJSIP/1002-03   2 cause=16
+        9  end     PJSIP/1002-03   2
+        9  hangup  PJSIP/trunk1-01 0 cause=16/ANSWER
+        9  end     PJSIP/trunk1-01 0
+        9  over    PJSIP/trunk1-01 0
+    """)
+    assert [(leg.number, leg.outcome, leg.ring_seconds, leg.talk_seconds) for leg in call.legs][1:] == [
+        ("1001", "answered elsewhere", 2.0, 0.0),
+        ("1002", "answered", None, 6.0),
+    ]
+    assert (call.result.answered_by, call.result.rang_last) == ("1002", "1001")
+    assert call.result.pickups == ("1002 picked up for 1001",)
+
+
+def test_a_piece_says_which_call_it_went_into_where_a_transfer_names_one() -> None:
+    piece = outcome("""
+        0  start   PJSIP/1001-04 7 num=1001 exten=1002 context=from-internal
+        1  start   PJSIP/1002-05 8 context=from-internal
+        3  enter   PJSIP/1002-05 8
+        3  enter   PJSIP/1001-04 7 peer=PJSIP/1002-05
+        5  attendedtransfer PJSIP/1001-04 7 extra={"channel2_uniqueid":"1795389701.10","transferee_channel_uniqueid":"1795389701.9"}
+        5  over    PJSIP/1001-04 7
+    """)  # noqa: E501
+    assert (piece.abandoned, piece.part_of) == (True, "1795389701.9")
+
+
 def test_a_call_without_an_end_is_cut_short_and_says_so() -> None:
     rows = cel(ANSWERED.format(cause="16/ANSWER"))[:5]
     call = outcome(rows, cut_short=True)

@@ -3,7 +3,12 @@
 from collections.abc import Generator, Mapping
 from typing import Any
 
+import pytest
+
+from streams.calls.judge import judge
+from streams.calls.site import Site
 from streams.rows.row import CapturedRow
+from streams.rules import load_rules
 from streams.settings import AggregateSettings
 from streams.workers.marker import METADATA_LIMIT, Committed, Marker
 from streams.workers.protocol import (
@@ -16,8 +21,8 @@ from streams.workers.protocol import (
     Partition,
     ReadCommitted,
     ReadSnapshots,
+    Refused,
     Replay,
-    TooLate,
     WriteSnapshots,
     restore,
 )
@@ -146,9 +151,10 @@ def test_the_clock_says_nothing_while_rows_are_still_to_be_read() -> None:
 
 def test_a_row_of_a_call_that_began_before_capture_is_a_dead_letter_with_what_heals_it() -> None:
     late = Log().row("HANGUP", 901)
-    assert isinstance(late, TooLate)
+    assert isinstance(late, Refused)
     assert late.call_id == f"north/{START}.1"
-    assert f"linkedid = '{START}.1'" in late.reason
+    assert f"linkedid = '{START}.1'" in late.explanation
+    assert late.reason == "late_row"
 
 
 def test_a_row_within_the_grace_time_of_its_linkedid_opens_a_call() -> None:
@@ -160,7 +166,20 @@ def test_a_row_of_a_known_call_past_its_deadline_is_a_dead_letter() -> None:
     log.row("CHAN_START", 0)
     log.row("LINKEDID_END", 5)
     assert isinstance(log.row("HANGUP", 905), Finished)
-    assert isinstance(log.row("HANGUP", 1806), TooLate)
+    assert isinstance(log.row("HANGUP", 1806), Refused)
+
+
+def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.calls.call.MOST_ROWS", 3)
+    log = Log()
+    assert [log.row("DTMF", second) for second in range(3)] == [None, None, None]
+    refused = log.row("DTMF", 4)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "too_many_rows"
+    ended = log.row("LINKEDID_END", 5)
+    assert isinstance(ended, Finished)
+    result = judge(ended.call, load_rules(), Site()).result
+    assert (result.complete, result.version_rows) == (False, 4)
 
 
 def test_each_pbx_has_its_own_stream_time() -> None:
@@ -173,7 +192,7 @@ def test_each_pbx_has_its_own_stream_time() -> None:
 def test_stream_time_never_goes_back() -> None:
     log = Log()
     log.row("CHAN_START", 1000, call="1000")
-    assert isinstance(log.row("CHAN_START", 0), TooLate)
+    assert isinstance(log.row("CHAN_START", 0), Refused)
 
 
 def test_a_backfilled_row_opens_a_call_however_old_and_streamed_ones_may_follow() -> None:
@@ -192,14 +211,14 @@ def test_a_call_of_backfilled_rows_alone_says_so() -> None:
 
 
 def test_a_linkedid_without_a_second_is_opened_by_its_first_channel_only() -> None:
-    assert isinstance(Log().row("HANGUP", 0, call="odd"), TooLate)
+    assert isinstance(Log().row("HANGUP", 0, call="odd"), Refused)
     log = Log()
     assert log.row("CHAN_START", 0, call="odd") is None
     assert isinstance(log.row("LINKEDID_END", 1, call="odd"), Finished)
 
 
 def test_a_linkedid_from_the_future_is_treated_as_one_without_a_second() -> None:
-    assert isinstance(Log().row("HANGUP", 0, call="9000000"), TooLate)
+    assert isinstance(Log().row("HANGUP", 0, call="9000000"), Refused)
 
 
 def test_a_checkpoint_waits_writes_waits_and_commits_with_the_marker() -> None:
