@@ -151,6 +151,27 @@ class RateLimit(Section):
     per_second: float = Field(gt=0)
 
 
+class CredentialSettings(Section):
+    """What encrypts the OAuth tokens that are stored on Kafka. A secret: a file, or the environment."""
+
+    key: SecretStr | None = None
+    """Made by `cel2crm portal new-key`. Several keys (one a line): the first encrypts, all decrypt."""
+    key_file: Path | None = None
+
+
+class OAuthSettings(Section):
+    """The application (Bitrix24) or integration (Kommo) as which a portal lets the product in."""
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    client_secret_file: Path | None = None
+    redirect_uri: str | None = None
+    """As registered with the vendor; Kommo wants it in every token request."""
+    token_endpoint: str | None = None
+    """Where tokens are issued, if not where the vendor says. Default: https://oauth.bitrix.info/oauth/token/ for
+    Bitrix24, /oauth2/access_token of the account for Kommo."""
+
+
 class PortalSettings(Section):
     """One account at one CRM."""
 
@@ -162,6 +183,8 @@ class PortalSettings(Section):
     webhook_url_file: Path | None = None
     token: SecretStr | None = None
     token_file: Path | None = None
+    oauth: OAuthSettings | None = None
+    """Instead of a webhook or a token; then run `cel2crm portal authorise NAME` once."""
     pbxs: tuple[str, ...] = ()
     """PBXs whose calls this portal gets; empty: all."""
     deliver_from: AwareDatetime | None = None
@@ -216,6 +239,7 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()
     aggregate: AggregateSettings = AggregateSettings()
     portals: tuple[PortalSettings, ...] = ()
+    credentials: CredentialSettings = CredentialSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
 

@@ -1,0 +1,1 @@
+"""OAuth tokens of portals: what they are, how they are kept, who may refresh them."""
