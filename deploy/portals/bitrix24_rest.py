@@ -21,6 +21,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "500": (500, "INTERNAL_SERVER_ERROR", "Internal server error"),
     "503": (503, "QUERY_LIMIT_EXCEEDED", "Too many requests"),
     "429": (429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+    "400": (400, "ERROR_CORE", "The call cannot be taken"),
     "401": (401, "NO_AUTH_FOUND", "Wrong authorization data"),
     "402": (402, "PAYMENT_REQUIRED", "Subscription has been ended"),
     "403": (403, "ACCESS_DENIED", "Access denied!"),

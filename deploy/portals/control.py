@@ -4,6 +4,7 @@
     GET  summary | log                counts; requests with operation, fault and status, secrets masked
     GET  faults, POST faults {..}     the fields of faults.Fault; DELETE faults or faults/<id> ends them
     GET  settings, POST settings {..} what `live_settings` of the portal names
+    POST restart {"seconds": 2}       killed, and back after so long with what its state folder holds
     POST away {"seconds": 5}          nobody listens for so long, then again on the same port
     POST clock {"advance": 3600}      set the portal's clock ahead
     POST expire-tokens | authorise    end all access tokens; a code for grant type authorization_code
@@ -66,8 +67,18 @@ def _summary(portal: Portal, _: dict[str, Any]) -> object:
         "orphans": len(portal.orphans()),
         "popups": len(portal.popups()),
         "requests": len(portal.log),
+        "by_operation": _counted(portal, 0),
+        "by_fault": _counted(portal, 1),
         "now": portal.now(),
     }
+
+
+def _counted(portal: Portal, part: int) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for names, count in portal.requests.items():
+        if names[part]:
+            counted[names[part]] = counted.get(names[part], 0) + count
+    return counted
 
 
 _QUESTIONS: dict[str, Handler] = {
@@ -112,17 +123,16 @@ def add_routes(app: web.Application, portal: Portal) -> None:
         return handle
 
     async def away(request: web.Request) -> web.Response:
-        wanted = await request.json() if request.can_read_body else {}
-        seconds = wanted.get("seconds") if isinstance(wanted, dict) else None
-        if not isinstance(seconds, int | float) or seconds <= 0:
-            remedy = (
-                "give 'seconds', a number above 0: a portal that is away cannot be called back through this interface"
-            )
-            return web.json_response({"error": remedy}, status=400)
-        await portal.go_away(float(seconds), sparing=request.transport)
-        response = web.json_response({"away_for": seconds})
-        response.force_close()
-        return response
+        if (seconds := await _seconds(request)) is None:
+            return _no_seconds()
+        await portal.go_away(seconds, sparing=request.transport)
+        return _leaving({"away_for": seconds})
+
+    async def restart(request: web.Request) -> web.Response:
+        if (seconds := await _seconds(request)) is None:
+            return _no_seconds()
+        await portal.restart(seconds, sparing=request.transport)
+        return _leaving({"restarts_in": seconds})
 
     async def end_faults(request: web.Request) -> web.Response:
         wanted = request.match_info.get("id")
@@ -131,5 +141,22 @@ def add_routes(app: web.Application, portal: Portal) -> None:
 
     app.add_routes([web.get(f"/_fake/{name}", bound(handler)) for name, handler in _QUESTIONS.items()])
     app.add_routes([web.post(f"/_fake/{name}", bound(handler)) for name, handler in _COMMANDS.items()])
-    app.add_routes([web.post("/_fake/away", away)])
+    app.add_routes([web.post("/_fake/away", away), web.post("/_fake/restart", restart)])
     app.add_routes([web.delete("/_fake/faults", end_faults), web.delete(r"/_fake/faults/{id:\d+}", end_faults)])
+
+
+async def _seconds(request: web.Request) -> float | None:
+    wanted = await request.json() if request.can_read_body else {}
+    seconds = wanted.get("seconds") if isinstance(wanted, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
+
+
+def _no_seconds() -> web.Response:
+    remedy = "give 'seconds', a number above 0: a portal that is away cannot be called back through this interface"
+    return web.json_response({"error": remedy}, status=400)
+
+
+def _leaving(answer: dict[str, float]) -> web.Response:
+    response = web.json_response(answer)
+    response.force_close()
+    return response

@@ -13,6 +13,7 @@ VENDOR_MODES = frozenset(
         *("500", "503", "429", "401", "402", "403", "404"),
         *("no_auth", "expired_token", "invalid_credentials", "insufficient_scope", "wrong_auth_type", "access_denied"),
         *("overload", "payment_required", "portal_deleted"),
+        "400",  # the vendor finds fault with this very request
     }
 )
 # Modes of the network and of what stands between, and whether the request takes effect in the portal all the same.
@@ -20,17 +21,24 @@ WIRE_MODES: dict[str, bool] = {
     "reset": False,  # the connection is reset, nothing was done
     "lost_answer": True,  # done, then the connection is reset
     "half_answer": True,  # done, then the answer ends in the middle
+    "half_head": True,  # done, then the answer ends in the middle of its headers
+    "bad_chunks": True,  # done, then an answer in chunks that are none
     "hang": False,  # nothing is said for `seconds`, then the connection is closed
-    "slow": True,  # the answer comes after `seconds`
+    "slow": True,  # done at once, the answer comes after `seconds`
+    "late": True,  # done after `seconds` only, whether or not the sender still waits
     "html": False,  # a proxy's page, 502 unless `status` says otherwise
+    "gateway_json": False,  # a proxy's own JSON, 504 unless `status` says otherwise
+    "other_status": True,  # the right body under another status, 203 unless `status` says otherwise
     "garbage200": True,  # 200 with something that is no JSON
     "empty200": True,  # 200 without a body
     "moved": False,  # 302 to `location` (default: the same portal by its other name, localhost)
     "duplicate": True,  # a proxy sends the request twice; the second answer arrives
+    "duplicate_later": True,  # answered properly; a proxy sends the request again after `seconds`
     "refuse": False,  # nobody listens for `seconds`, beginning with this request, which is reset
+    "restart": True,  # done, then the portal is killed; after `seconds` it is back with what its state folder holds
 }
 MODES = VENDOR_MODES | WIRE_MODES.keys()
-DEFAULT_SECONDS = {"hang": 60.0, "slow": 1.0, "refuse": 2.0}
+DEFAULT_SECONDS = {"hang": 60.0, "slow": 1.0, "late": 1.0, "duplicate_later": 1.0, "refuse": 2.0, "restart": 2.0}
 
 
 class BadFaultError(ValueError):

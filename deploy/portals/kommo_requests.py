@@ -25,6 +25,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "500": (500, "An unknown error occurred."),
     "503": (503, "Service is temporarily unavailable."),
     "429": (429, "Too many requests"),
+    "400": (400, "Request validation failed"),
     "401": (401, "Unauthorized"),
     "402": (402, "The account is not paid"),
     "403": (403, "Access denied"),

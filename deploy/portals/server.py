@@ -8,8 +8,10 @@ import dataclasses
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -51,6 +53,10 @@ class Portal(ABC):
         self._config = config
         self.faults: FaultPlan = FaultPlan()
         self.log: deque[dict[str, object]] = deque(maxlen=LOG_LENGTH)
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """How often each operation was asked for, and with which fault (empty: none)."""
+        self.on_request: Callable[[str, Inbound], None] | None = None
+        """Told `arrived` before a request is served and `answered` when its answer is on its way."""
         self.tokens = TokenBook(self.record)
         self._journal = Journal(config.state_dir / f"{self.name}.jsonl" if config.state_dir else None)
         self._skew = 0.0
@@ -60,6 +66,7 @@ class Portal(ABC):
         self._site: web.SockSite | None = None
         self._held: socket.socket | None = None
         self.returning: asyncio.Task[None] | None = None
+        self._again: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
 
     # What a vendor's portal defines.
@@ -125,6 +132,7 @@ class Portal(ABC):
         self.forget()
         self.faults.clear()
         self.log.clear()
+        self.requests.clear()
         self._skew = 0.0
         self._journal.append({"kind": "tokens_kept", **self.tokens.snapshot()})
 
@@ -164,8 +172,7 @@ class Portal(ABC):
 
     async def start(self) -> None:
         """Read what former runs left and listen. Raises OSError if the port is taken."""
-        for event in self._journal.replay():
-            self._take(event.pop("kind"), event)
+        self._remember()
         if not self.tokens.access:
             self.first_tokens()
         app = web.Application(client_max_size=16 * 1024 * 1024)
@@ -178,9 +185,15 @@ class Portal(ABC):
         self._port = self._held.getsockname()[1]
         await self._listen()
 
+    def _remember(self) -> None:
+        for event in self._journal.replay():
+            self._take(event.pop("kind"), event)
+
     async def stop(self) -> None:
         """Close the portal: requests under way are cut off."""
         self._closing.set()
+        for again in self._again:
+            again.cancel()
         if self.returning is not None:
             self.returning.cancel()
         self._cut_connections()
@@ -217,6 +230,26 @@ class Portal(ABC):
         self._cut_connections(sparing)
         if seconds is not None:
             self.returning = asyncio.create_task(self._come_back_after(seconds))
+
+    async def restart(self, seconds: float, sparing: asyncio.BaseTransport | None = None) -> None:
+        """As if killed and started again after `seconds`: with a state folder, only what stands there is remembered."""
+        await self.go_away(sparing=sparing)
+        if self._config.state_dir is not None:
+            self.forget()
+            self._remember()
+        self.returning = asyncio.create_task(self._come_back_after(seconds))
+
+    def answer_again(self, inbound: Inbound, seconds: float) -> None:
+        """Serve the same request once more after `seconds`, with nobody to hear the answer."""
+
+        async def again() -> None:
+            await self.pause(seconds)
+            if not self._closing.is_set():
+                self.answer(inbound)
+
+        task = asyncio.create_task(again())
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
 
     async def come_back(self) -> None:
         """Listen again, on the same port."""
@@ -264,16 +297,26 @@ class Portal(ABC):
         }
         self._requests = number
         self.log.append(line)
+        if self.on_request is not None and inbound.operation:
+            self.on_request("arrived", inbound)
         fault = self.faults.pick(inbound.operation) if inbound.operation else None
         if fault is not None and not wire.arrived(self, request, fault):
             line["fault"] = fault.mode
             response = await wire.suffer(self, request, inbound, fault)
         else:
+            fault = None
             response = wire.response(self.answer(inbound))
+        self.requests[inbound.operation, fault.mode if fault else ""] += 1
         line["status"] = None if response is None else response.status
         line["ms"] = round((time.monotonic() - started) * 1000, 1)
         if response is None:  # the connection is gone: aiohttp finds nobody to send this to
             return web.Response(status=500)
+        if "Date" not in response.headers:
+            response.headers["Date"] = format_datetime(datetime.fromtimestamp(int(self.now()), UTC), usegmt=True)
+        if self.on_request is not None and inbound.operation:
+            await response.prepare(request)
+            await response.write_eof()
+            self.on_request("answered", inbound)
         return response
 
     async def pause(self, seconds: float | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from deploy.portals.exchange import JSON, Answer, Inbound
-from deploy.portals.faults import Fault
+from deploy.portals.faults import VENDOR_MODES, Fault
 
 if TYPE_CHECKING:
     from deploy.portals.server import Portal
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 PROXY_PAGE = (
     "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"
 )
+
+
+BROKEN = {
+    "half_head": b"HTTP/1.1 200 OK\r\nContent-Type: applic",
+    "bad_chunks": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'zz\r\n{"result": {}}\r\n0\r\n\r\n',
+}
+"""Answers that are no HTTP."""
+CUTTING = frozenset({"reset", "lost_answer", "refuse", "restart", "hang", *BROKEN})
 
 
 def _new_home(portal: Portal, fault: Fault) -> str:
@@ -32,34 +41,61 @@ def arrived(portal: Portal, request: web.Request, fault: Fault) -> bool:
 
 async def suffer(portal: Portal, request: web.Request, inbound: Inbound, fault: Fault) -> web.StreamResponse | None:
     """Answer as the fault has it; None if the connection was cut."""
+    if fault.mode == "late":
+        await portal.pause(fault.seconds)
     done = portal.answer(inbound) if fault.takes_effect else None
+    if fault.mode in CUTTING:
+        await _cut_off(portal, request, fault)
+        return None
+    if (page := _page_instead(portal, request, fault)) is not None:
+        return page
     match fault.mode:
-        case "reset" | "lost_answer":
-            _cut(request)
-            return None
+        case "slow":
+            await portal.pause(fault.seconds)
+        case "duplicate":
+            done = portal.answer(inbound)
+        case "duplicate_later":
+            portal.answer_again(inbound, fault.seconds or 0.0)
+        case "half_answer":
+            return await _half(request, done or portal.answer(inbound))
+        case "other_status":
+            return response(dataclasses.replace(done or portal.answer(inbound), status=fault.status or 203))
+    if fault.mode in VENDOR_MODES:
+        return response(_with_overrides(portal.vendor_error(fault.mode, inbound, fault), fault))
+    return response(done or portal.answer(inbound))
+
+
+async def _cut_off(portal: Portal, request: web.Request, fault: Fault) -> None:
+    """The connection ends without a whole answer."""
+    match fault.mode:
         case "refuse":
             await portal.go_away(fault.seconds)
-            return None
+        case "restart":
+            await portal.restart(fault.seconds or 0.0)
+        case "half_head" | "bad_chunks":
+            _cut_after(request, BROKEN[fault.mode])
         case "hang":
             await portal.pause(fault.seconds)
             _cut(request)
-            return None
-        case "slow":
-            await portal.pause(fault.seconds)
-            return response(done or portal.answer(inbound))
-        case "half_answer":
-            return await _half(request, done or portal.answer(inbound))
-        case "duplicate":
-            return response(portal.answer(inbound))
+        case _:
+            _cut(request)
+
+
+def _page_instead(portal: Portal, request: web.Request, fault: Fault) -> web.Response | None:
+    """What somebody says who is not the portal."""
+    match fault.mode:
         case "html":
             return web.Response(status=fault.status or 502, text=PROXY_PAGE, content_type="text/html")
+        case "gateway_json":
+            return web.json_response({"message": "upstream timed out"}, status=fault.status or 504)
         case "garbage200":
             return web.Response(status=fault.status or 200, body=b'{"result": {"CALL_', content_type="application/json")
         case "empty200":
             return web.Response(status=fault.status or 200)
         case "moved":
-            return web.Response(status=302, headers={"Location": _new_home(portal, fault) + str(request.rel_url)})
-    return response(_with_overrides(portal.vendor_error(fault.mode, inbound, fault), fault))
+            there = _new_home(portal, fault) + str(request.rel_url)
+            return web.Response(status=fault.status or 302, headers={"Location": there})
+    return None
 
 
 def _with_overrides(answer: Answer, fault: Fault) -> Answer:
@@ -88,6 +124,13 @@ def reset(transport: asyncio.BaseTransport) -> None:
 def _cut(request: web.Request) -> None:
     if request.transport is not None:
         reset(request.transport)
+
+
+def _cut_after(request: web.Request, raw: bytes) -> None:
+    transport = request.transport
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.write(raw)
+        transport.close()
 
 
 async def _half(request: web.Request, answer: Answer) -> web.StreamResponse | None:

@@ -85,6 +85,8 @@ def session() -> aiohttp.ClientSession:
     checked = aiohttp.TraceConfig()
     checked.on_connection_create_end.append(_still_in_time)
     checked.on_connection_reuseconn.append(_still_in_time)
+    # In spite of its name aiohttp calls it before it writes, without letting go of the event loop in between.
+    checked.on_request_chunk_sent.append(_still_in_time)
     return aiohttp.ClientSession(
         trace_configs=[checked],
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
@@ -95,7 +97,7 @@ def session() -> aiohttp.ClientSession:
 
 
 async def _still_in_time(_: object, context: SimpleNamespace, __: object) -> None:
-    """Immediately before the bytes go out: the process may have been stopped while it connected."""
+    """When the connection stands, and immediately before the bytes go out: the process may have been stopped."""
     if boot_seconds() >= context.trace_request_ctx:
         raise _OverError
 
@@ -143,6 +145,8 @@ async def request(
     except aiohttp.InvalidURL:
         return NothingSent("the address is no URL", hopeless=True)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        if isinstance(error.__cause__, _OverError):
+            return TooLate()
         return NoReply(f"no complete answer ({_words(error)})")
 
 

@@ -160,11 +160,12 @@ async def test_nothing_goes_out_after_its_time(kommo: KommoPortal, amo: KommoCli
     assert not kommo.log
 
 
-async def test_a_process_that_was_stopped_while_it_connected_sends_nothing(
-    kommo: KommoPortal, amo: KommoClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("checks", [1, 2], ids=["while it connected", "before the bytes went out"])
+async def test_a_process_that_was_stopped_before_it_sent_sends_nothing(
+    checks: int, kommo: KommoPortal, amo: KommoClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     until = soon(10)
-    clock = iter([boot_seconds(), until + 1])  # the check before, and the one when the connection stands
+    clock = iter([*[boot_seconds()] * checks, until + 1])
     monkeypatch.setattr(http, "boot_seconds", lambda: next(clock))
     assert isinstance(await amo.send(opened(amo, call_result()), until), NotSent)
     assert not kommo.log

@@ -84,14 +84,17 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def bitrix24(session: aiohttp.ClientSession) -> AsyncIterator[Bitrix24]:
-    clock = Clock()
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def bitrix24(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Bitrix24]:
     async with Bitrix24Portal(Bitrix24Config(clock=clock)) as portal:
         yield Bitrix24(portal, session, clock)
 
 
 @pytest.fixture
-async def kommo(session: aiohttp.ClientSession) -> AsyncIterator[Kommo]:
-    clock = Clock()
+async def kommo(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Kommo]:
     async with KommoPortal(KommoConfig(clock=clock)) as portal:
         yield Kommo(portal, session, clock)

@@ -95,6 +95,7 @@ async def test_faults_are_ordered_listed_and_ended(kommo: Kommo) -> None:
         ("settings", {"colour": "red"}, "unknown setting 'colour'"),
         ("settings", {"strict_contacts": "yes"}, "is a bool"),
         ("away", {}, "give 'seconds'"),
+        ("restart", {"seconds": 0}, "give 'seconds'"),
         ("clock", {}, "give 'advance'"),
         ("reset", [1], "JSON object"),
     ],

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import ClientConnectionError, ClientPayloadError, ClientTimeout, ServerDisconnectedError
+from aiohttp import (
+    ClientConnectionError,
+    ClientPayloadError,
+    ClientResponseError,
+    ClientTimeout,
+    ServerDisconnectedError,
+)
 
-from deploy.portals import BadFaultError, Fault
+from deploy.portals import BadFaultError, Fault, KommoConfig, KommoPortal
 from deploy.portals.faults import FaultPlan
-from tests.portals.conftest import Bitrix24, Kommo
+from tests.portals.conftest import Bitrix24, Clock, Kommo
 
 GONE = (ServerDisconnectedError, ClientConnectionError, ConnectionResetError)
 
@@ -125,6 +132,55 @@ async def test_answers_that_are_no_json(bitrix24: Bitrix24, mode: str, status: i
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
     assert len(bitrix24.portal.orphans()) == int(done)
+
+
+@pytest.mark.parametrize("mode", ["half_head", "bad_chunks"])
+async def test_answers_that_are_no_http(kommo: Kommo, mode: str) -> None:
+    kommo.portal.faults.order({"mode": mode, "times": 1})
+    with pytest.raises((*GONE, ClientPayloadError, ClientResponseError)):
+        await kommo.add_call()
+    assert len(kommo.portal.entries()) == 1
+
+
+@pytest.mark.parametrize(("mode", "status", "done"), [("gateway_json", 504, 0), ("other_status", 203, 1)])
+async def test_what_a_gateway_makes_of_an_answer(kommo: Kommo, mode: str, status: int, done: int) -> None:
+    kommo.portal.faults.order({"mode": mode, "times": 1})
+    assert (await kommo.add_call())[0] == status
+    assert len(kommo.portal.entries()) == done
+
+
+async def test_late_takes_effect_though_the_sender_has_gone(kommo: Kommo) -> None:
+    kommo.portal.faults.order({"mode": "late", "seconds": 0.15, "times": 1})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await kommo.add_call()
+    assert not kommo.portal.entries()
+    async with asyncio.timeout(5):
+        while not kommo.portal.entries():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_proxy_may_repeat_a_request_later(kommo: Kommo) -> None:
+    kommo.portal.faults.order({"mode": "duplicate_later", "seconds": 0.01, "times": 1})
+    assert (await kommo.add_call())[0] == 200
+    async with asyncio.timeout(5):
+        while len(kommo.portal.entries()) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_restarted_portal_remembers_what_its_folder_holds(
+    session: aiohttp.ClientSession, clock: Clock, tmp_path: Path
+) -> None:
+    async with KommoPortal(KommoConfig(state_dir=tmp_path, clock=clock)) as portal:
+        kommo = Kommo(portal, session, clock)
+        portal.faults.order({"mode": "restart", "seconds": 0.02, "times": 1, "skip": 1})
+        await kommo.add_call(uniq="before")
+        with pytest.raises(GONE):
+            await kommo.add_call(uniq="done")
+        assert portal.returning is not None
+        await portal.returning
+        await kommo.add_call(uniq="after")
+        assert [entry.external_id for entry in portal.entries()] == ["before", "done", "after"]
 
 
 async def test_slow_is_late_but_right(kommo: Kommo) -> None:

@@ -1,0 +1,1 @@
+"""Delivery under faults: every one at every step, workers killed and stopped, the soak."""
