@@ -6,6 +6,26 @@ HELPER_TECHNOLOGIES = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Sno
 """Asterisk's own channels: nobody talks on them."""
 
 
+PORT_TECHNOLOGIES = frozenset(
+    {
+        "DAHDI",
+        "Zap",
+        "mISDN",
+        "Khomp",
+        "Dongle",
+        "Mobile",
+        "Quectel",
+        "vpb",
+        "VPB",
+        "Phone",
+        "Console",
+        "OOH323",
+        "CAPI",
+    }
+)
+"""Technologies whose channels are named after a port, a span or a modem."""
+
+
 @lru_cache(maxsize=65_536)
 def is_local(name: str) -> bool:
     """Half of a Local channel: a hinge between two parts of the dialplan."""
@@ -22,6 +42,12 @@ def is_helper(name: str) -> bool:
 def is_real(name: str) -> bool:
     """A channel that a phone or a trunk is on."""
     return "/" in name and not is_local(name) and not is_helper(name)
+
+
+@lru_cache(maxsize=65_536)
+def is_port(name: str) -> bool:
+    """The channel is named after a line of a card or a modem (`DAHDI/1-1`), not after who is on it."""
+    return name.partition("/")[0] in PORT_TECHNOLOGIES
 
 
 @lru_cache(maxsize=65_536)

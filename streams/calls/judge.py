@@ -142,10 +142,10 @@ def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, st
     if root is None:
         return False, "not answered: no calling channel"
     if story.root_answered:
-        return (
-            True,
-            f"answered: the calling channel was in a bridge with another person's, last at row {story.root_talk_row}",
+        seen = (
+            "at the same time as another person's (no row names a peer)" if story.peerless else "with another person's"
         )
+        return True, f"answered: the calling channel was in a bridge {seen}, last at row {story.root_talk_row}"
     if _called_by_asterisk(root, site):
         return True, f"answered: Asterisk called {root.endpoint}, and it answered"
     if not site.bridges_logged:

@@ -1,7 +1,9 @@
 """Who called whom, and from which side: direction and the numbers of a call (call-status.md, section 5)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
+from streams.calls.channel import is_port
 from streams.calls.result import Direction
 from streams.calls.site import Site
 from streams.calls.story import Channel, Story
@@ -31,8 +33,10 @@ def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
         return "outside", f"{name} is a configured trunk"
     if (rule := site.directions.of_endpoint(name)) and rule.side:
         return rule.side, f"{name} is {rule.side} by {rule.line.place}"
-    if site.is_inside(name):
+    if site.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
+    if not channel.calling and channel.dialled in ("", channel.number) and _is_outside_number(channel.number, site):
+        return "outside", f"{channel.number} was called on {name}"
     context = channel.start_row.context
     if (rule := site.directions.of_context(context)) and rule.side:
         return rule.side, f"{name} came with context {context}"
@@ -45,14 +49,35 @@ def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
 
 def extension_of(channel: Channel, site: Site) -> str:
     """What people call an inside channel: its extension."""
-    for name in (channel.endpoint, channel.first_number, channel.number):
-        if site.is_inside(name):
-            return name
-    return channel.endpoint
+    names = (
+        (channel.first_number, channel.number) if is_port(channel.name) else (channel.endpoint, channel.first_number)
+    )
+    return next((name for name in (*names, channel.number) if site.is_inside(name)), channel.endpoint)
+
+
+def trunk_of(channel: Channel) -> str:
+    """What the PBX's administrator calls an outside channel's line: `DAHDI/i1/79161234567-1b` is on span `i1`."""
+    return channel.endpoint.partition("/")[0]
 
 
 def parties(story: Story, site: Site) -> Parties:
     """Direction and numbers of a call; `why` says what decided."""
+    root = story.root
+    told = next((rule for event, rule in site.directions.events.items() if event in story.user_events), None)
+    if root is None or told is None:
+        return _by_sides(story, site)
+    direction = cast(Direction, told.line.columns["direction"])
+    reason = f"{direction}: the PBX logged {', '.join(sorted(story.user_events & set(told.values)))}"
+    found = _by_sides(story, site)
+    if found.direction == direction:
+        return replace(found, why=[*found.why, reason])
+    if direction == "incoming":
+        return replace(_incoming(root, ""), why=[reason])
+    caller, called = extension_of(root, site), _dialled(root)
+    return Parties(direction, caller, called, called if direction == "outgoing" else None, found.trunk, None, [reason])
+
+
+def _by_sides(story: Story, site: Site) -> Parties:
     root = story.root
     if root is None:
         return Parties("unknown", why=["direction unknown: no row names a channel that a party was on"])
@@ -73,7 +98,7 @@ def parties(story: Story, site: Site) -> Parties:
 
 def _incoming(root: Channel, reason: str) -> Parties:
     caller, called = root.first_number or None, _dialled(root)
-    return Parties("incoming", caller, called, caller, root.endpoint, called, [f"incoming: the caller's {reason}"])
+    return Parties("incoming", caller, called, caller, trunk_of(root), called, [f"incoming: the caller's {reason}"])
 
 
 def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Parties:
@@ -87,7 +112,7 @@ def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Partie
     else:
         goes_out = called is not None and _is_outside_number(called, site)
         because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"
-    trunk = outside[-1].endpoint if outside else None
+    trunk = trunk_of(outside[-1]) if outside else None
     if goes_out:
         return Parties("outgoing", caller, called, called, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
     return Parties("internal", caller, called, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
@@ -109,7 +134,7 @@ def _originated(story: Story, root: Channel, site: Site) -> Parties:
         why = ["outgoing: Asterisk itself began the call and called out"]
         if called is None:
             why.append("the number that was called is in no row: a call file gives only its own caller id")
-        trunk = outside[-1].endpoint if outside else None
+        trunk = trunk_of(outside[-1]) if outside else None
         return Parties("outgoing", caller, called, called, trunk, None, why)
     if len(inside) > 1:
         why = ["internal: Asterisk itself began the call, between extensions"]

@@ -20,6 +20,20 @@ MACHINES = {
 }
 """Applications that hold a caller without a person."""
 
+SILENT = frozenset(
+    {
+        "CHAN_START",
+        "LINKEDID_END",
+        "LOCAL_OPTIMIZE",
+        "LOCAL_OPTIMIZE_BEGIN",
+        "PARK_END",
+        "STREAM_BEGIN",
+        "STREAM_END",
+        "DTMF",
+    }
+)
+"""Asterisk's events that tell nothing of their own here."""
+
 EXITS = frozenset({"BRIDGE_EXIT", "BRIDGE_END", "CONF_EXIT"})
 
 NO_NUMBER = frozenset({"", "s", "h", "i", "t", "T", "o", "a", "e", "fax", "failed"})
@@ -47,6 +61,8 @@ class Channel:
     """The first extension or number that it asked for."""
     dnid: str = ""
     hangup: CelRow | None = None
+    calling: bool = False
+    """It began the call (Story.root)."""
     originated: bool = False
     """Asterisk itself called it (a call file, AMI Originate): AppDial2."""
     picked_up: bool = False
@@ -85,7 +101,11 @@ class Story:
     transfers: list[CelRow] = field(default_factory=list)
     pickups: list[CelRow] = field(default_factory=list)
     forwards: list[CelRow] = field(default_factory=list)
+    user_events: set[str] = field(default_factory=set)
+    """What the dialplan logged by itself (CELGenUserEvent)."""
     bridge_rows: int = 0
+    peerless: bool = False
+    """No bridge row says who else is there: who was in bridges at the same time was taken as joined."""
     first: int = 0
     last: int = 0
     timeline: Timeline = field(default_factory=lambda: Timeline(None))
@@ -140,9 +160,14 @@ class _Bridges:
 class _Teller:
     """Reads rows into a story, one after the other."""
 
-    def __init__(self, linkedid: str, zone: str | None) -> None:
+    def __init__(self, calling: str, zone: str | None, *, peerless: bool = False) -> None:
+        """`calling`: uniqueid of the channel that began the call."""
+        self._peerless = peerless
+        """No row says who else is in a bridge: who is in bridges at the same time stands in for it."""
+        self._in_bridge: dict[str, str] = {}
+        self.peers_logged = False
         self.story = Story(timeline=Timeline(zone))
-        self._linkedid = linkedid
+        self._calling = calling
         self._bridges = _Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
@@ -169,6 +194,8 @@ class _Teller:
         handler = _HANDLERS.get(event)
         if handler is not None:
             handler(self, row, channel, now)
+        elif event not in SILENT:
+            story.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
 
     def close(self) -> Story:
         """The story, with what is still open closed at the last row."""
@@ -177,20 +204,24 @@ class _Teller:
             _close(self._talks(name), story.last)
         for span in story.queue_spans:
             _close([span], story.last)
-        if story.root is None and story.channels:
-            story.root = next(iter(story.channels.values()))
-            story.attempts = [row for row in story.attempts if row.uniqueid != story.root.uniqueid]
         return story
 
     def _channel(self, row: CelRow, now: int) -> Channel:
         story = self.story
-        channel = story.channels.get(row.uniqueid)
+        channel, key = story.channels.get(row.uniqueid), row.uniqueid
+        if channel is not None and channel.name != row.channame:
+            namesake = self._by_name.get(row.channame)
+            if namesake is not None and namesake.uniqueid == row.uniqueid:
+                channel = namesake
+            elif row.eventtype == "CHAN_START":  # a table without uniqueids, or one that repeats them
+                channel, key = None, f"{row.uniqueid} {row.channame}"
         if channel is None:
             channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
-            story.channels[row.uniqueid] = self._by_name[row.channame] = channel
+            story.channels[key] = self._by_name[row.channame] = channel
             # It came from a call of its own, and peers named it before its first row here.
             channel.talks = story.strangers.pop(row.channame, [])
-            if row.uniqueid == self._linkedid:
+            if key == self._calling:
+                channel.calling = True
                 story.root = channel
             elif channel.born_here and not self._root_bridged:
                 story.attempts.append(row)  # while the caller is in a bridge it is the transferer who asks around
@@ -206,10 +237,34 @@ class _Teller:
             self._root_bridged = True
             if row.eventtype not in EXITS:
                 self.story.root_left_row = None
-        peers = [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
-        if peers:
+        if self._peerless:
+            peers = self._at_the_same_time(row)
+        elif row.peer:
+            self.peers_logged = True
+            peers = [peer for peer in row.peer.split(",") if peer and not is_helper(peer)]
+        else:
+            peers = []
+        if peers and "holding_bridge" not in row.extra:
             self._bridges.join(row.channame, peers)
             self._settle(row, now)
+
+    def _at_the_same_time(self, row: CelRow) -> list[str]:
+        """Who else is in the bridge, by its id in `extra`; without one, in any bridge; before Asterisk 12, answered.
+
+        Only the calling channel's BRIDGE_START was logged then (main/features.c, ast_bridge_call).
+        """
+        bridge = (json_object(row.extra) or {}).get("bridge_id")
+        key = bridge if isinstance(bridge, str) else ""
+        others = [name for name, joined in self._in_bridge.items() if joined == key and name != row.channame]
+        if row.eventtype == "BRIDGE_START":
+            channels = self.story.channels.values()
+            others += [each.name for each in channels if each.answered is not None and each.ended is None]
+            others = [name for name in others if name != row.channame]
+        if row.eventtype in EXITS:
+            self._in_bridge.pop(row.channame, None)
+        else:
+            self._in_bridge[row.channame] = key
+        return others
 
     def _parted(self, row: CelRow, channel: Channel, now: int) -> None:
         self._joined(row, channel, now)
@@ -306,9 +361,16 @@ class _Teller:
 
 def tell(rows: list[CelRow], linkedid: str, zone: str | None) -> Story:
     """Read a call's rows, sorted by id, into its story. `zone`: the PBX's, where configured."""
-    teller = _Teller(linkedid, zone)
+    uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
+    calling = linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
+    teller = _Teller(calling, zone)
     for row in rows:
         teller.read(row)
+    if teller.story.bridge_rows and not teller.peers_logged:
+        teller = _Teller(calling, zone, peerless=True)
+        for row in rows:
+            teller.read(row)
+        teller.story.peerless = True
     return teller.close()
 
 

@@ -11,7 +11,9 @@ from streams.rules.lines import RuleLine, read_lines
 Side = Literal["inside", "outside"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
-SUBJECTS = ("context", "endpoint", "number", "digits", "no_number")
+DIRECTIONS = ("incoming", "outgoing", "internal")
+
+SUBJECTS = ("context", "endpoint", "number", "digits", "no_number", "event")
 """What a line can be about; one each."""
 
 
@@ -23,6 +25,7 @@ class SideRule:
     subject: str
     values: tuple[str, ...]
     side: Side | None
+    """Of the party. `event` and `no_number` have none."""
     matches: Callable[[str], object]
     """Whether a context, an endpoint or a number fits."""
 
@@ -37,6 +40,8 @@ class Directions:
     inside_digits: range
     outside_digits: range
     no_number: frozenset[str]
+    events: dict[str, SideRule]
+    """User events that tell a call's direction, by name."""
 
     def of_context(self, context: str) -> SideRule | None:
         """The line that tells a context's side."""
@@ -54,12 +59,13 @@ class Directions:
         """Everything that can change an outcome, for the hash."""
         lines = [(each.subject, each.values, each.side) for each in (*self.contexts, *self.endpoints, *self.numbers)]
         digits = [(each.start, each.stop) for each in (self.inside_digits, self.outside_digits)]
-        return [lines, digits, sorted(self.no_number)]
+        events = sorted((event, str(rule.line.columns["direction"])) for event, rule in self.events.items())
+        return [lines, digits, sorted(self.no_number), events]
 
 
 def read_directions(text: str, file: str) -> list[SideRule]:
     """The lines of a file. Raises RulesError with file, line, reason and the allowed values."""
-    return [_rule(line) for line in read_lines(text, file, "directions", (*SUBJECTS, "side"), ())]
+    return [_rule(line) for line in read_lines(text, file, "directions", (*SUBJECTS, "side", "direction"), ())]
 
 
 def build_directions(shipped: list[SideRule], own: list[SideRule]) -> Directions:
@@ -78,6 +84,7 @@ def build_directions(shipped: list[SideRule], own: list[SideRule]) -> Directions
         numbers=about("number"),
         inside_digits=digits("inside"),
         outside_digits=digits("outside"),
+        events={event: rule for rule in reversed(about("event")) for event in rule.values},
         no_number=frozenset(word.lower() for rule in about("no_number") for word in rule.values),
     )
 
@@ -95,9 +102,14 @@ def _rule(line: RuleLine) -> SideRule:
     if not values or len(values) != len(line.many(subject)):
         line.refuse(f"{subject} holds no text or list of texts")
     side = line.columns.get("side")
-    if subject == "no_number":
+    direction = line.columns.get("direction")
+    if subject == "event" and direction not in DIRECTIONS:
+        line.refuse(f"unknown direction {direction!r}", DIRECTIONS)
+    if subject != "event" and direction is not None:
+        line.refuse("only an event has a direction")
+    if subject in ("no_number", "event"):
         if side is not None:
-            line.refuse("no_number has no side")
+            line.refuse(f"{subject} has no side")
         return SideRule(line, subject, values, None, lambda _: False)
     if side not in SIDES:
         line.refuse(f"unknown side {side!r}", SIDES)
