@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
+from urllib.parse import unquote
 
 import phonenumbers
 
@@ -109,7 +110,8 @@ def _normalised(
     number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...], no_number: frozenset[str]
 ) -> str | None:
     if number.lower().startswith(("sip:", "sips:", "tel:")):
-        number = number.partition(":")[2].partition("@")[0].partition(";")[0]
+        number = number.partition(":")[2]
+    number = unquote(number).partition("@")[0].partition(";")[0]
     for pattern, replacement in rewrite:
         number = pattern.sub(replacement, number)
     if number.lower() in no_number:

@@ -191,6 +191,8 @@ class _Teller:
             channel.dnid = channel.dnid or row.cid_dnid
         if row.appname == "AppDial2":
             channel.originated = True
+        if (machine := MACHINES.get(row.appname)) and (not story.machines or story.machines[-1][1] != machine):
+            story.machines.append((now, machine))
         handler = _HANDLERS.get(event)
         if handler is not None:
             handler(self, row, channel, now)
@@ -307,14 +309,8 @@ class _Teller:
     def _answer(self, row: CelRow, channel: Channel, now: int) -> None:
         if channel.answered is None:
             channel.answered = now
-        self._machine(row, now)
-
-    def _machine(self, row: CelRow, now: int) -> None:
-        if machine := MACHINES.get(row.appname):
-            self.story.machines.append((now, machine))
 
     def _app_start(self, row: CelRow, channel: Channel, now: int) -> None:
-        self._machine(row, now)
         if row.appname == "Queue":
             self.story.queue_spans.append([now, -1])
         if row.appname in ("Dial", "Queue"):

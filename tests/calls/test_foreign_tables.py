@@ -25,22 +25,17 @@ OFFICE = """
 """
 """As many products keep it: no peer, no extra."""
 
-NO_PEER = pytest.mark.xfail(strict=True, reason="F1: a table without the peer column shows nobody")
-OLD = pytest.mark.xfail(strict=True, reason="F2: BRIDGE_START without a peer shows nobody")
-
 
 def told(call: CallResult) -> tuple[object, ...]:
     return call.direction, call.caller, call.called, call.answered, call.answered_by
 
 
-@NO_PEER
 def test_channels_in_bridges_at_the_same_time_talk_where_no_row_names_a_peer() -> None:
     call = outcome(OFFICE)
     assert told(call) == ("internal", "1045", "1001", True, "1001")
     assert (call.talked_with, call.talk_seconds, call.result) == (("p9w7",), 4.0, 0)
 
 
-@NO_PEER
 def test_a_bridge_id_joins_where_no_row_names_a_peer() -> None:
     bridge = '{"bridge_id":"b1","bridge_technology":"simple_bridge"}'
     rows = [
@@ -61,7 +56,6 @@ def _bridge(row: CelRow, name: str, technology: str) -> CelRow:
     return msgspec.structs.replace(row, extra=f'{{"bridge_id":"{name}","bridge_technology":"{technology}"}}')
 
 
-@pytest.mark.xfail(strict=True, reason="F10: an application is only seen on ANSWER and APP_START rows")
 def test_who_is_alone_in_a_conference_talks_with_nobody_without_peers_too() -> None:
     call = outcome("""
         0  start   SIP/k4x2-0000001f 0 num=1045 exten=4001 context=default
@@ -75,7 +69,6 @@ def test_who_is_alone_in_a_conference_talks_with_nobody_without_peers_too() -> N
     assert (call.answered, call.handled_by) == (False, "conference")
 
 
-@NO_PEER
 def test_group_through_local_channels_is_answered_without_peers() -> None:
     call = outcome("""
         0  start   PJSIP/a1-05      0
@@ -119,7 +112,6 @@ def test_group_through_local_channels_is_answered_without_peers() -> None:
     assert call.talk_seconds == pytest.approx(3.0)
 
 
-@OLD
 def test_asterisk_11_logs_a_bridge_on_the_calling_channel_alone() -> None:
     call = outcome("""
         0  start        SIP/carrier-00000028 0 num=612345678 exten=1002 context=from-trunk
@@ -176,7 +168,6 @@ def test_answered_needs_none_of_the_other_columns(column: str) -> None:
     assert (call.answered, call.talked_with, call.talk_seconds) == (True, ("b2",), 3.0)
 
 
-@pytest.mark.xfail(strict=True, reason="F8: channels that share a uniqueid are taken for one")
 def test_channels_are_told_apart_where_the_table_has_no_uniqueid() -> None:
     linkedid = "1795389780.0"
     rows = [
@@ -201,7 +192,6 @@ def test_channels_are_told_apart_where_the_table_has_no_uniqueid() -> None:
     assert (call.hangup_cause, call.dial_status) == (16, "ANSWER")
 
 
-@pytest.mark.xfail(strict=True, reason="F9: the calling channel is found too late for its talk to count")
 def test_a_linkedid_that_is_no_channels_uniqueid_takes_the_first_channel_as_the_caller() -> None:
     call = outcome(
         cel(
@@ -241,14 +231,11 @@ def test_a_user_event_in_mid_call_changes_nothing() -> None:
     assert (call.rang_last, call.result) == ("1001", 480)
 
 
-FROM_EXTERN = pytest.mark.xfail(strict=True, reason="F6: context not known")
-
-
 @pytest.mark.parametrize(
     ("context", "number"),
     [
         ("from-trunk", "1603"),
-        pytest.param("from-extern", "1603", marks=FROM_EXTERN),
+        ("from-extern", "1603"),
         ("from-trunk-pjsip-office", "1603"),
         ("from-pstn-toheader", "1603"),
         ("from-did-direct", "1603"),
@@ -265,10 +252,6 @@ def test_contexts_that_let_outside_calls_in_beat_the_length_of_the_number(contex
     assert (call.direction, call.caller) == ("incoming", number)
 
 
-EVENTS = pytest.mark.xfail(strict=True, reason="F7: the PBX's own user events do not tell the direction")
-
-
-@EVENTS
 @pytest.mark.parametrize(
     ("event", "caller", "dialled", "direction"),
     [("XIVO_INCALL", "1603", "91800", "incoming"), ("XIVO_OUTCALL", "1001", "**9642301", "outgoing")],
