@@ -7,11 +7,20 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
@@ -172,6 +181,14 @@ class OAuthSettings(Section):
     Bitrix24, /oauth2/access_token of the account for Kommo."""
 
 
+UNKNOWN_NUMBER = {
+    "bitrix24": ("nothing", "create_lead", "skip"),
+    "kommo": ("create_contact", "create_lead", "unsorted", "retry", "skip"),
+    "webhook": (),
+}
+"""What each CRM can do with a number that it does not know; the first is what it does unless told."""
+
+
 class PortalSettings(Section):
     """One account at one CRM."""
 
@@ -196,7 +213,12 @@ class PortalSettings(Section):
     """CRM user id for calls whose extension has none."""
     users: dict[str, str] = Field(default_factory=dict)
     """Extension: CRM user id."""
+    users_by: Literal["id", "inner_phone"] = "id"
+    """inner_phone (Bitrix24): extensions that `users` does not name are looked up by the portal itself."""
     missed_call_user: Literal["responsible", "last_rung", "default"] = "last_rung"
+    """responsible: who is responsible for the client in the CRM, else who rang last, else `default_user`."""
+    unknown_number: Literal["nothing", "create_contact", "create_lead", "unsorted", "retry", "skip"] | None = None
+    """What to do about a number that the CRM does not know; None: the first of the CRM's UNKNOWN_NUMBER."""
     rate_limit: RateLimit | None = None
     parallel: int = Field(default=8, ge=1, le=100)
     request_timeout_seconds: float = Field(default=60.0, gt=0)
@@ -204,6 +226,26 @@ class PortalSettings(Section):
     """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
     deadline_hours: float = Field(default=72.0, gt=0)
     shadow: bool = False
+
+    @model_validator(mode="after")
+    def _fits_the_crm(self) -> Self:
+        """A value that this CRM cannot follow must not be silently without effect."""
+        allowed = UNKNOWN_NUMBER[self.crm]
+        if self.unknown_number is not None and self.unknown_number not in allowed:
+            raise ValueError(
+                f"portal {self.name}: unknown_number cannot be {self.unknown_number!r} at {self.crm}; "
+                f"allowed: {', '.join(allowed) or 'nothing to set'}"
+            )
+        if self.users_by == "inner_phone" and self.crm != "bitrix24":
+            raise ValueError(
+                f"portal {self.name}: users_by: inner_phone is Bitrix24's; {self.crm} knows no inner phones"
+            )
+        return self
+
+    @property
+    def for_unknown_number(self) -> str:
+        """What to do about a number that the CRM does not know."""
+        return self.unknown_number or UNKNOWN_NUMBER[self.crm][0]
 
 
 class WorkerSettings(Section):

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from deploy.portals.bitrix24_batch import run_batch
 from deploy.portals.bitrix24_calls import CallBook
+from deploy.portals.bitrix24_crm import CrmBook
 from deploy.portals.bitrix24_fields import TelephonyError
 from deploy.portals.bitrix24_rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
 from deploy.portals.bitrix24_statistics import search
@@ -19,7 +20,10 @@ from deploy.portals.limits import LeakyBucket, OperatingTime
 from deploy.portals.server import Portal, PortalConfig
 
 APPLICATION_ONLY = frozenset({"telephony.externalcall.register", "telephony.externalcall.finish"})
-SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user"}
+CRM_METHODS = frozenset(
+    {"telephony.externalcall.searchcrmentities", "crm.timeline.comment.add", "crm.timeline.comment.list"}
+)
+SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user", "crm": "crm"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ class Bitrix24Portal(Portal):
 
     def __init__(self, config: Bitrix24Config | None = None) -> None:
         super().__init__(config or Bitrix24Config())
-        self.calls = CallBook(self.record, self._config.users)
+        self.crm = CrmBook(self.record, self._config.users)
+        self.calls = CallBook(self.record, self._config.users, self.crm)
         self._bucket = LeakyBucket()
         self._operating = OperatingTime()
 
@@ -140,11 +145,9 @@ class Bitrix24Portal(Portal):
         return {"error": "" if self.config.blank_errors else code, "error_description": words}
 
     def _call(self, name: str, params: dict[str, Any], *, webhook: bool) -> dict[str, Any]:
-        scope = SCOPE_OF.get(name.partition(".")[0])
-        if scope is not None and scope not in self.config.scopes:
-            raise RestError("insufficient_scope")
-        if webhook and name in APPLICATION_ONLY and not self.config.webhook_allowed:
-            raise RestError("wrong_auth_type")
+        self._check_access(name, webhook=webhook)
+        if name in CRM_METHODS:
+            return self._crm(name, params)
         match name:
             case "telephony.externalcall.register":
                 return {"result": self.calls.register(params, self.now(), self.config.lead_creation_error)}
@@ -168,6 +171,22 @@ class Bitrix24Portal(Portal):
             case "server.time":
                 return {"result": iso_utc(self.now())}
         raise RestError("404")
+
+    def _check_access(self, name: str, *, webhook: bool) -> None:
+        scope = SCOPE_OF.get(name.partition(".")[0])
+        if scope is not None and scope not in self.config.scopes:
+            raise RestError("insufficient_scope")
+        if webhook and name in APPLICATION_ONLY and not self.config.webhook_allowed:
+            raise RestError("wrong_auth_type")
+
+    def _crm(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        match name:
+            case "crm.timeline.comment.add":
+                return {"result": self.crm.comment(params.get("FIELDS"), self.now(), self.config.webhook_user)}
+            case "crm.timeline.comment.list":
+                indexed = self.now() - self.config.lookup_lag
+                return self.crm.timeline(params.get("FILTER"), int(params.get("START") or 0), indexed)
+        return {"result": self.crm.search(params)}
 
     def _statistics(self, conditions: object) -> list[dict[str, Any]]:
         indexed = self.now() - self.config.lookup_lag
@@ -278,11 +297,13 @@ class Bitrix24Portal(Portal):
 
     def apply(self, kind: str, event: Event) -> None:
         """Take over one recorded change."""
-        self.calls.apply(kind, event)
+        if not self.crm.apply(kind, event):
+            self.calls.apply(kind, event)
 
     def forget(self) -> None:
         """Forget all calls and what the limits counted."""
-        self.calls = CallBook(self.record, self.config.users)
+        self.crm = CrmBook(self.record, self.config.users)
+        self.calls = CallBook(self.record, self.config.users, self.crm)
         self._bucket, self._operating = LeakyBucket(), OperatingTime()
 
     def entries(self) -> list[Entry]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from deploy.portals.bitrix24_crm import CrmBook
 from deploy.portals.bitrix24_fields import TelephonyError, flag, phone_number, start_of_call, text, whole_number
 from deploy.portals.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.portals.journal import Event
@@ -66,11 +67,11 @@ class CallBook:
 
     record: Callable[[str, Event], None]
     users: tuple[PortalUser, ...]
+    crm: CrmBook
     registrations: dict[str, Registration] = field(default_factory=dict)
     by_key: dict[tuple[str, int, int, str | None, str | None], str] = field(default_factory=dict)
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
-    leads: dict[str, int] = field(default_factory=dict)
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, lead_error: str = "") -> dict[str, Any]:
@@ -88,16 +89,21 @@ class CallBook:
         call_id = self._running_call(key, now)
         if call_id is None:
             call_id = self._new_call(key, started, now, show=flag(params.get("SHOW"), default=True))
-        created = self._create_lead(phone) if flag(params.get("CRM_CREATE"), default=False) and not lead_error else None
-        lead = self.leads.get(phone)
+        wanted = flag(params.get("CRM_CREATE"), default=False) and not self.crm.known(phone)
+        created = self.crm.add_client(phone, user.id, "LEAD", phone) if wanted and not lead_error else None
+        kind, entity = self._entity(phone)
         answer: dict[str, Any] = {
             "CALL_ID": call_id,
             "CRM_CREATED_LEAD": created,
             "CRM_CREATED_ENTITIES": [{"ENTITY_TYPE": "LEAD", "ENTITY_ID": created}] if created else [],
-            "CRM_ENTITY_TYPE": text(params.get("CRM_ENTITY_TYPE")) or ("LEAD" if lead else ""),
-            "CRM_ENTITY_ID": whole_number(params.get("CRM_ENTITY_ID")) or lead,
+            "CRM_ENTITY_TYPE": text(params.get("CRM_ENTITY_TYPE")) or kind,
+            "CRM_ENTITY_ID": whole_number(params.get("CRM_ENTITY_ID")) or entity,
         }
-        return {**answer, "LEAD_CREATION_ERROR": lead_error} if lead_error else answer
+        return {**answer, "LEAD_CREATION_ERROR": lead_error} if wanted and lead_error else answer
+
+    def _entity(self, phone: str) -> tuple[str, int | None]:
+        known = self.crm.known(phone)
+        return (known[0]["type"], known[0]["id"]) if known else ("", None)
 
     def _running_call(self, key: tuple[str, int, int, str | None, str | None], now: float) -> str | None:
         """A call registered with the same key, not finished, begun less than 30 minutes ago."""
@@ -122,12 +128,6 @@ class CallBook:
     def show(self, call_id: str, user_id: int, now: float) -> None:
         """A call card opens on a person's screen."""
         self.record("popup", {"call_id": call_id, "user_id": user_id, "user": self._name(user_id), "at": iso_utc(now)})
-
-    def _create_lead(self, phone: str) -> int | None:
-        if phone in self.leads:
-            return None
-        self.record("lead", {"phone": phone, "id": 5000 + len(self.leads)})
-        return self.leads[phone]
 
     def finish(self, params: dict[str, Any], now: float) -> dict[str, Any]:
         """telephony.externalCall.finish: the call is over and enters the statistics; a second finish finds no call."""
@@ -179,8 +179,6 @@ class CallBook:
                     self.by_id.setdefault(name, []).append(event)
             case "popup":
                 self.popups.append(event)
-            case "lead":
-                self.leads[event["phone"]] = event["id"]
 
     def candidates(self, conditions: object) -> list[Event]:
         """Finished calls that a filter of the statistics can be about: few, where it names a call, else all."""
@@ -194,7 +192,7 @@ class CallBook:
     def statistics_record(self, event: Event) -> dict[str, Any]:
         """A finished call as voximplant.statistic.get lists it: texts throughout."""
         call = self.registrations[event["call_id"]]
-        lead = self.leads.get(call.phone)
+        kind, entity = self._entity(call.phone)
         return {
             "ID": str(event["id"]),
             "PORTAL_USER_ID": str(event["user_id"]),
@@ -212,8 +210,8 @@ class CallBook:
             "COST_CURRENCY": "",
             "CALL_FAILED_CODE": event["status"],
             "CALL_FAILED_REASON": event["reason"],
-            "CRM_ENTITY_TYPE": "LEAD" if lead else "",
-            "CRM_ENTITY_ID": str(lead) if lead else "",
+            "CRM_ENTITY_TYPE": kind,
+            "CRM_ENTITY_ID": str(entity or ""),
             "CRM_ACTIVITY_ID": str(7000 + event["id"]),
             "REST_APP_ID": "3",
             "REST_APP_NAME": "cel2crm",

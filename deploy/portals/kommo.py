@@ -8,22 +8,21 @@ import re
 from operator import itemgetter
 from typing import Any, ClassVar
 
+from deploy.portals import kommo_people
 from deploy.portals.entry import Entry
 from deploy.portals.exchange import Answer, Inbound, php_params
 from deploy.portals.faults import Fault
 from deploy.portals.journal import Event
-from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook, last_digits
+from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook
 from deploy.portals.kommo_requests import (
     ERRORS,
     OPERATIONS,
-    PAGE,
     branch,
     note_fits,
-    phones_of,
+    paged,
     problem,
     read_json,
     request_id,
-    sip_errors,
     validation_errors,
 )
 from deploy.portals.limits import RequestsPerSecond
@@ -80,7 +79,7 @@ class KommoPortal(Portal):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """calls, notes, contacts, unsorted, users, account, token; `unknown` for any other path of the interface."""
+        """calls, notes, contacts, leads, unsorted, users, account, token; `unknown` for the interface's other paths."""
         path = path.rstrip("/")
         if re.fullmatch(r"/api/v4/(contacts|leads|companies)/\d+/notes", path) and method == "GET":
             return "notes"
@@ -111,9 +110,13 @@ class KommoPortal(Portal):
             case "notes":
                 return self._notes(inbound)
             case "contacts":
-                return self._add_contacts(inbound) if inbound.method == "POST" else self._find_contacts(inbound)
+                add = inbound.method == "POST"
+                return kommo_people.add_contacts(self, inbound) if add else kommo_people.find_contacts(self, inbound)
+            case "leads":
+                return kommo_people.add_leads(self, inbound)
             case "unsorted":
-                return self._add_unsorted(inbound)
+                add = inbound.method == "POST"
+                return kommo_people.add_unsorted(self, inbound) if add else kommo_people.list_unsorted(self, inbound)
             case "users":
                 return self._users()
             case "account":
@@ -172,78 +175,7 @@ class KommoPortal(Portal):
         for name, direction in order.items():
             if name in {"id", "updated_at"}:
                 found.sort(key=itemgetter(name), reverse=direction == "desc")
-        return self._paged(inbound, query, "notes", found)
-
-    def _paged(self, inbound: Inbound, query: dict[str, Any], name: str, found: list[dict[str, Any]]) -> Answer:
-        page, limit = max(1, int(query.get("page", 1))), min(PAGE, int(query.get("limit", 50)))
-        shown = found[(page - 1) * limit : page * limit]
-        if not shown:
-            return Answer(204)
-        others = "&".join(part for part in inbound.query.split("&") if part and not part.startswith("page="))
-        links = {"self": {"href": f"{self.url}{inbound.path}?{inbound.query}"}}
-        if page * limit < len(found):
-            links["next"] = {"href": f"{self.url}{inbound.path}?{others}{'&' if others else ''}page={page + 1}"}
-        return Answer(200, {"_page": page, "_links": links, "_embedded": {name: shown}})
-
-    def _add_contacts(self, inbound: Inbound) -> Answer:
-        items = read_json(inbound)
-        if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
-            return problem(400, "Request validation failed: an array of contacts is expected")
-        added = []
-        for at, item in enumerate(items):
-            name = (
-                item.get("name") or " ".join(str(item.get(part) or "") for part in ("first_name", "last_name")).strip()
-            )
-            contact = self.book.add_contact(str(name), phones_of(item), self.now())
-            added.append({"id": contact, "is_deleted": False, "request_id": request_id(item, at)})
-        return Answer(200, {"_links": {}, "_embedded": {"contacts": added}})
-
-    def _find_contacts(self, inbound: Inbound) -> Answer:
-        query = php_params(inbound.query)
-        wanted = str(query.get("query", ""))
-        found = [
-            {"id": contact["id"], "name": contact["name"], "account_id": ACCOUNT_ID}
-            for contact in self.book.contacts.values()
-            if not wanted
-            or (last_digits(wanted) and last_digits(wanted) in {last_digits(phone) for phone in contact["phones"]})
-        ]
-        return self._paged(inbound, query, "contacts", found)
-
-    def _add_unsorted(self, inbound: Inbound) -> Answer:
-        """An incoming lead of type sip: an entry that a person accepts or declines; its call is shown with it."""
-        items = read_json(inbound)
-        if not isinstance(items, list) or not items:
-            return problem(400, "Request validation failed: an array of incoming leads is expected")
-        refused = [
-            {"request_id": request_id(item, at), "errors": errors}
-            for at, item in enumerate(items)
-            if (errors := sip_errors(item))
-        ]
-        if refused:
-            return problem(400, "Request validation failed", **{"validation-errors": refused})
-        added = []
-        for at, item in enumerate(items):
-            meta = item["metadata"]
-            call = {
-                "direction": "inbound",
-                "duration": meta["duration"],
-                "source": item["source_name"],
-                "phone": str(meta["phone"]),
-            }
-            call |= {name: meta[name] for name in ("uniq", "link") if meta.get(name)}
-            call |= {"created_at": meta["called_at"], "call_status": 6 if not meta["duration"] else 4}
-            lead = 800_000 + self.book.leads + 1
-            note = self.book.add_call(call, lead, self.now(), entity="lead", via="unsorted")
-            uid = f"{note['id']:032x}"
-            added.append(
-                {
-                    "uid": uid,
-                    "account_id": ACCOUNT_ID,
-                    "request_id": request_id(item, at),
-                    "_embedded": {"leads": [{"id": lead}]},
-                }
-            )
-        return Answer(200, {"_total_items": len(added), "_embedded": {"unsorted": added}})
+        return paged(self.url, inbound, query, "notes", found)
 
     def _users(self) -> Answer:
         people = [

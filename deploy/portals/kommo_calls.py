@@ -6,13 +6,13 @@ the official PHP SDK.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.portals.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.portals.journal import Event
+from deploy.portals.phones import last_digits
 
 STATUS_WORDS = {
     1: "Left a voice message",
@@ -29,11 +29,6 @@ NOT_FOUND = {"status": 263, "title": "Entity not found", "detail": "Entity not f
 ACCOUNT_ID = 30000001
 
 
-def last_digits(phone: str) -> str:
-    """What Kommo compares of a phone number: its last 10 digits."""
-    return re.sub(r"\D", "", phone)[-10:]
-
-
 @dataclass(slots=True)
 class NoteBook:
     """Contacts, and the notes that calls leave. `record` keeps a change and brings it back through `apply`."""
@@ -43,17 +38,29 @@ class NoteBook:
     contacts: dict[int, Event] = field(default_factory=dict)
     by_phone: dict[str, int] = field(default_factory=dict)
     notes: list[Event] = field(default_factory=list)
-    leads: int = 0
+    leads: list[Event] = field(default_factory=list)
+    unsorted: list[Event] = field(default_factory=list)
 
     def contact_for(self, phone: str) -> int | None:
         """The contact with the same last 10 digits."""
         return self.by_phone.get(last_digits(phone))
 
-    def add_contact(self, name: str, phones: list[str], now: float) -> int:
+    def add_contact(self, name: str, phones: list[str], now: float, responsible: int | None = None) -> int:
         """A new contact; its id."""
         contact_id = 700_000 + len(self.contacts) + 1
-        self.record("contact", {"id": contact_id, "name": name, "phones": phones, "at": now})
+        event = {"id": contact_id, "name": name, "phones": phones, "responsible": responsible, "at": now}
+        self.record("contact", event)
         return contact_id
+
+    @property
+    def next_lead(self) -> int:
+        """The id of the lead that is made next."""
+        return 800_000 + len(self.leads) + len(self.unsorted) + 1
+
+    def add_lead(self, name: str, contact: int | None, now: float) -> int:
+        """A new lead; its id."""
+        self.record("lead", {"id": self.next_lead, "name": name, "contact": contact, "at": now})
+        return int(self.leads[-1]["id"])
 
     def add_call(
         self, item: dict[str, Any], entity_id: int, now: float, entity: str = "contact", via: str = "calls"
@@ -79,7 +86,10 @@ class NoteBook:
                     self.by_phone.setdefault(last_digits(phone), event["id"])
             case "note":
                 self.notes.append(event)
-                self.leads += event["entity"] == "lead"
+            case "lead":
+                self.leads.append(event)
+            case "unsorted":
+                self.unsorted.append(event)
 
     def note_json(self, note: Event, address: str) -> dict[str, Any]:
         """A note as GET /api/v4/contacts/notes lists it."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from deploy.portals.entry import PortalUser
 from deploy.portals.exchange import PROBLEM_JSON, Answer, Inbound
-from deploy.portals.kommo_calls import DIRECTIONS, STATUS_WORDS, last_digits
+from deploy.portals.kommo_calls import DIRECTIONS, STATUS_WORDS
+from deploy.portals.phones import last_digits
 
 PAGE = 250
 TITLES = {
@@ -47,7 +48,9 @@ OPERATIONS = {
     ("GET", "/api/v4/companies/notes"): "notes",
     ("POST", "/api/v4/contacts"): "contacts",
     ("GET", "/api/v4/contacts"): "contacts",
+    ("POST", "/api/v4/leads/complex"): "leads",
     ("POST", "/api/v4/leads/unsorted/sip"): "unsorted",
+    ("GET", "/api/v4/leads/unsorted"): "unsorted",
     ("GET", "/api/v4/users"): "users",
     ("GET", "/api/v4/account"): "account",
     ("POST", "/oauth2/access_token"): "token",
@@ -111,6 +114,19 @@ def sip_errors(item: object) -> list[dict[str, str]]:
     needed = {"from": str, "phone": (str, int), "called_at": int, "duration": int, "link": str, "service_code": str}
     wrong = [f"metadata.{name}" for name, kind in needed.items() if not isinstance(meta.get(name), kind)]  # type: ignore[arg-type, union-attr]
     return [{"code": "FieldMissing", "path": path, "detail": "This field is missing."} for path in missing + wrong]
+
+
+def paged(url: str, inbound: Inbound, query: dict[str, Any], name: str, found: list[dict[str, Any]]) -> Answer:
+    """The page of a list that `page` and `limit` ask for, with a link to the next one; 204 if it is empty."""
+    page, limit = max(1, int(query.get("page", 1))), min(PAGE, int(query.get("limit", 50)))
+    shown = found[(page - 1) * limit : page * limit]
+    if not shown:
+        return Answer(204)
+    others = "&".join(part for part in inbound.query.split("&") if part and not part.startswith("page="))
+    links = {"self": {"href": f"{url}{inbound.path}?{inbound.query}"}}
+    if page * limit < len(found):
+        links["next"] = {"href": f"{url}{inbound.path}?{others}{'&' if others else ''}page={page + 1}"}
+    return Answer(200, {"_page": page, "_links": links, "_embedded": {name: shown}})
 
 
 def branch(query: dict[str, Any], name: str) -> dict[str, Any]:

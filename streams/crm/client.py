@@ -16,6 +16,10 @@ class Request:
     sent: str
     status: str | None = None
     text: str | None = None
+    step: str = ""
+    """A step to be taken in place of the delivery's own (events.Due)."""
+    no_user: str = ""
+    """Extension that the settings name nobody for (events.Due)."""
 
 
 class CrmClient(Protocol):
@@ -24,7 +28,7 @@ class CrmClient(Protocol):
     plan: Plan
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        """The request of the delivery's step. Pure."""
+        """The request of the delivery's step, or of one in its place. Pure."""
         ...
 
     async def send(self, delivery: Delivery, until: float) -> Answer:

@@ -3,6 +3,9 @@
     new --Due--> intent --Done--> registered --Due--> intent --Done--> delivered --newer version--> superseded
                    |--Later, NotSent--> waiting --Due--> intent            (surely without effect: repeat)
                    |--Pause--> paused --PortalBack--> waiting
+                   |--NoUser--> waiting                                    (for somebody else, at once)
+                   |--Partly--> registered                                 (of two steps in one the first)
+                   |--Unwanted--> skipped
                    |--Refused--> refused                                   (dead letter)
                    `--Unsure, new owner--> unsure --Due--> look up: found -> done; not found, twice -> waiting
 
@@ -31,7 +34,9 @@ from streams.crm.events import (
     Needs,
     NotFound,
     NotSent,
+    NoUser,
     Overdue,
+    Partly,
     Pause,
     PausePortal,
     PortalBack,
@@ -40,6 +45,7 @@ from streams.crm.events import (
     Send,
     SlowPortal,
     Unsure,
+    Unwanted,
 )
 from streams.crm.plan import Plan, Policy, Settle
 from streams.crm.record import DOUBTFUL, READY, Attempt, Delivery, Intent, State, with_attempt
@@ -150,9 +156,10 @@ def _due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
 
 def _open(delivery: Delivery, event: Due, policy: Policy) -> Outcome:
     number = delivery.attempt + 1
+    step = event.step or delivery.step
     intent = Intent(
         number,
-        delivery.step,
+        step,
         delivery.version,
         delivery.outcome_hash,
         event.now,
@@ -162,7 +169,16 @@ def _open(delivery: Delivery, event: Due, policy: Policy) -> Outcome:
         event.text,
     )
     opened = replace(delivery, state=State.INTENT, attempt=number, intent=intent, wait_until=None, reason=None)
-    return Outcome(opened, (Send(number, intent.step, intent.deadline),))
+    if step != delivery.step:
+        # What may be repeated blindly leaves no doubt behind; the doubt about another step begins anew.
+        opened = replace(opened, step=step, doubt=None)
+    if event.no_user:
+        opened = replace(opened, unmatched=_with(delivery.unmatched, event.no_user))
+    return Outcome(opened, (Send(number, step, intent.deadline),))
+
+
+def _with(unmatched: tuple[str, ...], who: str) -> tuple[str, ...]:
+    return unmatched if who in unmatched else (*unmatched, who)
 
 
 def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -> Outcome:
@@ -188,14 +204,34 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
         case Gone() if plan.steps[delivery.step].restart:
             doubtful = _in_doubt(closed, intent, event.now, answer.why)
             return Outcome(replace(doubtful, state=State.LOOKED_UP, gone=True))
-        case Needs() if answer.step not in delivery.steps_done:
-            detour = replace(closed, state=State.WAITING, step=answer.step, wait_until=event.now, reason=answer.why)
-            return Outcome(_skipped(detour) if delivery.skip else detour)
-        case Needs():
-            until = event.now + policy.backoff(delivery.failures, event.jitter)
-            return _again(closed, event.now, until, policy, failures=delivery.failures + 1)
+        case Needs() | NoUser() | Partly() | Unwanted():
+            return _otherwise(delivery, closed, intent, event, plan, policy)
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
     return Outcome(refused, (DeadLetter("refused", answer.why),))
+
+
+def _otherwise(
+    delivery: Delivery, closed: Delivery, intent: Intent, event: Answered, plan: Plan, policy: Policy
+) -> Outcome:
+    """The request as a whole had no effect, or only its first part: what the answer says of going on."""
+    answer, now = event.answer, event.now
+    match answer:
+        case Needs() if answer.step not in delivery.steps_done:
+            detour = replace(closed, state=State.WAITING, step=answer.step, wait_until=now, reason=answer.why)
+            return Outcome(_skipped(detour) if delivery.skip else detour)
+        case NoUser() if answer.who not in delivery.unmatched:
+            told = replace(closed, unmatched=_with(delivery.unmatched, answer.who))
+            return _again(told, now, now, policy, failures=delivery.failures)
+        case NoUser():
+            why = f"{answer.why}: check default_user in the portal's settings"
+            return Outcome(replace(closed, state=State.PAUSED, reason=why), (PausePortal(why),))
+        case Partly():
+            part = Intent(intent.attempt, answer.done, intent.version, intent.outcome_hash, intent.started_at, now)
+            return Outcome(replace(_done(closed, part, answer.ids, plan, now), last_error=answer.why))
+        case Unwanted():
+            return Outcome(_skipped(replace(closed, skip=answer.why)))
+    until = now + policy.backoff(delivery.failures, event.jitter)
+    return _again(closed, now, until, policy, failures=delivery.failures + 1)
 
 
 def _closed(delivery: Delivery, intent: Intent, now: int, outcome: str, why: str) -> Delivery:
@@ -308,8 +344,7 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
     believed = replace(believed, doubt=None, not_found_since=None, failures=delivery.failures + 1)
     restart = plan.steps[delivery.step].restart
     if delivery.gone and restart:
-        kept = tuple(step for step in delivery.steps_done if step != restart)
-        believed = replace(believed, step=restart, steps_done=kept, crm_ids={})
+        believed = replace(believed, step=restart, steps_done=(), crm_ids={})
     return _again(believed, now, now, policy, failures=believed.failures)
 
 

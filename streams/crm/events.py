@@ -64,13 +64,39 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
+class NoUser:
+    """It had no effect: the CRM knows no such (active) person. To be sent again for somebody else."""
+
+    who: str
+    """The inner phone number, or `user:<id>`, that was sent."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """The first part of a request of two steps took effect, the other part surely did not: to go on after it."""
+
+    done: str
+    """The step that took effect."""
+    ids: Mapping[str, str]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """It had no effect, and the operator wants none in such a case."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotSent:
     """The request's time was over before its bytes went out."""
 
     why: str = "its time was over before it went out"
 
 
-Answer = Done | Later | Pause | Refused | Unsure | Gone | Needs | NotSent
+Answer = Done | Later | Pause | Refused | Unsure | Gone | Needs | NoUser | Partly | Unwanted | NotSent
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +141,10 @@ class Due:
     sent: str = ""
     status: str | None = None
     text: str | None = None
+    step: str = ""
+    """A step to be taken in place of the one that is next: something to be asked before, or two steps at once."""
+    no_user: str = ""
+    """Extension that has no person in the settings, so that the default user stands for it."""
 
 
 @dataclass(frozen=True, slots=True)

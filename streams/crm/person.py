@@ -1,9 +1,14 @@
 """Which person of the CRM a call belongs to, and the numbers and names that both CRMs want in the same way."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from streams.calls.result import CallResult
+from streams.crm.record import Delivery
+from streams.settings import PortalSettings
+
+RESPONSIBLE = "responsible"
+"""Among a delivery's ids: the CRM user who is responsible for the client."""
 
 LONGEST_EXTERNAL_ID = 64
 """Characters that Bitrix24 keeps of EXTERNAL_CALL_ID (seen in its source)."""
@@ -16,15 +21,52 @@ def external_id(call_id: str) -> str:
     return f"cel2crm-{sha256(call_id.encode()).hexdigest()[:48]}"
 
 
-def responsible(result: CallResult, users: Mapping[str, str], default: str | None, missed: str) -> str | None:
-    """CRM user id: who talked; for a missed call as `missed_call_user` says; else the default."""
-    if result.answered or result.direction == "outgoing":
-        candidates = [result.extension, result.answered_by]
-    elif missed == "default":
-        candidates = []
-    else:
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a call belongs to: a CRM user, by id or (Bitrix24) by inner phone number, or nobody in particular."""
+
+    user: str | None = None
+    inner: str | None = None
+    no_user: str = ""
+    """The extension that nobody was found for, so that the default user stands for it."""
+
+
+def asks_responsible(result: CallResult, portal: PortalSettings) -> bool:
+    """Whether the CRM is to be asked who is responsible for the client."""
+    return portal.missed_call_user == "responsible" and _missed(result)
+
+
+def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) -> Person:
+    """Who talked; for a missed call as `missed_call_user` says; else the default user.
+
+    Who turned out to be unknown to the CRM (`unmatched`) is passed over. What was asked of the CRM stands in the
+    delivery's ids, so that the same person comes out again after a crash.
+    """
+    candidates: list[str | None] = [result.extension, result.answered_by]
+    if _missed(result):
+        if portal.missed_call_user == "default":
+            return Person(portal.default_user)
+        user = delivery.crm_ids.get(RESPONSIBLE) if portal.missed_call_user == "responsible" else None
+        if user and by_id(user) not in delivery.unmatched:
+            return Person(user)
         candidates = [result.rang_last, result.extension]
-    return next((users[extension] for extension in candidates if extension and extension in users), default)
+    extensions = [extension for extension in candidates if extension]
+    for extension in extensions:
+        user = portal.users.get(extension)
+        if user and by_id(user) not in delivery.unmatched:
+            return Person(user)
+        if portal.users_by == "inner_phone" and not user and extension not in delivery.unmatched:
+            return Person(inner=extension)
+    return Person(portal.default_user, no_user=extensions[0] if extensions else "")
+
+
+def by_id(user: str) -> str:
+    """What a person whom the CRM does not know by this id goes by in `unmatched`."""
+    return f"user:{user}"
+
+
+def _missed(result: CallResult) -> bool:
+    return not result.answered and result.direction != "outgoing"
 
 
 def phone(result: CallResult) -> str:

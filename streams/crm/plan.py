@@ -37,9 +37,13 @@ BITRIX24 = Plan(
     "bitrix24",
     "register",
     {
+        # Whom the CRM knows by this number, and who is responsible: only asked where the settings need it.
+        "client": Step("register", Settle.REPEAT),
         # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
         "register": Step("finish", Settle.REPEAT),
         "finish": Step(None, Settle.LOOK_UP, restart="register"),
+        # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
+        "register_finish": Step(None, Settle.LOOK_UP),
     },
 )
 
@@ -47,9 +51,12 @@ KOMMO = Plan(
     "kommo",
     "call",
     {
+        "client": Step("call", Settle.REPEAT),
         "call": Step(None, Settle.LOOK_UP),
-        # Only where the CRM knows no contact of this phone and the operator wants one.
+        # Only where the CRM knows nobody with this phone, as the operator wants it.
         "contact": Step("call", Settle.LOOK_UP),
+        "lead": Step("call", Settle.LOOK_UP),
+        "unsorted": Step(None, Settle.LOOK_UP),
     },
 )
 

@@ -101,6 +101,8 @@ class Delivery(msgspec.Struct, frozen=True):
     text: str | None = None
     skip: str | None = None
     last_error: str | None = None
+    unmatched: tuple[str, ...] = ()
+    """Extensions (or `user:<id>`) for which the CRM, or the settings, have nobody."""
     history: tuple[Attempt, ...] = ()
     source_topic: str = ""
     source_partition: int = 0
@@ -123,6 +125,7 @@ class Delivery(msgspec.Struct, frozen=True):
         fields = msgspec.structs.asdict(self)
         fields["state"] = self.state.value
         fields["steps_done"] = list(self.steps_done)
+        fields["unmatched"] = list(self.unmatched)
         fields["intent"] = msgspec.structs.asdict(self.intent) if self.intent else None
         fields["doubt"] = msgspec.structs.asdict(self.doubt) if self.doubt else None
         fields["history"] = [msgspec.structs.asdict(attempt) for attempt in self.history]

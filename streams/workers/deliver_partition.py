@@ -206,7 +206,7 @@ class PartitionDeliveries:
             delivery = self._open[call_id]
             request = lane.client.request(delivery, self._result(delivery))
             began = boot_seconds()
-            due = Due(utc_now(), request.sent, request.status, request.text)
+            due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
             outcome = await self._apply(delivery, due, lane)
             until = began + lane.policy.request_limit / SECOND
             for effect in outcome.effects:

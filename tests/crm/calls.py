@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from streams.calls.result import CallResult
 from streams.crm.client import CrmClient
 from streams.crm.delivery import advance, begin
-from streams.crm.events import Arrived, Due, Recovered
-from streams.crm.http import utc_now
+from streams.crm.events import Answered, Arrived, Due, LookedUp, LookUp, Recovered, Send
+from streams.crm.http import boot_seconds, utc_now
 from streams.crm.plan import Policy
-from streams.crm.record import SECOND, Delivery
+from streams.crm.record import SECOND, Delivery, State
 
 STARTED = 1_764_000_000 * SECOND
 POLICY = Policy(request_limit=60 * SECOND, settle=30 * SECOND, deadline=3600 * SECOND)
@@ -55,9 +55,37 @@ def opened(client: CrmClient, result: CallResult, step: str | None = None, **fie
     arrived = Arrived(0, result.call_id, "main", result.version, result.outcome_hash, b"", result.ended_at)
     fresh = replace(begin(arrived, client.plan), step=step or client.plan.first, **fields)
     request = client.request(fresh, result)
-    return advance(fresh, Due(utc_now(), request.sent, request.status, request.text), client.plan, POLICY).delivery
+    due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
+    return advance(fresh, due, client.plan, POLICY).delivery
 
 
 def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
     """The same after its owner was lost."""
     return advance(delivery, Recovered(utc_now()), client.plan, POLICY).delivery
+
+
+async def delivered(client: CrmClient, result: CallResult) -> Delivery:
+    """A call through machine and client until it is final, or waits for a person or for a time far off."""
+    now = utc_now()
+    arrived = Arrived(now, result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at)
+    delivery = begin(arrived, client.plan)
+    for _ in range(20):
+        now = max(now, utc_now())
+        if delivery.final or delivery.state is State.PAUSED or (delivery.failures and not delivery.doubt):
+            return delivery
+        now = max(now, delivery.wait_until or 0)
+        request = client.request(delivery, result)
+        due = Due(now, request.sent, request.status, request.text, request.step, request.no_user)
+        outcome = advance(delivery, due, client.plan, POLICY)
+        delivery = outcome.delivery
+        for effect in outcome.effects:
+            match effect:
+                case Send():
+                    answer = await client.send(delivery, boot_seconds() + 5)
+                    delivery = advance(
+                        delivery, Answered(now, effect.attempt, answer, 0.5), client.plan, POLICY
+                    ).delivery
+                case LookUp():
+                    sighting = await client.look_up(delivery, boot_seconds() + 5)
+                    delivery = advance(delivery, LookedUp(now, effect.attempt, sighting), client.plan, POLICY).delivery
+    raise AssertionError(f"no end: {delivery}")

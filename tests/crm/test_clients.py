@@ -236,13 +236,7 @@ async def test_kommo_finds_the_note_by_uniq_among_many(kommo: KommoPortal, amo: 
     assert await amo.look_up(doubtful(mine, amo), soon()) == NotFound()
     sent = await amo.send(mine, soon())
     assert isinstance(sent, Done)
-    assert await amo.look_up(doubtful(mine, amo), soon()) == Found({"note": sent.ids["note"]})
-
-
-async def test_an_unknown_number_waits_for_its_contact(amo: KommoClient, kommo: KommoPortal) -> None:
-    kommo.change_settings(strict_contacts=True)
-    answer = await amo.send(opened(amo, call_result()), soon())
-    assert isinstance(answer, Later) and "Entity not found" in answer.why and not answer.whole_portal
+    assert await amo.look_up(doubtful(mine, amo), soon()) == Found(dict(sent.ids))
 
 
 async def test_a_call_that_the_crm_finds_fault_with_is_refused(

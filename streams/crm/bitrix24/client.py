@@ -6,7 +6,7 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.crm.bitrix24.steps import LOOKUP_METHOD, METHODS, answer_of, fields_of, sighting_of
+from streams.crm.bitrix24.steps import LOOKUP_METHOD, METHODS, answer_of, client_of, fields_of, first_asked, sighting_of
 from streams.crm.client import Request
 from streams.crm.events import Answer, Pause, Sighting
 from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
@@ -30,18 +30,24 @@ class Bitrix24Client:
         self._http = session()
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        """The fields of register or finish."""
-        fields = fields_of(delivery.step, result, delivery.crm_ids, self._portal, self._status)
+        """The fields of register or finish, or of the question that goes before."""
+        step = "client" if first_asked(delivery, result, self._portal) else delivery.step
+        fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
         status = fields.get("STATUS_CODE")
-        return Request(orjson.dumps(fields).decode(), str(status) if status else None)
+        return Request(orjson.dumps(fields).decode(), str(status) if status else None, step=step, no_user=no_user)
 
     async def send(self, delivery: Delivery, until: float) -> Answer:
         """Register or finish."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
-        ending = await self._call(METHODS[intent.step], orjson.loads(intent.sent), until)
-        return ending if isinstance(ending, Pause) else answer_of(intent.step, ending, utc_now())
+        sent: dict[str, object] = orjson.loads(intent.sent)
+        ending = await self._call(METHODS[intent.step], sent, until)
+        if isinstance(ending, Pause):
+            return ending
+        if intent.step == "client":
+            return client_of(ending, self._portal, utc_now())
+        return answer_of(intent.step, ending, utc_now(), sent)
 
     async def look_up(self, delivery: Delivery, until: float) -> Sighting:
         """A finished call in the statistics."""

@@ -7,12 +7,40 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Found, Gone, Later, NotFound, NotSent, Pause, Refused, Sighting, Unsure
+from streams.crm.events import (
+    Answer,
+    Done,
+    Found,
+    Gone,
+    Later,
+    NotFound,
+    NotSent,
+    NoUser,
+    Pause,
+    Refused,
+    Sighting,
+    Unsure,
+    Unwanted,
+)
 from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate, as_time, local_iso
-from streams.crm.person import external_id, outgoing, phone, responsible, talk_seconds
+from streams.crm.person import (
+    RESPONSIBLE,
+    asks_responsible,
+    by_id,
+    external_id,
+    outgoing,
+    person_of,
+    phone,
+    talk_seconds,
+)
+from streams.crm.record import Delivery
 from streams.settings import PortalSettings
 
-METHODS = {"register": "telephony.externalcall.register", "finish": "telephony.externalcall.finish"}
+METHODS = {
+    "client": "telephony.externalCall.searchCrmEntities",
+    "register": "telephony.externalcall.register",
+    "finish": "telephony.externalcall.finish",
+}
 LOOKUP_METHOD = "voximplant.statistic.get"
 
 OUTGOING, INCOMING = 1, 2
@@ -54,34 +82,56 @@ BY_WORDS = (
 )
 
 
+def first_asked(delivery: Delivery, result: CallResult, portal: PortalSettings) -> bool:
+    """Whether the portal is to be asked about the client before the call is registered."""
+    if delivery.step != "register" or "client" in delivery.steps_done:
+        return False
+    return portal.for_unknown_number == "skip" or asks_responsible(result, portal)
+
+
 def fields_of(
-    step: str, result: CallResult, crm_ids: dict[str, str], portal: PortalSettings, status: Callable[[CallResult], str]
-) -> dict[str, object]:
-    """The fields of a step's request. SHOW and ADD_TO_CHAT 0: a call of hours ago opens no card and fills no chat."""
-    user = responsible(result, portal.users, portal.default_user, portal.missed_call_user)
-    person: dict[str, object] = {"USER_ID": user} if user else {"USER_PHONE_INNER": result.extension or ""}
+    step: str, result: CallResult, delivery: Delivery, portal: PortalSettings, status: Callable[[CallResult], str]
+) -> tuple[dict[str, object], str]:
+    """The fields of a step's request, and the extension that nobody was found for, if so.
+
+    SHOW and ADD_TO_CHAT 0: a call of hours ago opens no card and fills no chat.
+    """
+    if step == "client":
+        return {"PHONE_NUMBER": phone(result)}, ""
+    person = person_of(result, portal, delivery)
+    user: dict[str, object] = {"USER_PHONE_INNER": person.inner} if person.inner else {"USER_ID": person.user or ""}
     if step == "finish":
-        return {
-            "CALL_ID": crm_ids.get("CALL_ID", ""),
-            **person,
-            "DURATION": talk_seconds(result),
-            "STATUS_CODE": status(result),
-            "ADD_TO_CHAT": 0,
-        }
+        return _finish_fields(user, result, delivery.crm_ids.get("CALL_ID", ""), status), person.no_user
+    return _register_fields(user, result, create=portal.for_unknown_number == "create_lead"), person.no_user
+
+
+def _finish_fields(
+    user: dict[str, object], result: CallResult, call_id: str, status: Callable[[CallResult], str]
+) -> dict[str, object]:
     return {
-        **person,
+        "CALL_ID": call_id,
+        **user,
+        "DURATION": talk_seconds(result),
+        "STATUS_CODE": status(result),
+        "ADD_TO_CHAT": 0,
+    }
+
+
+def _register_fields(user: dict[str, object], result: CallResult, *, create: bool) -> dict[str, object]:
+    return {
+        **user,
         "PHONE_NUMBER": phone(result),
         "TYPE": OUTGOING if outgoing(result) else INCOMING,
         "CALL_START_DATE": local_iso(result.started_at, result.utc_offset_seconds),
         "EXTERNAL_CALL_ID": external_id(result.call_id),
-        "CRM_CREATE": 0,
+        "CRM_CREATE": int(create),
         "SHOW": 0,
         "ADD_TO_CHAT": 0,
     }
 
 
-def answer_of(step: str, ending: Ending, now: int) -> Answer:
-    """What the end of a register or finish proves."""
+def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> Answer:
+    """What the end of a register or finish proves. `sent`: its fields."""
     match ending:
         case TooLate():
             return NotSent()
@@ -101,7 +151,32 @@ def answer_of(step: str, ending: Ending, now: int) -> Answer:
     words = _words(ending)
     if "call is not found" in words.lower():
         return Gone(words)
+    if "user is not found" in words.lower():
+        inner = sent.get("USER_PHONE_INNER")
+        return NoUser(str(inner) if inner else by_id(str(sent.get("USER_ID"))), words)
     return Refused(words)
+
+
+def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
+    """What the portal knows of the client; where it cannot be asked, the call goes on without that."""
+    if isinstance(ending, TooLate):
+        return NotSent()
+    if not isinstance(ending, Reply):
+        hopeless = isinstance(ending, NothingSent) and ending.hopeless
+        return Pause(ending.why) if hopeless else Later(ending.why, whole_portal=True)
+    document = ending.document
+    known = document.get("result") if isinstance(document, dict) else None
+    if ending.status == 200 and isinstance(known, list):
+        if not known and portal.for_unknown_number == "skip":
+            return Unwanted("the CRM does not know this number (portals[].unknown_number: skip)")
+        first = next((one for one in known if isinstance(one, dict)), {})
+        user = str(first.get("ASSIGNED_BY_ID") or "")
+        return Done({RESPONSIBLE: user} if user else {})
+    own = isinstance(document, dict) and ("error" in document or "error_description" in document)
+    trouble = trouble_of(ending, now) if not own or _code(ending) != "ERROR_METHOD_NOT_FOUND" else None
+    if isinstance(trouble, Unsure):
+        return Later(trouble.why)  # a question has no effect
+    return trouble or Done(note=f"the client could not be looked up: {_words(ending)}")
 
 
 def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:

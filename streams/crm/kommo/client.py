@@ -8,18 +8,29 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.crm.client import Request
-from streams.crm.events import Answer, Found, Later, NotFound, Pause, Sighting
+from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
 from streams.crm.http import Ending, Reply, TooLate, request, session, utc_now
-from streams.crm.kommo.steps import answer_of, call_fields, contact_fields, trouble_of, words_of
-from streams.crm.person import external_id
+from streams.crm.kommo.steps import (
+    ADDRESSES,
+    answer_of,
+    fields_of,
+    first_asked,
+    has_phone,
+    ids_of,
+    last_digits,
+    trouble_of,
+    words_of,
+)
+from streams.crm.person import RESPONSIBLE, external_id
 from streams.crm.plan import KOMMO
-from streams.crm.record import SECOND, Delivery
+from streams.crm.record import SECOND, Delivery, Intent
 from streams.errors import SettingsError
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings, secret
 
 PAGE = 250
 MOST_PAGES = 40
+ENTITIES = {"contacts": "contact", "leads": "lead", "companies": "company"}
 SKEW = 600 * SECOND
 """How far the account's clock may differ from ours."""
 
@@ -39,31 +50,54 @@ class KommoClient:
         self._http = session()
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        """The fields of the call, or of the contact that has to go before it."""
-        if delivery.step == "contact":
-            return Request(orjson.dumps(contact_fields(result)).decode())
+        """The fields of the call, of what has to go before it, or of what it becomes instead."""
+        step = "client" if first_asked(delivery, result, self._portal) else delivery.step
+        fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
+        sent = orjson.dumps(fields).decode()
+        if step != "call":
+            return Request(sent, step=step, no_user=no_user)
         outcome = self._status(result)
-        fields = call_fields(result, self._portal, self._status)
-        return Request(orjson.dumps(fields).decode(), str(outcome.status), outcome.text)
+        return Request(sent, str(outcome.status), outcome.text, step=step, no_user=no_user)
 
     async def send(self, delivery: Delivery, until: float) -> Answer:
-        """POST one call (or contact): errors then belong to it alone."""
+        """POST one item: errors then belong to it alone."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
-        kind = "contacts" if intent.step == "contact" else "calls"
-        ending = await self._ask("POST", self._base / kind, until, [orjson.loads(intent.sent)])
-        unknown = Later("no contact or lead has this number (Entity not found)")
-        return answer_of(ending, kind, external_id(delivery.call_id), utc_now(), unknown=unknown)
+        sent: dict[str, object] = orjson.loads(intent.sent)
+        if intent.step == "client":
+            return await self._client(str(sent["query"]), until)
+        ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
+        return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now())
+
+    async def _client(self, digits: str, until: float) -> Answer:
+        """Who is responsible for the contact with this number."""
+        found = await self._contact(digits, until)
+        if isinstance(found, Later | Pause):
+            return found
+        user = str(found.get("responsible_user_id") or "") if isinstance(found, dict) else ""
+        return Done({RESPONSIBLE: user} if user else {})
 
     async def look_up(self, delivery: Delivery, until: float) -> Sighting:
-        """The note with our `uniq`, or the contact with the number: at contacts, leads and companies."""
+        """What the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the number."""
         doubt = delivery.doubt
         if doubt is None:
             return NotFound()
-        if doubt.step == "contact":
-            number = str(orjson.loads(doubt.sent).get("name", ""))
-            return await self._search(self._base / "contacts", [("query", number)], "contacts", lambda _: True, until)
+        if doubt.step in ("contact", "lead"):
+            sent = orjson.loads(doubt.sent)
+            found = await self._contact(last_digits(str(sent["name"])), until)
+            return Found({"contact": str(found.get("id"))}) if isinstance(found, dict) else found
+        uniq = external_id(delivery.call_id)
+        if doubt.step == "unsorted":
+            query = [("filter[category][0]", "sip"), ("order[created_at]", "desc")]
+            listed = self._base / "leads" / "unsorted"
+            found = await self._search(listed, query, "unsorted", lambda one: one.get("source_uid") == uniq, until)
+            if not isinstance(found, NotFound):
+                return Found(ids_of(found, "unsorted")) if isinstance(found, dict) else found
+        return await self._note(uniq, doubt, until)
+
+    async def _note(self, uniq: str, doubt: Intent, until: float) -> Sighting:
+        """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
         span = (doubt.started_at - SKEW) // SECOND, (doubt.deadline + SKEW) // SECOND
         query = [
             ("filter[note_type][0]", "call_in"),
@@ -71,14 +105,20 @@ class KommoClient:
             ("filter[updated_at][from]", str(span[0])),
             ("filter[updated_at][to]", str(span[1])),
         ]
-        uniq = external_id(delivery.call_id)
-        for entity in ("contacts", "leads", "companies"):
-            sighting = await self._search(
-                self._base / entity / "notes", query, "notes", lambda note: _uniq(note) == uniq, until
-            )
-            if not isinstance(sighting, NotFound):
-                return sighting
+        for entities, entity in ENTITIES.items():
+            notes = self._base / entities / "notes"
+            found = await self._search(notes, query, "notes", lambda note: _uniq(note) == uniq, until)
+            if isinstance(found, dict):
+                return Found(ids_of({**found, "entity_type": entity}, "call"))
+            if not isinstance(found, NotFound):
+                return found
         return NotFound()
+
+    async def _contact(self, digits: str, until: float) -> "dict[str, Any] | NotFound | Later | Pause":
+        query = [("query", digits), ("order[id]", "asc")]
+        return await self._search(
+            self._base / "contacts", query, "contacts", lambda contact: has_phone(contact, digits), until
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -86,7 +126,7 @@ class KommoClient:
 
     async def _search(
         self, url: URL, query: list[tuple[str, str]], kind: str, ours: Callable[[dict[str, Any]], bool], until: float
-    ) -> Sighting:
+    ) -> "dict[str, Any] | NotFound | Later | Pause":
         for page in range(1, MOST_PAGES + 1):
             asked = url.with_query([*query, ("limit", str(PAGE)), ("page", str(page))])
             ending = await self._ask("GET", asked, until)
@@ -101,7 +141,7 @@ class KommoClient:
                 return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))
             for item in items:
                 if ours(item):
-                    return Found({"contact" if kind == "contacts" else "note": str(item.get("id"))})
+                    return item
             if not ending.document.get("_links", {}).get("next"):
                 return NotFound()
         return Later(f"more than {MOST_PAGES} pages of {kind}")

@@ -3,18 +3,21 @@
 Facts: POST /api/v4/calls, notes, contacts, limitations (developers.kommo.com); spec crm-apis.md.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure
+from streams.crm.events import Answer, Done, Later, Needs, NotSent, NoUser, Pause, Refused, Unsure, Unwanted
 from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
-from streams.crm.person import external_id, outgoing, phone, responsible, talk_seconds
+from streams.crm.person import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
+from streams.crm.record import Delivery
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
 
 SOURCE = "cel2crm"
 ENTITY_NOT_FOUND = 263
+OUTBOUND = "outbound"
 
 PAUSING = {
     401: "the token is not valid (any more)",
@@ -25,15 +28,31 @@ PAUSING = {
 }
 
 
-def call_fields(
-    result: CallResult, portal: PortalSettings, status: Callable[[CallResult], KommoStatus]
-) -> dict[str, object]:
-    """A call as POST /api/v4/calls takes it. What is not set is left out: Kommo refuses null."""
-    outcome = status(result)
-    user = responsible(result, portal.users, portal.default_user, portal.missed_call_user)
+def first_asked(delivery: Delivery, result: CallResult, portal: PortalSettings) -> bool:
+    """Whether the account is to be asked who is responsible for the client, before the call goes there."""
+    return delivery.step == "call" and "client" not in delivery.steps_done and asks_responsible(result, portal)
+
+
+def fields_of(
+    step: str,
+    result: CallResult,
+    delivery: Delivery,
+    portal: PortalSettings,
+    status: Callable[[CallResult], KommoStatus],
+) -> tuple[dict[str, object], str]:
+    """The fields of a step's request, and the extension that nobody was found for, if so."""
+    if step == "client":
+        return {"query": last_digits(phone(result))}, ""
+    person = person_of(result, portal, delivery)
+    user = int(person.user) if person.user and person.user.isdigit() else None
+    return _without_null(_BODIES[step](result, user, status(result))), person.no_user
+
+
+def _call(result: CallResult, user: int | None, outcome: KommoStatus) -> dict[str, object | None]:
+    """A call as POST /api/v4/calls takes it."""
     uniq = external_id(result.call_id)
-    fields: dict[str, object | None] = {
-        "direction": "outbound" if outgoing(result) else "inbound",
+    return {
+        "direction": OUTBOUND if outgoing(result) else "inbound",
         "uniq": uniq,
         "duration": talk_seconds(result),
         "source": SOURCE,
@@ -41,24 +60,109 @@ def call_fields(
         "call_status": outcome.status,
         "call_result": outcome.text or None,
         "created_at": result.started_at // 1_000_000,
-        "responsible_user_id": int(user) if user and user.isdigit() else None,
+        "responsible_user_id": user,
         "request_id": uniq,
     }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
-def contact_fields(result: CallResult) -> dict[str, object]:
+def _contact(result: CallResult, user: int | None, _: KommoStatus) -> dict[str, object | None]:
     """A contact for an unknown number."""
-    number = phone(result)
+    return {**_person_card(result, user), "request_id": external_id(result.call_id)}
+
+
+def _lead(result: CallResult, user: int | None, _: KommoStatus) -> dict[str, object | None]:
+    """A lead with its contact, as POST /api/v4/leads/complex takes them: both or neither."""
     return {
-        "name": number,
-        "custom_fields_values": [{"field_code": "PHONE", "values": [{"value": number, "enum_code": "WORK"}]}],
+        "name": phone(result),
+        "responsible_user_id": user,
+        "_embedded": {"contacts": [_without_null(_person_card(result, user))]},
         "request_id": external_id(result.call_id),
     }
 
 
-def answer_of(ending: Ending, kind: str, request_id: str, now: int, *, unknown: Answer) -> Answer:
-    """What the end of a POST of one item proves. `kind`: calls or contacts; `unknown`: what an unknown phone means."""
+def _unsorted(result: CallResult, _: int | None, outcome: KommoStatus) -> dict[str, object | None]:
+    """An incoming lead of type sip. It has no field for the status: the words stand in the lead's name."""
+    uniq, number = external_id(result.call_id), phone(result)
+    moment = result.started_at // 1_000_000
+    return {
+        "source_name": SOURCE,
+        "source_uid": uniq,
+        "created_at": moment,
+        "metadata": {
+            "from": number,
+            "phone": result.did or result.called or number,
+            "called_at": moment,
+            "duration": talk_seconds(result),
+            "link": "",
+            "service_code": SOURCE,
+            "uniq": uniq,
+            "is_call_event_needed": True,
+        },
+        "_embedded": {
+            "leads": [{"name": f"{number}: {outcome.text}" if outcome.text else number}],
+            "contacts": [_without_null(_person_card(result, None))],
+        },
+        "request_id": uniq,
+    }
+
+
+def _person_card(result: CallResult, user: int | None) -> dict[str, object | None]:
+    number = phone(result)
+    phones = [{"field_code": "PHONE", "values": [{"value": number, "enum_code": "WORK"}]}]
+    return {"name": number, "responsible_user_id": user, "custom_fields_values": phones}
+
+
+_BODIES: dict[str, Callable[[CallResult, int | None, KommoStatus], dict[str, object | None]]] = {
+    "call": _call,
+    "contact": _contact,
+    "lead": _lead,
+    "unsorted": _unsorted,
+}
+ADDRESSES = {
+    "call": ("calls",),
+    "contact": ("contacts",),
+    "lead": ("leads", "complex"),
+    "unsorted": ("leads", "unsorted", "sip"),
+}
+"""Where each step's request is posted, below /api/v4."""
+
+
+def _without_null(fields: dict[str, object | None]) -> dict[str, object]:
+    """What is not set is left out: Kommo refuses null."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def last_digits(number: str) -> str:
+    """What Kommo compares of a phone number: its last 10 digits."""
+    return re.sub(r"\D", "", number)[-10:]
+
+
+def has_phone(contact: dict[str, Any], digits: str) -> bool:
+    """Whether a contact has this number. A search by text finds more than phones."""
+    fields = contact.get("custom_fields_values")
+    phones = [field for field in fields or () if isinstance(field, dict) and field.get("field_code") == "PHONE"]
+    values = [value for field in phones for value in field.get("values") or () if isinstance(value, dict)]
+    return any(last_digits(str(value.get("value") or "")) == digits for value in values)
+
+
+def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
+    """What is to be done where no contact, company or lead has the call's number (`unknown_number`)."""
+    why = "no contact or lead has this number (Entity not found)"
+    match policy:
+        case "retry":
+            return Later(why)
+        case "skip":
+            return Unwanted("the CRM does not know this number (portals[].unknown_number: skip)")
+        case "create_lead":
+            return Needs("lead", why)
+        case "unsorted" if sent.get("direction") != OUTBOUND:
+            return Needs("unsorted", why)
+    # Incoming leads take incoming calls only; an outgoing call needs a contact to stand at.
+    return Needs("contact", why)
+
+
+def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
+    """What the end of a POST of one item proves. `sent`: the item; `policy`: what to do about an unknown number."""
     match ending:
         case TooLate():
             return NotSent()
@@ -68,10 +172,10 @@ def answer_of(ending: Ending, kind: str, request_id: str, now: int, *, unknown: 
             return Unsure(ending.why)
     document = ending.document if isinstance(ending.document, dict) else None
     if ending.status in (200, 201):
-        made = _items(document, kind)
-        ours = next((item for item in made if str(item.get("request_id")) == request_id), None)
+        made = _items(ending.document, step)
+        ours = next((item for item in made if _is_of(item, str(sent.get("request_id")))), None)
         if ours is not None:
-            return Done(_ids(ours, kind))
+            return Done(ids_of(ours, step))
         if document is None or not document.get("errors"):
             return Unsure(f"HTTP {ending.status} that names no such item")
     trouble = trouble_of(ending, now)
@@ -79,8 +183,11 @@ def answer_of(ending: Ending, kind: str, request_id: str, now: int, *, unknown: 
         return trouble
     errors = document.get("errors") if document else None
     if isinstance(errors, list) and any(_status(error) == ENTITY_NOT_FOUND for error in errors):
-        return unknown
-    return Refused(words_of(ending))
+        return unknown_number(policy, sent)
+    words = words_of(ending)
+    if "responsible_user_id" in words and "responsible_user_id" in sent:
+        return NoUser(by_id(str(sent["responsible_user_id"])), words)
+    return Refused(words)
 
 
 def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
@@ -114,16 +221,31 @@ def words_of(reply: Reply) -> str:
     return "; ".join(dict.fromkeys(parts))[:500] or f"HTTP {reply.status}"
 
 
-def _items(document: dict[str, Any] | None, kind: str) -> list[dict[str, Any]]:
-    embedded = document.get("_embedded") if document else None
-    items = embedded.get(kind) if isinstance(embedded, dict) else None
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+def _items(document: Any, step: str) -> list[dict[str, Any]]:
+    if step != "lead":
+        embedded = document.get("_embedded") if isinstance(document, dict) else None
+        document = embedded.get(ADDRESSES[step][1 if step == "unsorted" else 0]) if isinstance(embedded, dict) else None
+    return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
 
 
-def _ids(item: dict[str, Any], kind: str) -> dict[str, str]:
-    if kind == "contacts":
-        return {"contact": str(item.get("id"))}
-    ids = {"note": item.get("id"), "entity_id": item.get("entity_id"), "entity_type": item.get("entity_type")}
+def _is_of(item: dict[str, Any], request_id: str) -> bool:
+    """leads/complex echoes a list of request ids, the others echo one."""
+    echoed = item.get("request_id")
+    return request_id in map(str, echoed if isinstance(echoed, list) else [echoed])
+
+
+def ids_of(item: dict[str, Any], step: str) -> dict[str, str]:
+    """What the CRM calls what a step made."""
+    match step:
+        case "contact":
+            ids = {"contact": item.get("id")}
+        case "lead":
+            ids = {"lead": item.get("id"), "contact": item.get("contact_id")}
+        case "unsorted":
+            leads = (item.get("_embedded") or {}).get("leads") or [{}]
+            ids = {"unsorted": item.get("uid"), "lead": leads[0].get("id")}
+        case _:
+            ids = {"note": item.get("id"), "entity_id": item.get("entity_id"), "entity_type": item.get("entity_type")}
     return {name: str(value) for name, value in ids.items() if value is not None}
 
 
