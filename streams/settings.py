@@ -129,14 +129,25 @@ class NumberSettings(Section):
 
 
 class RuleSettings(Section):
-    """Which tables decide; a file overrides or adds lines of the shipped ones."""
+    """Which tables decide; a file overrides or adds lines of the shipped ones (`cel2crm rules show`)."""
 
     preset: Literal["default", "literal"] = "default"
+    file: Path | None = None
+    """The operator's own lines: any of the sections preset, language, results, bitrix24, kommo, texts, directions.
+
+    Its preset and language go before the settings here.
+    """
     results_file: Path | None = None
     bitrix24_file: Path | None = None
     kommo_file: Path | None = None
     directions_file: Path | None = None
-    language: Literal["en", "ru", "de"] = "en"
+    language: str = "en"
+    """Of the texts: en, ru, de, or one that the operator's file adds."""
+
+    def what_if(self, file: Path) -> "RuleSettings":
+        """The same with `file` instead of the operator's own."""
+        own = ("results_file", "bitrix24_file", "kommo_file", "directions_file")
+        return self.model_copy(update={**dict.fromkeys(own), "file": file})
 
 
 class AggregateSettings(Section):
