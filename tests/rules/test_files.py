@@ -38,6 +38,14 @@ def test_one_file_may_hold_every_section() -> None:
     assert rules.directions.of_context("gsm")
 
 
+def test_example_of_the_readme_is_good() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("### Change the rules")[2].partition("    cel2crm rules check")[0]
+    text = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
+    rules = rules_of(text)
+    assert rules.kommo.status(Outcome(480, "incoming", False)) == (6, "Fermé")
+
+
 def test_separate_files_add_to_the_one_and_may_say_statuses(tmp_path: Path) -> None:
     own = {name: tmp_path / f"{name}.yaml" for name in ("file", "bitrix24_file", "kommo_file")}
     own["file"].write_text("results:\n  - {cause: 102, result: 408}\n")
