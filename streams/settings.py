@@ -217,6 +217,8 @@ class PortalSettings(Section):
     """PBXs whose calls this portal gets; empty: all."""
     deliver_from: AwareDatetime | None = None
     """Calls that ended before are skipped. Default: when the worker first served this portal (in the log)."""
+    deliver_backfill: bool = False
+    """Deliver backfilled calls like live ones. Default: they are skipped, and an operator may order them."""
     deliver_internal: bool = False
     deliver_unknown: bool = False
     on_revision: Literal["keep", "note", "update"] = "keep"
@@ -237,6 +239,7 @@ class PortalSettings(Section):
     """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
     deadline_hours: float = Field(default=72.0, gt=0)
     shadow: bool = False
+    """Record what would be sent, and send nothing: for a trial beside an old connector."""
 
     @model_validator(mode="after")
     def _fits_the_crm(self) -> Self:
@@ -275,6 +278,8 @@ class LoggingSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    mask_numbers: bool = False
+    """Show phone numbers without their middle digits in what `cel2crm deliveries` and `dead-letters` print."""
 
 
 class Settings(BaseSettings):

@@ -176,6 +176,8 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
             return Outcome(replace(doubtful, state=State.LOOKED_UP, gone=True))
         case Needs() | NoUser() | Partly() | Unwanted():
             return _otherwise(delivery, closed, intent, event, plan, policy)
+    if delivery.wish == Action.DROP:
+        return Outcome(skipped(closed))
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
     return Outcome(refused, (DeadLetter("refused", answer.why),))
 
@@ -242,7 +244,8 @@ def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, now: int) ->
     )
     following = plan.steps[intent.step].then
     if following is not None:
-        return skipped(after) if delivery.skip else replace(after, state=State.REGISTERED, step=following)
+        onward = replace(after, state=State.REGISTERED, step=following)
+        return skipped(onward) if delivery.skip else onward
     return compared(
         replace(
             after,

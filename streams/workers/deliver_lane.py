@@ -60,7 +60,9 @@ class Lane:
         return len(self._due) + len(self._paused)
 
     def put(self, desk: Desk, delivery: Delivery) -> None:
-        """Remember when a delivery is due, or that it waits for its portal."""
+        """Remember when a delivery is due, or that it waits for its portal; a shadow sends nothing."""
+        if self.portal.shadow:
+            return
         due = delivery.due_at
         if delivery.state is State.PAUSED:
             self._paused.append((desk, delivery.call_id))
