@@ -107,7 +107,8 @@ def _taken_up(delivery: Delivery, event: Ordered) -> Delivery:
 
 def _looked_for(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
     """It may stand in the CRM: looked up, and sent only if it is not there."""
-    last = next(name for name, step in plan.steps.items() if step.then is None)
+    done = (step for step in reversed(delivery.steps_done) if plan.steps[step].then is None)
+    last = next(done, plan.path[-1])
     fresh = replace(
         delivery,
         queued_at=event.now,
