@@ -98,18 +98,7 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
             f"there is no table {table}, or user {database.user} may not read it: check database.name and "
             f"database.table, and grant what {USER_FILE} grants"
         ]
-    refusals = column_refusals(facts.columns, database)
-    if not facts.primary_key:
-        refusals.append(
-            f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
-        )
-    return refusals
-
-
-def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[str]:
-    """Which columns are missing that a call cannot be told without, or that an alias names."""
-    table = f"{database.name}.{database.table}"
-    present = {column.lower() for column in columns}
+    present = {column.lower() for column in facts.columns}
     refusals = []
     for column in CEL_COLUMNS:
         alias = database.column_name_aliases.get(f"cel_{column}")
@@ -122,6 +111,10 @@ def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[
                 f"table {table} has no column {column}: if it is called otherwise there, say so in "
                 f"database.column_name_aliases.cel_{column}"
             )
+    if not facts.primary_key:
+        refusals.append(
+            f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
+        )
     return refusals
 
 
@@ -159,7 +152,7 @@ def _look(database: DatabaseSettings, password: str) -> DatabaseFacts:
             )
             columns = _rows(cursor)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
-        raise unusable(error, database) from None
+        raise _unusable(error, database) from None
     return DatabaseFacts(
         variables,
         grants,
@@ -172,8 +165,7 @@ def _rows(cursor: DictCursor) -> list[dict[str, Any]]:
     return [dict(row) for row in cursor.fetchall()]
 
 
-def unusable(error: BaseException, database: DatabaseSettings) -> UserError:
-    """What a user is told when MariaDB or MySQL refuses, or does not answer."""
+def _unusable(error: BaseException, database: DatabaseSettings) -> UserError:
     code = error.args[0] if error.args else None
     where = f"{database.host}:{database.port}"
     if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):
