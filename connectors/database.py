@@ -98,7 +98,18 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
             f"there is no table {table}, or user {database.user} may not read it: check database.name and "
             f"database.table, and grant what {USER_FILE} grants"
         ]
-    present = {column.lower() for column in facts.columns}
+    refusals = column_refusals(facts.columns, database)
+    if not facts.primary_key:
+        refusals.append(
+            f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
+        )
+    return refusals
+
+
+def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[str]:
+    """Which columns are missing that a call cannot be told without, or that an alias names."""
+    table = f"{database.name}.{database.table}"
+    present = {column.lower() for column in columns}
     refusals = []
     for column in CEL_COLUMNS:
         alias = database.column_name_aliases.get(f"cel_{column}")
@@ -111,10 +122,6 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
                 f"table {table} has no column {column}: if it is called otherwise there, say so in "
                 f"database.column_name_aliases.cel_{column}"
             )
-    if not facts.primary_key:
-        refusals.append(
-            f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
-        )
     return refusals
 
 
@@ -152,7 +159,7 @@ def _look(database: DatabaseSettings, password: str) -> DatabaseFacts:
             )
             columns = _rows(cursor)
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
-        raise _unusable(error, database) from None
+        raise unusable(error, database) from None
     return DatabaseFacts(
         variables,
         grants,
@@ -165,7 +172,8 @@ def _rows(cursor: DictCursor) -> list[dict[str, Any]]:
     return [dict(row) for row in cursor.fetchall()]
 
 
-def _unusable(error: BaseException, database: DatabaseSettings) -> UserError:
+def unusable(error: BaseException, database: DatabaseSettings) -> UserError:
+    """What a user is told when MariaDB or MySQL refuses, or does not answer."""
     code = error.args[0] if error.args else None
     where = f"{database.host}:{database.port}"
     if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):

@@ -129,14 +129,25 @@ class NumberSettings(Section):
 
 
 class RuleSettings(Section):
-    """Which tables decide; a file overrides or adds lines of the shipped ones."""
+    """Which tables decide; a file overrides or adds lines of the shipped ones (`cel2crm rules show`)."""
 
     preset: Literal["default", "literal"] = "default"
+    file: Path | None = None
+    """The operator's own lines: any of the sections preset, language, results, bitrix24, kommo, texts, directions.
+
+    Its preset and language go before the settings here.
+    """
     results_file: Path | None = None
     bitrix24_file: Path | None = None
     kommo_file: Path | None = None
     directions_file: Path | None = None
-    language: Literal["en", "ru", "de"] = "en"
+    language: str = "en"
+    """Of the texts: en, ru, de, or one that the operator's file adds."""
+
+    def what_if(self, file: Path) -> "RuleSettings":
+        """The same with `file` instead of the operator's own."""
+        own = ("results_file", "bitrix24_file", "kommo_file", "directions_file")
+        return self.model_copy(update={**dict.fromkeys(own), "file": file})
 
 
 class AggregateSettings(Section):
@@ -206,6 +217,8 @@ class PortalSettings(Section):
     """PBXs whose calls this portal gets; empty: all."""
     deliver_from: AwareDatetime | None = None
     """Calls that ended before are skipped. Default: when the worker first served this portal (in the log)."""
+    deliver_backfill: bool = False
+    """Deliver backfilled calls like live ones. Default: they are skipped, and an operator may order them."""
     deliver_internal: bool = False
     deliver_unknown: bool = False
     on_revision: Literal["keep", "note", "update"] = "keep"
@@ -226,6 +239,7 @@ class PortalSettings(Section):
     """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
     deadline_hours: float = Field(default=72.0, gt=0)
     shadow: bool = False
+    """Record what would be sent, and send nothing: for a trial beside an old connector."""
 
     @model_validator(mode="after")
     def _fits_the_crm(self) -> Self:
@@ -264,6 +278,8 @@ class LoggingSettings(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    mask_numbers: bool = False
+    """Show phone numbers without their middle digits in what `cel2crm deliveries` and `dead-letters` print."""
 
 
 class Settings(BaseSettings):

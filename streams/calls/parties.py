@@ -32,7 +32,7 @@ def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
     if site.is_trunk(name):
         return "outside", f"{name} is a configured trunk"
     if (rule := site.directions.of_endpoint(name)) and rule.side:
-        return rule.side, f"{name} is {rule.side} by {rule.line.place}"
+        return rule.side, f"{name} is {rule.side} by the direction patterns"
     if site.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
     if not channel.calling and channel.dialled in ("", channel.number) and _is_outside_number(channel.number, site):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from streams.cli import classify, connectors, portal, topics, worker
+from streams.cli import classify, connectors, explain, portal, rules, topics, worker
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +15,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("classify")(classify.classify)
+app.add_typer(rules.app, name="rules")
+app.command("explain")(explain.explain)
 app.add_typer(connectors.app, name="connectors")
 app.add_typer(portal.app, name="portal")
 app.add_typer(topics.app, name="topics")

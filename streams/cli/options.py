@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
+from streams.settings import Settings, load_settings
+
 SettingsOption = Annotated[
     Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+RulesOption = Annotated[
+    Path | None, typer.Option("--rules", help="A rule file instead of those in the settings: what if it were in force?")
+]
+
+
+def settings_with_rules(settings_file: Path | None, rules_file: Path | None) -> Settings:
+    """The settings, with the rule file of a what-if in them."""
+    settings = load_settings(settings_file)
+    if rules_file is None:
+        return settings
+    return settings.model_copy(update={"rules": settings.rules.what_if(rules_file)})

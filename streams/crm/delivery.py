@@ -9,6 +9,8 @@
                    |--Refused--> refused                                   (dead letter)
                    `--Unsure, new owner--> unsure --Due--> look up: found -> done; not found, twice -> waiting
 
+What operators order (crm/orders.py) brings back what was refused, given up, skipped or dropped, or drops it.
+
 The caller keeps what the machine relies on: one owner a call; the new state is durable before Send is done; an open
 request ends before its deadline; the dead letter is durable before the state that goes with it.
 """
@@ -35,20 +37,23 @@ from streams.crm.events import (
     NotFound,
     NotSent,
     NoUser,
+    Ordered,
     Overdue,
     Partly,
     Pause,
     PausePortal,
     PortalBack,
     Recovered,
-    Retry,
     Send,
+    Shadowed,
     SlowPortal,
     Unsure,
     Unwanted,
 )
+from streams.crm.orders import carried_out
 from streams.crm.plan import Plan, Policy, Settle
-from streams.crm.record import DOUBTFUL, READY, Attempt, Delivery, Intent, State, with_attempt
+from streams.crm.record import DOUBTFUL, READY, Action, Attempt, Delivery, Intent, State, with_attempt
+from streams.crm.versions import compared, queued, skipped, with_version
 
 LOOKUP_DOUBLINGS = 3
 """How often the wait between failed lookups doubles."""
@@ -64,7 +69,7 @@ class Outcome(NamedTuple):
 def begin(arrived: Arrived, plan: Plan) -> Delivery:
     """The state of a call that was not known before."""
     blank = Delivery(arrived.call_id, plan.crm, arrived.portal, State.NEW, step=plan.first, queued_at=arrived.now)
-    return _queued(_with_version(blank, arrived), arrived)
+    return queued(with_version(blank, arrived))
 
 
 def advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Outcome:
@@ -86,54 +91,19 @@ def overdue(delivery: Delivery, now: int, policy: Policy) -> bool:
 def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> Outcome:
     if event.version <= delivery.version:
         return Outcome(delivery)
-    newer = _with_version(delivery, event)
+    newer = with_version(delivery, event)
     match delivery.state:
         case State.DELIVERED | State.SUPERSEDED:
-            return Outcome(_compared(newer))
+            return Outcome(compared(newer))
         case State.INTENT | State.UNSURE | State.LOOKED_UP | State.GIVEN_UP:
             return Outcome(newer)
         case State.REFUSED if event.outcome_hash == delivery.outcome_hash:
             return Outcome(newer)
+        case State.SHADOWED:
+            return Outcome(replace(newer, result=None, skip=None))
         case State.REFUSED | State.SKIPPED:
-            return Outcome(_queued(replace(newer, queued_at=event.now, failures=0, wait_until=None), event))
-    return Outcome(_skipped(newer) if event.skip else newer)
-
-
-def _with_version(delivery: Delivery, event: Arrived) -> Delivery:
-    topic, partition, offset = event.source
-    return replace(
-        delivery,
-        version=event.version,
-        outcome_hash=event.outcome_hash,
-        result=event.result,
-        call_ended_at=event.call_ended_at,
-        skip=event.skip,
-        source_topic=topic,
-        source_partition=partition,
-        source_offset=offset,
-        updated_at=event.now,
-    )
-
-
-def _queued(delivery: Delivery, event: Arrived) -> Delivery:
-    if event.skip:
-        return _skipped(delivery)
-    return replace(delivery, state=State.REGISTERED if delivery.steps_done else State.NEW, reason=None)
-
-
-def _skipped(delivery: Delivery) -> Delivery:
-    return replace(delivery, state=State.SKIPPED, reason=delivery.skip, result=None, wait_until=None)
-
-
-def _compared(delivery: Delivery) -> Delivery:
-    """Delivered, and the newest version is, or is not, what the CRM shows."""
-    same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
-    return replace(
-        delivery,
-        state=State.DELIVERED if same else State.SUPERSEDED,
-        reason=None if same else "a later version came after delivery; what was delivered is not touched again",
-        result=None,
-    )
+            return Outcome(queued(replace(newer, queued_at=event.now, failures=0, wait_until=None)))
+    return Outcome(skipped(newer) if newer.skip else newer)
 
 
 # Requests.
@@ -148,7 +118,7 @@ def _due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
         return Outcome(delivery)
     settle = Settle.LOOK_UP if delivery.gone else plan.steps[delivery.step].settle
     if settle is Settle.REPEAT:
-        return _open(delivery, event, policy) if not delivery.skip else Outcome(_skipped(delivery))
+        return _open(delivery, event, policy) if not delivery.skip else Outcome(skipped(delivery))
     if settle is Settle.LOOK_UP:
         return Outcome(delivery, (LookUp(delivery.attempt, delivery.step),))
     return _given_up(delivery, "outcome_unknown", "the request's outcome is unknown, and the CRM cannot be asked")
@@ -186,7 +156,7 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
     if delivery.state is not State.INTENT or intent is None or event.attempt != intent.attempt:
         return Outcome(delivery)
     answer = event.answer
-    closed = _closed(delivery, intent, event.now, _name(answer), getattr(answer, "why", ""))
+    closed = _closed(delivery, intent, event.now, _name(answer), _words(answer))
     match answer:
         case Done():
             return Outcome(_done(closed, intent, answer.ids, plan, event.now))
@@ -206,6 +176,8 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
             return Outcome(replace(doubtful, state=State.LOOKED_UP, gone=True))
         case Needs() | NoUser() | Partly() | Unwanted():
             return _otherwise(delivery, closed, intent, event, plan, policy)
+    if delivery.wish == Action.DROP:
+        return Outcome(skipped(closed))
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
     return Outcome(refused, (DeadLetter("refused", answer.why),))
 
@@ -218,7 +190,7 @@ def _otherwise(
     match answer:
         case Needs() if answer.step not in delivery.steps_done:
             detour = replace(closed, state=State.WAITING, step=answer.step, wait_until=now, reason=answer.why)
-            return Outcome(_skipped(detour) if delivery.skip else detour)
+            return Outcome(skipped(detour) if delivery.skip else detour)
         case NoUser() if answer.who not in delivery.unmatched:
             told = replace(closed, unmatched=_with(delivery.unmatched, answer.who))
             return _again(told, now, now, policy, failures=delivery.failures)
@@ -229,13 +201,15 @@ def _otherwise(
             part = Intent(intent.attempt, answer.done, intent.version, intent.outcome_hash, intent.started_at, now)
             return Outcome(replace(_done(closed, part, answer.ids, plan, now), last_error=answer.why))
         case Unwanted():
-            return Outcome(_skipped(replace(closed, skip=answer.why)))
+            return Outcome(skipped(replace(closed, skip=answer.why)))
     until = now + policy.backoff(delivery.failures, event.jitter)
     return _again(closed, now, until, policy, failures=delivery.failures + 1)
 
 
 def _closed(delivery: Delivery, intent: Intent, now: int, outcome: str, why: str) -> Delivery:
-    line = Attempt(intent.attempt, intent.step, intent.version, intent.started_at, now, outcome, why)
+    before = next((line.sent for line in reversed(delivery.history) if line.sent and line.step == intent.step), "")
+    sent = "" if intent.sent == before else intent.sent
+    line = Attempt(intent.attempt, intent.step, intent.version, intent.started_at, now, outcome, why, sent)
     error = None if outcome in ("done", "found") else why
     return replace(delivery, intent=None, history=with_attempt(delivery.history, line), last_error=error)
 
@@ -245,7 +219,7 @@ def _again(
 ) -> Outcome:
     """Surely without effect: to be sent again, unless it is no longer wanted or its time is over."""
     if delivery.skip:
-        return Outcome(_skipped(delivery), effects)
+        return Outcome(skipped(delivery), effects)
     if overdue(delivery, now, policy):
         given_up = _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
         return given_up._replace(effects=(*given_up.effects, *effects))
@@ -270,8 +244,9 @@ def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, now: int) ->
     )
     following = plan.steps[intent.step].then
     if following is not None:
-        return _skipped(after) if delivery.skip else replace(after, state=State.REGISTERED, step=following)
-    return _compared(
+        onward = replace(after, state=State.REGISTERED, step=following)
+        return skipped(onward) if delivery.skip else onward
+    return compared(
         replace(
             after,
             delivered_at=now,
@@ -307,7 +282,7 @@ def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) 
     sighting, now = event.sighting, event.now
     match sighting:
         case Found():
-            found = _closed(delivery, doubt, now, "found", "")
+            found = _closed(delivery, doubt, now, "found", _words(sighting))
             return Outcome(_done(found, doubt, sighting.ids, plan, now))
         case NotFound():
             return _not_found(delivery, doubt, now, plan, policy)
@@ -371,13 +346,15 @@ def _overdue(delivery: Delivery, event: Overdue, plan: Plan, policy: Policy) -> 
     if delivery.final or delivery.state is State.INTENT or not overdue(delivery, event.now, policy):
         return Outcome(delivery)
     if delivery.skip and delivery.state in READY:
-        return Outcome(_skipped(delivery))
+        return Outcome(skipped(delivery))
     if delivery.state in DOUBTFUL:
         return _given_up(delivery, "outcome_unknown", f"its deadline is over, its outcome unknown: {delivery.reason}")
     return _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
 
 
 def _given_up(delivery: Delivery, code: str, why: str) -> Outcome:
+    if delivery.wish == Action.DROP:
+        return Outcome(skipped(replace(delivery, skip=f"{delivery.skip}; {why}")))
     return Outcome(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(code, why),))
 
 
@@ -385,19 +362,42 @@ def _portal_back(delivery: Delivery, event: PortalBack, plan: Plan, policy: Poli
     if delivery.state is not State.PAUSED:
         return Outcome(delivery)
     if delivery.skip:
-        return Outcome(_skipped(delivery))
+        return Outcome(skipped(delivery))
     return Outcome(replace(delivery, state=State.WAITING, wait_until=event.now))
 
 
-def _retry(delivery: Delivery, event: Retry, plan: Plan, policy: Policy) -> Outcome:
-    if delivery.state not in (State.REFUSED, State.GIVEN_UP) or delivery.result is None:
+def _ordered(delivery: Delivery, event: Ordered, plan: Plan, policy: Policy) -> Outcome:
+    return Outcome(carried_out(delivery, event, plan))
+
+
+def _shadowed(delivery: Delivery, event: Shadowed, plan: Plan, policy: Policy) -> Outcome:
+    """Only a call that came while the portal was a shadow: what it was promised before, it gets when it is none."""
+    if delivery.state is not State.NEW or delivery.attempt:
         return Outcome(delivery)
-    fresh = replace(delivery, queued_at=event.now, failures=0, wait_until=event.now, reason="retried by an operator")
-    return Outcome(replace(fresh, state=State.UNSURE if delivery.doubt else State.WAITING))
+    shadowed = replace(
+        delivery,
+        state=State.SHADOWED,
+        reason="its portal is a shadow (portals[].shadow): nothing was sent",
+        result=None,
+        sent_version=delivery.version,
+        sent_hash=delivery.outcome_hash,
+        sent=event.sent,
+        status=event.status,
+        text=event.text,
+    )
+    return Outcome(shadowed)
 
 
 def _name(answer: object) -> str:
     return "not_sent" if isinstance(answer, NotSent) else type(answer).__name__.lower()
+
+
+def _words(answer: object) -> str:
+    """What was answered: why not, or what the CRM calls what it made."""
+    if isinstance(answer, Done | Found):
+        ids = ", ".join(f"{name} {value}" for name, value in answer.ids.items())
+        return "; ".join(part for part in (getattr(answer, "note", ""), ids) if part)
+    return str(getattr(answer, "why", ""))
 
 
 _HANDLERS: dict[type, Callable[[Delivery, Any, Plan, Policy], Outcome]] = {
@@ -408,5 +408,6 @@ _HANDLERS: dict[type, Callable[[Delivery, Any, Plan, Policy], Outcome]] = {
     Recovered: _recovered,
     Overdue: _overdue,
     PortalBack: _portal_back,
-    Retry: _retry,
+    Ordered: _ordered,
+    Shadowed: _shadowed,
 }

@@ -6,6 +6,8 @@ Times: UTC microseconds from 1970; jitter: 0 <= jitter < 1, drawn by the caller.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.crm.record import Order
+
 # What the CRM's answer to a request means.
 
 
@@ -129,6 +131,9 @@ class Arrived:
     call_ended_at: int
     skip: str | None = None
     """Why this version is not to be sent; None: it is."""
+    history: str | None = None
+    """Why its time keeps it out (over before the portal was served, backfilled ..): an operator may order it all the
+    same."""
     source: tuple[str, int, int] = ("", 0, 0)
     """Topic, partition, offset."""
 
@@ -189,13 +194,28 @@ class PortalBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """An operator wants it tried again."""
+class Ordered:
+    """An operator's command was read."""
 
     now: int
+    order: Order
+    arrived: Arrived | None = None
+    """The call's result, where the command brings it along."""
+    look_first: bool = False
+    """The call is older than what delivery remembers: it may have been delivered by a delivery that was forgotten."""
 
 
-Event = Arrived | Due | Answered | LookedUp | Recovered | Overdue | PortalBack | Retry
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """Its portal is a shadow: this would have gone out now."""
+
+    now: int
+    sent: str
+    status: str | None = None
+    text: str | None = None
+
+
+Event = Arrived | Due | Answered | LookedUp | Recovered | Overdue | PortalBack | Ordered | Shadowed
 
 # Effects. The new state must be durable before Send and LookUp are done, and the dead letter before the new state is.
 

@@ -32,6 +32,14 @@ class Plan:
     first: str
     steps: Mapping[str, Step]
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The steps that every call takes; detours and steps in place of others left out."""
+        path = [self.first]
+        while (following := self.steps[path[-1]].then) is not None:
+            path.append(following)
+        return tuple(path)
+
 
 BITRIX24 = Plan(
     "bitrix24",

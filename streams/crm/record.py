@@ -8,6 +8,9 @@ import msgspec
 HISTORY = 20
 """Attempts that a record keeps: the first one and the latest."""
 
+ORDERS = 10
+"""Operators' commands that a record remembers, so that one that is read twice changes nothing."""
+
 SECOND = 1_000_000
 """In microseconds, the unit of every time here."""
 
@@ -33,14 +36,50 @@ class State(StrEnum):
     REFUSED = "refused"
     GIVEN_UP = "given_up"
     SKIPPED = "skipped"
+    DROPPED = "dropped"
+    """An operator wants it no more."""
+    SHADOWED = "shadowed"
+    """Its portal is a shadow: what would have gone out is recorded, and nothing was sent."""
     SERVING = "serving"
     """No call: since when a portal is served."""
 
 
-FINAL = frozenset({State.DELIVERED, State.SUPERSEDED, State.REFUSED, State.GIVEN_UP, State.SKIPPED, State.SERVING})
+FINAL = frozenset(
+    {
+        State.DELIVERED,
+        State.SUPERSEDED,
+        State.REFUSED,
+        State.GIVEN_UP,
+        State.SKIPPED,
+        State.DROPPED,
+        State.SHADOWED,
+        State.SERVING,
+    }
+)
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
+
+
+class Action(StrEnum):
+    """What an operator may order."""
+
+    RETRY = "retry"
+    """Try again what was refused or given up, or waits."""
+    DELIVER = "deliver"
+    """The same, and also what was skipped for its time (history, backfill), dropped, shadowed, or seen to be missing
+    in the CRM: looked up first where it may be there."""
+    DROP = "drop"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An operator's command, as the delivery remembers it."""
+
+    id: str
+    action: Action
+    by: str
+    at: int
+    note: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -67,6 +106,8 @@ class Attempt(msgspec.Struct, frozen=True):
     ended_at: int
     outcome: str
     explanation: str = ""
+    sent: str = ""
+    """The request's fields; empty where they were those of the attempt before at this step."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -104,6 +145,9 @@ class Delivery(msgspec.Struct, frozen=True):
     unmatched: tuple[str, ...] = ()
     """Extensions (or `user:<id>`) for which the CRM, or the settings, have nobody."""
     history: tuple[Attempt, ...] = ()
+    wish: str = ""
+    """What an operator wants since: `deliver` (whatever its time) or `drop`; empty: what the settings say."""
+    orders: tuple[Order, ...] = ()
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
@@ -129,6 +173,7 @@ class Delivery(msgspec.Struct, frozen=True):
         fields["intent"] = msgspec.structs.asdict(self.intent) if self.intent else None
         fields["doubt"] = msgspec.structs.asdict(self.doubt) if self.doubt else None
         fields["history"] = [msgspec.structs.asdict(attempt) for attempt in self.history]
+        fields["orders"] = [{**msgspec.structs.asdict(order), "action": order.action.value} for order in self.orders]
         return fields
 
     @classmethod

@@ -2,39 +2,51 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
-from streams.errors import RulesError
-from streams.rules.directions import Directions, SideRule, build_directions, read_directions
-from streams.rules.results import CAUSES, DIAL_STATUSES, ResultTable, build_literal, build_table, read_results
-from streams.rules.statuses import (
-    KommoStatus,
-    StatusTable,
-    build_statuses,
-    read_bitrix24,
-    read_kommo,
-    read_texts,
-)
+from streams.errors import Fault, RulesError
+from streams.rules.directions import Directions, build_directions
+from streams.rules.lines import Faults
+from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES, ResultTable, build_literal, build_table
+from streams.rules.source import RuleSource
+from streams.rules.statuses import SITUATIONS, KommoStatus, StatusTable, build_statuses, name_texts
+from streams.rules.texts import Text, choose_texts
 from streams.settings import RuleSettings
 
 __all__ = ["KommoStatus", "Rules", "hash_in_force", "load_directions", "load_rules"]
+
+
+class Call(NamedTuple):
+    """As much of a call as a CRM's table looks at."""
+
+    result: int
+    direction: str
+    answered: bool
 
 
 @dataclass(frozen=True)
 class Rules:
     """The rules in force."""
 
+    preset: str
+    language: str
     results: ResultTable
     bitrix24: StatusTable[str]
     kommo: StatusTable[KommoStatus]
+    texts: Mapping[str, Text]
+    directions: Directions
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits that change when any call could get another outcome."""
+        """Twelve hex digits that change when any call could get another result, status or text.
+
+        Where a line stands in its file is no part of it. The direction patterns are in the site's hash.
+        """
         return hashlib.sha256(json.dumps(list(self._effective())).encode()).hexdigest()[:12]
 
     def _effective(self) -> Iterator[object]:
@@ -42,37 +54,46 @@ class Rules:
         for cause in CAUSES:
             for status in DIAL_STATUSES:
                 rule = self.results.rule(cause, status)
-                yield rule.result if rule else 0
-        for table in (self.bitrix24, self.kommo):
-            for line in table.rules:
-                yield sorted(line.results), line.when, line.status
+                yield rule.describe() if rule else 0
+        for result in RESULT_NAMES:
+            for situation in SITUATIONS:
+                call = Call(result, *situation)
+                yield self.bitrix24.status(call), self.kommo.status(call)
 
 
 def load_rules(settings: RuleSettings | None = None) -> Rules:
     """Read the shipped rules and the operator's.
 
-    Raises RulesError with file, line, reason and the allowed values.
+    Raises RulesError with every fault's file, line, reason and allowed values.
     """
     settings = settings or RuleSettings()
-    own_results = _own(settings.results_file)
-    shipped_results = read_results(*_shipped("results.yaml"))
-    if settings.preset == "literal":
-        results = build_literal([*(read_results(*own_results) if own_results else []), *shipped_results])
-    else:
-        results = build_table(shipped_results, read_results(*own_results) if own_results else [])
-    texts = read_texts(*_shipped("texts.yaml"), settings.language)
-    own_bitrix24, own_kommo = _own(settings.bitrix24_file), _own(settings.kommo_file)
-    return Rules(
-        results,
-        build_statuses(read_bitrix24(*_shipped("bitrix24.yaml")), read_bitrix24(*own_bitrix24) if own_bitrix24 else []),
-        build_statuses(read_kommo(*_shipped("kommo.yaml"), texts), read_kommo(*own_kommo, texts) if own_kommo else []),
-    )
+    faults, own = Faults(), RuleSource()
+    if settings.file:
+        own.add_file(settings.file, faults)
+    for path, section in (
+        (settings.results_file, "results"),
+        (settings.bitrix24_file, "bitrix24"),
+        (settings.kommo_file, "kommo"),
+        (settings.directions_file, "directions"),
+    ):
+        if path:
+            own.add_file(path, faults, old_names={"statuses": section})
+    rules = build_rules(own, settings, faults)
+    faults.raise_any()
+    return rules
+
+
+def check_file(path: Path, settings: RuleSettings) -> tuple[RuleSource, tuple[Fault, ...]]:
+    """What an operator's file holds, and everything that is wrong in it, as if it were the only one."""
+    faults, own = Faults(), RuleSource()
+    own.add_file(path, faults)
+    build_rules(own, settings, faults)
+    return own, tuple(faults.found)
 
 
 def load_directions(settings: RuleSettings | None = None) -> Directions:
-    """Read the shipped direction patterns and the operator's. Raises RulesError."""
-    own = _own(settings.directions_file if settings else None)
-    return build_directions(_shipped_directions(), read_directions(*own) if own else [])
+    """The direction patterns in force. Raises RulesError."""
+    return load_rules(settings).directions
 
 
 @lru_cache
@@ -81,19 +102,47 @@ def hash_in_force(tables: str, site: str) -> str:
     return hashlib.sha256(f"{tables} {site}".encode()).hexdigest()[:12]
 
 
+def build_rules(own: RuleSource, settings: RuleSettings, faults: Faults) -> Rules:
+    """The rules that the operator's lines give over the shipped ones."""
+    shipped = shipped_source()
+    preset = own.preset or settings.preset
+    language = own.language.word() if own.language else settings.language
+    known_languages = list(dict.fromkeys(text.language for text in (*shipped.texts, *own.texts)))
+    with faults.gathered():
+        if language not in known_languages:
+            if own.language:
+                own.language.place.refuse(f"unknown language {language!r}", known_languages)
+            raise RulesError(Fault("rules.language", None, f"no texts in {language!r}", tuple(known_languages)))
+    texts = choose_texts((*shipped.texts, *own.texts), language)
+    if not faults.found:  # a line that could not be read may use it
+        _refuse_unused(own, shipped, faults)
+    return Rules(
+        preset=preset,
+        language=language,
+        results=build_literal(shipped.results, own.results)
+        if preset == "literal"
+        else build_table(shipped.results, own.results, faults),
+        bitrix24=build_statuses(shipped.bitrix24, own.bitrix24, faults),
+        kommo=build_statuses(name_texts(shipped.kommo, texts, faults), name_texts(own.kommo, texts, faults), faults),
+        texts=texts,
+        directions=build_directions(shipped.directions, own.directions),
+    )
+
+
+def _refuse_unused(own: RuleSource, shipped: RuleSource, faults: Faults) -> None:
+    """A text that no line uses is a misspelt name."""
+    used = dict.fromkeys(rule.status.text for rule in (*shipped.kommo, *own.kommo))
+    for text in own.texts:
+        with faults.gathered():
+            if text.name not in used:
+                text.line.refuse(f"no line uses the text {text.name!r}", filter(None, used))
+
+
 @lru_cache
-def _shipped_directions() -> list[SideRule]:
-    return read_directions(*_shipped("directions.yaml"))
-
-
-def _shipped(name: str) -> tuple[str, str]:
-    return files(__name__).joinpath(name).read_text(encoding="utf-8"), name
-
-
-def _own(path: Path | None) -> tuple[str, str] | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RulesError(f"cannot read the rule file {path}: {getattr(error, 'strerror', None) or error}") from None
+def shipped_source() -> RuleSource:
+    """The rules that come with the product."""
+    faults, source = Faults(), RuleSource()
+    for name in ("results", "bitrix24", "kommo", "texts", "directions"):
+        source.add(files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml", faults)
+    faults.raise_any()
+    return source

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Literal, cast, get_args
 
-from streams.rules.lines import RuleLine, read_lines
+from streams.rules.lines import Faults, RuleLine, Section
 
 Side = Literal["inside", "outside"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -32,8 +32,9 @@ class SideRule:
 
 @dataclass(frozen=True, slots=True)
 class Directions:
-    """The lines in force, by subject; the operator's stand before the shipped ones."""
+    """The lines in force; the operator's stand before the shipped ones."""
 
+    lines: tuple[SideRule, ...]
     contexts: tuple[SideRule, ...]
     endpoints: tuple[SideRule, ...]
     numbers: tuple[SideRule, ...]
@@ -59,13 +60,13 @@ class Directions:
         """Everything that can change an outcome, for the hash."""
         lines = [(each.subject, each.values, each.side) for each in (*self.contexts, *self.endpoints, *self.numbers)]
         digits = [(each.start, each.stop) for each in (self.inside_digits, self.outside_digits)]
-        events = sorted((event, str(rule.line.columns["direction"])) for event, rule in self.events.items())
+        events = [(event, rule.line.columns["direction"]) for event, rule in self.events.items()]
         return [lines, digits, sorted(self.no_number), events]
 
 
-def read_directions(text: str, file: str) -> list[SideRule]:
-    """The lines of a file. Raises RulesError with file, line, reason and the allowed values."""
-    return [_rule(line) for line in read_lines(text, file, "directions", (*SUBJECTS, "side", "direction"), ())]
+def read_directions(section: Section, faults: Faults) -> list[SideRule]:
+    """The lines of a section."""
+    return section.table((*SUBJECTS, "side", "direction"), (), _rule, faults)
 
 
 def build_directions(shipped: list[SideRule], own: list[SideRule]) -> Directions:
@@ -79,6 +80,7 @@ def build_directions(shipped: list[SideRule], own: list[SideRule]) -> Directions
         return _range(next(rule for rule in about("digits") if rule.side == side))
 
     return Directions(
+        lines=rules,
         contexts=about("context"),
         endpoints=about("endpoint"),
         numbers=about("number"),

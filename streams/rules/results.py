@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streams.rules.lines import RuleLine, read_lines
+from streams.rules.lines import Faults, RuleLine, Section
 
 DIAL_STATUSES = (
     "", "ANSWER", "BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL", "DONTCALL", "TORTURE", "INVALIDARGS",
@@ -12,6 +12,8 @@ DIAL_STATUSES = (
 
 CAUSES = range(128)
 """Q.850 hangup causes."""
+
+_CAUSES_AS_WRITTEN = frozenset(map(str, CAUSES))
 
 RESULT_NAMES = {
     0: "Unknown",
@@ -38,13 +40,13 @@ class ResultRule:
     result: int
 
     def describe(self) -> str:
-        """The line in words."""
+        """The line in words; not where it stands, so that a comment more, or a file renamed, changes no result."""
         cause = "any cause" if len(self.causes) == len(CAUSES) else f"cause {', '.join(map(str, sorted(self.causes)))}"
         if self.statuses is None:
             status = "whatever dial status"
         else:
             status = "dial status " + ", ".join(sorted(each or "empty" for each in self.statuses))
-        return f"{cause}, {status}: {self.result} {RESULT_NAMES[self.result]} ({self.line.place})"
+        return f"{cause}, {status}: {self.result} {RESULT_NAMES[self.result]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class ResultTable:
     """Every combination that a line covers."""
 
     rules: dict[tuple[int, str], ResultRule]
+    lines: tuple[ResultRule, ...]
+    """Every line, those that others cover wholly too; the operator's before the shipped."""
     last_attempt_decides: bool
     """A talk that lasted until hangup is a success whatever cause another leg left; the `literal` preset says no."""
 
@@ -60,35 +64,34 @@ class ResultTable:
         return self.rules.get((cause, dial_status))
 
 
-def read_results(text: str, file: str) -> list[ResultRule]:
-    """The rules of a file. Raises RulesError with file, line, reason and the allowed values."""
-    lines = read_lines(text, file, "results", ("cause", "status", "result"), ("cause", "result"))
-    return [_rule(line) for line in lines]
+def read_results(section: Section, faults: Faults) -> list[ResultRule]:
+    """The rules of a section."""
+    return section.table(("cause", "status", "result"), ("cause", "result"), _rule, faults)
 
 
-def build_table(shipped: list[ResultRule], own: list[ResultRule]) -> ResultTable:
+def build_table(shipped: list[ResultRule], own: list[ResultRule], faults: Faults) -> ResultTable:
     """The table in force: a line that names the dial status goes first, and the operator's before the shipped.
 
-    Raises RulesError where two lines of one file claim the same combination.
+    Two lines of the operator's, or of the shipped, that claim the same combination are a fault.
     """
     table: dict[tuple[int, str], ResultRule] = {}
     for rules in (shipped, own):
-        _refuse_overlaps(rules)
+        _refuse_overlaps(rules, faults)
     for named in (False, True):
         for rules in (shipped, own):
             for rule in rules:
                 if (rule.statuses is not None) == named:
                     table.update(dict.fromkeys(_combinations(rule), rule))
-    return ResultTable(table, last_attempt_decides=True)
+    return ResultTable(table, (*own, *shipped), last_attempt_decides=True)
 
 
-def build_literal(rules: list[ResultRule]) -> ResultTable:
+def build_literal(shipped: list[ResultRule], own: list[ResultRule]) -> ResultTable:
     """The preset `literal`: lines from top to bottom, the first that fits, no override by the talk."""
     table: dict[tuple[int, str], ResultRule] = {}
-    for rule in rules:
+    for rule in (*own, *shipped):
         for combination in _combinations(rule):
             table.setdefault(combination, rule)
-    return ResultTable(table, last_attempt_decides=False)
+    return ResultTable(table, (*own, *shipped), last_attempt_decides=False)
 
 
 def _combinations(rule: ResultRule) -> Iterable[tuple[int, str]]:
@@ -96,15 +99,16 @@ def _combinations(rule: ResultRule) -> Iterable[tuple[int, str]]:
     return ((cause, status) for cause in sorted(rule.causes) for status in statuses)
 
 
-def _refuse_overlaps(rules: list[ResultRule]) -> None:
+def _refuse_overlaps(rules: list[ResultRule], faults: Faults) -> None:
     claimed: dict[tuple[bool, int, str], ResultRule] = {}
     for rule in rules:
         named = rule.statuses is not None
-        for cause, status in _combinations(rule):
-            other = claimed.setdefault((named, cause, status), rule)
-            if other is not rule:
-                shown = f"cause {cause}, dial status {status or 'empty'}"
-                rule.line.refuse(f"{shown} already has a rule at {other.line.place}")
+        with faults.gathered():
+            for cause, status in _combinations(rule):
+                other = claimed.setdefault((named, cause, status), rule)
+                if other is not rule:
+                    shown = f"cause {cause}, dial status {status or 'empty'}"
+                    rule.line.refuse(f"{shown} already has a rule at {other.line.place}")
 
 
 def _rule(line: RuleLine) -> ResultRule:
@@ -114,17 +118,23 @@ def _rule(line: RuleLine) -> ResultRule:
             causes |= set(CAUSES)
             continue
         number = str(value).split(" ", 1)[0]
-        if isinstance(value, bool) or not number.isdecimal() or int(number) not in CAUSES:
+        if isinstance(value, bool) or number not in _CAUSES_AS_WRITTEN:
             line.refuse(f"unknown hangup cause {value!r}", ("any", "0 to 127, a name may follow"))
         causes.add(int(number))
     statuses: frozenset[str] | None = None
     if "status" in line.columns:
         named = line.many("status")
         for status in named:
-            if status not in DIAL_STATUSES:
+            if not isinstance(status, str) or status not in DIAL_STATUSES:
                 line.refuse(f"unknown dial status {status!r}", (repr(each) for each in DIAL_STATUSES))
         statuses = frozenset(named)
-    result = line.columns["result"]
+    if not causes or statuses == frozenset():
+        line.refuse("an empty list covers no combination")
+    return ResultRule(line, frozenset(causes), statuses, known_result(line, line.columns["result"]))
+
+
+def known_result(line: RuleLine, result: object) -> int:
+    """A result that the product has. Raises RulesError."""
     if not isinstance(result, int) or isinstance(result, bool) or result not in RESULT_NAMES:
         line.refuse(f"unknown result {result!r}", RESULT_NAMES)
-    return ResultRule(line, frozenset(causes), statuses, result)
+    return result

@@ -1,14 +1,14 @@
 """The CRM tables: a call's result to the status, and the text, that its CRM shows."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-import yaml
-
-from streams.errors import RulesError
-from streams.rules.lines import RuleLine, read_lines
-from streams.rules.results import RESULT_NAMES
+from streams.rules.lines import Faults, RuleLine, Section
+from streams.rules.results import known_result
+from streams.rules.texts import Text
 
 BITRIX24_STATUSES = {
     "200": "successful call",
@@ -60,12 +60,23 @@ class KommoStatus(NamedTuple):
 
 Status = TypeVar("Status")
 
-CONDITIONS: Mapping[str, Callable[[Outcome], bool]] = {
-    "always": lambda _: True,
-    "answered": lambda outcome: outcome.answered,
-    "not answered": lambda outcome: not outcome.answered,
-    "incoming, not answered": lambda outcome: outcome.direction == "incoming" and not outcome.answered,
+Situation = tuple[str, bool]
+"""Direction, and whether the call was answered."""
+
+DIRECTIONS = ("incoming", "outgoing", "internal", "unknown")
+SITUATIONS: tuple[Situation, ...] = tuple(product(DIRECTIONS, (True, False)))
+
+CONDITIONS: Mapping[str, frozenset[Situation]] = {
+    "always": frozenset(SITUATIONS),
+    "answered": frozenset(product(DIRECTIONS, (True,))),
+    "not answered": frozenset(product(DIRECTIONS, (False,))),
+    **{direction: frozenset(product((direction,), (True, False))) for direction in DIRECTIONS},
+    **{f"{direction}, answered": frozenset({(direction, True)}) for direction in DIRECTIONS},
+    **{f"{direction}, not answered": frozenset({(direction, False)}) for direction in DIRECTIONS},
 }
+"""What a line's `when` may say."""
+
+_LOOKS_LIKE_A_NAME = re.compile(r"[a-z]+(_[a-z]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,80 +97,89 @@ class StatusTable(Generic[Status]):
 
     def rule(self, outcome: Outcome) -> StatusRule[Status]:
         """The line that decides."""
+        situation = outcome.direction, outcome.answered
         for result in (outcome.result, 0):
             for rule in self.rules:
-                if result in rule.results and CONDITIONS[rule.when](outcome):
+                if result in rule.results and situation in CONDITIONS[rule.when]:
                     return rule
-        raise AssertionError("the table was read without lines for result 0")  # read_* refuses such a table
+        raise AssertionError("the table was read without lines for result 0")  # the shipped table has them
 
     def status(self, outcome: Outcome) -> Status:
         """The CRM's status of a call."""
         return self.rule(outcome).status
 
 
-def read_bitrix24(text: str, file: str) -> list[StatusRule[str]]:
-    """Bitrix24's table. Raises RulesError."""
+def read_bitrix24(section: Section, faults: Faults) -> list[StatusRule[str]]:
+    """Bitrix24's lines."""
 
-    def status_of(line: RuleLine) -> str:
+    def rule_of(line: RuleLine) -> StatusRule[str]:
         status = str(line.columns["status"])
         if status not in BITRIX24_STATUSES:
             line.refuse(f"unknown Bitrix24 status {status!r}", BITRIX24_STATUSES)
-        return status
+        return _rule(line, status)
 
-    lines = read_lines(text, file, "statuses", ("result", "when", "status"), ("result", "status"))
-    return [_rule(line, status_of(line)) for line in lines]
+    return section.table(("result", "when", "status"), ("result", "status"), rule_of, faults)
 
 
-def read_kommo(text: str, file: str, texts: Mapping[str, str]) -> list[StatusRule[KommoStatus]]:
-    """Kommo's table; a text that is no name of `texts` stands for itself. Raises RulesError."""
+def read_kommo(section: Section, faults: Faults) -> list[StatusRule[KommoStatus]]:
+    """Kommo's lines, texts by name (`name_texts` puts the words in)."""
 
-    def status_of(line: RuleLine) -> KommoStatus:
-        status = line.columns["status"]
+    def rule_of(line: RuleLine) -> StatusRule[KommoStatus]:
+        status, text = line.columns["status"], line.columns.get("text")
         if not isinstance(status, int) or isinstance(status, bool) or status not in KOMMO_STATUSES:
             line.refuse(f"unknown Kommo status {status!r}", KOMMO_STATUSES)
-        text = line.columns.get("text")
         if text is not None and not isinstance(text, str):
-            line.refuse(f"text {text!r} is no text", texts)
-        return KommoStatus(status, texts.get(text, text) if text else None)
+            line.refuse(f"text {text!r} is no text")
+        return _rule(line, KommoStatus(status, text or None))
 
-    lines = read_lines(text, file, "statuses", ("result", "when", "status", "text"), ("result", "status"))
-    return [_rule(line, status_of(line)) for line in lines]
+    return section.table(("result", "when", "status", "text"), ("result", "status"), rule_of, faults)
 
 
-def build_statuses(shipped: list[StatusRule[Status]], own: list[StatusRule[Status]]) -> StatusTable[Status]:
-    """The table in force: the operator's lines before the shipped ones."""
+def name_texts(
+    rules: list[StatusRule[KommoStatus]], texts: Mapping[str, Text], faults: Faults
+) -> list[StatusRule[KommoStatus]]:
+    """The same lines with the words of their texts; what is no name of a text stands for itself."""
+    named = []
+    for rule in rules:
+        text = rule.status.text
+        with faults.gathered():
+            if text and text not in texts and _LOOKS_LIKE_A_NAME.fullmatch(text):
+                rule.line.refuse(f"no text is named {text!r}", sorted(texts))
+            words = texts[text].words if text and text in texts else text
+            named.append(replace(rule, status=KommoStatus(rule.status.status, words)))
+    return named
+
+
+def build_statuses(
+    shipped: list[StatusRule[Status]], own: list[StatusRule[Status]], faults: Faults
+) -> StatusTable[Status]:
+    """The table in force: the operator's lines before the shipped ones.
+
+    A line that those before it in its own list leave nothing to decide is a fault.
+    """
     for rules in (shipped, own):
-        _refuse_unreachable(rules)
+        _refuse_unreachable(rules, faults)
     return StatusTable((*own, *shipped))
 
 
-def read_texts(text: str, file: str, language: str) -> dict[str, str]:
-    """The texts of a language. Raises RulesError."""
-    try:
-        languages = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RulesError(f"{file} is not valid YAML: {error}") from None
-    if not isinstance(languages, dict) or not isinstance(languages.get(language), dict):
-        raise RulesError(f"{file} holds no texts in {language!r}")
-    return {str(name): str(words) for name, words in languages[language].items()}
-
-
-def _refuse_unreachable(rules: list[StatusRule[Status]]) -> None:
-    claimed: dict[tuple[int, str], StatusRule[Status]] = {}
+def _refuse_unreachable(rules: list[StatusRule[Status]], faults: Faults) -> None:
+    decided: dict[int, dict[Situation, StatusRule[Status]]] = {}
     for rule in rules:
-        for result in rule.results:
-            for when in (rule.when, "always"):
-                if other := claimed.get((result, when)):
-                    rule.line.refuse(f"result {result} is already decided at {other.line.place}")
-            claimed[result, rule.when] = rule
+        with faults.gathered():
+            for result in sorted(rule.results):
+                before = decided.setdefault(result, {})
+                open_yet = CONDITIONS[rule.when] - before.keys()
+                if not open_yet:
+                    places = sorted({before[each].line.place for each in CONDITIONS[rule.when]})
+                    rule.line.refuse(f"result {result}, {rule.when}: already decided at {', '.join(places)}")
+                before.update(dict.fromkeys(open_yet, rule))
 
 
 def _rule(line: RuleLine, status: Status) -> StatusRule[Status]:
-    results = line.many("result")
-    for result in results:
-        if not isinstance(result, int) or isinstance(result, bool) or result not in RESULT_NAMES:
-            line.refuse(f"unknown result {result!r}", RESULT_NAMES)
+    results = frozenset(known_result(line, result) for result in line.many("result"))
+    if not results:
+        line.refuse("an empty list of results decides nothing")
     when = line.columns.get("when", "always")
     if not isinstance(when, str) or when not in CONDITIONS:
         line.refuse(f"unknown condition {when!r}", (repr(each) for each in CONDITIONS))
-    return StatusRule(line, frozenset(results), when, status)
+    return StatusRule(line, results, when, status)

@@ -27,11 +27,7 @@ from streams.workers.hard_exit import hard_exit
 from streams.workers.held import Held, Message
 from streams.workers.outbox import Outbox
 from streams.workers.protocol import Fence, Finished, Limits, Partition, ReadCommitted, ReadSnapshots, Replay, restore
-
-ORIGIN_HEADER = "origin"
-"""Of a result: `live`, or `backfill` where every row of the call came from a snapshot of the table."""
-PROCESSED_HEADER = "processed_at"
-"""Of a result: when it was judged (UTC microseconds from 1970, as text)."""
+from streams.workers.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 
 _TICK_SECONDS = 1.0
 _GIVE_UP_SECONDS = 8.0
@@ -172,9 +168,9 @@ class AggregateWorker:
         try:
             judgement = judge(call, self._rules, self._site, cut_short=finished.cut_short)
             key = call.call_id.encode()
-            origin = "backfill" if finished.backfilled else "live"
+            origin = BACKFILL if finished.backfilled else LIVE
             now = str(time.time_ns() // 1000).encode()
-            headers = ((ORIGIN_HEADER, origin.encode()), (PROCESSED_HEADER, now))
+            headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
             messages: list[Message] = [
                 (self._topic("call-results"), key, encode("call_result", judgement.result.record()), headers)

@@ -60,7 +60,9 @@ class Lane:
         return len(self._due) + len(self._paused)
 
     def put(self, desk: Desk, delivery: Delivery) -> None:
-        """Remember when a delivery is due, or that it waits for its portal."""
+        """Remember when a delivery is due, or that it waits for its portal; a shadow sends nothing."""
+        if self.portal.shadow:
+            return
         due = delivery.due_at
         if delivery.state is State.PAUSED:
             self._paused.append((desk, delivery.call_id))
@@ -75,11 +77,6 @@ class Lane:
         self._due = [entry for entry in self._due if entry[2] not in desks]
         heapq.heapify(self._due)
         self._paused = deque(entry for entry in self._paused if entry[0] not in desks)
-
-    def try_now(self) -> None:
-        """What kept the portal from taking calls may be mended: try one."""
-        self.gate.try_now()
-        self._changed.set()
 
     def portal_is_back(self) -> None:
         """Bring all paused calls back."""

@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, cast
 
 import structlog
 from msgspec import ValidationError
@@ -22,6 +22,7 @@ from streams.crm.events import (
     Later,
     LookedUp,
     LookUp,
+    Ordered,
     Overdue,
     Pause,
     PausePortal,
@@ -33,11 +34,14 @@ from streams.crm.events import (
     Unsure,
 )
 from streams.crm.http import boot_seconds, utc_now
+from streams.crm.orders import begun
 from streams.crm.plan import Plan
 from streams.crm.record import SECOND, Delivery, State
+from streams.crm.shadow import shadowed
 from streams.workers import deliver_metrics as metrics
 from streams.workers.deliver_lane import Lane
-from streams.workers.deliver_log import GroupedLog, Log
+from streams.workers.deliver_log import LONGEST_BATCH, GroupedLog, Log
+from streams.workers.deliver_reading import Reading
 
 SCHEMA = "delivery"
 
@@ -65,8 +69,9 @@ class PartitionDeliveries:
         dead: DeadLetterBox,
         *,
         position: int = 0,
+        commands: int = 0,
     ) -> None:
-        """`position`: the offset from which results come."""
+        """`position`, `commands`: the offsets from which results and commands come."""
         self.name = name
         self._plan = plan
         self._lanes = lanes
@@ -76,11 +81,9 @@ class PartitionDeliveries:
         self._open: dict[str, Delivery] = {}
         self._final: dict[str, tuple[int, bytes]] = {}
         self._busy: set[str] = set()
-        self._folded: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._durable = self.position = position
         self._given_up = False
-        self.committed = -1
-        """The offset that the group has confirmed."""
+        self.results = Reading(position)
+        self.commands = Reading(commands)
 
     # Taking over and giving up.
 
@@ -109,13 +112,6 @@ class PartitionDeliveries:
         """Calls that are not delivered, skipped or given up."""
         return len(self._open)
 
-    @property
-    def durable(self) -> int:
-        """Every result before this offset is in the log."""
-        while self._folded and self._folded[0][1].done():
-            self._durable = self._folded.popleft()[0] + 1
-        return self._durable if self._folded else self.position
-
     def give_up(self) -> None:
         """Begin nothing more."""
         self._given_up = True
@@ -128,17 +124,20 @@ class PartitionDeliveries:
         """Stop writing at once."""
         self._log.abandon()
 
-    # Results.
+    # Results and commands.
 
     async def fold(self, offset: int, arrived: Arrived | None) -> None:
         """A result into its call's delivery; None: the record at this offset is no result for us."""
-        self.position = offset + 1
-        if arrived is not None:
-            written = self._arrive(arrived)
-            if written is not None:
-                self._folded.append((offset, written))
-        if self._log.waiting > 2 * 500 and self._folded:
-            await self._folded[-1][1]
+        await self._took(self.results, offset, None if arrived is None else self._arrive(arrived))
+
+    async def order(self, offset: int, call_id: str, event: Ordered | None) -> None:
+        """A command into its call's delivery; None: the record at this offset is no command for us."""
+        await self._took(self.commands, offset, None if event is None else self._order(call_id, event))
+
+    async def _took(self, reading: Reading, offset: int, written: "asyncio.Future[None] | None") -> None:
+        reading.took(offset, written)
+        if self._log.waiting > 2 * LONGEST_BATCH:
+            await reading.caught_up()
 
     def _arrive(self, arrived: Arrived) -> "asyncio.Future[None] | None":
         lane = self._lanes[arrived.portal]
@@ -151,8 +150,39 @@ class PartitionDeliveries:
             delivery = advance(known, arrived, self._plan, lane.policy).delivery
             if delivery is known:
                 return None
+        if lane.portal.shadow and (known is None or known.final):
+            event = shadowed(lane.client, delivery, self._result(delivery), arrived.now) if delivery.result else None
+            delivery = advance(delivery, event, self._plan, lane.policy).delivery if event else delivery
+        return self._keep_on(delivery, lane)
+
+    def _order(self, call_id: str, event: Ordered) -> "asyncio.Future[None] | None":
+        order, known = event.order, self._known(call_id)
+        tell = _log.bind(call=call_id, action=order.action.value, by=order.by)
+        if known is None:
+            delivery = begun(event, self._plan)
+            if delivery is None:
+                tell.warning("an operator's command finds no such delivery; nothing is done")
+                return None
+        else:
+            lane = self._lanes.get(known.portal)
+            if lane is None:
+                tell.warning("an operator's command is for a portal that is not served", portal=known.portal)
+                return None
+            if event.arrived is not None and event.arrived.portal != known.portal:
+                event = replace(event, arrived=None)  # begun at another portal: it stays there
+            delivery = advance(known, event, self._plan, lane.policy).delivery
+            if delivery is known:
+                return None  # read before
+        metrics.COMMANDS.labels(delivery.crm, order.action.value).inc()
+        before = "unknown" if known is None else known.state.value
+        tell.info(
+            "an operator's command is carried out", portal=delivery.portal, before=before, now=delivery.state.value
+        )
+        return self._keep_on(delivery, self._lanes[delivery.portal])
+
+    def _keep_on(self, delivery: Delivery, lane: Lane) -> "asyncio.Future[None]":
         written = self._keep(delivery)
-        if arrived.call_id not in self._busy:
+        if delivery.call_id not in self._busy:
             lane.put(self, delivery)
         return written
 
@@ -162,6 +192,10 @@ class PartitionDeliveries:
         if (final := self._final.get(call_id)) is None:
             return None
         return Delivery.from_record(self._serializer.decode(final[1], SCHEMA))
+
+    def _now(self, call_id: str) -> Delivery:
+        """A call that is worked at; a command may have ended it meanwhile."""
+        return cast(Delivery, self._known(call_id))
 
     def remembers(self, call_id: str) -> bool:
         """Whether the call was seen before."""
@@ -216,13 +250,13 @@ class PartitionDeliveries:
                         answer = await lane.client.send(outcome.delivery, until)
                         self._told(lane, answer)
                         event: Event = Answered(utc_now(), effect.attempt, answer, random.random())
-                        await self._apply(self._open[call_id], event, lane)
+                        await self._apply(self._now(call_id), event, lane)
                     case LookUp():
                         requested = True
                         sighting = await lane.client.look_up(outcome.delivery, boot_seconds() + until - began)
                         self._told(lane, sighting)
                         event = LookedUp(utc_now(), effect.attempt, sighting, random.random())
-                        await self._apply(self._open[call_id], event, lane)
+                        await self._apply(self._now(call_id), event, lane)
         finally:
             self._busy.discard(call_id)
             if not requested:
@@ -262,7 +296,7 @@ class PartitionDeliveries:
             await self._dead.give_up(outcome.delivery, letter.code, letter.why)
         if letters:
             # A version may have come meanwhile: the machine decides again, about what is known now.
-            outcome = advance(self._open[delivery.call_id], event, self._plan, lane.policy)
+            outcome = advance(self._now(delivery.call_id), event, self._plan, lane.policy)
         if outcome.delivery is not delivery:
             await self._keep(outcome.delivery)
         for effect in outcome.effects:

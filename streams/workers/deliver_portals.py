@@ -1,16 +1,15 @@
 """Which portal gets which call, and why one gets none."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from streams.calls.result import CallResult
-from streams.credentials.source import TokenSource
 from streams.crm.client import CrmClient
 from streams.crm.eligibility import skip_reason
-from streams.crm.record import SECOND
 from streams.errors import SettingsError, UserError
 from streams.rules import Rules
 from streams.settings import PortalSettings, Settings
+from streams.workers.deliver_serving import shown
+from streams.workers.result_headers import LIVE
 
 
 def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
@@ -44,23 +43,31 @@ def portal_of(portals: Sequence[PortalSettings], pbx: str) -> PortalSettings | N
     return next((portal for portal in portals if not portal.pbxs or pbx in portal.pbxs), None)
 
 
-def skip_reason_for(result: CallResult, portal: PortalSettings, since: int) -> str | None:
-    """Why a portal gets no entry of a call; None: it gets one. `since`: UTC microseconds."""
-    reason = skip_reason(result, internal=portal.deliver_internal, unknown=portal.deliver_unknown)
-    if reason is None and result.ended_at < since:
-        moment = datetime.fromtimestamp(since / SECOND, UTC).isoformat(timespec="seconds")
-        return f"it ended before {moment} (portals[].deliver_from)"
-    return reason
+def skip_reason_for(result: CallResult, portal: PortalSettings) -> str | None:
+    """Why a portal gets no entry of such a call; None: it gets one."""
+    return skip_reason(result, internal=portal.deliver_internal, unknown=portal.deliver_unknown)
 
 
-def make_client(portal: PortalSettings, rules: Rules, tokens: TokenSource | None = None) -> CrmClient:
-    """The client of a portal; `tokens` where it uses OAuth. Raises SettingsError."""
+def history_reason(result: CallResult, portal: PortalSettings, since: int, origin: str = "live") -> str | None:
+    """Why the call's time keeps it out of a portal; None: it does not. An operator may order it all the same.
+
+    `since`: UTC microseconds; `origin`: the header of the result's record (workers/result_headers.py).
+    """
+    if result.ended_at < since:
+        return f"it ended before {shown(since)} (portals[].deliver_from)"
+    if origin != LIVE and not portal.deliver_backfill:
+        return "it comes from a backfill, not from a live call (portals[].deliver_backfill)"
+    return None
+
+
+def make_client(portal: PortalSettings, rules: Rules) -> CrmClient:
+    """The client of a portal. Raises SettingsError."""
     if portal.crm == "bitrix24":
         from streams.crm.bitrix24.client import Bitrix24Client
 
-        return Bitrix24Client(portal, rules.bitrix24.status, tokens)
+        return Bitrix24Client(portal, rules.bitrix24.status)
     if portal.crm == "kommo":
         from streams.crm.kommo.client import KommoClient
 
-        return KommoClient(portal, rules.kommo.status, tokens)
+        return KommoClient(portal, rules.kommo.status)
     raise SettingsError(f"portals.{portal.name}: there is no delivery to {portal.crm} yet", "Use bitrix24 or kommo.")

@@ -1,7 +1,8 @@
 """A seeded world around the delivery state machine.
 
-Owners crash, sleep and wake; a CRM loses answers and indexes late. Time is whole seconds (the machine only adds and
-compares). One schedule is one seed; `Broken` names what may be left out to show that the simulation notices.
+Owners crash, sleep and wake; a CRM loses answers and indexes late; operators retry, deliver and drop. Time is whole
+seconds (the machine only adds and compares). One schedule is one seed; `Broken` names what may be left out to show that
+the simulation notices.
 """
 
 import heapq
@@ -29,6 +30,7 @@ from streams.crm.events import (
     Needs,
     NotFound,
     NotSent,
+    Ordered,
     Pause,
     PausePortal,
     PortalBack,
@@ -38,12 +40,15 @@ from streams.crm.events import (
     Sighting,
     Unsure,
 )
+from streams.crm.orders import begun
 from streams.crm.plan import BITRIX24, KOMMO, Plan, Policy, Settle, Step
-from streams.crm.record import Delivery, State
+from streams.crm.record import Action, Delivery, Order, State
 
 LIMIT, SETTLE = 60, 30
 POLICY = Policy(request_limit=LIMIT, settle=SETTLE, deadline=10**9, backoff_base=1, backoff_limit=30)
 CALLS = 3
+LAST_WORD = 2000
+"""When operators have their last word: after every bad night."""
 
 
 class Broken(Enum):
@@ -57,6 +62,8 @@ class Broken(Enum):
     LOOKUP = "an unknown outcome is sent again without looking"
     VERSIONS = "a version that was seen is taken for new"
     DEAD_LETTER_FIRST = "the dead letter comes after the state that goes with it"
+    COMMAND_COMMIT = "a command's offset is committed before what it changed is durable"
+    LOOK_FIRST = "what stands in the CRM is delivered again without looking"
 
 
 class Fenced(Exception):
@@ -167,9 +174,13 @@ class World:
             self.plan = replace(self.plan, steps=steps)
         self._turns: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self.mended: list[str] = []
         self.troubled_until = self.random.randint(0, 600)
         self.results = self._some_results()
         self.arrived = 0
+        self.commands = self._some_commands()
+        self.ordered = 0
+        self.commands_committed = 0
 
     def _some_results(self) -> list[Arrived]:
         results = []
@@ -177,11 +188,28 @@ class World:
             call = f"pbx1/{number}"
             if self.random.random() < 0.15:
                 self.crm.refuses.add(call)
+                if self.random.random() < 0.5:
+                    self.mended.append(call)
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"
                 results += [Arrived(0, call, "main", version, outcome, b"result", 0)] * self.random.choice((1, 1, 2))
         self.random.shuffle(results)
-        return results
+        backfilled = f"pbx1/{self.random.choice((0, 9, 9))}"
+        return [replace(each, history="old") if each.call_id == backfilled else each for each in results]
+
+    def _some_commands(self) -> list[tuple[int, str, Order]]:
+        """When, for which call, what. Of a call that was mended, and of one of old, operators have the last word."""
+        commands = []
+        for number in range(self.random.choice((0, 0, 1, 3))):
+            at, call = self.random.randint(0, 400), f"pbx1/{self.random.randrange(CALLS)}"
+            action = self.random.choice(list(Action))
+            commands += [(at, call, Order(f"c{number}", action, "ann", at))] * self.random.choice((1, 1, 2))
+        last_words = dict.fromkeys(self.mended, Action.RETRY)
+        last_words |= {result.call_id: Action.DELIVER for result in self.results if result.history}
+        for call, action in last_words.items():
+            if call in self.mended or self.random.random() < 0.5:
+                commands.append((LAST_WORD, call, Order(f"last {call}", action, "ann", LAST_WORD)))
+        return sorted(commands, key=lambda command: command[0])
 
     def later(self, seconds: int, turn: Callable[[], None]) -> None:
         """Do something after so many seconds."""
@@ -197,6 +225,10 @@ class World:
         for count in range(1, len(self.results) + 1):
             arrival += self.random.choice((0, 1, 5, 70))
             self.later(arrival, lambda count=count: self._arrive(count))  # type: ignore[misc]
+        for count, (at, _, _) in enumerate(self.commands, start=1):
+            self.later(at, lambda count=count: self._order_comes(count))  # type: ignore[misc]
+        if self.mended:
+            self.later(LAST_WORD - 1, self._mend)
         Owner(self).start()
         for _ in range(20_000):
             if not self._turns:
@@ -207,6 +239,18 @@ class World:
 
     def _arrive(self, count: int) -> None:
         self.arrived = count
+
+    def _order_comes(self, count: int) -> None:
+        self.ordered = count
+
+    def _mend(self) -> None:
+        """A person puts right what the CRM refused."""
+        self.crm.refuses -= set(self.mended)
+
+    def newest(self, call: str) -> Arrived | None:
+        """The newest result of a call that is on its topic."""
+        results = [result for result in self.results[: self.arrived] if result.call_id == call]
+        return max(results, key=lambda result: result.version, default=None)
 
 
 class Owner:
@@ -225,6 +269,7 @@ class Owner:
         world.epoch += 1
         self.epoch = world.epoch
         self.position = world.committed
+        self.commands_read = world.commands_committed
         for call, delivery in world.log.items():
             recovered = advance(delivery, Recovered(world.now), world.plan, world.policy).delivery
             if world.broken is Broken.OWNER_WAIT and recovered.state is State.UNSURE:
@@ -261,6 +306,11 @@ class Owner:
             self.position += 1
             if world.random.random() < 0.5 and self.epoch == world.epoch:
                 world.committed = self.position
+        if self.commands_read < world.ordered:
+            self.obey(*world.commands[self.commands_read][1:])
+            self.commands_read += 1
+            if world.random.random() < 0.5 and self.epoch == world.epoch:
+                world.commands_committed = self.commands_read
         ready = sorted(
             call
             for call, delivery in self.deliveries.items()
@@ -269,7 +319,7 @@ class Owner:
         if ready:
             self.act(world.random.choice(ready))
         waiting = any(not delivery.final for delivery in self.deliveries.values())
-        if waiting or self.position < len(world.results):
+        if waiting or self.position < len(world.results) or self.commands_read < len(world.commands):
             world.later(world.random.choice((0, 1, 3)) if ready else 3, self.guarded(self.tick))
 
     def mishap(self) -> bool:
@@ -296,6 +346,21 @@ class Owner:
             self.keep(begin(arrived, world.plan))
         else:
             self.step(known, arrived)
+
+    def obey(self, call: str, order: Order) -> None:
+        """A command into its call's state."""
+        world, known = self.world, self.deliveries.get(call)
+        event = Ordered(world.now, order, world.newest(call))
+        if world.broken is Broken.COMMAND_COMMIT and self.epoch == world.epoch:
+            world.commands_committed = self.commands_read + 1
+            if world.random.random() < 0.3:
+                self.alive = False
+                world.later(1, Owner(world).start)
+                raise Fenced
+        if known is not None:
+            self.step(_forgetful(known) if world.broken is Broken.LOOK_FIRST else known, event)
+        elif (fresh := begun(event, world.plan)) is not None:
+            self.keep(fresh)
 
     def act(self, call: str) -> None:
         world, delivery = self.world, self.deliveries[call]
@@ -332,7 +397,7 @@ class Owner:
         if changed and world.broken is Broken.INTENT_FIRST:
             world.later(2, self.guarded(lambda: self.keep_latest(delivery.call_id, outcome.delivery)))
         requested = any(isinstance(effect, Send | LookUp) for effect in outcome.effects)
-        if not requested and not isinstance(event, Arrived):
+        if not requested and not isinstance(event, Arrived | Ordered):
             self.busy.discard(delivery.call_id)
 
     def keep(self, delivery: Delivery) -> None:
@@ -405,15 +470,30 @@ def _hurried(delivery: Delivery, now: int) -> Delivery:
     return msgspec.structs.replace(delivery, wait_until=now)
 
 
+def _forgetful(delivery: Delivery) -> Delivery:
+    if delivery.state not in (State.DELIVERED, State.SUPERSEDED):
+        return delivery
+    return msgspec.structs.replace(delivery, state=State.SKIPPED)
+
+
 def violations(world: World) -> list[str]:
     """What a schedule broke: each call once, with a version that it has, nothing lost, and a log that says so."""
     wrong = []
+    last_words = {call for at, call, order in world.commands if at == LAST_WORD}
+    dropped = {call for _, call, order in world.commands if order.action is Action.DROP} - last_words
+    skipped = {result.call_id for result in world.results if result.history}
+    skipped -= {call for at, call, order in world.commands if at == LAST_WORD and order.action is Action.DELIVER}
     for call in {result.call_id for result in world.results}:
         delivery = world.log.get(call)
         entries = [entry for entry in world.crm.entries if entry.call == call]
         newest = max(result.version for result in world.results if result.call_id == call)
         if delivery is None:
             wrong.append(f"{call} lost")
+        elif (delivery.state is State.DROPPED and call in dropped) or (
+            delivery.state is State.SKIPPED and call in skipped
+        ):
+            if entries:
+                wrong.append(f"{call} is {delivery.state} and stands in the CRM")
         elif call in world.crm.refuses:
             if entries or delivery.state is not State.REFUSED or call not in world.dead_letters:
                 wrong.append(f"{call} refused: {delivery.state}, {len(entries)} entries, {world.dead_letters}")

@@ -32,7 +32,6 @@ from streams.crm.events import (
     PortalBack,
     Recovered,
     Refused,
-    Retry,
     Send,
     Sighting,
     SlowPortal,
@@ -299,9 +298,6 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
     ("the deadline never cuts an open request", (*OPEN, Overdue(1000)), State.INTENT, {}, ()),
     ("the deadline of one in doubt", (*UNSURE, Overdue(1000)), State.GIVEN_UP, {}, (
         DeadLetter("outcome_unknown", "its deadline is over, its outcome unknown: reset"),)),
-    ("a retry", (*REFUSED, Retry(5)), State.WAITING, {"queued_at": 5}, ()),
-    ("a retry of one in doubt looks first", (*UNSURE, Overdue(1000), Retry(1001)), State.UNSURE, {"due_at": 1001}, ()),
-    ("nothing to retry", (*DELIVERED, Retry(5)), State.DELIVERED, {}, ()),
 ]  # fmt: skip
 
 
@@ -347,7 +343,7 @@ def test_a_longer_limit_of_the_owner_before_is_waited_out() -> None:
 
 def test_what_changes_nothing_gives_the_same_object() -> None:
     delivery = run(*DELIVERED).delivery
-    for event in (V1, Due(99), Recovered(99), Overdue(9999), PortalBack(99), Retry(99)):
+    for event in (V1, Due(99), Recovered(99), Overdue(9999), PortalBack(99)):
         assert advance(delivery, event, BITRIX24, POLICY).delivery is delivery
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from streams.calls.site import Site
-from streams.errors import RulesError
 from streams.rules import load_directions
-from streams.rules.directions import read_directions
 from streams.settings import Settings
+from tests.rules.files import refusal
 
 
 def site(tmp_path: Path, text: str, **numbers: object) -> Site:
@@ -108,6 +107,4 @@ def test_every_setting_that_can_change_an_outcome_changes_the_hash(settings: dic
     ],
 )
 def test_bad_line_is_refused_with_file_line_and_reason(text: str, told: str) -> None:
-    with pytest.raises(RulesError) as refused:
-        read_directions(f"directions:\n{text}", "own.yaml")
-    assert told in str(refused.value)
+    assert told in refusal(f"directions:\n{text}")

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from streams.errors import RulesError
 from streams.rules import load_rules
-from streams.rules.statuses import build_statuses, read_bitrix24, read_kommo
 from streams.settings import RuleSettings
+from tests.rules.files import refusal, rules_of
 
 MISSED = "incoming, not answered"
 OTHER = "otherwise"
@@ -71,22 +70,70 @@ def test_texts_come_in_the_operators_language(language: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("statuses:\n  - {result: 200, status: '999'}\n", "x.yaml:2: unknown Bitrix24 status '999'"),
-        ("statuses:\n  - {result: 200, when: sometimes, status: '200'}\n", "x.yaml:2: unknown condition 'sometimes'"),
-        (
-            "statuses:\n  - {result: 200, status: '200'}\n  - {result: 200, when: answered, status: '304'}\n",
-            "x.yaml:3: result 200 is already decided at x.yaml:2",
-        ),
+        ("bitrix24:\n  - {result: 200, status: '999'}", "own.yaml:2: unknown Bitrix24 status '999'\nAllowed: 200, 304"),
+        ("bitrix24:\n  - {result: 200, when: sometimes, status: 200}", "own.yaml:2: unknown condition 'sometimes'\nA"),
+        ("bitrix24:\n  - {result: 201, status: 200}", "own.yaml:2: unknown result 201"),
+        ("bitrix24:\n  - {result: [], status: 200}", "own.yaml:2: an empty list of results decides nothing"),
+        ("kommo:\n  - {result: 200, status: 8}", "own.yaml:2: unknown Kommo status 8\nAllowed: 1, 2, 3, 4, 5, 6, 7."),
+        ("kommo:\n  - {result: 200, status: true}", "own.yaml:2: unknown Kommo status True"),
+        ("kommo:\n  - {result: 200, status: 4, text: [a]}", "own.yaml:2: text ['a'] is no text"),
+        ("kommo:\n  - {result: 200, status: 4, text: mised_call}", "own.yaml:2: no text is named 'mised_call'\nA"),
     ],
-)
-def test_bad_bitrix24_line_is_refused(text: str, told: str) -> None:
-    with pytest.raises(RulesError) as refused:
-        build_statuses([], read_bitrix24(text, "x.yaml"))
-    assert told in str(refused.value)
+)  # fmt: skip
+def test_bad_line_is_refused_with_what_is_allowed(text: str, told: str) -> None:
+    assert told in refusal(text)
 
 
-def test_bad_kommo_status_is_refused_with_the_allowed_ones() -> None:
-    with pytest.raises(RulesError) as refused:
-        read_kommo("statuses:\n  - {result: 200, status: 8}\n", "x.yaml", {})
-    assert "x.yaml:2: unknown Kommo status 8" in str(refused.value)
-    assert "Allowed: 1, 2, 3, 4, 5, 6, 7." in str(refused.value)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("{result: 200, status: 2}", "{result: 200, when: answered, status: 3}"),
+        ("{result: [0, 603], when: not answered, status: 2}",
+         '{result: 603, when: "unknown, not answered", status: 1}'),
+        ("{result: 200, when: incoming, status: 2}", "{result: [0, 200], when: incoming, status: 3}"),
+    ],
+)  # fmt: skip
+def test_line_that_leaves_nothing_to_decide_is_refused(first: str, second: str) -> None:
+    told = refusal(f"kommo:\n  - {first}\n  - {second}\n")
+    assert "own.yaml:3: result" in told
+    assert "already decided at own.yaml:2" in told
+
+
+def test_lines_that_together_leave_nothing_are_told_both() -> None:
+    lines = (
+        "[{result: 0, when: answered, status: 4}, {result: 0, when: not answered, status: 6}, {result: 0, status: 1}]"
+    )
+    told = refusal(f"kommo: {lines}\n".replace("}, ", "},\n  "))
+    assert "own.yaml:3: result 0, always: already decided at own.yaml:1, own.yaml:2" in told
+
+
+def test_operators_line_goes_before_the_shipped_one_and_leaves_the_rest() -> None:
+    rules = rules_of("bitrix24:\n  - {result: 603, when: 'outgoing, not answered', status: 603-S}\n")
+    assert rules.bitrix24.status(Outcome(603, "outgoing", False)) == "603-S"
+    assert rules.bitrix24.status(Outcome(603, "incoming", False)) == "603"
+
+
+def test_every_status_of_both_crms_can_be_mapped_to() -> None:
+    known = [
+        "200",
+        "304",
+        "402",
+        "403",
+        "404",
+        "405",
+        "423",
+        "480",
+        "484",
+        "486",
+        "500",
+        "503",
+        "603",
+        "603-S",
+        "OTHER",
+    ]
+    for status in known:
+        rules = rules_of(f"bitrix24:\n  - {{result: 200, status: {status}}}\n")
+        assert rules.bitrix24.status(Outcome(200, "incoming", True)) == status
+    for number in range(1, 8):
+        rules = rules_of(f"kommo:\n  - {{result: 200, status: {number}, text: In words}}\n")
+        assert rules.kommo.status(Outcome(200, "incoming", True)) == (number, "In words")

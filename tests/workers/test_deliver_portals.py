@@ -7,7 +7,8 @@ import pytest
 from streams.crm.record import SECOND
 from streams.errors import UserError
 from streams.settings import PortalSettings, Settings
-from streams.workers.deliver_portals import portal_of, served_portals, skip_reason_for
+from streams.workers.deliver_portals import history_reason, portal_of, served_portals, skip_reason_for
+from streams.workers.result_headers import origin_of
 from tests.crm.calls import STARTED, call_result
 
 NORTH = {"name": "north", "crm": "kommo", "pbxs": ("pbx1",)}
@@ -50,20 +51,42 @@ def test_what_is_refused_at_start(portals: tuple[dict[str, Any], ...], crm: str,
 
 
 @pytest.mark.parametrize(
-    ("fields", "options", "since", "reason"),
+    ("fields", "options", "reason"),
     [
-        ({}, {}, 0, None),
-        ({}, {}, STARTED + 70 * SECOND, None),
-        ({}, {}, STARTED + 71 * SECOND, "deliver_from"),
-        ({"direction": "internal", "client": None}, {}, 0, "deliver_internal"),
-        ({"direction": "internal", "client": None}, {"deliver_internal": True}, 0, None),
-        ({"direction": "unknown"}, {}, 0, "deliver_unknown"),
-        ({"direction": "unknown"}, {"deliver_unknown": True}, 0, None),
-        ({"client": None}, {}, 0, "no outside number"),
-        ({"abandoned": True}, {}, 0, "a piece of another call"),
+        ({}, {}, None),
+        ({"direction": "internal", "client": None}, {}, "deliver_internal"),
+        ({"direction": "internal", "client": None}, {"deliver_internal": True}, None),
+        ({"direction": "unknown"}, {}, "deliver_unknown"),
+        ({"direction": "unknown"}, {"deliver_unknown": True}, None),
+        ({"client": None}, {}, "no outside number"),
+        ({"abandoned": True}, {}, "a piece of another call"),
     ],
 )
-def test_which_calls_get_no_entry(fields: Any, options: Any, since: int, reason: str | None) -> None:
+def test_which_calls_get_no_entry(fields: Any, options: Any, reason: str | None) -> None:
     portal = PortalSettings(name="main", crm="kommo", **options)
-    found = skip_reason_for(call_result(**fields), portal, since)
+    found = skip_reason_for(call_result(**fields), portal)
     assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "since", "origin", "reason"),
+    [
+        ({}, STARTED + 70 * SECOND, "live", None),
+        ({}, STARTED + 71 * SECOND, "live", "deliver_from"),
+        ({}, 0, "backfill", "deliver_backfill"),
+        ({"deliver_backfill": True}, 0, "backfill", None),
+        ({"deliver_backfill": True}, STARTED + 71 * SECOND, "backfill", "deliver_from"),
+    ],
+)
+def test_history_rings_in_no_crm(options: Any, since: int, origin: str, reason: str | None) -> None:
+    portal = PortalSettings(name="main", crm="kommo", **options)
+    found = history_reason(call_result(), portal, since, origin)
+    assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize(
+    ("headers", "origin"),
+    [([], "live"), ([("origin", b"backfill")], "backfill"), ([("x", b"1"), ("origin", None)], "live")],
+)
+def test_the_origin_stands_in_a_header(headers: list[tuple[str, bytes | None]], origin: str) -> None:
+    assert origin_of(headers) == origin

@@ -1,0 +1,71 @@
+"""What a call's outcome rests on: the row, the line of the result table, the line of each CRM's table. Pure."""
+
+from dataclasses import dataclass
+
+from streams.calls.result import CallResult
+from streams.rules import Rules
+from streams.rules.results import RESULT_NAMES
+from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES, KommoStatus, StatusRule
+
+
+@dataclass(frozen=True, slots=True)
+class TableLine:
+    """A line of a table: where it stands, and what it says."""
+
+    place: str
+    """`file:line`."""
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CrmGround:
+    """The status of one CRM, and the line that gives it."""
+
+    status: str
+    meaning: str
+    """The status in the CRM's own words."""
+    text: str | None
+    line: TableLine
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why a call has its result and its statuses."""
+
+    result_line: TableLine | None
+    """The table's line for the call's cause and dial status; None: there is none, or no cause."""
+    by_table: bool
+    """That line decided; otherwise a rule that goes before the table did (`CallResult.rule`)."""
+    bitrix24: CrmGround
+    kommo: CrmGround
+
+
+def grounds(result: CallResult, rules: Rules) -> Grounds:
+    """The lines under today's rules that fit an outcome."""
+    line, by_table = None, False
+    if result.extra_usable and result.hangup_cause is not None and result.dial_status is not None:
+        rule = rules.results.rule(result.hangup_cause, result.dial_status)
+        if rule is not None:
+            words = rule.describe()
+            line = TableLine(rule.line.place, words.removesuffix(f" ({rule.line.place})"))
+            by_table = words == result.rule
+    bitrix24, kommo = rules.bitrix24.rule(result), rules.kommo.rule(result)
+    return Grounds(
+        line,
+        by_table,
+        CrmGround(bitrix24.status, BITRIX24_STATUSES[bitrix24.status], None, _line(bitrix24, result)),
+        CrmGround(
+            str(kommo.status.status),
+            KOMMO_STATUSES[kommo.status.status],
+            kommo.status.text,
+            _line(kommo, result),
+        ),
+    )
+
+
+def _line(rule: StatusRule[str] | StatusRule[KommoStatus], result: CallResult) -> TableLine:
+    code = result.result if result.result in rule.results else 0
+    words = f"result {code} {RESULT_NAMES[code]}{'' if rule.when == 'always' else f', {rule.when}'}"
+    if code != result.result:
+        words += f" (no line fits {result.result}: the old way)"
+    return TableLine(rule.line.place, words)

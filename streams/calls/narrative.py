@@ -1,0 +1,276 @@
+"""A call told as a short story with times: what a person would say who had watched its rows go by. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from streams.calls.call import Call
+from streams.calls.channel import endpoint, is_helper
+from streams.calls.conversations import conversations
+from streams.calls.legs import legs_of
+from streams.calls.parties import extension_of, side_of
+from streams.calls.result import CallLeg, CallResult
+from streams.calls.site import Site
+from streams.calls.story import Channel, Story, json_object, tell
+from streams.calls.timeline import SECOND, Timeline
+from streams.calls.wording import APPLICATIONS, ASTERISKS, PARK_ENDS, STREAMS, listed, seconds
+from streams.rows.row import CelRow
+
+TOGETHER = SECOND // 4
+"""Channels called within this time, and that fared alike, are told in one line (microseconds)."""
+
+_BETWEEN_DIGITS = 4 * SECOND
+
+
+class Moment(NamedTuple):
+    """One line of the story. `at`: UTC microseconds; `row`: the id of the row that shows it, where one does."""
+
+    at: int
+    text: str
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Narrative:
+    """The story of one call, in the order of time."""
+
+    moments: tuple[Moment, ...]
+    utc_offset_seconds: int
+    whole_seconds: bool
+    """The PBX's times have no fraction: neither have the story's."""
+    hangup: CelRow | None
+    """The row that gave cause and dial status."""
+
+
+def narrate(call: Call, result: CallResult, site: Site) -> Narrative:
+    """Tell a call whose outcome is known."""
+    rows = call.rows
+    story = tell(rows, call.linkedid, site.timezone_of(call.pbx))
+    times = _times(rows, site.timezone_of(call.pbx))
+    narrator = _Narrator(story, result, site, times)
+    moments = sorted(narrator.moments(rows), key=lambda moment: moment.at)
+    return Narrative(
+        tuple(moments),
+        result.utc_offset_seconds,
+        all(at % SECOND == 0 for at in times.values()),
+        story.root.hangup if story.root else None,
+    )
+
+
+def _times(rows: list[CelRow], zone: str | None) -> dict[int, int]:
+    timeline = Timeline(zone)
+    return {row.id: timeline.instant(row) for row in rows}
+
+
+@dataclass(slots=True)
+class _Narrator:
+    """Gathers the moments: those of rows as they come, those of channels, legs and talks from the story."""
+
+    story: Story
+    result: CallResult
+    site: Site
+    times: dict[int, int]
+    _applications: dict[str, str] = field(default_factory=dict)
+    _transfers: Iterator[str] = field(init=False)
+    _pickups: Iterator[str] = field(init=False)
+
+    def moments(self, rows: list[CelRow]) -> Iterator[Moment]:
+        """In no order but that of equal times."""
+        self._transfers, self._pickups = iter(self.result.transfers), iter(self.result.pickups)
+        yield from self._opening()
+        yield from self._legs()
+        for row in rows:
+            if row.eventtype in STREAMS or is_helper(row.channame):
+                continue
+            teller = _EVENTS.get(row.eventtype)
+            text = teller(self, row) if teller else self._own_event(row)
+            for told in (self._application(row), text):
+                if told:
+                    yield Moment(self.times[row.id], told, row.id)
+        yield from self._digits(rows)
+        for talk in conversations(self.story):
+            yield Moment(talk.start, self._talk(talk.names, talk.end - talk.start))
+        yield from self._ending()
+
+    def _opening(self) -> Iterator[Moment]:
+        root, result = self.story.root, self.result
+        if root is None:
+            return
+        if root.originated or not root.real:
+            text = f"Asterisk called {self._named(root)}" if root.real else "Asterisk began a call by itself"
+            if root.real and root.answered is not None:
+                text += f": answered after {seconds(root.answered - root.started)}"
+        else:
+            text = f"{result.caller or 'somebody without a number'} called {result.called or 'no number'}"
+            if side_of(root, self.site)[0] == "outside":
+                text += f" through {root.endpoint}"
+        yield Moment(self.story.first, text, root.start_row.id)
+        for channel in self.story.channels.values():
+            if channel is not root and channel.real and not channel.born_here:
+                came = min([channel.started, *(start for start, _ in channel.talks)])
+                yield Moment(came, f"{self._named(channel)} came from call {channel.uniqueid}", channel.start_row.id)
+
+    def _legs(self) -> Iterator[Moment]:
+        """The channels called; those called at once that fared alike in one line."""
+        real = [channel for channel in self.story.channels.values() if channel.real]
+        told = legs_of(self.story, self.result, self.site)
+        pending: list[tuple[Channel, CallLeg]] = []
+        for channel, leg in zip(real, told, strict=True):
+            if channel is self.story.root or not channel.born_here:
+                continue
+            if pending and not _alike(pending[-1], (channel, leg)):
+                yield self._rang(pending)
+                pending = []
+            pending.append((channel, leg))
+        if pending:
+            yield self._rang(pending)
+
+    def _rang(self, legs: list[tuple[Channel, CallLeg]]) -> Moment:
+        channel, leg = legs[0]
+        names = listed(self._reached(each) for each, _ in legs)
+        rang = "" if leg.ring_seconds is None else f" for {seconds(round(leg.ring_seconds * SECOND))}"
+        outcome = leg.outcome
+        if outcome == "unavailable" and leg.hangup_cause is not None:
+            outcome = f"unavailable (cause {leg.hangup_cause})"
+        return Moment(channel.started, f"rang {names}{rang}: {outcome}", channel.start_row.id)
+
+    def _talk(self, names: tuple[str, ...], span: int) -> str:
+        root = self.story.root
+        others = [self._person(name) for name in names if root is None or name != root.name]
+        lasted = f"for {seconds(span)}"
+        if root is not None and root.name in names:
+            return f"{self._person(root.name)} talked with {listed(others)} {lasted}" if others else f"talked {lasted}"
+        return f"{listed(others)} talked {lasted}"
+
+    def _application(self, row: CelRow) -> str | None:
+        """A channel's application, told at the first row that names it, be it APP_START or not."""
+        if self._applications.get(row.uniqueid) == row.appname + row.appdata:
+            return None
+        self._applications[row.uniqueid] = row.appname + row.appdata
+        words = APPLICATIONS.get(row.appname)
+        if words is None or row.eventtype == "APP_END":
+            return None
+        channel = self.story.channels.get(row.uniqueid)
+        text = words.format(row.appdata.split(",")[0].split("&")[0].partition("@")[0] or "?")
+        if channel is None or channel is self.story.root or not channel.real:
+            return text
+        return f"{self._named(channel)} {text}"
+
+    def _answer(self, row: CelRow) -> str | None:
+        root = self.story.root
+        if root is None or row.uniqueid != root.uniqueid or root.originated:
+            return None
+        if row.appname in ("Dial", "Queue") or row.appname in APPLICATIONS:
+            return None  # a person answered, or the application was told already
+        return f"the PBX answered by itself ({row.appname or 'no application named'})"
+
+    def _transfer(self, row: CelRow) -> str | None:
+        return next(self._transfers, None)
+
+    def _pickup(self, row: CelRow) -> str | None:
+        return next(self._pickups, None)
+
+    def _forward(self, row: CelRow) -> str:
+        to = (json_object(row.extra) or {}).get("forward")
+        return f"forwarded to {to or 'another number'}"
+
+    def _park(self, row: CelRow) -> str:
+        extra = json_object(row.extra) or {}
+        by = extra.get("parker_dial_string")
+        who = self._person(row.channame)
+        return f"{who} was parked" + (f" by {endpoint(by)}" if isinstance(by, str) and by else "")
+
+    def _unpark(self, row: CelRow) -> str:
+        extra = json_object(row.extra) or {}
+        retriever, reason = extra.get("retriever"), str(extra.get("reason") or "")
+        if isinstance(retriever, str) and retriever:
+            return f"{endpoint(retriever)} took the parked call"
+        return PARK_ENDS.get(reason, f"parking ended ({reason or 'no reason logged'})")
+
+    def _own_event(self, row: CelRow) -> str | None:
+        if row.eventtype in ASTERISKS:
+            return None
+        note = (json_object(row.extra) or {}).get("extra")
+        return f"the dialplan logged {row.eventtype}" + (f": {note}" if note else "")
+
+    def _digits(self, rows: list[CelRow]) -> Iterator[Moment]:
+        """What a person keyed in, digits that follow each other in one line."""
+        first: CelRow | None = None
+        pressed, at = "", 0
+        for row in rows:
+            if row.eventtype != "DTMF":
+                continue
+            if first is not None and (row.uniqueid != first.uniqueid or self.times[row.id] - at > _BETWEEN_DIGITS):
+                yield self._pressed(first, pressed)
+                first, pressed = None, ""
+            first, at = first or row, self.times[row.id]
+            pressed += str((json_object(row.extra) or {}).get("digit") or "?")
+        if first is not None:
+            yield self._pressed(first, pressed)
+
+    def _pressed(self, first: CelRow, digits: str) -> Moment:
+        return Moment(self.times[first.id], f"{self._person(first.channame)} pressed {digits}", first.id)
+
+    def _ending(self) -> Iterator[Moment]:
+        root, result, last = self.story.root, self.result, self.story.last
+        if root is not None and root.hangup is not None:
+            left = any(end > self.times[root.hangup.id] + TOGETHER for _, end in self._others_talks())
+            text = f"{self._named(root)} left" if left else self._ended(root)
+            yield Moment(self.times[root.hangup.id], text, root.hangup.id)
+            if left:
+                yield Moment(last, "the call ended")
+        if result.abandoned:
+            whole = f"call {result.part_of}" if result.part_of else "another call"
+            yield Moment(last, f"went on in {whole}")
+        elif result.incomplete_reason:
+            yield Moment(last, result.incomplete_reason)
+
+    def _others_talks(self) -> Iterator[list[int]]:
+        for channel in self.story.channels.values():
+            if channel is not self.story.root:
+                yield from channel.talks
+
+    def _ended(self, root: Channel) -> str:
+        result = self.result
+        if result.ended_by == "caller":
+            return f"{self._named(root)} {'hung up' if result.answered else 'gave up'}"
+        if result.ended_by == "called" and result.hangup_source:
+            return f"{self._person(result.hangup_source)} hung up"
+        return "the dialplan ended the call" if result.ended_by == "pbx" else "the call ended, no row says by whom"
+
+    def _person(self, name: str) -> str:
+        """Who is on a channel, by the channel's name."""
+        for channel in self.story.channels.values():
+            if channel.name == name:
+                return self._named(channel)
+        return endpoint(name)
+
+    def _named(self, channel: Channel) -> str:
+        if side_of(channel, self.site)[0] == "inside":
+            return extension_of(channel, self.site)
+        if channel is self.story.root and not channel.originated:
+            return self.result.caller or channel.first_number or channel.endpoint
+        return channel.number or channel.endpoint
+
+    def _reached(self, channel: Channel) -> str:
+        name = self._named(channel)
+        return name if channel.endpoint == name else f"{name} through {channel.endpoint}"
+
+
+def _alike(one: tuple[Channel, CallLeg], other: tuple[Channel, CallLeg]) -> bool:
+    (_, leg), (_, next_leg) = one, other
+    near = abs(next_leg.started_at - leg.started_at) <= TOGETHER
+    rang, next_rang = leg.ring_seconds or 0.0, next_leg.ring_seconds or 0.0
+    fared = (leg.outcome, leg.hangup_cause) == (next_leg.outcome, next_leg.hangup_cause)
+    return near and fared and abs(rang - next_rang) * SECOND <= TOGETHER
+
+
+_EVENTS: dict[str, Callable[[_Narrator, CelRow], str | None]] = {
+    "ANSWER": _Narrator._answer,
+    "BLINDTRANSFER": _Narrator._transfer,
+    "ATTENDEDTRANSFER": _Narrator._transfer,
+    "PICKUP": _Narrator._pickup,
+    "FORWARD": _Narrator._forward,
+    "PARK_START": _Narrator._park,
+    "PARK_END": _Narrator._unpark,
+}

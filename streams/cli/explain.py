@@ -1,0 +1,193 @@
+"""`cel2crm explain`: one call as a short story, and why it has its result and its CRM statuses."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any, NamedTuple
+
+import orjson
+import typer
+
+from streams.calls.call import Call
+from streams.calls.grounds import CrmGround, Grounds, grounds
+from streams.calls.judge import judge
+from streams.calls.narrative import Narrative, narrate
+from streams.calls.result import CallResult
+from streams.calls.site import Site
+from streams.calls.timeline import SECOND
+from streams.cli.classify import outcome
+from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.crm.eligibility import skip_reason
+from streams.rules import Rules, load_rules
+from streams.settings import Settings, load_settings
+from streams.sources.finding import MOST_LINKED, Found, find_call
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Told(NamedTuple):
+    """A call with everything that is said of it."""
+
+    result: CallResult
+    narrative: Narrative
+    grounds: Grounds
+
+
+class Link(NamedTuple):
+    """Another call, and what it shares with this one."""
+
+    linkedid: str
+    channels: str
+
+
+def explain(
+    linkedid: Annotated[
+        str, typer.Argument(help="The call's linkedid or call id, or the uniqueid of a channel of it.")
+    ],
+    sources: SourceArgument = None,
+    topic: TopicOption = False,
+    linked: Annotated[bool, typer.Option("--linked", help="Tell the calls that it is linked with, too.")] = False,
+    as_json: JsonOption = False,
+    settings_file: SettingsOption = None,
+) -> None:
+    """Tell one call: what happened and when, which row and which table line gave its result, and what each CRM shows.
+
+    Calls that share a channel with it (a pickup, an attended transfer, a parked call taken back) are named.
+
+    Examples:
+
+        cel2crm explain 1795389970.80 rows.csv
+
+        cel2crm explain office/1795389970.80 --linked            (the database of the settings)
+
+        cel2crm explain 1795389970.80 mariadb://cel2crm@10.0.0.5/asteriskcdrdb
+
+        cel2crm explain 1795389970.80 --topic --json
+    """
+    settings = load_settings(settings_file)
+    rules, site = load_rules(settings.rules), Site.of(settings)
+    pbx, wanted = split_call_id(linkedid, settings)
+    with row_finder(sources or [], settings, topic=topic) as finder:
+        found = find_call(finder, wanted, pbx=pbx)
+    if found.asked != wanted:
+        sys.stderr.write(f"cel2crm: {wanted} is a channel of call {found.asked}\n")
+    calls = [*found.own, *(found.linked if linked else [])]
+    for number, call in enumerate(calls):
+        told = tell_call(call, rules, site)
+        links = list(_links(call, found))
+        if as_json:
+            sys.stdout.buffer.write(
+                orjson.dumps(as_object(told, links, rules, settings), option=orjson.OPT_APPEND_NEWLINE)
+            )
+        else:
+            text = "\n".join([*([""] if number else []), *_lines(told, links, settings, hint=not linked)])
+            typer.echo(text)
+    if found.more:
+        sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
+
+
+def tell_call(call: Call, rules: Rules, site: Site) -> Told:
+    """Judge and tell one call."""
+    result = judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
+    return Told(result, narrate(call, result, site), grounds(result, rules))
+
+
+def as_object(told: Told, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
+    """The story as JSON, beside the members that `classify --json` gives."""
+    result, narrative, ground = told
+    row = narrative.hangup
+    return {
+        **outcome(result, rules, settings),
+        "story": [
+            {
+                "at": (_EPOCH + timedelta(microseconds=moment.at)).isoformat(),
+                "seconds": (moment.at - narrative.moments[0].at) / SECOND,
+                "text": moment.text,
+                "row": moment.row,
+            }
+            for moment in narrative.moments
+        ],
+        "hangup_row": {"id": row.id, "channame": row.channame, "extra": row.extra} if row else None,
+        "grounds": asdict(ground),
+        "linked": [link._asdict() for link in links],
+    }
+
+
+def _links(call: Call, found: Found) -> Iterator[Link]:
+    mine = {row.uniqueid: row.channame for row in call.rows}
+    for other in [*found.own, *found.linked]:
+        if other is call or other.pbx != call.pbx:
+            continue
+        shared = [mine[uniqueid] for uniqueid in dict.fromkeys(row.uniqueid for row in other.rows) if uniqueid in mine]
+        yield Link(other.linkedid, ", ".join(shared))
+
+
+def _lines(told: Told, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
+    result, narrative, ground = told
+    answered = f"answered by {result.answered_by or 'somebody'}" if result.answered else "not answered"
+    yield f"Call {result.call_id}: {result.direction}, {answered}, {result.result} {result.result_name}"
+    yield ""
+    yield from _story(narrative)
+    yield ""
+    if (row := narrative.hangup) is not None:
+        yield f"Row      {row.id}: HANGUP of {row.channame}, {row.extra or 'extra is empty'}"
+    yield f"Result   {result.result} {result.result_name}"
+    yield f"         {_decision(result, ground)}"
+    yield from _crm("Bitrix24", "bitrix24", ground.bitrix24, result, settings)
+    yield from _crm("Kommo", "kommo", ground.kommo, result, settings)
+    yield "Why"
+    for sentence in result.why:
+        yield f"  - {sentence}"
+    if links:
+        yield "Linked calls" + (" (--linked tells them too)" if hint else "")
+        for link in links:
+            yield f"  - {link.linkedid}" + (f", by {link.channels}" if link.channels else "")
+
+
+def _story(narrative: Narrative) -> Iterator[str]:
+    if not narrative.moments:
+        yield "  (no row shows what happened)"
+        return
+    first = narrative.moments[0].at
+    offset = timezone(timedelta(seconds=narrative.utc_offset_seconds))
+    began = (_EPOCH + timedelta(microseconds=first)).astimezone(offset)
+    yield f"  {began:%Y-%m-%d %H:%M:%S}  {narrative.moments[0].text}"
+    for moment in narrative.moments[1:]:
+        yield f"  {_after(moment.at - first, whole=narrative.whole_seconds):>19}  {moment.text}"
+
+
+def _after(span: int, *, whole: bool) -> str:
+    if span < 60 * SECOND:
+        return f"+{span / SECOND:.{0 if whole else 1}f} s"
+    minutes, rest = divmod(span // SECOND, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"+{hours}:{minutes:02}:{rest:02}"
+
+
+def _decision(result: CallResult, ground: Grounds) -> str:
+    line, told = ground.result_line, f": {result.result} {result.result_name}"
+    if ground.by_table and line is not None:
+        return f"{line.place}: {line.words.removesuffix(told)}"
+    rule = result.rule.removesuffix(told)
+    if line is None or line.words.endswith(told):
+        return rule
+    return f"{rule}\n         (the table alone: {line.place}: {line.words})"
+
+
+def _crm(title: str, crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:
+    """One line for the CRM, or one for each of its portals."""
+    status = f"{ground.status} {ground.meaning}" + (f", text {ground.text!r}" if ground.text else "")
+    for portal in settings.portals_of(crm) or (None,):
+        name = f"{title} ({portal.name})" if portal else title
+        skipped = skip_reason(
+            result,
+            internal=portal.deliver_internal if portal else False,
+            unknown=portal.deliver_unknown if portal else False,
+        )
+        if skipped:
+            yield f"{name:<8} not there: {skipped}"
+        else:
+            yield f"{name:<8} {status}"
+            yield f"         {ground.line.place}: {ground.line.words}"

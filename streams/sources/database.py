@@ -1,0 +1,161 @@
+"""CEL rows from the PBX's database: plain SELECTs in the order of ids, never a write or a lock that Asterisk feels.
+
+Rows come in pages (`where id > last order by id limit n`), not through one long cursor: on a MyISAM table, FreePBX's
+old default, a result that is fetched slowly keeps Asterisk's inserts waiting all the while. A page takes milliseconds.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from connectors.database import column_refusals
+from streams.errors import UnreadableRow, UserError
+from streams.rows.eventtime import wall_micros
+from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
+from streams.settings import DatabaseSettings, secret
+from streams.sources.engines import ENGINES, Run
+
+PAGE = 5_000
+"""Rows read at once."""
+
+
+@dataclass(slots=True)
+class DatabaseRows:
+    """The cel table of one PBX. Use in `with`; every method raises UserError where it cannot be read."""
+
+    database: DatabaseSettings
+    decoder: RowDecoder
+    page: int = PAGE
+    unreadable: int = 0
+    """Rows that were passed over because a column is empty that must not be."""
+    _connection: AbstractContextManager[Run] | None = None
+    _run: Run | None = None
+    _columns: dict[str, str] = field(default_factory=dict)
+    """As the settings spell a column: as the table does."""
+
+    @property
+    def name(self) -> str:
+        at = self.database
+        return f"{at.engine} {at.name}.{at.table} at {at.host}:{at.port}"
+
+    def __enter__(self) -> Self:
+        password = secret(self.database.password, self.database.password_file, "database.password")
+        connection = ENGINES[self.database.engine].connect(self.database, password)
+        self._run = connection.__enter__()
+        self._connection = connection
+        try:
+            self._columns = self._known_columns()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection, self._connection, self._run = self._connection, None, None
+        if connection is not None:
+            connection.__exit__(kind, error, trace)
+
+    def rows(self, first_id: int = 0) -> Iterator[CapturedRow]:
+        """Every row from this id on, in the order of ids, in constant memory."""
+        last = first_id - 1
+        id_column = self._quoted("id")
+        while True:
+            page = self._select(f"WHERE {id_column} > %s ORDER BY {id_column} LIMIT {self.page}", [last])
+            yield from self._decoded(page)
+            if len(page) < self.page:
+                return
+            last = int(page[-1][self.decoder.column("id")])
+
+    def matching(self, linkedids: Collection[str], uniqueids: Collection[str]) -> list[CapturedRow]:
+        """Every row with one of these linkedids, or of one of these channels, in the order of ids."""
+        found: dict[int, CapturedRow] = {}
+        # Two SELECTs, each along its index; one with OR would read the whole table on some servers.
+        for column, values in (("linkedid", sorted(linkedids)), ("uniqueid", sorted(uniqueids))):
+            if values:
+                marks = ", ".join(["%s"] * len(values))
+                for row in self._decoded(self._select(f"WHERE {self._quoted(column)} IN ({marks})", values)):
+                    found[row.id] = row
+        return [found[row_id] for row_id in sorted(found)]
+
+    def first_id_since(self, wall: int) -> int:
+        """The lowest id from which on no row is older than this wall clock time (microseconds), by halving.
+
+        Asterisk writes rows in the order of time, or seconds out of it: so ask for a time somewhat earlier.
+        """
+        low, high = 0, self._highest_id() + 1
+        while low < high:
+            middle = (low + high) // 2
+            at = self._time_from(middle)
+            if at is not None and at < wall:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _highest_id(self) -> int:
+        rows = self._select(f"ORDER BY {self._quoted('id')} DESC LIMIT 1", [])
+        return int(rows[0][self.decoder.column("id")]) if rows else 0
+
+    def _time_from(self, row_id: int) -> int | None:
+        """The time of the first readable row from this id on."""
+        column = self._quoted("id")
+        rows = self._select(f"WHERE {column} >= %s ORDER BY {column} LIMIT 1", [row_id])
+        return wall_micros(_plain(rows[0][self.decoder.column("eventtime")])) if rows else None
+
+    def _known_columns(self) -> dict[str, str]:
+        """The columns that the product reads and this table has."""
+        at = self.database
+        schema, _, table = at.table.rpartition(".")
+        conditions, values = ["table_name = %s"], [table]
+        if schema or at.engine != "postgresql":
+            conditions.append("table_schema = %s")
+            values.append(schema or at.name)
+        found = self._started(
+            f"SELECT column_name AS name FROM information_schema.columns WHERE {' AND '.join(conditions)}",  # noqa: S608
+            values,
+        )
+        present = {str(row["name"]).lower(): str(row["name"]) for row in found}
+        if not present:
+            raise UserError(
+                f"there is no table {at.name}.{at.table} at {at.host}:{at.port}, or user {at.user} may not read it",
+                "Check database.name and database.table (in a URL: /name?table=cel).",
+            )
+        if refusals := column_refusals(present, at):
+            raise UserError(f"{self.name} cannot be read:\n" + "\n".join(f"  {line}" for line in refusals))
+        wanted = dict.fromkeys(self.decoder.column(name) for name in COLUMNS)
+        return {name: present[name.lower()] for name in wanted if name.lower() in present}
+
+    def _select(self, rest: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+        quote = ENGINES[self.database.engine].quote
+        columns = ", ".join(f"{quote(theirs)} AS {quote(ours)}" for ours, theirs in self._columns.items())
+        return self._started(f"SELECT {columns} FROM {quote(self.database.table)} {rest}", values)  # noqa: S608
+
+    def _decoded(self, rows: list[dict[str, Any]]) -> Iterator[CapturedRow]:
+        for row in rows:
+            try:
+                yield self.decoder.from_columns({name: _plain(value) for name, value in row.items()})
+            except UnreadableRow:
+                self.unreadable += 1
+
+    def _quoted(self, column: str) -> str:
+        return ENGINES[self.database.engine].quote(self._columns[self.decoder.column(column)])
+
+    @property
+    def _started(self) -> Run:
+        if self._run is None:
+            raise RuntimeError("DatabaseRows is used outside of its `with`")
+        return self._run
+
+
+def _plain(value: Any) -> Any:
+    """What a driver gives for a column, as the decoder takes it."""
+    if isinstance(value, datetime | date):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode("utf-8", errors="replace")
+    return value

@@ -1,0 +1,110 @@
+"""`cel2crm explain` as a person or a script calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.demo.recordings import RECORDINGS
+from streams.cli.main import app
+from streams.errors import UserError
+
+PICKED_UP, PICKER, BUSY, INTERNAL = "1795389970.80", "1795389971.82", "1795391128.1109", "1795389855.24"
+CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
+
+
+def explain(*arguments: str, given: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments], input=given)
+
+
+def told(*arguments: str, given: bytes | None = None) -> str:
+    done = explain(*arguments, given=given)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_story_row_table_line_and_statuses_stand_there() -> None:
+    text = told(BUSY, str(RECORDINGS))
+    assert "2026-11-22 23:45:28  79161234567 called 74951001001 through trunk1" in text
+    assert "+1.9 s  1001 transferred to 1002" in text
+    assert 'Row      5666: HANGUP of PJSIP/trunk1-00000383, {"hangupcause":17' in text
+    for file, words in (
+        ("results", "cause 17, whatever dial status"),
+        ("bitrix24", "result 486 Subscriber is busy"),
+        ("kommo", "result 486 Subscriber is busy"),
+    ):
+        line = next(line.strip() for line in text.splitlines() if line.strip().startswith(f"{file}.yaml:"))
+        assert line.endswith(words)
+        assert "486" in rule_line(line.partition(": ")[0]) or "17" in rule_line(line.partition(": ")[0])
+    assert "Bitrix24 486 busy" in text
+    assert "Kommo    7 number busy, text 'Number busy'" in text
+
+
+def rule_line(place: str) -> str:
+    """The line of a rule file that `file:line` names."""
+    file, _, number = place.partition(":")
+    lines = (Path(__file__).parents[2] / "streams" / "rules" / file).read_text(encoding="utf-8").splitlines()
+    return lines[int(number) - 1]
+
+
+def test_linked_calls_are_named_and_told_where_asked_for() -> None:
+    assert f"- {PICKER}, by PJSIP/1002-00000040" in told(PICKED_UP, str(RECORDINGS))
+    both = told(PICKED_UP, str(RECORDINGS), "--linked")
+    assert f"Call pbx1/{PICKED_UP}" in both
+    assert f"Call pbx1/{PICKER}" in both
+
+
+def test_why_a_call_is_in_no_crm() -> None:
+    text = told(PICKER, str(RECORDINGS))
+    assert "Bitrix24 not there: a piece of another call" in text
+    assert "Kommo    not there" in text
+
+
+def test_the_rule_that_goes_before_the_table_says_what_the_table_alone_would_say(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case["case"] == "inbound_pickup_directed")
+    text = json.dumps(case).replace('\\"hangupcause\\":16', '\\"hangupcause\\":19')
+    rows = tmp_path / "case.jsonl"
+    rows.write_text(text, encoding="utf-8")
+    assert "the last attempt was answered" in told(PICKED_UP, str(rows))
+    assert "(the table alone: results.yaml:" in told(PICKED_UP, str(rows))
+    assert "480 Temporarily unavailable" in told(PICKED_UP, str(rows))
+
+
+def test_json_has_what_classify_gives_and_the_story() -> None:
+    lines = [json.loads(line) for line in told(PICKED_UP, str(RECORDINGS), "--json", "--linked").splitlines()]
+    assert [each["linkedid"] for each in lines] == [PICKED_UP, PICKER]
+    assert lines[0]["story"][0]["text"] == "79161234567 called 74951001001 through trunk1"
+    assert lines[0]["story"][0]["at"].startswith("2026-11-22T23:26:10")
+    assert lines[0]["bitrix24"] == {"status": "200"}
+    assert lines[0]["grounds"]["bitrix24"]["line"]["place"].startswith("bitrix24.yaml:")
+    assert lines[0]["linked"] == [{"linkedid": PICKER, "channels": "PJSIP/1002-00000040"}]
+    assert lines[1]["bitrix24"] is None
+
+
+def test_standard_input_is_read_however_often_it_takes() -> None:
+    assert told(PICKED_UP, "-", given=RECORDINGS.read_bytes()) == told(PICKED_UP, str(RECORDINGS))
+
+
+def test_a_call_id_and_the_uniqueid_of_a_channel_lead_to_the_call() -> None:
+    assert told(f"pbx1/{PICKED_UP}", str(RECORDINGS)) == told(PICKED_UP, str(RECORDINGS))
+    done = explain("1795389970.81", str(RECORDINGS))
+    assert f"1795389970.81 is a channel of call {PICKED_UP}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["1.1", str(RECORDINGS)], "no row of call 1.1"),
+        ([PICKED_UP, "/nowhere.csv"], "cannot read /nowhere.csv"),
+        ([PICKED_UP, "mysql://u@h/d", str(RECORDINGS)], "a database is read alone"),
+        ([PICKED_UP, "mysql://u:hidden@h/d"], "the database URL holds a password"),
+        ([PICKED_UP, "--topic", str(RECORDINGS)], "--topic reads the cel topic"),
+        ([PICKED_UP], "database.password is not set"),
+    ],
+)
+def test_mistakes_are_one_message(arguments: list[str], problem: str) -> None:
+    error = explain(*arguments).exception
+    assert isinstance(error, UserError)
+    assert problem in error.problem
+    assert "hidden" not in str(error)
