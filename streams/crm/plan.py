@@ -1,8 +1,12 @@
 """Each CRM's steps as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec.structs import replace
+
+from streams.crm.record import Delivery
 
 
 class Settle(Enum):
@@ -31,6 +35,12 @@ class Plan:
     crm: str
     first: str
     steps: Mapping[str, Step]
+    when_many_wait: Mapping[str, str] = field(default_factory=dict)
+    """Step: the one that does more in one request, to be taken in its place when many calls wait."""
+
+    def hurried(self, delivery: Delivery) -> Delivery:
+        """The delivery as it is to be asked for its request when many calls wait."""
+        return replace(delivery, step=self.when_many_wait.get(delivery.step, delivery.step))
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -53,6 +63,7 @@ BITRIX24 = Plan(
         # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
         "register_finish": Step(None, Settle.LOOK_UP),
     },
+    when_many_wait={"register": "register_finish"},
 )
 
 KOMMO = Plan(

@@ -18,6 +18,10 @@ LONGEST_SLEEP = 5.0
 """Seconds. The wall clock may be set while waiting."""
 
 
+CROWD = 50
+"""Waiting calls. What is below is gone in a minute either way."""
+
+
 class Desk(Protocol):
     """What holds a partition's deliveries."""
 
@@ -58,6 +62,11 @@ class Lane:
     def waiting(self) -> int:
         """Calls in the lane."""
         return len(self._due) + len(self._paused)
+
+    @property
+    def crowded(self) -> bool:
+        """More calls wait than the portal takes at once: one request a call, where the CRM can do that."""
+        return self.portal.bitrix24_batch == "auto" and self.waiting > CROWD
 
     def put(self, desk: Desk, delivery: Delivery) -> None:
         """Remember when a delivery is due, or that it waits for its portal; a shadow sends nothing."""

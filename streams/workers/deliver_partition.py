@@ -238,7 +238,8 @@ class PartitionDeliveries:
         requested = False
         try:
             delivery = self._open[call_id]
-            request = lane.client.request(delivery, self._result(delivery))
+            asked = self._plan.hurried(delivery) if lane.crowded else delivery
+            request = lane.client.request(asked, self._result(delivery))
             began = boot_seconds()
             due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
             outcome = await self._apply(delivery, due, lane)

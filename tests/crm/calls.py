@@ -50,13 +50,18 @@ def call_result(number: int = 1, **fields: Any) -> CallResult:
     return replace(base, **fields).hashed()
 
 
+def fresh(client: CrmClient, result: CallResult, now: int = 0) -> Delivery:
+    """A delivery that nothing was done for."""
+    source = result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at
+    return begin(Arrived(now, *source), client.plan)
+
+
 def opened(client: CrmClient, result: CallResult, step: str | None = None, **fields: Any) -> Delivery:
     """A delivery with an open intent at a step (the CRM's first one unless told)."""
-    arrived = Arrived(0, result.call_id, "main", result.version, result.outcome_hash, b"", result.ended_at)
-    fresh = replace(begin(arrived, client.plan), step=step or client.plan.first, **fields)
-    request = client.request(fresh, result)
+    delivery = replace(fresh(client, result), step=step or client.plan.first, **fields)
+    request = client.request(delivery, result)
     due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
-    return advance(fresh, due, client.plan, POLICY).delivery
+    return advance(delivery, due, client.plan, POLICY).delivery
 
 
 def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
@@ -64,17 +69,19 @@ def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
     return advance(delivery, Recovered(utc_now()), client.plan, POLICY).delivery
 
 
-async def delivered(client: CrmClient, result: CallResult) -> Delivery:
-    """A call through machine and client until it is final, or waits for a person or for a time far off."""
+async def delivered(client: CrmClient, result: CallResult, *, hurried: bool = False) -> Delivery:
+    """A call through machine and client until it is final, waits for a person, or is to be tried again later.
+
+    `hurried`: as if many calls waited.
+    """
     now = utc_now()
-    arrived = Arrived(now, result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at)
-    delivery = begin(arrived, client.plan)
+    delivery = fresh(client, result, now)
     for _ in range(20):
         now = max(now, utc_now())
-        if delivery.final or delivery.state is State.PAUSED or (delivery.failures and not delivery.doubt):
+        if delivery.final or delivery.state is State.PAUSED or delivery.failures > 2:
             return delivery
         now = max(now, delivery.wait_until or 0)
-        request = client.request(delivery, result)
+        request = client.request(client.plan.hurried(delivery) if hurried else delivery, result)
         due = Due(now, request.sent, request.status, request.text, request.step, request.no_user)
         outcome = advance(delivery, due, client.plan, POLICY)
         delivery = outcome.delivery

@@ -30,7 +30,9 @@ from streams.crm.events import (
     Needs,
     NotFound,
     NotSent,
+    NoUser,
     Ordered,
+    Partly,
     Pause,
     PausePortal,
     PortalBack,
@@ -86,6 +88,8 @@ class Crm:
     random: Random
     entries: list[Entry] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
+    strangers: set[str] = field(default_factory=set)
+    """Calls of a person whom the CRM does not know."""
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
         """The effect of a request, and the true answer to it."""
@@ -95,6 +99,14 @@ class Crm:
         """A lookup's answer."""
         found = [entry for entry in self.entries if entry.call == call and entry.visible_at <= now]
         return Found({"entry": "1"}) if found else NotFound()
+
+    def before(self, step: str, delivery: Delivery) -> Answer | None:
+        """What both CRMs say before they do anything: an answer to a question, or that they know no such person."""
+        if step == "client":
+            return Done({"responsible": "7"})
+        if step in ("register", "register_finish", "call") and delivery.call_id in self.strangers:
+            return NoUser("user:19", "no such user") if not delivery.unmatched else None
+        return None
 
     def _show(self, call: str, version: int, now: int) -> None:
         self.entries.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
@@ -107,14 +119,24 @@ class Bitrix24(Crm):
     calls: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if (other := self.before(step, delivery)) is not None:
+            return other
+        if step == "finish":
+            return self._finish(delivery.crm_ids["CALL_ID"], delivery, version, now)
+        if delivery.call_id in self.refuses:
+            return Refused("no such phone number")
+        same = [name for name, (call, done) in self.calls.items() if call == delivery.call_id and not done]
+        name = same[-1] if same and self.random.random() < 0.5 else f"externalCall.{len(self.calls)}"
+        self.calls[name] = (delivery.call_id, False)
+        registered = Done({"CALL_ID": name})
         if step == "register":
-            if delivery.call_id in self.refuses:
-                return Refused("no such phone number")
-            same = [name for name, (call, done) in self.calls.items() if call == delivery.call_id and not done]
-            name = same[-1] if same and self.random.random() < 0.5 else f"externalCall.{len(self.calls)}"
-            self.calls[name] = (delivery.call_id, False)
-            return Done({"CALL_ID": name})
-        name = delivery.crm_ids["CALL_ID"]
+            return registered
+        finished = self._finish(name, delivery, version, now) if self.random.random() < 0.8 else Later("busy")
+        if isinstance(finished, Done):
+            return Done({**registered.ids, **finished.ids})
+        return Partly("register", registered.ids, finished.why)
+
+    def _finish(self, name: str, delivery: Delivery, version: int, now: int) -> Done | Gone:
         if self.random.random() < 0.03:
             self.calls.pop(name, None)  # the portal forgot an old registration
         if name not in self.calls or self.calls[name][1]:
@@ -132,6 +154,8 @@ class Kommo(Crm):
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
         call = delivery.call_id
+        if (other := self.before(step, delivery)) is not None:
+            return other
         if step == "contact":
             self.contacts.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
             return Done({"contact": "1"})
@@ -190,6 +214,8 @@ class World:
                 self.crm.refuses.add(call)
                 if self.random.random() < 0.5:
                     self.mended.append(call)
+            if self.random.random() < 0.2:
+                self.crm.strangers.add(call)
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"
                 results += [Arrived(0, call, "main", version, outcome, b"result", 0)] * self.random.choice((1, 1, 2))
@@ -365,7 +391,14 @@ class Owner:
     def act(self, call: str) -> None:
         world, delivery = self.world, self.deliveries[call]
         self.busy.add(call)
-        self.step(delivery, Due(world.now))
+        self.step(delivery, Due(world.now, step=self.chosen(delivery)))
+
+    def chosen(self, delivery: Delivery) -> str:
+        """The client may ask first, and do two steps at once."""
+        random, step = self.world.random.random(), delivery.step
+        if step == self.world.plan.first and "client" not in delivery.steps_done and random < 0.2:
+            return "client"
+        return self.world.plan.when_many_wait.get(step, step) if random < 0.5 else step
 
     def step(self, delivery: Delivery, event: object) -> None:
         """One event through the machine, its effects in the promised order."""

@@ -6,7 +6,17 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.crm.bitrix24.steps import LOOKUP_METHOD, METHODS, answer_of, client_of, fields_of, first_asked, sighting_of
+from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
+from streams.crm.bitrix24.steps import (
+    BOTH,
+    LOOKUP_METHOD,
+    METHODS,
+    answer_of,
+    client_of,
+    fields_of,
+    first_asked,
+    sighting_of,
+)
 from streams.crm.client import Request
 from streams.crm.events import Answer, Pause, Sighting
 from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
@@ -33,20 +43,23 @@ class Bitrix24Client:
         """The fields of register or finish, or of the question that goes before."""
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
-        status = fields.get("STATUS_CODE")
+        finish = fields["finish"] if step == BOTH else fields
+        status = finish.get("STATUS_CODE") if isinstance(finish, dict) else None
         return Request(orjson.dumps(fields).decode(), str(status) if status else None, step=step, no_user=no_user)
 
     async def send(self, delivery: Delivery, until: float) -> Answer:
-        """Register or finish."""
+        """Register or finish, or both in a batch, or the question that goes before."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
-        sent: dict[str, object] = orjson.loads(intent.sent)
-        ending = await self._call(METHODS[intent.step], sent, until)
+        sent = orjson.loads(intent.sent)
+        ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
         if isinstance(ending, Pause):
             return ending
         if intent.step == "client":
             return client_of(ending, self._portal, utc_now())
+        if intent.step == BOTH:
+            return batch_answer_of(ending, utc_now(), sent)
         return answer_of(intent.step, ending, utc_now(), sent)
 
     async def look_up(self, delivery: Delivery, until: float) -> Sighting:

@@ -36,11 +36,15 @@ from streams.crm.person import (
 from streams.crm.record import Delivery
 from streams.settings import PortalSettings
 
+BOTH = "register_finish"
 METHODS = {
     "client": "telephony.externalCall.searchCrmEntities",
     "register": "telephony.externalcall.register",
     "finish": "telephony.externalcall.finish",
+    BOTH: "batch",
 }
+CALL_ID_OF_REGISTER = "$result[register][CALL_ID]"
+"""Inside a batch."""
 LOOKUP_METHOD = "voximplant.statistic.get"
 
 OUTGOING, INCOMING = 1, 2
@@ -67,6 +71,8 @@ PAUSING = {
 }
 """Errors that only a person can mend, by their code in upper case."""
 
+LIMITS = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
+
 BY_STATUS = {401: "NO_AUTH_FOUND", 402: "PAYMENT_REQUIRED", 403: "ACCESS_DENIED", 404: "NOT_FOUND"}
 """What stands for a code where `error` is empty, as live portals have it."""
 
@@ -84,7 +90,7 @@ BY_WORDS = (
 
 def first_asked(delivery: Delivery, result: CallResult, portal: PortalSettings) -> bool:
     """Whether the portal is to be asked about the client before the call is registered."""
-    if delivery.step != "register" or "client" in delivery.steps_done:
+    if delivery.step not in ("register", BOTH) or "client" in delivery.steps_done:
         return False
     return portal.for_unknown_number == "skip" or asks_responsible(result, portal)
 
@@ -100,9 +106,14 @@ def fields_of(
         return {"PHONE_NUMBER": phone(result)}, ""
     person = person_of(result, portal, delivery)
     user: dict[str, object] = {"USER_PHONE_INNER": person.inner} if person.inner else {"USER_ID": person.user or ""}
-    if step == "finish":
-        return _finish_fields(user, result, delivery.crm_ids.get("CALL_ID", ""), status), person.no_user
-    return _register_fields(user, result, create=portal.for_unknown_number == "create_lead"), person.no_user
+    register = _register_fields(user, result, create=portal.for_unknown_number == "create_lead")
+    match step:
+        case "finish":
+            return _finish_fields(user, result, delivery.crm_ids.get("CALL_ID", ""), status), person.no_user
+        case "register_finish":
+            both = {"register": register, "finish": _finish_fields(user, result, CALL_ID_OF_REGISTER, status)}
+            return dict[str, object](both), person.no_user
+    return register, person.no_user
 
 
 def _finish_fields(
@@ -173,7 +184,7 @@ def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
         user = str(first.get("ASSIGNED_BY_ID") or "")
         return Done({RESPONSIBLE: user} if user else {})
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
-    trouble = trouble_of(ending, now) if not own or _code(ending) != "ERROR_METHOD_NOT_FOUND" else None
+    trouble = trouble_of(ending, now) if not own or code_of(ending) != "ERROR_METHOD_NOT_FOUND" else None
     if isinstance(trouble, Unsure):
         return Later(trouble.why)  # a question has no effect
     return trouble or Done(note=f"the client could not be looked up: {_words(ending)}")
@@ -183,12 +194,12 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
     """What an answer without result says of the portal; None: the error is about this call."""
     document = reply.document
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
-    if reply.status == 429 or (own and _code(reply) in ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")):
+    if reply.status == 429 or (own and code_of(reply) in LIMITS):
         reset = as_time(document.get("time", {}).get("operating_reset_at")) if own and reply.status == 429 else None
         return Later("too many requests", reply.retry_after(now) or reset, whole_portal=True)
     if not own:
         return Unsure(f"HTTP {reply.status} without an answer of Bitrix24's")
-    code = _code(reply)
+    code = code_of(reply)
     if code in PAUSING:
         return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {_words(reply)})")
     if reply.status >= 500:
@@ -215,7 +226,8 @@ def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
     return Later(trouble.why if trouble else _words(ending))
 
 
-def _code(reply: Reply) -> str:
+def code_of(reply: Reply) -> str:
+    """The error's code in upper case, guessed from words and status where `error` is empty."""
     code = str(reply.document.get("error") or "").upper()
     if code:
         return code

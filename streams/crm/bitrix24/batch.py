@@ -1,0 +1,62 @@
+"""Bitrix24: register and finish of one call in one request, for the days when many calls wait.
+
+The limit counts requests, so that this doubles the rate at which an outage drains. More calls in one batch would not:
+a register takes the portal about a second, and seconds of work are limited too (480 in ten minutes a method), while
+one lost answer would leave all of them in doubt. A proxy that repeats a POST by itself would finish the call twice:
+alone, a second register makes an orphan and a second finish finds no call. Such a proxy needs `bitrix24_batch: never`.
+
+Facts: batch (apidocs.bitrix24.com); spec crm-apis.md. It answers 200 always, with errors by command.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from streams.crm.bitrix24.steps import LIMITS, METHODS, answer_of, code_of
+from streams.crm.events import Answer, Done, Later, Partly, Unsure
+from streams.crm.http import Ending, Reply
+
+FIRST, SECOND = "register", "finish"
+
+STATUS_OF = {"INTERNAL_SERVER_ERROR": 500, "ERROR_UNEXPECTED_ANSWER": 500}
+"""A command's error comes without an HTTP status; 400 stands for the others."""
+
+
+def batch_fields(sent: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """The fields of the batch: halt at the first error, so that nothing is finished that was not registered."""
+    commands = {step: f"{METHODS[step]}?{urlencode(sent[step])}" for step in (FIRST, SECOND)}
+    return {"halt": 1, "cmd": commands}
+
+
+def batch_answer_of(ending: Ending, now: int, sent: Mapping[str, dict[str, object]]) -> Answer:
+    """What the end of a batch proves. Where the finish failed, the call goes on from its registration."""
+    document = ending.document if isinstance(ending, Reply) else None
+    inner = document.get("result") if isinstance(document, dict) else None
+    if not isinstance(ending, Reply) or ending.status != 200 or not isinstance(inner, dict):
+        answer = answer_of(FIRST, ending, now, sent[FIRST])
+        if isinstance(ending, Reply) and isinstance(answer, Later) and ending.status >= 500 and not _limited(ending):
+            return Unsure(answer.why)  # a register may be repeated; the finish with it may not
+        return answer
+    registered, finished = (_of_command(step, inner, now, sent[step]) for step in (FIRST, SECOND))
+    if not isinstance(registered, Done):
+        return registered
+    if isinstance(finished, Done):
+        return Done({**registered.ids, **finished.ids})
+    if isinstance(finished, Unsure):
+        return finished  # registered, and nothing said of the finish
+    return Partly(FIRST, registered.ids, getattr(finished, "why", ""))
+
+
+def _limited(reply: Reply) -> bool:
+    return code_of(reply) in LIMITS
+
+
+def _of_command(step: str, inner: dict[str, Any], now: int, sent: dict[str, object]) -> Answer:
+    """PHP writes an empty array as a list, so that either part may be one."""
+    results, errors = inner.get("result"), inner.get("result_error")
+    error = errors.get(step) if isinstance(errors, dict) else None
+    if isinstance(error, dict):
+        status = STATUS_OF.get(str(error.get("error") or "").upper(), 400)
+        return answer_of(step, Reply(status, {}, error), now, sent)
+    result = results.get(step) if isinstance(results, dict) else None
+    return answer_of(step, Reply(200, {}, {"result": result}), now, sent)
