@@ -44,6 +44,7 @@ class Bitrix24Config(PortalConfig):
     refresh_token: str = "fake-refresh-token"
     access_lifetime: float = 3600.0
     refresh_lifetime: float = 180 * 86400.0
+    code_lifetime: float = 30.0
     scopes: tuple[str, ...] = ("telephony", "user", "crm")
     webhook_allowed: bool = True
     blank_errors: bool = False
@@ -64,6 +65,8 @@ class Bitrix24Portal(Portal):
         {
             "lookup_lag",
             "access_lifetime",
+            "code_lifetime",
+            "scopes",
             "webhook_allowed",
             "blank_errors",
             "lead_creation_error",
@@ -258,29 +261,31 @@ class Bitrix24Portal(Portal):
             for name, values in parse_qs(inbound.query + "&" + inbound.body.decode(errors="replace")).items()
         }
         config, now = self.config, self.now()
-        if (fields.get("client_id"), fields.get("client_secret")) != (config.client_id, config.client_secret):
-            return Answer(400, {"error": "invalid_client", "error_description": "Invalid client credentials"})
+        # Error bodies as the official SDK (b24pysdk, errors.oauth) documents them.
+        if fields.get("client_id") != config.client_id:
+            return Answer(200, {"error": "wrong_client"})
+        if fields.get("client_secret") != config.client_secret:
+            return Answer(400, {"error": "invalid_client"})
         lifetimes = (config.access_lifetime, config.refresh_lifetime)
         match fields.get("grant_type"):
             case "refresh_token":
-                pair = self.tokens.rotate(fields.get("refresh_token", ""), now, *lifetimes)
+                # "After the request both the refresh token and the access token issued with it become invalid."
+                pair = self.tokens.rotate(fields.get("refresh_token", ""), now, *lifetimes, ends_access=True)
             case "authorization_code":
                 pair = self.tokens.redeem(fields.get("code", ""), now, *lifetimes)
             case _:
                 return Answer(400, {"error": "invalid_request", "error_description": "Unsupported grant_type"})
         if pair is None:
-            return Answer(
-                400, {"error": "invalid_grant", "error_description": "The refresh token or code is invalid or used"}
-            )
+            return Answer(400, {"error": "invalid_grant"})
         issued = {"access_token": pair.access, "refresh_token": pair.refresh, "expires_in": pair.expires_in}
         address = {
-            "domain": self.url.removeprefix("http://"),
+            "domain": "oauth.bitrix.info",
             "client_endpoint": f"{self.url}/rest/",
             "server_endpoint": f"{self.url}/rest/",
         }
         about = {
             "expires": int(now) + pair.expires_in,
-            "scope": ",".join(config.scopes),
+            "scope": "app",
             "status": "L",
             "member_id": "fake",
             "user_id": 1,

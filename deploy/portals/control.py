@@ -57,7 +57,7 @@ def _expire_tokens(portal: Portal, _: dict[str, Any]) -> object:
 
 
 def _authorise(portal: Portal, _: dict[str, Any]) -> object:
-    return {"code": portal.tokens.authorise()}
+    return {"code": portal.authorise()}
 
 
 def _summary(portal: Portal, _: dict[str, Any]) -> object:

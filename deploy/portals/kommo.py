@@ -45,6 +45,7 @@ class KommoConfig(PortalConfig):
     refresh_token: str = "fake-refresh-token"
     access_lifetime: float = 86400.0
     refresh_lifetime: float = 90 * 86400.0
+    code_lifetime: float = 1200.0
     strict_contacts: bool = False
     requests_per_second: int = 7
     flood: int = 50
@@ -60,6 +61,7 @@ class KommoPortal(Portal):
         {
             "lookup_lag",
             "access_lifetime",
+            "code_lifetime",
             "strict_contacts",
             "requests_per_second",
             "flood",
@@ -189,7 +191,7 @@ class KommoPortal(Portal):
         fields = parsed if isinstance(parsed, dict) else php_params(inbound.body.decode(errors="replace"))
         config, now = self.config, self.now()
         if (fields.get("client_id"), fields.get("client_secret")) != (config.client_id, config.client_secret):
-            return problem(401, "Client authentication failed", hint="Check client_id and client_secret")
+            return problem(401, "Client authentication failed")
         lifetimes = (config.access_lifetime, config.refresh_lifetime)
         match fields.get("grant_type"):
             case "refresh_token":
@@ -199,7 +201,10 @@ class KommoPortal(Portal):
             case _:
                 return problem(400, "The authorization grant type is not supported by the authorization server.")
         if pair is None:
-            return problem(400, "The refresh token is invalid.", hint="Token has been revoked")
+            # As seen by integrators (amocrm-api-php issue 123).
+            code = fields.get("grant_type") == "authorization_code"
+            hint = "Authorization code has been revoked" if code else "Token has been revoked"
+            return problem(401, "The request is missing a required parameter or has an invalid one", hint=hint)
         issued = {"access_token": pair.access, "refresh_token": pair.refresh}
         return Answer(200, {"token_type": "Bearer", "expires_in": pair.expires_in, **issued})
 

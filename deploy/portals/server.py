@@ -31,12 +31,14 @@ LOG_LENGTH = 20_000
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PortalConfig:
     """What both portals have in common. `state_dir` None keeps everything in memory. `lookup_lag`: seconds until a
-    call is found by a look-up. `users` are the people of the CRM. `clock` gives unix seconds."""
+    call is found by a look-up; `code_lifetime`: seconds for which an administrator's code can be redeemed. `users` are
+    the people of the CRM. `clock` gives unix seconds."""
 
     host: str = "127.0.0.1"
     port: int = 0
     state_dir: Path | None = None
     lookup_lag: float = 0.0
+    code_lifetime: float = 30.0
     users: tuple[PortalUser, ...] = STAFF
     clock: Callable[[], float] = time.time
 
@@ -150,6 +152,10 @@ class Portal(ABC):
             if not fits or (isinstance(value, bool) != isinstance(old, bool)):
                 raise ValueError(f"setting {name!r} is a {type(old).__name__}, not {value!r}")
         self._config = dataclasses.replace(self._config, **changes)
+
+    def authorise(self) -> str:
+        """A code for an administrator who lets an integration in."""
+        return self.tokens.authorise(self.now(), self._config.code_lifetime)
 
     # Life.
 

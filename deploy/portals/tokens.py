@@ -28,7 +28,8 @@ class TokenBook:
     record: Callable[[str, Event], None]
     access: dict[str, float] = field(default_factory=dict)  # token -> unix second of its end
     refresh: dict[str, float] = field(default_factory=dict)
-    codes: set[str] = field(default_factory=set)
+    codes: dict[str, float] = field(default_factory=dict)  # code -> unix second of its end
+    issued_with: dict[str, str] = field(default_factory=dict)  # refresh token -> the access token of its pair
 
     def standing(self, token: str, now: float) -> Standing:
         """What an access token is worth now."""
@@ -48,22 +49,27 @@ class TokenBook:
         ends = {"access": access, "refresh": refresh, "access_end": access_end, "refresh_end": refresh_end}
         self.record("tokens_granted", ends)
 
-    def rotate(self, refresh: str, now: float, access_lifetime: float, refresh_lifetime: float) -> TokenPair | None:
-        """A new pair for a refresh token, which is used up by it; None if the token is used, expired or unknown."""
+    def rotate(
+        self, refresh: str, now: float, access_lifetime: float, refresh_lifetime: float, *, ends_access: bool = False
+    ) -> TokenPair | None:
+        """A new pair for a refresh token, which is used up by it; None if the token is used, expired or unknown.
+
+        `ends_access`: the access token of the used pair ends too, whatever was left of its time.
+        """
         if now >= self.refresh.get(refresh, 0.0):
             return None
-        self.record("refresh_used", {"refresh": refresh})
+        self.record("refresh_used", {"refresh": refresh, "ends_access": ends_access})
         return self.issue(now, access_lifetime, refresh_lifetime)
 
-    def authorise(self) -> str:
+    def authorise(self, now: float, lifetime: float) -> str:
         """A code as the vendor gives it to an administrator who installs the integration: good once."""
         code = secrets.token_hex(12)
-        self.record("code_given", {"code": code})
+        self.record("code_given", {"code": code, "end": now + lifetime})
         return code
 
     def redeem(self, code: str, now: float, access_lifetime: float, refresh_lifetime: float) -> TokenPair | None:
-        """A first pair for a code; None if it was not given or is used."""
-        if code not in self.codes:
+        """A first pair for a code; None if it was not given, is used or too old."""
+        if now >= self.codes.get(code, 0.0):
             return None
         self.record("code_used", {"code": code})
         return self.issue(now, access_lifetime, refresh_lifetime)
@@ -74,7 +80,12 @@ class TokenBook:
 
     def snapshot(self) -> Event:
         """Everything that is good now, to be applied as `tokens_kept`."""
-        return {"access": dict(self.access), "refresh": dict(self.refresh), "codes": sorted(self.codes)}
+        return {
+            "access": dict(self.access),
+            "refresh": dict(self.refresh),
+            "codes": dict(self.codes),
+            "issued_with": dict(self.issued_with),
+        }
 
     def apply(self, kind: str, event: dict[str, Any]) -> bool:
         """Take over one recorded change; False if it is none of ours."""
@@ -82,16 +93,21 @@ class TokenBook:
             case "tokens_granted":
                 self.access[event["access"]] = event["access_end"]
                 self.refresh[event["refresh"]] = event["refresh_end"]
+                self.issued_with[event["refresh"]] = event["access"]
             case "refresh_used":
                 self.refresh.pop(event["refresh"], None)
+                access = self.issued_with.pop(event["refresh"], "")
+                if event["ends_access"]:
+                    self.access.pop(access, None)
             case "code_given":
-                self.codes.add(event["code"])
+                self.codes[event["code"]] = event["end"]
             case "code_used":
-                self.codes.discard(event["code"])
+                self.codes.pop(event["code"], None)
             case "access_expired":
                 self.access = dict.fromkeys(self.access, 0.0)
             case "tokens_kept":
-                self.access, self.refresh, self.codes = event["access"], event["refresh"], set(event["codes"])
+                self.access, self.refresh = event["access"], event["refresh"]
+                self.codes, self.issued_with = event["codes"], event["issued_with"]
             case _:
                 return False
         return True

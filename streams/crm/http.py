@@ -4,6 +4,7 @@ No secret leaves this module: what it says of a failure never holds an address b
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,14 +114,18 @@ async def request(
     *,
     until: float,
     json: object = None,
+    form: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Ending:
-    """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens."""
+    """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens.
+
+    Its body is `json`, or else `form`.
+    """
     left = until - boot_seconds()
     if left <= 0:
         return TooLate()
-    data = orjson.dumps(json) if json is not None else None
-    kind = {"Content-Type": "application/json"} if data is not None else {}
+    data = orjson.dumps(json) if json is not None else form
+    kind = {"Content-Type": "application/json"} if json is not None else {}
     limit = aiohttp.ClientTimeout(total=left, sock_connect=min(CONNECT_SECONDS, left))
     try:
         async with (
@@ -151,29 +156,35 @@ async def request(
 
 
 def same_house(one: URL, other: URL) -> bool:
-    """Whether a token that is meant for one address may go to the other: same scheme, same host or domain."""
+    """Whether a token that is meant for one address may go to the other.
+
+    Same scheme, and the same host, or two accounts in the same cloud of the vendor: an account may be renamed. Of
+    other domains nobody knows who owns the neighbours (`a.co.uk`, `b.co.uk`).
+    """
     if one.scheme != other.scheme or not one.host or not other.host:
         return False
     if one.host == other.host:
         return True
-    if _loopback(one.host) and _loopback(other.host):
+    if loopback(one.host) and loopback(other.host):
         return True
-    return _domain(one.host) == _domain(other.host) is not None
+    return _cloud(one.host) == _cloud(other.host) is not None
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether nobody else can be at this host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _domain(host: str) -> str | None:
-    """`portal.bitrix24.ru` and `other.bitrix24.ru` are one house; `a.com` and `b.com` are not, nor are addresses."""
-    labels = host.lower().rstrip(".").split(".")
-    if len(labels) < 3 or labels[-1].isdigit():
-        return None
-    return ".".join(labels[1:])
+_CLOUD = re.compile(r"[a-z0-9-]+\.(bitrix24(?:\.com)?\.[a-z]{2,3}|kommo\.com|amocrm\.(?:ru|com))")
+
+
+def _cloud(host: str) -> str | None:
+    """`portal.bitrix24.ru` is in the cloud `bitrix24.ru`; `bitrix24.company.ru` is in none."""
+    match = _CLOUD.fullmatch(host.lower().rstrip("."))
+    return match[1] if match else None
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -26,6 +26,7 @@ from streams.workers.deliver_partition import SCHEMA, PartitionDeliveries
 from streams.workers.deliver_portals import make_client, served_portals
 from streams.workers.deliver_reading import Reading
 from streams.workers.deliver_serving import key_of, record_of, served_since, shown
+from streams.workers.deliver_tokens import PortalTokens
 from streams.workers.faust_overrides import Consumer
 from streams.workers.fenced_log import FencedLog
 from streams.workers.hard_exit import hard_exit
@@ -49,10 +50,11 @@ class DeliverWorker:
     def __init__(self, settings: Settings, crm: str) -> None:
         """Raises UserError for rules or portals that cannot be used."""
         self.name = crm
-        self.needs: tuple[str, ...] = (f"deliveries-{crm}", dead_letters.TOPIC)
         self._settings = settings
         self._plan = PLANS[crm]
         self._portals = served_portals(settings, crm)
+        self._tokens = PortalTokens(settings, self._portals)
+        self.needs: tuple[str, ...] = (f"deliveries-{crm}", dead_letters.TOPIC, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(f"deliveries-{crm}")
@@ -76,6 +78,7 @@ class DeliverWorker:
         """See runtime.Worker."""
         self._group = group
         dead_topic = self._topic(dead_letters.TOPIC)
+        await self._tokens.start(self._new_token)
         clients = await self._clients()
         self._serializer = await self._registry.open(
             {
@@ -106,12 +109,17 @@ class DeliverWorker:
         clients: dict[str, CrmClient] = {}
         try:
             for portal in self._portals:
-                clients[portal.name] = make_client(portal, self._rules)
+                clients[portal.name] = make_client(portal, self._rules, self._tokens.source(portal))
         except UserError:
             for client in clients.values():
                 await client.close()
+            await self._tokens.stop()
             raise
         return clients
+
+    def _new_token(self, portal: str) -> None:
+        if lane := self._lanes.get(portal):
+            lane.try_now()
 
     async def stop(self) -> None:
         """See runtime.Worker."""
@@ -122,6 +130,7 @@ class DeliverWorker:
         for lane in self._lanes.values():
             await lane.stop()
             await lane.client.close()
+        await self._tokens.stop()
         await self._outbox.drain()
         await self._outbox.stop()
         await self._registry.close()

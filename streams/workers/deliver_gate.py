@@ -108,6 +108,11 @@ class Gate:
             self._warned = True
             _log.warning("portal does not take calls", portal=self._portal.name, why=why)
 
+    def try_now(self) -> None:
+        """A person acted: try at once where the portal is paused."""
+        if self.paused_for is not None:
+            self._closed_until = self._pauses = 0
+
     def pause(self, now: int, why: str) -> None:
         """No request will do until a person acts; one is tried now and then all the same."""
         self._trial = False

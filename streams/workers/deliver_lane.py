@@ -87,6 +87,11 @@ class Lane:
         heapq.heapify(self._due)
         self._paused = deque(entry for entry in self._paused if entry[0] not in desks)
 
+    def try_now(self) -> None:
+        """What kept the portal from taking calls may be mended: try one."""
+        self.gate.try_now()
+        self._changed.set()
+
     def portal_is_back(self) -> None:
         """Bring all paused calls back."""
         while self._paused:

@@ -11,3 +11,4 @@ WAITING = Gauge("cel2crm_waiting_deliveries", "Calls that are not delivered yet"
 PAUSED = Gauge("cel2crm_portal_paused", "1: a person must act before the portal takes calls", ["crm", "portal"])
 SHADOW = Gauge("cel2crm_portal_shadow", "1: a shadow, whose calls are recorded and not sent", ["crm", "portal"])
 LAG = Gauge("cel2crm_delivery_lag_results", "Results on the topic that are not taken yet", ["crm", "partition"])
+REFRESHES = Counter("cel2crm_token_refreshes", "Access tokens asked for, by outcome", ["crm", "portal", "outcome"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
+from streams.credentials.source import TokenSource
 from streams.crm.client import CrmClient
 from streams.crm.eligibility import skip_reason
 from streams.errors import SettingsError, UserError
@@ -60,14 +61,14 @@ def history_reason(result: CallResult, portal: PortalSettings, since: int, origi
     return None
 
 
-def make_client(portal: PortalSettings, rules: Rules) -> CrmClient:
-    """The client of a portal. Raises SettingsError."""
+def make_client(portal: PortalSettings, rules: Rules, tokens: TokenSource | None = None) -> CrmClient:
+    """The client of a portal; `tokens` where it uses OAuth. Raises SettingsError."""
     if portal.crm == "bitrix24":
         from streams.crm.bitrix24.client import Bitrix24Client
 
-        return Bitrix24Client(portal, rules.bitrix24.status)
+        return Bitrix24Client(portal, rules.bitrix24.status, tokens)
     if portal.crm == "kommo":
         from streams.crm.kommo.client import KommoClient
 
-        return KommoClient(portal, rules.kommo.status)
+        return KommoClient(portal, rules.kommo.status, tokens)
     raise SettingsError(f"portals.{portal.name}: there is no delivery to {portal.crm} yet", "Use bitrix24 or kommo.")

@@ -1,7 +1,7 @@
 """A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -35,12 +35,15 @@ class FencedLog:
         transactional_id: str,
         *,
         timeout_seconds: float = 30.0,
+        unsettled: Callable[[str, BaseException], None] = hard_exit,
     ) -> None:
+        """`unsettled` is called, and may raise, where it stays unknown what became of a transaction."""
         self.topic = topic
         self.partition = partition
         self._servers = bootstrap_servers
         self._transactional_id = transactional_id
         self._timeout = timeout_seconds
+        self._unsettled = unsettled
         self._producer: AIOKafkaProducer | None = None
 
     async def fence(self) -> Self:
@@ -95,7 +98,7 @@ class FencedLog:
     async def write(self, records: Sequence[Record]) -> bool:
         """Write all in one transaction and await it. False: none of them is there, and it may be tried again.
 
-        Raises Fenced. Ends the process hard where it stays unknown what became of the transaction.
+        Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
         """
         producer = self._producer
         if producer is None:
@@ -123,7 +126,9 @@ class FencedLog:
             raise Fenced(self._transactional_id) from error
         except Exception as error:  # whatever it is: the transaction's state is unknown
             error.__cause__ = cause
-            hard_exit(f"a transaction on {self.topic}/{self.partition} could neither be committed nor aborted", error)
+            self._unsettled(
+                f"a transaction on {self.topic}/{self.partition} could neither be committed nor aborted", error
+            )
 
     async def close(self) -> None:
         """Give the log up. What was not awaited may be lost."""

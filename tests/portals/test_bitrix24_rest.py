@@ -70,17 +70,30 @@ async def test_an_access_token_lives_an_hour_and_a_refresh_token_is_good_once(bi
     assert (await refresh(bitrix24, refresh_token=issued["refresh_token"]))[0] == 200
 
 
+async def test_a_refresh_ends_the_access_token_of_the_used_pair(bitrix24: Bitrix24) -> None:
+    assert (await post(bitrix24, "/rest/scope", json={"auth": "fake-access-token"}))[0] == 200
+    await refresh(bitrix24, refresh_token="fake-refresh-token")
+    assert (await post(bitrix24, "/rest/scope", json={"auth": "fake-access-token"}))[0] == 401
+
+
 async def test_the_authorisation_server_knows_its_client(bitrix24: Bitrix24) -> None:
+    assert await refresh(bitrix24, refresh_token="fake-refresh-token", client_id="x") == (
+        200,
+        {"error": "wrong_client"},
+    )
     status, body = await refresh(bitrix24, refresh_token="fake-refresh-token", client_secret="wrong")
     assert (status, body["error"]) == (400, "invalid_client")
     assert (await refresh(bitrix24, refresh_token="fake-refresh-token"))[0] == 200
 
 
 async def test_a_code_is_redeemed_once(bitrix24: Bitrix24) -> None:
-    code = bitrix24.portal.tokens.authorise()
+    code = bitrix24.portal.authorise()
     status, issued = await refresh(bitrix24, grant_type="authorization_code", code=code)
     assert (status, len(issued["access_token"]) > 16) == (200, True)
     assert (await refresh(bitrix24, grant_type="authorization_code", code=code))[0] == 400
+    late = bitrix24.portal.authorise()
+    bitrix24.clock.now += 30
+    assert (await refresh(bitrix24, grant_type="authorization_code", code=late))[0] == 400
 
 
 async def test_a_webhook_may_be_refused_for_calls_only(bitrix24: Bitrix24) -> None:

@@ -208,12 +208,16 @@ async def test_access_lives_a_day_and_a_refresh_token_is_good_once(kommo: Kommo)
     status, issued = await kommo("POST", "/oauth2/access_token", {**ask, "refresh_token": config.refresh_token})
     assert (status, issued["token_type"], issued["expires_in"]) == (200, "Bearer", 86400)
     status, body = await kommo("POST", "/oauth2/access_token", {**ask, "refresh_token": config.refresh_token})
-    assert (status, body["hint"]) == (400, "Token has been revoked")
+    assert (status, body["hint"]) == (401, "Token has been revoked")
     kommo.token = issued["access_token"]
     assert (await kommo.add_call())[0] == 200
-    code = {**ask, "grant_type": "authorization_code", "code": kommo.portal.tokens.authorise()}
+    code = {**ask, "grant_type": "authorization_code", "code": kommo.portal.authorise()}
     assert (await kommo("POST", "/oauth2/access_token", code))[0] == 200
-    assert (await kommo("POST", "/oauth2/access_token", {**ask, "client_secret": "wrong"}))[0] == 401
+    late = {**code, "code": kommo.portal.authorise()}
+    kommo.clock.now += 1200
+    assert (await kommo("POST", "/oauth2/access_token", late))[1]["hint"] == "Authorization code has been revoked"
+    status, body = await kommo("POST", "/oauth2/access_token", {**ask, "client_secret": "wrong"})
+    assert status == 401 and "hint" not in body
 
 
 async def test_seven_requests_a_second_and_403_for_those_who_go_on(kommo: Kommo) -> None:

@@ -1,11 +1,13 @@
-"""Bitrix24 over HTTP: incoming webhook (whose address is a secret) or OAuth access token."""
+"""Bitrix24 over HTTP: incoming webhook (whose address is a secret) or access token."""
 
 from collections.abc import Callable
 
 import orjson
+import structlog
 from yarl import URL
 
 from streams.calls.result import CallResult
+from streams.credentials.source import FixedToken, Token, TokenSource, with_token
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.steps import (
     BOTH,
@@ -16,9 +18,10 @@ from streams.crm.bitrix24.steps import (
     fields_of,
     first_asked,
     sighting_of,
+    token_outdated,
 )
 from streams.crm.client import Request
-from streams.crm.events import Answer, Pause, Sighting
+from streams.crm.events import Answer, Later, Pause, Sighting
 from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
 from streams.crm.person import external_id
 from streams.crm.plan import BITRIX24
@@ -26,17 +29,22 @@ from streams.crm.record import Delivery
 from streams.errors import SettingsError
 from streams.settings import PortalSettings, secret
 
+_log = structlog.get_logger("deliver")
+
 
 class Bitrix24Client:
     """One Bitrix24 portal. Make it inside a running event loop."""
 
     plan = BITRIX24
 
-    def __init__(self, portal: PortalSettings, status: Callable[[CallResult], str]) -> None:
-        """Raises SettingsError where the portal's address or authorisation is missing."""
+    def __init__(
+        self, portal: PortalSettings, status: Callable[[CallResult], str], tokens: TokenSource | None = None
+    ) -> None:
+        """Raises SettingsError where the address or authorisation is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
         self._status = status
-        self._base, self._token = _access(portal)
+        self._base, self._tokens = _access(portal, tokens)
+        self._moved_to: str | None = None
         self._http = session()
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
@@ -54,7 +62,7 @@ class Bitrix24Client:
             raise ValueError(f"{delivery.call_id}: no open intent")
         sent = orjson.loads(intent.sent)
         ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
-        if isinstance(ending, Pause):
+        if isinstance(ending, Pause | Later):
             return ending
         if intent.step == "client":
             return client_of(ending, self._portal, utc_now())
@@ -66,15 +74,23 @@ class Bitrix24Client:
         """A finished call in the statistics."""
         fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
         ending = await self._call(LOOKUP_METHOD, fields, until)
-        return ending if isinstance(ending, Pause) else sighting_of(ending, delivery.call_id, utc_now())
+        return ending if isinstance(ending, Pause | Later) else sighting_of(ending, delivery.call_id, utc_now())
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
-    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | Pause:
-        body = {**fields, "auth": self._token} if self._token else fields
-        url = self._base / f"{method}.json"
+    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | Pause | Later:
+        if self._tokens is None:
+            return await self._post(self._base / f"{method}.json", fields, until)
+
+        async def ask(token: Token) -> Ending | Pause:
+            base = URL(token.endpoint) if token.endpoint else self._base
+            return await self._post(base / f"{method}.json", {**fields, "auth": token.access}, until)
+
+        return await with_token(self._tokens, until, ask, token_outdated)
+
+    async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | Pause:
         for _ in range(2):
             ending = await request(self._http, "POST", url, until=until, json=body)
             if not isinstance(ending, Reply) or not 300 <= ending.status < 400:
@@ -83,16 +99,22 @@ class Bitrix24Client:
             there = URL(ending.headers.get("Location", ""))
             if not there.is_absolute() or not same_house(url, there):
                 return Pause(f"the portal moved to {there.host or 'another address'}: set its new address")
+            if there.host != self._moved_to:
+                self._moved_to = there.host
+                _log.warning("the portal moved: set its new address", portal=self._portal.name, host=there.host)
             url = there
         return Pause("the portal's addresses lead in a circle")
 
 
-def _access(portal: PortalSettings) -> tuple[URL, str | None]:
+def _access(portal: PortalSettings, tokens: TokenSource | None) -> tuple[URL, TokenSource | None]:
     where = f"portals.{portal.name}"
-    if portal.token is not None or portal.token_file is not None:
+    fixed = portal.token is not None or portal.token_file is not None
+    if fixed or portal.oauth is not None:
         if not portal.url:
             raise SettingsError(f"{where}.url is not set", "Set it to the portal's address: https://name.bitrix24.com")
-        return _url(portal.url, f"{where}.url") / "rest", secret(portal.token, portal.token_file, f"{where}.token")
+        if fixed:
+            tokens = FixedToken(secret(portal.token, portal.token_file, f"{where}.token"))
+        return _url(portal.url, f"{where}.url") / "rest", tokens
     return _url(
         secret(portal.webhook_url, portal.webhook_url_file, f"{where}.webhook_url"), f"{where}.webhook_url"
     ), None

@@ -57,6 +57,7 @@ PAUSING = {
     "EXPIRED_TOKEN": "the access token has expired",
     "INVALID_TOKEN": "the access token is not valid",
     "INVALID_GRANT": "the authorisation was withdrawn",
+    "NOT_INSTALLED": "the application was removed from the portal",
     "INVALID_CREDENTIALS": "the incoming webhook's user or secret is wrong, or its user has too few rights",
     "ACCESS_DENIED": "the account may not use REST: it needs a commercial plan, or rights",
     "INSUFFICIENT_SCOPE": "the webhook or application lacks the scope telephony",
@@ -208,6 +209,13 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
     if reply.status < 400:
         return Unsure(f"HTTP {reply.status} with an error: {_words(reply)}")
     return None
+
+
+def token_outdated(ending: object) -> bool:
+    """Whether the access token was not taken: expired, or replaced meanwhile (a refresh ends the older one at once)."""
+    if not isinstance(ending, Reply) or ending.status != 401 or not isinstance(ending.document, dict):
+        return False
+    return code_of(ending) in ("EXPIRED_TOKEN", "INVALID_TOKEN", "NO_AUTH_FOUND")
 
 
 def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:

@@ -1,4 +1,4 @@
-"""Kommo (amoCRM) over HTTP with a long-lived token."""
+"""Kommo (amoCRM) over HTTP with an access token."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
+from streams.credentials.source import FixedToken, Token, TokenSource, with_token
 from streams.crm.client import Request
 from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
 from streams.crm.http import Ending, Reply, TooLate, request, session, utc_now
@@ -40,13 +41,16 @@ class KommoClient:
 
     plan = KOMMO
 
-    def __init__(self, portal: PortalSettings, status: Callable[[CallResult], KommoStatus]) -> None:
-        """Raises SettingsError where the account's address or token is missing."""
+    def __init__(
+        self, portal: PortalSettings, status: Callable[[CallResult], KommoStatus], tokens: TokenSource | None = None
+    ) -> None:
+        """Raises SettingsError where the account's address or token is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
         self._status = status
         self._base = _address(portal)
-        token = secret(portal.token, portal.token_file, f"portals.{portal.name}.token")
-        self._headers = {"Authorization": f"Bearer {token}"}
+        if tokens is None or portal.oauth is None:
+            tokens = FixedToken(secret(portal.token, portal.token_file, f"portals.{portal.name}.token"))
+        self._tokens = tokens
         self._http = session()
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
@@ -68,6 +72,8 @@ class KommoClient:
         if intent.step == "client":
             return await self._client(str(sent["query"]), until)
         ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
+        if isinstance(ending, Pause | Later):
+            return ending
         return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now())
 
     async def _client(self, digits: str, until: float) -> Answer:
@@ -130,6 +136,8 @@ class KommoClient:
         for page in range(1, MOST_PAGES + 1):
             asked = url.with_query([*query, ("limit", str(PAGE)), ("page", str(page))])
             ending = await self._ask("GET", asked, until)
+            if isinstance(ending, Pause | Later):
+                return ending
             if not isinstance(ending, Reply):
                 why = "not asked in time" if isinstance(ending, TooLate) else ending.why
                 return Later(why, whole_portal=True)
@@ -146,8 +154,16 @@ class KommoClient:
                 return NotFound()
         return Later(f"more than {MOST_PAGES} pages of {kind}")
 
-    async def _ask(self, method: str, url: URL, until: float, body: object = None) -> Ending:
-        return await request(self._http, method, url, until=until, json=body, headers=self._headers)
+    async def _ask(self, method: str, url: URL, until: float, body: object = None) -> Ending | Pause | Later:
+        async def ask(token: Token) -> Ending:
+            headers = {"Authorization": f"Bearer {token.access}"}
+            return await request(self._http, method, url, until=until, json=body, headers=headers)
+
+        return await with_token(self._tokens, until, ask, _outdated)
+
+
+def _outdated(ending: Ending) -> bool:
+    return isinstance(ending, Reply) and ending.status == 401
 
 
 def _embedded(document: object, kind: str) -> list[dict[str, Any]] | None:
