@@ -5,14 +5,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from streams.calls.call import Call
-from streams.calls.judge import judge
-from streams.calls.result import Judgement
+from streams.calls.judge import judge_story
+from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.rows.row import CapturedRow
 from streams.rules import Rules
 
 LINGER_ROWS = 5_000
 """Rows of other calls for which an ended call stays open: rows commit out of order, and files repeat some."""
+
+_LOOK_ROWS = 128
+"""How often it is looked which calls have ended long enough ago."""
 
 _REMEMBERED = 200_000
 
@@ -30,7 +33,7 @@ class Batch:
     _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     _given: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
-    def judge(self, rows: Iterable[CapturedRow]) -> Iterator[Judgement]:
+    def judge(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
         """The calls of the rows, each soon after its end; at the end of the rows, those still open."""
         calls, ended, count = self._open, self._ended, 0
         for row in rows:
@@ -47,16 +50,18 @@ class Batch:
             if event == "LINKEDID_END" or (event == "CHAN_END" and call.channels_ended):
                 ended[key] = count
                 ended.move_to_end(key)
-            elif key in ended and not call.linkedid_end:
+            elif ended and key in ended and not call.linkedid_end:
                 del ended[key]
-            while ended and next(iter(ended.values())) < count - LINGER_ROWS:
-                yield self._give(ended.popitem(last=False)[0])
+            if not count % _LOOK_ROWS:
+                while ended and next(iter(ended.values())) < count - LINGER_ROWS:
+                    yield self._give(ended.popitem(last=False)[0])
         for key in list(calls):
             yield self._give(key)
 
-    def _give(self, key: tuple[str, str]) -> Judgement:
+    def _give(self, key: tuple[str, str]) -> CallResult:
         call = self._open.pop(key)
         self._given[key] = None
         if len(self._given) > _REMEMBERED:
             self._given.popitem(last=False)
-        return judge(call, self.rules, self.site, cut_short=not (call.linkedid_end or call.channels_ended))
+        cut_short = not (call.linkedid_end or call.channels_ended)
+        return judge_story(call, self.rules, self.site, cut_short=cut_short)[1]

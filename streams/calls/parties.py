@@ -26,20 +26,26 @@ class Parties:
 
 def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
     """On which side a channel's party is, and what says so."""
+    if channel.side is None:
+        channel.side = _side_of(channel, site)
+    return channel.side
+
+
+def _side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
     name = channel.endpoint
     if site.is_staff(channel.first_number):
         return "inside", f"number {channel.first_number} is one of the configured inside numbers"
-    if site.is_trunk(name):
+    if site.trunks and site.is_trunk(name):
         return "outside", f"{name} is a configured trunk"
-    if (rule := site.directions.of_endpoint(name)) and rule.side:
+    if site.directions.endpoints and (rule := site.directions.of_endpoint(name)) and rule.side:
         return rule.side, f"{name} is {rule.side} by the direction patterns"
     if site.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
     if not channel.calling and channel.dialled in ("", channel.number) and _is_outside_number(channel.number, site):
         return "outside", f"{channel.number} was called on {name}"
     context = channel.start_row.context
-    if (rule := site.directions.of_context(context)) and rule.side:
-        return rule.side, f"{name} came with context {context}"
+    if side := site.side_of_context(context):
+        return side, f"{name} came with context {context}"
     if channel.first_number and site.outside_number(channel.first_number):
         if site.is_inside(channel.first_number):
             return "inside", f"number {channel.first_number} is short"
@@ -103,8 +109,8 @@ def _incoming(root: Channel, reason: str) -> Parties:
 
 def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Parties:
     caller = extension_of(root, site)
-    called = _dialled(root)
     legs = _legs(story, root)
+    called = _dialled(root) or next((leg.number for leg in legs if leg.number), None)
     outside = [leg for leg in legs if side_of(leg, site)[0] == "outside"]
     if legs and not story.forwards:
         goes_out = bool(outside) and outside[0] is legs[0]

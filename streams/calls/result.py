@@ -118,9 +118,19 @@ class CallResult(msgspec.Struct, frozen=True):
         return msgspec.convert(fields, cls)
 
     def hashed(self) -> "CallResult":
-        """The same with its `outcome_hash`: over everything but the version, which says nothing of the outcome."""
+        """The same with its `outcome_hash`."""
         bare = msgspec.structs.replace(self, version=0, version_row_id=0, version_rows=0, outcome_hash="")
-        return msgspec.structs.replace(self, outcome_hash=blake2b(_ENCODER.encode(bare), digest_size=8).hexdigest())
+        return bare.stamped(self.version, self.version_row_id, self.version_rows)
+
+    def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
+        """The same with its version, and the `outcome_hash` over all but the version: that says nothing of it.
+
+        Call it on a result whose version is 0.
+        """
+        outcome_hash = blake2b(_ENCODER.encode(self), digest_size=8).hexdigest()
+        return msgspec.structs.replace(
+            self, version=version, version_row_id=row_id, version_rows=rows, outcome_hash=outcome_hash
+        )
 
 
 class Judgement(NamedTuple):

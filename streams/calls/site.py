@@ -95,17 +95,33 @@ class Site:
 
     def is_inside(self, number: str) -> bool:
         """An extension, or a number of staff."""
-        return self.is_extension(number) or self.is_staff(number)
+        return self._known_inside(number)
+
+    def side_of_context(self, context: str) -> Side | None:
+        """The side that the direction patterns tell of a dialplan context."""
+        return self._known_context(context)
+
+    @cached_property
+    def _known_context(self) -> Callable[[str], Side | None]:
+        return lru_cache(4096)(lambda context: getattr(self.directions.of_context(context), "side", None))
+
+    @cached_property
+    def _known_inside(self) -> Callable[[str], bool]:
+        return lru_cache(65_536)(lambda number: self.is_extension(number) or self.is_staff(number))
 
     def outside_number(self, number: str) -> str | None:
         """The number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
 
         Takes the user part of a SIP URI, and applies the configured rewrites first.
         """
-        return _normalised(number, self.region, self.rewrite, self.directions.no_number)
+        return self._known_outside(number)
+
+    @cached_property
+    def _known_outside(self) -> Callable[[str], str | None]:
+        region, rewrite, no_number = self.region, self.rewrite, self.directions.no_number
+        return lru_cache(65_536)(lambda number: _normalised(number, region, rewrite, no_number))
 
 
-@lru_cache(maxsize=65_536)
 def _normalised(
     number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...], no_number: frozenset[str]
 ) -> str | None:

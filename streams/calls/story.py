@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from streams.calls.channel import endpoint, is_helper, is_local, is_real, local_twin
+from streams.calls.dialstring import dialled
 from streams.calls.timeline import Timeline
 from streams.rows.row import CelRow
+from streams.rules.directions import Side
 
 MACHINES = {
     "Queue": "queue",
@@ -19,6 +21,11 @@ MACHINES = {
     "ParkAndAnnounce": "parking",
 }
 """Applications that hold a caller without a person."""
+
+ORIGINATED = "AppDial2"
+"""The application of a channel that Asterisk itself called: AMI Originate, a call file."""
+
+TELLING_APPS = frozenset({*MACHINES, ORIGINATED, "Dial"})
 
 SILENT = frozenset(
     {
@@ -69,14 +76,17 @@ class Channel:
     """Its ringing was taken over by another phone."""
     talks: list[list[int]] = field(default_factory=list)
     """[from, to] of being connected with another real channel; `to` -1 while it lasts."""
+    real: bool = False
+    endpoint: str = ""
+    side: tuple[Side | None, str] | None = None
+    """On which side of the PBX its party is, and why, once it was asked for (parties.side_of)."""
 
-    @property
-    def real(self) -> bool:
-        return is_real(self.name)
+    def __post_init__(self) -> None:
+        self.rename(self.name)
 
-    @property
-    def endpoint(self) -> str:
-        return endpoint(self.name)
+    def rename(self, name: str) -> None:
+        """It goes on under another name."""
+        self.name, self.real, self.endpoint = name, is_real(name), endpoint(name)
 
 
 @dataclass(slots=True)
@@ -91,10 +101,15 @@ class Story:
     """The rule of call-status.md: the calling channel was connected to another real one."""
     root_talk_row: int = 0
     """Last row at which the calling channel was in a talk."""
+    root_reached: set[str] = field(default_factory=set)
+    """Real channels that a calling Local channel was connected with, alone or not."""
+    root_reached_row: int = 0
     root_left_row: int | None = None
     """The row with which the calling channel hung up, or transferred the other one away, and did not come back."""
     attempts: list[CelRow] = field(default_factory=list)
     """Rows that begin an attempt to reach somebody: legs that started, Dial and Queue of the calling channel."""
+    dial_strings: dict[str, None] = field(default_factory=dict)
+    """What Dial() was given, in order."""
     dials: list[CelRow] = field(default_factory=list)
     machines: list[tuple[int, str]] = field(default_factory=list)
     queue_spans: list[list[int]] = field(default_factory=list)
@@ -173,31 +188,47 @@ class _Teller:
         self._talking: set[str] = set()
         self._root_bridged = False
 
-    def read(self, row: CelRow) -> None:
-        story, event = self.story, row.eventtype
-        now = story.timeline.instant(row)
-        if not story.last:
-            story.first = now
-        story.first, story.last = min(story.first, now), max(story.last, now)
-        if event == "LINKEDID_END" or is_helper(row.channame):
-            return
-        channel = self._channel(row, now)
-        if row.cid_num:
-            channel.number = row.cid_num
-            channel.first_number = channel.first_number or row.cid_num
-        if not channel.dialled and row.exten not in NO_NUMBER:
-            channel.dialled = row.exten
-        if row.cid_dnid:
-            channel.dnid = channel.dnid or row.cid_dnid
-        if row.appname == "AppDial2":
+    def read(self, rows: list[CelRow]) -> None:
+        """Take the rows, in the order of their ids. This loop is most of what judging costs."""
+        story, channels, handlers = self.story, self.story.channels, _HANDLERS
+        instant = story.timeline.instant
+        instants = []
+        for row in rows:
+            event, now = row.eventtype, instant(row)
+            instants.append(now)
+            if event == "LINKEDID_END":
+                continue
+            channel = channels.get(row.uniqueid)
+            if channel is None or channel.name != row.channame:
+                if is_helper(row.channame):
+                    continue
+                channel = self._channel(row, now)
+            if (number := row.cid_num) and number not in NO_NUMBER:
+                channel.number = number
+                if not channel.first_number:
+                    channel.first_number = number
+            if not channel.dialled and row.exten not in NO_NUMBER:
+                channel.dialled = row.exten
+            if row.cid_dnid and not channel.dnid:
+                channel.dnid = row.cid_dnid
+            if row.appname in TELLING_APPS:
+                self._application(row, channel, now)
+            handler = handlers.get(event)
+            if handler is not None:
+                handler(self, row, channel, now)
+            elif event not in SILENT:
+                story.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
+        story.first, story.last = min(instants, default=0), max(instants, default=0)
+
+    def _application(self, row: CelRow, channel: Channel, now: int) -> None:
+        if row.appname == "Dial":
+            self.story.dial_strings[row.appdata] = None
+        elif row.appname == ORIGINATED:
             channel.originated = True
-        if (machine := MACHINES.get(row.appname)) and (not story.machines or story.machines[-1][1] != machine):
-            story.machines.append((now, machine))
-        handler = _HANDLERS.get(event)
-        if handler is not None:
-            handler(self, row, channel, now)
-        elif event not in SILENT:
-            story.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
+        else:
+            machine, machines = MACHINES[row.appname], self.story.machines
+            if not machines or machines[-1][1] != machine:
+                machines.append((now, machine))
 
     def close(self) -> Story:
         """The story, with what is still open closed at the last row."""
@@ -206,7 +237,15 @@ class _Teller:
             _close(self._talks(name), story.last)
         for span in story.queue_spans:
             _close([span], story.last)
+        for channel in story.channels.values():
+            if channel.real and not channel.number and not channel.calling:
+                channel.number = self._number_dialled(channel.endpoint)
         return story
+
+    def _number_dialled(self, called: str) -> str:
+        """The number that Dial() was asked for at an endpoint; the last one, if several."""
+        numbers = [number for each in self.story.dial_strings for at, number in dialled(each) if at == called]
+        return numbers[-1] if numbers else ""
 
     def _channel(self, row: CelRow, now: int) -> Channel:
         story = self.story
@@ -230,7 +269,7 @@ class _Teller:
         elif channel.name != row.channame:
             self._by_name[row.channame] = channel  # masqueraded: it goes on under another name
             if is_real(row.channame):
-                channel.name = row.channame
+                channel.rename(row.channame)
         return channel
 
     def _joined(self, row: CelRow, channel: Channel, now: int) -> None:
@@ -280,13 +319,16 @@ class _Teller:
         """Those of a component who talk now, and did not before, begin; the calling channel is answered."""
         component = self._bridges.component(row.channame)
         real = sorted(filter(is_real, component))
+        root = self.story.root
+        if root is not None and not root.real and root.name in component:
+            self.story.root_reached.update(real)
+            self.story.root_reached_row = row.id
         if len(real) < 2:
             return
         for name in real:
             if name not in self._talking:
                 self._talking.add(name)
                 self._talks(name).append([now, -1])
-        root = self.story.root
         if root is not None and root.name in component:
             self.story.root_answered = True
             self.story.root_talk_row = row.id
@@ -357,17 +399,22 @@ class _Teller:
 
 def tell(rows: list[CelRow], linkedid: str, zone: str | None) -> Story:
     """Read a call's rows, sorted by id, into its story. `zone`: the PBX's, where configured."""
-    uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
-    calling = linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
+    calling = _calling(rows, linkedid)
     teller = _Teller(calling, zone)
-    for row in rows:
-        teller.read(row)
+    teller.read(rows)
     if teller.story.bridge_rows and not teller.peers_logged:
         teller = _Teller(calling, zone, peerless=True)
-        for row in rows:
-            teller.read(row)
+        teller.read(rows)
         teller.story.peerless = True
     return teller.close()
+
+
+def _calling(rows: list[CelRow], linkedid: str) -> str:
+    """Uniqueid of the channel that began the call: it gave the call its linkedid; else the first one seen."""
+    if not rows or rows[0].uniqueid == linkedid:
+        return linkedid
+    uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
+    return linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
 
 
 def _close(talks: list[list[int]], now: int) -> None:

@@ -3,10 +3,8 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,13 +14,14 @@ from streams.calls.batch import Batch
 from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.outcomes import Outcomes
 from streams.cli.truth import report_truth
 from streams.crm.eligibility import skip_reason
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import Rules, load_rules
-from streams.settings import Settings, load_settings
+from streams.settings import load_settings
 
 
 def classify(
@@ -67,12 +66,9 @@ def classify(
             unreadable,
             lambda read: progress.advance(task, read),
         )
-        results = (each.result for each in batch.judge(_rows(source, paths)))
+        results = batch.judge(_rows(source, paths))
         if as_json:
-            for result in results:
-                sys.stdout.buffer.write(
-                    orjson.dumps(outcome(result, rules, settings), option=orjson.OPT_APPEND_NEWLINE)
-                )
+            sys.stdout.buffer.writelines(map(Outcomes(rules, settings).json_line, results))
         else:
             table = _table(results, rules)
     if not as_json:
@@ -80,22 +76,6 @@ def classify(
     unreadable.report()
     if batch.strays:
         sys.stderr.write(f"cel2crm: {batch.strays} rows came long after the end of their calls and were left out\n")
-
-
-def outcome(result: CallResult, rules: Rules, settings: Settings) -> dict[str, Any]:
-    """A call as JSON: the fields of the Avro record, and what each CRM would get (null: not delivered)."""
-    fields = msgspec.structs.asdict(result)
-    portal = next(iter(settings.portals), None)
-    skipped = skip_reason(
-        result,
-        internal=portal.deliver_internal if portal else False,
-        unknown=portal.deliver_unknown if portal else False,
-    )
-    kommo = rules.kommo.status(result)
-    fields["bitrix24"] = None if skipped else {"status": rules.bitrix24.status(result)}
-    fields["kommo"] = None if skipped else {"status": kommo.status, "text": kommo.text}
-    fields["why"] = [*result.why, f"in no CRM: {skipped}"] if skipped else list(result.why)
-    return fields
 
 
 class _Unreadable:

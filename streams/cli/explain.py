@@ -16,8 +16,8 @@ from streams.calls.narrative import Narrative, narrate
 from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.calls.timeline import SECOND
-from streams.cli.classify import outcome
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.outcomes import Outcomes
 from streams.cli.sources import SourceArgument, TopicOption, row_finder, split_call_id
 from streams.crm.eligibility import skip_reason
 from streams.rules import Rules, load_rules
@@ -99,7 +99,7 @@ def as_object(told: Told, links: list[Link], rules: Rules, settings: Settings) -
     result, narrative, ground = told
     row = narrative.hangup
     return {
-        **outcome(result, rules, settings),
+        **Outcomes(rules, settings).as_object(result),
         "story": [
             {
                 "at": (_EPOCH + timedelta(microseconds=moment.at)).isoformat(),

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,24 +49,26 @@ class RowSource:
 
     def _json_lines(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
         decode, unread = self.decoder.decode, 0
-        number, line = 1, first
-        while line:
+        for number, line in enumerate(chain((first,), file), start=1):
             unread += len(line)
             if unread > 1 << 20:
                 self.on_progress(unread)
                 unread = 0
-            if line.strip():
-                try:
-                    if b'"cel"' in line and (case := _case_rows(line)) is not None:
-                        for columns in case:
-                            yield self._with_id(columns)
-                    else:
-                        yield decode(line)
-                except UnreadableRow as error:
+            try:
+                yield decode(line)
+            except UnreadableRow as error:
+                if (case := _case_rows(line)) is not None:
+                    yield from self._case(name, number, case)
+                elif line.strip():
                     yield from self._without_id(name, number, line, error)
-            line = file.readline()
-            number += 1
         self.on_progress(unread)
+
+    def _case(self, name: str, number: int, rows: list[dict[str, Any]]) -> Iterator[CapturedRow]:
+        for columns in rows:
+            try:
+                yield self._with_id(columns)
+            except UnreadableRow as error:
+                self.on_unreadable(name, number, str(error))
 
     def _without_id(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
         """A row whose only fault is that it has no id gets the next one."""
@@ -93,6 +96,7 @@ class RowSource:
             self._counted(text), delimiter=delimiter, quoting=csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
         )
         width = len(header)
+        decode = self._decode_cells(header)
         for values in reader:
             if not values:
                 continue
@@ -100,11 +104,15 @@ class RowSource:
                 found = f"{len(values)} columns where the header has {width}"
                 self.on_unreadable(name, reader.line_num + 1, found)
                 continue
-            cells = [_unescape(value) for value in values] if batch else values
             try:
-                yield self._with_id(dict(zip(header, cells, strict=True)))
+                yield decode(_plain(values) if batch else values)
             except UnreadableRow as error:
                 self.on_unreadable(name, reader.line_num + 1, str(error))
+
+    def _decode_cells(self, header: list[str]) -> Callable[[list[str]], CapturedRow]:
+        if self.decoder.column("id") in header:
+            return self.decoder.from_cells(header)
+        return lambda cells: self._with_id(dict(zip(header, cells, strict=True)))
 
     def _counted(self, text: io.TextIOWrapper) -> Iterator[str]:
         unread = 0
@@ -122,12 +130,18 @@ class RowSource:
 
 
 def _case_rows(line: bytes) -> list[dict[str, Any]] | None:
+    if b'"cel"' not in line:
+        return None
     try:
         case = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
     rows = case.get("cel") if isinstance(case, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
+
+
+def _plain(values: list[str]) -> list[str]:
+    return [_unescape(value) if "\\" in value or value == "NULL" else value for value in values]
 
 
 def _unescape(value: str) -> str:

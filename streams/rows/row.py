@@ -1,6 +1,7 @@
 """A CEL row: what Asterisk wrote for one event, decoded from the record that Debezium made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ _LONG_RECORD = 16 * 1024
 """Records shorter than this (bytes) are taken as they are: at most a few columns can exceed the limit, by little."""
 
 
-class CelRow(msgspec.Struct, frozen=True):
+class CelRow(msgspec.Struct, frozen=True, gc=False):
     """One row of Asterisk's `cel` table: the columns that the product reads, as logged."""
 
     id: int
@@ -43,7 +44,7 @@ _TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in 
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
 
 
-class CapturedRow(CelRow, frozen=True):
+class CapturedRow(CelRow, frozen=True, gc=False):
     """A CEL row with what the capture says of it."""
 
     op: str = msgspec.field(name="__op", default="c")
@@ -59,6 +60,15 @@ class CapturedRow(CelRow, frozen=True):
         return self
 
 
+def _of_pbx(default_pbx: str) -> type[CapturedRow]:
+    """A row that is of this PBX where its record does not say."""
+
+    class NamedRow(CapturedRow, frozen=True, gc=False):
+        pbx: str = msgspec.field(name="__source_name", default=default_pbx)
+
+    return NamedRow
+
+
 class RowDecoder:
     """Decodes records of the CEL topic.
 
@@ -69,7 +79,7 @@ class RowDecoder:
         self._aliases = {column: (aliases or {}).get(f"cel_{column}", column) for column in COLUMNS}
         self._aliased = any(column != name for column, name in self._aliases.items())
         self._default_pbx = default_pbx
-        self._fast = msgspec.json.Decoder(CapturedRow, strict=False)
+        self._fast = msgspec.json.Decoder(_of_pbx(default_pbx), strict=False)
 
     def column(self, name: str) -> str:
         """What this PBX's table calls a column."""
@@ -97,6 +107,25 @@ class RowDecoder:
         if not isinstance(columns, dict):
             raise UnreadableRow(f"not a JSON object but {type(columns).__name__}")
         return self.from_columns(columns)
+
+    def from_cells(self, header: Sequence[str]) -> Callable[[list[str]], CapturedRow]:
+        """How the cells of one line of a table with this header become a row; `from_columns` names what is wrong."""
+        places = {name: place for place, name in enumerate(header)}
+        cells = itemgetter(*(places.get(self._aliases[column], -1) for column in COLUMNS))
+        captured = any(name.startswith("__") for name in header)
+        pbx = self._default_pbx
+
+        def row(values: list[str]) -> CapturedRow:
+            if not captured and sum(map(len, values)) <= TEXT_LIMIT:
+                values.append("")  # at -1: what a missing column holds
+                row_id, eventtype, eventtime, linkedid, uniqueid, *rest = cells(values)
+                if row_id.isdigit() and row_id.isascii() and len(row_id) < 13 and eventtype and eventtime and linkedid:
+                    named = int(row_id), eventtype, eventtime, linkedid, uniqueid or linkedid
+                    return CapturedRow(*named, *rest, "c", 0, pbx)  # type: ignore[call-arg]  # as many as COLUMNS
+                values.pop()
+            return self.from_columns(dict(zip(header, values, strict=True)))
+
+        return row
 
     def from_columns(self, columns: Mapping[str, Any], row_id: int | None = None) -> CapturedRow:
         """The row in a mapping of column names to values. `row_id` stands in for an id that the source lacks."""

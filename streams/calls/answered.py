@@ -1,0 +1,45 @@
+"""Whether a person on the other side talked (call-status.md, section 2)."""
+
+from streams.calls.hangup import HangupFacts
+from streams.calls.parties import side_of
+from streams.calls.site import Site
+from streams.calls.story import Channel, Story
+
+
+def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, str]:
+    """Whether a person on the other side talked, and what says so."""
+    if story.root is None:
+        return False, "not answered: no calling channel"
+    if story.root_answered:
+        seen = (
+            "at the same time as another person's (no row names a peer)" if story.peerless else "with another person's"
+        )
+        return True, f"answered: the calling channel was in a bridge {seen}, last at row {story.root_talk_row}"
+    if called := called_by_asterisk(story, site):
+        return True, f"answered: Asterisk called {called.endpoint}, and it answered"
+    if not site.bridges_logged:
+        answered = hangup.dial_status == "ANSWER"
+        return answered, f"{'' if answered else 'not '}answered: no BRIDGE rows are logged, the dial status decides"
+    if bridges_missing(story, hangup):
+        return False, (
+            "not answered: dial status is ANSWER, but no row shows a bridge; "
+            "if cel.conf logs no BRIDGE events, set aggregate.bridges_logged: false"
+        )
+    return False, "not answered: the calling channel was never in a bridge with another person's"
+
+
+def called_by_asterisk(story: Story, site: Site) -> Channel | None:
+    """The trunk channel that Asterisk itself originated, and that answered: the person called is on it.
+
+    Called through a Local channel, which then began the call, it is the trunk that this was connected with.
+    """
+    root = story.root
+    if root is None or not root.originated or root.answered is None:
+        return None
+    reached = [root] if root.real else [each for each in story.channels.values() if each.name in story.root_reached]
+    return next((each for each in reached if side_of(each, site)[0] == "outside"), None)
+
+
+def bridges_missing(story: Story, hangup: HangupFacts) -> bool:
+    """Dial() says that somebody answered, and not one row of a bridge is there."""
+    return hangup.dial_status == "ANSWER" and not story.bridge_rows

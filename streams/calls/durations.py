@@ -1,0 +1,77 @@
+"""How long a call rang, waited, was with a machine and was talked."""
+
+from typing import NamedTuple
+
+from streams.calls.answered import called_by_asterisk
+from streams.calls.parties import Parties, side_of
+from streams.calls.site import Site
+from streams.calls.story import Story
+from streams.calls.timeline import SECOND
+
+
+class Talk(NamedTuple):
+    first: int | None
+    seconds: float | None
+
+
+def talk_span(story: Story, site: Site) -> Talk:
+    """First talk, and how long the calling channel talked (and, after it left, those it had connected)."""
+    root = story.root
+    if root is None:
+        return Talk(None, None)
+    others = [span for channel in story.channels.values() if channel is not root for span in channel.talks]
+    others += [span for spans in story.strangers.values() for span in spans]
+    spans = others
+    if root.real and root.talks:
+        end = root.talks[-1][1]
+        spans = root.talks + [span for span in others if span[0] >= end]
+    elif called_by_asterisk(story, site) and root.answered is not None:
+        spans = [[root.answered, max(root.ended or story.last, root.answered)]]
+    if not spans:
+        return Talk(None, None)
+    return Talk(min(span[0] for span in spans), _union(spans) / SECOND)
+
+
+def _union(spans: list[list[int]]) -> int:
+    total, reached = 0, -1
+    for start, end in sorted(spans):
+        begin = max(start, reached)
+        if end > begin:
+            total += end - begin
+        reached = max(reached, end)
+    return total
+
+
+def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) -> float | None:
+    """From the first channel called to the talk, or in vain."""
+    root = story.root
+    legs = [each for each in story.channels.values() if each is not root and each.real and each.born_here]
+    if root is not None and not root.real and who.direction == "outgoing":
+        # Click to call through a Local channel rings the agent's own phone first.
+        legs = [leg for leg in legs if side_of(leg, site)[0] == "outside"]
+    if not legs:
+        return None
+    start = min(leg.started for leg in legs)
+    answers = [leg.answered for leg in legs if leg.answered is not None]
+    end = min(answers) if answers else talk or max(leg.ended or story.last for leg in legs)
+    return max(0, end - start) / SECOND
+
+
+def queue_seconds(story: Story, talk: int | None) -> float | None:
+    if not story.queue_spans:
+        return None
+    waits = [
+        min(end, talk) - start if talk is not None and talk > start else end - start for start, end in story.queue_spans
+    ]
+    return max(0, sum(waits)) / SECOND
+
+
+def ivr_seconds(story: Story) -> float | None:
+    """From the PBX's own answer to the first channel called, or to the end."""
+    root = story.root
+    if root is None or root.answered is None or root.originated:
+        return None
+    reached = [each.started for each in story.channels.values() if each is not root]
+    reached += [start for start, _ in story.queue_spans]
+    end = min(reached, default=root.ended or story.last)
+    return max(0, end - root.answered) / SECOND if end > root.answered else None

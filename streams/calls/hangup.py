@@ -1,0 +1,50 @@
+"""Cause and dial status of a call: what the calling channel's HANGUP row says."""
+
+from typing import NamedTuple
+
+from streams.calls.site import Site
+from streams.calls.story import Story, json_object
+
+
+class HangupFacts(NamedTuple):
+    """What the calling channel's HANGUP row says."""
+
+    usable: bool
+    """`extra` holds the object that Asterisk writes."""
+    cause: int | None = None
+    dial_status: str | None = None
+    source: str | None = None
+    row_id: int | None = None
+    why: str = ""
+
+
+def hangup_facts(story: Story, site: Site) -> HangupFacts:
+    """Cause and dial status, from the HANGUP row of the calling channel."""
+    row = story.root.hangup if story.root else None
+    if row is None:
+        return HangupFacts(False, why="no HANGUP row of the calling channel: processed the old way")
+    if site.old_way:
+        return HangupFacts(False, row_id=row.id, why="database.column_name_aliases.cel_extra asks for the old way")
+    extra = json_object(row.extra)
+    cause = extra.get("hangupcause") if extra else None
+    if extra is None or not isinstance(cause, int) or isinstance(cause, bool) or not 0 <= cause <= 127:
+        return HangupFacts(False, row_id=row.id, why=f"extra of row {row.id} holds no hangup cause: the old way")
+    status = extra.get("dialstatus", "")
+    status = "ANSWER" if status == "ANSWERED" else status
+    source = extra.get("hangupsource")
+    return HangupFacts(
+        usable=True,
+        cause=cause,
+        dial_status=status if isinstance(status, str) else None,
+        source=source if isinstance(source, str) and source else None,
+        row_id=row.id,
+        why=f"row {row.id}: the calling channel ended with cause {cause}, dial status {status or 'empty'}",
+    )
+
+
+def ended_by(story: Story, hangup: HangupFacts) -> str | None:
+    if hangup.source is None or story.root is None:
+        return None
+    if hangup.source == "dialplan/builtin":
+        return "pbx"
+    return "caller" if hangup.source == story.root.name else "called"

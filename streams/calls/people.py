@@ -1,0 +1,66 @@
+"""Who talked, and who was rung."""
+
+from streams.calls.answered import called_by_asterisk
+from streams.calls.channel import endpoint
+from streams.calls.parties import Parties, extension_of, side_of
+from streams.calls.site import Site
+from streams.calls.story import Channel, Story
+from streams.rules.directions import Side
+
+
+def talked_with(story: Story, site: Site) -> tuple[str, ...]:
+    """Endpoints that talked, in order of their first talk, less the channel that began the call."""
+    root = story.root
+    firsts = [
+        (channel.talks[0][0], channel.endpoint)
+        for channel in story.channels.values()
+        if channel.talks and channel is not root
+    ]
+    called = called_by_asterisk(story, site)
+    if called is not None and called.answered is not None and (called is root or not called.talks):
+        firsts.append((called.answered, called.endpoint))
+    firsts += [(spans[0][0], endpoint(name)) for name, spans in story.strangers.items() if spans]
+    return tuple(dict.fromkeys(name for _, name in sorted(firsts)))
+
+
+def answered_by(story: Story, who: Parties, site: Site) -> str | None:
+    """Who talked last: the talk that began last decides."""
+    talked = [channel for channel in story.channels.values() if channel.talks and channel is not story.root]
+    if not talked:
+        strangers = [name for name, spans in story.strangers.items() if spans]
+        if strangers:
+            return endpoint(strangers[-1])
+        called = called_by_asterisk(story, site) or story.root
+        return who.called or (called.endpoint if called else None)
+    other: Side = "outside" if who.direction == "outgoing" else "inside"
+    # Both sides of a click to call begin to talk in one moment: the one that was called answers.
+    last = max(talked, key=lambda channel: (channel.talks[-1][0], side_of(channel, site)[0] == other))
+    if side_of(last, site)[0] == "outside":
+        if who.direction == "outgoing" and not story.transfers:
+            return who.called or last.number or last.endpoint
+        return last.number or last.endpoint
+    return extension_of(last, site)
+
+
+def outside(story: Story, site: Site) -> bool:
+    """Whether a party outside the PBX is in the call."""
+    return any(each.real and side_of(each, site)[0] == "outside" for each in story.channels.values())
+
+
+def _inside(story: Story, site: Site) -> list[Channel]:
+    return [each for each in story.channels.values() if each.real and side_of(each, site)[0] == "inside"]
+
+
+def extension(story: Story, who: Parties, site: Site) -> str | None:
+    """The inside party: who talked last, else who called, else who rang last."""
+    talked = [channel for channel in _inside(story, site) if channel.talks]
+    if talked:
+        return extension_of(max(talked, key=lambda channel: channel.talks[-1][0]), site)
+    if who.direction in ("outgoing", "internal") and who.caller:
+        return who.caller
+    return rang_last(story, site)
+
+
+def rang_last(story: Story, site: Site) -> str | None:
+    rang = [channel for channel in _inside(story, site) if channel is not story.root and channel.born_here]
+    return extension_of(max(rang, key=lambda channel: channel.start_row.id), site) if rang else None

@@ -1,0 +1,63 @@
+"""What a call has to do with others: transfers, pickups, and channels that go on under another linkedid."""
+
+from streams.calls.call import Call, age_of, epoch_of
+from streams.calls.channel import endpoint
+from streams.calls.story import Story, json_object
+
+_TRANSFER_CHANNELS = ("channel2", "transferee_channel", "transfer_target_channel")
+"""Whom a transfer row names besides the channel that it is logged on."""
+
+
+def transfers(story: Story) -> tuple[str, ...]:
+    told = []
+    for row in story.transfers:
+        extra = json_object(row.extra) or {}
+        by = endpoint(row.channame)
+        if row.eventtype == "BLINDTRANSFER":
+            told.append(f"{by} transferred to {extra.get('extension') or 'an unknown extension'}")
+        else:
+            target = extra.get("transfer_target_channel_name") or extra.get("channel2_name")
+            named = endpoint(target) if isinstance(target, str) and target != "N/A" else "an unknown channel"
+            told.append(f"{by} transferred to {named} after asking")
+    return tuple(told)
+
+
+def pickups(story: Story) -> tuple[str, ...]:
+    told = []
+    for row in story.pickups:
+        by = (json_object(row.extra) or {}).get("pickup_channel")
+        told.append(f"{endpoint(by) if isinstance(by, str) else 'somebody'} picked up for {endpoint(row.channame)}")
+    return tuple(told)
+
+
+def linked_calls(call: Call, story: Story) -> tuple[str, ...]:
+    """The calls from which channels came into this one.
+
+    Who picks a call up began a call of his own: his uniqueid is its linkedid. Whom a transfer brings was called in the
+    call of the transferer's second channel.
+    """
+    consulted = {}
+    for row in story.transfers:
+        extra = json_object(row.extra) or {}
+        consulted[extra.get("transfer_target_channel_uniqueid")] = extra.get("channel2_uniqueid")
+    linked = []
+    for channel in story.channels.values():
+        if not channel.born_here and channel.uniqueid != call.linkedid and story.root is not channel:
+            began = consulted.get(channel.uniqueid)
+            linked.append(began if isinstance(began, str) and epoch_of(began) else channel.uniqueid)
+    return tuple(dict.fromkeys(linked))
+
+
+def went_on(call: Call, story: Story) -> bool:
+    """LINKEDID_END came while a channel had not ended: it went on under another linkedid."""
+    return call.linkedid_end and any(each.ended is None and each.real for each in story.channels.values())
+
+
+def part_of(story: Story) -> str | None:
+    """The oldest channel of another call that a transfer names: its uniqueid is that call's linkedid."""
+    others = []
+    for row in story.transfers:
+        extra = json_object(row.extra) or {}
+        named = (extra.get(f"{each}_uniqueid") for each in _TRANSFER_CHANNELS)
+        others += [each for each in named if isinstance(each, str) and epoch_of(each) and each not in story.channels]
+    return min(others, key=age_of, default=None)
