@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from streams.cli import classify, connectors, explain, portal, rules, topics, worker
+from streams.cli import classify, connectors, deliveries, explain, portal, rules, topics, worker
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("classify")(classify.classify)
 app.add_typer(rules.app, name="rules")
 app.command("explain")(explain.explain)
 app.add_typer(connectors.app, name="connectors")
+app.command("deliveries")(deliveries.deliveries)
 app.add_typer(portal.app, name="portal")
 app.add_typer(topics.app, name="topics")
 app.add_typer(worker.app, name="worker")
