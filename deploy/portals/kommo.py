@@ -4,11 +4,9 @@ sip."""
 from __future__ import annotations
 
 import dataclasses
-import re
-from operator import itemgetter
 from typing import Any, ClassVar
 
-from deploy.portals import kommo_people
+from deploy.portals import kommo_notes, kommo_people
 from deploy.portals.entry import Entry
 from deploy.portals.exchange import Answer, Inbound, php_params
 from deploy.portals.faults import Fault
@@ -17,9 +15,6 @@ from deploy.portals.kommo_calls import ACCOUNT_ID, NOT_FOUND, NoteBook
 from deploy.portals.kommo_requests import (
     ERRORS,
     OPERATIONS,
-    branch,
-    note_fits,
-    paged,
     problem,
     read_json,
     request_id,
@@ -81,11 +76,9 @@ class KommoPortal(Portal):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """calls, notes, contacts, leads, unsorted, users, account, token; `unknown` for the interface's other paths."""
+        """calls, notes (add_, edit_), contacts, leads, unsorted, users, account, token; `unknown` for others."""
         path = path.rstrip("/")
-        if re.fullmatch(r"/api/v4/(contacts|leads|companies)/\d+/notes", path) and method == "GET":
-            return "notes"
-        known = OPERATIONS.get((method, path))
+        known = OPERATIONS.get((method, path)) or kommo_notes.operation(method, path)
         return known or ("unknown" if path.startswith(("/api/v4", "/oauth2")) else None)
 
     def answer(self, inbound: Inbound) -> Answer:
@@ -110,7 +103,11 @@ class KommoPortal(Portal):
             case "calls":
                 return self._add_calls(inbound)
             case "notes":
-                return self._notes(inbound)
+                return kommo_notes.find(self, inbound)
+            case "add_notes":
+                return kommo_notes.add(self, inbound)
+            case "edit_notes":
+                return kommo_notes.edit(self, inbound)
             case "contacts":
                 add = inbound.method == "POST"
                 return kommo_people.add_contacts(self, inbound) if add else kommo_people.find_contacts(self, inbound)
@@ -158,26 +155,6 @@ class KommoPortal(Portal):
         if known is None and not self.config.strict_contacts:
             return self.book.add_contact(phone, [phone], self.now())
         return known
-
-    def _notes(self, inbound: Inbound) -> Answer:
-        """Notes of an entity type, filtered by note_type, updated_at and id; 204 if there are none."""
-        query = php_params(inbound.query)
-        kind, entity_id = re.match(r"/api/v4/(\w+?)s/(\d+)?", inbound.path + "/").groups()  # type: ignore[union-attr]
-        wanted, order = branch(query, "filter"), branch(query, "order")
-        indexed = self.now() - self.config.lookup_lag
-        found = [
-            note
-            for note in (
-                self.book.note_json(event, self.url)
-                for event in self.book.notes
-                if event["entity"] == kind and event["at"] <= indexed
-            )
-            if (entity_id is None or note["entity_id"] == int(entity_id)) and note_fits(note, wanted)
-        ]
-        for name, direction in order.items():
-            if name in {"id", "updated_at"}:
-                found.sort(key=itemgetter(name), reverse=direction == "desc")
-        return paged(self.url, inbound, query, "notes", found)
 
     def _users(self) -> Answer:
         people = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from deploy.portals.entry import Direction, Entry, PortalUser, Tone, iso_utc
@@ -38,6 +39,7 @@ class NoteBook:
     contacts: dict[int, Event] = field(default_factory=dict)
     by_phone: dict[str, int] = field(default_factory=dict)
     notes: list[Event] = field(default_factory=list)
+    texts: list[Event] = field(default_factory=list)
     leads: list[Event] = field(default_factory=list)
     unsorted: list[Event] = field(default_factory=list)
 
@@ -68,7 +70,7 @@ class NoteBook:
         """The note of one call. Nothing is compared with earlier ones: the same uniq twice makes two notes."""
         user_id = item.get("responsible_user_id") or item.get("created_by") or self.users[0].id
         note = {
-            "id": 900_000 + len(self.notes) + 1,
+            "id": self._next_note,
             "entity": entity,
             "entity_id": entity_id,
             "user_id": user_id,
@@ -76,6 +78,26 @@ class NoteBook:
         }
         self.record("note", {**note, "at": now, "created_at": item.get("created_at") or int(now), "call": item})
         return self.notes[-1]
+
+    @property
+    def _next_note(self) -> int:
+        return 900_000 + len(self.notes) + len(self.texts) + 1
+
+    @property
+    def all_notes(self) -> list[Event]:
+        """Notes of calls and of texts, in the order in which they were written."""
+        return sorted([*self.notes, *self.texts], key=itemgetter("id"))
+
+    def has_entity(self, entity_id: int) -> bool:
+        """Whether a contact or lead has this id."""
+        leads = {lead["id"] for lead in self.leads} | {one["lead"] for one in self.unsorted}
+        return entity_id in self.contacts or entity_id in leads
+
+    def add_text(self, entity: str, entity_id: int, note_type: str, params: Event, now: float) -> Event:
+        """A note with a text."""
+        note = {"id": self._next_note, "entity": entity, "entity_id": entity_id, "type": note_type, "params": params}
+        self.record("text", {**note, "user_id": self.users[0].id, "created_at": int(now), "at": now})
+        return self.texts[-1]
 
     def apply(self, kind: str, event: Event) -> None:
         """Take over one recorded change."""
@@ -86,16 +108,33 @@ class NoteBook:
                     self.by_phone.setdefault(last_digits(phone), event["id"])
             case "note":
                 self.notes.append(event)
+            case "text":
+                self.texts.append(event)
+            case "edited":
+                self._edit(event)
             case "lead":
                 self.leads.append(event)
             case "unsorted":
                 self.unsorted.append(event)
 
+    def _edit(self, event: Event) -> None:
+        note = next(note for note in self.all_notes if note["id"] == event["id"])
+        note["at"] = event["at"]
+        if "call" in note:
+            kept = {
+                name: note["call"][name] for name in ("direction", "created_at", "created_by") if name in note["call"]
+            }
+            note["call"] = {**event["params"], **kept}
+        else:
+            note["params"] = event["params"]
+
     def note_json(self, note: Event, address: str) -> dict[str, Any]:
         """A note as GET /api/v4/contacts/notes lists it."""
-        call = note["call"]
+        call = note.get("call", {})
         kept = ("uniq", "duration", "source", "link", "phone", "call_result", "call_status", "call_responsible")
-        path = f"{address}/api/v4/{note['entity']}s/{note['entity_id']}/notes/{note['id']}"
+        kind = {"inbound": "call_in", "outbound": "call_out"}.get(call.get("direction", ""), note.get("type"))
+        entities = "companies" if note["entity"] == "company" else f"{note['entity']}s"
+        path = f"{address}/api/v4/{entities}/{note['entity_id']}/notes/{note['id']}"
         return {
             "id": note["id"],
             "entity_id": note["entity_id"],
@@ -105,8 +144,8 @@ class NoteBook:
             "updated_at": int(note["at"]),
             "responsible_user_id": note["user_id"],
             "group_id": 0,
-            "note_type": "call_in" if call["direction"] == "inbound" else "call_out",
-            "params": {name: call[name] for name in kept if name in call},
+            "note_type": kind,
+            "params": {name: call[name] for name in kept if name in call} or note.get("params"),
             "account_id": ACCOUNT_ID,
             "_links": {"self": {"href": path}},
         }

@@ -43,9 +43,6 @@ ERRORS: dict[str, tuple[int, str]] = {
 }
 OPERATIONS = {
     ("POST", "/api/v4/calls"): "calls",
-    ("GET", "/api/v4/contacts/notes"): "notes",
-    ("GET", "/api/v4/leads/notes"): "notes",
-    ("GET", "/api/v4/companies/notes"): "notes",
     ("POST", "/api/v4/contacts"): "contacts",
     ("GET", "/api/v4/contacts"): "contacts",
     ("POST", "/api/v4/leads/complex"): "leads",

@@ -124,3 +124,21 @@ async def test_an_expired_token_is_refreshed_by_the_sdk(bitrix24: Bitrix24) -> N
         "token",
         "telephony.externalcall.register",
     ]
+
+
+async def test_who_is_responsible_for_a_client_and_a_comment_in_the_clients_timeline(
+    bitrix24: Bitrix24, client: Client
+) -> None:
+    contact = bitrix24.portal.crm.add_client("8 (916) 123-45-67", responsible=14)
+    search = client.telephony.external_call.search_crm_entities
+    [found] = await threaded(lambda: search(phone_number="+79161234567").result)
+    assert (found["CRM_ENTITY_ID"], found["ASSIGNED_BY_ID"]) == (contact, 14)
+    assert found["ASSIGNED_BY"]["USER_PHONE_INNER"] == "1004"
+    assert await threaded(lambda: search(phone_number="+79990000000").result) == []
+    comment = client.crm.timeline.comment
+    fields = {"ENTITY_ID": contact, "ENTITY_TYPE": "contact", "COMMENT": "Corrected: busy"}
+    made = await threaded(lambda: comment.add(fields=fields).result)
+    listed = await threaded(lambda: comment.list(filter={"ENTITY_ID": contact, "ENTITY_TYPE": "contact"}).result)
+    assert [(one["ID"], one["COMMENT"]) for one in listed] == [(str(made), "Corrected: busy")]
+    with pytest.raises(BitrixAPIBadRequest, match="Owner was not found"):
+        await threaded(lambda: comment.add(fields={**fields, "ENTITY_ID": 1}).result)
