@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from streams.calls.batch import Batch
@@ -15,6 +16,7 @@ from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.outcomes import Outcomes
+from streams.cli.sources import one_database
 from streams.cli.truth import report_truth
 from streams.crm.eligibility import skip_reason
 from streams.errors import UserError
@@ -22,31 +24,46 @@ from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import Rules, load_rules
 from streams.settings import load_settings
+from streams.sources.database import DatabaseRows
+from streams.sources.window import EARLIER, Window
 
 
 def classify(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="CSV with a header, JSON Lines, or recorded cases; - or nothing: standard input."),
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|URL]...",
+            help="CSV with a header, JSON Lines, or recorded cases; - or nothing: standard input. Or a database: "
+            "mysql://user@host:3306/asteriskcdrdb?table=cel, mariadb://.., postgresql://..",
+            show_default=False,
+        ),
     ] = None,
+    since: Annotated[str | None, typer.Option(help="Calls that began at this row id, or PBX's time, or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Calls that began before this row id, or PBX's time.")] = None,
     as_json: JsonOption = False,
     truth: Annotated[
         bool, typer.Option("--truth", help="Compare with the truth in files of recorded cases; exit 1 if they differ.")
     ] = False,
     settings_file: SettingsOption = None,
 ) -> None:
-    """Tell each call of a file: direction, who talked, result, and what each CRM would show.
+    """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
 
     Rows of many calls may be mixed, in the order of their ids; without ids the order of the file counts.
+
+    A database is only read (SELECT by id, page by page); what its URL leaves out is taken from the settings. Its
+    password never stands in the URL: database.password_file, or the variable CEL2CRM_DATABASE__PASSWORD.
 
     Examples:
 
         mysql --batch -e 'select * from asteriskcdrdb.cel order by id' | cel2crm classify
 
         cel2crm classify --json rows.jsonl | jq 'select(.answered | not)'
+
+        cel2crm classify mariadb://cel2crm@10.0.0.5/asteriskcdrdb --since '2026-11-22 08:00' --until 2026-11-23
     """
     settings = load_settings(settings_file)
-    paths = [None if str(path) == "-" else path for path in files or [Path("-")]]
+    window, database = Window.of(since, until), one_database(sources or [], settings)
+    paths = [None if source == "-" else Path(source) for source in sources or ["-"]] if database is None else []
     if truth:
         named = [path for path in paths if path is not None]
         if not named:
@@ -59,14 +76,13 @@ def classify(
     batch = Batch(rules, Site.of(settings), settings.pbx.name)
     if batch.site.old_way:
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
-    with _progress(paths) as progress:
-        task = progress.add_task("rows", total=_size(paths))
-        source = RowSource(
-            RowDecoder(settings.database.column_name_aliases, settings.pbx.name),
-            unreadable,
-            lambda read: progress.advance(task, read),
-        )
-        results = batch.judge(_rows(source, paths))
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
+        if database is None:
+            rows = _file_rows(paths, decoder, unreadable, progress)
+        else:
+            rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
+        results = batch.judge(window.rows(rows, in_order=database is not None))
         if as_json:
             sys.stdout.buffer.writelines(map(Outcomes(rules, settings).json_line, results))
         else:
@@ -85,31 +101,45 @@ class _Unreadable:
         self._count = 0
         self._told: list[str] = []
 
-    def __call__(self, name: str, line: int, reason: str) -> None:
+    def in_file(self, name: str, line: int, reason: str) -> None:
+        self(f"{name}, line {line}", reason)
+
+    def __call__(self, place: str, reason: str) -> None:
         self._count += 1
         if len(self._told) < 5:
-            self._told.append(f"  {name}, line {line}: {reason}")
+            self._told.append(f"  {place}: {reason}")
 
     def report(self) -> None:
         if self._count:
             sys.stderr.write(f"cel2crm: {self._count} rows could not be read\n" + "\n".join(self._told) + "\n")
 
 
-def _rows(source: RowSource, paths: list[Path | None]) -> Iterator[CapturedRow]:
+def _file_rows(
+    paths: list[Path | None], decoder: RowDecoder, unreadable: _Unreadable, progress: Progress
+) -> Iterator[CapturedRow]:
+    sizes = [path.stat().st_size for path in paths if path is not None and path.is_file()]
+    task = progress.add_task("rows", total=sum(sizes) if len(sizes) == len(paths) else None)
+    source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
     for path in paths:
         yield from source.rows(path, None if path else sys.stdin.buffer)
 
 
-def _size(paths: list[Path | None]) -> int | None:
-    sizes = [path.stat().st_size for path in paths if path is not None and path.is_file()]
-    return sum(sizes) if len(sizes) == len(paths) else None
+def _table_rows(
+    table: DatabaseRows, window: Window, unreadable: _Unreadable, progress: Progress
+) -> Iterator[CapturedRow]:
+    first, since = 0, window.since
+    if since is not None:
+        first = since.row_id if since.row_id is not None else table.first_id_since((since.wall or 0) - EARLIER)
+    task = progress.add_task("row ids", total=max(0, table.highest_id() + 1 - first))
+    table.on_unreadable, table.on_progress = unreadable, lambda ids: progress.advance(task, ids)
+    return table.rows(first)
 
 
-def _progress(paths: list[Path | None]) -> Progress:
+def _progress(*, of_bytes: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
+        DownloadColumn() if of_bytes else MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -4,7 +4,7 @@ Rows come in pages (`where id > last order by id limit n`), not through one long
 old default, a result that is fetched slowly keeps Asterisk's inserts waiting all the while. A page takes milliseconds.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -29,8 +29,10 @@ class DatabaseRows:
     database: DatabaseSettings
     decoder: RowDecoder
     page: int = PAGE
-    unreadable: int = 0
-    """Rows that were passed over because a column is empty that must not be."""
+    on_unreadable: Callable[[str, str], None] = field(default=lambda _row, _reason: None)
+    """Called with row and reason for each row that is passed over: a column is empty that must not be."""
+    on_progress: Callable[[int], None] = field(default=lambda _ids: None)
+    """Called after each page of `rows` with the ids left behind."""
     _connection: AbstractContextManager[Run] | None = None
     _run: Run | None = None
     _columns: dict[str, str] = field(default_factory=dict)
@@ -62,14 +64,15 @@ class DatabaseRows:
 
     def rows(self, first_id: int = 0) -> Iterator[CapturedRow]:
         """Every row from this id on, in the order of ids, in constant memory."""
-        last = first_id - 1
+        last = max(first_id, 0) - 1
         id_column = self._quoted("id")
         while True:
             page = self._select(f"WHERE {id_column} > %s ORDER BY {id_column} LIMIT {self.page}", [last])
             yield from self._decoded(page)
             if len(page) < self.page:
                 return
-            last = int(page[-1][self.decoder.column("id")])
+            before, last = last, int(page[-1][self.decoder.column("id")])
+            self.on_progress(last - before)
 
     def matching(self, linkedids: Collection[str], uniqueids: Collection[str]) -> list[CapturedRow]:
         """Every row with one of these linkedids, or of one of these channels, in the order of ids."""
@@ -87,7 +90,7 @@ class DatabaseRows:
 
         Asterisk writes rows in the order of time, or seconds out of it: so ask for a time somewhat earlier.
         """
-        low, high = 0, self._highest_id() + 1
+        low, high = 0, self.highest_id() + 1
         while low < high:
             middle = (low + high) // 2
             at = self._time_from(middle)
@@ -97,7 +100,8 @@ class DatabaseRows:
                 high = middle
         return low
 
-    def _highest_id(self) -> int:
+    def highest_id(self) -> int:
+        """0 where the table is empty."""
         rows = self._select(f"ORDER BY {self._quoted('id')} DESC LIMIT 1", [])
         return int(rows[0][self.decoder.column("id")]) if rows else 0
 
@@ -139,8 +143,8 @@ class DatabaseRows:
         for row in rows:
             try:
                 yield self.decoder.from_columns({name: _plain(value) for name, value in row.items()})
-            except UnreadableRow:
-                self.unreadable += 1
+            except UnreadableRow as error:
+                self.on_unreadable(f"row {row.get(self.decoder.column('id'))}", str(error))
 
     def _quoted(self, column: str) -> str:
         return ENGINES[self.database.engine].quote(self._columns[self.decoder.column(column)])

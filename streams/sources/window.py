@@ -54,8 +54,13 @@ class Window:
     since: Bound | None = None
     until: Bound | None = None
 
-    def rows(self, rows: Iterable[CapturedRow]) -> Iterator[CapturedRow]:
-        """Those of the window, given in the order of ids; stops soon after the last of its calls has ended.
+    @classmethod
+    def of(cls, since: str | None, until: str | None) -> "Window":
+        """The window of two options. Raises UserError."""
+        return cls(Bound.of(since, "--since") if since else None, Bound.of(until, "--until") if until else None)
+
+    def rows(self, rows: Iterable[CapturedRow], *, in_order: bool) -> Iterator[CapturedRow]:
+        """Those of the window. `in_order`: they come in the order of ids, so that nothing is read far beyond `until`.
 
         A call that has no CHAN_START row of its calling channel is in no window.
         """
@@ -66,8 +71,6 @@ class Window:
         over: int | None = None
         for row in rows:
             key = (row.pbx, row.linkedid)
-            if over is None and self.until is not None and self.until.reached(row):
-                over = wall_micros(row.eventtime) or 0
             if key in opened:
                 yield row
                 if row.eventtype == "LINKEDID_END":
@@ -77,12 +80,18 @@ class Window:
                 if len(opened) > _MOST_OPEN:  # where no LINKEDID_END is logged
                     opened.popitem(last=False)
                 yield row
-            if over is not None and (not opened or (wall_micros(row.eventtime) or 0) > over + LONGEST_CALL):
-                return
+            if in_order and self.until is not None:
+                wall = wall_micros(row.eventtime) or 0
+                if over is None and self.until.reached(row):
+                    over = wall
+                if over is not None and (not opened or wall > over + LONGEST_CALL):
+                    return
 
     def _begins(self, row: CapturedRow) -> bool:
-        begins = row.eventtype == "CHAN_START" and row.uniqueid == row.linkedid
-        return begins and (self.since is None or self.since.reached(row))
+        if row.eventtype != "CHAN_START" or row.uniqueid != row.linkedid:
+            return False
+        early = self.since is not None and not self.since.reached(row)
+        return not early and (self.until is None or not self.until.reached(row))
 
 
 def _has_zone(text: str) -> bool:

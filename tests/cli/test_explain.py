@@ -4,23 +4,21 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from deploy.demo.recordings import RECORDINGS
-from streams.cli.main import app
-from streams.errors import UserError
+from tests.cli.commands import Done, run
 
 PICKED_UP, PICKER, BUSY, INTERNAL = "1795389970.80", "1795389971.82", "1795391128.1109", "1795389855.24"
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
 
 
-def explain(*arguments: str, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(app, ["explain", *arguments], input=given)
+def explain(*arguments: str, given: bytes | None = None) -> Done:
+    return run("explain", *arguments, given=given)
 
 
 def told(*arguments: str, given: bytes | None = None) -> str:
     done = explain(*arguments, given=given)
-    assert done.exit_code == 0, done.output
+    assert done.status == 0, done.stderr
     return done.stdout
 
 
@@ -104,7 +102,7 @@ def test_a_call_id_and_the_uniqueid_of_a_channel_lead_to_the_call() -> None:
     ],
 )
 def test_mistakes_are_one_message(arguments: list[str], problem: str) -> None:
-    error = explain(*arguments).exception
-    assert isinstance(error, UserError)
-    assert problem in error.problem
-    assert "hidden" not in str(error)
+    done = explain(*arguments)
+    assert done.status == 2
+    assert problem in done.stderr
+    assert "hidden" not in done.stderr
