@@ -1,7 +1,10 @@
 """CEL rows written as tables, so that a test reads as rows in, outcome out."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from streams.calls.call import Call
 from streams.calls.judge import judge
@@ -33,7 +36,7 @@ def cel(table: str, *, linkedid: str = f"{EPOCH}.0", first_id: int = 1) -> list[
 
     The event may be short (start, answer, enter, exit, hangup, end, over); `counter` makes the uniqueid; columns follow
     as `num=`, `exten=`, `context=`, `peer=`, `app=`, `extra=`, with no blanks in them; `cause=16/ANSWER` is a HANGUP's
-    extra.
+    extra. `call=2` puts the row into the call that channel 2 began; `"@2"` in `extra` stands for channel 2's uniqueid.
     """
     rows = []
     for number, line in enumerate(filter(str.strip, table.splitlines()), start=first_id):
@@ -48,7 +51,7 @@ def cel(table: str, *, linkedid: str = f"{EPOCH}.0", first_id: int = 1) -> list[
                 id=number,
                 eventtype=SHORT.get(event, event.upper()),
                 eventtime=f"2026-11-22 23:{23 + int(minutes):02}:{seconds:09.6f}",
-                linkedid=given.pop("linkedid", linkedid),
+                linkedid=f"@{given.pop('call')}" if "call" in given else given.pop("linkedid", linkedid),
                 uniqueid=f"{EPOCH + int(float(second))}.{counter}" if event == "start" else f"@{counter}",
                 channame=channel,
                 cid_num=given.pop("num", ""),
@@ -68,10 +71,15 @@ def _with_uniqueids(rows: list[CelRow]) -> list[CelRow]:
         if not row.uniqueid.startswith("@"):
             known[counter] = row.uniqueid
         uniqueid = known.setdefault(counter, f"{EPOCH}.{counter}")
-        finished.append(
-            CelRow(**{**{name: getattr(row, name) for name in row.__struct_fields__}, "uniqueid": uniqueid})
+        finished.append(msgspec.structs.replace(row, uniqueid=uniqueid))
+    return [
+        msgspec.structs.replace(
+            row,
+            linkedid=known[row.linkedid[1:]] if row.linkedid.startswith("@") else row.linkedid,
+            extra=re.sub(r'"@(\d+)"', lambda named: f'"{known[named[1]]}"', row.extra),
         )
-    return finished
+        for row in finished
+    ]
 
 
 def folded(rows: Iterable[CelRow], pbx: str = "pbx1") -> Call:
