@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import SettingsOption
+from streams.cli.unmatched import unmatched
 from streams.errors import UserError
 from streams.settings import load_settings
 
 app = typer.Typer(help="See and authorise the portals of the settings.", no_args_is_help=True)
+app.command("unmatched")(unmatched)
 
 
 @app.command("new-key")
