@@ -190,6 +190,8 @@ class OAuthSettings(Section):
     token_endpoint: str | None = None
     """Where tokens are issued, if not where the vendor says. Default: https://oauth.bitrix.info/oauth/token/ for
     Bitrix24, /oauth2/access_token of the account for Kommo."""
+    request_timeout_seconds: float = Field(default=30.0, gt=0)
+    """What a token request may take. A refresh whose worker died is taken over a third later than that."""
 
 
 UNKNOWN_NUMBER = {

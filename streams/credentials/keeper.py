@@ -31,8 +31,6 @@ from streams.crm.http import boot_seconds, utc_now
 from streams.crm.record import SECOND
 from streams.settings import PortalSettings
 
-CLAIM_SECONDS = 40.0
-"""How long a claim stands; its request may take three quarters of it."""
 YOUNG_SECONDS = 30.0
 """A pair that is rejected so soon after it came is not renewed: another one would be rejected too."""
 TROUBLE_SECONDS = 3.0
@@ -61,17 +59,18 @@ class Keeper:
         vendor: Refresher,
         http: aiohttp.ClientSession,
         *,
-        claim_seconds: float = CLAIM_SECONDS,
+        request_seconds: float = 30.0,
         retry_seconds: float = 1.0,
         told: Callable[[str], None] = lambda outcome: None,
     ) -> None:
-        """`told` hears the outcome of each refresh, for metrics."""
+        """`request_seconds`: what a token request may take. `told` hears each outcome, for metrics."""
         self._key = key_of(portal)
         self._portal = portal.name
         self._store = store
         self._vendor = vendor
         self._http = http
-        self._claim_seconds = claim_seconds
+        self._request_seconds = request_seconds
+        self._claim_seconds = request_seconds * 4 / 3
         self._retry_seconds = retry_seconds
         self._told = told
         self._changed = asyncio.Event()
@@ -215,7 +214,7 @@ class Keeper:
                 return left + random.random() * self._retry_seconds / 2
             abandoned = standing.id
         claim = Claim(uuid.uuid4().hex, known.pair.mark, utc_now(), self._claim_seconds)
-        until = boot_seconds() + self._claim_seconds
+        until = boot_seconds() + self._request_seconds
         try:
             stored = await self._store.change(
                 self._key, lambda before: record.claimed(before, claim, utc_now(), abandoned)
@@ -228,7 +227,7 @@ class Keeper:
             return self._backoff() / 10  # another one was first
         self._busy = True
         try:
-            answer = await self._vendor.refresh(self._http, known.pair.refresh, until - self._claim_seconds / 4)
+            answer = await self._vendor.refresh(self._http, known.pair.refresh, until)
             return await self._answered(claim, answer)
         finally:
             self._busy = False

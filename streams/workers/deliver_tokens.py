@@ -55,7 +55,14 @@ class PortalTokens:
             raise UserError(f"no Kafka broker at {kafka.bootstrap_servers} ({error!r})") from None
         self._http = session()
         for key, vendor in self._vendors.items():
-            self._keepers[key] = Keeper(vendor.portal, self._store, vendor, self._http, told=_counted(vendor.portal))
+            self._keepers[key] = Keeper(
+                vendor.portal,
+                self._store,
+                vendor,
+                self._http,
+                request_seconds=vendor.oauth.request_timeout_seconds,
+                told=_counted(vendor.portal),
+            )
 
         def changed(key: str) -> None:
             if key in self._keepers and self._keepers[key].changed():

@@ -16,13 +16,13 @@ from streams.settings import OAuthSettings, PortalSettings
 FIRST_ACCESS, FIRST_REFRESH = "fake-access-token", "fake-refresh-token"
 
 
-def pair(number: int = 0, *, left: float = 3600.0, endpoint: str = "") -> Pair:
+def pair(number: int = 0, *, left: float = 3600.0, access: str = "", refresh: str = "") -> Pair:
     """Number 0 is the one that a fake portal knows from the start; `left`: seconds of the access token."""
     now = utc_now()
-    access, refresh = (FIRST_ACCESS, FIRST_REFRESH) if number == 0 else (f"access-{number}", f"refresh-{number}")
+    known = (FIRST_ACCESS, FIRST_REFRESH) if number == 0 else (f"access-{number}", f"refresh-{number}")
     lifetime = 3600 * SECOND
     end = now + int(left * SECOND)
-    return Pair(access, refresh, end - lifetime, end, now + 180 * 24 * 3600 * SECOND, endpoint)
+    return Pair(access or known[0], refresh or known[1], end - lifetime, end, now + 180 * 24 * 3600 * SECOND)
 
 
 def oauth_portal(portal: Portal, **fields: Any) -> PortalSettings:

@@ -41,7 +41,9 @@ class Workers:
     def new(self, **oauth: Any) -> CrmClient:
         """One more worker."""
         vendor = TokenVendor.of(oauth_portal(self.portal, oauth=oauth))
-        keeper = Keeper(self.settings, self.store, vendor, self.http, claim_seconds=CLAIM_SECONDS, retry_seconds=0.05)
+        keeper = Keeper(
+            self.settings, self.store, vendor, self.http, request_seconds=0.75 * CLAIM_SECONDS, retry_seconds=0.05
+        )
         self.store.listeners.append(keeper.changed)
         self.keepers.append(keeper)
         client: CrmClient = (
