@@ -1,12 +1,15 @@
 """The result table, all 1,280 combinations, as call-status.md has it."""
 
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from streams.rules import load_rules
-from streams.rules.results import CAUSES, DIAL_STATUSES, ResultTable
+from streams.rules.results import ResultTable
 from streams.settings import RuleSettings
+from tests.rules import specification
 from tests.rules.files import refusal
 
 
@@ -15,41 +18,40 @@ def result_of(table: ResultTable, cause: int, status: str) -> int:
     return rule.result if rule else 0
 
 
-def by_specification(cause: int, status: str) -> int:
-    """Section 2, written again as a person would read it: a row that names the status first."""
-    if status == "CANCEL":
-        return 480
-    if status in {"CHANUNAVAIL", "CONGESTION"}:
-        return 500
-    if cause in {1, 20}:
-        return 200 if status == "ANSWER" else 404
-    if cause == 16:
-        return {"": 200, "ANSWER": 200, "NOANSWER": 408, "BUSY": 486}.get(status, 0)
-    if cause == 44:
-        return 200 if status == "ANSWER" else 500
-    if cause == 66:
-        return 200 if status == "ANSWER" else 405
-    alone = {17: 486, 18: 408, 19: 480, 21: 603, 26: 200, 28: 484, 34: 500, 127: 500, 38: 500, 58: 488}
-    return alone.get(cause, 0)
-
-
-def test_table_gives_every_combination_its_result() -> None:
-    table = load_rules().results
-    assert len(CAUSES) * len(DIAL_STATUSES) == 1280
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("default", specification.result_by_default), ("literal", specification.result_by_letter)],
+)
+def test_table_gives_every_combination_its_result(preset: str, expected: Callable[[int, str], int]) -> None:
+    table = load_rules(RuleSettings.model_validate({"preset": preset})).results
+    combinations = list(product(specification.CAUSES, specification.DIAL_STATUSES))
+    assert len(combinations) == 1280
     different = {
-        (cause, status): found
-        for cause in CAUSES
-        for status in DIAL_STATUSES
-        if (found := result_of(table, cause, status)) != by_specification(cause, status)
+        (cause, status): (found, wanted)
+        for cause, status in combinations
+        if (found := result_of(table, cause, status)) != (wanted := expected(cause, status))
     }
     assert different == {}
 
 
-def test_literal_preset_takes_the_first_line_that_fits() -> None:
-    literal = load_rules(RuleSettings(preset="literal")).results
-    assert result_of(literal, 0, "CANCEL") == 0
-    assert result_of(literal, 127, "CANCEL") == 480
-    assert not literal.last_attempt_decides
+@pytest.mark.parametrize(
+    ("cause", "status", "by_default", "by_letter"),
+    [
+        (0, "CANCEL", 480, 0), (0, "CHANUNAVAIL", 500, 0), (0, "CONGESTION", 500, 0), (0, "", 0, 0),
+        (127, "CANCEL", 480, 480), (16, "CANCEL", 480, 480), (16, "INVALIDARGS", 0, 0), (19, "ANSWER", 480, 480),
+        (44, "CONGESTION", 500, 500), (2, "", 0, 0),
+    ],
+)  # fmt: skip
+def test_combinations_that_the_specification_decides_by_name(
+    cause: int, status: str, by_default: int, by_letter: int
+) -> None:
+    assert result_of(load_rules().results, cause, status) == by_default
+    assert result_of(load_rules(RuleSettings(preset="literal")).results, cause, status) == by_letter
+
+
+def test_literal_preset_knows_no_override_by_the_talk() -> None:
+    assert load_rules().results.last_attempt_decides
+    assert not load_rules(RuleSettings(preset="literal")).results.last_attempt_decides
 
 
 def test_operators_line_goes_before_the_shipped_one(tmp_path: Path) -> None:

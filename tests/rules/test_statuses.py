@@ -1,16 +1,14 @@
 """Both CRM tables, every line, as call-status.md has them."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from itertools import product
 
 import pytest
 
 from streams.rules import load_rules
 from streams.settings import RuleSettings
+from tests.rules import specification
 from tests.rules.files import refusal, rules_of
-
-MISSED = "incoming, not answered"
-OTHER = "otherwise"
-ANSWERED, NOT_ANSWERED = "answered", "not answered"
 
 
 @dataclass(frozen=True)
@@ -20,45 +18,43 @@ class Outcome:
     answered: bool
 
 
-OUTCOMES = {
-    MISSED: [("incoming", False)],
-    OTHER: [("incoming", True), ("outgoing", False), ("outgoing", True), ("internal", False), ("unknown", False)],
-    ANSWERED: [("incoming", True), ("outgoing", True)],
-    NOT_ANSWERED: [("incoming", False), ("outgoing", False)],
-}
-ALWAYS = [*OUTCOMES[MISSED], *OUTCOMES[OTHER]]
+EVERY_OUTCOME = [Outcome(*each) for each in product(specification.RESULTS, specification.DIRECTIONS, (True, False))]
 
 
-@pytest.mark.parametrize(
-    ("result", "condition", "status"),
-    [
-        (200, MISSED, "304"), (200, OTHER, "200"), (404, None, "404"), (405, None, "405"), (408, None, "304"),
-        (480, None, "304"), (484, None, "484"), (486, MISSED, "304"), (486, OTHER, "486"), (488, None, "484"),
-        (500, None, "500"), (603, None, "603"), (0, ANSWERED, "200"), (0, NOT_ANSWERED, "304"),
-    ],
-)  # fmt: skip
-def test_bitrix24_status(result: int, condition: str | None, status: str) -> None:
+def test_bitrix24_status_of_every_result_direction_and_answer() -> None:
     table = load_rules().bitrix24
-    for direction, answered in OUTCOMES[condition] if condition else ALWAYS:
-        assert table.status(Outcome(result, direction, answered)) == status
+    different = {
+        call: (found, wanted)
+        for call in EVERY_OUTCOME
+        if (found := table.status(call)) != (wanted := specification.bitrix24_status(*astuple(call)))
+    }
+    assert different == {}
+
+
+def test_kommo_status_and_text_of_every_result_direction_and_answer() -> None:
+    table = load_rules().kommo
+    different = {
+        call: (found, wanted)
+        for call in EVERY_OUTCOME
+        if (found := table.status(call)) != (wanted := specification.kommo_status(*astuple(call)))
+    }
+    assert different == {}
 
 
 @pytest.mark.parametrize(
-    ("result", "condition", "status"),
+    ("result", "direction", "answered", "bitrix24", "kommo"),
     [
-        (200, MISSED, (6, "Missed call")), (200, OTHER, (4, "Success call")), (404, None, (5, "Number out of service")),
-        (408, None, (3, "Subscriber did not answer")), (480, None, (3, "Subscriber did not answer")),
-        (484, None, (5, "Invalid number")), (486, MISSED, (6, "Number busy")), (486, OTHER, (7, "Number busy")),
-        (488, None, (5, "Carrier error")), (603, None, (2, "Call rejected")),
-        (0, ANSWERED, (4, None)), (0, NOT_ANSWERED, (6, None)),
-        (405, ANSWERED, (4, None)), (405, NOT_ANSWERED, (6, None)),  # no line: the old way
-        (500, ANSWERED, (4, None)), (500, NOT_ANSWERED, (6, None)),
+        (200, "incoming", False, "304", (6, "Missed call")), (200, "outgoing", False, "200", (4, "Success call")),
+        (405, "incoming", True, "405", (4, None)), (405, "outgoing", False, "405", (6, None)),
+        (500, "outgoing", True, "500", (4, None)), (500, "incoming", False, "500", (6, None)),
+        (486, "unknown", False, "486", (7, "Number busy")), (0, "internal", False, "304", (6, None)),
     ],
 )  # fmt: skip
-def test_kommo_status_and_text(result: int, condition: str | None, status: tuple[int, str | None]) -> None:
-    table = load_rules().kommo
-    for direction, answered in OUTCOMES[condition] if condition else ALWAYS:
-        assert table.status(Outcome(result, direction, answered)) == status
+def test_statuses_that_the_specification_decides_by_name(
+    result: int, direction: str, answered: bool, bitrix24: str, kommo: tuple[int, str | None]
+) -> None:
+    assert load_rules().bitrix24.status(Outcome(result, direction, answered)) == bitrix24
+    assert load_rules().kommo.status(Outcome(result, direction, answered)) == kommo
 
 
 @pytest.mark.parametrize(("language", "text"), [("ru", "Пропущенный звонок"), ("de", "Verpasster Anruf")])
