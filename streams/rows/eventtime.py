@@ -17,11 +17,13 @@ def wall_micros(text: str) -> int | None:
     """
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            # +03 and the like do tell the truth (psql prints them for timestamptz): the instant, in UTC.
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
     except ValueError:
         return _unix_micros(text)
-    if moment.tzinfo is not None:
-        # +03 and the like do tell the truth (psql prints them for timestamptz): the instant, in UTC.
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # the first or last hours that datetime knows
+        return None
     span = moment - _EPOCH
     micros = (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
     return micros if _EARLIEST <= micros <= _LATEST else None

@@ -15,61 +15,8 @@ from streams.calls.site import Site
 from streams.rows.row import CelRow
 from streams.rules.results import RESULT_NAMES
 from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES
-from tests.calls.tables import EPOCH, RULES, folded, hangup
-
-CHANNELS = [
-    "PJSIP/trunk1-01",
-    "PJSIP/1001-02",
-    "PJSIP/1002-03",
-    "Local/1002@x-04;1",
-    "Local/1002@x-04;2",
-    "CBAnn/8-05;1",
-]
-EVENTS = [
-    "CHAN_START", "CHAN_END", "HANGUP", "ANSWER", "APP_START", "APP_END", "BRIDGE_ENTER", "BRIDGE_EXIT", "LINKEDID_END",
-    "BLINDTRANSFER", "ATTENDEDTRANSFER", "PICKUP", "FORWARD", "PARK_START", "LOCAL_OPTIMIZE", "DTMF", "STREAM_BEGIN",
-    "MY_EVENT",
-]  # fmt: skip
-
-text = st.text(max_size=12)
-extras = st.one_of(
-    st.just(""),
-    text,
-    st.builds(hangup, st.integers(-5, 9999), st.sampled_from(["", "ANSWER", "ANSWERED", "BUSY", "CANCEL", "FOO"])),
-    st.sampled_from(['{"transferee_channel_uniqueid":"1.2"}', '{"pickup_channel":3}', '{"extension":null}', "[]"]),
-)
-
-
-@st.composite
-def calls(draw: st.DrawFn) -> list[CelRow]:
-    """Rows of one call: any events in any order, with plausible and damaged columns."""
-    linkedid = draw(st.sampled_from([f"{EPOCH}.0", f"pbx-1-{EPOCH}.7", "x/у" * 50, ""])) or "0"
-    size = draw(st.integers(1, 25))
-    rows = []
-    for row_id in range(1, size + 1):
-        channel = draw(st.integers(0, len(CHANNELS) - 1))
-        rows.append(
-            CelRow(
-                id=row_id,
-                eventtype=draw(st.sampled_from(EVENTS)),
-                eventtime=draw(
-                    st.one_of(
-                        st.integers(0, 59).map(lambda second: f"2026-11-22 23:23:{second:02}"),
-                        st.sampled_from(["", "never", "2026-11-22T23:23:00.5Z", "NaN", "1795389780.25"]),
-                    )
-                ),
-                linkedid=linkedid,
-                uniqueid=linkedid if channel == 0 else f"{EPOCH}.{channel}",
-                channame=CHANNELS[channel],
-                cid_num=draw(st.sampled_from(["", "1001", "79161234567", "anonymous"])),
-                exten=draw(st.sampled_from(["", "s", "1001", "79161234567", "*97"])),
-                context=draw(st.sampled_from(["from-trunk", "from-internal", "x"])),
-                appname=draw(st.sampled_from(["", "Dial", "Queue", "VoiceMail", "AppDial2"])),
-                peer=draw(st.sampled_from(["", *CHANNELS, ",".join(CHANNELS), ",,"])),
-                extra=draw(extras),
-            )
-        )
-    return rows
+from tests.calls.generated import Exchange, calls, exchanges
+from tests.calls.tables import RULES, folded
 
 
 def result_of(call: Call) -> CallResult:
@@ -101,9 +48,6 @@ def test_any_prefix_is_judged_and_a_snapshot_goes_on_where_it_was(rows: list[Cel
         assert result.result in RESULT_NAMES
         assert RULES.bitrix24.status(result) in BITRIX24_STATUSES
         assert RULES.kommo.status(result).status in KOMMO_STATUSES
-        seconds = (result.ivr_seconds, result.queue_seconds, result.ringing_seconds, result.talk_seconds)
-        assert all(each is None or each >= 0 for each in seconds)
-        assert result.started_at <= result.ended_at
     assert result_of(call) == result_of(folded(rows))
 
 
@@ -121,6 +65,27 @@ def test_avro_and_json_give_back_what_they_were_given(rows: list[CelRow]) -> Non
     assert msgspec.json.decode(msgspec.json.encode(judgement.result), type=CallResult) == judgement.result
     for leg in judgement.legs:
         fastavro.schemaless_writer(io.BytesIO(), load("call_leg"), leg.record())
+
+
+@given(calls())
+@settings(max_examples=60, deadline=None)
+def test_no_time_runs_backwards(rows: list[CelRow]) -> None:
+    result, legs = judge(folded(rows), RULES, Site())
+    for each in (result.ivr_seconds, result.queue_seconds, result.ringing_seconds, result.talk_seconds):
+        assert each is None or each >= 0
+    assert result.started_at <= result.ended_at
+    if result.answered_at is not None:
+        assert result.started_at <= result.answered_at <= result.ended_at
+    assert (result.talk_seconds or 0) <= (result.ended_at - result.started_at) / 1_000_000
+    for leg in legs:
+        assert leg.ring_seconds is None or leg.ring_seconds >= 0
+        assert leg.talk_seconds is None or leg.talk_seconds >= 0
+
+
+@given(exchanges())
+@settings(max_examples=120, deadline=None)
+def test_call_is_answered_if_the_calling_channel_was_in_a_bridge_with_another(exchange: Exchange) -> None:
+    assert result_of(folded(exchange.rows)).answered == exchange.connected
 
 
 @given(calls())
