@@ -191,6 +191,7 @@ class _Teller:
     def read(self, rows: list[CelRow]) -> None:
         """Take the rows, in the order of their ids. This loop is most of what judging costs."""
         story, channels, handlers = self.story, self.story.channels, _HANDLERS
+        story.timeline.begin(rows)
         instant = story.timeline.instant
         instants = []
         for row in rows:

@@ -36,15 +36,22 @@ class Timeline:
         self.disagrees = False
         """The configured zone has another offset than the rows show."""
 
+    def begin(self, rows: list[CelRow]) -> None:
+        """Take first rows whose time cannot be read to be of the call's epoch, else of the first time that can."""
+        if not rows or wall_micros(rows[0].eventtime) is not None:
+            return
+        if epoch := epoch_of(rows[0].linkedid):
+            self._last_utc = epoch * SECOND
+        elif (readable := next((row for row in rows if wall_micros(row.eventtime) is not None), None)) is not None:
+            self._last_utc = self.instant(readable)
+
     def instant(self, row: CelRow) -> int:
         """UTC microseconds of a row; a time that cannot be read is the row's before it."""
         if row.eventtime == self._last_text and row.eventtype != "CHAN_START" and self._last_utc is not None:
             return self._last_utc
         wall = wall_micros(row.eventtime)
         if wall is None:
-            if self._last_utc is None:
-                self._last_utc = (epoch_of(row.linkedid) or 0) * SECOND
-            return self._last_utc
+            return self._last_utc or 0  # none of the call's times can be read
         if row.eventtype == "CHAN_START" or not self._sure:
             self._learn(row, wall)
         utc = wall - self.offset * SECOND

@@ -92,22 +92,33 @@ class RowSource:
                 f"{name}: its first line names no column linkedid",
                 f"Give a CSV file with a header, or JSON Lines. Found: {', '.join(header)[:200]}",
             )
-        reader = csv.reader(
-            self._counted(text), delimiter=delimiter, quoting=csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
-        )
         width = len(header)
         decode = self._decode_cells(header)
-        for values in reader:
-            if not values:
-                continue
+        for line, values in self._parsed(name, text, delimiter, batch=batch):
             if len(values) != width:
-                found = f"{len(values)} columns where the header has {width}"
-                self.on_unreadable(name, reader.line_num + 1, found)
+                self.on_unreadable(name, line, f"{len(values)} columns where the header has {width}")
                 continue
             try:
                 yield decode(_plain(values) if batch else values)
             except UnreadableRow as error:
-                self.on_unreadable(name, reader.line_num + 1, str(error))
+                self.on_unreadable(name, line, str(error))
+
+    def _parsed(
+        self, name: str, text: io.TextIOWrapper, delimiter: str, *, batch: bool
+    ) -> Iterator[tuple[int, list[str]]]:
+        """The lines that are not empty, with their number in the file, where the header is the first."""
+        quoting = csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
+        reader = csv.reader(self._counted(text), delimiter=delimiter, quoting=quoting)
+        while True:
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:  # the reader goes on with the line after
+                self.on_unreadable(name, reader.line_num + 1, f"{error}: a quote without its partner?")
+            else:
+                if values:
+                    yield reader.line_num + 1, values
 
     def _decode_cells(self, header: list[str]) -> Callable[[list[str]], CapturedRow]:
         if self.decoder.column("id") in header:

@@ -95,7 +95,7 @@ class RowDecoder:
         if not self._aliased and len(value) < _LONG_RECORD:
             try:
                 row = self._fast.decode(value)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass  # the slow way knows more spellings, or names what is wrong
             else:
                 if row.linkedid and row.eventtype and 0 <= row.id < _TOO_LARGE and row.pbx and row.uniqueid:
@@ -151,8 +151,15 @@ def _text(column: str, value: object) -> str:
     if isinstance(value, bool | int | float):
         return str(value)
     if column == "extra":  # a JSON column, delivered as a value instead of text
-        return orjson.dumps(value).decode()[:TEXT_LIMIT]
+        return _json_text(value)[:TEXT_LIMIT]
     raise UnreadableRow(f"column {column} holds {type(value).__name__}, not text")
+
+
+def _json_text(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # nested deeper than any extra is
+        return ""
 
 
 def _integer(column: str, value: object) -> int:

@@ -12,8 +12,8 @@ from streams.calls.site import Site
 from streams.calls.wording import seconds
 from streams.cli.truth import read_cases
 from streams.rows.row import CelRow, RowDecoder
+from tests.calls.generated import calls
 from tests.calls.tables import RULES, cel, folded
-from tests.calls.test_properties import calls
 
 DECODER = RowDecoder()
 CASES = {case["case"]: case for case in read_cases(RECORDINGS)}

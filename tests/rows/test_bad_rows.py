@@ -1,0 +1,115 @@
+"""Whatever stands in a row: the old way or an unreadable row, as fits; never an exception."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from streams.calls.call import Call
+from streams.calls.judge import judge
+from streams.calls.result import CallResult
+from streams.calls.site import Site
+from streams.cli.main import app
+from streams.errors import UnreadableRow
+from streams.rows.row import CapturedRow, RowDecoder
+from tests.calls.tables import RULES, folded
+from tests.rows.bad_rows import CALL, DAMAGED, EVERY_BAD, LINKEDIDS, Bad, damaged
+
+LINKEDID = str(CALL[0]["linkedid"])
+IN_CELLS = [
+    bad
+    for bad in EVERY_BAD
+    if bad.raw is None
+    and not any(isinstance(value, dict | list) or "\0" in str(value) for value in bad.columns.values())
+]
+"""What a table's cells can hold; NULs are dropped there."""
+
+
+def read(records: list[bytes], decoder: RowDecoder) -> tuple[list[CapturedRow], list[str]]:
+    rows, reasons = [], []
+    for record in records:
+        try:
+            rows.append(decoder.decode(record))
+        except UnreadableRow as error:
+            reasons.append(str(error))
+    return rows, reasons
+
+
+def outcome_of(rows: list[CapturedRow]) -> CallResult:
+    return judge(folded(rows), RULES, Site()).result
+
+
+@pytest.mark.parametrize("aliases", [None, {"cel_userdeftype": "userdeftype2"}], ids=["as named", "with an alias"])
+@pytest.mark.parametrize("bad", EVERY_BAD, ids=lambda bad: bad.name)
+def test_bad_row_is_judged_the_old_way_or_told_unreadable(bad: Bad, aliases: dict[str, str] | None) -> None:
+    rows, reasons = read(damaged(bad, LINKEDID), RowDecoder(aliases))
+    result = outcome_of([row for row in rows if row.linkedid == LINKEDID])
+    assert (result.result, len(reasons)) == (bad.result or 0, 0 if bad.result is not None else 1)
+    assert not result.answered
+    assert all(reasons)
+
+
+@pytest.mark.parametrize("linkedid", LINKEDIDS.values(), ids=LINKEDIDS)
+def test_any_linkedid_names_its_call(linkedid: str) -> None:
+    rows, reasons = read(damaged(Bad("", None), linkedid), RowDecoder())
+    result = outcome_of(rows)
+    assert (result.linkedid, result.call_id, result.result, reasons) == (linkedid, f"pbx1/{linkedid}", 480, [])
+    snapshot = folded(rows).to_bytes()
+    assert Call.from_bytes(snapshot).to_bytes() == snapshot
+
+
+def classified(given: bytes) -> tuple[Result, dict[str, dict[str, Any]]]:
+    done = CliRunner().invoke(app, ["classify", "--json"], input=given, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done, {each["linkedid"]: each for each in map(json.loads, done.stdout.splitlines())}
+
+
+def test_json_lines_of_all_bad_rows_give_every_call_its_outcome() -> None:
+    named = {f"{number}-{LINKEDID}": bad for number, bad in enumerate(EVERY_BAD)}
+    lines = [line for linkedid, bad in named.items() for line in damaged(bad, linkedid)]
+    done, outcomes = classified(b"\n".join(lines) + b"\n")
+    assert {linkedid: outcomes[linkedid]["result"] for linkedid in named} == {
+        linkedid: bad.result or 0 for linkedid, bad in named.items()
+    }
+    unreadable = sum(bad.result is None for bad in EVERY_BAD)
+    assert f"{unreadable} rows could not be read" in done.stderr
+
+
+def test_table_of_all_bad_rows_gives_every_call_its_outcome() -> None:
+    named = {f"{number}-{LINKEDID}": bad for number, bad in enumerate(IN_CELLS)}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(CALL[0]), extrasaction="ignore")
+    writer.writeheader()
+    for linkedid, bad in named.items():
+        for number, row in enumerate(CALL):
+            changed = {**row, "linkedid": linkedid, **(bad.columns if number == DAMAGED else {})}
+            writer.writerow({**changed, **(dict.fromkeys(bad.without) if number == DAMAGED else {})})
+    _, outcomes = classified(text.getvalue().encode())
+    assert {bad.name: outcomes.get(linkedid, {}).get("result") for linkedid, bad in named.items()} == {
+        bad.name: bad.result or 0 for bad in named.values()
+    }
+
+
+@pytest.mark.parametrize("linkedid", LINKEDIDS.values(), ids=LINKEDIDS)
+def test_any_linkedid_comes_through_json_lines_and_csv(linkedid: str) -> None:
+    _, outcomes = classified(b"\n".join(damaged(Bad("", None), linkedid)))
+    assert [each["result"] for each in outcomes.values()] == [480]
+    assert list(outcomes) == [linkedid]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"\xff\xfe", b"\0", b"{", b"[", b"[]", b"{}\n{}\n", b'{"cel":3}\n', b'{"cel":[3,{}]}\n', b"\n\n", b"   ", b'"',
+        b"linkedid\n", b"linkedid\n\xff\n", b'linkedid,eventtype\n"a,b\n', b"linkedid\teventtype\n\\\t\\\n",
+        b"linkedid,linkedid\n1,2\n", b"id,linkedid\n1\n1,2,3\n", b"[" * 100_000,
+        b'linkedid,eventtype,eventtime\n1,HANGUP,"' + b"x" * (17 << 20),
+    ],
+    ids=lambda given: repr(given[:30]),
+)  # fmt: skip
+def test_file_of_anything_is_read_or_refused(given: bytes) -> None:
+    done = CliRunner().invoke(app, ["classify", "--json"], input=given)
+    assert done.exception is None or type(done.exception).__name__ == "UserError"
