@@ -107,8 +107,9 @@ class RowSource:
         self, name: str, text: io.TextIOWrapper, delimiter: str, *, batch: bool
     ) -> Iterator[tuple[int, list[str]]]:
         """The lines that are not empty, with their number in the file, where the header is the first."""
-        quoting = csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
-        reader = csv.reader(self._counted(text), delimiter=delimiter, quoting=quoting)
+        reader = csv.reader(
+            self._counted(text), delimiter=delimiter, quoting=csv.QUOTE_NONE if batch else csv.QUOTE_MINIMAL
+        )
         while True:
             try:
                 values = next(reader)
