@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from streams.cli import classify, connectors, deliveries, explain, portal, rules, topics, worker
+from streams.cli import classify, connectors, dead_letters, deliver, deliveries, explain, portal, rules, topics, worker
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app.add_typer(rules.app, name="rules")
 app.command("explain")(explain.explain)
 app.add_typer(connectors.app, name="connectors")
 app.command("deliveries")(deliveries.deliveries)
+app.command("deliver")(deliver.deliver)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(portal.app, name="portal")
 app.add_typer(topics.app, name="topics")
 app.add_typer(worker.app, name="worker")

@@ -1,7 +1,7 @@
 """Since when a portal is served. Pure; kept as a record of its own in the log's first partition.
 
 A portal that was a shadow begins when it becomes a real one, whatever `deliver_from` says: the calls of the trial were
-the old connector's. What an operator wants of them he orders (`cel2crm deliveries deliver`).
+the old connector's. What an operator wants of them he orders (`cel2crm deliver`).
 """
 
 from datetime import UTC, datetime

@@ -1,11 +1,9 @@
 """`cel2crm deliveries` as a person or a script calls it."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from streams.crm.delivery import advance
 from streams.crm.events import Done, Due, Later, Shadowed
@@ -15,29 +13,12 @@ from streams.errors import UserError
 from streams.operate.masking import masked_fields, masked_text
 from streams.operate.topics import Outgoing
 from streams.operate.words import STATES, span, when
-from streams.settings import load_settings
 from tests.crm.calls import POLICY as SECONDS
 from tests.crm.test_delivery import DELIVERED, OPEN, UNSURE, answered, run
 from tests.crm.test_orders import drop
-from tests.operate.memory import Operator, make_operator
+from tests.operate.memory import Operator
 
 CALL = "pbx1/1.1"
-PORTALS = [
-    {"name": "main", "crm": "bitrix24", "default_user": "1"},
-    {"name": "sales", "crm": "kommo"},
-]
-
-
-@pytest.fixture
-def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    return with_settings(monkeypatch, tmp_path)
-
-
-def with_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **tree: Any) -> Operator:
-    file = tmp_path / "cel2crm.yaml"
-    file.write_text(yaml.safe_dump({"portals": PORTALS, **tree}), encoding="utf-8")
-    monkeypatch.setenv("CEL2CRM_SETTINGS", str(file))
-    return make_operator(monkeypatch, load_settings())
 
 
 def waiting(call: str, queued_at: int, state: State = State.WAITING, **fields: Any) -> Delivery:
@@ -97,8 +78,8 @@ def test_a_shadow_tells_what_would_be_sent(operator: Operator) -> None:
     assert 'would be sent: register={"PHONE_NUMBER":"+79161234567"} finish={"STATUS_CODE":"304"}' in told
 
 
-def test_numbers_are_masked_where_the_settings_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    operator = with_settings(monkeypatch, tmp_path, logging={"mask_numbers": True})
+@pytest.mark.parametrize("tree", [{"logging": {"mask_numbers": True}}])
+def test_numbers_are_masked_where_the_settings_say_so(operator: Operator) -> None:
     operator.delivery(run(Due(0, '{"PHONE_NUMBER":"+79161234567"}'), answered(1, Later("no +79161234567"))).delivery)
     for told in (operator.told("deliveries", CALL), operator.told("deliveries", CALL, "--json")):
         assert "79161234567" not in told
@@ -139,8 +120,8 @@ def test_only_one_crm(operator: Operator) -> None:
     assert isinstance(operator.run("deliveries", "--crm", "sugar").exception, UserError)
 
 
-def test_a_bare_linkedid_is_looked_for_at_every_pbx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    operator = with_settings(monkeypatch, tmp_path, other_pbxs=[{"name": "south"}])
+@pytest.mark.parametrize("tree", [{"other_pbxs": [{"name": "south"}]}])
+def test_a_bare_linkedid_is_looked_for_at_every_pbx(operator: Operator) -> None:
     operator.delivery(waiting("south/1.1", 1))
     operator.delivery(waiting("pbx1/1.1", 1))
     assert operator.told("deliveries", "1.1").count(" at kommo") == 2

@@ -1,0 +1,70 @@
+"""`cel2crm deliver`: an operator's order to deliver calls, whatever their time."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.cli.asking import ByOption, NoteOption, YesOption, counting, go_on, name_of
+from streams.cli.deliveries import CrmOption, call_ids
+from streams.cli.options import SettingsOption
+from streams.cli.topics import quiet_kafka_client
+from streams.errors import UserError
+from streams.operate import acting
+from streams.operate import connection as operate
+from streams.operate.acting import Operator
+from streams.operate.results import newest_results, receiving
+from streams.operate.topics import TopicRecord
+from streams.settings import Settings, load_settings
+
+
+def deliver(
+    calls: Annotated[list[str], typer.Argument(metavar="CALL...", help="Calls: their linkedids, or PBX/linkedid.")],
+    crm: CrmOption = None,
+    yes: YesOption = False,
+    by: ByOption = None,
+    note: NoteOption = "",
+    settings_file: SettingsOption = None,
+) -> None:
+    """Order calls to be delivered that were skipped for their time, backfilled, dropped, or lost in the CRM.
+
+    The worker that owns the call does it. A call that was delivered before, or may have been, is looked up in the CRM
+    first, and sent only if it is not there. What kind of call it is still counts: internal calls stay out.
+
+    Examples:
+
+        cel2crm deliver 1795389780.12
+
+        cel2crm deliver office/1795389780.12 --crm kommo --note "lost in their restore"
+    """
+    settings = load_settings(settings_file)
+    if crm is not None and crm not in operate.CRMS:
+        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    quiet_kafka_client()
+    targets = asyncio.run(_targets(settings, calls, crm))
+    go_on(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
+    asyncio.run(_order(settings, targets, Operator(name_of(by), note)))
+    for name, record in targets:
+        sys.stdout.write(f"ordered: {(record.key or b'').decode()} at {name}\n")
+    sys.stdout.write("what comes of it: cel2crm deliveries CALL\n")
+
+
+async def _targets(settings: Settings, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:
+    async with operate.connect(settings) as connection:
+        found: dict[str, TopicRecord] = {}
+        for text in calls:
+            results = await newest_results(connection, call_ids(text, settings))
+            if not results:
+                raise UserError(
+                    f"there is no result of call {text} on {connection.topic('call-results')}",
+                    "If its rows are in the PBX's table: cel2crm backfill --call LINKEDID.",
+                )
+            found |= results
+    return [(portal.crm, record) for call_id, record in found.items() for portal in receiving(settings, call_id, crm)]
+
+
+async def _order(settings: Settings, targets: list[tuple[str, TopicRecord]], operator: Operator) -> None:
+    with counting("deliveries", len(targets)) as progress:
+        async with operate.connect(settings) as connection:
+            await acting.deliver(connection, targets, operator, progress)
