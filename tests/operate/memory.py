@@ -13,6 +13,7 @@ from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.cli.main import app
 from streams.crm.command import Command
+from streams.crm.http import utc_now
 from streams.crm.record import Delivery
 from streams.operate import connection
 from streams.operate.connection import Connection, schemas_of
@@ -60,10 +61,12 @@ class MemoryTopics:
         for record in records:
             self.put(record)
 
-    def put(self, record: Outgoing, timestamp_ms: int = 0) -> TopicRecord:
+    def put(self, record: Outgoing) -> TopicRecord:
         number = partition_of(record.key or b"", PARTITIONS) if record.partition is None else record.partition
         log = self.logs[record.topic, number]
-        log.append(TopicRecord(record.topic, number, len(log), record.key, record.value, record.headers, timestamp_ms))
+        log.append(
+            TopicRecord(record.topic, number, len(log), record.key, record.value, record.headers, utc_now() // 1000)
+        )
         return log[-1]
 
 
