@@ -26,6 +26,7 @@ WIRE_MODES: dict[str, bool] = {
     "hang": False,  # nothing is said for `seconds`, then the connection is closed
     "slow": True,  # done at once, the answer comes after `seconds`
     "late": True,  # done after `seconds` only, whether or not the sender still waits
+    "late_lost": True,  # the same, and then the connection is reset
     "html": False,  # a proxy's page, 502 unless `status` says otherwise
     "gateway_json": False,  # a proxy's own JSON, 504 unless `status` says otherwise
     "other_status": True,  # the right body under another status, 203 unless `status` says otherwise
@@ -38,7 +39,15 @@ WIRE_MODES: dict[str, bool] = {
     "restart": True,  # done, then the portal is killed; after `seconds` it is back with what its state folder holds
 }
 MODES = VENDOR_MODES | WIRE_MODES.keys()
-DEFAULT_SECONDS = {"hang": 60.0, "slow": 1.0, "late": 1.0, "duplicate_later": 1.0, "refuse": 2.0, "restart": 2.0}
+DEFAULT_SECONDS = {
+    "hang": 60.0,
+    "slow": 1.0,
+    "late": 1.0,
+    "late_lost": 1.0,
+    "duplicate_later": 1.0,
+    "refuse": 2.0,
+    "restart": 2.0,
+}
 
 
 class BadFaultError(ValueError):
@@ -81,13 +90,15 @@ class Fault:
         """Whether the portal does what was asked although the sender does not get a proper answer."""
         return WIRE_MODES.get(self.mode, False) if self.effect is None else self.effect
 
-    def names(self, operation: str) -> bool:
-        """Whether the order names the operation: `register` names `telephony.externalcall.register`."""
-        return any(operation == name or operation.endswith("." + name) for name in self.methods)
+    def names(self, operation: str, verb: str = "") -> bool:
+        """Whether the order names the operation: `register` names `telephony.externalcall.register`, `post contacts`
+        only POST requests of `contacts`."""
+        known = (operation, f"{verb.lower()} {operation}")
+        return any(name in known or operation.endswith("." + name) for name in self.methods)
 
-    def strikes(self, operation: str) -> bool:
+    def strikes(self, operation: str, verb: str = "") -> bool:
         """Decide about one request. Each matching request draws once, so that a seed gives the same run again."""
-        if self.methods and not self.names(operation):
+        if self.methods and not self.names(operation, verb):
             return False
         if self.times is not None and self.fired >= self.times:
             return False
@@ -142,9 +153,9 @@ class FaultPlan:
         """End one fault, or all."""
         self._faults = [fault for fault in self._faults if fault_id is not None and fault.id != fault_id]
 
-    def pick(self, operation: str) -> Fault | None:
+    def pick(self, operation: str, verb: str = "") -> Fault | None:
         """The fault that strikes this request, if any."""
-        return next((fault for fault in self._faults if fault.strikes(operation)), None)
+        return next((fault for fault in self._faults if fault.strikes(operation, verb)), None)
 
     def pick_inside_batch(self, operation: str) -> Fault | None:
         """As `pick`, for one command of a batch: only vendor errors, and only those that name the command."""

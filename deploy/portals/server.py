@@ -4,6 +4,7 @@ kommo.py."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import socket
 import time
@@ -305,7 +306,7 @@ class Portal(ABC):
         self.log.append(line)
         if self.on_request is not None and inbound.operation:
             self.on_request("arrived", inbound)
-        fault = self.faults.pick(inbound.operation) if inbound.operation else None
+        fault = self.faults.pick(inbound.operation, inbound.method) if inbound.operation else None
         if fault is not None and not wire.arrived(self, request, fault):
             line["fault"] = fault.mode
             response = await wire.suffer(self, request, inbound, fault)
@@ -320,8 +321,9 @@ class Portal(ABC):
         if "Date" not in response.headers:
             response.headers["Date"] = format_datetime(datetime.fromtimestamp(int(self.now()), UTC), usegmt=True)
         if self.on_request is not None and inbound.operation:
-            await response.prepare(request)
-            await response.write_eof()
+            with contextlib.suppress(ConnectionResetError):  # the sender has gone
+                await response.prepare(request)
+                await response.write_eof()
             self.on_request("answered", inbound)
         return response
 

@@ -27,7 +27,7 @@ BROKEN = {
     b'zz\r\n{"result": {}}\r\n0\r\n\r\n',
 }
 """Answers that are no HTTP."""
-CUTTING = frozenset({"reset", "lost_answer", "refuse", "restart", "hang", *BROKEN})
+CUTTING = frozenset({"reset", "lost_answer", "late_lost", "refuse", "restart", "hang", *BROKEN})
 
 
 def _new_home(portal: Portal, fault: Fault) -> str:
@@ -41,7 +41,7 @@ def arrived(portal: Portal, request: web.Request, fault: Fault) -> bool:
 
 async def suffer(portal: Portal, request: web.Request, inbound: Inbound, fault: Fault) -> web.StreamResponse | None:
     """Answer as the fault has it; None if the connection was cut."""
-    if fault.mode == "late":
+    if fault.mode in ("late", "late_lost"):
         await portal.pause(fault.seconds)
     done = portal.answer(inbound) if fault.takes_effect else None
     if fault.mode in CUTTING:
@@ -100,7 +100,8 @@ def _page_instead(portal: Portal, request: web.Request, fault: Fault) -> web.Res
 
 def _with_overrides(answer: Answer, fault: Fault) -> Answer:
     headers = dict(answer.headers)
-    if fault.retry_after is not None:
+    said = isinstance(answer.body, dict) and "time" in answer.body and fault.mode == "429"  # Bitrix24's own way
+    if fault.retry_after is not None and not said:
         headers["Retry-After"] = f"{fault.retry_after:g}"
     return dataclasses.replace(answer, status=fault.status or answer.status, headers=headers)
 

@@ -1,5 +1,6 @@
 """What the delivery workers ask of a CRM."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,10 +23,19 @@ class Request:
     """Extension that the settings name nobody for (events.Due)."""
 
 
+Pace = Callable[[], Awaitable[None]]
+
+
+async def unpaced() -> None:
+    """Do not wait."""
+
+
 class CrmClient(Protocol):
     """One portal. Nothing here raises for what a portal does; every outcome is an answer."""
 
     plan: Plan
+    pace: Pace
+    """Awaited before each request where `look_up` makes several: the portal's rate. Set by the portal's lane."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The request of the delivery's step, or of one in its place. Pure."""

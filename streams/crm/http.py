@@ -33,18 +33,19 @@ class Reply:
     document: Any
 
     def retry_after(self, now: int) -> int | None:
-        """The time that Retry-After names, UTC microseconds."""
+        """The time that Retry-After names, UTC microseconds by our clock."""
         value = self.headers.get("Retry-After", "").strip()
         if value.isdigit():
             return now + int(value) * 1_000_000
-        try:
-            moment = parsedate_to_datetime(value) if value else None
-        except ValueError:
-            return None
-        if moment is None:
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1_000_000)
+        moment, sent = _moment(value), self.date
+        if moment is None or sent is None:
+            return moment
+        return now + max(0, moment - sent)
+
+    @property
+    def date(self) -> int | None:
+        """When it was sent by the portal's clock, UTC microseconds, to the second."""
+        return _moment(self.headers.get("Date", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,17 @@ def _words(error: BaseException) -> str:
         return "time out"
     cause = getattr(error, "os_error", None) or error
     return getattr(cause, "strerror", None) or type(cause).__name__
+
+
+def _moment(http_date: str) -> int | None:
+    try:
+        moment = parsedate_to_datetime(http_date) if http_date else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000)
 
 
 def as_time(unix_seconds: object) -> int | None:

@@ -50,6 +50,7 @@ class Lane:
             deadline=int(portal.deadline_hours * 3600 * SECOND),
         )
         self.gate = Gate(portal)
+        client.pace = self.gate.pace
         self._due: list[tuple[int, int, Desk, str]] = []
         self._order = itertools.count()
         self._paused: deque[tuple[Desk, str]] = deque()

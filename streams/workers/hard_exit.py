@@ -18,6 +18,11 @@ def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
     """
     log = structlog.get_logger("worker")
     log.critical("the worker ends hard, to take up again from its checkpoint", problem=problem, exc_info=error)
+    end_process()
+
+
+def end_process() -> NoReturn:
+    """No cleaning up, no waiting."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

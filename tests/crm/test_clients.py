@@ -24,14 +24,14 @@ RULES = load_rules()
 FAULTS: dict[str, tuple[type, type]] = {
     # mode: what it means for Bitrix24, for Kommo
     "500": (Later, Unsure),
-    "503": (Later, Later),
+    "503": (Later, Unsure),
     "429": (Later, Later),
     "402": (Pause, Pause),
     "403": (Pause, Pause),
     "401": (Pause, Pause),
     "404": (Pause, Pause),
     "expired_token": (Pause, Pause),
-    "overload": (Pause, Later),
+    "overload": (Pause, Unsure),
     "payment_required": (Pause, Pause),
     "portal_deleted": (Pause, Pause),
     "invalid_credentials": (Pause, Pause),

@@ -53,6 +53,12 @@ def test_methods_name_the_whole_operation_or_its_last_word() -> None:
     assert strikes(plan, 1, "telephony.externalcall.finish") == [False]
 
 
+def test_methods_may_name_the_verb() -> None:
+    plan = FaultPlan()
+    plan.order({"mode": "500", "methods": ["POST contacts"]})
+    assert [plan.pick("contacts", verb) is not None for verb in ("GET", "POST")] == [False, True]
+
+
 def test_the_first_fault_that_strikes_decides_and_faults_end() -> None:
     plan = FaultPlan()
     first, second = plan.order({"mode": "500", "times": 1}), plan.order({"mode": "503"})

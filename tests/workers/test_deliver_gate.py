@@ -80,4 +80,4 @@ async def test_the_rate_is_kept_and_shared() -> None:
 
 def test_the_default_rates_are_the_vendors() -> None:
     assert DEFAULT_RATES["bitrix24"] == RateLimit(burst=50, per_second=2)
-    assert DEFAULT_RATES["kommo"] == RateLimit(burst=7, per_second=7)
+    assert DEFAULT_RATES["kommo"] == RateLimit(burst=1, per_second=6.5)  # below 7 in any second

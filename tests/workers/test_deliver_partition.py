@@ -10,7 +10,7 @@ import pytest
 
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.crm.client import Request
+from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Arrived, Done, NotFound, Ordered, Refused, Sighting, Unsure
 from streams.crm.plan import KOMMO, Plan
 from streams.crm.record import Action, Delivery, Order, State
@@ -50,6 +50,9 @@ class Crm:
     plan: Plan = KOMMO
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     look: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.pace: Pace = unpaced
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         return Request(f'{{"phone":"{result.client}"}}', "4", "Success call")

@@ -20,7 +20,7 @@ from streams.crm.bitrix24.steps import (
     sighting_of,
     token_outdated,
 )
-from streams.crm.client import Request
+from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Later, Pause, Sighting
 from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
 from streams.crm.person import external_id
@@ -46,6 +46,7 @@ class Bitrix24Client:
         self._base, self._tokens = _access(portal, tokens)
         self._moved_to: str | None = None
         self._http = session()
+        self.pace: Pace = unpaced
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The fields of register or finish, or of the question that goes before."""

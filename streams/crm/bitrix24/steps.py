@@ -158,6 +158,9 @@ def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> A
             return Unsure("200 without a CALL_ID")
         return Done(_ids(result, IDS_OF_REGISTER if step == "register" else IDS_OF_FINISH))
     trouble = trouble_of(ending, now)
+    if isinstance(trouble, Later) and ending.status >= 500 and step == "finish" and code_of(ending) not in LIMITS:
+        # It may have finished the call, maybe with the outcome of an older version: only a lookup tells.
+        return Unsure(trouble.why)
     if trouble is not None:
         return trouble
     words = _words(ending)
@@ -196,7 +199,7 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
     document = reply.document
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
     if reply.status == 429 or (own and code_of(reply) in LIMITS):
-        reset = as_time(document.get("time", {}).get("operating_reset_at")) if own and reply.status == 429 else None
+        reset = _reset_at(document, now) if reply.status == 429 else None
         return Later("too many requests", reply.retry_after(now) or reset, whole_portal=True)
     if not own:
         return Unsure(f"HTTP {reply.status} without an answer of Bitrix24's")
@@ -204,7 +207,7 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
     if code in PAUSING:
         return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {_words(reply)})")
     if reply.status >= 500:
-        # Repeating is harmless here: a second register is an orphan at worst, a second finish finds no call.
+        # Repeating is harmless: a second register is an orphan at worst, a second lookup nothing.
         return Later(_words(reply), reply.retry_after(now), whole_portal=True)
     if reply.status < 400:
         return Unsure(f"HTTP {reply.status} with an error: {_words(reply)}")
@@ -231,7 +234,18 @@ def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
     trouble = trouble_of(ending, now)
     if isinstance(trouble, Pause | Later):
         return trouble
-    return Later(trouble.why if trouble else _words(ending))
+    return Later(trouble.why if trouble else _words(ending), whole_portal=trouble is not None)
+
+
+def _reset_at(document: object, now: int) -> int | None:
+    """When the portal works again (`time.operating_reset_at`), by our clock: the portal's own may be wrong."""
+    times = document.get("time") if isinstance(document, dict) else None
+    if not isinstance(times, dict):
+        return None
+    reset, portals_now = as_time(times.get("operating_reset_at")), as_time(times.get("finish"))
+    if reset is None or portals_now is None:
+        return reset
+    return now + max(0, reset - portals_now)
 
 
 def code_of(reply: Reply) -> str:

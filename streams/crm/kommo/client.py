@@ -8,7 +8,7 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.credentials.source import FixedToken, Token, TokenSource, with_token
-from streams.crm.client import Request
+from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
 from streams.crm.http import Ending, Reply, TooLate, request, session, utc_now
 from streams.crm.kommo.steps import (
@@ -33,7 +33,7 @@ PAGE = 250
 MOST_PAGES = 40
 ENTITIES = {"contacts": "contact", "leads": "lead", "companies": "company"}
 SKEW = 600 * SECOND
-"""How far the account's clock may differ from ours."""
+"""How far the account's clock may differ from what its last answer said."""
 
 
 class KommoClient:
@@ -52,6 +52,9 @@ class KommoClient:
             tokens = FixedToken(secret(portal.token, portal.token_file, f"portals.{portal.name}.token"))
         self._tokens = tokens
         self._http = session()
+        self.pace: Pace = unpaced
+        self._ahead = 0
+        """Microseconds by which the account's clock is ahead of ours."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The fields of the call, of what has to go before it, or of what it becomes instead."""
@@ -100,16 +103,21 @@ class KommoClient:
             found = await self._search(listed, query, "unsorted", lambda one: one.get("source_uid") == uniq, until)
             if not isinstance(found, NotFound):
                 return Found(ids_of(found, "unsorted")) if isinstance(found, dict) else found
-        return await self._note(uniq, doubt, until)
+        for _ in range(2):
+            assumed = self._ahead
+            sighting = await self._note(uniq, doubt, until)
+            if not isinstance(sighting, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
+                return sighting
+        return Later("the account's clock moves")
 
     async def _note(self, uniq: str, doubt: Intent, until: float) -> Sighting:
         """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
-        span = (doubt.started_at - SKEW) // SECOND, (doubt.deadline + SKEW) // SECOND
+        span = doubt.started_at + self._ahead - SKEW, doubt.deadline + self._ahead + SKEW
         query = [
             ("filter[note_type][0]", "call_in"),
             ("filter[note_type][1]", "call_out"),
-            ("filter[updated_at][from]", str(span[0])),
-            ("filter[updated_at][to]", str(span[1])),
+            ("filter[updated_at][from]", str(span[0] // SECOND)),
+            ("filter[updated_at][to]", str(span[1] // SECOND)),
         ]
         for entities, entity in ENTITIES.items():
             notes = self._base / entities / "notes"
@@ -134,6 +142,7 @@ class KommoClient:
         self, url: URL, query: list[tuple[str, str]], kind: str, ours: Callable[[dict[str, Any]], bool], until: float
     ) -> "dict[str, Any] | NotFound | Later | Pause":
         for page in range(1, MOST_PAGES + 1):
+            await self.pace()
             asked = url.with_query([*query, ("limit", str(PAGE)), ("page", str(page))])
             ending = await self._ask("GET", asked, until)
             if isinstance(ending, Pause | Later):
@@ -146,7 +155,9 @@ class KommoClient:
             items = _embedded(ending.document, kind) if ending.status == 200 else None
             if items is None:
                 trouble = trouble_of(ending, utc_now())
-                return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))
+                if isinstance(trouble, Pause | Later):
+                    return trouble
+                return Later(words_of(ending), whole_portal=trouble is not None)
             for item in items:
                 if ours(item):
                     return item
@@ -157,7 +168,10 @@ class KommoClient:
     async def _ask(self, method: str, url: URL, until: float, body: object = None) -> Ending | Pause | Later:
         async def ask(token: Token) -> Ending:
             headers = {"Authorization": f"Bearer {token.access}"}
-            return await request(self._http, method, url, until=until, json=body, headers=headers)
+            ending = await request(self._http, method, url, until=until, json=body, headers=headers)
+            if isinstance(ending, Reply) and (date := ending.date) is not None:
+                self._ahead = date - utc_now()
+            return ending
 
         return await with_token(self._tokens, until, ask, _outdated)
 

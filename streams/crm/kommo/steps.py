@@ -19,6 +19,9 @@ SOURCE = "cel2crm"
 ENTITY_NOT_FOUND = 263
 OUTBOUND = "outbound"
 
+OWN = frozenset({"title", "validation-errors", "errors", "_embedded"})
+"""One of these stands in every answer of Kommo's; a gateway's own JSON has none."""
+
 PAUSING = {
     401: "the token is not valid (any more)",
     402: "the account is not paid",
@@ -196,14 +199,12 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
         return Later("too many requests", reply.retry_after(now), whole_portal=True)
     if 300 <= reply.status < 400:
         return Pause("the account's address leads elsewhere: set its new address")
-    if not isinstance(reply.document, dict):
+    if not isinstance(reply.document, dict) or not OWN.intersection(reply.document) or reply.status < 400:
         return Unsure(f"HTTP {reply.status} without an answer of Kommo's")
     if reply.status in PAUSING:
         return Pause(f"{PAUSING[reply.status]} (HTTP {reply.status}: {words_of(reply)})")
-    if reply.status == 503 and "title" in reply.document:
-        return Later(words_of(reply), reply.retry_after(now), whole_portal=True)
     if reply.status >= 500:
-        # There is no second call to be compared with: an error in the middle may have left its note.
+        # Kommo does not compare a second call with the first: an error in the middle may have left its note.
         return Unsure(words_of(reply))
     return None
 

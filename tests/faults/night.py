@@ -1,0 +1,296 @@
+"""One cell of the matrix, played to its end: a real HTTP portal, one owner after the other, and what is left of it."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+from pydantic import SecretStr
+
+from deploy.portals import Bitrix24Config, Bitrix24Portal, Entry, KommoConfig, KommoPortal, Portal
+from deploy.portals.exchange import Inbound
+from schemas import SchemaRegistry, Serializer
+from streams.calls.result import CallResult
+from streams.crm.client import CrmClient
+from streams.crm.http import utc_now
+from streams.crm.record import SECOND, Delivery, State
+from streams.rules import Rules, load_rules
+from streams.settings import PortalSettings
+from streams.workers.deliver_partition import SCHEMA
+from streams.workers.deliver_portals import make_client
+from tests.crm.calls import call_result
+from tests.faults.cells import REQUEST_LIMIT, SETTLE, Cell
+from tests.faults.fenced_memory import PartitionLog
+from tests.faults.owner import OWNER, Owner, Topic
+
+LONGEST = 60.0
+"""Seconds that a cell may take."""
+
+STEP_OF = {
+    "register": "register",
+    "finish": "finish",
+    "searchcrmentities": "client",
+    "calls": "call",
+    "contacts": "contact",
+    "leads": "lead",
+    "unsorted": "unsorted",
+}
+"""The step that a portal's operation belongs to."""
+
+
+class Night:
+    """Plays a cell; `wrong` says what was violated."""
+
+    def __init__(self, cell: Cell, directory: Path) -> None:
+        self.cell = cell
+        self._portal = _portal(cell, directory)
+        self._serializer = _serializer()
+        self._log = PartitionLog()
+        self._topic = Topic(self._serializer, "main")
+        self._owners: list[Owner] = []
+        self._met = [0] * len(cell.mishaps)
+        self._struck: set[int] = set()
+        self._turns: set[asyncio.Task[None]] = set()
+        self._results = [result_of(cell, number) for number in (1, 2)]
+        self._versions = {result.call_id: [result] for result in self._results}
+
+    async def run(self) -> list[str]:
+        """What is wrong at the end, in words."""
+        cell = self.cell
+        async with self._portal as portal:
+            portal.advance_clock(cell.skew)
+            portal.on_request = self._on_request
+            for number, order in enumerate(cell.orders):
+                portal.faults.order({"seed": cell.seed + number, **order})
+            self._log.failing = cell.failing_writes
+            try:
+                async with asyncio.timeout(LONGEST):
+                    await self._new_owner()
+                    for result in self._results:
+                        self._topic.produce(result)
+                    while not self._over():
+                        if cell.revised and self._something_happened():
+                            self._revise()
+                        await asyncio.sleep(0.05)
+                    await self._all_awake()
+            except TimeoutError:
+                return [f"not over after {LONGEST:.0f} s", *self._story()]
+            finally:
+                for turn in self._turns:
+                    turn.cancel()
+                for owner in self._owners:
+                    await owner.gone()
+        wrong = self._violations()
+        return [*wrong, *self._story()] if wrong else []
+
+    # What befalls the owners.
+
+    async def _new_owner(self) -> None:
+        owner = Owner(self._log, self._topic, self._serializer, self._at_point)
+        self._owners.append(owner)
+        settings = _settings(self.cell, self._portal)
+        await owner.start(settings, _client(settings))
+
+    async def _at_point(self, owner: Owner, point: str, step: str) -> None:
+        self._strike(owner, point, step)
+
+    def _on_request(self, moment: str, inbound: Inbound) -> None:
+        step = STEP_OF.get(inbound.operation.rpartition(".")[2], "")
+        if moment == "arrived" and inbound.method == "POST" and step:
+            self._strike(self._owners[-1], "request", step)
+
+    def _strike(self, owner: Owner, point: str, step: str) -> None:
+        for number, mishap in enumerate(self.cell.mishaps):
+            if (mishap.point, mishap.step) != (point, step) or number in self._struck or owner is not self._owners[-1]:
+                continue
+            self._met[number] += 1
+            if self._met[number] <= mishap.skip or not owner.alive:
+                continue
+            self._struck.add(number)
+            if mishap.manner == "kill":
+                owner.kill()
+            else:
+                owner.stop()
+                self._later(self._wake(owner, mishap.wakes))
+            self._later(self._new_owner())
+            return
+
+    def _later(self, turn: Any) -> None:
+        token = OWNER.set(None)  # it is no owner's, whoever was struck
+        self._turns.add(asyncio.create_task(turn))
+        OWNER.reset(token)
+
+    async def _wake(self, owner: Owner, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        owner.resume()
+
+    async def _all_awake(self) -> None:
+        """A stopped owner wakes up in the end and does what it was about to do; nothing more may come of it."""
+        if self._turns:
+            await asyncio.gather(*self._turns)
+            await asyncio.sleep(0.2)
+        if any(order["mode"] in ("duplicate_later", "late", "slow") for order in self.cell.orders):
+            await asyncio.sleep(0.5)
+
+    # Later versions.
+
+    def _something_happened(self) -> bool:
+        fired = any(fault["fired"] for fault in self._portal.faults.as_json())
+        return len(self._topic.records) == len(self._results) and (fired or bool(self._struck))
+
+    def _revise(self) -> None:
+        for first in self._results:
+            answered = not first.answered
+            changes = {"answered": answered, "result": 200 if answered else 404, "version": first.version + 1}
+            later = replace(first, talk_seconds=40.0 if answered else None, **changes).hashed()
+            self._versions[first.call_id].append(later)
+            self._topic.produce(later)
+
+    # The end.
+
+    def _deliveries(self) -> dict[str, Delivery]:
+        values = self._log.values.values()
+        states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for value in values]
+        return {state.call_id: state for state in states}
+
+    def _over(self) -> bool:
+        deliveries = self._deliveries()
+        return all(
+            result.call_id in deliveries and deliveries[result.call_id].final for result in self._results
+        ) and all(turn.done() or self.cell.mishaps for turn in self._turns)
+
+    def _violations(self) -> list[str]:
+        wrong: list[str] = []
+        deliveries = self._deliveries()
+        entries = self._portal.entries()
+        letters = [call for owner in self._owners for call, _ in owner.letters]
+        for result in self._results:
+            call, delivery = result.call_id, deliveries[result.call_id]
+            ours = [entry for entry in entries if entry.external_id == call]
+            if len(ours) != self.cell.entries:
+                wrong.append(f"{call} stands {len(ours)} times in the portal, {self.cell.entries} expected")
+            wrong += [f"{call}: {words}" for entry in ours for words in self._differences(call, entry, delivery)]
+            if bool(letters.count(call)) != bool(self.cell.dead_letters):
+                wrong.append(f"{call} is {letters.count(call)} times in the dead letters: {self._letters()}")
+            if self.cell.entries:
+                wrong += self._untrue(delivery)
+            if self.cell.contacts is not None and isinstance(self._portal, KommoPortal) and self.cell.entries:
+                phones = [contact["phones"] for contact in self._portal.book.contacts.values()]
+                count = sum(result.client in each for each in phones)
+                if count != (self.cell.contacts if self.cell.portal.get("strict_contacts") else 1):
+                    wrong.append(f"{call}: its number has {count} contacts")
+        strange = {str(entry.external_id) for entry in entries} - {result.call_id for result in self._results}
+        return wrong + [f"{call} is nobody's" for call in strange]
+
+    def _differences(self, call: str, entry: Entry, delivery: Delivery) -> list[str]:
+        sent = next((one for one in self._versions[call] if one.version == delivery.sent_version), None)
+        if sent is None:
+            return [f"version {delivery.sent_version} was never made"]
+        found = differences(sent, entry, self.cell.crm)
+        return [words for words in found if entry.via != "unsorted" or not words.startswith(("status", "text"))]
+
+    def _untrue(self, delivery: Delivery) -> list[str]:
+        """What the log says that is not so."""
+        newest = self._versions[delivery.call_id][-1]
+        expected = State.DELIVERED if delivery.sent_version == newest.version else State.SUPERSEDED
+        if delivery.state is expected and delivery.version == newest.version:
+            return []
+        return [f"{delivery.call_id} ended as {delivery.state} at version {delivery.version}: {delivery.reason}"]
+
+    def _letters(self) -> list[str]:
+        return [why for owner in self._owners for _, why in owner.letters]
+
+    def _story(self) -> list[str]:
+        lines = [f"  cell {self.cell}"]
+        lines += [f"  owner {number}: alive {owner.alive}" for number, owner in enumerate(self._owners)]
+        lines += [
+            f"  request {line['number']} {line['operation']} {line['fault']} {line['status']} {line.get('ms')}"
+            for line in self._portal.log
+        ][:40]
+        for delivery in self._deliveries().values():
+            lines.append(f"  {delivery.call_id} {delivery.state} {delivery.reason}")
+            lines += [f"    {attempt}" for attempt in delivery.history]
+        return lines
+
+
+def result_of(cell: Cell, number: int) -> CallResult:
+    """An external call of a kind that the seed draws."""
+    rng = Random(f"{cell.id}:{number}")
+    answered = rng.random() < 0.5
+    started = utc_now() - rng.choice((20, 3600)) * 90 * SECOND // 90
+    return call_result(
+        number,
+        started_at=started,
+        ended_at=started + 10 * SECOND,
+        **{
+            "direction": rng.choice(("incoming", "outgoing")),
+            "answered": answered,
+            "result": 200 if answered else rng.choice((404, 408, 480, 484, 486, 500, 603)),
+            "talk_seconds": rng.uniform(1, 300) if answered else None,
+            "client": f"+7916{rng.randrange(10**7):07d}",
+            **cell.call,
+        },
+    )
+
+
+def differences(result: CallResult, entry: Entry, crm: str) -> list[str]:
+    """Where an entry is not what the call's result asks for."""
+    rules = _rules()
+    expected: dict[str, object] = {
+        "phone": result.client,
+        "direction": result.direction,
+        "popup": False,
+        "duration": max(1, round(result.talk_seconds or 0)) if result.answered else 0,
+    }
+    if crm == "bitrix24":
+        expected["status"] = str(rules.bitrix24.status(result))
+    else:
+        outcome = rules.kommo.status(result)
+        expected |= {"status": str(outcome.status), "text": outcome.text or None}
+    shown: Mapping[str, object] = entry.as_json()
+    return [f"{name} is {shown[name]!r}, not {value!r}" for name, value in expected.items() if shown[name] != value]
+
+
+@cache
+def _rules() -> Rules:
+    return load_rules()
+
+
+@cache
+def _serializer() -> Serializer:
+    serializer = Serializer(SchemaRegistry("http://127.0.0.1:1"))
+    serializer.register("call_result", 1)
+    serializer.register(SCHEMA, 2)
+    return serializer
+
+
+def _portal(cell: Cell, directory: Path) -> Portal:
+    state_dir = directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.orders) else None
+    if cell.crm == "bitrix24":
+        return Bitrix24Portal(Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, **cell.portal}))
+    return KommoPortal(KommoConfig(state_dir=state_dir, **{"requests_per_second": 0, **cell.portal}))
+
+
+def _settings(cell: Cell, portal: Portal) -> PortalSettings:
+    fields: dict[str, Any] = {
+        "name": "main",
+        "crm": cell.crm,
+        "default_user": "1",
+        "users": {"1001": "11"},
+        "rate_limit": {"burst": 1000, "per_second": 1000},
+        "request_timeout_seconds": REQUEST_LIMIT,
+        "settle_seconds": SETTLE,
+        **cell.settings,
+    }
+    if isinstance(portal, Bitrix24Portal):
+        fields["webhook_url"] = SecretStr(portal.webhook_url)
+    else:
+        fields |= {"url": portal.url, "token": SecretStr("fake-long-lived-token")}
+    return PortalSettings(**fields)
+
+
+def _client(settings: PortalSettings) -> CrmClient:
+    return make_client(settings, _rules())

@@ -1,0 +1,75 @@
+"""The whole matrix in one process: every fault at every step of every way into a CRM, owners killed and stopped.
+
+Each cell: each call stands once in the portal with the right status, the log says so, no dead letter that should not
+be. A failure prints the cell's id; `python -m tests.faults ID` plays it again.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+
+from streams.crm import http
+from streams.crm.delivery import Outcome, advance
+from streams.crm.events import Answered, Event, Later, Recovered, Unsure
+from streams.crm.plan import Plan, Policy
+from streams.crm.record import Delivery
+from streams.workers import deliver_partition
+from tests.faults.cells import WAYS, cells
+from tests.faults.fenced_memory import Writer
+from tests.faults.play import AT_ONCE, play
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wrong() -> dict[str, list[str]]:
+    """What is wrong in each cell; all are played at once."""
+    return asyncio.run(play(cells(), AT_ONCE))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_call_is_delivered_once_and_rightly(way: str, wrong: dict[str, list[str]]) -> None:
+    played = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
+    assert len(played) > 50
+    failed = {cell: wrong[cell] for cell in played if cell in wrong}
+    assert not failed, "\n".join("\n".join([cell, *words]) for cell, words in failed.items())
+
+
+LEFT_OUT = {
+    "the first lookup that finds nothing is believed": ("kommo:kommo-late_index-late", "settle"),
+    "a new owner does not wait out the request of the one before": ("kommo:kommo-nap-call-send", "owner_wait"),
+    "the request goes out although its time is over": ("kommo:kommo-sleep-call-send", "deadline_check"),
+    "the log takes writes of an owner that was replaced": ("kommo:kommo-sleep-call-intent", "fence"),
+    "an unknown outcome is sent again without looking": ("kommo:kommo-calls-lost_answer", "lookup"),
+}
+
+
+@pytest.mark.parametrize("rule", LEFT_OUT)
+def test_the_matrix_notices_when_a_rule_is_left_out(rule: str) -> None:
+    cell, broken = LEFT_OUT[rule]
+    with left_out(broken):
+        assert asyncio.run(play([one for one in cells() if one.id.startswith(f"{cell}:")]))
+
+
+def left_out(rule: str) -> "mock._patch[Any]":
+    """The product without one of its rules."""
+
+    def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Outcome:
+        if rule == "settle":
+            policy = replace(policy, settle=0)
+        if rule == "owner_wait" and isinstance(event, Recovered):
+            recovered = advance(delivery, event, plan, policy)
+            return recovered._replace(delivery=msgspec.structs.replace(recovered.delivery, wait_until=event.now))
+        if rule == "lookup" and isinstance(event, Answered) and isinstance(event.answer, Unsure):
+            event = replace(event, answer=Later(event.answer.why))
+        return advance(delivery, event, plan, policy)
+
+    if rule == "deadline_check":
+        return mock.patch.object(http, "boot_seconds", lambda: 0.0)
+    if rule == "fence":
+        return mock.patch.object(Writer, "fenced", False)
+    return mock.patch.object(deliver_partition, "advance", hurried)
