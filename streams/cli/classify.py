@@ -14,16 +14,17 @@ from rich.table import Table
 from streams.calls.batch import Batch
 from streams.calls.result import CallResult
 from streams.calls.site import Site
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.outcomes import Outcomes
 from streams.cli.sources import one_database
 from streams.cli.truth import report_truth
+from streams.cli.what_if import Comparison
 from streams.crm.eligibility import skip_reason
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import Rules, load_rules
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 from streams.sources.database import DatabaseRows
 from streams.sources.window import EARLIER, Window
 
@@ -44,6 +45,10 @@ def classify(
     truth: Annotated[
         bool, typer.Option("--truth", help="Compare with the truth in files of recorded cases; exit 1 if they differ.")
     ] = False,
+    rules_file: RulesOption = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="With --rules: only the calls told differently, before and after.")
+    ] = False,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
@@ -60,8 +65,10 @@ def classify(
         cel2crm classify --json rows.jsonl | jq 'select(.answered | not)'
 
         cel2crm classify mariadb://cel2crm@10.0.0.5/asteriskcdrdb --since '2026-11-22 08:00' --until 2026-11-23
+
+        cel2crm classify rows.csv --rules my-rules.yaml --compare
     """
-    settings = load_settings(settings_file)
+    settings = settings_with_rules(settings_file, rules_file)
     window, database = Window.of(since, until), one_database(sources or [], settings)
     paths = [None if source == "-" else Path(source) for source in sources or ["-"]] if database is None else []
     if truth:
@@ -71,27 +78,50 @@ def classify(
         raise typer.Exit(0 if report_truth(named, load_rules(settings.rules), Site.of(settings)) else 1)
     if paths == [None] and sys.stdin.isatty():
         raise UserError("no file given, and standard input is a terminal", "See cel2crm classify --help.")
-    rules = load_rules(settings.rules)
-    unreadable = _Unreadable()
-    batch = Batch(rules, Site.of(settings), settings.pbx.name)
-    if batch.site.old_way:
+    if compare and rules_file is None:
+        raise UserError("--compare needs other rules to compare with", "Name them: --rules FILE.")
+    telling = Comparison(load_settings(settings_file), settings) if compare else _Judging(settings)
+    if Site.of(settings).old_way:
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
+    unreadable = _Unreadable()
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
         if database is None:
             rows = _file_rows(paths, decoder, unreadable, progress)
         else:
             rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
-        results = batch.judge(window.rows(rows, in_order=database is not None))
+        rows = window.rows(rows, in_order=database is not None)
         if as_json:
-            sys.stdout.buffer.writelines(map(Outcomes(rules, settings).json_line, results))
+            sys.stdout.buffer.writelines(telling.json_lines(rows))
         else:
-            table = _table(results, rules)
+            table = telling.table(rows)
     if not as_json:
         Console(width=None if sys.stdout.isatty() else 180).print(table)
     unreadable.report()
-    if batch.strays:
-        sys.stderr.write(f"cel2crm: {batch.strays} rows came long after the end of their calls and were left out\n")
+    if telling.remark:
+        sys.stderr.write(f"cel2crm: {telling.remark}\n")
+    if telling.strays:
+        sys.stderr.write(f"cel2crm: {telling.strays} rows came long after the end of their calls and were left out\n")
+
+
+class _Judging:
+    """Every call's outcome."""
+
+    remark = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rules, self._settings = load_rules(settings.rules), settings
+        self._batch = Batch(self._rules, Site.of(settings), settings.pbx.name)
+
+    @property
+    def strays(self) -> int:
+        return self._batch.strays
+
+    def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
+        return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
+
+    def table(self, rows: Iterator[CapturedRow]) -> Table:
+        return _table(self._batch.judge(rows), self._rules)
 
 
 class _Unreadable:

@@ -3,24 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from streams.calls.result import CallResult
 from streams.crm.eligibility import skip_reason
 from streams.rules import Rules
+from streams.rules.statuses import Seen
 from streams.settings import PortalSettings, Settings
 
 _encode = msgspec.json.Encoder().encode
-
-
-class _Seen(NamedTuple):
-    """What a CRM's table looks at."""
-
-    result: int
-    direction: str
-    answered: bool
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Outcomes:
             why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
             result = msgspec.structs.replace(result, why=why)
         return _encode(result)[:-1] + self._told(
-            _Seen(result.result, result.direction, result.answered), *map(bool, skipped)
+            Seen(result.result, result.direction, result.answered), *map(bool, skipped)
         )
 
     def as_object(self, result: CallResult) -> dict[str, Any]:
@@ -58,11 +51,11 @@ class Outcomes:
         return fields
 
     @cached_property
-    def _told(self) -> Callable[[_Seen, bool, bool], bytes]:
+    def _told(self) -> Callable[[Seen, bool, bool], bytes]:
         """The end of a JSON line: what the CRMs show. Few calls differ in it."""
 
         @cache
-        def told(seen: _Seen, no_bitrix24: bool, no_kommo: bool) -> bytes:
+        def told(seen: Seen, no_bitrix24: bool, no_kommo: bool) -> bytes:
             bitrix24 = None if no_bitrix24 else {"status": self.rules.bitrix24.status(seen)}
             kommo = None if no_kommo else self.rules.kommo.status(seen)._asdict()
             return b"," + _encode({"bitrix24": bitrix24, "kommo": kommo})[1:] + b"\n"

@@ -7,26 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from streams.errors import Fault, RulesError
 from streams.rules.directions import Directions, build_directions
 from streams.rules.lines import Faults
 from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES, ResultTable, build_literal, build_table
 from streams.rules.source import RuleSource
-from streams.rules.statuses import SITUATIONS, KommoStatus, StatusTable, build_statuses, name_texts
+from streams.rules.statuses import SITUATIONS, KommoStatus, Seen, StatusTable, build_statuses, name_texts
 from streams.rules.texts import Text, choose_texts
 from streams.settings import RuleSettings
 
 __all__ = ["KommoStatus", "Rules", "hash_in_force", "load_directions", "load_rules"]
-
-
-class Call(NamedTuple):
-    """As much of a call as a CRM's table looks at."""
-
-    result: int
-    direction: str
-    answered: bool
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Rules:
                 yield rule.describe() if rule else 0
         for result in RESULT_NAMES:
             for situation in SITUATIONS:
-                call = Call(result, *situation)
+                call = Seen(result, *situation)
                 yield self.bitrix24.status(call), self.kommo.status(call)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from streams.rules import Call, Rules
+from streams.rules import Rules
 from streams.rules.directions import Directions, SideRule
 from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES
 from streams.rules.statuses import (
@@ -14,6 +14,7 @@ from streams.rules.statuses import (
     KOMMO_STATUSES,
     SITUATIONS,
     KommoStatus,
+    Seen,
     Situation,
     StatusRule,
 )
@@ -177,8 +178,8 @@ def situations_in_words(situations: Iterable[Situation]) -> str:
     return "; ".join(f"{direction}, {'answered' if answered else 'not answered'}" for direction, answered in each)
 
 
-def _calls() -> Iterator[Call]:
-    return (Call(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
+def _calls() -> Iterator[Seen]:
+    return (Seen(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
 
 
 def _grouped(pairs: Iterable[tuple[Key, Member]]) -> dict[Key, list[Member]]:

@@ -51,6 +51,14 @@ class Outcome(Protocol):
     def answered(self) -> bool: ...
 
 
+class Seen(NamedTuple):
+    """As much of a call as a CRM's table looks at."""
+
+    result: int
+    direction: str
+    answered: bool
+
+
 class KommoStatus(NamedTuple):
     """`call_status` and `call_result`."""
 

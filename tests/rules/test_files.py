@@ -6,11 +6,11 @@ import pytest
 
 from streams.errors import RulesError
 from streams.rules import load_rules
+from streams.rules.statuses import Seen
 from streams.settings import RuleSettings
 from tests.rules.files import refusal, rules_of
-from tests.rules.test_statuses import Outcome
 
-MISSED = Outcome(200, "incoming", False)
+MISSED = Seen(200, "incoming", False)
 
 ALL_SECTIONS = """
 preset: literal
@@ -32,8 +32,8 @@ def test_one_file_may_hold_every_section() -> None:
     rules = rules_of(ALL_SECTIONS)
     assert not rules.results.last_attempt_decides
     assert (rule := rules.results.rule(102, "")) and rule.result == 408
-    assert rules.bitrix24.status(Outcome(603, "incoming", False)) == "603-S"
-    assert rules.kommo.status(Outcome(500, "outgoing", True)) == (1, "Panne")
+    assert rules.bitrix24.status(Seen(603, "incoming", False)) == "603-S"
+    assert rules.kommo.status(Seen(500, "outgoing", True)) == (1, "Panne")
     assert rules.kommo.status(MISSED).text == "Appel manqué"
     assert rules.directions.of_context("gsm")
 
@@ -43,7 +43,7 @@ def test_example_of_the_readme_is_good() -> None:
     example = readme.partition("### Change the rules")[2].partition("    cel2crm rules check")[0]
     text = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
     rules = rules_of(text)
-    assert rules.kommo.status(Outcome(480, "incoming", False)) == (6, "Fermé")
+    assert rules.kommo.status(Seen(480, "incoming", False)) == (6, "Fermé")
 
 
 def test_separate_files_add_to_the_one_and_may_say_statuses(tmp_path: Path) -> None:
@@ -53,20 +53,20 @@ def test_separate_files_add_to_the_one_and_may_say_statuses(tmp_path: Path) -> N
     own["kommo_file"].write_text("statuses:\n  - {result: 603, status: 7}\n")
     rules = load_rules(RuleSettings.model_validate(own))
     assert rules.results.rule(102, "")
-    assert rules.bitrix24.status(Outcome(603, "incoming", False)) == "304"
-    assert rules.kommo.status(Outcome(603, "incoming", False)) == (7, None)
+    assert rules.bitrix24.status(Seen(603, "incoming", False)) == "304"
+    assert rules.kommo.status(Seen(603, "incoming", False)) == (7, None)
 
 
 def test_language_lacking_a_text_has_it_in_english() -> None:
     rules = rules_of("texts:\n  fr: {missed_call: Appel manqué}\n", language="fr")
     assert rules.kommo.status(MISSED).text == "Appel manqué"
-    assert rules.kommo.status(Outcome(603, "incoming", False)).text == "Call rejected"
+    assert rules.kommo.status(Seen(603, "incoming", False)).text == "Call rejected"
 
 
 def test_single_text_can_be_put_otherwise() -> None:
     rules = rules_of("texts:\n  ru: {missed_call: Потерянный}\n", language="ru")
     assert rules.kommo.status(MISSED).text == "Потерянный"
-    assert rules.kommo.status(Outcome(603, "incoming", False)).text == "Звонок отклонён"
+    assert rules.kommo.status(Seen(603, "incoming", False)).text == "Звонок отклонён"
 
 
 def test_norwegian_is_a_language_and_no_truth_value() -> None:
