@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.authorise import authorise
 from streams.cli.options import SettingsOption
+from streams.cli.portal_status import status
 from streams.cli.unmatched import unmatched
 from streams.errors import UserError
 from streams.settings import load_settings
 
 app = typer.Typer(help="See and authorise the portals of the settings.", no_args_is_help=True)
+app.command("authorise")(authorise)
+app.command("status")(status)
 app.command("unmatched")(unmatched)
 
 
@@ -29,7 +33,7 @@ def new_key(
       cel2crm portal new-key /etc/cel2crm/credentials-key
 
     To replace a key: --add on one machine, copy the file to all, restart the workers. The old key may go from the file
-    when `cel2crm portal status` has shown a token newer than that for every portal.
+    when every portal's tokens have been renewed since, or after `cel2crm portal authorise`.
     """
     from streams.credentials.sealing import write_new_key
 

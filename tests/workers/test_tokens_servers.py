@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+import yaml
 
 from streams.credentials.kafka import TOPIC, KafkaCredentials
 from streams.credentials.record import Credential, granted
@@ -45,6 +47,7 @@ class OAuthDeliveries(Deliveries):
         fields["oauth"] = {
             "client_id": "local.5f0e.cel2crm" if bitrix24 else "fake-integration-id",
             "request_timeout_seconds": 4,
+            "redirect_uri": "https://localhost/",
             "client_secret_file": self._secret("client-secret", "fake-client-secret"),
             **({"token_endpoint": f"{self.portal.url}/oauth/token/"} if bitrix24 else {}),
         }
@@ -86,6 +89,13 @@ class OAuthDeliveries(Deliveries):
     def token_requests(self) -> list[object]:
         """The status of each, as the portal logged it."""
         return [line["status"] for line in self.portal.log if line["operation"] == "token"]
+
+    async def command(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
+        """Run `cel2crm` to its end."""
+        file = self.directory / "settings-command.yaml"
+        file.write_text(yaml.safe_dump(self.tree), encoding="utf-8")
+        command = [sys.executable, "-m", "streams.cli.main", *arguments, "--settings", str(file)]
+        return await asyncio.to_thread(subprocess.run, command, input=given.encode(), capture_output=True, check=False)
 
     async def until(self, reached: Callable[[], bool], seconds: float = 90.0) -> None:
         """Wait for what others do."""
@@ -158,13 +168,12 @@ async def test_killed_in_mid_refresh(crm: str, rotated: bool, install: Install) 
             assert "cel2crm portal authorise main" in installation.log_of(second)
             assert "cut off" in str((await installation.known()).refused)
             assert installation.portal.entries() == []
-            async with installation.store() as store:
-                key = f"{crm}/main"
-                issued = installation.portal.tokens.issue(installation.portal.now(), 3600, 7200)
-                new = pair(1, access=issued.access, refresh=issued.refresh)
-                await store.change(key, lambda before: granted(before, key, new, utc_now()))
+            told = await installation.command("portal", "status", "main", "--json")
+            assert told.returncode == 1 and b'"state":"refused"' in told.stdout
+            code = installation.portal.authorise()
+            assert (await installation.command("portal", "authorise", "main", given=code)).returncode == 0
         await installation.until_delivered(results, 120)
-        assert len(installation.token_requests()) == 2
+        assert len(installation.token_requests()) == (3 if rotated else 2)
         assert installation.log_of(second).count("portal is paused") == int(rotated)
 
 
