@@ -202,19 +202,30 @@ UNKNOWN_NUMBER = {
 """What each CRM can do with a number that it does not know; the first is what it does unless told."""
 
 
+_CRM_DEFAULTS: dict[str, dict[str, Any]] = {
+    # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
+    "webhook": {"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
+}
+
+
 class PortalSettings(Section):
     """One account at one CRM."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     crm: Literal["bitrix24", "kommo", "webhook"]
     url: str | None = None
-    """Address of the portal. A Bitrix24 incoming webhook is a secret: `webhook_url_file` or the environment."""
+    """Address of the portal. A secret one (Bitrix24's incoming webhooks): `webhook_url_file` or the environment."""
     webhook_url: SecretStr | None = None
     webhook_url_file: Path | None = None
     token: SecretStr | None = None
     token_file: Path | None = None
     oauth: OAuthSettings | None = None
     """Instead of a webhook or a token; then run `cel2crm portal authorise NAME` once."""
+    secret: SecretStr | None = None
+    secret_file: Path | None = None
+    """Webhook: what signs, `whsec_` and base64; a file may hold several lines, which all sign (rotation)."""
+    allow_private: bool = False
+    """Webhook: http and addresses that are not public are allowed."""
     pbxs: tuple[str, ...] = ()
     """PBXs whose calls this portal gets; empty: all."""
     deliver_from: AwareDatetime | None = None
@@ -264,6 +275,13 @@ class PortalSettings(Section):
     def for_unknown_number(self) -> str:
         """What to do about a number that the CRM does not know."""
         return self.unknown_number or UNKNOWN_NUMBER[self.crm][0]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_crm(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        return {**_CRM_DEFAULTS.get(str(tree.get("crm")), {}), **tree}
 
 
 class WorkerSettings(Section):

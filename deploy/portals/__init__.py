@@ -1,4 +1,5 @@
-"""Fake CRM portals for demo and tests: Bitrix24 and Kommo as HTTP servers that behave as the vendors document.
+"""Fake portals for demo and tests: Bitrix24 and Kommo as HTTP servers that behave as the vendors document, and a
+receiver of webhooks.
 
     async with Bitrix24Portal(Bitrix24Config()) as portal:
         ... portal.url, portal.webhook_url, portal.entries(), portal.faults.order({"mode": "503", "times": 3})
@@ -11,6 +12,7 @@ from deploy.portals.entry import STAFF, Entry, PortalUser
 from deploy.portals.faults import BadFaultError, Fault
 from deploy.portals.kommo import KommoConfig, KommoPortal
 from deploy.portals.server import Portal, PortalConfig
+from deploy.portals.webhook import WebhookConfig, WebhookPortal
 
 __all__ = [
     "STAFF",
@@ -24,4 +26,6 @@ __all__ = [
     "Portal",
     "PortalConfig",
     "PortalUser",
+    "WebhookConfig",
+    "WebhookPortal",
 ]

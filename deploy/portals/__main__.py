@@ -1,6 +1,6 @@
-"""`python -m deploy.portals bitrix24|kommo`: one portal as a process.
+"""`python -m deploy.portals bitrix24|kommo|webhook`: one portal as a process.
 
-Prints one JSON line when it listens: {"portal", "url", "pid"} and, for Bitrix24, "webhook_url". Ends on SIGTERM,
+Prints one JSON line when it listens: {"portal", "url", "pid"} and, but for Kommo, "webhook_url". Ends on SIGTERM,
 SIGINT, and with --watch-stdin when its standard input closes, so that it never outlives the one who started it.
 """
 
@@ -14,7 +14,15 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.portals import (
+    Bitrix24Config,
+    Bitrix24Portal,
+    KommoConfig,
+    KommoPortal,
+    Portal,
+    WebhookConfig,
+    WebhookPortal,
+)
 from deploy.portals.journal import DamagedJournalError
 
 
@@ -29,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.portals", description="A fake CRM portal for demo and tests."
     )
-    parser.add_argument("portal", choices=("bitrix24", "kommo"))
+    parser.add_argument("portal", choices=("bitrix24", "kommo", "webhook"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=0, help="0 (the default) takes a free one")
     parser.add_argument(
@@ -56,6 +64,10 @@ def _portal(arguments: argparse.Namespace) -> Portal:
                 bucket_size=0 if arguments.no_limits else arguments.bucket_size,
                 drain_per_second=arguments.drain_per_second,
             )
+        )
+    if arguments.portal == "webhook":
+        return WebhookPortal(
+            WebhookConfig(host=arguments.host, port=arguments.port, state_dir=arguments.state_dir),
         )
     return KommoPortal(
         KommoConfig(
@@ -85,7 +97,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _portal(arguments) as portal:
         address = {"portal": portal.name, "url": portal.url, "pid": os.getpid()}
-        if isinstance(portal, Bitrix24Portal):
+        if isinstance(portal, Bitrix24Portal | WebhookPortal):
             address["webhook_url"] = portal.webhook_url
         print(json.dumps(address), flush=True)
         waits: set[asyncio.Task[object]] = {asyncio.create_task(_wait(stop))}

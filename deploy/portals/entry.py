@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-Direction = Literal["incoming", "outgoing", "callback", "info"]
+Direction = Literal["incoming", "outgoing", "callback", "info", "internal", "unknown"]
 Tone = Literal["good", "missed", "failed", "neutral"]
 
 
@@ -16,7 +16,7 @@ class Entry:
 
     `number` counts entries in the order in which the portal took them (from 1); times are ISO 8601 in UTC;
     `duration` is in seconds. `external_id` is what the sender called the call (Bitrix24 EXTERNAL_CALL_ID, Kommo
-    uniq), `crm_id` what the CRM calls it (CALL_ID, note id).
+    uniq), `crm_id` what the CRM calls it (CALL_ID, note id; the `webhook-id` at a receiver of webhooks).
     """
 
     number: int

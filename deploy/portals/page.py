@@ -22,7 +22,14 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
-_ARROWS = {"incoming": "↙ incoming", "outgoing": "↗ outgoing", "callback": "↺ callback", "info": "✉ info call"}
+_ARROWS = {
+    "incoming": "↙ incoming",
+    "outgoing": "↗ outgoing",
+    "callback": "↺ callback",
+    "info": "✉ info call",
+    "internal": "⇄ internal",
+    "unknown": "? unknown",
+}
 _NUMBER = ' class="number"'
 _MARKS = {"good": "✓", "missed": "✕", "failed": "!", "neutral": "•"}
 _STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -78,7 +85,7 @@ def _calls(entries: list[Entry]) -> str:
 
 def _call_row(entry: Entry) -> str:
     text = f'<br><span class="soft">{escape(entry.text)}</span>' if entry.text else ""
-    via = "" if entry.via in {"finish", "calls"} else f'<br><span class="soft">{escape(entry.via)}</span>'
+    via = "" if entry.via in {"finish", "calls", "webhook"} else f'<br><span class="soft">{escape(entry.via)}</span>'
     return (
         f'<tr><td class="nowrap">{_moment(entry.started_at)}</td>'
         f'<td class="nowrap">{_ARROWS[entry.direction]}{via}</td>'

@@ -11,7 +11,7 @@ Direction = Literal["incoming", "outgoing", "internal", "unknown"]
 
 _ENCODER = msgspec.msgpack.Encoder()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = frozenset({"started_at", "answered_at", "ended_at"})
+TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 
 
 class Caution(StrEnum):
@@ -112,7 +112,7 @@ class CallResult(msgspec.Struct, frozen=True):
     def from_record(cls, record: dict[str, Any]) -> "CallResult":
         """What the Avro codec read (it gives times as datetime)."""
         fields = dict(record)
-        for name in _TIMES:
+        for name in TIMES:
             if isinstance(fields.get(name), datetime):
                 fields[name] = (fields[name] - _EPOCH) // timedelta(microseconds=1)
         return msgspec.convert(fields, cls)

@@ -33,6 +33,12 @@ def kommo(settings: SettingsOption = None) -> None:
     _deliver("kommo", settings)
 
 
+@app.command()
+def webhook(settings: SettingsOption = None) -> None:
+    """Send call results to a receiver of your own, signed as Standard Webhooks has it."""
+    _deliver("webhook", settings)
+
+
 def _deliver(crm: str, settings: Path | None) -> None:
     from streams.workers import runtime
     from streams.workers.deliver import DeliverWorker

@@ -94,7 +94,7 @@ def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> 
     newer = with_version(delivery, event)
     match delivery.state:
         case State.DELIVERED | State.SUPERSEDED:
-            return Outcome(compared(newer))
+            return Outcome(compared(newer, plan, policy, event.now))
         case State.INTENT | State.UNSURE | State.LOOKED_UP | State.GIVEN_UP:
             return Outcome(newer)
         case State.REFUSED if event.outcome_hash == delivery.outcome_hash:
@@ -113,31 +113,38 @@ def _due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
     if (delivery.wait_until or 0) > event.now:
         return Outcome(delivery)
     if delivery.state in READY:
-        return _open(delivery, event, policy)
+        return _open(delivery, event, plan, policy)
     if delivery.state not in DOUBTFUL:
         return Outcome(delivery)
     settle = Settle.LOOK_UP if delivery.gone else plan.steps[delivery.step].settle
-    if settle is Settle.REPEAT:
-        return _open(delivery, event, policy) if not delivery.skip else Outcome(skipped(delivery))
+    if settle in (Settle.REPEAT, Settle.SAME):
+        if delivery.skip:
+            return Outcome(skipped(delivery))
+        if overdue(delivery, event.now, policy):
+            return _overdue(delivery, Overdue(event.now), plan, policy)
+        return _open(delivery, event, plan, policy)
     if settle is Settle.LOOK_UP:
         return Outcome(delivery, (LookUp(delivery.attempt, delivery.step),))
     return _given_up(delivery, "outcome_unknown", "the request's outcome is unknown, and the CRM cannot be asked")
 
 
-def _open(delivery: Delivery, event: Due, policy: Policy) -> Outcome:
-    number = delivery.attempt + 1
+def _open(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
+    number, deadline = delivery.attempt + 1, event.now + policy.request_limit
     step = event.step or delivery.step
-    intent = Intent(
-        number,
-        step,
-        delivery.version,
-        delivery.outcome_hash,
-        event.now,
-        event.now + policy.request_limit,
-        event.sent,
-        event.status,
-        event.text,
-    )
+    if delivery.doubt is not None and plan.steps[step].settle is Settle.SAME:
+        intent = replace(delivery.doubt, attempt=number, started_at=event.now, deadline=deadline)
+    else:
+        intent = Intent(
+            number,
+            step,
+            delivery.version,
+            delivery.outcome_hash,
+            event.now,
+            deadline,
+            event.sent,
+            event.status,
+            event.text,
+        )
     opened = replace(delivery, state=State.INTENT, attempt=number, intent=intent, wait_until=None, reason=None)
     if step != delivery.step:
         # What may be repeated blindly leaves no doubt behind; the doubt about another step begins anew.
@@ -159,7 +166,7 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
     closed = _closed(delivery, intent, event.now, _name(answer), _words(answer))
     match answer:
         case Done():
-            return Outcome(_done(closed, intent, answer.ids, plan, event.now))
+            return Outcome(_done(closed, intent, answer.ids, plan, policy, event.now))
         case NotSent():
             return _again(closed, event.now, event.now, policy, failures=delivery.failures)
         case Later():
@@ -168,9 +175,9 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
             return _again(closed, event.now, until, policy, effects, failures=delivery.failures + 1)
         case Pause():
             paused = replace(closed, state=State.PAUSED, reason=answer.why)
-            return Outcome(paused, (PausePortal(answer.why),))
+            return Outcome(paused, (PausePortal(answer.why, answer.for_good),))
         case Unsure():
-            return Outcome(_in_doubt(closed, intent, max(event.now, intent.deadline), answer.why))
+            return Outcome(_unsure(closed, intent, answer, event, plan, policy))
         case Gone() if plan.steps[delivery.step].restart:
             doubtful = _in_doubt(closed, intent, event.now, answer.why)
             return Outcome(replace(doubtful, state=State.LOOKED_UP, gone=True))
@@ -179,6 +186,8 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
     if delivery.wish == Action.DROP:
         return Outcome(skipped(closed))
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
+    if plan.steps[delivery.step].settle is Settle.SAME:
+        refused = replace(refused, doubt=None)  # it is an answer to the doubtful request as well
     return Outcome(refused, (DeadLetter("refused", answer.why),))
 
 
@@ -199,7 +208,7 @@ def _otherwise(
             return Outcome(replace(closed, state=State.PAUSED, reason=why), (PausePortal(why),))
         case Partly():
             part = Intent(intent.attempt, answer.done, intent.version, intent.outcome_hash, intent.started_at, now)
-            return Outcome(replace(_done(closed, part, answer.ids, plan, now), last_error=answer.why))
+            return Outcome(replace(_done(closed, part, answer.ids, plan, policy, now), last_error=answer.why))
         case Unwanted():
             return Outcome(skipped(replace(closed, skip=answer.why)))
     until = now + policy.backoff(delivery.failures, event.jitter)
@@ -229,7 +238,7 @@ def _again(
     return Outcome(waiting, effects)
 
 
-def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, now: int) -> Delivery:
+def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, policy: Policy, now: int) -> Delivery:
     after = replace(
         delivery,
         steps_done=(*(step for step in delivery.steps_done if step != intent.step), intent.step),
@@ -255,11 +264,26 @@ def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, now: int) ->
             sent=intent.sent,
             status=intent.status,
             text=intent.text,
-        )
+        ),
+        plan,
+        policy,
+        now,
     )
 
 
 # Unknown outcomes.
+
+
+def _unsure(
+    delivery: Delivery, intent: Intent, answer: Unsure, event: Answered, plan: Plan, policy: Policy
+) -> Delivery:
+    """What is looked up is so soon after the request can have no more effect; what is repeated is so ever later."""
+    until = max(event.now, intent.deadline, answer.not_before or 0)
+    doubtful = _in_doubt(delivery, intent, until, answer.why)
+    if plan.steps[delivery.step].settle is Settle.LOOK_UP:
+        return doubtful
+    until = max(until, event.now + policy.backoff(delivery.failures, event.jitter))
+    return replace(doubtful, wait_until=until, failures=delivery.failures + 1)
 
 
 def _in_doubt(delivery: Delivery, intent: Intent, until: int, why: str) -> Delivery:
@@ -283,7 +307,7 @@ def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) 
     match sighting:
         case Found():
             found = _closed(delivery, doubt, now, "found", _words(sighting))
-            return Outcome(_done(found, doubt, sighting.ids, plan, now))
+            return Outcome(_done(found, doubt, sighting.ids, plan, policy, now))
         case NotFound():
             return _not_found(delivery, doubt, now, plan, policy)
     why = f"the lookup failed: {sighting.why}"
@@ -293,7 +317,7 @@ def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) 
     until = now + policy.backoff(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
     if isinstance(sighting, Pause):
-        effects = (PausePortal(sighting.why),)
+        effects = (PausePortal(sighting.why, sighting.for_good),)
     else:
         until = max(until, sighting.not_before or 0)
         effects = (SlowPortal(until, sighting.why),) if sighting.whole_portal else ()
@@ -316,7 +340,7 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
             )
         )
     believed = _closed(delivery, doubt, now, "not_found", "looked up twice over the settle time")
-    believed = replace(believed, doubt=None, not_found_since=None, failures=delivery.failures + 1)
+    believed = replace(believed, doubt=None, not_found_since=None, failures=delivery.failures + 1, sent_version=None)
     restart = plan.steps[delivery.step].restart
     if delivery.gone and restart:
         believed = replace(believed, step=restart, steps_done=(), crm_ids={})
@@ -354,7 +378,8 @@ def _overdue(delivery: Delivery, event: Overdue, plan: Plan, policy: Policy) -> 
 
 def _given_up(delivery: Delivery, code: str, why: str) -> Outcome:
     if delivery.wish == Action.DROP:
-        return Outcome(skipped(replace(delivery, skip=f"{delivery.skip}; {why}")))
+        words = f"{delivery.skip}; {why}"
+        return Outcome(skipped(replace(delivery, skip=words), words))
     return Outcome(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(code, why),))
 
 

@@ -1,12 +1,15 @@
-"""Which calls a CRM gets: those with an outside party that can be named."""
+"""Which calls a portal gets: a CRM those with an outside party that can be named, a webhook all but mere pieces."""
 
 from streams.calls.result import CallResult
 
 
-def skip_reason(result: CallResult, *, internal: bool = False, unknown: bool = False) -> str | None:
+def skip_reason(
+    result: CallResult, *, internal: bool = False, unknown: bool = False, number_needed: bool = True
+) -> str | None:
     """Why a call gets no entry in a CRM; None: it gets one.
 
-    `internal`, `unknown`: the portal's `deliver_internal` and `deliver_unknown`.
+    `internal`, `unknown`: the portal's `deliver_internal` and `deliver_unknown`; `number_needed`: a call is nothing to
+    it without a number.
     """
     if result.abandoned:
         return "a piece of another call, without an outside party of its own"
@@ -14,6 +17,6 @@ def skip_reason(result: CallResult, *, internal: bool = False, unknown: bool = F
         return "an internal call (portals[].deliver_internal)"
     if result.direction == "unknown" and not unknown:
         return "its direction is unknown (portals[].deliver_unknown)"
-    if result.client is None and not (result.direction == "internal" and result.called):
+    if number_needed and result.client is None and not (result.direction == "internal" and result.called):
         return "no outside number that a CRM could use"
     return None

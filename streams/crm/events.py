@@ -34,6 +34,8 @@ class Pause:
     """It had no effect, and none will have any until a person acts: licence, rights, credentials, address."""
 
     why: str
+    for_good: bool = False
+    """The receiver wants nothing more: it is not even tried until a person says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Unsure:
     """It may have had its effect."""
 
     why: str
+    not_before: int | None = None
+    """The CRM asked for time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +251,10 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class PausePortal:
-    """No more requests to the portal until a person acts or it answers again."""
+    """No more requests to the portal until a person acts or, unless it is `for_good`, it answers again."""
 
     why: str
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

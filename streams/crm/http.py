@@ -4,6 +4,7 @@ No secret leaves this module: what it says of a failure never holds an address b
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -16,10 +17,16 @@ from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractResolver
 from yarl import URL
+
+from streams.crm.addresses import ForbiddenAddress
 
 LONGEST_BODY = 4 * 1024 * 1024
 """Bytes. A longer answer is none of a CRM's."""
+
+LONGEST_REMARK = 64 * 1024
+"""Bytes. So much is read of an answer whose body decides nothing, so that its connection can be used again."""
 
 CONNECT_SECONDS = 10.0
 
@@ -31,6 +38,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     document: Any
+    body: bytes = b""
 
     def retry_after(self, now: int) -> int | None:
         """The time that Retry-After names, UTC microseconds by our clock."""
@@ -82,8 +90,13 @@ def utc_now() -> int:
     return time.time_ns() // 1000
 
 
-def session() -> aiohttp.ClientSession:
-    """A session as portals want it: no cookies, no proxy or credentials from the environment."""
+def session(
+    sockets: aiohttp.SocketFactoryType | None = None, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """A session as portals want it: no cookies, no proxy or credentials from the environment.
+
+    `sockets` makes its sockets (addresses.guarded), default: to any address; `resolver` finds addresses of names.
+    """
     checked = aiohttp.TraceConfig()
     checked.on_connection_create_end.append(_still_in_time)
     checked.on_connection_reuseconn.append(_still_in_time)
@@ -91,7 +104,7 @@ def session() -> aiohttp.ClientSession:
     checked.on_request_chunk_sent.append(_still_in_time)
     return aiohttp.ClientSession(
         trace_configs=[checked],
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, socket_factory=sockets, resolver=resolver),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         headers={"User-Agent": "cel2crm"},
@@ -116,17 +129,20 @@ async def request(
     until: float,
     json: object = None,
     form: Mapping[str, str] | None = None,
+    data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    status_decides: bool = False,
 ) -> Ending:
     """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens.
 
-    Its body is `json`, or else `form`.
+    The body is `json`, or `form`, or the JSON in `data` to the byte. `status_decides`: the answer is complete with its
+    status; of its body no more is read than a remark's length, and nothing of it proves anything.
     """
     left = until - boot_seconds()
     if left <= 0:
         return TooLate()
-    data = orjson.dumps(json) if json is not None else form
-    kind = {"Content-Type": "application/json"} if json is not None else {}
+    data = orjson.dumps(json) if json is not None else data
+    kind = {"Content-Type": "application/json"} if data is not None else {}
     limit = aiohttp.ClientTimeout(total=left, sock_connect=min(CONNECT_SECONDS, left))
     try:
         async with (
@@ -134,19 +150,22 @@ async def request(
             http.request(
                 method,
                 url,
-                data=data,
+                data=form if data is None else data,
                 headers={**kind, **(headers or {})},
                 allow_redirects=False,
                 timeout=limit,
                 trace_request_ctx=until,
             ) as response,
         ):
-            return Reply(response.status, response.headers, _document(await _body(response)))
+            body = await (_remark(response) if status_decides else _body(response))
+            return Reply(response.status, response.headers, _document(body), body)
     except _OverError:
         return TooLate()
     except aiohttp.ClientConnectorCertificateError:
         return NothingSent(f"the certificate of {url.host} is not good", hopeless=True)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        if isinstance(getattr(error, "os_error", None), ForbiddenAddress):
+            return NothingSent(f"{url.host} may not be asked: {_words(error)}", hopeless=True)
         return NothingSent(f"nobody answers at {url.host}:{url.port} ({_words(error)})")
     except aiohttp.InvalidURL:
         return NothingSent("the address is no URL", hopeless=True)
@@ -197,6 +216,15 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+async def _remark(response: aiohttp.ClientResponse) -> bytes:
+    """What can be had of the body; the status has said all."""
+    body = bytearray()
+    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        while len(body) < LONGEST_REMARK and (chunk := await response.content.readany()):
+            body += chunk
+    return bytes(body[:LONGEST_REMARK])
+
+
 def _document(body: bytes) -> Any:
     try:
         return orjson.loads(body)
@@ -208,6 +236,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "time out"
     cause = getattr(error, "os_error", None) or error
+    if isinstance(cause, ForbiddenAddress):
+        return str(cause)
     return getattr(cause, "strerror", None) or type(cause).__name__
 
 

@@ -13,6 +13,7 @@ class Settle(Enum):
     """How the unknown outcome of a step is settled, once the request can have no more effect."""
 
     REPEAT = "send it again: at worst it leaves what nobody sees"
+    SAME = "send the very same request again, older version or not: the receiver knows it by its key"
     LOOK_UP = "look the call up, and send again only if it is not there"
     HAND_OVER = "to the dead letters: the CRM can neither be asked nor repeated to"
 
@@ -79,7 +80,16 @@ KOMMO = Plan(
     },
 )
 
-PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO)}
+WEBHOOK = Plan(
+    "webhook",
+    "post",
+    {
+        # A receiver cannot be asked, but it takes each `webhook-id` once.
+        "post": Step(None, Settle.SAME),
+    },
+)
+
+PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO, WEBHOOK)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class Policy:
     """A lookup that finds nothing is believed when it is repeated so much later: CRMs index late."""
     deadline: int
     """From the first sight of the call to giving it up."""
+    revisions: bool = False
+    """A later version with another outcome is sent after delivery too (`on_revision: update`)."""
     backoff_base: int = 1_000_000
     backoff_limit: int = 60_000_000
 

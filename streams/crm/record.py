@@ -42,20 +42,21 @@ class State(StrEnum):
     """Its portal is a shadow: what would have gone out is recorded, and nothing was sent."""
     SERVING = "serving"
     """No call: since when a portal is served."""
+    DISABLED = "disabled"
+    """No call: a portal that wants no more; `sent` is the fingerprint of the settings with which it said so."""
 
 
-FINAL = frozenset(
-    {
-        State.DELIVERED,
-        State.SUPERSEDED,
-        State.REFUSED,
-        State.GIVEN_UP,
-        State.SKIPPED,
-        State.DROPPED,
-        State.SHADOWED,
-        State.SERVING,
-    }
-)
+OF_PORTALS = frozenset({State.SERVING, State.DISABLED})
+"""What is said of a portal, not of a call."""
+FINAL = OF_PORTALS | {
+    State.DELIVERED,
+    State.SUPERSEDED,
+    State.REFUSED,
+    State.GIVEN_UP,
+    State.SKIPPED,
+    State.DROPPED,
+    State.SHADOWED,
+}
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})

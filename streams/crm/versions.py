@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from streams.crm.events import Arrived
+from streams.crm.plan import Plan, Policy
 from streams.crm.record import Action, Delivery, State
 
 
@@ -37,15 +38,28 @@ def queued(delivery: Delivery) -> Delivery:
     return replace(delivery, state=State.REGISTERED if delivery.steps_done else State.NEW, reason=None)
 
 
-def skipped(delivery: Delivery) -> Delivery:
-    """Not wanted: by the settings, or by an operator."""
+def skipped(delivery: Delivery, why: str = "") -> Delivery:
+    """Not wanted: by the settings, or by an operator. What an earlier version left in the CRM stays there."""
     state = State.DROPPED if delivery.wish == Action.DROP else State.SKIPPED
-    return replace(delivery, state=state, reason=delivery.skip, result=None, wait_until=None)
+    if delivery.sent_version is not None:
+        state = State.SUPERSEDED
+    doubt = "" if delivery.doubt is None else f"; a {delivery.doubt.step} of unknown outcome may have arrived"
+    return replace(delivery, state=state, reason=why or f"{delivery.skip}{doubt}", result=None, wait_until=None)
 
 
-def compared(delivery: Delivery) -> Delivery:
-    """Delivered, and the newest version is, or is not, what the CRM shows."""
+def compared(delivery: Delivery, plan: Plan, policy: Policy, now: int) -> Delivery:
+    """Delivered, and the newest version is, or is not, what the CRM shows; to be sent too where that is wished."""
     same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
+    if policy.revisions and not same and not delivery.skip:
+        return replace(
+            delivery,
+            state=State.NEW,
+            step=plan.first,
+            steps_done=(),
+            queued_at=now,
+            failures=0,
+            reason="a later version came after delivery",
+        )
     return replace(
         delivery,
         state=State.DELIVERED if same else State.SUPERSEDED,

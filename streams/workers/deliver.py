@@ -1,4 +1,4 @@
-"""`cel2crm worker bitrix24|kommo`: call results and operators' commands in; each external call once in its CRM."""
+"""`cel2crm worker bitrix24|kommo|webhook`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
 import time
@@ -16,16 +16,18 @@ from streams.crm.plan import PLANS
 from streams.crm.record import SECOND, Delivery
 from streams.errors import UserError
 from streams.rules import Rules, load_rules
-from streams.settings import PortalSettings, Settings
+from streams.settings import Settings
 from streams.workers import dead_letters
 from streams.workers import deliver_metrics as metrics
 from streams.workers.dead_letters import DeadLetters, Origin
 from streams.workers.deliver_intake import Intake
 from streams.workers.deliver_lane import Lane
-from streams.workers.deliver_partition import SCHEMA, PartitionDeliveries
+from streams.workers.deliver_log import SCHEMA
+from streams.workers.deliver_partition import PartitionDeliveries
 from streams.workers.deliver_portals import make_client, served_portals
 from streams.workers.deliver_reading import Reading
-from streams.workers.deliver_serving import key_of, record_of, served_since, shown
+from streams.workers.deliver_serving import shown
+from streams.workers.deliver_standing import PortalStanding
 from streams.workers.deliver_tokens import PortalTokens
 from streams.workers.faust_overrides import Consumer
 from streams.workers.fenced_log import FencedLog
@@ -73,6 +75,7 @@ class DeliverWorker:
         self._serializer: Serializer
         self._dead: DeadLetters
         self._intake: Intake
+        self._standing: PortalStanding
 
     async def start(self, group: Consumer) -> None:
         """See runtime.Worker."""
@@ -91,13 +94,19 @@ class DeliverWorker:
         try:
             await self._outbox.start()
             self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+            self._standing = PortalStanding(
+                self.name, self._log_topic, self._outbox, self._serializer, lambda: self._fenced_log(0)
+            )
+            await self._standing.read()
             for portal in self._portals:
-                self._since[portal.name] = await self._served_since(portal)
+                self._since[portal.name] = await self._standing.served_since(portal)
         except (KafkaError, TimeoutError) as error:
             raise UserError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} ({error!r})") from None
         self._intake = Intake(self.name, self._serializer, self._dead, self._portals, self._since, self._remember)
         for portal in self._portals:
-            self._lanes[portal.name] = Lane(portal, clients[portal.name])
+            lane = self._lanes[portal.name] = Lane(portal, clients[portal.name])
+            if (why := await self._standing.disabled(portal.name, lane.client.fingerprint)) is not None:
+                self._turned_down(lane, why)
             since = shown(self._since[portal.name])
             _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=portal.pbxs or "all", deliver_from=since)
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
@@ -233,28 +242,24 @@ class DeliverWorker:
             await desk.order(message.offset, call_id, event)
 
     async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
-        """See DeadLetterBox."""
+        """See Office."""
         _log.error("not delivered: to the dead letters", call=delivery.call_id, portal=delivery.portal, why=why)
         metrics.DEAD_LETTERS.labels(self.name, code).inc()
         source = delivery.source_topic, delivery.source_partition, delivery.source_offset
         origin = Origin(*source, delivery.call_id.encode(), delivery.result)
         await (await self._dead.send(origin, code, why, call_id=delivery.call_id, portal=delivery.portal))
 
-    # Since when a portal is served.
+    async def disable(self, lane: Lane, why: str) -> None:
+        """See Office."""
+        if lane.gate.disabled:
+            return  # an answer to what went out before
+        self._turned_down(lane, why)
+        await self._standing.disable(lane.portal.name, lane.client.fingerprint, why)
 
-    async def _served_since(self, portal: PortalSettings) -> int:
-        """What is configured, else when the portal was first served: kept in the log's first partition."""
-        known = await self._serving(portal)
-        if (record := record_of(portal, known, utc_now())) is not None:
-            value = self._serializer.encode(SCHEMA, record.record())
-            await (await self._outbox.send(self._log_topic, key_of(portal).encode(), value, partition=0))
-            # Read back: another worker may have been first, or last; either way all keep the same time.
-            known = await self._serving(portal)
-        return served_since(portal, known, utc_now())
-
-    async def _serving(self, portal: PortalSettings) -> Delivery | None:
-        value = (await self._fenced_log(0).read()).get(key_of(portal).encode())
-        return None if value is None else Delivery.from_record(self._serializer.decode(value, SCHEMA))
+    def _turned_down(self, lane: Lane, why: str) -> None:
+        lane.gate.disable(why)
+        remedy = "give it another address or secret; its calls are kept until then"
+        _log.error("portal is disabled, it gets nothing more", portal=lane.portal.name, why=why, remedy=remedy)
 
     # Time.
 

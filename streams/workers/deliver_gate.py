@@ -24,6 +24,9 @@ LONGEST_OPEN = 10 * SECOND
 FIRST_PROBE = 5 * SECOND
 LAST_PROBE = 300 * SECOND
 
+_FOR_GOOD = 10**15
+"""Microseconds: decades."""
+
 _log = structlog.get_logger("deliver")
 
 
@@ -31,7 +34,7 @@ class Gate:
     """One portal's gate. Times: UTC microseconds, given in.
 
     Open, it lets requests through at the portal's rate. After some failures in a row, or when the portal said that no
-    request will do (a pause), it closes for a while, then lets one request through as a trial.
+    request will do (a pause), it closes for a while, then lets one request through as a trial. Disabled, it is closed.
     """
 
     def __init__(self, portal: PortalSettings, draw: Callable[[], float] = random.random) -> None:
@@ -42,6 +45,7 @@ class Gate:
         self._limiter = AsyncLimiter(1)
         self.set_share(1.0)
         self.paused_for: str | None = None
+        self.disabled = False
         self.failures = 0
         self._pauses = 0
         self._closed_until = 0
@@ -62,7 +66,7 @@ class Gate:
 
     def closed_for(self, now: int) -> int:
         """Microseconds until it is worth asking again; 0: now."""
-        return max(0, self._closed_until - now)
+        return _FOR_GOOD if self.disabled else max(0, self._closed_until - now)
 
     def admits(self, now: int) -> bool:
         """Whether a request may go now, apart from the rate. One that does is followed by `succeeded` or the like."""
@@ -85,6 +89,8 @@ class Gate:
 
     def succeeded(self) -> bool:
         """The portal did its work. True: it is back from a pause."""
+        if self.disabled:
+            return False  # an answer to what went out before
         back = self.paused_for is not None
         if back or self.failures >= FAILURES_TO_OPEN:
             _log.info("portal takes calls again", portal=self._portal.name)
@@ -114,10 +120,14 @@ class Gate:
         if self.paused_for is not None:
             self._closed_until = self._pauses = 0
 
+    def disable(self, why: str) -> None:
+        """No request at all: the portal wants none."""
+        self.disabled, self.paused_for, self._trial = True, why, False
+
     def pause(self, now: int, why: str) -> None:
         """No request will do until a person acts; one is tried now and then all the same."""
         self._trial = False
-        if self.paused_for is not None and self.closed_for(now):
+        if self.disabled or (self.paused_for is not None and self.closed_for(now)):
             return  # an answer to what went out before
         if self.paused_for is None:
             name, crm = self._portal.name, self._portal.crm

@@ -7,6 +7,9 @@ from typing import Protocol
 from streams.workers.fenced_log import Fenced
 from streams.workers.hard_exit import hard_exit
 
+SCHEMA = "delivery"
+"""Of its records."""
+
 LONGEST_BATCH = 500
 """Records of one transaction."""
 

@@ -36,23 +36,25 @@ from streams.crm.events import (
 from streams.crm.http import boot_seconds, utc_now
 from streams.crm.orders import begun
 from streams.crm.plan import Plan
-from streams.crm.record import SECOND, Delivery, State
+from streams.crm.record import OF_PORTALS, SECOND, Delivery
 from streams.crm.shadow import shadowed
 from streams.workers import deliver_metrics as metrics
 from streams.workers.deliver_lane import Lane
-from streams.workers.deliver_log import LONGEST_BATCH, GroupedLog, Log
+from streams.workers.deliver_log import LONGEST_BATCH, SCHEMA, GroupedLog, Log
 from streams.workers.deliver_reading import Reading
-
-SCHEMA = "delivery"
 
 _log = structlog.get_logger("deliver")
 
 
-class DeadLetterBox(Protocol):
-    """Where a delivery that is given up goes."""
+class Office(Protocol):
+    """What the worker does for its partitions."""
 
     async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
-        """Return when the brokers have it."""
+        """A delivery to the dead letters. Return when the brokers have it."""
+        ...
+
+    async def disable(self, lane: Lane, why: str) -> None:
+        """Close a portal that wants no more. Return when no restart forgets it."""
         ...
 
 
@@ -66,7 +68,7 @@ class PartitionDeliveries:
         lanes: Mapping[str, Lane],
         serializer: Serializer,
         log: Log,
-        dead: DeadLetterBox,
+        office: Office,
         *,
         position: int = 0,
         commands: int = 0,
@@ -77,7 +79,7 @@ class PartitionDeliveries:
         self._lanes = lanes
         self._serializer = serializer
         self._log = GroupedLog(log, name)
-        self._dead = dead
+        self._office = office
         self._open: dict[str, Delivery] = {}
         self._final: dict[str, tuple[int, bytes]] = {}
         self._busy: set[str] = set()
@@ -96,7 +98,7 @@ class PartitionDeliveries:
                 _log.error("a delivery in the log cannot be read; it is left alone", call=repr(key), error=str(error))
                 continue
             lane = self._lanes.get(delivery.portal)
-            if delivery.state is State.SERVING:
+            if delivery.state in OF_PORTALS:
                 continue
             if delivery.final or lane is None:
                 if lane is None and not delivery.final:
@@ -104,6 +106,9 @@ class PartitionDeliveries:
                 self._final[delivery.call_id] = (delivery.updated_at, value)
                 continue
             recovered = advance(delivery, Recovered(now), self._plan, lane.policy).delivery
+            if recovered.final:
+                self._keep(recovered)
+                continue
             self._open[delivery.call_id] = recovered
             lane.put(self, recovered)
 
@@ -294,7 +299,7 @@ class PartitionDeliveries:
         outcome = advance(delivery, event, self._plan, lane.policy)
         letters = [effect for effect in outcome.effects if isinstance(effect, DeadLetter)]
         for letter in letters:
-            await self._dead.give_up(outcome.delivery, letter.code, letter.why)
+            await self._office.give_up(outcome.delivery, letter.code, letter.why)
         if letters:
             # A version may have come meanwhile: the machine decides again, about what is known now.
             outcome = advance(self._now(delivery.call_id), event, self._plan, lane.policy)
@@ -304,14 +309,17 @@ class PartitionDeliveries:
             if isinstance(effect, SlowPortal):
                 lane.gate.failed(event.now, effect.why, effect.until)
             elif isinstance(effect, PausePortal):
-                lane.gate.pause(event.now, effect.why)
+                if effect.for_good:
+                    await self._office.disable(lane, effect.why)
+                else:
+                    lane.gate.pause(event.now, effect.why)
         return outcome
 
     def _told(self, lane: Lane, said: Answer | Sighting) -> None:
         """What an answer says of the portal as a whole; what slows or pauses it comes as an effect."""
         metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, type(said).__name__.lower()).inc()
         if isinstance(said, Unsure):
-            lane.gate.failed(utc_now(), said.why)
+            lane.gate.failed(utc_now(), said.why, said.not_before)
         elif isinstance(said, Pause) or (isinstance(said, Later) and said.whole_portal):
             return
         elif lane.gate.succeeded():

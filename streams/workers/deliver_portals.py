@@ -26,6 +26,11 @@ def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
                 f"portals.{portal.name}.default_user is not set",
                 "Bitrix24 takes no call without a person: set the id of the one who gets calls of unknown extensions.",
             )
+        if crm == "webhook" and portal.on_revision == "note":
+            raise SettingsError(
+                f"portals.{portal.name}.on_revision is note, and a webhook takes no notes",
+                "Set it to keep (the first outcome stands) or update (later versions are sent too, each once).",
+            )
         for other in portals[number + 1 :]:
             if portal.name == other.name:
                 raise SettingsError(f"two {crm} portals are named {portal.name}", "Give each a name of its own.")
@@ -46,7 +51,12 @@ def portal_of(portals: Sequence[PortalSettings], pbx: str) -> PortalSettings | N
 
 def skip_reason_for(result: CallResult, portal: PortalSettings) -> str | None:
     """Why a portal gets no entry of such a call; None: it gets one."""
-    return skip_reason(result, internal=portal.deliver_internal, unknown=portal.deliver_unknown)
+    return skip_reason(
+        result,
+        internal=portal.deliver_internal,
+        unknown=portal.deliver_unknown,
+        number_needed=portal.crm != "webhook",
+    )
 
 
 def history_reason(result: CallResult, portal: PortalSettings, since: int, origin: str = "live") -> str | None:
@@ -71,4 +81,6 @@ def make_client(portal: PortalSettings, rules: Rules, tokens: TokenSource | None
         from streams.crm.kommo.client import KommoClient
 
         return KommoClient(portal, rules.kommo.status, tokens)
-    raise SettingsError(f"portals.{portal.name}: there is no delivery to {portal.crm} yet", "Use bitrix24 or kommo.")
+    from streams.crm.webhook.client import WebhookClient
+
+    return WebhookClient(portal)

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from streams.crm.record import SECOND, Delivery, State
 from streams.settings import PortalSettings
 
+SERVING = "portal:"
 SHADOW = "shadow"
 
 
 def key_of(portal: PortalSettings) -> str:
     """The record's key."""
-    return f"portal:{portal.name}"
+    return SERVING + portal.name
 
 
 def record_of(portal: PortalSettings, known: Delivery | None, now: int) -> Delivery | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.workers.hard_exit import hard_exit
@@ -64,7 +64,20 @@ class FencedLog:
         return self
 
     async def read(self) -> dict[bytes, bytes]:
-        """The last value of every key, tombstones left out. Committed transactions only, up to the end as of now.
+        """The last value of every key, tombstones left out. See `scan`."""
+        values: dict[bytes, bytes] = {}
+
+        def take(record: ConsumerRecord) -> None:
+            if record.value is None:
+                values.pop(record.key, None)
+            else:
+                values[record.key] = record.value
+
+        await self.scan(take)
+        return values
+
+    async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
+        """Give every record to `take`, oldest first: of committed transactions only, up to the end as of now.
 
         Raises KafkaError or TimeoutError (no progress for the whole time limit).
         """
@@ -76,7 +89,6 @@ class FencedLog:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=MAX_RECORD_BYTES,
         )
-        values: dict[bytes, bytes] = {}
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 await consumer.start()
@@ -86,14 +98,10 @@ class FencedLog:
                 while await consumer.position(partition) < end:
                     for records in (await consumer.getmany(timeout_ms=200)).values():
                         for record in records:
-                            if record.value is None:
-                                values.pop(record.key, None)
-                            else:
-                                values[record.key] = record.value
+                            take(record)
                         limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
         finally:
             await stopped(consumer, self._timeout)
-        return values
 
     async def write(self, records: Sequence[Record]) -> bool:
         """Write all in one transaction and await it. False: none of them is there, and it may be tried again.

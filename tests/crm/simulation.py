@@ -43,7 +43,7 @@ from streams.crm.events import (
     Unsure,
 )
 from streams.crm.orders import begun
-from streams.crm.plan import BITRIX24, KOMMO, Plan, Policy, Settle, Step
+from streams.crm.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, Settle, Step
 from streams.crm.record import Action, Delivery, Order, State
 
 LIMIT, SETTLE = 60, 30
@@ -61,7 +61,7 @@ class Broken(Enum):
     OWNER_WAIT = "a new owner does not wait out the request of the one before"
     DEADLINE_CHECK = "the request goes out although its time is over"
     SECOND_LOOKUP = "the first lookup that finds nothing is believed"
-    LOOKUP = "an unknown outcome is sent again without looking"
+    LOOKUP = "an unknown outcome is sent again, as its newest version, without looking"
     VERSIONS = "a version that was seen is taken for new"
     DEAD_LETTER_FIRST = "the dead letter comes after the state that goes with it"
     COMMAND_COMMIT = "a command's offset is committed before what it changed is durable"
@@ -174,6 +174,29 @@ class Kommo(Crm):
 
 
 @dataclass
+class Receiver(Crm):
+    """A receiver of webhooks: takes each id, which is a version of a call, once, and cannot be asked."""
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if delivery.call_id in self.refuses:
+            return Refused("HTTP 422")
+        if not any((entry.call, entry.version) == (delivery.call_id, version) for entry in self.entries):
+            self.entries.append(Entry(delivery.call_id, version, now))
+        return Done()
+
+    def find(self, step: str, call: str, now: int) -> Sighting:
+        raise AssertionError("a receiver cannot be asked")
+
+
+CRMS: dict[str, tuple[Plan, type[Crm]]] = {
+    "bitrix24": (BITRIX24, Bitrix24),
+    "kommo": (KOMMO, Kommo),
+    "webhook": (WEBHOOK, Receiver),
+    "webhook with revisions": (WEBHOOK, Receiver),
+}
+
+
+@dataclass
 class World:
     """The log with its fence, the results to be delivered, the CRM, and the clock."""
 
@@ -188,9 +211,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.plan: Plan = BITRIX24 if self.crm_name == "bitrix24" else KOMMO
-        self.crm: Crm = Bitrix24(self.random) if self.crm_name == "bitrix24" else Kommo(self.random)
-        self.policy = POLICY
+        self.plan, crm = CRMS[self.crm_name]
+        self.crm = crm(self.random)
+        self.policy = replace(POLICY, revisions=self.crm_name.endswith("revisions"))
         if self.broken is Broken.SECOND_LOOKUP:
             self.policy = replace(POLICY, settle=0)
         if self.broken is Broken.LOOKUP:
@@ -301,6 +324,8 @@ class Owner:
             if world.broken is Broken.OWNER_WAIT and recovered.state is State.UNSURE:
                 recovered = advance(_hurried(recovered, world.now), Recovered(world.now), world.plan, world.policy)[0]
             self.deliveries[call] = recovered
+            if recovered.final and recovered is not delivery:
+                world.log[call] = recovered
         world.later(0, self.guarded(self.tick))
 
     def guarded(self, turn: Callable[[], None]) -> Callable[[], None]:
@@ -396,7 +421,8 @@ class Owner:
     def chosen(self, delivery: Delivery) -> str:
         """The client may ask first, and do two steps at once."""
         random, step = self.world.random.random(), delivery.step
-        if step == self.world.plan.first and "client" not in delivery.steps_done and random < 0.2:
+        may_ask = step == self.world.plan.first and "client" in self.world.plan.steps
+        if may_ask and "client" not in delivery.steps_done and random < 0.2:
             return "client"
         return self.world.plan.when_many_wait.get(step, step) if random < 0.5 else step
 
@@ -476,7 +502,7 @@ class Owner:
     def effect(self, delivery: Delivery, send: Send, version: int, luck: float) -> None:
         world = self.world
         answer = world.crm.take(send.step, delivery, version, world.now)
-        if luck < 0.26 and send.step in ("register", "finish"):
+        if luck < 0.26 and send.step in ("register", "finish", "post"):
             answer = world.crm.take(send.step, delivery, version, world.now)  # a proxy repeated it
         if luck < 0.45:
             answer = Unsure("the answer was lost")
@@ -525,11 +551,13 @@ def violations(world: World) -> list[str]:
         elif (delivery.state is State.DROPPED and call in dropped) or (
             delivery.state is State.SKIPPED and call in skipped
         ):
-            if entries:
+            if entries and not (isinstance(world.crm, Receiver) and delivery.doubt):
                 wrong.append(f"{call} is {delivery.state} and stands in the CRM")
         elif call in world.crm.refuses:
             if entries or delivery.state is not State.REFUSED or call not in world.dead_letters:
                 wrong.append(f"{call} refused: {delivery.state}, {len(entries)} entries, {world.dead_letters}")
+        elif isinstance(world.crm, Receiver):
+            wrong += _of_receiver(world, delivery, [entry.version for entry in entries])
         elif len(entries) != 1:
             wrong.append(f"{call} stands {len(entries)} times in the CRM, {delivery.state}")
         elif delivery.state not in (State.DELIVERED, State.SUPERSEDED):
@@ -541,6 +569,24 @@ def violations(world: World) -> list[str]:
     if isinstance(world.crm, Kommo):
         contacts = [entry.call for entry in world.crm.contacts]
         wrong += [f"{call} has several contacts" for call in set(contacts) if contacts.count(call) > 1]
+    return wrong
+
+
+def _of_receiver(world: World, delivery: Delivery, versions: list[int]) -> list[str]:
+    """Versions come in their order, each once: one of them, unless later ones are wished or an operator wants it."""
+    call = delivery.call_id
+    outcomes = {result.version: result.outcome_hash for result in world.results if result.call_id == call}
+    orders = {order.action for _, each, order in world.commands if each == call}
+    wrong = []
+    if delivery.state not in (State.DELIVERED, State.SUPERSEDED):
+        wrong.append(f"{call} ended as {delivery.state}")
+    last = [delivery.sent_version, delivery.doubt.version if delivery.doubt else None]
+    if not versions or versions != sorted(set(versions)) or versions[-1] not in last:
+        wrong.append(f"{call}: versions came as {versions}, the log says {delivery.sent_version}")
+    elif not world.policy.revisions and len(versions) > 1 and Action.DELIVER not in orders:
+        wrong.append(f"{call}: versions {versions} came, one is enough")
+    elif world.policy.revisions and Action.DROP not in orders and outcomes[versions[-1]] != outcomes[max(outcomes)]:
+        wrong.append(f"{call}: {versions} came, the newest is {max(outcomes)}")
     return wrong
 
 

@@ -25,6 +25,7 @@ from streams.crm.events import (
     NotFound,
     NotSent,
     NoUser,
+    Ordered,
     Overdue,
     Partly,
     Pause,
@@ -38,8 +39,8 @@ from streams.crm.events import (
     Unsure,
     Unwanted,
 )
-from streams.crm.plan import BITRIX24, KOMMO, Plan, Policy, Settle, Step
-from streams.crm.record import HISTORY, Attempt, Delivery, Intent, State, with_attempt
+from streams.crm.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, Settle, Step
+from streams.crm.record import HISTORY, Action, Attempt, Delivery, Intent, Order, State, with_attempt
 
 POLICY = Policy(request_limit=60, settle=30, deadline=1000, backoff_base=4, backoff_limit=64)
 V1 = Arrived(0, "pbx1/1.1", "main", 1, "aaa", b"one", 0, source=("results", 3, 7))
@@ -325,6 +326,79 @@ def test_kommo_makes_the_contact_first_and_once() -> None:
     assert run(*made, plan=KOMMO).delivery.step == "call"
     again = run(*made, answered(3, Needs("contact", "not found"), 3), plan=KOMMO).delivery
     assert (again.step, again.state, again.wait_until) == ("call", State.WAITING, 5)
+
+
+POSTED = (*OPEN, V2, answered(1, Unsure("HTTP 500", 70), 3))  # a newer version came meanwhile
+
+
+def test_a_receiver_in_doubt_gets_the_very_same_again() -> None:
+    doubtful = run(*POSTED, plan=WEBHOOK).delivery
+    assert (doubtful.state, doubtful.wait_until, doubtful.failures) == (State.UNSURE, 70, 1)
+    again = run(*POSTED, Due(70, '{"newer":1}', "408"), plan=WEBHOOK)
+    assert again.delivery.intent == Intent(2, "post", 1, "aaa", 70, 130, '{"a":1}', "304", "missed")
+    assert again.effects == (Send(2, "post", 130),)
+    limited = (*POSTED, Due(70), answered(2, Later("429", 90), 71), Due(90))
+    assert run(*limited, plan=WEBHOOK).delivery.intent == Intent(
+        3, "post", 1, "aaa", 90, 150, '{"a":1}', "304", "missed"
+    )
+    paused = (*POSTED, Due(70), answered(2, Pause("HTTP 404"), 71), PortalBack(90), Due(90))
+    assert run(*paused, plan=WEBHOOK).delivery.intent == run(*limited, plan=WEBHOOK).delivery.intent
+    done = run(*limited, answered(3, Done({"webhook-id": "m"}), 91), plan=WEBHOOK).delivery
+    assert (done.state, done.sent_version, done.version, done.doubt) == (State.SUPERSEDED, 1, 2, None)
+
+
+RETRIED = Ordered(80, Order("c1", Action.RETRY, "ann", 80))
+
+
+def test_a_receiver_that_refuses_what_was_in_doubt_has_settled_it() -> None:
+    refused = run(*POSTED, Due(70), answered(2, Refused("HTTP 422"), 71), plan=WEBHOOK)
+    assert (refused.delivery.state, refused.delivery.doubt) == (State.REFUSED, None)
+    assert refused.effects == (DeadLetter("refused", "HTTP 422"),)
+    assert run(
+        *POSTED, Due(70), answered(2, Refused("x"), 71), RETRIED, Due(80, "new"), plan=WEBHOOK
+    ).delivery.intent == (Intent(3, "post", 2, "bbb", 80, 140, "new"))
+
+
+def test_what_is_repeated_in_doubt_is_repeated_ever_later_up_to_the_deadline() -> None:
+    waits, outcome, now = [], run(*OPEN, plan=WEBHOOK), 0
+    for attempt in range(1, 9):
+        outcome = advance(outcome.delivery, Answered(now, attempt, Unsure("500"), 0.99), WEBHOOK, POLICY)
+        assert outcome.delivery.wait_until is not None
+        waits.append(outcome.delivery.wait_until - now)
+        now = outcome.delivery.wait_until
+        outcome = advance(outcome.delivery, Due(now), WEBHOOK, POLICY)
+    assert waits == [60, 60, 60, 60, 63, 63, 63, 63]
+    over = advance(run(*OPEN, answered(1, Unsure("500")), plan=WEBHOOK).delivery, Due(1000), WEBHOOK, POLICY)
+    assert over.delivery.state is State.GIVEN_UP and over.delivery.result == b"one"
+    assert over.effects == (DeadLetter("outcome_unknown", "its deadline is over, its outcome unknown: 500"),)
+
+
+def test_a_receiver_that_wants_no_more_is_not_even_tried() -> None:
+    outcome = run(*OPEN, answered(1, Pause("HTTP 410", for_good=True)), plan=WEBHOOK)
+    assert (outcome.delivery.state, outcome.effects) == (State.PAUSED, (PausePortal("HTTP 410", for_good=True),))
+
+
+REVISING = with_(POLICY, revisions=True)
+
+
+def revised(*events: Event) -> Delivery:
+    delivery = begin(V1, WEBHOOK)
+    for event in events:
+        delivery = advance(delivery, event, WEBHOOK, REVISING).delivery
+    return delivery
+
+
+def test_later_versions_are_sent_where_that_is_wished() -> None:
+    posted = (*OPEN, answered(1, Done({"webhook-id": "m1"})))
+    late = revised(*posted, with_(V2, now=50))
+    assert (late.state, late.step, late.steps_done, late.queued_at, late.result) == (State.NEW, "post", (), 50, b"two")
+    sent = revised(*posted, V2, Due(50, "two"), answered(2, Done({"webhook-id": "m2"}), 51))
+    assert (sent.state, sent.sent_version, sent.sent, sent.crm_ids) == (State.DELIVERED, 2, "two", {"webhook-id": "m2"})
+    meanwhile = revised(*OPEN, V2, answered(1, Done()))
+    assert (meanwhile.state, meanwhile.sent_version, meanwhile.version) == (State.NEW, 1, 2)
+    assert revised(*posted, SAME).state is State.DELIVERED
+    gone = revised(*posted, V2, with_(V1, version=3, outcome_hash="ccc", skip="a piece"))
+    assert (gone.state, gone.reason, gone.sent_version) == (State.SUPERSEDED, "a piece", 1)
 
 
 def test_a_crm_that_can_neither_be_asked_nor_repeated_to_hands_over() -> None:

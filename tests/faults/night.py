@@ -19,7 +19,7 @@ from streams.crm.http import utc_now
 from streams.crm.record import SECOND, Delivery, State
 from streams.rules import Rules, load_rules
 from streams.settings import PortalSettings
-from streams.workers.deliver_partition import SCHEMA
+from streams.workers.deliver_log import SCHEMA
 from streams.workers.deliver_portals import make_client
 from tests.crm.calls import call_result
 from tests.faults.cells import REQUEST_LIMIT, SETTLE, Cell

@@ -18,7 +18,8 @@ from streams.crm.http import utc_now
 from streams.crm.record import Delivery, State
 from streams.settings import PortalSettings
 from streams.workers.deliver_lane import Lane
-from streams.workers.deliver_partition import SCHEMA, PartitionDeliveries
+from streams.workers.deliver_log import SCHEMA
+from streams.workers.deliver_partition import PartitionDeliveries
 from tests.faults.fenced_memory import PartitionLog, Writer
 
 POINTS = ("intent", "send", "answered", "kept", "look_up", "looked_up")
@@ -136,9 +137,14 @@ class Owner:
             await asyncio.Event().wait()  # its tasks are cancelled
 
     async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
-        """See DeadLetterBox."""
+        """See Office."""
         await self.running.wait()
         self.letters.append((delivery.call_id, f"{code}: {why}"))
+
+    async def disable(self, lane: Lane, why: str) -> None:
+        """See Office."""
+        await self.running.wait()
+        lane.gate.disable(why)
 
     def stop(self) -> None:
         """As SIGSTOP."""
@@ -176,6 +182,7 @@ class _WatchedClient:
         self._owner = owner
         self._client = client
         self.plan = client.plan
+        self.fingerprint = client.fingerprint
 
     @property
     def pace(self) -> Pace:

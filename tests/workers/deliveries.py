@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
+from deploy.portals.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.crm.http import utc_now
@@ -76,6 +77,9 @@ class Deliveries(Installation):
             fields["webhook_url_file"] = self._secret("webhook", self._portal.webhook_url)
         elif isinstance(self._portal, KommoPortal):
             fields |= {"url": self._portal.url, "token_file": self._secret("token", "fake-long-lived-token")}
+        elif isinstance(self._portal, WebhookPortal):
+            fields = {"url": self._portal.webhook_url, "allow_private": True, **fields}
+            fields["secret_file"] = self._secret("secret", FAKE_SECRET)
         return {**super().tree, "portals": [fields]}
 
     def _secret(self, name: str, value: str) -> str:
@@ -87,6 +91,8 @@ class Deliveries(Installation):
     async def __aenter__(self) -> Self:
         if self.crm == "bitrix24":
             self._portal = Bitrix24Portal(Bitrix24Config(bucket_size=0))
+        elif self.crm == "webhook":
+            self._portal = WebhookPortal()
         else:
             self._portal = KommoPortal(KommoConfig(requests_per_second=0))
         await self._portal.start()

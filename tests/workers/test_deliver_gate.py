@@ -68,6 +68,16 @@ def test_a_paused_portal_is_tried_ever_more_seldom_and_says_when_it_is_back() ->
     assert tested.paused_for is None and not tested.closed_for(now)
 
 
+def test_a_disabled_portal_is_not_even_tried() -> None:
+    tested = gate()
+    assert tested.admits(0)
+    tested.disable("HTTP 410")
+    assert not tested.succeeded()  # an answer to what went out before
+    tested.pause(0, "HTTP 404")
+    assert not tested.admits(10**12) and tested.closed_for(10**12)
+    assert tested.disabled and not tested.failing
+
+
 async def test_the_rate_is_kept_and_shared() -> None:
     portal = PortalSettings(name="main", crm="kommo", rate_limit=RateLimit(burst=10, per_second=100))
     tested = Gate(portal)

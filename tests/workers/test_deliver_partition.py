@@ -11,12 +11,13 @@ import pytest
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.events import Answer, Arrived, Done, NotFound, Ordered, Refused, Sighting, Unsure
+from streams.crm.events import Answer, Arrived, Done, NotFound, Ordered, Pause, Refused, Sighting, Unsure
 from streams.crm.plan import KOMMO, Plan
 from streams.crm.record import Action, Delivery, Order, State
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver_lane import Lane
-from streams.workers.deliver_partition import SCHEMA, PartitionDeliveries
+from streams.workers.deliver_log import SCHEMA
+from streams.workers.deliver_partition import PartitionDeliveries
 from tests.crm.calls import call_result
 
 CALL = call_result(1)
@@ -48,6 +49,7 @@ class Crm:
     sightings: list[Sighting] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     plan: Plan = KOMMO
+    fingerprint: str = ""
     looking: asyncio.Event = field(default_factory=asyncio.Event)
     look: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -74,13 +76,17 @@ class Desk:
     """The partition under test."""
 
     def __init__(self, serializer: Serializer, crm: Crm, log: Memory, lane: Lane) -> None:
-        self.crm, self.log, self.lane, self.dead = crm, log, lane, list[str]()
+        self.crm, self.log, self.lane, self.dead, self.disabled = crm, log, lane, list[str](), list[str]()
         self._serializer = serializer
         self.partition = PartitionDeliveries("log/0", KOMMO, {"main": lane}, serializer, log, self)
         self._commands = 0
 
     async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
         self.dead.append(code)
+
+    async def disable(self, lane: Lane, why: str) -> None:
+        lane.gate.disable(why)
+        self.disabled.append(why)
 
     def arrived(self, result: CallResult = CALL, **fields: Any) -> Arrived:
         value = self._serializer.encode("call_result", result.record())
@@ -202,6 +208,15 @@ async def test_what_waited_when_its_portal_became_a_shadow_is_kept_until_it_is_n
     assert shadow.crm.sent == []
     async with desk(Crm([Done()]), log) as real:
         await real.until_state(State.DELIVERED)
+
+
+async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() -> None:
+    async with desk(Crm([Pause("HTTP 410", for_good=True)]), parallel=1) as made:
+        for number in range(3):
+            await made.partition.fold(number, made.arrived(call_result(number + 1)))
+        await made.until(lambda: bool(made.disabled))
+        assert (made.disabled, len(made.crm.sent), made.partition.open_calls) == (["HTTP 410"], 1, 3)
+        assert made.lane.gate.disabled and not made.lane.gate.admits(2**62)
 
 
 @pytest.mark.parametrize("action", list(Action))

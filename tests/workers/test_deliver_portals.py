@@ -42,6 +42,7 @@ def test_a_portal_without_pbxs_gets_all() -> None:
         ((NORTH, {**SOUTH, "pbxs": ()}), "kommo", "portals.north and portals.south"),
         ((NORTH, {**SOUTH, "name": "north"}), "kommo", "named north"),
         (({**NORTH, "crm": "bitrix24"},), "bitrix24", "portals.north.default_user"),
+        (({**NORTH, "crm": "webhook", "on_revision": "note"},), "webhook", "portals.north.on_revision"),
     ],
 )
 def test_what_is_refused_at_start(portals: tuple[dict[str, Any], ...], crm: str, named: str) -> None:
@@ -90,3 +91,25 @@ def test_history_rings_in_no_crm(options: Any, since: int, origin: str, reason: 
 )
 def test_the_origin_stands_in_a_header(headers: list[tuple[str, bytes | None]], origin: str) -> None:
     assert origin_of(headers) == origin
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "reason"),
+    [
+        ({"direction": "internal", "client": None}, {}, None),
+        ({"direction": "unknown", "client": None}, {}, None),
+        ({"client": None}, {}, None),
+        ({"direction": "internal"}, {"deliver_internal": False}, "deliver_internal"),
+        ({"direction": "unknown"}, {"deliver_unknown": False}, "deliver_unknown"),
+        ({"abandoned": True}, {}, "a piece of another call"),
+    ],
+)
+def test_a_webhook_gets_every_call_unless_told_otherwise(fields: Any, options: Any, reason: str | None) -> None:
+    portal = PortalSettings(name="main", crm="webhook", **options)
+    found = skip_reason_for(call_result(**fields), portal)
+    assert found is None if reason is None else reason in str(found)
+
+
+def test_a_webhook_answers_within_the_time_that_the_standard_asks_for() -> None:
+    assert PortalSettings(name="main", crm="webhook").request_timeout_seconds == 15
+    assert PortalSettings(name="main", crm="kommo").request_timeout_seconds == 60

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import subprocess
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +71,7 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("crm", CRMS)
+@pytest.mark.parametrize("crm", [*CRMS, "webhook"])
 async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: NewDeliveries) -> None:
     async with install(crm) as installation:
         installation.start_worker(crm)
@@ -96,7 +97,7 @@ async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, in
         await no_dead_letters(installation)
 
 
-@pytest.mark.parametrize(("crm", "kills"), [("bitrix24", 2), ("kommo", 5)])
+@pytest.mark.parametrize(("crm", "kills"), [("bitrix24", 2), ("kommo", 5), ("webhook", 1)])
 async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: int, install: NewDeliveries) -> None:
     rng = random.Random(5)
     results = some_results(80 * kills)
@@ -125,13 +126,50 @@ async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, instal
         fault = installation.portal.faults.order({"mode": "payment_required"})
         results = some_results(10)
         await installation.produce_results(results)
-        async with asyncio.timeout(60):
-            while "portal is paused" not in installation.log_of(worker):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        await until_logged(installation, worker, "portal is paused")
         installation.portal.faults.clear(fault.id)
         await installation.until_delivered(results)
         assert installation.log_of(worker).count("portal is paused") == 1
         await no_dead_letters(installation)
+
+
+async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_change(install: NewDeliveries) -> None:
+    async with install("webhook") as installation:
+        worker = installation.start_worker("webhook")
+        fault = installation.portal.faults.order({"mode": "portal_deleted"})
+        results = some_results(10)
+        await installation.produce_results(results)
+        await until_logged(installation, worker, "portal is disabled")
+        installation.portal.faults.clear(fault.id)
+        worker.terminate()
+        await asyncio.to_thread(worker.wait, 30)
+        asked = len(installation.portal.log)
+        again = installation.start_worker("webhook")
+        await until_logged(installation, again, "portal is disabled")
+        await until_logged(installation, again, "partition taken over")
+        assert len(installation.portal.log) == asked and not installation.portal.entries()
+        again.terminate()
+        await asyncio.to_thread(again.wait, 30)
+        installation.portal_fields["url"] = f"{installation.portal.url}/calls?v=2"
+        installation.start_worker("webhook")
+        await installation.until_delivered(results)
+        await no_dead_letters(installation)
+
+
+async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewDeliveries) -> None:
+    async with install("webhook", on_revision="update") as installation:
+        installation.start_worker("webhook")
+        first = recent(1)
+        later = replace(first, version=first.version + 1, answered=False, result=480).hashed()
+        await installation.produce_results([first])
+        await installation.until_state(first.call_id, State.DELIVERED)
+        await installation.produce_results([later, first])
+        async with asyncio.timeout(60):
+            while len(installation.portal.entries()) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert [entry.status for entry in installation.portal.entries()] == ["200", "480"]
+        delivery = await installation.until_state(first.call_id, State.DELIVERED)
+        assert delivery.sent_version == later.version
 
 
 async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) -> None:
@@ -199,6 +237,12 @@ async def test_two_workers_share_the_partitions(install: NewDeliveries) -> None:
         await producing
         await installation.until_delivered(results)
         assert second.poll() is None
+
+
+async def until_logged(installation: Deliveries, worker: "subprocess.Popen[bytes]", words: str) -> None:
+    async with asyncio.timeout(60):
+        while words not in installation.log_of(worker):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def no_dead_letters(installation: Deliveries) -> None:

@@ -36,6 +36,7 @@ class Bitrix24Client:
     """One Bitrix24 portal. Make it inside a running event loop."""
 
     plan = BITRIX24
+    fingerprint = ""
 
     def __init__(
         self, portal: PortalSettings, status: Callable[[CallResult], str], tokens: TokenSource | None = None

@@ -40,6 +40,7 @@ class KommoClient:
     """One Kommo account. Make it inside a running event loop."""
 
     plan = KOMMO
+    fingerprint = ""
 
     def __init__(
         self, portal: PortalSettings, status: Callable[[CallResult], KommoStatus], tokens: TokenSource | None = None

@@ -1,0 +1,99 @@
+"""A webhook receiver over HTTP, signed as Standard Webhooks has it."""
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from standardwebhooks import Webhook
+from yarl import URL
+
+from streams.calls.result import CallResult
+from streams.crm.addresses import guarded, is_public
+from streams.crm.client import Pace, Request, unpaced
+from streams.crm.events import Answer, NotFound, Sighting
+from streams.crm.http import request, session, utc_now
+from streams.crm.plan import WEBHOOK
+from streams.crm.record import Delivery
+from streams.crm.webhook.secrets import signing_secrets
+from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.errors import SettingsError
+from streams.settings import PortalSettings, secret
+
+
+class WebhookClient:
+    """One receiver. Make it inside a running event loop."""
+
+    plan = WEBHOOK
+
+    def __init__(self, portal: PortalSettings) -> None:
+        """Raises SettingsError where the receiver's address or the secret is missing or of no use."""
+        self.pace: Pace = unpaced
+        self._url = _address(portal)
+        secrets = signing_secrets(portal)
+        self._signers = [Webhook(each) for each in secrets]
+        self._http = session(None if portal.allow_private else guarded(is_public))
+        self.fingerprint = blake2b(str(self._url).encode(), key=secrets[0].encode()[:64], digest_size=16).hexdigest()
+        """Another address or another secret gives another one; it tells neither."""
+
+    def request(self, delivery: Delivery, result: CallResult) -> Request:
+        """The body, and the call's result as its status."""
+        return Request(body_of(result), str(result.result), result.result_name)
+
+    async def send(self, delivery: Delivery, until: float) -> Answer:
+        """POST the body of the open intent, under the id of its version."""
+        intent = delivery.intent
+        if intent is None:
+            raise ValueError(f"{delivery.call_id}: no open intent")
+        message = message_id(delivery.call_id, intent.version)
+        ending = await request(
+            self._http,
+            "POST",
+            self._url,
+            until=until,
+            data=intent.sent.encode(),
+            headers=self._signed(message, intent.sent),
+            status_decides=True,
+        )
+        return answer_of(ending, message, utc_now())
+
+    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+        """A receiver cannot be asked; its plan never wants to."""
+        return NotFound()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    def _signed(self, message: str, body: str) -> dict[str, str]:
+        now = datetime.now(UTC)
+        return {
+            "webhook-id": message,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signer.sign(message, now, body) for signer in self._signers),
+        }
+
+
+def _address(portal: PortalSettings) -> URL:
+    name = f"portals.{portal.name}.url"
+    if portal.url:
+        text = portal.url
+    else:
+        name = f"portals.{portal.name}.webhook_url"
+        text = secret(portal.webhook_url, portal.webhook_url_file, name)
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SettingsError(f"{name} is no web address", "It begins with https:// (its value is not shown here).")
+    if portal.allow_private:
+        return url
+    remedy = f"Where it is meant, for a receiver in your own network: portals.{portal.name}.allow_private: true."
+    if url.scheme != "https":
+        raise SettingsError(f"{name} is not https: calls and numbers would be readable on their way", remedy)
+    if (_is_literal(url.host) and not is_public(url.host)) or url.host == "localhost":
+        raise SettingsError(f"{name} is a private or reserved address", remedy)
+    return url
+
+
+def _is_literal(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()

@@ -1,0 +1,99 @@
+"""Webhook: a call result as the body of a Standard Webhooks request, and the receiver's answers by what they prove.
+
+Facts: the Standard Webhooks specification 1.0.0 (payload structure, webhook headers, deliverability).
+"""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import orjson
+
+from streams.calls.result import TIMES, CallResult
+from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure
+from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
+
+EVENT = "call.finished"
+SCHEMA_VERSION = 1
+"""Of `data`. It rises when a field goes or changes its meaning, not when one is added."""
+
+LONGEST_WORDS = 200
+"""Characters of the receiver's own words that are kept."""
+
+PAUSING = {
+    401: "it does not accept the signature: is portals[].secret the one that it knows?",
+    402: "it wants to be paid",
+    403: "it refuses requests from here",
+    404: "there is no receiver at this address",
+    405: "it takes no POST at this address",
+    407: "a proxy before it wants credentials",
+    415: "it takes no JSON",
+    421: "it is not responsible for this host name",
+    451: "it may not take them for legal reasons",
+}
+"""What is wrong with the receiver as a whole, and a person must mend."""
+
+AGAIN = {
+    408: "it says that the request took too long",
+    409: "it says that the request conflicts with another one",
+    423: "it is locked",
+    425: "too early",
+}
+"""Nothing happened, and the same request may do later."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def message_id(call_id: str, version: int) -> str:
+    """The `webhook-id`: the same for every try of a version of a call, another for another version.
+
+    Without a full stop, which separates what is signed.
+    """
+    return f"msg_{sha256(f'{call_id} {version}'.encode()).hexdigest()[:32]}"
+
+
+def body_of(result: CallResult) -> str:
+    """The body as JSON, always the same of the same result. `data`: the Avro record's fields, times as ISO 8601."""
+    fields = result.record()
+    for name in TIMES:
+        fields[name] = None if fields[name] is None else _iso(fields[name])
+    body = {"type": EVENT, "timestamp": fields["ended_at"], "schema_version": SCHEMA_VERSION, "data": fields}
+    return orjson.dumps(body).decode()
+
+
+def answer_of(ending: Ending, message: str, now: int) -> Answer:
+    """What the end of a request proves. Only 2xx is success; what the body says is nobody's business but a person's."""
+    match ending:
+        case TooLate():
+            return NotSent()
+        case NothingSent():
+            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
+        case NoReply():
+            return Unsure(ending.why)
+    status, words = ending.status, _words(ending)
+    if 200 <= status < 300:
+        return Done({"webhook-id": message})
+    if 300 <= status < 400:
+        return Pause(
+            f"its address leads elsewhere (HTTP {status}), and redirects are not followed: set the new address"
+        )
+    if status == 410:
+        return Pause(f"it wants no more calls ({words})", for_good=True)
+    if status in PAUSING:
+        return Pause(f"{PAUSING[status]} ({words})")
+    if status == 429:
+        return Later("too many requests", ending.retry_after(now), whole_portal=True)
+    if status in AGAIN:
+        return Later(f"{AGAIN[status]} ({words})", ending.retry_after(now))
+    if status >= 500:
+        # It may have been taken before the error, or behind the proxy that says so.
+        return Unsure(words, ending.retry_after(now))
+    return Refused(words)
+
+
+def _iso(moment: int) -> str:
+    return (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _words(reply: Reply) -> str:
+    text = " ".join(reply.body[: 4 * LONGEST_WORDS].decode(errors="replace").split())[:LONGEST_WORDS]
+    return f"HTTP {reply.status}: {text}" if text and text.isprintable() else f"HTTP {reply.status}"
