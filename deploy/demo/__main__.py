@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -101,7 +102,7 @@ async def _until_delivered(
     progress: "_Progress",
     watching: "asyncio.Task[None]",
 ) -> None:
-    wanted = sum(truth.external for truth in truths)
+    wanted = {name: sum(truth.stands_in(name) for truth in truths) for name in running.portals}
     seen: tuple[int, ...] = ()
     since = time.monotonic()
     while True:
@@ -121,7 +122,7 @@ async def _until_delivered(
             not writing
             and observer.captured >= player.rows
             and len(observer.results) >= len(truths)
-            and all(count >= wanted for count in delivered)
+            and all(len(observer.entries.get(name, ())) >= count for name, count in wanted.items())
         )
         if (complete and quiet > SETTLE_SECONDS) or (not writing and quiet > STALLED_SECONDS):
             return
@@ -150,13 +151,13 @@ class _Progress:
         elif self._last:
             self._console.print(self._last, highlight=False)
 
-    def show(self, player: Player, observer: Observer, calls: int, wanted: int) -> None:
+    def show(self, player: Player, observer: Observer, calls: int, wanted: Mapping[str, int]) -> None:
         """What has got how far."""
         stages = [
             ("rows written", f"{player.rows}"),
             ("rows captured", f"{observer.captured}, lag {player.rows - observer.captured}"),
             ("calls folded", f"{len(observer.results)} of {calls}"),
-            *((f"in {name}", f"{len(entries)} of {wanted}") for name, entries in observer.entries.items()),
+            *((f"in {name}", f"{len(entries)} of {wanted[name]}") for name, entries in observer.entries.items()),
             ("dead letters", f"{len(observer.dead_letters)}"),
         ]
         if self._live:

@@ -26,6 +26,12 @@ class Expected:
     """It belongs into each CRM, once."""
     answered: bool | None
     """A person talked; None where the truth is not known."""
+    piece: bool = False
+    """A part of another call, which tells it."""
+
+    def stands_in(self, portal: str) -> bool:
+        """Whether the portal gets it, once: a webhook gets every call but the pieces."""
+        return not self.piece if portal == "webhook" else self.external
 
 
 def expected(case: Case) -> list[Expected]:
@@ -42,5 +48,5 @@ def expected(case: Case) -> list[Expected]:
         # A colleague's short call of *8 that took the ringing call over: part of the other call for everybody.
         first = next(row for row in case.rows if row["linkedid"] == linkedid)
         pickup = len(case.linkedids) > 1 and first["exten"].startswith(_PICKUP)
-        told.append(Expected(case.name, linkedid, external and not pickup, None if pickup else answered))
+        told.append(Expected(case.name, linkedid, external and not pickup, None if pickup else answered, piece=pickup))
     return told

@@ -15,10 +15,11 @@ import pymysql
 import yaml
 
 from deploy.local import Endpoints, LocalStack
-from deploy.portals import STAFF, KommoConfig
+from deploy.portals import STAFF, KommoConfig, WebhookConfig
 from streams.errors import UserError
 
 START_SECONDS = 60.0
+PORTALS = ("bitrix24", "kommo", "webhook")
 CAPTURE_USER = "cel2crm"
 _PARTITIONS = 4
 _TAKEN_OVER = "partition taken over"
@@ -55,15 +56,15 @@ class Pipeline:
 
 @contextmanager
 def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the three workers; ended workers first."""
+    """Portals, topics, capture and the workers; ended workers first."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(stack, name, directory, running) for name in ("bitrix24", "kommo")}
+        portals = {name: _portal(stack, name, directory, running) for name in PORTALS}
         settings_file = write_settings(stack.endpoints, portals, directory)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
-        workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", "bitrix24", "kommo"))
+        workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", *PORTALS))
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
         )
@@ -108,6 +109,14 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
                 "crm": "kommo",
                 "url": portals["kommo"]["url"],
                 "token_file": str(_secret(directory, "kommo-token", KommoConfig().long_lived_token)),
+                **common,
+            },
+            {
+                "name": "webhook",
+                "crm": "webhook",
+                "url": portals["webhook"]["webhook_url"],
+                "secret_file": str(_secret(directory, "webhook-secret", WebhookConfig().secrets[0])),
+                "allow_private": True,
                 **common,
             },
         ],
@@ -161,6 +170,7 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
     limits = {
         "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
         "kommo": ["--requests-per-second", str(2 * _SPEED)],
+        "webhook": [],
     }
     process = f"portal-{name}"
     stack.run(process, [sys.executable, "-m", "deploy.portals", name, "--state-dir", directory / name, *limits[name]])

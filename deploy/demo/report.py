@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.demo.expected import NO_CLIENT_NUMBER, Expected
 from deploy.demo.observer import Observer
+from streams.calls.result import CallResult
 from streams.rules import Rules
 
 
@@ -54,18 +55,16 @@ def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> lis
             faults.append(f"{truth.case}: no result of call {truth.linkedid}")
         elif truth.answered is not None and result.answered != truth.answered:
             faults.append(f"{truth.case}: answered {result.answered}, the truth is {truth.answered}")
-    wanted = {truth.linkedid: truth.case for truth in truths if truth.external}
     for name, entries in observer.entries.items():
+        wanted = {truth.linkedid: truth.case for truth in truths if truth.stands_in(name)}
         received = Counter(_linkedid(entry) for entry in entries)
         faults += [f"{name}: no entry of {case} ({each})" for each, case in wanted.items() if not received[each]]
         faults += [f"{name}: {count} entries of call {each}" for each, count in received.items() if count > 1]
-        faults += [
-            f"{name}: an entry of call {each}, which is not for a CRM" for each in received if each not in wanted
-        ]
+        faults += [f"{name}: an entry of call {each}, which is not for it" for each in received if each not in wanted]
         for entry in entries:
             if (found := observer.results.get(_linkedid(entry))) is None:
                 continue
-            due = rules.bitrix24.status(found) if name == "bitrix24" else str(rules.kommo.status(found).status)
+            due = _due(name, found, rules)
             if str(entry["status"]) != due:
                 faults.append(f"{name}: call {found.linkedid} has status {entry['status']}, due is {due}")
             if bool(entry["duration"]) and not found.answered:
@@ -75,14 +74,20 @@ def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> lis
     return faults
 
 
+def _due(portal: str, result: CallResult, rules: Rules) -> str:
+    if portal == "webhook":
+        return str(result.result)
+    return rules.bitrix24.status(result) if portal == "bitrix24" else str(rules.kommo.status(result).status)
+
+
 def tell_verdict(console: Console, faults: list[str], truths: list[Expected], names: Iterable[str]) -> None:
     """The last lines."""
-    external = sum(truth.external for truth in truths)
+    each = ", ".join(f"{sum(truth.stands_in(name) for truth in truths)} calls in {name}" for name in names)
     known = sum(truth.answered is not None for truth in truths)
     if not faults:
         console.print(
             f"[bold green]Right:[/] {len(truths)} calls folded; answered agrees with the recorded truth in all {known} "
-            f"where it is known; {external} external calls stand in each of {', '.join(names)} exactly once, no other."
+            f"where it is known; {each}: each of them exactly once, no other."
         )
         for case, reason in NO_CLIENT_NUMBER.items():
             console.print(f"  [dim]in no CRM: {case}: {reason}[/]")

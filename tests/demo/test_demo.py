@@ -23,8 +23,12 @@ CASES = list(unique_starts(read_recordings(), START))
 
 
 def entry(result: CallResult, portal: str) -> dict[str, Any]:
-    status = RULES.bitrix24.status(result) if portal == "bitrix24" else str(RULES.kommo.status(result).status)
-    return {"external_id": result.call_id, "status": status, "duration": 1 if result.answered else 0}
+    statuses = {
+        "bitrix24": RULES.bitrix24.status(result),
+        "kommo": str(RULES.kommo.status(result).status),
+        "webhook": str(result.result),
+    }
+    return {"external_id": result.call_id, "status": statuses[portal], "duration": 1 if result.answered else 0}
 
 
 @pytest.fixture
@@ -32,12 +36,13 @@ def right() -> tuple[Observer, list[Expected]]:
     """What an observer has seen after a demo in which all went well."""
     cases = [case for case in CASES if case.name.startswith("inbound_sip_4") or case.direction == "internal"]
     truths = [truth for case in cases for truth in expected(case)]
-    observer = Observer(Settings(), {"bitrix24": "", "kommo": ""})
+    observer = Observer(Settings(), {"bitrix24": "", "kommo": "", "webhook": ""})
     for case in cases:
         for result in judge_case({"cel": case.rows}, RULES, Site()):
             observer.results[result.linkedid] = result
-    external = [observer.results[truth.linkedid] for truth in truths if truth.external]
-    observer.entries = {portal: [entry(result, portal) for result in external] for portal in observer.portals}
+    for portal in observer.portals:
+        wanted = [observer.results[truth.linkedid] for truth in truths if truth.stands_in(portal)]
+        observer.entries[portal] = [entry(result, portal) for result in wanted]
     return observer, truths
 
 
@@ -81,6 +86,13 @@ def test_an_internal_call_in_a_crm_and_a_dead_letter_are_seen(right: tuple[Obser
     observer.entries["kommo"].append(entry(observer.results[internal.linkedid], "kommo"))
     observer.dead_letters.append({"reason": "late_row"})
     assert len(verdict(observer, truths, RULES)) == 2
+
+
+def test_a_webhook_gets_internal_calls_and_no_pieces() -> None:
+    (pickup,) = [case for case in CASES if case.name == "inbound_pickup_directed"]
+    assert [truth.stands_in("webhook") for truth in expected(pickup)] == [True, False]
+    internal = [truth for case in CASES if case.direction == "internal" for truth in expected(case)]
+    assert {(truth.stands_in("kommo"), truth.stands_in("webhook")) for truth in internal} == {(False, True)}
 
 
 def test_moved_cases_keep_their_ids_apart_and_their_truth() -> None:
