@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas import MalformedRecord
-from streams.crm.record import Delivery, State
+from streams.crm.record import OF_PORTALS, Delivery, State
 from streams.operate.connection import CRMS, Connection
 from streams.operate.topics import TopicRecord, partition_of
 from streams.settings import Settings
@@ -73,8 +73,10 @@ async def overview_of(connection: Connection, crm: str) -> Overview:
         else:
             seen.unreadable += 1
     for key, standing in standings.items():
-        if standing.state is not State.SERVING:
+        if standing.state not in OF_PORTALS:
             _count(seen, key.decode("utf-8", "replace"), standing)
+    disabled = (standing for standing in standings.values() if standing.state is State.DISABLED)
+    seen.paused |= {standing.portal: standing.reason or "" for standing in disabled}
     return seen
 
 

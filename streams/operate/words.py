@@ -20,6 +20,7 @@ STATES = {
     State.DROPPED: "dropped by an operator",
     State.SHADOWED: "a shadow: recorded, not sent",
     State.SERVING: "is served",
+    State.DISABLED: "wants no more calls",
 }
 
 OUTCOMES = {

@@ -150,6 +150,14 @@ def test_in_numbers(operator: Operator) -> None:
     assert (lines[1]["oldest_waiting"], lines[1]["waiting_since"]) == ("pbx1/3.3", 40)
 
 
+def test_a_portal_that_wants_no_more_is_told(operator: Operator) -> None:
+    some(operator)
+    operator.delivery(waiting("disabled:sales", 1, State.DISABLED, reason="it wants no more calls (HTTP 410)"))
+    told = operator.told("deliveries")
+    assert "kommo sales is paused, a person must act: it wants no more calls (HTTP 410)" in told
+    assert "disabled" not in told
+
+
 def test_nothing_there(operator: Operator) -> None:
     assert operator.told("deliveries") == "no deliveries yet\n"
     assert operator.told("deliveries", "--json") == ""
