@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from streams.cli import classify, connectors, dead_letters, deliver, deliveries, explain, portal, rules, topics, worker
+from streams.cli import (
+    capture,
+    classify,
+    connectors,
+    dead_letters,
+    deliver,
+    deliveries,
+    explain,
+    portal,
+    rules,
+    topics,
+    worker,
+)
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -16,6 +28,7 @@ app = typer.Typer(
 )
 app.command("classify")(classify.classify)
 app.add_typer(rules.app, name="rules")
+app.command("capture")(capture.capture)
 app.command("explain")(explain.explain)
 app.add_typer(connectors.app, name="connectors")
 app.command("deliveries")(deliveries.deliveries)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,7 @@ from streams.calls.site import Site
 from streams.errors import UserError
 from streams.rows.row import RowDecoder
 from streams.rules import Rules
+from streams.settings import AggregateSettings, NumberSettings, Settings
 
 DIRECTIONS = {"inbound": "incoming", "outbound": "outgoing", "internal": "internal"}
 
@@ -53,7 +55,10 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
 
 
 def compare(case: dict[str, Any], rules: Rules, site: Site) -> Iterator[Comparison]:
-    """Each question that the case's truth answers, beside the outcome."""
+    """Each question that the case's truth answers, beside the outcome.
+
+    A captured case may answer more: `result`, `bitrix24` and `kommo` of its first call.
+    """
     results = {result.linkedid: result for result in judge_case(case, rules, site)}
     if not results:
         return
@@ -65,10 +70,34 @@ def compare(case: dict[str, Any], rules: Rules, site: Site) -> Iterator[Comparis
     if expected := DIRECTIONS.get(case["direction"]):
         for result in _own(results):
             yield Comparison(case["case"], "direction", expected, result.direction)
+    first = next((each for each in _own(results) if each.linkedid in case.get("linkedids", ())[:1]), _own(results)[0])
+    found = {
+        "result": first.result,
+        "bitrix24": rules.bitrix24.status(first),
+        "kommo": rules.kommo.status(first).status,
+    }
+    for question, outcome in found.items():
+        if case.get(question) is not None:
+            yield Comparison(case["case"], question, str(case[question]), str(outcome))
+
+
+def site_of(case: dict[str, Any], site: Site) -> Site:
+    """The site of a case that brings its own settings (`cel2crm capture` writes those that its PBX needs)."""
+    if not case.get("settings"):
+        return site
+    own = case["settings"]
+    try:
+        numbers = NumberSettings.model_validate(own.get("numbers", {}))
+        aggregate = AggregateSettings.model_validate(own.get("aggregate", {}))
+    except ValidationError as error:
+        raise UserError(f"case {case['case']}: its settings cannot be used: {error}") from None
+    # Not from the environment: a case is judged the same everywhere.
+    return Site.of(Settings.model_construct(numbers=numbers, aggregate=aggregate))
 
 
 def judge_case(case: dict[str, Any], rules: Rules, site: Site) -> list[CallResult]:
     """The outcomes of a case's calls."""
+    site = site_of(case, site)
     decoder = RowDecoder()
     calls: dict[str, Call] = {}
     for columns in case["cel"]:
