@@ -28,6 +28,16 @@ def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, st
     return False, "not answered: the calling channel was never in a bridge with another person's"
 
 
+def assume_talks(story: Story) -> None:
+    """Where the PBX logs no bridges: who answered talked, until he hung up."""
+    root = story.root
+    called = [each for each in story.channels.values() if each.real and each is not root and each.answered is not None]
+    for channel in called:
+        channel.talks = [[channel.answered or 0, channel.ended or story.last]]
+    if root is not None and root.real and called:
+        root.talks = [[min(each.talks[0][0] for each in called), root.ended or story.last]]
+
+
 def called_by_asterisk(story: Story, site: Site) -> Channel | None:
     """The trunk channel that Asterisk itself originated, and that answered: the person called is on it.
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from streams.calls import durations, people, pieces
-from streams.calls.answered import bridges_missing, is_answered
+from streams.calls.answered import assume_talks, bridges_missing, is_answered
 from streams.calls.call import MOST_ROWS, Call, version_number
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
@@ -36,6 +36,8 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
     who = parties(story, site)
     hangup = hangup_facts(story, site)
     answered, answered_why = is_answered(story, site, hangup)
+    if answered and not site.bridges_logged and not story.bridge_rows:
+        assume_talks(story)
     decision = decide(story, hangup, answered, rules)
     version = call.version
     went_on = pieces.went_on(call, story)

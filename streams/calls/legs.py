@@ -11,6 +11,10 @@ _OUTCOMES = {17: "busy", 21: "rejected", 26: "answered elsewhere", 0: "no answer
 """Of a called channel that was not answered, by its own hangup cause; every other cause: unavailable."""
 
 
+_TOGETHER = 2 * SECOND
+"""Microseconds between the ends of channels that ended for one reason (FreePBX's table holds whole seconds)."""
+
+
 def legs_of(story: Story, result: CallResult, site: Site) -> tuple[CallLeg, ...]:
     """One leg a channel, in order of start; Local halves and Asterisk's helpers are none."""
     real = [channel for channel in story.channels.values() if channel.real]
@@ -56,8 +60,10 @@ def _outcome(channel: Channel, story: Story, result: CallResult, cause: int | No
         return "answered elsewhere"
     if channel.ended is None:
         return "unfinished"
-    caller_left = story.root is not None and result.hangup_source == story.root.name
-    if not result.answered and caller_left and cause in (0, 16, 127):
+    root = story.root
+    left = root.ended if root is not None and root.ended is not None else 0
+    caller_left = root is not None and result.hangup_source == root.name
+    if caller_left and cause in (0, 16, 127) and abs(channel.ended - left) < _TOGETHER:
         return "cancelled"
     if cause is None:
         return "no answer"

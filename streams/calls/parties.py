@@ -41,10 +41,18 @@ def _side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
         return rule.side, f"{name} is {rule.side} by the direction patterns"
     if site.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
-    if not channel.calling and channel.dialled in ("", channel.number) and _is_outside_number(channel.number, site):
+    called = not channel.calling and (channel.number_dialled or channel.dialled in ("", channel.number))
+    if called and _is_outside_number(channel.number, site):
         return "outside", f"{channel.number} was called on {name}"
     context = channel.start_row.context
-    if side := site.side_of_context(context):
+    side = site.side_of_context(context)
+    if not channel.born_here and side == "inside":
+        # Without its CHAN_START this is where the dialplan has led it, not where it came in.
+        if channel.first_number.lower() in site.directions.no_number:
+            return "outside", f"{name} withheld its number, as no inside phone does"
+        if _is_outside_number(channel.first_number, site):
+            side = None
+    if side:
         return side, f"{name} came with context {context}"
     if channel.first_number and site.outside_number(channel.first_number):
         if site.is_inside(channel.first_number):
@@ -112,7 +120,10 @@ def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Partie
     legs = _legs(story, root)
     called = _dialled(root) or next((leg.number for leg in legs if leg.number), None)
     outside = [leg for leg in legs if side_of(leg, site)[0] == "outside"]
-    if legs and not story.forwards:
+    really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
+    if called is not None and site.is_inside(called) and really is None:
+        goes_out, because = False, f"{called} is an inside number"  # a group may ring a mobile first
+    elif legs and not story.forwards:
         goes_out = bool(outside) and outside[0] is legs[0]
         because = f"the first channel called, {legs[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
     else:
@@ -120,7 +131,10 @@ def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Partie
         because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"
     trunk = trunk_of(outside[-1]) if outside else None
     if goes_out:
-        return Parties("outgoing", caller, called, called, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
+        client = really or called  # what was dialled may begin with the digit for an outside line
+        if client is None or not client.removeprefix("+").isdigit():
+            client = outside[0].number if outside else client  # a speed dial
+        return Parties("outgoing", caller, called, client, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
     return Parties("internal", caller, called, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
 
 

@@ -1,7 +1,9 @@
 """Who talked, and who was rung."""
 
+import re
+
 from streams.calls.answered import called_by_asterisk
-from streams.calls.channel import endpoint
+from streams.calls.channel import endpoint, is_local
 from streams.calls.parties import Parties, extension_of, side_of
 from streams.calls.site import Site
 from streams.calls.story import Channel, Story
@@ -37,7 +39,7 @@ def answered_by(story: Story, who: Parties, site: Site) -> str | None:
     last = max(talked, key=lambda channel: (channel.talks[-1][0], side_of(channel, site)[0] == other))
     if side_of(last, site)[0] == "outside":
         if who.direction == "outgoing" and not story.transfers:
-            return who.called or last.number or last.endpoint
+            return who.client or who.called or last.number or last.endpoint
         return last.number or last.endpoint
     return extension_of(last, site)
 
@@ -58,7 +60,19 @@ def extension(story: Story, who: Parties, site: Site) -> str | None:
         return extension_of(max(talked, key=lambda channel: channel.talks[-1][0]), site)
     if who.direction in ("outgoing", "internal") and who.caller:
         return who.caller
+    if story.root_answered and not story.forwards:
+        return _followed(story, site)
     return rang_last(story, site)
+
+
+def _followed(story: Story, site: Site) -> str | None:
+    """Whose mobile answered: follow-me dials it from a Local channel named after him (`Local/FMPR-1003@..`)."""
+    for channel in story.channels.values():
+        if channel.talks and is_local(channel.dialled_by):
+            digits = re.sub(r"\D", " ", endpoint(channel.dialled_by)).split()
+            if named := next((each for each in digits if site.is_inside(each)), None):
+                return named
+    return None
 
 
 def rang_last(story: Story, site: Site) -> str | None:

@@ -72,6 +72,10 @@ class Channel:
     """It began the call (Story.root)."""
     originated: bool = False
     """Asterisk itself called it (a call file, AMI Originate): AppDial2."""
+    dialled_by: str = ""
+    """Name of the channel that dialled it, where Dial() was given a number for it."""
+    number_dialled: bool = False
+    """`number` is what Dial() was given, and no caller id."""
     picked_up: bool = False
     """Its ringing was taken over by another phone."""
     talks: list[list[int]] = field(default_factory=list)
@@ -108,8 +112,8 @@ class Story:
     """The row with which the calling channel hung up, or transferred the other one away, and did not come back."""
     attempts: list[CelRow] = field(default_factory=list)
     """Rows that begin an attempt to reach somebody: legs that started, Dial and Queue of the calling channel."""
-    dial_strings: dict[str, None] = field(default_factory=dict)
-    """What Dial() was given, in order."""
+    dialling: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Which channel gave Dial() what, and the first row that says so."""
     dials: list[CelRow] = field(default_factory=list)
     machines: list[tuple[int, str]] = field(default_factory=list)
     queue_spans: list[list[int]] = field(default_factory=list)
@@ -175,11 +179,10 @@ class _Bridges:
 class _Teller:
     """Reads rows into a story, one after the other."""
 
-    def __init__(self, calling: str, zone: str | None, *, peerless: bool = False) -> None:
-        """`calling`: uniqueid of the channel that began the call."""
-        self._peerless = peerless
-        """No row says who else is in a bridge: who is in bridges at the same time stands in for it."""
-        self._in_bridge: dict[str, str] = {}
+    def __init__(self, calling: str, zone: str | None, *, peerless: dict[str, str] | None = None) -> None:
+        """`calling`: uniqueid of the channel that began the call. `peerless`: see `_at_the_same_time`."""
+        self._peerless = peerless is not None
+        self._in_bridge: dict[str, str] = dict(peerless or {})
         self.peers_logged = False
         self.story = Story(timeline=Timeline(zone))
         self._calling = calling
@@ -223,7 +226,7 @@ class _Teller:
 
     def _application(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.appname == "Dial":
-            self.story.dial_strings[row.appdata] = None
+            self.story.dialling.setdefault((row.channame, row.appdata), row.id)
         elif row.appname == ORIGINATED:
             channel.originated = True
         else:
@@ -238,15 +241,25 @@ class _Teller:
             _close(self._talks(name), story.last)
         for span in story.queue_spans:
             _close([span], story.last)
-        for channel in story.channels.values():
-            if channel.real and not channel.number and not channel.calling:
-                channel.number = self._number_dialled(channel.endpoint)
+        if story.dialling:
+            for channel in story.channels.values():
+                if channel.real and not channel.calling and channel.born_here:
+                    self._find_dialler(channel)
         return story
 
-    def _number_dialled(self, called: str) -> str:
-        """The number that Dial() was asked for at an endpoint; the last one, if several."""
-        numbers = [number for each in self.story.dial_strings for at, number in dialled(each) if at == called]
-        return numbers[-1] if numbers else ""
+    def _find_dialler(self, leg: Channel) -> None:
+        """Who dialled the leg, and the number that Dial() was given: caller ids may hold the dialling one's instead."""
+        before = [
+            (row_id <= leg.start_row.id, row_id if row_id <= leg.start_row.id else -row_id, by, number)
+            for (by, appdata), row_id in self.story.dialling.items()
+            for at, number in dialled(appdata)
+            if at == leg.endpoint
+        ]
+        if before:
+            *_, leg.dialled_by, number = max(before)
+            if number not in (leg.number, leg.first_number):
+                leg.number = number
+            leg.number_dialled = True
 
     def _channel(self, row: CelRow, now: int) -> Channel:
         story = self.story
@@ -259,6 +272,8 @@ class _Teller:
                 channel, key = None, f"{row.uniqueid} {row.channame}"
         if channel is None:
             channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
+            if not channel.born_here:  # later rows hold what it came with in these columns only
+                channel.first_number, channel.dialled = row.cid_ani, row.cid_dnid
             story.channels[key] = self._by_name[row.channame] = channel
             # It came from a call of its own, and peers named it before its first row here.
             channel.talks = story.strangers.pop(row.channame, [])
@@ -291,12 +306,13 @@ class _Teller:
             self._settle(row, now)
 
     def _at_the_same_time(self, row: CelRow) -> list[str]:
-        """Who else is in the bridge, by its id in `extra`; without one, in any bridge; before Asterisk 12, answered.
+        """Who else is in the bridge where no row of the call says so: by its id in `extra`; without one, in any bridge;
+        before Asterisk 12, who has answered.
 
-        Only the calling channel's BRIDGE_START was logged then (main/features.c, ast_bridge_call).
+        Only the calling channel's BRIDGE_START was logged then (main/features.c, ast_bridge_call). Who came from a call
+        of his own (a pickup) entered there: only his exit is here, and he is taken to be in from the beginning.
         """
-        bridge = (json_object(row.extra) or {}).get("bridge_id")
-        key = bridge if isinstance(bridge, str) else ""
+        key = _bridge_id(row)
         others = [name for name, joined in self._in_bridge.items() if joined == key and name != row.channame]
         if row.eventtype == "BRIDGE_START":
             channels = self.story.channels.values()
@@ -404,7 +420,7 @@ def tell(rows: list[CelRow], linkedid: str, zone: str | None) -> Story:
     teller = _Teller(calling, zone)
     teller.read(rows)
     if teller.story.bridge_rows and not teller.peers_logged:
-        teller = _Teller(calling, zone, peerless=True)
+        teller = _Teller(calling, zone, peerless=_in_from_the_beginning(rows))
         teller.read(rows)
         teller.story.peerless = True
     return teller.close()
@@ -416,6 +432,20 @@ def _calling(rows: list[CelRow], linkedid: str) -> str:
         return linkedid
     uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
     return linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
+
+
+def _bridge_id(row: CelRow) -> str:
+    bridge = (json_object(row.extra) or {}).get("bridge_id")
+    return bridge if isinstance(bridge, str) else ""
+
+
+def _in_from_the_beginning(rows: list[CelRow]) -> dict[str, str]:
+    """Channels whose first bridge row is an exit, and from which bridge."""
+    first: dict[str, CelRow] = {}
+    for row in rows:
+        if _HANDLERS.get(row.eventtype) in (_Teller._joined, _Teller._parted):
+            first.setdefault(row.channame, row)
+    return {name: _bridge_id(row) for name, row in first.items() if row.eventtype in EXITS and is_real(name)}
 
 
 def _close(talks: list[list[int]], now: int) -> None:

@@ -128,7 +128,8 @@ def test_without_bridge_rows_the_dial_status_decides_where_the_operator_says_so(
         9  end     PJSIP/trunk1-01 0
         9  over    PJSIP/trunk1-01 0
     """
-    assert outcome(rows, site=Site(bridges_logged=False)).answered
+    call = outcome(rows, site=Site(bridges_logged=False))
+    assert (call.answered, call.talked_with, call.talk_seconds) == (True, ("1001",), 6.0)
     silent = outcome(rows)
     assert not silent.answered
     assert any("aggregate.bridges_logged" in sentence for sentence in silent.why)
