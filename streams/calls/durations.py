@@ -10,26 +10,34 @@ from streams.calls.timeline import SECOND
 
 
 class Talk(NamedTuple):
-    first: int | None
-    seconds: float | None
+    """When people talked. All of it None where they did not, or it is not known when."""
+
+    spans: list[list[int]]
+    first: int | None = None
+    seconds: float | None = None
 
 
-def talk_span(story: Story, site: Site) -> Talk:
-    """First talk, and how long the calling channel talked (and, after it left, those it had connected)."""
+def talk_span(story: Story, who: Parties, site: Site) -> Talk:
+    """When the call's client talked: with the calling channel, and with those to whom it left the client."""
     root = story.root
     if root is None:
-        return Talk(None, None)
-    others = [span for channel in story.channels.values() if channel is not root for span in channel.talks]
-    others += [span for spans in story.strangers.values() for span in spans]
-    spans = others
+        return Talk([])
+    others = [channel for channel in story.channels.values() if channel is not root]
+    spans = [span for channel in others for span in channel.talks]
+    spans += [span for talks in story.strangers.values() for span in talks]
     if root.real and root.talks:
         end = root.talks[-1][1]
-        spans = root.talks + [span for span in others if span[0] >= end]
-    elif called_by_asterisk(story, site) and root.answered is not None:
+        if who.direction == "outgoing":
+            spans = [span for each in others if side_of(each, site)[0] == "outside" for span in each.talks]
+        elif who.direction == "incoming":
+            spans = []  # the caller is the client: without him nobody talks with him
+        spans = root.talks + [span for span in spans if span[0] >= end]
+    elif not spans and root.answered is not None and called_by_asterisk(story, site):
         spans = [[root.answered, max(root.ended or story.last, root.answered)]]
-    if not spans:
-        return Talk(None, None)
-    return Talk(min(span[0] for span in spans), _union(spans) / SECOND)
+    seconds = _union(spans)
+    if not spans or (story.talk_seen_late and not seconds):
+        return Talk(spans)
+    return Talk(spans, min(span[0] for span in spans), seconds / SECOND)
 
 
 def _union(spans: list[list[int]]) -> int:
@@ -57,13 +65,14 @@ def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) ->
     return max(0, end - start) / SECOND
 
 
-def queue_seconds(story: Story, talk: int | None) -> float | None:
+def queue_seconds(story: Story, talk: Talk) -> float | None:
+    """Waiting in queues: each time until the talk that it led to."""
     if not story.queue_spans:
         return None
-    waits = [
-        min(end, talk) - start if talk is not None and talk > start else end - start for start, end in story.queue_spans
-    ]
-    return max(0, sum(waits)) / SECOND
+    waits = 0
+    for start, end in story.queue_spans:
+        waits += min([end, *(begin for begin, _ in talk.spans if start <= begin <= end)]) - start
+    return max(0, waits) / SECOND
 
 
 def ivr_seconds(story: Story) -> float | None:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from streams.calls.site import Site
 from streams.calls.story import Story, json_object
+from streams.calls.timeline import SECOND
 
 
 class HangupFacts(NamedTuple):
@@ -43,8 +44,20 @@ def hangup_facts(story: Story, site: Site) -> HangupFacts:
 
 
 def ended_by(story: Story, hangup: HangupFacts) -> str | None:
+    """caller, called or pbx; None where the rows do not tell."""
     if hangup.source is None or story.root is None:
         return None
     if hangup.source == "dialplan/builtin":
         return "pbx"
-    return "caller" if hangup.source == story.root.name else "called"
+    if hangup.source != story.root.name:
+        return "called"
+    by_tone = hangup.cause in (17, 34) and hangup.dial_status not in ("ANSWER", "CANCEL")
+    return None if by_tone and not _left_while_ringing(story) else "caller"
+
+
+def _left_while_ringing(story: Story) -> bool:
+    """Whether a leg was cut off with the caller. Busy() and Congestion() hang up in his name when their tone ends."""
+    root = story.root
+    ended = root.ended if root is not None else None
+    ends = [leg.ended for leg in story.channels.values() if leg is not root and leg.ended is not None]
+    return ended is not None and bool(ends) and abs(ended - max(ends)) < SECOND

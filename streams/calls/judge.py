@@ -44,7 +44,7 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
     complete, incomplete_reason = _completeness(call, cut_short)
     abandoned = went_on and not people.outside(story, site)
     timeline = story.timeline
-    talk = durations.talk_span(story, site)
+    talk = durations.talk_span(story, who, site)
     why = [*who.why, answered_why, hangup.why, decision.rule]
     warnings = _warnings(story, who, hangup, answered)
     if Caution.ZONE in warnings:
@@ -81,7 +81,7 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
         utc_offset_seconds=timeline.offset,
         utc_offset_source=timeline.source,
         ivr_seconds=durations.ivr_seconds(story),
-        queue_seconds=durations.queue_seconds(story, talk.first),
+        queue_seconds=durations.queue_seconds(story, talk),
         ringing_seconds=durations.ringing_seconds(story, who, site, talk.first),
         talk_seconds=talk.seconds if answered else 0.0 if story.bridge_rows or site.bridges_logged else None,
         result=decision.result,

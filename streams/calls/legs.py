@@ -58,13 +58,22 @@ def _outcome(channel: Channel, story: Story, result: CallResult, cause: int | No
         return "answered"
     if channel.picked_up or cause == 26:
         return "answered elsewhere"
+    if channel.forwarded:
+        return "forwarded"
     if channel.ended is None:
         return "unfinished"
-    root = story.root
-    left = root.ended if root is not None and root.ended is not None else 0
-    caller_left = root is not None and result.hangup_source == root.name
-    if caller_left and cause in (0, 16, 127) and abs(channel.ended - left) < _TOGETHER:
+    if _caller_left(channel, story, result):
         return "cancelled"
     if cause is None:
         return "no answer"
     return _OUTCOMES.get(cause, "unavailable")
+
+
+def _caller_left(leg: Channel, story: Story, result: CallResult) -> bool:
+    """Whether the caller gave up while the leg still rang: its end came with his."""
+    root = story.root
+    if root is None or root.ended is None or leg.ended is None or leg.hung_up_itself:
+        return False
+    left = result.hangup_source == root.name or result.dial_status == "CANCEL"
+    row = leg.hangup
+    return left and abs(leg.ended - root.ended) < _TOGETHER and (row is None or row.id > story.root_moved_row)

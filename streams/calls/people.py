@@ -76,5 +76,13 @@ def _followed(story: Story, site: Site) -> str | None:
 
 
 def rang_last(story: Story, site: Site) -> str | None:
+    """The extension whose phone rang in vain last; one that declined, or answered, only where no other rang."""
     rang = [channel for channel in _inside(story, site) if channel is not story.root and channel.born_here]
-    return extension_of(max(rang, key=lambda channel: channel.start_row.id), site) if rang else None
+    if not rang:
+        return None
+
+    def in_vain(leg: Channel) -> tuple[bool, bool, int, int]:
+        unanswered = leg.answered is None
+        return unanswered, not leg.hung_up_itself, leg.answered or leg.ended or story.last, leg.start_row.id
+
+    return extension_of(max(rang, key=in_vain), site)

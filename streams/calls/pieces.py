@@ -43,7 +43,7 @@ def linked_calls(call: Call, story: Story) -> tuple[str, ...]:
     linked = []
     for channel in story.channels.values():
         if not channel.born_here and channel.uniqueid != call.linkedid and story.root is not channel:
-            began = consulted.get(channel.uniqueid)
+            began = consulted.get(channel.uniqueid, consulted.get("N/A"))  # N/A: transferred while it still rang
             linked.append(began if isinstance(began, str) and epoch_of(began) else channel.uniqueid)
     return tuple(dict.fromkeys(linked))
 

@@ -41,6 +41,9 @@ SILENT = frozenset(
 )
 """Asterisk's events that tell nothing of their own here."""
 
+ENDINGS = frozenset({"APP_END", "HANGUP", "CHAN_END", "BRIDGE_EXIT", "BRIDGE_END", "CONF_EXIT", "FORWARD"})
+"""Rows with which a channel goes on to nothing new."""
+
 EXITS = frozenset({"BRIDGE_EXIT", "BRIDGE_END", "CONF_EXIT"})
 
 NO_NUMBER = frozenset({"", "s", "h", "i", "t", "T", "o", "a", "e", "fax", "failed"})
@@ -76,6 +79,8 @@ class Channel:
     """Name of the channel that dialled it, where Dial() was given a number for it."""
     number_dialled: bool = False
     """`number` is what Dial() was given, and no caller id."""
+    forwarded: bool = False
+    """It sent its call elsewhere (302, call forwarding)."""
     picked_up: bool = False
     """Its ringing was taken over by another phone."""
     talks: list[list[int]] = field(default_factory=list)
@@ -87,6 +92,12 @@ class Channel:
 
     def __post_init__(self) -> None:
         self.rename(self.name)
+
+    @property
+    def hung_up_itself(self) -> bool:
+        """Its own party ended it: a phone that was busy or declined, or that hung up."""
+        extra = json_object(self.hangup.extra) if self.hangup is not None else None
+        return extra is not None and extra.get("hangupsource") == self.hangup.channame  # type: ignore[union-attr]
 
     def rename(self, name: str) -> None:
         """It goes on under another name."""
@@ -108,6 +119,10 @@ class Story:
     root_reached: set[str] = field(default_factory=set)
     """Real channels that a calling Local channel was connected with, alone or not."""
     root_reached_row: int = 0
+    root_moved_row: int = 0
+    """The last row with which the calling channel went on to something: what ended before did not end with it."""
+    talk_seen_late: bool = False
+    """That the calling channel talked is first seen on an EXIT row: since when is not known."""
     root_left_row: int | None = None
     """The row with which the calling channel hung up, or transferred the other one away, and did not come back."""
     attempts: list[CelRow] = field(default_factory=list)
@@ -189,6 +204,7 @@ class _Teller:
         self._bridges = _Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
+        self._forwarding = False
         self._root_bridged = False
 
     def read(self, rows: list[CelRow]) -> None:
@@ -217,6 +233,8 @@ class _Teller:
                 channel.dnid = row.cid_dnid
             if row.appname in TELLING_APPS:
                 self._application(row, channel, now)
+            if channel.calling and event not in ENDINGS:
+                story.root_moved_row = row.id
             handler = handlers.get(event)
             if handler is not None:
                 handler(self, row, channel, now)
@@ -347,6 +365,8 @@ class _Teller:
                 self._talking.add(name)
                 self._talks(name).append([now, -1])
         if root is not None and root.name in component:
+            if not self.story.root_answered:
+                self.story.talk_seen_late = row.eventtype in EXITS
             self.story.root_answered = True
             self.story.root_talk_row = row.id
 
@@ -384,6 +404,8 @@ class _Teller:
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.eventtype == "HANGUP":
             channel.hangup = row
+            if self._forwarding and channel.real and not channel.calling and channel.answered is None:
+                channel.forwarded, self._forwarding = True, False
         if channel is self.story.root:
             self._root_left(row)
         channel.ended = now
@@ -409,6 +431,7 @@ class _Teller:
 
     def _forward(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.forwards.append(row)
+        self._forwarding = True
 
     def _park(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.machines.append((now, "parking"))
