@@ -7,6 +7,7 @@ from streams.calls.channel import endpoint, is_local
 from streams.calls.parties import Parties, extension_of, side_of
 from streams.calls.site import Site
 from streams.calls.story import Channel, Story
+from streams.calls.timeline import SECOND
 from streams.rules.directions import Side
 
 
@@ -76,13 +77,20 @@ def _followed(story: Story, site: Site) -> str | None:
 
 
 def rang_last(story: Story, site: Site) -> str | None:
-    """The extension whose phone rang in vain last; one that declined, or answered, only where no other rang."""
-    rang = [channel for channel in _inside(story, site) if channel is not story.root and channel.born_here]
-    if not rang:
-        return None
+    """The extension whose phone rang in vain last; one that declined, or answered, only where no other rang.
 
-    def in_vain(leg: Channel) -> tuple[bool, bool, int, int]:
-        unanswered = leg.answered is None
-        return unanswered, not leg.hung_up_itself, leg.answered or leg.ended or story.last, leg.start_row.id
-
-    return extension_of(max(rang, key=in_vain), site)
+    Phones that fell silent together (times tie within a second on FreePBX): the one that began to ring last.
+    """
+    inside = [channel for channel in _inside(story, site) if channel is not story.root]
+    # Who came from a call of his own did not ring; where cel.conf logs no CHAN_START that cannot be told.
+    rang = [channel for channel in inside if channel.born_here] or inside * (not story.starts_logged)
+    for group in (
+        [each for each in rang if each.answered is None and not each.hung_up_itself],
+        [each for each in rang if each.answered is None],
+        rang,
+    ):
+        if group:
+            silent = max(each.ended or story.last for each in group)
+            last = [each for each in group if (each.ended or story.last) >= silent - SECOND]
+            return extension_of(max(last, key=lambda each: each.start_row.id), site)
+    return None

@@ -144,6 +144,11 @@ class Story:
     last: int = 0
     timeline: Timeline = field(default_factory=lambda: Timeline(None))
 
+    @property
+    def starts_logged(self) -> bool:
+        """cel.conf has CHAN_START events."""
+        return any(channel.born_here for channel in self.channels.values())
+
 
 def json_object(text: str) -> dict[str, object] | None:
     """The JSON object in an `extra` column; None where it holds none."""
