@@ -181,3 +181,56 @@ def test_systemname_stands_before_the_second_in_uniqueid() -> None:
     named = cel(rows, linkedid="pbx-2-1795389780.0")
     call = outcome([msgspec.structs.replace(row, uniqueid=f"pbx-2-{row.uniqueid}") for row in named])
     assert (call.started_at, call.answered, call.talked_with) == (plain.started_at, True, ("1001",))
+
+
+@pytest.mark.xfail(strict=True, reason="F38: the device's name is told instead of the long extension")
+def test_a_long_extension_on_a_device_with_another_name_is_told_by_its_number() -> None:
+    call = outcome(
+        CALL.format(
+            caller="PJSIP/yeFKZg6L-01", number="10006", dialled="30001", context="ctx-acme-internal-a25ef16e",
+            leg="PJSIP/p4Nv-02", leg_number="10007", leg_context="ctx-acme-internal-a25ef16e",
+        )
+    )  # fmt: skip
+    assert (call.direction, call.caller, call.called) == ("internal", "10006", "30001")
+    assert (call.answered_by, call.extension, call.talked_with) == ("10007", "10006", ("p4Nv",))
+
+
+def test_a_second_device_of_an_extension_is_told_by_the_extension() -> None:
+    call = outcome(
+        CALL.format(
+            caller="PJSIP/carrier-01", number="79161234567", dialled="74951001001", context="from-pstn",
+            leg="PJSIP/991001-02", leg_number="1001", leg_context="from-internal",
+        )
+    )  # fmt: skip
+    assert (call.answered_by, call.extension, call.talked_with) == ("1001", "1001", ("991001",))
+
+
+@pytest.mark.xfail(strict=True, reason="F39: a short name beats from-trunk")
+def test_a_trunk_with_a_short_name_is_a_trunk_where_its_context_lets_outside_calls_in() -> None:
+    call = outcome(
+        CALL.format(
+            caller="SIP/5001-01", number="79161234567", dialled="74951001001", context="from-trunk",
+            leg="SIP/1001-02", leg_number="1001", leg_context="from-internal",
+        )
+    )  # fmt: skip
+    assert (call.direction, call.caller, call.client, call.trunk) == ("incoming", "79161234567", "+79161234567", "5001")
+
+
+def test_a_tie_line_to_another_office_brings_inside_calls() -> None:
+    call = outcome(
+        CALL.format(
+            caller="IAX2/branch-01", number="2005", dialled="1001", context="from-internal",
+            leg="SIP/1001-02", leg_number="1001", leg_context="from-internal",
+        )
+    )  # fmt: skip
+    assert (call.direction, call.caller, call.called, call.client) == ("internal", "2005", "1001", None)
+
+
+def test_a_short_outside_number_is_outgoing_where_a_trunk_was_called() -> None:
+    call = outcome(
+        CALL.format(
+            caller="PJSIP/1001-01", number="1001", dialled="112", context="from-internal",
+            leg="PJSIP/carrier-02", leg_number="112", leg_context="from-pstn",
+        )
+    )  # fmt: skip
+    assert (call.direction, call.called, call.client, call.answered_by) == ("outgoing", "112", "112", "112")
