@@ -206,6 +206,8 @@ _CRM_DEFAULTS: dict[str, dict[str, Any]] = {
     # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
     "webhook": {"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
 }
+REVISIONS = {"bitrix24": ("keep", "note"), "kommo": ("keep", "note", "update"), "webhook": ("keep", "update")}
+"""What each CRM can do about a version that comes after delivery (streams/crm/plan.py: revisions)."""
 
 
 class PortalSettings(Section):
@@ -235,6 +237,8 @@ class PortalSettings(Section):
     deliver_internal: bool = False
     deliver_unknown: bool = False
     on_revision: Literal["keep", "note", "update"] = "keep"
+    """A version that comes after delivery. note: told beside the call; update: in its place, unless a person changed
+    what the CRM shows."""
     default_user: str | None = None
     """CRM user id for calls whose extension has none."""
     users: dict[str, str] = Field(default_factory=dict)
@@ -264,6 +268,11 @@ class PortalSettings(Section):
             raise ValueError(
                 f"portal {self.name}: unknown_number cannot be {self.unknown_number!r} at {self.crm}; "
                 f"allowed: {', '.join(allowed) or 'nothing to set'}"
+            )
+        if self.on_revision not in REVISIONS[self.crm]:
+            raise ValueError(
+                f"portal {self.name}: on_revision cannot be {self.on_revision!r} at {self.crm}; "
+                f"allowed: {', '.join(REVISIONS[self.crm])}"
             )
         if self.users_by == "inner_phone" and self.crm != "bitrix24":
             raise ValueError(

@@ -255,20 +255,10 @@ def _done(delivery: Delivery, intent: Intent, ids: Any, plan: Plan, policy: Poli
     if following is not None:
         onward = replace(after, state=State.REGISTERED, step=following)
         return skipped(onward) if delivery.skip else onward
-    return compared(
-        replace(
-            after,
-            delivered_at=now,
-            sent_version=intent.version,
-            sent_hash=intent.outcome_hash,
-            sent=intent.sent,
-            status=intent.status,
-            text=intent.text,
-        ),
-        plan,
-        policy,
-        now,
-    )
+    told = replace(after, sent_version=intent.version, sent_hash=intent.outcome_hash)
+    if not plan.steps[intent.step].beside:
+        told = replace(told, sent=intent.sent, status=intent.status, text=intent.text)
+    return compared(replace(told, delivered_at=now), plan, policy, now)
 
 
 # Unknown outcomes.
@@ -340,7 +330,11 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
             )
         )
     believed = _closed(delivery, doubt, now, "not_found", "looked up twice over the settle time")
-    believed = replace(believed, doubt=None, not_found_since=None, failures=delivery.failures + 1, sent_version=None)
+    # What is not there was not delivered; a later version that was not told leaves what was.
+    sent_version = delivery.sent_version if plan.revises(doubt.step) else None
+    believed = replace(
+        believed, doubt=None, not_found_since=None, failures=delivery.failures + 1, sent_version=sent_version
+    )
     restart = plan.steps[delivery.step].restart
     if delivery.gone and restart:
         believed = replace(believed, step=restart, steps_done=(), crm_ids={})

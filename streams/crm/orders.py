@@ -107,7 +107,7 @@ def _taken_up(delivery: Delivery, event: Ordered) -> Delivery:
 
 def _looked_for(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
     """It may stand in the CRM: looked up, and sent only if it is not there."""
-    done = (step for step in reversed(delivery.steps_done) if plan.steps[step].then is None)
+    done = (step for step in reversed(delivery.steps_done) if plan.steps[step].then is None and not plan.revises(step))
     last = next(done, plan.path[-1])
     fresh = replace(
         delivery,

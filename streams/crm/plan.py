@@ -27,6 +27,8 @@ class Step:
     settle: Settle
     restart: str | None = None
     """Where to begin again when the CRM no longer knows what an earlier step made; None: it cannot happen."""
+    beside: bool = False
+    """It leaves what stands beside the call: what the call itself shows stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,14 @@ class Plan:
     crm: str
     first: str
     steps: Mapping[str, Step]
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """`on_revision`: the step by which a later version is told after delivery. What is not there is not told."""
     when_many_wait: Mapping[str, str] = field(default_factory=dict)
     """Step: the one that does more in one request, to be taken in its place when many calls wait."""
+
+    def revises(self, step: str) -> bool:
+        """Whether a step only tells a later version of what another step delivered."""
+        return step in self.revisions.values() and step not in self.path
 
     def hurried(self, delivery: Delivery) -> Delivery:
         """The delivery as it is to be asked for its request when many calls wait."""
@@ -63,7 +71,10 @@ BITRIX24 = Plan(
         "finish": Step(None, Settle.LOOK_UP, restart="register"),
         # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
         "register_finish": Step(None, Settle.LOOK_UP),
+        # A finished call cannot be changed: a later version is a comment in the client's timeline.
+        "comment": Step(None, Settle.LOOK_UP, beside=True),
     },
+    revisions={"note": "comment"},
     when_many_wait={"register": "register_finish"},
 )
 
@@ -77,7 +88,10 @@ KOMMO = Plan(
         "contact": Step("call", Settle.LOOK_UP),
         "lead": Step("call", Settle.LOOK_UP),
         "unsorted": Step(None, Settle.LOOK_UP),
+        "text_note": Step(None, Settle.LOOK_UP, beside=True),
+        "update": Step(None, Settle.LOOK_UP),
     },
+    revisions={"note": "text_note", "update": "update"},
 )
 
 WEBHOOK = Plan(
@@ -87,6 +101,7 @@ WEBHOOK = Plan(
         # A receiver cannot be asked, but it takes each `webhook-id` once.
         "post": Step(None, Settle.SAME),
     },
+    revisions={"update": "post"},
 )
 
 PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO, WEBHOOK)}
@@ -102,8 +117,8 @@ class Policy:
     """A lookup that finds nothing is believed when it is repeated so much later: CRMs index late."""
     deadline: int
     """From the first sight of the call to giving it up."""
-    revisions: bool = False
-    """A later version with another outcome is sent after delivery too (`on_revision: update`)."""
+    on_revision: str = "keep"
+    """What to do about a version that comes after delivery: keep what was delivered, or a name in Plan.revisions."""
     backoff_base: int = 1_000_000
     backoff_limit: int = 60_000_000
 

@@ -48,21 +48,15 @@ def skipped(delivery: Delivery, why: str = "") -> Delivery:
 
 
 def compared(delivery: Delivery, plan: Plan, policy: Policy, now: int) -> Delivery:
-    """Delivered, and the newest version is, or is not, what the CRM shows; to be sent too where that is wished."""
+    """Delivered, and the newest version is, or is not, what the CRM shows: then it is told as the operator has it."""
     same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
-    if policy.revisions and not same and not delivery.skip:
+    step = plan.revisions.get(policy.on_revision)
+    if same or step is None or delivery.skip or delivery.result is None:
         return replace(
             delivery,
-            state=State.NEW,
-            step=plan.first,
-            steps_done=(),
-            queued_at=now,
-            failures=0,
-            reason="a later version came after delivery",
+            state=State.DELIVERED if same else State.SUPERSEDED,
+            reason=None if same else "a later version came after delivery; what was delivered is not touched again",
+            result=None,
         )
-    return replace(
-        delivery,
-        state=State.DELIVERED if same else State.SUPERSEDED,
-        reason=None if same else "a later version came after delivery; what was delivered is not touched again",
-        result=None,
-    )
+    reason = f"a later version came after delivery (on_revision: {policy.on_revision})"
+    return replace(delivery, state=State.WAITING, step=step, queued_at=now, wait_until=now, failures=0, reason=reason)

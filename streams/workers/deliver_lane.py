@@ -48,7 +48,7 @@ class Lane:
             request_limit=int(portal.request_timeout_seconds * SECOND),
             settle=int(portal.settle_seconds * SECOND),
             deadline=int(portal.deadline_hours * 3600 * SECOND),
-            revisions=portal.crm == "webhook" and portal.on_revision == "update",
+            on_revision=portal.on_revision,
         )
         self.gate = Gate(portal)
         client.pace = self.gate.pace

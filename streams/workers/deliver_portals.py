@@ -26,11 +26,6 @@ def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
                 f"portals.{portal.name}.default_user is not set",
                 "Bitrix24 takes no call without a person: set the id of the one who gets calls of unknown extensions.",
             )
-        if crm == "webhook" and portal.on_revision == "note":
-            raise SettingsError(
-                f"portals.{portal.name}.on_revision is note, and a webhook takes no notes",
-                "Set it to keep (the first outcome stands) or update (later versions are sent too, each once).",
-            )
         for other in portals[number + 1 :]:
             if portal.name == other.name:
                 raise SettingsError(f"two {crm} portals are named {portal.name}", "Give each a name of its own.")

@@ -52,8 +52,12 @@ def call_result(number: int = 1, **fields: Any) -> CallResult:
 
 def fresh(client: CrmClient, result: CallResult, now: int = 0) -> Delivery:
     """A delivery that nothing was done for."""
-    source = result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at
-    return begin(Arrived(now, *source), client.plan)
+    return begin(arrived(result, now), client.plan)
+
+
+def arrived(result: CallResult, now: int = 0) -> Arrived:
+    """This version of the call's result was read."""
+    return Arrived(now, result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at)
 
 
 def opened(client: CrmClient, result: CallResult, step: str | None = None, **fields: Any) -> Delivery:
@@ -69,13 +73,20 @@ def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
     return advance(delivery, Recovered(utc_now()), client.plan, POLICY).delivery
 
 
-async def delivered(client: CrmClient, result: CallResult, *, hurried: bool = False) -> Delivery:
+async def delivered(
+    client: CrmClient,
+    result: CallResult,
+    *,
+    delivery: Delivery | None = None,
+    hurried: bool = False,
+    policy: Policy = POLICY,
+) -> Delivery:
     """A call through machine and client until it is final, waits for a person, or is to be tried again later.
 
-    `hurried`: as if many calls waited.
+    `delivery`: go on from there; `hurried`: as if many calls waited.
     """
     now = utc_now()
-    delivery = fresh(client, result, now)
+    delivery = delivery or fresh(client, result, now)
     for _ in range(20):
         now = max(now, utc_now())
         if delivery.final or delivery.state is State.PAUSED or delivery.failures > 2:
@@ -83,7 +94,7 @@ async def delivered(client: CrmClient, result: CallResult, *, hurried: bool = Fa
         now = max(now, delivery.wait_until or 0)
         request = client.request(client.plan.hurried(delivery) if hurried else delivery, result)
         due = Due(now, request.sent, request.status, request.text, request.step, request.no_user)
-        outcome = advance(delivery, due, client.plan, POLICY)
+        outcome = advance(delivery, due, client.plan, policy)
         delivery = outcome.delivery
         for effect in outcome.effects:
             match effect:
@@ -94,5 +105,5 @@ async def delivered(client: CrmClient, result: CallResult, *, hurried: bool = Fa
                     ).delivery
                 case LookUp():
                     sighting = await client.look_up(delivery, boot_seconds() + 5)
-                    delivery = advance(delivery, LookedUp(now, effect.attempt, sighting), client.plan, POLICY).delivery
+                    delivery = advance(delivery, LookedUp(now, effect.attempt, sighting), client.plan, policy).delivery
     raise AssertionError(f"no end: {delivery}")

@@ -41,14 +41,18 @@ from streams.crm.events import (
     Send,
     Sighting,
     Unsure,
+    Unwanted,
 )
 from streams.crm.orders import begun
-from streams.crm.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, Settle, Step
+from streams.crm.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, Settle
 from streams.crm.record import Action, Delivery, Order, State
 
 LIMIT, SETTLE = 60, 30
 POLICY = Policy(request_limit=LIMIT, settle=SETTLE, deadline=10**9, backoff_base=1, backoff_limit=30)
 CALLS = 3
+BESIDE = ("comment", "text_note")
+TOUCHED = -1
+"""Stands for a version: what a person wrote."""
 LAST_WORD = 2000
 """When operators have their last word: after every bad night."""
 
@@ -88,6 +92,8 @@ class Crm:
     random: Random
     entries: list[Entry] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
+    notes: list[Entry] = field(default_factory=list)
+    """Later versions, told beside their calls."""
     strangers: set[str] = field(default_factory=set)
     """Calls of a person whom the CRM does not know."""
 
@@ -95,18 +101,36 @@ class Crm:
         """The effect of a request, and the true answer to it."""
         raise NotImplementedError
 
-    def find(self, step: str, call: str, now: int) -> Sighting:
+    def find(self, step: str, call: str, version: int, now: int) -> Sighting:
         """A lookup's answer."""
+        if step in BESIDE:
+            noted = [note for note in self.notes if (note.call, note.version) == (call, version)]
+            return Found({step: "1"}) if any(note.visible_at <= now for note in noted) else NotFound()
+        if step == "update":
+            shown = [entry for entry in self.entries if entry.call == call and entry.version == version]
+            return Found() if shown else NotFound()
         found = [entry for entry in self.entries if entry.call == call and entry.visible_at <= now]
         return Found({"entry": "1"}) if found else NotFound()
 
-    def before(self, step: str, delivery: Delivery) -> Answer | None:
-        """What both CRMs say before they do anything: an answer to a question, or that they know no such person."""
+    def before(self, step: str, delivery: Delivery, version: int, now: int) -> Answer | None:
+        """What both CRMs do alike: answer a question, take a note or a change, know no such person."""
         if step == "client":
             return Done({"responsible": "7"})
+        if step in BESIDE:
+            self.notes.append(Entry(delivery.call_id, version, now + self.random.randint(0, SETTLE)))
+            return Done({step: "1"})
+        if step == "update":
+            return self._update(delivery, version)
         if step in ("register", "register_finish", "call") and delivery.call_id in self.strangers:
             return NoUser("user:19", "no such user") if not delivery.unmatched else None
         return None
+
+    def _update(self, delivery: Delivery, version: int) -> Answer:
+        entry = next(entry for entry in self.entries if entry.call == delivery.call_id)
+        if entry.version not in (version, delivery.sent_version):
+            return Unwanted("a person changed the call")
+        entry.version = version
+        return Done()
 
     def _show(self, call: str, version: int, now: int) -> None:
         self.entries.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
@@ -119,7 +143,7 @@ class Bitrix24(Crm):
     calls: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
-        if (other := self.before(step, delivery)) is not None:
+        if (other := self.before(step, delivery, version, now)) is not None:
             return other
         if step == "finish":
             return self._finish(delivery.crm_ids["CALL_ID"], delivery, version, now)
@@ -154,7 +178,7 @@ class Kommo(Crm):
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
         call = delivery.call_id
-        if (other := self.before(step, delivery)) is not None:
+        if (other := self.before(step, delivery, version, now)) is not None:
             return other
         if step == "contact":
             self.contacts.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
@@ -166,11 +190,11 @@ class Kommo(Crm):
         self._show(call, version, now)
         return Done({"note": "1"})
 
-    def find(self, step: str, call: str, now: int) -> Sighting:
+    def find(self, step: str, call: str, version: int, now: int) -> Sighting:
         if step == "contact":
             known = any(entry.call == call and entry.visible_at <= now for entry in self.contacts)
             return Found({"contact": "1"}) if known else NotFound()
-        return super().find(step, call, now)
+        return super().find(step, call, version, now)
 
 
 @dataclass
@@ -184,7 +208,7 @@ class Receiver(Crm):
             self.entries.append(Entry(delivery.call_id, version, now))
         return Done()
 
-    def find(self, step: str, call: str, now: int) -> Sighting:
+    def find(self, step: str, call: str, version: int, now: int) -> Sighting:
         raise AssertionError("a receiver cannot be asked")
 
 
@@ -192,7 +216,6 @@ CRMS: dict[str, tuple[Plan, type[Crm]]] = {
     "bitrix24": (BITRIX24, Bitrix24),
     "kommo": (KOMMO, Kommo),
     "webhook": (WEBHOOK, Receiver),
-    "webhook with revisions": (WEBHOOK, Receiver),
 }
 
 
@@ -213,11 +236,11 @@ class World:
         self.random = Random(self.seed)
         self.plan, crm = CRMS[self.crm_name]
         self.crm = crm(self.random)
-        self.policy = replace(POLICY, revisions=self.crm_name.endswith("revisions"))
+        self.policy = replace(POLICY, on_revision=self.random.choice(("keep", *self.plan.revisions)))
         if self.broken is Broken.SECOND_LOOKUP:
-            self.policy = replace(POLICY, settle=0)
+            self.policy = replace(self.policy, settle=0)
         if self.broken is Broken.LOOKUP:
-            steps = {name: Step(step.then, Settle.REPEAT, step.restart) for name, step in self.plan.steps.items()}
+            steps = {name: replace(step, settle=Settle.REPEAT) for name, step in self.plan.steps.items()}
             self.plan = replace(self.plan, steps=steps)
         self._turns: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -278,6 +301,7 @@ class World:
             self.later(at, lambda count=count: self._order_comes(count))  # type: ignore[misc]
         if self.mended:
             self.later(LAST_WORD - 1, self._mend)
+        self.later(self.random.randint(0, 300), self._touch)
         Owner(self).start()
         for _ in range(20_000):
             if not self._turns:
@@ -285,6 +309,11 @@ class World:
             self.now, _, turn = heapq.heappop(self._turns)
             turn()
         raise AssertionError(f"seed {self.seed}: no end")
+
+    def _touch(self) -> None:
+        """A person changes a call in the CRM."""
+        if self.crm.entries and self.random.random() < 0.5 and not isinstance(self.crm, Receiver):
+            self.random.choice(self.crm.entries).version = TOUCHED
 
     def _arrive(self, count: int) -> None:
         self.arrived = count
@@ -513,9 +542,14 @@ class Owner:
         self.step(self.deliveries[call], Answered(world.now, attempt, answer, world.random.random()))
         self.busy.discard(call)
 
+    def found(self, look_up: LookUp, delivery: Delivery) -> Sighting:
+        """What the CRM shows of the doubtful request."""
+        version = delivery.doubt.version if delivery.doubt else delivery.version
+        return self.world.crm.find(look_up.step, delivery.call_id, version, self.world.now)
+
     def look_up(self, delivery: Delivery, look_up: LookUp) -> None:
         world, call = self.world, delivery.call_id
-        sighting: Sighting = Later("no answer") if world.trouble(0.2) else world.crm.find(look_up.step, call, world.now)
+        sighting: Sighting = Later("no answer") if world.trouble(0.2) else self.found(look_up, delivery)
         event = LookedUp(world.now, look_up.attempt, sighting, world.random.random())
 
         def seen() -> None:
@@ -562,8 +596,8 @@ def violations(world: World) -> list[str]:
             wrong.append(f"{call} stands {len(entries)} times in the CRM, {delivery.state}")
         elif delivery.state not in (State.DELIVERED, State.SUPERSEDED):
             wrong.append(f"{call} ended as {delivery.state}")
-        elif delivery.sent_version != entries[0].version:
-            wrong.append(f"{call}: log says version {delivery.sent_version}, CRM has {entries[0].version}")
+        elif untold := _untold(world, delivery, entries[0]):
+            wrong.append(f"{call}: {untold}")
         elif delivery.version != newest:
             wrong.append(f"{call}: version {newest} came, {delivery.version} is remembered")
     if isinstance(world.crm, Kommo):
@@ -583,11 +617,28 @@ def _of_receiver(world: World, delivery: Delivery, versions: list[int]) -> list[
     last = [delivery.sent_version, delivery.doubt.version if delivery.doubt else None]
     if not versions or versions != sorted(set(versions)) or versions[-1] not in last:
         wrong.append(f"{call}: versions came as {versions}, the log says {delivery.sent_version}")
-    elif not world.policy.revisions and len(versions) > 1 and Action.DELIVER not in orders:
+    elif world.policy.on_revision == "keep" and len(versions) > 1 and Action.DELIVER not in orders:
         wrong.append(f"{call}: versions {versions} came, one is enough")
-    elif world.policy.revisions and Action.DROP not in orders and outcomes[versions[-1]] != outcomes[max(outcomes)]:
+    elif (
+        world.policy.on_revision == "update"
+        and Action.DROP not in orders
+        and outcomes[versions[-1]] != outcomes[max(outcomes)]
+    ):
         wrong.append(f"{call}: {versions} came, the newest is {max(outcomes)}")
     return wrong
+
+
+def _untold(world: World, delivery: Delivery, entry: Entry) -> str:
+    """What is wrong with the version that the CRM shows, and with what was told of a later one."""
+    notes = [note.version for note in world.crm.notes if note.call == delivery.call_id]
+    if len(notes) != len(set(notes)):
+        return f"the same version was noted twice: {notes}"
+    if entry.version == TOUCHED:
+        return ""
+    if delivery.sent_version not in (entry.version, *notes[-1:]):
+        return f"log says version {delivery.sent_version}, CRM has {entry.version} and notes {notes}"
+    kept = world.policy.on_revision == "keep" or delivery.skip is not None
+    return "" if kept or delivery.state is State.DELIVERED else "a later version was not told"
 
 
 def simulate(seed: int, crm: str = "bitrix24", broken: Broken | None = None) -> list[str]:

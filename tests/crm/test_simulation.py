@@ -8,7 +8,7 @@ SCHEDULES = 600
 BREAKS = [
     *((broken, ("kommo", "bitrix24")) for broken in Broken),
     (Broken.LOOKUP, ("webhook",)),
-    (Broken.VERSIONS, ("webhook with revisions",)),
+    (Broken.VERSIONS, ("webhook",)),
 ]
 
 

@@ -42,7 +42,6 @@ def test_a_portal_without_pbxs_gets_all() -> None:
         ((NORTH, {**SOUTH, "pbxs": ()}), "kommo", "portals.north and portals.south"),
         ((NORTH, {**SOUTH, "name": "north"}), "kommo", "named north"),
         (({**NORTH, "crm": "bitrix24"},), "bitrix24", "portals.north.default_user"),
-        (({**NORTH, "crm": "webhook", "on_revision": "note"},), "webhook", "portals.north.on_revision"),
     ],
 )
 def test_what_is_refused_at_start(portals: tuple[dict[str, Any], ...], crm: str, named: str) -> None:

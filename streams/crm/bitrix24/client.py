@@ -9,6 +9,14 @@ from yarl import URL
 from streams.calls.result import CallResult
 from streams.credentials.source import FixedToken, Token, TokenSource, with_token
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
+from streams.crm.bitrix24.comment import (
+    LIST_METHOD,
+    comment_answer_of,
+    comment_fields,
+    comment_sighting_of,
+    list_fields,
+    without_request,
+)
 from streams.crm.bitrix24.steps import (
     BOTH,
     LOOKUP_METHOD,
@@ -50,7 +58,9 @@ class Bitrix24Client:
         self.pace: Pace = unpaced
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        """The fields of register or finish, or of the question that goes before."""
+        """The fields of register or finish, of the question that goes before, of the comment that comes after."""
+        if delivery.step == "comment":
+            return Request(orjson.dumps(comment_fields(delivery, result, self._status)).decode(), step="comment")
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
         finish = fields["finish"] if step == BOTH else fields
@@ -58,22 +68,33 @@ class Bitrix24Client:
         return Request(orjson.dumps(fields).decode(), str(status) if status else None, step=step, no_user=no_user)
 
     async def send(self, delivery: Delivery, until: float) -> Answer:
-        """Register or finish, or both in a batch, or the question that goes before."""
+        """Register or finish, or both in a batch, the question before, the comment after."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
         sent = orjson.loads(intent.sent)
+        if intent.step == "comment" and (known := without_request(sent)) is not None:
+            return known
         ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
         if isinstance(ending, Pause | Later):
             return ending
-        if intent.step == "client":
-            return client_of(ending, self._portal, utc_now())
-        if intent.step == BOTH:
-            return batch_answer_of(ending, utc_now(), sent)
+        match intent.step:
+            case "client":
+                return client_of(ending, self._portal, utc_now())
+            case "comment":
+                return comment_answer_of(ending, utc_now())
+            case "register_finish":
+                return batch_answer_of(ending, utc_now(), sent)
         return answer_of(intent.step, ending, utc_now(), sent)
 
     async def look_up(self, delivery: Delivery, until: float) -> Sighting:
-        """A finished call in the statistics."""
+        """A finished call in the statistics, a comment in its client's timeline."""
+        doubt = delivery.doubt
+        if doubt is not None and doubt.step == "comment":
+            ending = await self._call(LIST_METHOD, list_fields(doubt), until)
+            if isinstance(ending, Pause | Later):
+                return ending
+            return comment_sighting_of(ending, delivery, doubt, utc_now())
         fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
         ending = await self._call(LOOKUP_METHOD, fields, until)
         return ending if isinstance(ending, Pause | Later) else sighting_of(ending, delivery.call_id, utc_now())

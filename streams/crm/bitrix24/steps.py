@@ -42,6 +42,7 @@ METHODS = {
     "register": "telephony.externalcall.register",
     "finish": "telephony.externalcall.finish",
     BOTH: "batch",
+    "comment": "crm.timeline.comment.add",
 }
 CALL_ID_OF_REGISTER = "$result[register][CALL_ID]"
 """Inside a batch."""
@@ -163,7 +164,7 @@ def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> A
         return Unsure(trouble.why)
     if trouble is not None:
         return trouble
-    words = _words(ending)
+    words = words_of(ending)
     if "call is not found" in words.lower():
         return Gone(words)
     if "user is not found" in words.lower():
@@ -191,7 +192,7 @@ def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
     trouble = trouble_of(ending, now) if not own or code_of(ending) != "ERROR_METHOD_NOT_FOUND" else None
     if isinstance(trouble, Unsure):
         return Later(trouble.why)  # a question has no effect
-    return trouble or Done(note=f"the client could not be looked up: {_words(ending)}")
+    return trouble or Done(note=f"the client could not be looked up: {words_of(ending)}")
 
 
 def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
@@ -205,12 +206,12 @@ def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
         return Unsure(f"HTTP {reply.status} without an answer of Bitrix24's")
     code = code_of(reply)
     if code in PAUSING:
-        return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {_words(reply)})")
+        return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {words_of(reply)})")
     if reply.status >= 500:
         # Repeating is harmless: a second register is an orphan at worst, a second lookup nothing.
-        return Later(_words(reply), reply.retry_after(now), whole_portal=True)
+        return Later(words_of(reply), reply.retry_after(now), whole_portal=True)
     if reply.status < 400:
-        return Unsure(f"HTTP {reply.status} with an error: {_words(reply)}")
+        return Unsure(f"HTTP {reply.status} with an error: {words_of(reply)}")
     return None
 
 
@@ -234,7 +235,7 @@ def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
     trouble = trouble_of(ending, now)
     if isinstance(trouble, Pause | Later):
         return trouble
-    return Later(trouble.why if trouble else _words(ending), whole_portal=trouble is not None)
+    return Later(trouble.why if trouble else words_of(ending), whole_portal=trouble is not None)
 
 
 def _reset_at(document: object, now: int) -> int | None:
@@ -257,7 +258,8 @@ def code_of(reply: Reply) -> str:
     return next((meant for part, meant in BY_WORDS if part in words), BY_STATUS.get(reply.status, ""))
 
 
-def _words(reply: Reply) -> str:
+def words_of(reply: Reply) -> str:
+    """The error in Bitrix24's words."""
     document: Any = reply.document if isinstance(reply.document, dict) else {}
     parts = (str(document.get("error") or ""), str(document.get("error_description") or ""))
     return ": ".join(part for part in parts if part)[:500] or f"HTTP {reply.status}"

@@ -11,6 +11,15 @@ from streams.credentials.source import FixedToken, Token, TokenSource, with_toke
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
 from streams.crm.http import Ending, Reply, TooLate, request, session, utc_now
+from streams.crm.kommo.revision import (
+    PLURALS,
+    changed_note,
+    edited_of,
+    text_fields,
+    touched,
+    update_fields,
+    without_request,
+)
 from streams.crm.kommo.steps import (
     ADDRESSES,
     answer_of,
@@ -25,13 +34,13 @@ from streams.crm.kommo.steps import (
 from streams.crm.person import RESPONSIBLE, external_id
 from streams.crm.plan import KOMMO
 from streams.crm.record import SECOND, Delivery, Intent
+from streams.crm.revision import mark
 from streams.errors import SettingsError
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings, secret
 
 PAGE = 250
 MOST_PAGES = 40
-ENTITIES = {"contacts": "contact", "leads": "lead", "companies": "company"}
 SKEW = 600 * SECOND
 """How far the account's clock may differ from what its last answer said."""
 
@@ -58,11 +67,16 @@ class KommoClient:
         """Microseconds by which the account's clock is ahead of ours."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        """The fields of the call, of what has to go before it, or of what it becomes instead."""
+        """The fields of the call, of what has to go before it, of what it becomes instead, of what comes after it."""
+        if delivery.step == "text_note":
+            return Request(orjson.dumps(text_fields(delivery, result, self._status)).decode(), step="text_note")
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
-        fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
+        if step == "update":
+            fields, no_user = update_fields(delivery, result, self._status), ""
+        else:
+            fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
         sent = orjson.dumps(fields).decode()
-        if step != "call":
+        if step not in ("call", "update"):
             return Request(sent, step=step, no_user=no_user)
         outcome = self._status(result)
         return Request(sent, str(outcome.status), outcome.text, step=step, no_user=no_user)
@@ -73,12 +87,49 @@ class KommoClient:
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
         sent: dict[str, object] = orjson.loads(intent.sent)
-        if intent.step == "client":
-            return await self._client(str(sent["query"]), until)
+        match intent.step:
+            case "client":
+                return await self._client(str(sent["query"]), until)
+            case "text_note" | "update":
+                return without_request(intent.step, sent) or await self._revise(intent.step, sent, until)
         ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
         if isinstance(ending, Pause | Later):
             return ending
         return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now())
+
+    async def _revise(self, step: str, sent: dict[str, Any], until: float) -> Answer:
+        """A text note; or the call's own note, read first: what a person wrote there stays."""
+        notes = self._base / PLURALS[sent["entity_type"]] / "notes"
+        if step == "text_note":
+            item = {name: value for name, value in sent.items() if name != "entity_type"}
+            item["entity_id"] = int(sent["entity_id"])
+            ending = await self._ask("POST", notes, until, [item])
+            if isinstance(ending, Pause | Later):
+                return ending
+            return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now())
+        note = await self._read(sent, until)
+        if isinstance(note, Later | Pause):
+            return note
+        against = touched(note, sent)
+        if against is not None or note is None:
+            return against or Done()
+        ending = await self._ask("PATCH", notes, until, [changed_note(note, sent)])
+        return ending if isinstance(ending, Pause | Later) else edited_of(ending, sent["note"], utc_now())
+
+    async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | Later | Pause | None":
+        """The call's note; None: it is no longer there."""
+        where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes" / sent["note"]
+        ending = await self._ask("GET", where, until)
+        if isinstance(ending, Later | Pause):
+            return ending
+        if not isinstance(ending, Reply):
+            return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+        if ending.status in (204, 404):
+            return None
+        if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
+            return ending.document
+        trouble = trouble_of(ending, utc_now())
+        return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))
 
     async def _client(self, digits: str, until: float) -> Answer:
         """Who is responsible for the contact with this number."""
@@ -97,6 +148,15 @@ class KommoClient:
             sent = orjson.loads(doubt.sent)
             found = await self._contact(last_digits(str(sent["name"])), until)
             return Found({"contact": str(found.get("id"))}) if isinstance(found, dict) else found
+        if doubt.step == "update":
+            sent = orjson.loads(doubt.sent)
+            note = await self._read(sent, until)
+            if isinstance(note, Later | Pause):
+                return note
+            # What is not there, or what a person changed since, is told by the next attempt.
+            return Found() if note is not None and isinstance(touched(note, sent), Done) else NotFound()
+        if doubt.step == "text_note":
+            return await self._text(delivery, doubt, until)
         uniq = external_id(delivery.call_id)
         if doubt.step == "unsorted":
             query = [("filter[category][0]", "sip"), ("order[created_at]", "desc")]
@@ -111,6 +171,14 @@ class KommoClient:
                 return sighting
         return Later("the account's clock moves")
 
+    async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> Sighting:
+        sent = orjson.loads(doubt.sent)
+        where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
+        query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
+        wanted = mark(delivery, doubt.version)
+        found = await self._search(where, query, "notes", lambda note: wanted in str(note.get("params")), until)
+        return Found(ids_of(found, "text_note")) if isinstance(found, dict) else found
+
     async def _note(self, uniq: str, doubt: Intent, until: float) -> Sighting:
         """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
         span = doubt.started_at + self._ahead - SKEW, doubt.deadline + self._ahead + SKEW
@@ -120,7 +188,7 @@ class KommoClient:
             ("filter[updated_at][from]", str(span[0] // SECOND)),
             ("filter[updated_at][to]", str(span[1] // SECOND)),
         ]
-        for entities, entity in ENTITIES.items():
+        for entity, entities in PLURALS.items():
             notes = self._base / entities / "notes"
             found = await self._search(notes, query, "notes", lambda note: _uniq(note) == uniq, until)
             if isinstance(found, dict):

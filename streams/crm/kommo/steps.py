@@ -175,7 +175,7 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
             return Unsure(ending.why)
     document = ending.document if isinstance(ending.document, dict) else None
     if ending.status in (200, 201):
-        made = _items(ending.document, step)
+        made = items_of(ending.document, step)
         ours = next((item for item in made if _is_of(item, str(sent.get("request_id")))), None)
         if ours is not None:
             return Done(ids_of(ours, step))
@@ -222,11 +222,15 @@ def words_of(reply: Reply) -> str:
     return "; ".join(dict.fromkeys(parts))[:500] or f"HTTP {reply.status}"
 
 
-def _items(document: Any, step: str) -> list[dict[str, Any]]:
+def items_of(document: Any, step: str) -> list[dict[str, Any]]:
+    """The items of an answer. leads/complex answers with a bare list, the others with an embedded one."""
     if step != "lead":
         embedded = document.get("_embedded") if isinstance(document, dict) else None
-        document = embedded.get(ADDRESSES[step][1 if step == "unsorted" else 0]) if isinstance(embedded, dict) else None
+        document = embedded.get(_LISTS[step]) if isinstance(embedded, dict) else None
     return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
+
+
+_LISTS = {"call": "calls", "contact": "contacts", "unsorted": "unsorted", "text_note": "notes"}
 
 
 def _is_of(item: dict[str, Any], request_id: str) -> bool:
@@ -242,6 +246,8 @@ def ids_of(item: dict[str, Any], step: str) -> dict[str, str]:
             ids = {"contact": item.get("id")}
         case "lead":
             ids = {"lead": item.get("id"), "contact": item.get("contact_id")}
+        case "text_note":
+            ids = {"text_note": item.get("id")}
         case "unsorted":
             leads = (item.get("_embedded") or {}).get("leads") or [{}]
             ids = {"unsorted": item.get("uid"), "lead": leads[0].get("id")}

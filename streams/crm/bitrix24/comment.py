@@ -1,0 +1,93 @@
+"""Bitrix24: a finished call cannot be changed; a later version is a comment in its client's timeline.
+
+Facts: crm.timeline.comment.add and .list (apidocs.bitrix24.com); scope crm, and `fields` in small letters.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from streams.calls.result import CallResult
+from streams.crm.bitrix24.steps import LIMITS, code_of, trouble_of, words_of
+from streams.crm.events import Answer, Done, Found, Later, NotFound, NotSent, Pause, Refused, Sighting, Unsure, Unwanted
+from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
+from streams.crm.person import talk_seconds
+from streams.crm.record import Delivery, Intent
+from streams.crm.revision import correction, mark, shown
+from streams.rules.statuses import BITRIX24_STATUSES
+
+LIST_METHOD = "crm.timeline.comment.list"
+NEWEST_FIRST = {"ID": "DESC"}
+
+
+def comment_fields(delivery: Delivery, result: CallResult, status: Callable[[CallResult], str]) -> dict[str, object]:
+    """The comment at the entity that the call stands at."""
+    sent = orjson.loads(delivery.sent or "{}")
+    finish = sent.get("finish", sent)
+    code = status(result)
+    before = shown(finish.get("STATUS_CODE"), _words(finish.get("STATUS_CODE")), finish.get("DURATION"))
+    after = shown(code, _words(code), talk_seconds(result))
+    fields = {
+        "ENTITY_TYPE": delivery.crm_ids.get("CRM_ENTITY_TYPE", "").lower(),
+        "ENTITY_ID": delivery.crm_ids.get("CRM_ENTITY_ID", ""),
+        "COMMENT": correction(delivery, before, after),
+    }
+    return {"fields": fields}
+
+
+def _words(code: object) -> str:
+    return BITRIX24_STATUSES.get(str(code), "")
+
+
+def without_request(sent: dict[str, Any]) -> Answer | None:
+    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    fields = sent["fields"]
+    if not fields["COMMENT"]:
+        return Done(note="nothing that the CRM shows has changed")
+    if not fields["ENTITY_TYPE"] or not fields["ENTITY_ID"]:
+        return Unwanted("a later version came; the call stands at no client of the CRM, where it could be noted")
+    return None
+
+
+def comment_answer_of(ending: Ending, now: int) -> Answer:
+    """What the end of an add proves. A scope that only comments need must not stop the portal's calls."""
+    match ending:
+        case TooLate():
+            return NotSent()
+        case NothingSent():
+            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
+        case NoReply():
+            return Unsure(ending.why)
+    document = ending.document if isinstance(ending.document, dict) else {}
+    if ending.status == 200 and isinstance(document.get("result"), int | str):
+        return Done({"comment": str(document["result"])})
+    code = code_of(ending) if "error" in document else ""
+    if ending.status < 500 and code in ("NOT_FOUND", "OWNER_NOT_FOUND"):
+        return Unwanted("a later version came; the client that the call stands at is no longer in the CRM")
+    if code in ("INSUFFICIENT_SCOPE", "ACCESS_DENIED"):
+        return Refused(f"on_revision: note needs the scope crm, and the right to read the client ({words_of(ending)})")
+    if ending.status >= 500 and code not in LIMITS:
+        return Unsure(words_of(ending))
+    return trouble_of(ending, now) or Refused(words_of(ending))
+
+
+def list_fields(doubt: Intent) -> dict[str, object]:
+    """The newest comments of the entity."""
+    fields = orjson.loads(doubt.sent)["fields"]
+    where = {"ENTITY_TYPE": fields["ENTITY_TYPE"], "ENTITY_ID": fields["ENTITY_ID"]}
+    return {"filter": where, "order": NEWEST_FIRST, "select": ["ID", "COMMENT"]}
+
+
+def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> Sighting:
+    """Whether the comment stands among the newest 50 of its client."""
+    if not isinstance(ending, Reply):
+        return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+    document = ending.document
+    comments = document.get("result") if isinstance(document, dict) else None
+    if ending.status == 200 and isinstance(comments, list):
+        wanted = mark(delivery, doubt.version)
+        ours = next((one for one in comments if isinstance(one, dict) and wanted in str(one.get("COMMENT"))), None)
+        return Found({"comment": str(ours.get("ID"))}) if ours else NotFound()
+    trouble = trouble_of(ending, now)
+    return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))

@@ -1,0 +1,127 @@
+"""Kommo: a later version of a delivered call, as a text note beside it or in the call's own note.
+
+Facts: add notes, edit notes, get note (developers.kommo.com).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from streams.calls.result import CallResult
+from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure, Unwanted
+from streams.crm.http import Ending, NoReply, NothingSent, TooLate
+from streams.crm.kommo.steps import items_of, trouble_of, words_of
+from streams.crm.person import external_id, talk_seconds
+from streams.crm.record import Delivery
+from streams.crm.revision import correction, shown
+from streams.rules import KommoStatus
+from streams.rules.statuses import KOMMO_STATUSES
+
+PLURALS = {"contact": "contacts", "lead": "leads", "company": "companies"}
+SHOWN = ("call_status", "call_result", "duration")
+"""What of a call's note is ours, and may become a person's."""
+
+
+def _values(result: CallResult, status: Callable[[CallResult], KommoStatus]) -> dict[str, object]:
+    outcome = status(result)
+    return {"call_status": outcome.status, "call_result": outcome.text or "", "duration": talk_seconds(result)}
+
+
+def _shown_in(fields: dict[str, Any]) -> dict[str, object]:
+    """As compared: a text that is not there is an empty one."""
+    return {name: fields.get(name) if fields.get(name) is not None else "" for name in SHOWN}
+
+
+def _place(delivery: Delivery) -> tuple[str, str]:
+    """The entity that the call stands at; of an incoming lead, the lead."""
+    ids = delivery.crm_ids
+    if "entity_id" in ids:
+        return ids.get("entity_type", ""), ids["entity_id"]
+    return ("lead", ids["lead"]) if "lead" in ids else ("", "")
+
+
+def text_fields(
+    delivery: Delivery, result: CallResult, status: Callable[[CallResult], KommoStatus]
+) -> dict[str, object]:
+    """A text note at the call's entity."""
+    kind, entity = _place(delivery)
+    before, after = _shown_in(orjson.loads(delivery.sent or "{}")), _values(result, status)
+    words = [shown(one["call_status"], _words(one), one["duration"]) for one in (before, after)]
+    return {
+        "entity_type": kind,
+        "entity_id": entity,
+        "note_type": "common",
+        "params": {"text": correction(delivery, *words)},
+        "request_id": external_id(delivery.call_id),
+    }
+
+
+def _words(values: dict[str, object]) -> str:
+    status = values["call_status"]
+    return str(values["call_result"] or (KOMMO_STATUSES.get(status, "") if isinstance(status, int) else ""))
+
+
+def update_fields(
+    delivery: Delivery, result: CallResult, status: Callable[[CallResult], KommoStatus]
+) -> dict[str, object]:
+    """The call's note: what it is to show, and what it shows if nobody has touched it since."""
+    kind, entity = _place(delivery)
+    was = _shown_in(orjson.loads(delivery.sent or "{}"))
+    ids = {"entity_type": kind, "entity_id": entity, "note": delivery.crm_ids.get("note", "")}
+    return {**ids, **_values(result, status), "was": was}
+
+
+def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
+    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == sent["was"]
+    if nothing:
+        return Done(note="nothing that the CRM shows has changed")
+    if not sent["entity_id"] or sent["entity_type"] not in PLURALS:
+        return Unwanted("a later version came; it is not known where the call stands in the CRM")
+    if step == "update" and not sent["note"]:
+        return Unwanted("a later version came; the call is an incoming lead, whose call cannot be changed")
+    return None
+
+
+def touched(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
+    """What the note, as read just before the change, says against the change; None: nothing."""
+    if note is None:
+        return Unwanted("a later version came; the call's note is no longer there")
+    now = _shown_in(note.get("params") or {})
+    if now == _shown_in(sent):
+        return Done()
+    if now != sent["was"]:
+        changed = ", ".join(name for name in SHOWN if now[name] != sent["was"][name])
+        return Unwanted(f"a later version came, but a person changed the call in the CRM ({changed}): kept")
+    return None
+
+
+def changed_note(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
+    """The note as PATCH takes it: all its params, so that none gets lost, with ours changed."""
+    params = {**note["params"], **{name: sent[name] for name in SHOWN}}
+    return {
+        "id": int(sent["note"]),
+        "entity_id": int(sent["entity_id"]),
+        "note_type": note.get("note_type"),
+        "params": params,
+    }
+
+
+def edited_of(ending: Ending, note: str, now: int) -> Answer:
+    """What the end of the PATCH proves."""
+    match ending:
+        case TooLate():
+            return NotSent()
+        case NothingSent():
+            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
+        case NoReply():
+            return Unsure(ending.why)
+    edited = items_of(ending.document, "text_note") if ending.status == 200 else []
+    if any(str(one.get("id")) == note for one in edited):
+        return Done()
+    if ending.status == 200:
+        return Unsure("HTTP 200 that names no such note")
+    if ending.status == 404:
+        return touched(None, {}) or Done()
+    return trouble_of(ending, now) or Refused(words_of(ending))
