@@ -28,7 +28,7 @@ down: venv  ## end what `make up` started
 	@$(BIN)/python -m deploy.local down
 
 test: venv  ## every test, real servers included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --hypothesis-profile=thorough
 
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow'

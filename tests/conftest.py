@@ -3,8 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.local import LocalStack
+
+settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True)
+"""The same examples at every run, so that one change is not held up by a fault of another's."""
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile("fast")
 
 
 @pytest.fixture(scope="session")

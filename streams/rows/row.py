@@ -41,6 +41,7 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
 
 COLUMNS = CelRow.__struct_fields__
 _TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
+_LONGEST_NUMBER = 40  # characters: Python refuses to convert thousands of digits
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
 
 
@@ -98,7 +99,8 @@ class RowDecoder:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass  # the slow way knows more spellings, or names what is wrong
             else:
-                if row.linkedid and row.eventtype and 0 <= row.id < _TOO_LARGE and row.pbx and row.uniqueid:
+                named = row.linkedid and row.eventtype and row.eventtime and row.pbx and row.uniqueid and row.op
+                if named and 0 <= row.id < _TOO_LARGE and 0 <= row.commit_ms < _TOO_LARGE:
                     return row
         try:
             columns = orjson.loads(value)
@@ -163,11 +165,13 @@ def _json_text(value: object) -> str:
 
 
 def _integer(column: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    number = value
+    if isinstance(value, float) and value.is_integer():
         number = int(value)
-    else:
+    if isinstance(value, str) and len(value) < _LONGEST_NUMBER:
+        digits = value.strip()
+        number = int(digits) if digits.isascii() and digits.isdigit() else None
+    if not isinstance(number, int) or isinstance(number, bool):
         raise UnreadableRow(f"column {column} is missing or no whole number: {str(value)[:40]!r}")
     if not 0 <= number < _TOO_LARGE:
         raise UnreadableRow(f"column {column} is out of range: {number}")

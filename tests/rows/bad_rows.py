@@ -138,6 +138,7 @@ COLUMNS = [
     Bad("id negative", None, {"id": -5}),
     Bad("id 2^63", None, {"id": 1 << 63}),
     Bad("id huge", None, {"id": 10**300}),
+    Bad("id of 5,000 digits as text", None, {"id": "5" * 5000}),
     Bad("id a fraction", None, {"id": 5.5}),
     Bad("id a word", None, {"id": "five"}),
     Bad("id digits of another script", None, {"id": "٥"}),

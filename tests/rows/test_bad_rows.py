@@ -5,7 +5,10 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from streams.calls.call import Call
@@ -14,7 +17,8 @@ from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.cli.main import app
 from streams.errors import UnreadableRow
-from streams.rows.row import CapturedRow, RowDecoder
+from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
+from streams.rules.results import RESULT_NAMES
 from tests.calls.tables import RULES, folded
 from tests.rows.bad_rows import CALL, DAMAGED, EVERY_BAD, LINKEDIDS, Bad, damaged
 
@@ -113,3 +117,37 @@ def test_any_linkedid_comes_through_json_lines_and_csv(linkedid: str) -> None:
 def test_file_of_anything_is_read_or_refused(given: bytes) -> None:
     done = CliRunner().invoke(app, ["classify", "--json"], input=given)
     assert done.exception is None or type(done.exception).__name__ == "UserError"
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["19", "1e9", "{}"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+ANY_COLUMN = [*COLUMNS[:-2], "extra", "__op", "__source_ts_ms", "__source_name", "x"]
+
+
+@given(st.dictionaries(st.sampled_from(ANY_COLUMN), JSON_VALUES))
+def test_any_json_object_is_a_row_or_unreadable_and_told_alike_by_both_decoders(columns: dict[str, Any]) -> None:
+    record = json.dumps({**CALL[DAMAGED], **columns}).encode()
+    told = []
+    for decoder in (RowDecoder(), RowDecoder({"cel_userdeftype": "userdeftype2"})):
+        rows, reasons = read([record], decoder)
+        assert len(rows) + len(reasons) == 1
+        told.append([{**msgspec.structs.asdict(row), "userdeftype": ""} for row in rows])
+        for row in rows:
+            assert outcome_of([row]).result in RESULT_NAMES
+    assert told[0] == told[1]
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass")))
+def test_any_bytes_are_a_row_or_unreadable(value: bytes) -> None:
+    rows, reasons = read([value], RowDecoder())
+    assert (rows, len(reasons)) == ([], 1)
