@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from streams.calls.call import Call
@@ -52,7 +53,7 @@ def narrate(call: Call, result: CallResult, site: Site) -> Narrative:
     return Narrative(
         tuple(moments),
         result.utc_offset_seconds,
-        all(at % SECOND == 0 for at in times.values()),
+        narrator.whole_seconds,
         story.root.hangup if story.root else None,
     )
 
@@ -97,9 +98,7 @@ class _Narrator:
         if root is None:
             return
         if root.originated or not root.real:
-            text = f"Asterisk called {self._named(root)}" if root.real else "Asterisk began a call by itself"
-            if root.real and root.answered is not None:
-                text += f": answered after {seconds(root.answered - root.started)}"
+            text = self._originated(root)
         else:
             text = f"{result.caller or 'somebody without a number'} called {result.called or 'no number'}"
             if side_of(root, self.site)[0] == "outside":
@@ -110,29 +109,44 @@ class _Narrator:
                 came = min([channel.started, *(start for start, _ in channel.talks)])
                 yield Moment(came, f"{self._named(channel)} came from call {channel.uniqueid}", channel.start_row.id)
 
+    def _originated(self, root: Channel) -> str:
+        if not root.real:
+            return "Asterisk began a call by itself"
+        outside = side_of(root, self.site)[0] == "outside"
+        named = f"somebody through {root.endpoint}" if outside else self._named(root)
+        if root.answered is not None:
+            return f"Asterisk called {named}: answered after {seconds(root.answered - root.started)}"
+        leg = next(leg for leg in self._told_legs() if leg.channel == root.name)
+        return f"Asterisk called {named}: {leg.outcome}"
+
+    def _told_legs(self) -> tuple[CallLeg, ...]:
+        return legs_of(self.story, self.result, self.site)
+
     def _legs(self) -> Iterator[Moment]:
-        """The channels called; those called at once that fared alike in one line."""
+        """The channels called. Those called at once that fared alike are one line; so are vain attempts repeated."""
         real = [channel for channel in self.story.channels.values() if channel.real]
-        told = legs_of(self.story, self.result, self.site)
-        pending: list[tuple[Channel, CallLeg]] = []
-        for channel, leg in zip(real, told, strict=True):
+        groups: list[list[tuple[Channel, CallLeg]]] = []
+        for channel, leg in zip(real, self._told_legs(), strict=True):
             if channel is self.story.root or not channel.born_here:
                 continue
-            if pending and not _alike(pending[-1], (channel, leg)):
-                yield self._rang(pending)
-                pending = []
-            pending.append((channel, leg))
-        if pending:
-            yield self._rang(pending)
+            if groups and _alike(groups[-1][-1], (channel, leg)):
+                groups[-1].append((channel, leg))
+            else:
+                groups.append([(channel, leg)])
+        told = [(self._rang(group), group[0][0]) for group in groups]
+        for text, same in groupby(told, key=lambda each: each[0]):
+            channels = [channel for _, channel in same]
+            times = f" ({len(channels)} times)" if len(channels) > 1 else ""
+            yield Moment(channels[0].started, text + times, channels[0].start_row.id)
 
-    def _rang(self, legs: list[tuple[Channel, CallLeg]]) -> Moment:
-        channel, leg = legs[0]
-        names = listed(self._reached(each) for each, _ in legs)
+    def _rang(self, legs: list[tuple[Channel, CallLeg]]) -> str:
+        _, leg = legs[0]
+        names = listed(sorted(self._reached(each) for each, _ in legs))
         rang = "" if leg.ring_seconds is None else f" for {seconds(round(leg.ring_seconds * SECOND))}"
         outcome = leg.outcome
         if outcome == "unavailable" and leg.hangup_cause is not None:
             outcome = f"unavailable (cause {leg.hangup_cause})"
-        return Moment(channel.started, f"rang {names}{rang}: {outcome}", channel.start_row.id)
+        return f"rang {names}{rang}: {outcome}"
 
     def _talk(self, names: tuple[str, ...], span: int) -> str:
         root = self.story.root
@@ -150,11 +164,13 @@ class _Narrator:
         words = APPLICATIONS.get(row.appname)
         if words is None or row.eventtype == "APP_END":
             return None
-        channel = self.story.channels.get(row.uniqueid)
         text = words.format(row.appdata.split(",")[0].split("&")[0].partition("@")[0] or "?")
-        if channel is None or channel is self.story.root or not channel.real:
+        if text.startswith("the "):
             return text
-        return f"{self._named(channel)} {text}"
+        channel = self.story.channels.get(row.uniqueid)
+        if channel is None or not channel.real:
+            channel = self.story.root  # a Local half: whoever waits behind it
+        return f"{self._named(channel)} {text}" if channel is not None else text
 
     def _answer(self, row: CelRow) -> str | None:
         root = self.story.root
@@ -214,7 +230,7 @@ class _Narrator:
     def _ending(self) -> Iterator[Moment]:
         root, result, last = self.story.root, self.result, self.story.last
         if root is not None and root.hangup is not None:
-            left = any(end > self.times[root.hangup.id] + TOGETHER for _, end in self._others_talks())
+            left = last - self.times[root.hangup.id] > (SECOND if self.whole_seconds else TOGETHER)
             text = f"{self._named(root)} left" if left else self._ended(root)
             yield Moment(self.times[root.hangup.id], text, root.hangup.id)
             if left:
@@ -225,10 +241,9 @@ class _Narrator:
         elif result.incomplete_reason:
             yield Moment(last, result.incomplete_reason)
 
-    def _others_talks(self) -> Iterator[list[int]]:
-        for channel in self.story.channels.values():
-            if channel is not self.story.root:
-                yield from channel.talks
+    @property
+    def whole_seconds(self) -> bool:
+        return all(at % SECOND == 0 for at in self.times.values())
 
     def _ended(self, root: Channel) -> str:
         result = self.result

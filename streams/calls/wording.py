@@ -18,7 +18,7 @@ APPLICATIONS: dict[str, str] = {
     "ChanSpy": "listened in on {0}",
     "ExtenSpy": "listened in on {0}",
     "Page": "paged {0}",
-    "FollowMe": "follow-me of {0}",
+    "FollowMe": "the follow-me of {0} took the call",
 }
 """Applications that a story tells, with their first argument."""
 
@@ -45,7 +45,7 @@ def seconds(span: int) -> str:
         minutes, rest = divmod(round(told), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes} min {rest:02} s"
-    return f"{told:.1f} s" if told < 10 and span % SECOND else f"{told:.0f} s"
+    return f"{told:.1f} s" if 0.05 <= told < 10 and span % SECOND else f"{told:.0f} s"
 
 
 def listed(names: Iterable[str]) -> str:

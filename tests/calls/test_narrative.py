@@ -85,8 +85,19 @@ def test_machines_are_no_people() -> None:
     lines = recorded("inbound_voicemail_after_noanswer")
     assert "4.0 the voicemail of 1001 took the call" in lines
     assert not any("talked" in line for line in lines)
-    assert "0.0 entered queue q700" in recorded("inbound_queue_abandoned")
+    assert "0.0 79161234567 entered queue q700" in recorded("inbound_queue_abandoned")
     assert recorded("inbound_queue_abandoned")[-1] == "3.0 79161234567 gave up"
+
+
+def test_vain_attempts_that_are_repeated_are_one_line() -> None:
+    assert recorded("inbound_queue_all_busy")[3:] == [
+        "0.0 rang 1001 and 1002 for 0.2 s: busy (10 times)",
+        "12.1 the dialplan ended the call",
+    ]
+
+
+def test_of_a_call_file_no_row_names_who_was_called() -> None:
+    assert recorded("callfile_noanswer")[0] == "0.0 Asterisk called somebody through trunk1: no answer"
 
 
 def test_click_to_call_begins_with_asterisk() -> None:
