@@ -5,6 +5,7 @@ import sys
 import typer
 
 from streams.cli import (
+    backfill,
     capture,
     classify,
     connectors,
@@ -33,6 +34,7 @@ app.command("explain")(explain.explain)
 app.add_typer(connectors.app, name="connectors")
 app.command("deliveries")(deliveries.deliveries)
 app.command("deliver")(deliver.deliver)
+app.command("backfill")(backfill.backfill_calls)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(portal.app, name="portal")
 app.add_typer(topics.app, name="topics")

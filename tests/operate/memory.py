@@ -83,10 +83,10 @@ class Operator:
         return CliRunner().invoke(app, arguments, input=answer)
 
     def told(self, *arguments: str, answer: str | None = None) -> str:
-        """What a command that works says."""
+        """What a command that works says on standard output."""
         done = self.run(*arguments, answer=answer)
         assert done.exit_code == 0, (done.output, done.exception)
-        return done.output
+        return done.stdout
 
     def put(self, topic: str, schema: str, key: str, record: dict[str, Any], **fields: Any) -> TopicRecord:
         value = self.serializer.encode(schema, record)

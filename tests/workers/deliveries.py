@@ -115,9 +115,13 @@ class Deliveries(Installation):
             )
 
     async def produce_results(
-        self, results: Iterable[CallResult | bytes | None], per_second: float | None = None
+        self,
+        results: Iterable[CallResult | bytes | None],
+        per_second: float | None = None,
+        origin: str = "live",
     ) -> None:
         """Write results to their topic, as the aggregate worker does (bytes and None as they are)."""
+        headers = [("origin", origin.encode())]
         serializer = await self.serializer()
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
         await producer.start()
@@ -131,7 +135,7 @@ class Deliveries(Installation):
                     key = result.call_id.encode()
                 else:
                     key, value = b"poison", result
-                sent.append(await producer.send(self.topic("call-results"), value, key=key))
+                sent.append(await producer.send(self.topic("call-results"), value, key=key, headers=headers))
             await asyncio.gather(*sent)
         finally:
             await producer.stop()

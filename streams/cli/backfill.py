@@ -1,0 +1,233 @@
+"""`cel2crm backfill`: whole calls from the PBX's table again."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from connectors.capture import connect_client, words
+from connectors.source import connector_name
+from streams.cli.asking import ByOption, NoteOption, YesOption, go_on, name_of
+from streams.cli.options import SettingsOption
+from streams.cli.sources import split_call_id
+from streams.cli.topics import quiet_kafka_client
+from streams.crm.http import utc_now
+from streams.errors import UserError
+from streams.operate import acting
+from streams.operate import connection as operate
+from streams.operate.acting import Operator
+from streams.operate.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operate.letters import Filter, Healing, letters_of
+from streams.operate.results import newest_results, receiving
+from streams.operate.table import TableCall, calls_begun, calls_named
+from streams.operate.words import span
+from streams.settings import Settings, load_settings
+from streams.sources.window import Bound
+
+INCOMPLETE = 1
+"""Exit status: something is still missing."""
+
+_IDLE = (
+    "waiting: an idle MariaDB ends Debezium's reading only with its next row or its own heartbeat, up to half a minute"
+)
+
+
+def backfill_calls(
+    call: Annotated[list[str] | None, typer.Option("--call", help="A call's linkedid; may be given again.")] = None,
+    dead_letters: Annotated[
+        bool, typer.Option("--dead-letters", help="Every call whose rows are unresolved dead letters.")
+    ] = False,
+    ids: Annotated[str | None, typer.Option("--ids", metavar="A-B", help="Calls that begin in these row ids.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Calls that begin from then on: a row id, or the PBX's own clock.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Calls that begin before.")] = None,
+    pbx: Annotated[
+        str | None, typer.Option("--pbx", help="The PBX, to be sure that it is that of the settings.")
+    ] = None,
+    deliver: Annotated[bool, typer.Option("--deliver", help="Deliver them to the CRMs afterwards.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be read, and do nothing.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait while nothing comes.")] = 120.0,
+    yes: YesOption = False,
+    by: ByOption = None,
+    note: NoteOption = "",
+    settings_file: SettingsOption = None,
+) -> None:
+    """Read whole calls from the PBX's table again, and wait until their results are out.
+
+    For calls whose first rows were missed, because capture began in the middle of them or they were forgotten: their
+    late rows are dead letters, and this heals them. Debezium reads the table as it always does; nothing is written to
+    the database. Backfilled calls do not ring in a CRM, unless --deliver asks for it; each is looked up first where it
+    may be there already.
+
+    Examples:
+
+        cel2crm backfill --call 1795389780.12
+
+        cel2crm backfill --dead-letters --deliver
+
+        cel2crm backfill --since 2026-11-24 --until 2026-11-25 --dry-run
+    """
+    settings = load_settings(settings_file)
+    quiet_kafka_client()
+    _own_pbx(settings, pbx)
+    calls = _chosen(settings, call, ids, since, until, dead_letters=dead_letters)
+    rows = sum(each.rows for each in calls)
+    sys.stderr.write(f"{len(calls):,} calls with {rows:,} rows in the table\n")
+    if dry_run or not calls:
+        return
+    operator = Operator(name_of(by), note)
+    if deliver:
+        _say_how_long(settings, calls)
+    go_on(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
+    waiting = asyncio.run(_run(settings, calls, operator, patience, deliver=deliver))
+    _report(waiting, settings)
+    if waiting.missing:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _own_pbx(settings: Settings, pbx: str | None) -> None:
+    if pbx is not None and pbx != settings.pbx.name:
+        raise UserError(
+            f"the settings' database is that of PBX {settings.pbx.name}, not of {pbx}",
+            f"Run it with the settings file of {pbx}.",
+        )
+
+
+def _chosen(
+    settings: Settings,
+    call: list[str] | None,
+    ids: str | None,
+    since: str | None,
+    until: str | None,
+    *,
+    dead_letters: bool,
+) -> list[TableCall]:
+    """The calls that are meant, as the table holds them. Raises UserError."""
+    ways = [bool(call), ids is not None, since is not None or until is not None, dead_letters]
+    if sum(ways) != 1:
+        raise UserError("it is not said which calls", "Give one of --call, --dead-letters, --ids, --since/--until.")
+    if call or dead_letters:
+        return _named(settings, call, dead_letters=dead_letters)
+    if ids is not None:
+        first, dash, last = ids.partition("-")
+        if not (dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
+            raise UserError(f"--ids {ids!r} is no stretch of row ids", "Write it as 1200-4711.")
+        bounds = Bound(row_id=int(first)), Bound(row_id=int(last) + 1)
+    else:
+        bounds = Bound.of(since or "0", "--since"), Bound.of(until or str(1 << 62), "--until")
+    found = calls_begun(settings, *bounds)
+    strange = [each for each in found if not is_plain(each.linkedid)]
+    if strange:
+        sys.stderr.write(f"left out: {len(strange)} calls with a linkedid such as {strange[0].linkedid!r}\n")
+    return [each for each in found if is_plain(each.linkedid)]
+
+
+def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) -> list[TableCall]:
+    linkedids = []
+    for text in call or ():
+        pbx, linkedid = split_call_id(text, settings)
+        _own_pbx(settings, pbx)
+        linkedids.append(checked_linkedid(linkedid))
+    if dead_letters:
+        linkedids = asyncio.run(_late(settings))
+    found = calls_named(settings, linkedids)
+    if absent := sorted(set(linkedids) - {each.linkedid for each in found}):
+        at = settings.database
+        told = ", ".join(absent[:5]) + (" .." if len(absent) > 5 else "")
+        if not found and call:
+            raise UserError(
+                f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {told}",
+                "Was the table purged, or is it another PBX's call?",
+            )
+        sys.stderr.write(f"not in the table any more: {told}\n")
+    return found
+
+
+async def _late(settings: Settings) -> list[str]:
+    """Linkedids of this PBX's calls whose rows are unresolved dead letters."""
+    found: dict[str, None] = {}
+    async with operate.connect(settings) as connection:
+        async for letter, _ in letters_of(connection, Filter(component="aggregate")):
+            pbx, _, linkedid = (letter.call_id or "").partition("/")
+            if letter.healing is Healing.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
+                found[linkedid] = None
+    return list(found)
+
+
+def _say_how_long(settings: Settings, calls: list[TableCall]) -> None:
+    for portal in receiving(settings, f"{settings.pbx.name}/"):
+        seconds = acting.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
+        sys.stderr.write(
+            f"at most {len(calls):,} deliveries to {portal.crm} (portal {portal.name}): about "
+            f"{span(seconds * 1_000_000)} at the portal's limit\n"
+        )
+
+
+async def _run(
+    settings: Settings, calls: list[TableCall], operator: Operator, patience: float, *, deliver: bool
+) -> Waiting:
+    await _capture_runs(settings)
+    async with operate.connect(settings) as connection:
+        began = utc_now()
+        waiting = await already_judged(connection, calls)
+        if waiting.missing:
+            with _progress(waiting) as tell:
+                await backfill(connection, waiting, tell, patience_seconds=patience)
+        await acting.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
+        if deliver:
+            results = await newest_results(connection, waiting.done)
+            targets = [(portal.crm, record) for name, record in results.items() for portal in receiving(settings, name)]
+            await acting.deliver(connection, targets, operator, lambda _: None)
+            sys.stderr.write(f"{len(targets):,} deliveries ordered: cel2crm deliveries\n")
+    return waiting
+
+
+async def _capture_runs(settings: Settings) -> None:
+    """Raises UserError: a signal that nobody reads would be waited for in vain."""
+    name = connector_name(settings)
+    async with connect_client(settings) as connect:
+        status = await connect.status(name)
+    if status is None or not status.running:
+        told = f"there is no connector {name}" if status is None else words(status)
+        raise UserError(f"the capture does not run: {told}", "See cel2crm connectors status; cel2crm connectors apply.")
+
+
+@contextmanager
+def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        missing = waiting.missing
+        rows = progress.add_task("rows", total=sum(waiting.calls[name].rows for name in missing))
+        calls = progress.add_task("calls", total=len(missing))
+        sys.stderr.write(f"{_IDLE}\n")
+
+        def tell(now: Waiting) -> None:
+            progress.update(rows, completed=now.rows)
+            progress.update(calls, completed=len(missing) - len(now.missing))
+
+        yield tell
+
+
+def _report(waiting: Waiting, settings: Settings) -> None:
+    if waiting.done:
+        sys.stdout.write(f"{len(waiting.done):,} calls have results with all their rows\n")
+    if waiting.open:
+        limit = span(settings.aggregate.time_limit_seconds * 1_000_000)
+        sys.stdout.write(
+            f"{len(waiting.open):,} calls are read, but their rows do not say that they are over: their results come "
+            f"when they end, or {limit} after the last row\n"
+        )
+    for name in waiting.missing[:20]:
+        call, came = waiting.calls[name], len(waiting.seen.get(name, ()))
+        why = (
+            "is the worker running? cel2crm worker aggregate" if came >= call.rows else "see cel2crm connectors status"
+        )
+        sys.stdout.write(f"missing: {name}: {came} of {call.rows} rows came, no result of all of them; {why}\n")
+    if len(waiting.missing) > 20:
+        sys.stdout.write(f".. and {len(waiting.missing) - 20:,} more\n")
