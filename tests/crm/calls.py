@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from streams.calls.result import CallResult
 from streams.crm.client import CrmClient
 from streams.crm.delivery import advance, begin
-from streams.crm.events import Answered, Arrived, Due, LookedUp, LookUp, Recovered, Send
+from streams.crm.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
 from streams.crm.http import boot_seconds, utc_now
 from streams.crm.plan import Policy
 from streams.crm.record import SECOND, Delivery, State
@@ -79,18 +79,21 @@ async def delivered(
     *,
     delivery: Delivery | None = None,
     hurried: bool = False,
+    patient: bool = False,
     policy: Policy = POLICY,
 ) -> Delivery:
-    """A call through machine and client until it is final, waits for a person, or is to be tried again later.
+    """A call through machine and client until it is final, waits for a person, or failed three times in a row.
 
-    `delivery`: go on from there; `hurried`: as if many calls waited.
+    `delivery`: go on from there; `hurried`: as if many calls waited; `patient`: pauses and failures end nothing.
     """
     now = utc_now()
     delivery = delivery or fresh(client, result, now)
-    for _ in range(20):
+    for _ in range(30):
         now = max(now, utc_now())
-        if delivery.final or delivery.state is State.PAUSED or delivery.failures > 2:
+        stuck = delivery.state is State.PAUSED or delivery.failures > 2
+        if delivery.final or (stuck and not patient):
             return delivery
+        delivery = advance(delivery, PortalBack(now), client.plan, policy).delivery
         now = max(now, delivery.wait_until or 0)
         request = client.request(client.plan.hurried(delivery) if hurried else delivery, result)
         due = Due(now, request.sent, request.status, request.text, request.step, request.no_user)
@@ -100,9 +103,8 @@ async def delivered(
             match effect:
                 case Send():
                     answer = await client.send(delivery, boot_seconds() + 5)
-                    delivery = advance(
-                        delivery, Answered(now, effect.attempt, answer, 0.5), client.plan, POLICY
-                    ).delivery
+                    answered = Answered(now, effect.attempt, answer, 0.5)
+                    delivery = advance(delivery, answered, client.plan, policy).delivery
                 case LookUp():
                     sighting = await client.look_up(delivery, boot_seconds() + 5)
                     delivery = advance(delivery, LookedUp(now, effect.attempt, sighting), client.plan, policy).delivery

@@ -62,14 +62,16 @@ def later_version(**fields: Any) -> CallResult:
     return call_result(version=call_result().version + 1, **fields)
 
 
-async def revised(client: CrmClient, on_revision: str, before: Delivery | None = None, **fields: Any) -> Delivery:
+async def revised(
+    client: CrmClient, on_revision: str, before: Delivery | None = None, *, patient: bool = False, **fields: Any
+) -> Delivery:
     """The call delivered, then a later version of it."""
     first = before or await delivered(client, call_result(direction="outgoing"))
     assert first.state is State.DELIVERED
     result = later_version(**{**BUSY, **fields})
     policy = _policy(on_revision)
     known = advance(first, arrived(result, utc_now()), client.plan, policy).delivery
-    return known if known.final else await delivered(client, result, delivery=known, policy=policy)
+    return known if known.final else await delivered(client, result, delivery=known, policy=policy, patient=patient)
 
 
 def _policy(on_revision: str) -> Policy:

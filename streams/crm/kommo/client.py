@@ -124,7 +124,7 @@ class KommoClient:
             return ending
         if not isinstance(ending, Reply):
             return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
-        if ending.status in (204, 404):
+        if ending.status == 204 or (ending.status == 404 and isinstance(ending.document, dict)):
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
             return ending.document

@@ -122,6 +122,6 @@ def edited_of(ending: Ending, note: str, now: int) -> Answer:
         return Done()
     if ending.status == 200:
         return Unsure("HTTP 200 that names no such note")
-    if ending.status == 404:
+    if ending.status == 404 and isinstance(ending.document, dict):
         return touched(None, {}) or Done()
     return trouble_of(ending, now) or Refused(words_of(ending))
