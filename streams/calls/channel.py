@@ -2,7 +2,12 @@
 
 from functools import lru_cache
 
-HELPER_TECHNOLOGIES = frozenset({"CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "Message", "MulticastRTP"})
+HELPER_TECHNOLOGIES = frozenset(
+    {
+        *("CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "Message", "MulticastRTP"),
+        *("AsyncGoto", "Surrogate", "Transfered"),  # what a masquerade leaves behind
+    }
+)
 """Asterisk's own channels: nobody talks on them."""
 
 

@@ -37,7 +37,7 @@ def talk_span(story: Story, who: Parties, site: Site) -> Talk:
     seconds = _union(spans)
     if not spans or (story.talk_seen_late and not seconds):
         return Talk(spans)
-    return Talk(spans, min(span[0] for span in spans), seconds / SECOND)
+    return Talk(spans, min(span[0] for span in spans), None if story.talk_open else seconds / SECOND)
 
 
 def _union(spans: list[list[int]]) -> int:
@@ -61,8 +61,9 @@ def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) ->
         return None
     start = min(leg.started for leg in legs)
     answers = [leg.answered for leg in legs if leg.answered is not None]
-    end = min(answers) if answers else talk or max(leg.ended or story.last for leg in legs)
-    return max(0, end - start) / SECOND
+    ends = [leg.ended for leg in legs if leg.ended is not None]
+    end = min(answers) if answers else talk or max(ends, default=None)
+    return None if end is None else max(0, end - start) / SECOND
 
 
 def queue_seconds(story: Story, talk: Talk) -> float | None:

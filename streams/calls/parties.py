@@ -32,6 +32,11 @@ def side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
 
 
 def _side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
+    return _by_settings(channel, site) or _by_names(channel, site) or _by_number(channel, site)
+
+
+def _by_settings(channel: Channel, site: Site) -> tuple[Side, str] | None:
+    """What the operator says goes first."""
     name = channel.endpoint
     if site.is_staff(channel.first_number):
         return "inside", f"number {channel.first_number} is one of the configured inside numbers"
@@ -39,34 +44,51 @@ def _side_of(channel: Channel, site: Site) -> tuple[Side | None, str]:
         return "outside", f"{name} is a configured trunk"
     if site.directions.endpoints and (rule := site.directions.of_endpoint(name)) and rule.side:
         return rule.side, f"{name} is {rule.side} by the direction patterns"
+    return None
+
+
+def _by_names(channel: Channel, site: Site) -> tuple[Side, str] | None:
+    """What was called on it, its context, its own name."""
+    name, context = channel.endpoint, channel.start_row.context
+    side = site.side_of_context(context)
+    if channel.number_dialled and _is_outside_number(channel.number, site):
+        return "outside", f"{channel.number} was called on {name}"
+    came_in = channel.calling and channel.born_here and side == "outside"
+    if came_in and _is_outside_number(channel.first_number, site):
+        return "outside", f"{name} came with context {context}"  # a trunk may be named like an extension
     if site.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
-    called = not channel.calling and (channel.number_dialled or channel.dialled in ("", channel.number))
-    if called and _is_outside_number(channel.number, site):
+    if not channel.calling and channel.dialled in ("", channel.number) and _is_outside_number(channel.number, site):
         return "outside", f"{channel.number} was called on {name}"
-    context = channel.start_row.context
-    side = site.side_of_context(context)
     if not channel.born_here and side == "inside":
         # Without its CHAN_START this is where the dialplan has led it, not where it came in.
         if channel.first_number.lower() in site.directions.no_number:
             return "outside", f"{name} withheld its number, as no inside phone does"
         if _is_outside_number(channel.first_number, site):
-            side = None
-    if side:
-        return side, f"{name} came with context {context}"
-    if channel.first_number and site.outside_number(channel.first_number):
-        if site.is_inside(channel.first_number):
-            return "inside", f"number {channel.first_number} is short"
-        return "outside", f"number {channel.first_number} is no inside number"
-    return None, f"neither {name}, nor context {context or '(none)'}, nor a number tells its side"
+            return None
+    return (side, f"{name} came with context {context}") if side else None
+
+
+def _by_number(channel: Channel, site: Site) -> tuple[Side | None, str]:
+    """The length of the caller's number."""
+    number = channel.first_number
+    if number and site.outside_number(number):
+        if site.is_inside(number):
+            return "inside", f"number {number} is short"
+        return "outside", f"number {number} is no inside number"
+    context = channel.start_row.context or "(none)"
+    return None, f"neither {channel.endpoint}, nor context {context}, nor a number tells its side"
 
 
 def extension_of(channel: Channel, site: Site) -> str:
     """What people call an inside channel: its extension."""
-    names = (
-        (channel.first_number, channel.number) if is_port(channel.name) else (channel.endpoint, channel.first_number)
-    )
-    return next((name for name in (*names, channel.number) if site.is_inside(name)), channel.endpoint)
+    numbers = (channel.first_number, channel.number)
+    names = numbers if is_port(channel.name) else (channel.endpoint, *numbers)
+    if found := next((name for name in names if site.is_inside(name)), None):
+        return found
+    # A device with a name of its own (PJSIP/yeFKZg6L) and a long extension.
+    long = (each for each in numbers if each.isascii() and each.isdigit() and not _is_outside_number(each, site))
+    return next(long, channel.endpoint)
 
 
 def trunk_of(channel: Channel) -> str:
@@ -88,7 +110,10 @@ def parties(story: Story, site: Site) -> Parties:
     if direction == "incoming":
         return replace(_incoming(root, ""), why=[reason])
     caller, called = extension_of(root, site), _dialled(root)
-    return Parties(direction, caller, called, called if direction == "outgoing" else None, found.trunk, None, [reason])
+    client = None
+    if direction == "outgoing":
+        client = _number_reached(called, [leg for leg in _legs(story, root) if side_of(leg, site)[0] == "outside"])
+    return Parties(direction, caller, called, client, found.trunk, None, [reason])
 
 
 def _by_sides(story: Story, site: Site) -> Parties:
@@ -131,9 +156,7 @@ def _from_inside(story: Story, root: Channel, site: Site, reason: str) -> Partie
         because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"
     trunk = trunk_of(outside[-1]) if outside else None
     if goes_out:
-        client = really or called  # what was dialled may begin with the digit for an outside line
-        if client is None or not client.removeprefix("+").isdigit():
-            client = outside[0].number if outside else client  # a speed dial
+        client = really or _number_reached(called, outside)
         return Parties("outgoing", caller, called, client, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
     return Parties("internal", caller, called, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
 
@@ -167,6 +190,13 @@ def _originated(story: Story, root: Channel, site: Site) -> Parties:
 
 def _legs(story: Story, root: Channel) -> list[Channel]:
     return [channel for channel in story.channels.values() if channel is not root and channel.real]
+
+
+def _number_reached(called: str | None, outside: list[Channel]) -> str | None:
+    """The client's number: what was dialled, or, of a speed dial, what the trunk was given."""
+    if called is not None and called.removeprefix("+").isdigit():
+        return called
+    return next((leg.number for leg in outside if leg.number), None)
 
 
 def _dialled(channel: Channel) -> str | None:

@@ -14,7 +14,8 @@ def transfers(story: Story) -> tuple[str, ...]:
         extra = json_object(row.extra) or {}
         by = endpoint(row.channame)
         if row.eventtype == "BLINDTRANSFER":
-            told.append(f"{by} transferred to {extra.get('extension') or 'an unknown extension'}")
+            plain = row.extra if row.extra.isalnum() else ""  # before Asterisk 12: the extension alone
+            told.append(f"{by} transferred to {extra.get('extension') or plain or 'an unknown extension'}")
         else:
             target = extra.get("transfer_target_channel_name") or extra.get("channel2_name")
             named = endpoint(target) if isinstance(target, str) and target != "N/A" else "an unknown channel"
@@ -25,8 +26,10 @@ def transfers(story: Story) -> tuple[str, ...]:
 def pickups(story: Story) -> tuple[str, ...]:
     told = []
     for row in story.pickups:
-        by = (json_object(row.extra) or {}).get("pickup_channel")
-        told.append(f"{endpoint(by) if isinstance(by, str) else 'somebody'} picked up for {endpoint(row.channame)}")
+        by = (json_object(row.extra) or {}).get("pickup_channel") or row.peer  # before Asterisk 12: the peer
+        told.append(
+            f"{endpoint(by) if isinstance(by, str) and by else 'somebody'} picked up for {endpoint(row.channame)}"
+        )
     return tuple(told)
 
 

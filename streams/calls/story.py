@@ -123,6 +123,8 @@ class Story:
     """The last row with which the calling channel went on to something: what ended before did not end with it."""
     talk_seen_late: bool = False
     """That the calling channel talked is first seen on an EXIT row: since when is not known."""
+    talk_open: bool = False
+    """The rows stop in a talk: how long it was is not known."""
     root_left_row: int | None = None
     """The row with which the calling channel hung up, or transferred the other one away, and did not come back."""
     attempts: list[CelRow] = field(default_factory=list)
@@ -209,6 +211,7 @@ class _Teller:
         self._bridges = _Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
+        self._over = False
         self._forwarding = False
         self._root_bridged = False
 
@@ -222,6 +225,7 @@ class _Teller:
             event, now = row.eventtype, instant(row)
             instants.append(now)
             if event == "LINKEDID_END":
+                self._over = True
                 continue
             channel = channels.get(row.uniqueid)
             if channel is None or channel.name != row.channame:
@@ -260,6 +264,7 @@ class _Teller:
     def close(self) -> Story:
         """The story, with what is still open closed at the last row."""
         story = self.story
+        story.talk_open = bool(self._talking) and not self._over
         for name in self._talking:
             _close(self._talks(name), story.last)
         for span in story.queue_spans:

@@ -14,6 +14,9 @@ from streams.errors import UnreadableRow, UserError
 from streams.rows.row import CapturedRow, RowDecoder
 
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\", "r": "\r"}
+_NEWEST_FIRST = 1 << 40
+"""Ids count down from here where a table without ids runs backwards, as web pages show them."""
+
 csv.field_size_limit(16 * 1024 * 1024)
 
 
@@ -27,6 +30,7 @@ class RowSource:
     on_progress: Callable[[int], None] = field(default=lambda _read: None)
     """Called now and then with the bytes read since the last time."""
     _next_id: int = 0
+    _step: int = 1
 
     def rows(self, path: Path | None, stream: BinaryIO | None = None) -> Iterator[CapturedRow]:
         """Rows of a file (`path` None: of `stream`), in the order of the file.
@@ -137,7 +141,9 @@ class RowSource:
         self.on_progress(unread)
 
     def _with_id(self, columns: dict[str, Any]) -> CapturedRow:
-        self._next_id += 1
+        if not self._next_id and columns.get(self.decoder.column("eventtype")) == "LINKEDID_END":
+            self._next_id, self._step = _NEWEST_FIRST, -1  # no call begins with its end
+        self._next_id += self._step
         return self.decoder.from_columns(columns, row_id=self._next_id)
 
 

@@ -1,13 +1,8 @@
 """What Asterisk 1.8 to 11 and products on ARI log otherwise: one bridge row a talk, plain text in `extra`, Stasis."""
 
-import pytest
-
 from tests.calls.tables import judged, outcome
 
-TEXT = pytest.mark.xfail(strict=True, reason="F35: plain text in extra, or the other one in peer")
 
-
-@TEXT
 def test_transfer_and_pickup_before_asterisk_12_name_the_other_in_plain_text() -> None:
     call = outcome("""
         0  start         SIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
@@ -34,7 +29,6 @@ def test_transfer_and_pickup_before_asterisk_12_name_the_other_in_plain_text() -
     assert (call.transfers, call.pickups) == (("1001 transferred to 1002",), ("1003 picked up for 1002",))
 
 
-@pytest.mark.xfail(strict=True, reason="F35: the leavings of a masquerade are told as a leg")
 def test_the_leavings_of_a_masquerade_are_no_leg() -> None:
     legs = judged("""
         0  start         SIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
