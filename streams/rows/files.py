@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,6 +15,9 @@ from streams.errors import UnreadableRow, UserError
 from streams.rows.row import CapturedRow, RowDecoder
 
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\", "r": "\r"}
+_ROW_COUNT = re.compile(r"\(\d+ \w+\)")
+"""`(8 rows)`, below what psql prints."""
+
 _NEWEST_FIRST = 1 << 40
 """Ids count down from here where a table without ids runs backwards, as web pages show them."""
 
@@ -46,6 +50,8 @@ class RowSource:
             raise UserError("nothing to read")
         with opened as file:
             first = file.readline()
+            while first and not first.strip(b"+-| \r\n"):
+                first = file.readline()  # the frame over the header that mysql draws on a terminal
             if first.lstrip()[:1] in (b"{", b"["):
                 yield from self._json_lines(name, first, file)
             elif first.strip():
@@ -90,6 +96,9 @@ class RowSource:
         delimiter = max("\t,;|", key=header_line.count)
         # mysql --batch: tabs, backslash escapes, NULL as a word, no quotes. A spreadsheet's tabs have CR and quotes.
         batch = delimiter == "\t" and '"' not in header_line and not header_line.endswith("\r\n")
+        drawn = delimiter == "|" and " | " in header_line
+        if drawn:
+            header_line = header_line.strip().strip("|")
         header = [column.strip() for column in next(csv.reader([header_line], delimiter=delimiter))]
         if "linkedid" not in header and self.decoder.column("linkedid") not in header:
             raise UserError(
@@ -98,7 +107,8 @@ class RowSource:
             )
         width = len(header)
         decode = self._decode_cells(header)
-        for line, values in self._parsed(name, text, delimiter, batch=batch):
+        lines = self._drawn(text) if drawn else self._parsed(name, text, delimiter, batch=batch)
+        for line, values in lines:
             if len(values) != width:
                 self.on_unreadable(name, line, f"{len(values)} columns where the header has {width}")
                 continue
@@ -106,6 +116,13 @@ class RowSource:
                 yield decode(_plain(values) if batch else values)
             except UnreadableRow as error:
                 self.on_unreadable(name, line, str(error))
+
+    def _drawn(self, text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
+        """The lines of a table as psql and mysql draw it on a terminal: cells between bars, padded with blanks."""
+        for number, line in enumerate(self._counted(text), start=2):
+            if line.strip("+-| \r\n") and not _ROW_COUNT.fullmatch(line.strip()):
+                cells = line.strip()[1:-1] if line.startswith("|") else line
+                yield number, [cell.strip() for cell in cells.split("|")]
 
     def _parsed(
         self, name: str, text: io.TextIOWrapper, delimiter: str, *, batch: bool

@@ -183,7 +183,6 @@ def test_systemname_stands_before_the_second_in_uniqueid() -> None:
     assert (call.started_at, call.answered, call.talked_with) == (plain.started_at, True, ("1001",))
 
 
-@pytest.mark.xfail(strict=True, reason="F38: the device's name is told instead of the long extension")
 def test_a_long_extension_on_a_device_with_another_name_is_told_by_its_number() -> None:
     call = outcome(
         CALL.format(
@@ -205,7 +204,6 @@ def test_a_second_device_of_an_extension_is_told_by_the_extension() -> None:
     assert (call.answered_by, call.extension, call.talked_with) == ("1001", "1001", ("991001",))
 
 
-@pytest.mark.xfail(strict=True, reason="F39: a short name beats from-trunk")
 def test_a_trunk_with_a_short_name_is_a_trunk_where_its_context_lets_outside_calls_in() -> None:
     call = outcome(
         CALL.format(

@@ -48,6 +48,20 @@ def as_batch() -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
+def as_drawn(*, frame: bool) -> bytes:
+    """A table with padded cells between bars, in a frame (mysql) or with a count below (psql)."""
+    columns = list(ROWS[0])
+    width = {column: max(len(column), *(len(row[column]) for row in ROWS)) for column in columns}
+    rule = "+".join("-" * (width[column] + 2) for column in columns)
+    lines = [" | ".join(row[column].ljust(width[column]) for column in columns) for row in ROWS]
+    head = " | ".join(column.ljust(width[column]) for column in columns)
+    if frame:
+        drawn = [f"+{rule}+", f"| {head} |", f"+{rule}+", *(f"| {line} |" for line in lines), f"+{rule}+"]
+    else:
+        drawn = [f" {head}", rule, *(f" {line}" for line in lines), f"({len(lines)} rows)"]
+    return "\n".join(drawn).encode() + b"\n"
+
+
 def as_json_lines() -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
@@ -66,8 +80,14 @@ def test_each_call_is_one_json_object_with_the_promised_members(expected: dict[s
 
 @pytest.mark.parametrize(
     "given",
-    [as_csv(), as_csv(";"), b"\xef\xbb\xbf" + as_csv(), as_csv("\t"), as_batch(), as_json_lines()],
-    ids=["csv", "semicolons", "with a byte order mark", "tabs", "mysql --batch", "JSON Lines"],
+    [
+        *(as_csv(), as_csv(";"), b"\xef\xbb\xbf" + as_csv(), as_csv("\t"), as_batch(), as_json_lines()),
+        *(as_drawn(frame=True), as_drawn(frame=False)),
+    ],
+    ids=[
+        *("csv", "semicolons", "with a byte order mark", "tabs", "mysql --batch", "JSON Lines"),
+        *("mysql on a terminal", "psql on a terminal"),
+    ],
 )
 def test_every_export_gives_the_same_outcomes(given: bytes, expected: dict[str, dict[str, object]]) -> None:
     assert outcomes(classify("--json", given=given)) == expected
