@@ -20,6 +20,8 @@ BITRIX24_REDIRECT = "https://localhost/"
 def instructions(vendor: TokenVendor, state: str) -> list[str]:
     """What to do at the vendor, in lines."""
     redirect = vendor.oauth.redirect_uri
+    asked = {"client_id": vendor.oauth.client_id, "state": state}
+    address = vendor.url.with_path("/oauth/authorize/").with_query(asked)
     if vendor.portal.crm == "bitrix24":
         return [
             "Once, as an administrator of the portal: Developer resources, Other, Local application, with",
@@ -27,7 +29,7 @@ def instructions(vendor: TokenVendor, state: str) -> list[str]:
             "  (nothing has to listen there). Its code and key are portals[].oauth.client_id and client_secret.",
             "Now open this address in a browser, as a person who may see the statistics of calls:",
             "",
-            f"  {vendor.url / 'oauth' / 'authorize' / ''}?client_id={vendor.oauth.client_id}&state={state}",
+            f"  {address}",
             "",
             "The browser ends at the handler address, perhaps with an error page. Copy the whole address from its",
             "address bar within 30 seconds: it holds the code.",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from streams.crm.events import Later, Pause
+from streams.errors import SettingsError
+from streams.settings import PortalSettings, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,12 @@ class TokenSource(Protocol):
 
 
 class FixedToken:
-    """A long-lived token out of the settings."""
+    """A long-lived token out of the settings. One that is not taken is read again: its file may hold another by now."""
 
-    def __init__(self, access: str) -> None:
-        self._token = Token(access)
+    def __init__(self, portal: PortalSettings) -> None:
+        """Raises SettingsError where there is none."""
+        self._portal = portal
+        self._token = self._read()
 
     async def token(self, until: float) -> Token | Later | Pause:
         """See TokenSource."""
@@ -39,7 +43,15 @@ class FixedToken:
 
     async def after(self, rejected: Token, until: float) -> Token | Later | Pause | None:
         """See TokenSource."""
-        return None
+        try:
+            self._token = self._read()
+        except SettingsError as error:
+            return Pause(error.problem)
+        return None if self._token == rejected else self._token
+
+    def _read(self) -> Token:
+        portal = self._portal
+        return Token(secret(portal.token, portal.token_file, f"portals.{portal.name}.token"))
 
 
 Ended = TypeVar("Ended")

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.cli import authorise
-from streams.credentials.authorisation import code_of
+from streams.credentials.authorisation import code_of, instructions
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
@@ -174,6 +175,15 @@ def test_the_code_is_found_in_what_a_person_pastes(given: str, code: str | None)
     with pytest.raises(UserError) as error:
         code_of(given, BITRIX24, "S")
     assert "abc123" not in str(error.value)
+
+
+def test_a_person_is_told_where_to_get_the_code_and_no_secret() -> None:
+    lines = instructions(BITRIX24, "S")
+    assert "  https://me.bitrix24.ru/oauth/authorize/?client_id=x&state=S" in lines
+    oauth = OAuthSettings(client_id="x", client_secret=SecretStr("hidden"), redirect_uri="https://localhost/cb")
+    portal = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=oauth)
+    told = "\n".join(instructions(TokenVendor.of(portal), "S"))
+    assert "me.kommo.com" in told and "https://localhost/cb" in told and "hidden" not in told
 
 
 async def test_status_tells_tokens_and_calls_without_a_secret(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,6 +265,17 @@ async def test_access_token_instead_of_a_webhook(bitrix24: Bitrix24Portal) -> No
     bitrix24.tokens.expire_access()
     answer = await client.send(delivery, soon())
     assert isinstance(answer, Pause) and "expired" in answer.why
+    await client.close()
+
+
+async def test_a_token_that_is_not_taken_is_read_again_from_its_file(kommo: KommoPortal, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("withdrawn", encoding="utf-8")
+    client = KommoClient(settings(kommo, token=None, token_file=file), RULES.kommo.status)
+    delivery = opened(client, call_result())
+    assert isinstance(await client.send(delivery, soon()), Pause)
+    file.write_text("fake-long-lived-token\n", encoding="utf-8")
+    assert isinstance(await client.send(delivery, soon()), Done)
     await client.close()
 
 

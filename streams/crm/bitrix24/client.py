@@ -136,7 +136,7 @@ def _access(portal: PortalSettings, tokens: TokenSource | None) -> tuple[URL, To
         if not portal.url:
             raise SettingsError(f"{where}.url is not set", "Set it to the portal's address: https://name.bitrix24.com")
         if fixed:
-            tokens = FixedToken(secret(portal.token, portal.token_file, f"{where}.token"))
+            tokens = FixedToken(portal)
         return _url(portal.url, f"{where}.url") / "rest", tokens
     return _url(
         secret(portal.webhook_url, portal.webhook_url_file, f"{where}.webhook_url"), f"{where}.webhook_url"

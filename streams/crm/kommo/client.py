@@ -37,7 +37,7 @@ from streams.crm.record import SECOND, Delivery, Intent
 from streams.crm.revision import mark
 from streams.errors import SettingsError
 from streams.rules import KommoStatus
-from streams.settings import PortalSettings, secret
+from streams.settings import PortalSettings
 
 PAGE = 250
 MOST_PAGES = 40
@@ -59,7 +59,7 @@ class KommoClient:
         self._status = status
         self._base = _address(portal)
         if tokens is None or portal.oauth is None:
-            tokens = FixedToken(secret(portal.token, portal.token_file, f"portals.{portal.name}.token"))
+            tokens = FixedToken(portal)
         self._tokens = tokens
         self._http = session()
         self.pace: Pace = unpaced
