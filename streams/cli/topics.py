@@ -9,6 +9,7 @@ import typer
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.options import SettingsOption
 from streams.settings import load_settings
+from streams.workers.fenced_log import untold
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
 
@@ -55,3 +56,4 @@ def line_of(change: TopicChange, *, dry_run: bool) -> str:
 def quiet_kafka_client() -> None:
     """An unreachable broker is told in our one message; aiokafka's own log lines would surround it."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(untold)

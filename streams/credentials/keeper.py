@@ -137,7 +137,8 @@ class Keeper:
                 return Token(pair.access, pair.endpoint)
             if known.refused is not None:
                 return Pause(f"it must be authorised again: run `{command(self._portal)}` ({known.refused})")
-            if rejected is not None and boot_seconds() < self._seen[1] + YOUNG_SECONDS and not known.claim:
+            young = not over and boot_seconds() < self._seen[1] + YOUNG_SECONDS
+            if rejected is not None and young and known.claim is None:
                 return None
             if self._trouble is not None:
                 if boot_seconds() > self._trouble[1] + TROUBLE_SECONDS:
@@ -176,6 +177,8 @@ class Keeper:
                 if known is not None and utc_now() >= known.pair.half_spent_at:
                     self._want(known.pair)
             self._failures = 0
+            # Workers find a token expired at the same moment: who comes a little later sees the claim of the first.
+            await asyncio.sleep(random.random() * self._retry_seconds / 4)
             while (known := self._due()) is not None:
                 wait = await self._try(known)
                 self._changed.set()

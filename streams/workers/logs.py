@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from streams.settings import LoggingSettings
+from streams.workers.fenced_log import untold
 
 _CHATTY = ("aiokafka", "faust", "mode", "asyncio", "kafka", "streams.workers.faust_overrides")
 """Their information is ours in other words; warnings and errors are kept."""
@@ -46,3 +47,4 @@ def configure(settings: LoggingSettings) -> None:
     root.setLevel(settings.level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if settings.level == "debug" else logging.WARNING)
+    logging.getLogger("asyncio").addFilter(untold)

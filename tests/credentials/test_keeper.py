@@ -242,6 +242,15 @@ async def test_a_portal_that_takes_no_token_is_not_refreshed_for_ever(workers: W
     assert workers.token_requests() == [200]
 
 
+async def test_a_new_token_that_is_over_by_its_time_is_renewed_however_young(workers: Workers) -> None:
+    client = workers.new()
+    over = pair(left=0.01)
+    await workers.store.change(workers.key, lambda known: granted(known, workers.key, over, utc_now()))
+    workers.portal.tokens.expire_access()
+    assert isinstance(await deliver(client), Done)
+    assert workers.token_requests() == [200]
+
+
 async def test_without_an_authorisation_the_command_is_named(workers: Workers) -> None:
     workers.store.stored.clear()
     answer = await deliver(workers.new())
