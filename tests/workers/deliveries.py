@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,9 @@ from streams.crm.http import utc_now
 from streams.crm.record import SECOND, Delivery, State
 from streams.workers.fenced_log import FencedLog
 from tests.crm.calls import call_result
-from tests.workers.installation import Installation
+from tests.workers.installation import Installation, Tail
+
+Produce = Callable[[CallResult | bytes | None], Awaitable[Awaitable[object]]]
 
 
 def recent(number: int, **fields: Any) -> CallResult:
@@ -121,22 +124,34 @@ class Deliveries(Installation):
         origin: str = "live",
     ) -> None:
         """Write results to their topic, as the aggregate worker does (bytes and None as they are)."""
-        headers = [("origin", origin.encode())]
-        serializer = await self.serializer()
-        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
-        await producer.start()
-        try:
+        async with self.results_producer(origin) as produce:
             sent = []
             for number, result in enumerate(results):
                 if per_second and number % 20 == 0:
                     await asyncio.sleep(20 / per_second)
-                if isinstance(result, CallResult):
-                    value: bytes | None = serializer.encode("call_result", result.record())
-                    key = result.call_id.encode()
-                else:
-                    key, value = b"poison", result
-                sent.append(await producer.send(self.topic("call-results"), value, key=key, headers=headers))
+                sent.append(await produce(result))
             await asyncio.gather(*sent)
+
+    @asynccontextmanager
+    async def results_producer(self, origin: str = "live") -> "AsyncIterator[Produce]":
+        """Writes one result; what it returns ends when the brokers have it."""
+        headers = [("origin", origin.encode())]
+        serializer = await self.serializer()
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
+        await producer.start()
+
+        async def produce(result: CallResult | bytes | None) -> Awaitable[object]:
+            if isinstance(result, CallResult):
+                value: bytes | None = serializer.encode("call_result", result.record())
+                key = result.call_id.encode()
+            else:
+                key, value = b"poison", result
+            topic = self.topic("call-results")
+            sent: Awaitable[object] = await producer.send(topic, value, key=key, headers=headers)
+            return sent
+
+        try:
+            yield produce
         finally:
             await producer.stop()
 
@@ -152,16 +167,31 @@ class Deliveries(Installation):
     async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
         """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""
         wanted = {result.call_id: result for result in results}
+        began = asyncio.get_running_loop().time()
+        while not set(wanted) <= {str(entry.external_id) for entry in self.portal.entries()}:
+            if asyncio.get_running_loop().time() - began > seconds:
+                break
+            await asyncio.sleep(0.1)
+        await self.until_over(wanted, began + seconds - asyncio.get_running_loop().time())
+        self.check(wanted)
+
+    async def until_over(self, calls: Collection[str], seconds: float = 90.0) -> None:
+        """Wait until nothing more is to be done for these calls, as the log has it."""
+        wanted = set(calls)
         try:
             async with asyncio.timeout(seconds):
-                while not set(wanted) <= {str(entry.external_id) for entry in self.portal.entries()}:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
-                while await self._unfinished(set(wanted)):  # noqa: ASYNC110
+                while await self._unfinished(wanted):  # noqa: ASYNC110
                     await asyncio.sleep(0.3)
         except TimeoutError:
-            unfinished = await self._unfinished(set(wanted))
+            unfinished = await self._unfinished(wanted)
             raise AssertionError(f"{len(unfinished)} of {len(wanted)} calls are not over: {unfinished[:3]}") from None
-        self.check(wanted)
+
+    async def no_dead_letters(self) -> None:
+        """Nothing was given up."""
+        serializer = await self.serializer()
+        async with Tail(self.bootstrap_servers, self.topic("dead-letters")) as dead:
+            letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]
+        assert [letter["explanation"] for letter in letters] == []
 
     async def _unfinished(self, wanted: set[str]) -> list[object]:
         deliveries = await self.deliveries()

@@ -54,6 +54,7 @@ class Installation:
     prefix: str
     aggregate: dict[str, float] = field(default_factory=dict)
     partitions: int = 4
+    worker: dict[str, Any] = field(default_factory=dict)
     _workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -92,7 +93,7 @@ class Installation:
     def start_worker(self, name: str = "aggregate", instance: str | None = None) -> subprocess.Popen[bytes]:
         """Start `cel2crm worker <name>`; `instance`: its static membership."""
         number = len(self._workers)
-        tree = {**self.tree, "worker": {"group_instance_id": instance}}
+        tree = {**self.tree, "worker": {"group_instance_id": instance, **self.worker}}
         file = self.directory / f"settings-{number}.yaml"
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
         command = [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", str(file)]
@@ -166,6 +167,12 @@ class Tail:
 
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
+
+    async def everything(self) -> list[ConsumerRecord]:
+        """Every record that stands there now."""
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        await self.until(lambda records: len(records) >= sum(ends.values()))
+        return self.records
 
     async def until_more(self, count: int) -> None:
         """Read until `count` more records have come."""

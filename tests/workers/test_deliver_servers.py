@@ -81,7 +81,7 @@ async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: N
         await installation.produce_results(results)
         await installation.until_delivered(results, 180)
         assert sum(int(str(fault["fired"])) for fault in installation.portal.faults.as_json()) > 10
-        await no_dead_letters(installation)
+        await installation.no_dead_letters()
 
 
 @pytest.mark.parametrize("crm", CRMS)
@@ -94,7 +94,7 @@ async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, in
         await installation.portal.go_away(7)
         await installation.produce_results(second)
         await installation.until_delivered(first + second)
-        await no_dead_letters(installation)
+        await installation.no_dead_letters()
 
 
 @pytest.mark.parametrize(("crm", "kills"), [("bitrix24", 2), ("kommo", 5), ("webhook", 1)])
@@ -116,7 +116,7 @@ async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: in
             worker = installation.start_worker(crm, instance="one")
         await producing
         await installation.until_delivered(results, 180)
-        await no_dead_letters(installation)
+        await installation.no_dead_letters()
 
 
 @pytest.mark.parametrize("crm", CRMS)
@@ -130,7 +130,7 @@ async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, instal
         installation.portal.faults.clear(fault.id)
         await installation.until_delivered(results)
         assert installation.log_of(worker).count("portal is paused") == 1
-        await no_dead_letters(installation)
+        await installation.no_dead_letters()
 
 
 async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_change(install: NewDeliveries) -> None:
@@ -153,7 +153,7 @@ async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_cha
         installation.portal_fields["url"] = f"{installation.portal.url}/calls?v=2"
         installation.start_worker("webhook")
         await installation.until_delivered(results)
-        await no_dead_letters(installation)
+        await installation.no_dead_letters()
 
 
 async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewDeliveries) -> None:
@@ -243,11 +243,3 @@ async def until_logged(installation: Deliveries, worker: "subprocess.Popen[bytes
     async with asyncio.timeout(60):
         while words not in installation.log_of(worker):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-
-
-async def no_dead_letters(installation: Deliveries) -> None:
-    serializer = await installation.serializer()
-    async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
-        end = await dead._consumer.end_offsets(dead._consumer.assignment())
-        await dead.until(lambda records: len(records) >= sum(end.values()))
-        assert [serializer.decode(record.value)["explanation"] for record in dead.records] == []

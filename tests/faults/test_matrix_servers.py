@@ -1,0 +1,152 @@
+"""Worker processes killed, and stopped beyond their session and resumed, at each step of a call, on real servers."""
+
+import asyncio
+import signal
+import subprocess
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.portals.exchange import Inbound
+from streams.calls.result import CallResult
+from streams.workers.hard_exit import STATUS
+from tests.faults.cells import WAYS
+from tests.faults.judged import many_results
+from tests.faults.night import differences
+from tests.workers.deliveries import Deliveries
+
+if TYPE_CHECKING:
+    from deploy.local import LocalStack
+
+pytestmark = pytest.mark.servers
+
+Moment = tuple[str, str]
+"""An operation of the portal, and when: its request `arrived`, or its answer went out (`answered`)."""
+
+KILLED: dict[str, tuple[Moment, ...]] = {
+    "bitrix24": (
+        ("register", "arrived"),
+        ("register", "answered"),
+        ("finish", "arrived"),
+        ("finish", "answered"),
+        ("statistic.get", "arrived"),
+        ("statistic.get", "answered"),
+    ),
+    "kommo_contact": (
+        ("post contacts", "arrived"),
+        ("post contacts", "answered"),
+        ("get contacts", "answered"),
+        ("calls", "arrived"),
+        ("calls", "answered"),
+        ("notes", "answered"),
+    ),
+}
+STOPPED: dict[str, tuple[Moment, ...]] = {
+    "bitrix24": (("register", "answered"), ("finish", "arrived"), ("finish", "answered"), ("statistic.get", "arrived")),
+    "kommo_contact": (("post contacts", "arrived"), ("calls", "arrived"), ("calls", "answered"), ("notes", "arrived")),
+}
+
+
+class Night:
+    """One worker at a time that is struck at given moments, while calls come."""
+
+    def __init__(self, way: str, stack: "LocalStack", directory: Path) -> None:
+        self.way = WAYS[way]
+        where = stack.endpoints
+        directory.mkdir()
+        prefix = f"t{uuid.uuid4().hex[:8]}"
+        self.night = Deliveries(where.bootstrap_servers, where.registry_url, directory, prefix)
+        self.night.crm, self.night.portal_fields = self.way.crm, {"parallel": 3, **self.way.settings}
+        self.night.worker = {"session_timeout_seconds": 6.0}
+        self._struck = asyncio.Event()
+        self._waiting: tuple[Moment, subprocess.Popen[bytes], signal.Signals] | None = None
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[None]:
+        """Calls come as long as the block lasts; after it each of them must stand in the portal once."""
+        results: dict[str, CallResult] = {}
+        async with self.night as night:
+            night.portal.change_settings(**self.way.portal)
+            night.portal.on_request = self._on_request
+            lookups_needed = {**self.way.doubt(), "probability": 0.2, "times": 1000}
+            night.portal.faults.order(lookups_needed)
+
+            async def come() -> None:
+                async with night.results_producer() as produce:
+                    for result in many_results(10_000, 5):
+                        await produce(result)
+                        results[result.call_id] = result
+                        await asyncio.sleep(0.05)
+
+            coming = asyncio.create_task(come())
+            try:
+                yield
+            finally:
+                coming.cancel()
+            night.portal.faults.clear()
+            await night.until_over(results, 120)
+            await night.no_dead_letters()
+            external = {call: result for call, result in results.items() if result.direction != "internal"}
+            entries = night.portal.entries()
+            assert sorted(str(entry.external_id) for entry in entries) == sorted(external)
+            wrong = [differences(external[str(entry.external_id)], entry, night.crm) for entry in entries]
+            assert not any(wrong), wrong
+
+    async def strike(self, worker: subprocess.Popen[bytes], moment: Moment, sent: signal.Signals) -> None:
+        """Send the signal at the next such moment; return when it is sent."""
+        self._waiting = moment, worker, sent
+        async with asyncio.timeout(60):
+            await self._struck.wait()
+        self._struck.clear()
+
+    def _on_request(self, when: str, inbound: Inbound) -> None:
+        if self._waiting is None:
+            return
+        (name, moment), worker, sent = self._waiting
+        verb, _, operation = name.rpartition(" ")
+        fits = inbound.operation.endswith(operation) and verb in ("", inbound.method.lower())
+        if moment == when and fits:
+            worker.send_signal(sent)
+            self._waiting = None
+            self._struck.set()
+
+
+async def killed_at_each(way: str, stack: "LocalStack", directory: Path) -> None:
+    night = Night(way, stack, directory)
+    async with night.calls():
+        worker = night.night.start_worker(night.way.crm, instance="one")
+        for moment in KILLED[way]:
+            await night.strike(worker, moment, signal.SIGKILL)
+            await asyncio.to_thread(worker.wait)
+            worker = night.night.start_worker(night.way.crm, instance="one")
+
+
+async def stopped_at_each(way: str, stack: "LocalStack", directory: Path) -> None:
+    night = Night(way, stack, directory)
+    async with night.calls():
+        worker = night.night.start_worker(night.way.crm)
+        for moment in STOPPED[way]:
+            await night.strike(worker, moment, signal.SIGSTOP)
+            successor = night.night.start_worker(night.way.crm)
+            async with asyncio.timeout(60):
+                while night.night.log_of(successor).count("partition taken over") < night.night.partitions:
+                    await asyncio.sleep(0.1)
+            worker.send_signal(signal.SIGCONT)
+            assert await asyncio.to_thread(worker.wait, 30) == STATUS, "it had a request open, and must not log its end"
+            worker = successor
+
+
+@pytest.mark.timeout(400)
+async def test_killed_at_any_step_no_call_is_lost_or_doubled(stack: "LocalStack", tmp_path: Path) -> None:
+    await asyncio.gather(*(killed_at_each(way, stack, tmp_path / way) for way in KILLED))
+
+
+@pytest.mark.timeout(400)
+async def test_stopped_beyond_its_session_and_resumed_a_worker_does_no_harm(
+    stack: "LocalStack", tmp_path: Path
+) -> None:
+    await asyncio.gather(*(stopped_at_each(way, stack, tmp_path / way) for way in STOPPED))
