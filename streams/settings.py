@@ -249,7 +249,7 @@ class PortalSettings(Section):
     """responsible: who is responsible for the client in the CRM, else who rang last, else `default_user`."""
     unknown_number: Literal["nothing", "create_contact", "create_lead", "unsorted", "retry", "skip"] | None = None
     """What to do about a number that the CRM does not know; None: the first of the CRM's UNKNOWN_NUMBER."""
-    bitrix24_batch: Literal["auto", "never"] = "auto"
+    bitrix24_batch: Literal["auto", "always", "never"] = "auto"
     """auto: register and finish in one request when many calls wait, as after an outage."""
     rate_limit: RateLimit | None = None
     parallel: int = Field(default=8, ge=1, le=100)

@@ -68,7 +68,8 @@ class Lane:
     @property
     def crowded(self) -> bool:
         """More calls wait than the portal takes at once: one request a call, where the CRM can do that."""
-        return self.portal.bitrix24_batch == "auto" and self.waiting > CROWD
+        wanted = self.portal.bitrix24_batch
+        return wanted == "always" or (wanted == "auto" and self.waiting > CROWD)
 
     def put(self, desk: Desk, delivery: Delivery) -> None:
         """Remember when a delivery is due, or that it waits for its portal; a shadow sends nothing."""

@@ -92,6 +92,9 @@ WAYS: Mapping[str, Way] = {
         call={"answered": False, "direction": "incoming", "result": 408, "talk_seconds": None},
         questions=True,
     ),
+    "bitrix24_batch": Way(
+        "bitrix24", {"batch": "register_finish"}, ("statistic.get",), settings={"bitrix24_batch": "always"}
+    ),
     "kommo": Way("kommo", {"calls": "call"}, ("notes",)),
     "kommo_contact": Way(
         "kommo", {"post contacts": "contact"}, ("get contacts",), STRICT, {"unknown_number": "create_contact"}
@@ -105,6 +108,7 @@ WAYS: Mapping[str, Way] = {
         {"unknown_number": "unsorted"},
         {"direction": "incoming"},
     ),
+    "webhook": Way("webhook", {"post": "post"}),
 }
 
 NO_EFFECT: Mapping[str, Order] = {
@@ -176,6 +180,12 @@ FAULTS = {**NO_EFFECT, **WITH_EFFECT}
 
 TWICE = ("duplicate", "duplicate_later")
 """A proxy that sends a POST twice to a portal that does not compare makes two entries: no client can know."""
+NOT_COMPARED = ("call", "contact", "lead", "unsorted", "register_finish")
+ENTERING = ("call", "unsorted", "register_finish")
+FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
+"""Of any receiver the status alone decides: 410 wants no more calls, 400 refuses this one, 200 has taken it."""
+BELIEVED = {("bitrix24_batch", "503_done")}
+"""Documented as a refusal before anything is done; a finish alone survives even a portal that lies about that."""
 
 
 def cells() -> Iterator[Cell]:
@@ -186,10 +196,10 @@ def cells() -> Iterator[Cell]:
             yield from _late_index_and_wrong_clock(name, way)
         yield from _mishaps(name, way)
     for name in ("bitrix24", "kommo"):
-        way = WAYS[name]
-        yield from _limits(name, way)
-        yield from _revisions(name, way)
-        yield from _at_random(name, way)
+        yield from _limits(name, WAYS[name])
+    for name in ("bitrix24", "bitrix24_batch", "kommo", "webhook"):
+        yield from _revisions(name, WAYS[name])
+        yield from _at_random(name, WAYS[name])
 
 
 def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
@@ -200,8 +210,10 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
 def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
     for operation in way.sending:
         for fault, order in FAULTS.items():
-            twice = way.crm == "kommo" and fault in TWICE
-            entries = 1 + (twice and way.sending[operation] in ("call", "unsorted"))
+            if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (name, fault) in BELIEVED:
+                continue
+            twice = fault in TWICE and way.sending[operation] in NOT_COMPARED
+            entries = 1 + (twice and way.sending[operation] in ENTERING)
             orders = ({**order, "methods": [operation]},)
             contacts = None if way.sending[operation] == "unsorted" else 1 + twice
             yield _cell(name, way, f"{operation}-{fault}", orders=orders, entries=entries, contacts=contacts)
@@ -218,7 +230,7 @@ def _late_index_and_wrong_clock(name: str, way: Way) -> Iterator[Cell]:
     late_index = {"lookup_lag": 0.9 * SETTLE}
     late = way.doubt(mode="late_lost", seconds=0.8 * REQUEST_LIMIT)
     yield _cell(name, way, "late_index-late", orders=(late, way.doubt()), portal=late_index)
-    if way.crm == "bitrix24":
+    if name == "bitrix24":
         yield _cell(
             name, way, "late_index-duplicate", orders=(way.doubt(mode="duplicate", times=2),), portal=late_index
         )
@@ -283,7 +295,8 @@ def _mishaps(name: str, way: Way) -> Iterator[Cell]:
 
 def _at_random(name: str, way: Way, count: int = 60) -> Iterator[Cell]:
     """Several things at once."""
-    curable = [fault for fault in FAULTS if fault not in (*TWICE, "moved_away")]
+    final = FINAL_FOR_WEBHOOKS if way.crm == "webhook" else ()
+    curable = [one for one in FAULTS if one not in (*TWICE, "moved_away", *final) and (name, one) not in BELIEVED]
     for seed in range(1, count + 1):
         rng = Random(f"{name}:{seed}")
         orders = tuple(
@@ -305,7 +318,7 @@ def _at_random(name: str, way: Way, count: int = 60) -> Iterator[Cell]:
             )
             for _ in range(rng.randint(0, 2))
         )
-        portal = {"lookup_lag": rng.choice((0.0, 0.0, 0.3, 0.8)) * SETTLE}
+        portal = {"lookup_lag": rng.choice((0.0, 0.0, 0.3, 0.8)) * SETTLE} if way.looking_up else {}
         skew, revised = rng.choice((0.0, 0.0, 3600.0, -3600.0)), rng.random() < 0.3
         fields = {"orders": orders, "portal": portal, "mishaps": mishaps, "skew": skew, "revised": revised}
         yield _cell(name, way, "random", seed, **fields)

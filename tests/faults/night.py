@@ -10,8 +10,18 @@ from typing import Any
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, Entry, KommoConfig, KommoPortal, Portal
+from deploy.portals import (
+    Bitrix24Config,
+    Bitrix24Portal,
+    Entry,
+    KommoConfig,
+    KommoPortal,
+    Portal,
+    WebhookConfig,
+    WebhookPortal,
+)
 from deploy.portals.exchange import Inbound
+from deploy.portals.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.crm.client import CrmClient
@@ -26,7 +36,7 @@ from tests.faults.cells import REQUEST_LIMIT, SETTLE, Cell
 from tests.faults.fenced_memory import PartitionLog
 from tests.faults.owner import OWNER, Owner, Topic
 
-LONGEST = 60.0
+LONGEST = 120.0
 """Seconds that a cell may take."""
 
 STEP_OF = {
@@ -37,6 +47,8 @@ STEP_OF = {
     "contacts": "contact",
     "leads": "lead",
     "unsorted": "unsorted",
+    "batch": "register_finish",
+    "post": "post",
 }
 """The step that a portal's operation belongs to."""
 
@@ -245,7 +257,10 @@ def differences(result: CallResult, entry: Entry, crm: str) -> list[str]:
         "popup": False,
         "duration": max(1, round(result.talk_seconds or 0)) if result.answered else 0,
     }
-    if crm == "bitrix24":
+    if crm == "webhook":
+        words = {"duration": round(result.talk_seconds or 0), "words": result.result_name}
+        expected |= {**words, "phone": result.client or result.called, "status": str(result.result)}
+    elif crm == "bitrix24":
         expected["status"] = str(rules.bitrix24.status(result))
     else:
         outcome = rules.kommo.status(result)
@@ -271,6 +286,8 @@ def _portal(cell: Cell, directory: Path) -> Portal:
     state_dir = directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.orders) else None
     if cell.crm == "bitrix24":
         return Bitrix24Portal(Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, **cell.portal}))
+    if cell.crm == "webhook":
+        return WebhookPortal(WebhookConfig(state_dir=state_dir))
     return KommoPortal(KommoConfig(state_dir=state_dir, **{"requests_per_second": 0, **cell.portal}))
 
 
@@ -287,6 +304,8 @@ def _settings(cell: Cell, portal: Portal) -> PortalSettings:
     }
     if isinstance(portal, Bitrix24Portal):
         fields["webhook_url"] = SecretStr(portal.webhook_url)
+    elif isinstance(portal, WebhookPortal):
+        fields |= {"url": portal.webhook_url, "allow_private": True, "secret": SecretStr(FAKE_SECRET)}
     else:
         fields |= {"url": portal.url, "token": SecretStr("fake-long-lived-token")}
     return PortalSettings(**fields)

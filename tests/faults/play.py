@@ -16,7 +16,7 @@ from tests.faults.cells import Cell
 from tests.faults.night import Night
 from tests.faults.owner import end_process, task_factory
 
-AT_ONCE = 200
+AT_ONCE = 100
 
 
 async def play(
