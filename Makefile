@@ -31,7 +31,7 @@ test: venv  ## every test, real servers included
 	@$(BIN)/python -m pytest --hypothesis-profile=thorough
 
 test-fast: venv  ## the tests that need no server
-	@$(BIN)/python -m pytest -m 'not servers and not slow'
+	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

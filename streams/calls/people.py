@@ -1,6 +1,7 @@
 """Who talked, and who was rung."""
 
 import re
+from operator import itemgetter
 
 from streams.calls.answered import called_by_asterisk
 from streams.calls.channel import endpoint, is_local
@@ -23,7 +24,7 @@ def talked_with(story: Story, site: Site) -> tuple[str, ...]:
     if called is not None and called.answered is not None and (called is root or not called.talks):
         firsts.append((called.answered, called.endpoint))
     firsts += [(spans[0][0], endpoint(name)) for name, spans in story.strangers.items() if spans]
-    return tuple(dict.fromkeys(name for _, name in sorted(firsts)))
+    return tuple(dict.fromkeys(name for _, name in sorted(firsts, key=itemgetter(0))))
 
 
 def answered_by(story: Story, who: Parties, site: Site) -> str | None:

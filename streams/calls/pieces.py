@@ -10,7 +10,7 @@ _TRANSFER_CHANNELS = ("channel2", "transferee_channel", "transfer_target_channel
 
 def transfers(story: Story) -> tuple[str, ...]:
     told = []
-    for row in story.transfers:
+    for row, moment in zip(story.transfers, story.transferred_at, strict=True):
         extra = json_object(row.extra) or {}
         by = endpoint(row.channame)
         if row.eventtype == "BLINDTRANSFER":
@@ -18,9 +18,21 @@ def transfers(story: Story) -> tuple[str, ...]:
             told.append(f"{by} transferred to {extra.get('extension') or plain or 'an unknown extension'}")
         else:
             target = extra.get("transfer_target_channel_name") or extra.get("channel2_name")
-            named = endpoint(target) if isinstance(target, str) and target != "N/A" else "an unknown channel"
+            known = isinstance(target, str) and target != "N/A"
+            named = endpoint(str(target)) if known else _talks_next(story, moment, by) or "an unknown channel"
             told.append(f"{by} transferred to {named} after asking")
     return tuple(told)
+
+
+def _talks_next(story: Story, moment: int, by: str) -> str | None:
+    """Whom the transferred one talks with afterwards: rows of Asterisk 16 and older do not name the target."""
+    began = [
+        (start, channel.endpoint)
+        for channel in story.channels.values()
+        for start, _ in channel.talks
+        if start >= moment and channel is not story.root and channel.endpoint != by
+    ]
+    return min(began)[1] if began else None
 
 
 def pickups(story: Story) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ class Story:
     machines: list[tuple[int, str]] = field(default_factory=list)
     queue_spans: list[list[int]] = field(default_factory=list)
     transfers: list[CelRow] = field(default_factory=list)
+    transferred_at: list[int] = field(default_factory=list)
+    """When, in the same order."""
     pickups: list[CelRow] = field(default_factory=list)
     forwards: list[CelRow] = field(default_factory=list)
     user_events: set[str] = field(default_factory=set)
@@ -271,7 +273,7 @@ class _Teller:
             _close([span], story.last)
         if story.dialling:
             for channel in story.channels.values():
-                if channel.real and not channel.calling and channel.born_here:
+                if channel.real and not channel.calling:
                     self._find_dialler(channel)
         return story
 
@@ -423,6 +425,7 @@ class _Teller:
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         self.story.transfers.append(row)
+        self.story.transferred_at.append(now)
         root = self.story.root
         if channel is root:
             self._root_left(row)
