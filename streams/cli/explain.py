@@ -16,12 +16,12 @@ from streams.calls.narrative import Narrative, narrate
 from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.calls.timeline import SECOND
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.outcomes import Outcomes
 from streams.cli.sources import SourceArgument, TopicOption, row_finder, split_call_id
 from streams.crm.eligibility import skip_reason
 from streams.rules import Rules, load_rules
-from streams.settings import Settings, load_settings
+from streams.settings import Settings
 from streams.sources.finding import MOST_LINKED, Found, find_call
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +50,7 @@ def explain(
     topic: TopicOption = False,
     linked: Annotated[bool, typer.Option("--linked", help="Tell the calls that it is linked with, too.")] = False,
     as_json: JsonOption = False,
+    rules_file: RulesOption = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell one call: what happened and when, which row and which table line gave its result, and what each CRM shows.
@@ -66,7 +67,7 @@ def explain(
 
         cel2crm explain 1795389970.80 --topic --json
     """
-    settings = load_settings(settings_file)
+    settings = settings_with_rules(settings_file, rules_file)
     rules, site = load_rules(settings.rules), Site.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:

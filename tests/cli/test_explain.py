@@ -9,6 +9,7 @@ from deploy.demo.recordings import RECORDINGS
 from tests.cli.commands import Done, run
 
 PICKED_UP, PICKER, BUSY, INTERNAL = "1795389970.80", "1795389971.82", "1795391128.1109", "1795389855.24"
+README = Path(__file__).parents[2] / "README.md"
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
 
 
@@ -69,6 +70,13 @@ def test_the_rule_that_goes_before_the_table_says_what_the_table_alone_would_say
     assert "480 Temporarily unavailable" in told(PICKED_UP, str(rows))
 
 
+def test_other_rules_tell_what_would_be(tmp_path: Path) -> None:
+    (own := tmp_path / "own.yaml").write_text("results:\n  - {cause: 17, result: 603}\n", encoding="utf-8")
+    text = told(BUSY, str(RECORDINGS), "--rules", str(own))
+    assert "Result   603 Call rejected\n" in text
+    assert f"{own}:2: cause 17, whatever dial status\n" in text
+
+
 def test_json_has_what_classify_gives_and_the_story() -> None:
     lines = [json.loads(line) for line in told(PICKED_UP, str(RECORDINGS), "--json", "--linked").splitlines()]
     assert [each["linkedid"] for each in lines] == [PICKED_UP, PICKER]
@@ -106,3 +114,15 @@ def test_mistakes_are_one_message(arguments: list[str], problem: str) -> None:
     assert done.status == 2
     assert problem in done.stderr
     assert "hidden" not in done.stderr
+
+
+def test_readme_shows_what_the_command_prints() -> None:
+    blocks = [block for block in README.read_text(encoding="utf-8").split("```") if block.startswith("\nCall pbx1/")]
+    assert len(blocks) == 5
+    for block in blocks:
+        linkedid = block.partition("/")[2].partition(":")[0]
+        shown, printed = block.strip().splitlines(), told(linkedid, str(RECORDINGS)).splitlines()
+        # Where a line of a table stands may change with every line above it: not worth a new README.
+        assert [line for line in shown if ".yaml:" not in line] == [line for line in printed if ".yaml:" not in line], (
+            f"put into README.md what `cel2crm explain {linkedid} {RECORDINGS.name}` prints"
+        )
