@@ -78,10 +78,11 @@ def _delivered_anyway(delivery: Delivery, event: Ordered, plan: Plan) -> Deliver
         return replace(delivery, reason=f"{_by(event, 'ordered')}, but {held.skip}")
     if delivery.state in _GIVEN_BACK:
         return _taken_up(held, event)
+    if delivery.state is State.SHADOWED:  # what it says of sending was never sent
+        held = replace(held, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
     if delivery.state in _SENT or event.look_first:
         return _looked_for(held, event, plan)
-    bare = replace(held, sent_version=None, sent_hash=None, sent=None, status=None, text=None)  # a shadow's
-    return replace(queued(bare), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered"))
+    return replace(queued(held), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered"))
 
 
 def _with_result(delivery: Delivery, arrived: Arrived | None) -> Delivery | None:

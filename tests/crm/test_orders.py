@@ -202,9 +202,10 @@ def test_what_was_shadowed_is_never_sent_afterwards() -> None:
         assert run(*SHADOWED, event).delivery.state is State.SHADOWED
 
 
-def test_but_an_operator_may_order_it() -> None:
-    delivery = run(*SHADOWED, deliver(arrived=V1)).delivery
-    assert (delivery.state, delivery.sent_version, delivery.sent) == (State.NEW, None, None)
+@pytest.mark.parametrize(("look_first", "state"), [(False, State.NEW), (True, State.UNSURE)])
+def test_but_an_operator_may_order_it(look_first: bool, state: State) -> None:
+    delivery = run(*SHADOWED, deliver(arrived=V1, look_first=look_first)).delivery
+    assert (delivery.state, delivery.sent_version, delivery.sent) == (state, None, None)
 
 
 @pytest.mark.parametrize("before", [OPEN, REGISTERED, UNSURE, REFUSED, DELIVERED])
