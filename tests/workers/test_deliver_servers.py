@@ -88,13 +88,16 @@ async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: N
 async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, install: NewDeliveries) -> None:
     async with install(crm) as installation:
         installation.start_worker(crm)
-        first, second = some_results(40)[:20], some_results(40)[20:]
+        first, second = some_results(140)[:20], some_results(140)[20:]
         await installation.produce_results(first)
         await installation.until_delivered(first)
         await installation.portal.go_away(7)
         await installation.produce_results(second)
         await installation.until_delivered(first + second)
         await installation.no_dead_letters()
+        if crm == "bitrix24":  # in half the requests, as long as many wait
+            operations = [str(line["operation"]) for line in installation.portal.log]
+            assert operations.count("batch") >= len(second) // 2
 
 
 @pytest.mark.parametrize(("crm", "kills"), [("bitrix24", 2), ("kommo", 5), ("webhook", 1)])
