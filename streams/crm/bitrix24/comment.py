@@ -10,11 +10,12 @@ import orjson
 
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.steps import LIMITS, code_of, trouble_of, words_of
-from streams.crm.events import Answer, Done, Found, Later, NotFound, NotSent, Pause, Refused, Sighting, Unsure, Unwanted
-from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
+from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Refused, Sighting, Unsure, Unwanted
+from streams.crm.http import Ending, Reply
 from streams.crm.person import talk_seconds
 from streams.crm.record import Delivery, Intent
 from streams.crm.revision import correction, mark, shown
+from streams.crm.unanswered import unanswered, unseen
 from streams.rules.statuses import BITRIX24_STATUSES
 
 LIST_METHOD = "crm.timeline.comment.list"
@@ -52,13 +53,8 @@ def without_request(sent: dict[str, Any]) -> Answer | None:
 
 def comment_answer_of(ending: Ending, now: int) -> Answer:
     """What the end of an add proves. A scope that only comments need must not stop the portal's calls."""
-    match ending:
-        case TooLate():
-            return NotSent()
-        case NothingSent():
-            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
-        case NoReply():
-            return Unsure(ending.why)
+    if not isinstance(ending, Reply):
+        return unanswered(ending)
     document = ending.document if isinstance(ending.document, dict) else {}
     if ending.status == 200 and isinstance(document.get("result"), int | str):
         return Done({"comment": str(document["result"])})
@@ -82,7 +78,7 @@ def list_fields(doubt: Intent) -> dict[str, object]:
 def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> Sighting:
     """Whether the comment stands among the newest 50 of its client."""
     if not isinstance(ending, Reply):
-        return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+        return unseen(ending)
     document = ending.document
     comments = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(comments, list):

@@ -22,7 +22,7 @@ from streams.crm.events import (
     Unsure,
     Unwanted,
 )
-from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate, as_time, local_iso
+from streams.crm.http import Ending, NothingSent, Reply, TooLate, as_time, local_iso
 from streams.crm.person import (
     RESPONSIBLE,
     asks_responsible,
@@ -34,6 +34,7 @@ from streams.crm.person import (
     talk_seconds,
 )
 from streams.crm.record import Delivery
+from streams.crm.unanswered import unanswered, unseen
 from streams.settings import PortalSettings
 
 BOTH = "register_finish"
@@ -145,13 +146,8 @@ def _register_fields(user: dict[str, object], result: CallResult, *, create: boo
 
 def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> Answer:
     """What the end of a register or finish proves. `sent`: its fields."""
-    match ending:
-        case TooLate():
-            return NotSent()
-        case NothingSent():
-            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
-        case NoReply():
-            return Unsure(ending.why)
+    if not isinstance(ending, Reply):
+        return unanswered(ending)
     document = ending.document
     result = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(result, dict):
@@ -225,7 +221,7 @@ def token_outdated(ending: object) -> bool:
 def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
     """What a lookup in the statistics shows. A filter that the portal did not understand must not find strangers."""
     if not isinstance(ending, Reply):
-        return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+        return unseen(ending)
     document = ending.document
     records = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(records, list):

@@ -10,7 +10,7 @@ from streams.calls.result import CallResult
 from streams.credentials.source import FixedToken, Token, TokenSource, with_token
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
-from streams.crm.http import Ending, Reply, TooLate, request, session, utc_now
+from streams.crm.http import Ending, Reply, request, session, utc_now
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -35,6 +35,7 @@ from streams.crm.person import RESPONSIBLE, external_id
 from streams.crm.plan import KOMMO
 from streams.crm.record import SECOND, Delivery, Intent
 from streams.crm.revision import mark
+from streams.crm.unanswered import unseen
 from streams.errors import SettingsError
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
@@ -123,7 +124,7 @@ class KommoClient:
         if isinstance(ending, Later | Pause):
             return ending
         if not isinstance(ending, Reply):
-            return Later("not asked in time" if isinstance(ending, TooLate) else ending.why, whole_portal=True)
+            return unseen(ending)
         if ending.status == 204 or (ending.status == 404 and isinstance(ending.document, dict)):
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
@@ -217,8 +218,7 @@ class KommoClient:
             if isinstance(ending, Pause | Later):
                 return ending
             if not isinstance(ending, Reply):
-                why = "not asked in time" if isinstance(ending, TooLate) else ending.why
-                return Later(why, whole_portal=True)
+                return unseen(ending)
             if ending.status == 204:
                 return NotFound()
             items = _embedded(ending.document, kind) if ending.status == 200 else None

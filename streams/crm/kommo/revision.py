@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure, Unwanted
-from streams.crm.http import Ending, NoReply, NothingSent, TooLate
+from streams.crm.events import Answer, Done, Refused, Unsure, Unwanted
+from streams.crm.http import Ending, Reply
 from streams.crm.kommo.steps import items_of, trouble_of, words_of
 from streams.crm.person import external_id, talk_seconds
 from streams.crm.record import Delivery
 from streams.crm.revision import correction, shown
+from streams.crm.unanswered import unanswered
 from streams.rules import KommoStatus
 from streams.rules.statuses import KOMMO_STATUSES
 
@@ -110,13 +111,8 @@ def changed_note(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object
 
 def edited_of(ending: Ending, note: str, now: int) -> Answer:
     """What the end of the PATCH proves."""
-    match ending:
-        case TooLate():
-            return NotSent()
-        case NothingSent():
-            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
-        case NoReply():
-            return Unsure(ending.why)
+    if not isinstance(ending, Reply):
+        return unanswered(ending)
     edited = items_of(ending.document, "text_note") if ending.status == 200 else []
     if any(str(one.get("id")) == note for one in edited):
         return Done()

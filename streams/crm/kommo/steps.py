@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Later, Needs, NotSent, NoUser, Pause, Refused, Unsure, Unwanted
-from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
+from streams.crm.events import Answer, Done, Later, Needs, NoUser, Pause, Refused, Unsure, Unwanted
+from streams.crm.http import Ending, Reply
 from streams.crm.person import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
 from streams.crm.record import Delivery
+from streams.crm.unanswered import unanswered
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
 
@@ -166,13 +167,8 @@ def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
 
 def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
     """What the end of a POST of one item proves. `sent`: the item; `policy`: what to do about an unknown number."""
-    match ending:
-        case TooLate():
-            return NotSent()
-        case NothingSent():
-            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
-        case NoReply():
-            return Unsure(ending.why)
+    if not isinstance(ending, Reply):
+        return unanswered(ending)
     document = ending.document if isinstance(ending.document, dict) else None
     if ending.status in (200, 201):
         made = items_of(ending.document, step)

@@ -9,8 +9,9 @@ from hashlib import sha256
 import orjson
 
 from streams.calls.result import TIMES, CallResult
-from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure
-from streams.crm.http import Ending, NoReply, NothingSent, Reply, TooLate
+from streams.crm.events import Answer, Done, Later, Pause, Refused, Unsure
+from streams.crm.http import Ending, Reply
+from streams.crm.unanswered import unanswered
 
 EVENT = "call.finished"
 SCHEMA_VERSION = 1
@@ -62,13 +63,8 @@ def body_of(result: CallResult) -> str:
 
 def answer_of(ending: Ending, message: str, now: int) -> Answer:
     """What the end of a request proves. Only 2xx is success; what the body says is nobody's business but a person's."""
-    match ending:
-        case TooLate():
-            return NotSent()
-        case NothingSent():
-            return Pause(ending.why) if ending.hopeless else Later(ending.why, whole_portal=True)
-        case NoReply():
-            return Unsure(ending.why)
+    if not isinstance(ending, Reply):
+        return unanswered(ending)
     status, words = ending.status, _words(ending)
     if 200 <= status < 300:
         return Done({"webhook-id": message})
