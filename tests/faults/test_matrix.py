@@ -55,6 +55,15 @@ def test_the_matrix_notices_when_a_rule_is_left_out(rule: str) -> None:
         assert asyncio.run(play([one for one in cells() if one.id.startswith(f"{cell}:")]))
 
 
+@pytest.mark.parametrize("way", ["bitrix24", "webhook"])
+def test_a_request_from_the_gap_makes_no_second_entry_where_the_crm_compares(way: str) -> None:
+    """A worker that is stopped between the last check and the bytes: what that can do, and where it can do nothing."""
+    asleep = [one for one in cells() if one.name.startswith(f"{way}-sleep")]
+    assert len(asleep) >= 10
+    with left_out("deadline_check"):
+        assert not asyncio.run(play(asleep))
+
+
 def left_out(rule: str) -> "mock._patch[Any]":
     """The product without one of its rules."""
 
