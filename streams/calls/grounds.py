@@ -46,9 +46,8 @@ def grounds(result: CallResult, rules: Rules) -> Grounds:
     if result.extra_usable and result.hangup_cause is not None and result.dial_status is not None:
         rule = rules.results.rule(result.hangup_cause, result.dial_status)
         if rule is not None:
-            words = rule.describe()
-            line = TableLine(rule.line.place, words.removesuffix(f" ({rule.line.place})"))
-            by_table = words == result.rule
+            line = TableLine(rule.line.place, rule.words)
+            by_table = rule.words == result.rule
     bitrix24, kommo = rules.bitrix24.rule(result), rules.kommo.rule(result)
     return Grounds(
         line,

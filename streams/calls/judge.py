@@ -128,7 +128,7 @@ def decide(story: Story, hangup: HangupFacts, answered: bool, rules: Rules) -> D
         return Decision(
             0, f"no line for cause {hangup.cause}, dial status {hangup.dial_status or 'empty'}: the old way"
         )
-    return Decision(rule.result, rule.describe())
+    return Decision(rule.result, rule.words)
 
 
 def _talk_lasted(story: Story) -> bool:

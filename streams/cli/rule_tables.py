@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from streams.calls.site import Site
 from streams.rules import Rules
-from streams.rules.difference import result_in_words, side_in_words
-from streams.rules.results import CAUSES, DIAL_STATUSES
+from streams.rules.difference import side_in_words
+from streams.rules.results import CAUSES, DIAL_STATUSES, result_in_words
 from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES, StatusRule
 
 Line = dict[str, object]

@@ -45,7 +45,7 @@ class Rules:
         for cause in CAUSES:
             for status in DIAL_STATUSES:
                 rule = self.results.rule(cause, status)
-                yield rule.describe() if rule else 0
+                yield rule.words if rule else 0
         for result in RESULT_NAMES:
             for situation in SITUATIONS:
                 call = Seen(result, *situation)

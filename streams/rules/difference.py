@@ -7,7 +7,14 @@ from typing import TypeVar
 
 from streams.rules import Rules
 from streams.rules.directions import Directions, SideRule
-from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES
+from streams.rules.results import (
+    CAUSES,
+    DIAL_STATUSES,
+    RESULT_NAMES,
+    causes_in_words,
+    result_in_words,
+    statuses_in_words,
+)
 from streams.rules.statuses import (
     BITRIX24_STATUSES,
     CONDITIONS,
@@ -130,11 +137,6 @@ def side_in_words(rule: SideRule, value: str) -> str:
     return rule.side or rule.line.columns.get("direction") or "a caller without a number"
 
 
-def result_in_words(result: int) -> str:
-    """A result with its name."""
-    return f"{result} {RESULT_NAMES[result]}"
-
-
 def bitrix24_in_words(status: str) -> str:
     """A status with its name."""
     return f"{status} {BITRIX24_STATUSES[status]}"
@@ -143,29 +145,6 @@ def bitrix24_in_words(status: str) -> str:
 def kommo_in_words(status: KommoStatus) -> str:
     """A status with its name and its text."""
     return f"{status.status} {KOMMO_STATUSES[status.status]}, {f'“{status.text}”' if status.text else 'no text'}"
-
-
-def causes_in_words(causes: Iterable[int]) -> str:
-    """`any cause`, `cause 16`, `causes 2-15, 18`."""
-    spans: list[list[int]] = []
-    for cause in sorted(causes):
-        if spans and spans[-1][1] == cause - 1:
-            spans[-1][1] = cause
-        else:
-            spans.append([cause, cause])
-    if spans == [[CAUSES[0], CAUSES[-1]]]:
-        return "any cause"
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
-    return f"cause{'' if spans[0][0] == spans[-1][1] else 's'} {shown}"
-
-
-def statuses_in_words(statuses: Iterable[str]) -> str:
-    """Dial statuses in the order of the table."""
-    named = sorted(statuses, key=DIAL_STATUSES.index)
-    if len(named) > len(DIAL_STATUSES) // 2:
-        others = [status or "empty" for status in DIAL_STATUSES if status not in named]
-        return f"any dial status but {', '.join(others)}" if others else "any dial status"
-    return f"dial status {', '.join(status or 'empty' for status in named)}"
 
 
 def situations_in_words(situations: Iterable[Situation]) -> str:

@@ -38,15 +38,8 @@ class ResultRule:
     causes: frozenset[int]
     statuses: frozenset[str] | None
     result: int
-
-    def describe(self) -> str:
-        """The line in words; not where it stands, so that a comment more, or a file renamed, changes no result."""
-        cause = "any cause" if len(self.causes) == len(CAUSES) else f"cause {', '.join(map(str, sorted(self.causes)))}"
-        if self.statuses is None:
-            status = "whatever dial status"
-        else:
-            status = "dial status " + ", ".join(sorted(each or "empty" for each in self.statuses))
-        return f"{cause}, {status}: {self.result} {RESULT_NAMES[self.result]}"
+    words: str
+    """The line in words; not where it stands, so that a comment more, or a file renamed, changes no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +87,34 @@ def build_literal(shipped: list[ResultRule], own: list[ResultRule]) -> ResultTab
     return ResultTable(table, (*own, *shipped), last_attempt_decides=False)
 
 
+def causes_in_words(causes: Iterable[int]) -> str:
+    """`any cause`, `cause 16`, `causes 2-15, 18`."""
+    spans: list[list[int]] = []
+    for cause in sorted(causes):
+        if spans and spans[-1][1] == cause - 1:
+            spans[-1][1] = cause
+        else:
+            spans.append([cause, cause])
+    if spans == [[CAUSES[0], CAUSES[-1]]]:
+        return "any cause"
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+    return f"cause{'' if spans[0][0] == spans[-1][1] else 's'} {shown}"
+
+
+def statuses_in_words(statuses: Iterable[str]) -> str:
+    """Dial statuses in the order of the table."""
+    named = sorted(statuses, key=DIAL_STATUSES.index)
+    if len(named) > len(DIAL_STATUSES) // 2:
+        others = [status or "empty" for status in DIAL_STATUSES if status not in named]
+        return f"any dial status but {', '.join(others)}" if others else "any dial status"
+    return f"dial status {', '.join(status or 'empty' for status in named)}"
+
+
+def result_in_words(result: int) -> str:
+    """A result with its name."""
+    return f"{result} {RESULT_NAMES[result]}"
+
+
 def _combinations(rule: ResultRule) -> Iterable[tuple[int, str]]:
     statuses = DIAL_STATUSES if rule.statuses is None else sorted(rule.statuses)
     return ((cause, status) for cause in sorted(rule.causes) for status in statuses)
@@ -117,7 +138,7 @@ def _rule(line: RuleLine) -> ResultRule:
         if value == "any":
             causes |= set(CAUSES)
             continue
-        number = str(value).split(" ", 1)[0]
+        number = str(value).partition(" ")[0]
         if isinstance(value, bool) or number not in _CAUSES_AS_WRITTEN:
             line.refuse(f"unknown hangup cause {value!r}", ("any", "0 to 127, a name may follow"))
         causes.add(int(number))
@@ -130,7 +151,10 @@ def _rule(line: RuleLine) -> ResultRule:
         statuses = frozenset(named)
     if not causes or statuses == frozenset():
         line.refuse("an empty list covers no combination")
-    return ResultRule(line, frozenset(causes), statuses, known_result(line, line.columns["result"]))
+    result = known_result(line, line.columns["result"])
+    status_words = "whatever dial status" if statuses is None else statuses_in_words(statuses)
+    words = f"{causes_in_words(causes)}, {status_words}: {result_in_words(result)}"
+    return ResultRule(line, frozenset(causes), statuses, result, words)
 
 
 def known_result(line: RuleLine, result: object) -> int:

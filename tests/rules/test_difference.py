@@ -3,7 +3,8 @@
 import pytest
 
 from streams.rules import load_rules
-from streams.rules.difference import causes_in_words, differences, situations_in_words, statuses_in_words
+from streams.rules.difference import differences, situations_in_words
+from streams.rules.results import causes_in_words, statuses_in_words
 from tests.rules.files import rules_of
 
 

@@ -10,7 +10,7 @@ from streams.rules import load_rules
 from streams.rules.results import ResultTable
 from streams.settings import RuleSettings
 from tests.rules import specification
-from tests.rules.files import refusal
+from tests.rules.files import refusal, rules_of
 
 
 def result_of(table: ResultTable, cause: int, status: str) -> int:
@@ -65,9 +65,24 @@ def test_operators_line_goes_before_the_shipped_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("cause: [20, 1 Unallocated]", "causes 1, 20, whatever dial status: 408 Request timeout"),
+        ("cause: 102 Recovery on timer expiry", "cause 102, whatever dial status: 408 Request timeout"),
+        ("cause: any, status: BUSY", "any cause, dial status BUSY: 408 Request timeout"),
+        ("cause: 16, status: [NOANSWER, '']", "cause 16, dial status empty, NOANSWER: 408 Request timeout"),
+    ],
+)
+def test_line_is_told_in_words(columns: str, told: str) -> None:
+    table = rules_of(f"results:\n  - {{{columns}, result: 408}}\n").results
+    assert table.lines[0].words == told
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("- {cause: 128, result: 200}", "own.yaml:2: unknown hangup cause 128\nAllowed: any, 0 to 127"),
+        ("- {cause: [any, 300], result: 200}", "own.yaml:2: unknown hangup cause 300"),
         ("- {cause: -1, result: 200}", "own.yaml:2: unknown hangup cause -1"),
         ("- {cause: true, result: 200}", "own.yaml:2: unknown hangup cause True"),
         ("- {cause: ١, result: 200}", "own.yaml:2: unknown hangup cause '١'"),
