@@ -28,7 +28,14 @@ SourceArgument = Annotated[
         show_default=False,
     ),
 ]
-TopicOption = Annotated[bool, typer.Option("--topic", help="Read the cel topic of the settings' Kafka instead.")]
+TopicOption = Annotated[
+    bool,
+    typer.Option(
+        "--topic",
+        help="Read the cel topic of the settings' Kafka instead: the partitions of the linkedids that rows name, so "
+        "a call that a channel moved to, and that no row of this one names, is found in files and databases alone.",
+    ),
+]
 
 
 def one_database(sources: Sequence[str], settings: Settings) -> DatabaseSettings | None:
