@@ -1,5 +1,6 @@
 """The state of one call's delivery: the fields of schemas/delivery.avsc. Times: UTC microseconds from 1970."""
 
+import sys
 from enum import StrEnum
 from typing import Any
 
@@ -60,6 +61,10 @@ FINAL = OF_PORTALS | {
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
+
+
+_ALIKE = ("crm", "portal", "step", "source_topic")
+"""The same in very many deliveries: they share one text."""
 
 
 class Action(StrEnum):
@@ -180,6 +185,9 @@ class Delivery(msgspec.Struct, frozen=True):
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Delivery":
         """What the Avro codec read. Raises msgspec.ValidationError."""
+        for name in _ALIKE:
+            if isinstance(text := record.get(name), str):
+                record[name] = sys.intern(text)
         return msgspec.convert(record, cls)
 
 

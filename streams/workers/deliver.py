@@ -203,19 +203,22 @@ class DeliverWorker:
     async def _take_over(self, tp: TP) -> PartitionDeliveries:
         """Fence first, then read what was committed and the log to its end (design.md, State)."""
         log = self._fenced_log(tp.partition)
+        desk: PartitionDeliveries | None = None
         try:
             await log.fence()
             position = await self._begin(tp)
             ordered = await self._begin(TP(self._topic(commands.TOPIC), tp.partition))
-            values = await log.read()
+            name = f"{self._log_topic}/{tp.partition}"
+            desk = PartitionDeliveries(
+                name, self._plan, self._lanes, self._serializer, log, self, position=position, commands=ordered
+            )
+            await log.scan(lambda record: desk.read(record.key, record.value, record.offset))
         except BaseException:
+            if desk is not None:
+                desk.abandon()
             await log.close()
             raise
-        name = f"{self._log_topic}/{tp.partition}"
-        desk = PartitionDeliveries(
-            name, self._plan, self._lanes, self._serializer, log, self, position=position, commands=ordered
-        )
-        desk.restore(values, utc_now())
+        desk.restore(utc_now())
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=desk.open_calls)
         return desk
 
@@ -305,6 +308,7 @@ class DeliverWorker:
                 now = utc_now()
                 for desk in list(self._held.values()):
                     await desk.give_up_overdue(now)
-                    desk.forget(now - 2 * self._remember)
+                    # A day more: the clocks of PBXs and workers differ, and a later version may end later.
+                    desk.forget(now - self._remember - _DAY)
             except Exception as error:  # whatever it is: deadlines would never come
                 hard_exit("deliveries cannot be swept", error)

@@ -1,7 +1,7 @@
 """The delivery log of one partition: many states in one transaction, each awaited by who needs it durable."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from streams.workers.fenced_log import Fenced
@@ -20,8 +20,12 @@ _RETRY_SECONDS = 0.5
 class Log(Protocol):
     """What a fenced log offers."""
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> bool:
-        """One transaction. False: none of it is there. Raises Fenced."""
+    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+        """One transaction: the offsets of the records. None: none of it is there. Raises Fenced."""
+        ...
+
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        """Key and value of the record at an offset; None: there is none. Raises KafkaError or TimeoutError."""
         ...
 
     async def close(self) -> None:
@@ -40,13 +44,16 @@ class GroupedLog:
         self._log = log
         self._name = name
         self._waiting: list[tuple[bytes, bytes | None]] = []
-        self._written = asyncio.get_running_loop().create_future()
+        self._written: asyncio.Future[Mapping[bytes, int]] = asyncio.get_running_loop().create_future()
         self._put = asyncio.Event()
         self._ending = False
         self._loop = asyncio.create_task(self._write_on())
 
-    def put(self, key: bytes, value: bytes | None) -> "asyncio.Future[None]":
-        """Hand a state over; the future ends when it is durable. Never fails: the process would have ended."""
+    def put(self, key: bytes, value: bytes | None) -> "asyncio.Future[Mapping[bytes, int]]":
+        """Hand a state over; the future ends when it is durable, with the offset of each key's last record.
+
+        It never fails: the process would have ended.
+        """
         self._waiting.append((key, value))
         self._put.set()
         return self._written
@@ -73,23 +80,26 @@ class GroupedLog:
             batch, self._waiting = self._waiting, []
             done, self._written = self._written, asyncio.get_running_loop().create_future()
             self._put.clear()
+            offsets: dict[bytes, int] = {}
             try:
                 for start in range(0, len(batch), LONGEST_BATCH):
-                    await self._write(dict(batch[start : start + LONGEST_BATCH]))
+                    records = dict(batch[start : start + LONGEST_BATCH])
+                    offsets |= zip(records, await self._write(records), strict=True)
             except Exception as error:  # whatever it is: nothing more may be sent to anybody
                 hard_exit(f"{self._name} cannot be written", error)
-            done.set_result(None)
+            done.set_result(offsets)
             if self._ending and not self._waiting:
                 return
             if self._waiting:
                 self._put.set()
 
-    async def _write(self, records: dict[bytes, bytes | None]) -> None:
+    async def _write(self, records: dict[bytes, bytes | None]) -> Sequence[int]:
         """Of several states of one call in a transaction the last is enough: each is the whole state."""
         for attempt in range(_TRIES):
             try:
-                if await self._log.write(list(records.items())):
-                    return
+                offsets = await self._log.write(list(records.items()))
+                if offsets is not None:
+                    return offsets
             except Fenced as error:
                 hard_exit(f"another process owns {self._name} now", error)
             await asyncio.sleep(_RETRY_SECONDS * 2**attempt)

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 from msgspec import ValidationError
@@ -36,12 +36,17 @@ from streams.crm.events import (
 from streams.crm.http import boot_seconds, utc_now
 from streams.crm.orders import begun
 from streams.crm.plan import Plan
-from streams.crm.record import OF_PORTALS, SECOND, Delivery
+from streams.crm.record import SECOND, Delivery
 from streams.crm.shadow import shadowed
 from streams.workers import deliver_metrics as metrics
+from streams.workers.deliver_finished import Finished, LostDelivery
 from streams.workers.deliver_lane import Lane
 from streams.workers.deliver_log import LONGEST_BATCH, SCHEMA, GroupedLog, Log
 from streams.workers.deliver_reading import Reading
+from streams.workers.deliver_takeover import Takeover
+
+Written = asyncio.Future[Mapping[bytes, int]]
+"""Ends when a state is in the log."""
 
 _log = structlog.get_logger("deliver")
 
@@ -79,9 +84,10 @@ class PartitionDeliveries:
         self._lanes = lanes
         self._serializer = serializer
         self._log = GroupedLog(log, name)
+        self._finished = Finished(log, serializer)
+        self._takeover = Takeover(serializer, self._finished, lanes)
         self._office = office
         self._open: dict[str, Delivery] = {}
-        self._final: dict[str, tuple[int, bytes]] = {}
         self._busy: set[str] = set()
         self._given_up = False
         self.results = Reading(position)
@@ -89,22 +95,14 @@ class PartitionDeliveries:
 
     # Taking over and giving up.
 
-    def restore(self, values: Mapping[bytes, bytes], now: int) -> None:
-        """Take up what the log holds, read after it was fenced at `now`."""
-        for key, value in values.items():
-            try:
-                delivery = Delivery.from_record(self._serializer.decode(value, SCHEMA))
-            except (MalformedRecord, ValidationError) as error:
-                _log.error("a delivery in the log cannot be read; it is left alone", call=repr(key), error=str(error))
-                continue
-            lane = self._lanes.get(delivery.portal)
-            if delivery.state in OF_PORTALS:
-                continue
-            if delivery.final or lane is None:
-                if lane is None and not delivery.final:
-                    _log.warning("its portal is no longer in the settings", call=delivery.call_id)
-                self._final[delivery.call_id] = (delivery.updated_at, value)
-                continue
+    def read(self, key: bytes, value: bytes | None, offset: int) -> None:
+        """The next record of the log, from its beginning to its end; then `restore`."""
+        self._takeover.read(key, value, offset)
+
+    def restore(self, now: int) -> None:
+        """Take up what was read; the log was fenced, before it was read, at `now`."""
+        for delivery in self._takeover.open_deliveries():
+            lane = self._lanes[delivery.portal]
             recovered = advance(delivery, Recovered(now), self._plan, lane.policy).delivery
             if recovered.final:
                 self._keep(recovered)
@@ -133,20 +131,31 @@ class PartitionDeliveries:
 
     async def fold(self, offset: int, arrived: Arrived | None) -> None:
         """A result into its call's delivery; None: the record at this offset is no result for us."""
-        await self._took(self.results, offset, None if arrived is None else self._arrive(arrived))
+        written: Written | None = None
+        if arrived is not None and not self._finished.knows(arrived.call_id, arrived.version):
+            try:
+                written = self._arrive(arrived, await self._known(arrived.call_id))
+            except (LostDelivery, MalformedRecord, ValidationError) as error:
+                _log.error("a later version is left out", call=arrived.call_id, error=str(error))
+        await self._took(self.results, offset, written)
 
     async def order(self, offset: int, call_id: str, event: Ordered | None) -> None:
         """A command into its call's delivery; None: the record at this offset is no command for us."""
-        await self._took(self.commands, offset, None if event is None else self._order(call_id, event))
+        written: Written | None = None
+        if event is not None:
+            try:
+                written = self._order(call_id, event, await self._known(call_id))
+            except (LostDelivery, MalformedRecord, ValidationError) as error:
+                _log.error("an operator's command is left out", call=call_id, error=str(error))
+        await self._took(self.commands, offset, written)
 
-    async def _took(self, reading: Reading, offset: int, written: "asyncio.Future[None] | None") -> None:
+    async def _took(self, reading: Reading, offset: int, written: "Written | None") -> None:
         reading.took(offset, written)
         if self._log.waiting > 2 * LONGEST_BATCH:
             await reading.caught_up()
 
-    def _arrive(self, arrived: Arrived) -> "asyncio.Future[None] | None":
+    def _arrive(self, arrived: Arrived, known: Delivery | None) -> "Written | None":
         lane = self._lanes[arrived.portal]
-        known = self._known(arrived.call_id)
         if known is None:
             delivery = begin(arrived, self._plan)
         else:
@@ -160,8 +169,8 @@ class PartitionDeliveries:
             delivery = advance(delivery, event, self._plan, lane.policy).delivery if event else delivery
         return self._keep_on(delivery, lane)
 
-    def _order(self, call_id: str, event: Ordered) -> "asyncio.Future[None] | None":
-        order, known = event.order, self._known(call_id)
+    def _order(self, call_id: str, event: Ordered, known: Delivery | None) -> "Written | None":
+        order = event.order
         tell = _log.bind(call=call_id, action=order.action.value, by=order.by)
         if known is None:
             delivery = begun(event, self._plan)
@@ -185,43 +194,40 @@ class PartitionDeliveries:
         )
         return self._keep_on(delivery, self._lanes[delivery.portal])
 
-    def _keep_on(self, delivery: Delivery, lane: Lane) -> "asyncio.Future[None]":
+    def _keep_on(self, delivery: Delivery, lane: Lane) -> "Written":
         written = self._keep(delivery)
         if delivery.call_id not in self._busy:
             lane.put(self, delivery)
         return written
 
-    def _known(self, call_id: str) -> Delivery | None:
-        if (delivery := self._open.get(call_id)) is not None:
-            return delivery
-        if (final := self._final.get(call_id)) is None:
-            return None
-        return Delivery.from_record(self._serializer.decode(final[1], SCHEMA))
-
-    def _now(self, call_id: str) -> Delivery:
-        """A call that is worked at; a command may have ended it meanwhile."""
-        return cast(Delivery, self._known(call_id))
+    async def _known(self, call_id: str) -> Delivery | None:
+        """What is known of a call now; the log is asked where that is over."""
+        while (delivery := self._open.get(call_id)) is None:
+            mark = self._finished.mark(call_id)
+            delivery = await self._finished.whole(call_id)
+            if call_id not in self._open and self._finished.mark(call_id) in (mark, None):
+                break  # nothing came in between
+        return delivery
 
     def remembers(self, call_id: str) -> bool:
         """Whether the call was seen before."""
-        return call_id in self._open or call_id in self._final
+        return call_id in self._open or call_id in self._finished
 
-    def _keep(self, delivery: Delivery) -> "asyncio.Future[None]":
-        value = self._serializer.encode(SCHEMA, delivery.record())
+    def _keep(self, delivery: Delivery) -> "Written":
+        written = self._log.put(delivery.call_id.encode(), self._serializer.encode(SCHEMA, delivery.record()))
         if delivery.final:
             self._open.pop(delivery.call_id, None)
-            self._final[delivery.call_id] = (delivery.updated_at, value)
+            self._finished.add(delivery, written)
             metrics.FINISHED.labels(delivery.crm, delivery.portal, delivery.state.value).inc()
         else:
-            self._final.pop(delivery.call_id, None)
+            self._finished.remove(delivery.call_id)
             self._open[delivery.call_id] = delivery
-        return self._log.put(delivery.call_id.encode(), value)
+        return written
 
     def forget(self, before: int) -> int:
         """Drop what ended before a time, with tombstones; how many."""
-        old = [call_id for call_id, (updated, _) in self._final.items() if updated < before]
+        old = self._finished.forget(before)
         for call_id in old:
-            del self._final[call_id]
             self._log.put(call_id.encode(), None)
         return len(old)
 
@@ -256,13 +262,13 @@ class PartitionDeliveries:
                         answer = await lane.client.send(outcome.delivery, until)
                         self._told(lane, answer)
                         event: Event = Answered(utc_now(), effect.attempt, answer, random.random())
-                        await self._apply(self._now(call_id), event, lane)
+                        await self._follow(call_id, event, lane)
                     case LookUp():
                         requested = True
                         sighting = await lane.client.look_up(outcome.delivery, boot_seconds() + until - began)
                         self._told(lane, sighting)
                         event = LookedUp(utc_now(), effect.attempt, sighting, random.random())
-                        await self._apply(self._now(call_id), event, lane)
+                        await self._follow(call_id, event, lane)
         finally:
             self._busy.discard(call_id)
             if not requested:
@@ -294,6 +300,11 @@ class PartitionDeliveries:
             finally:
                 self._busy.discard(delivery.call_id)
 
+    async def _follow(self, call_id: str, event: Event, lane: Lane) -> None:
+        """What came of a request; nothing, where a command ended the delivery meanwhile."""
+        if (latest := self._open.get(call_id)) is not None:
+            await self._apply(latest, event, lane)
+
     async def _apply(self, delivery: Delivery, event: Event, lane: Lane) -> Outcome:
         """One event through the machine: dead letters first, then the state, both durable on return."""
         outcome = advance(delivery, event, self._plan, lane.policy)
@@ -302,7 +313,8 @@ class PartitionDeliveries:
             await self._office.give_up(outcome.delivery, letter.code, letter.why)
         if letters:
             # A version may have come meanwhile: the machine decides again, about what is known now.
-            outcome = advance(self._now(delivery.call_id), event, self._plan, lane.policy)
+            delivery = self._open.get(delivery.call_id, delivery)
+            outcome = advance(delivery, event, self._plan, lane.policy)
         if outcome.delivery is not delivery:
             await self._keep(outcome.delivery)
         for effect in outcome.effects:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from typing import Any
 
 
 class Reading:
@@ -12,10 +13,10 @@ class Reading:
         """Offset of the next record."""
         self.committed = -1
         """The offset that the group has confirmed."""
-        self._written: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._written: deque[tuple[int, asyncio.Future[Any]]] = deque()
         self._durable = position
 
-    def took(self, offset: int, written: "asyncio.Future[None] | None") -> None:
+    def took(self, offset: int, written: "asyncio.Future[Any] | None") -> None:
         """A record was taken; `written`: ends when what it changed is durable, None where it changed nothing."""
         self.position = offset + 1
         if written is not None:

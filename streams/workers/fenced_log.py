@@ -13,6 +13,9 @@ from streams.workers.hard_exit import hard_exit
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """As the topics' max.message.bytes (connectors/topics.yaml)."""
 
+_ONE_FETCH = 64 * 1024
+"""Bytes that the brokers send along with a single record that is looked for; a longer one comes whole all the same."""
+
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
 
@@ -46,6 +49,8 @@ class FencedLog:
         self._timeout = timeout_seconds
         self._unsettled = unsettled
         self._producer: AIOKafkaProducer | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
 
     async def fence(self) -> Self:
         """Make every earlier writer's writes fail from now on, and end the transaction that it left open.
@@ -104,8 +109,8 @@ class FencedLog:
         finally:
             await stopped(consumer, self._timeout)
 
-    async def write(self, records: Sequence[Record]) -> bool:
-        """Write all in one transaction and await it. False: none of them is there, and it may be tried again.
+    async def write(self, records: Sequence[Record]) -> Sequence[int] | None:
+        """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
         Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
         """
@@ -118,14 +123,34 @@ class FencedLog:
                 sent = [
                     await producer.send(self.topic, value, key=key, partition=self.partition) for key, value in records
                 ]
-                await asyncio.gather(*sent)
+                written = await asyncio.gather(*sent)
                 await producer.commit_transaction()
         except ProducerFenced as error:
             raise Fenced(self._transactional_id) from error
         except (KafkaError, TimeoutError) as error:
             await self._abort(producer, error)
-            return False
-        return True
+            return None
+        return [each.offset for each in written]
+
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        """Key and value of the record at an offset; None: there is none. For single ones now and then.
+
+        Raises KafkaError or TimeoutError.
+        """
+        partition = TopicPartition(self.topic, self.partition)
+        async with self._reading, asyncio.timeout(self._timeout):
+            if self._reader is None:
+                self._reader = AIOKafkaConsumer(
+                    bootstrap_servers=self._servers,
+                    isolation_level="read_committed",
+                    enable_auto_commit=False,
+                    max_partition_fetch_bytes=_ONE_FETCH,
+                )
+                await self._reader.start()
+                self._reader.assign([partition])
+            self._reader.seek(partition, offset)
+            record = await self._reader.getone(partition)
+        return (record.key, record.value) if record.offset == offset and record.value is not None else None
 
     async def _abort(self, producer: AIOKafkaProducer, cause: BaseException) -> None:
         try:
@@ -141,6 +166,9 @@ class FencedLog:
 
     async def close(self) -> None:
         """Give the log up. What was not awaited may be lost."""
+        if self._reader is not None:
+            await stopped(self._reader, 5.0)
+            self._reader = None
         if self._producer is not None:
             await stopped(self._producer, 5.0)
             self._producer = None

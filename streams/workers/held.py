@@ -106,7 +106,8 @@ class Held:
                 return True
             case WriteSnapshots(records):
                 try:
-                    return await self._log.write([(key.encode(), value) for key, value in records])
+                    written = await self._log.write([(key.encode(), value) for key, value in records])
+                    return written is not None
                 except Fenced as error:
                     hard_exit(f"another process owns {self.tp} now", error)
             case Commit(offset, marker):

@@ -1,6 +1,6 @@
 """A partition of the delivery log without a broker: whoever fenced it last may write."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from streams.workers.fenced_log import Fenced
 
@@ -9,10 +9,15 @@ class PartitionLog:
     """What is committed, in order of the fencing."""
 
     def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
+        self.records: list[tuple[bytes, bytes | None]] = []
         self.epoch = 0
         self.failing = 0
         """So many of the next transactions fail: none of their records is there."""
+
+    @property
+    def values(self) -> dict[bytes, bytes]:
+        """The last value of every key."""
+        return {key: value for key, value in dict(self.records).items() if value is not None}
 
     def fence(self) -> "Writer":
         """A writer; every earlier one's transactions fail from now on."""
@@ -27,28 +32,31 @@ class Writer:
         self._log = log
         self._epoch = epoch
 
-    def read(self) -> dict[bytes, bytes]:
-        """The last value of every key."""
-        return dict(self._log.values)
+    def scan(self, take: Callable[[bytes, bytes | None, int], None]) -> None:
+        """Give every record to `take`: key, value, offset."""
+        for offset, (key, value) in enumerate(self._log.records):
+            take(key, value, offset)
+
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        """The record at an offset."""
+        key, value = self._log.records[offset]
+        return None if value is None else (key, value)
 
     @property
     def fenced(self) -> bool:
         """Another writer came after."""
         return self._epoch != self._log.epoch
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> bool:
+    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
         """One transaction. Raises Fenced."""
         if self.fenced:
             raise Fenced(f"epoch {self._epoch}")
         if self._log.failing:
             self._log.failing -= 1
-            return False
-        for key, value in records:
-            if value is None:
-                self._log.values.pop(key, None)
-            else:
-                self._log.values[key] = value
-        return True
+            return None
+        first = len(self._log.records)
+        self._log.records += records
+        return range(first, len(self._log.records))
 
     async def close(self) -> None:
         """Nothing to close."""

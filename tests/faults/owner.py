@@ -111,7 +111,8 @@ class Owner:
             self,
             position=self._topic.committed,
         )
-        self.desk.restore(writer.read(), utc_now())
+        writer.scan(self.desk.read)
+        self.desk.restore(utc_now())
         self.lane = lane
         self._feeding = asyncio.create_task(self._feed(writer))
 
@@ -219,7 +220,10 @@ class _WatchedLog:
         self._writer = writer
         self._serializer = serializer
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> bool:
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        return await self._writer.read_at(offset)
+
+    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
         for state in states:
             if state.state is State.INTENT:

@@ -1,7 +1,7 @@
 """A partition's deliveries with a log in memory and a CRM that says what it is told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,26 +19,9 @@ from streams.workers.deliver_lane import Lane
 from streams.workers.deliver_log import SCHEMA
 from streams.workers.deliver_partition import PartitionDeliveries
 from tests.crm.calls import call_result
+from tests.faults.fenced_memory import PartitionLog
 
 CALL = call_result(1)
-
-
-@dataclass
-class Memory:
-    """A log."""
-
-    values: dict[bytes, bytes] = field(default_factory=dict)
-
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> bool:
-        for key, value in records:
-            if value is None:
-                self.values.pop(key, None)
-            else:
-                self.values[key] = value
-        return True
-
-    async def close(self) -> None:
-        pass
 
 
 @dataclass
@@ -75,10 +58,12 @@ class Crm:
 class Desk:
     """The partition under test."""
 
-    def __init__(self, serializer: Serializer, crm: Crm, log: Memory, lane: Lane) -> None:
+    def __init__(self, serializer: Serializer, crm: Crm, log: PartitionLog, lane: Lane) -> None:
         self.crm, self.log, self.lane, self.dead, self.disabled = crm, log, lane, list[str](), list[str]()
         self._serializer = serializer
-        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": lane}, serializer, log, self)
+        writer = log.fence()
+        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": lane}, serializer, writer, self)
+        writer.scan(self.partition.read)
         self._commands = 0
 
     async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
@@ -114,7 +99,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(crm: Crm, log: Memory | None = None, **fields: Any) -> AsyncIterator[Desk]:
+async def desk(crm: Crm, log: PartitionLog | None = None, **fields: Any) -> AsyncIterator[Desk]:
     serializer = Serializer(SchemaRegistry("http://nowhere"))
     serializer.register("call_result", 1)
     serializer.register(SCHEMA, 2)
@@ -123,8 +108,8 @@ async def desk(crm: Crm, log: Memory | None = None, **fields: Any) -> AsyncItera
         rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
     )  # fmt: skip
     lane = Lane(portal, crm)
-    made = Desk(serializer, crm, log or Memory(), lane)
-    made.partition.restore(made.log.values, 1)
+    made = Desk(serializer, crm, log or PartitionLog(), lane)
+    made.partition.restore(1)
     try:
         yield made
     finally:
@@ -183,7 +168,7 @@ async def test_a_skipped_call_is_delivered_by_command() -> None:
 
 
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
-    log = Memory()
+    log = PartitionLog()
     async with desk(Crm(), log, shadow=True) as made:
         await made.partition.fold(0, made.arrived())
         shadowed = await made.until_state(State.SHADOWED)
@@ -198,7 +183,7 @@ async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> Non
 
 
 async def test_what_waited_when_its_portal_became_a_shadow_is_kept_until_it_is_none() -> None:
-    log = Memory()
+    log = PartitionLog()
     async with desk(Crm(), log, shadow=False) as made:
         made.partition.give_up()  # ends before it is sent
         await made.partition.fold(0, made.arrived())
@@ -221,12 +206,14 @@ async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() ->
 
 @pytest.mark.parametrize("action", list(Action))
 async def test_a_command_for_a_portal_that_is_not_served_is_passed_over(action: Action) -> None:
-    log = Memory()
+    log = PartitionLog()
     async with desk(Crm(), log) as made:
         made.partition.give_up()
         await made.partition.fold(0, made.arrived())
-    made.partition = PartitionDeliveries("log/0", KOMMO, {}, made._serializer, log, made)
-    made.partition.restore(log.values, 1)
+    writer = log.fence()
+    made.partition = PartitionDeliveries("log/0", KOMMO, {}, made._serializer, writer, made)
+    writer.scan(made.partition.read)
+    made.partition.restore(1)
     await made.order(action)
     assert made.partition.commands.durable == made.partition.commands.position
     await made.partition.close()

@@ -72,6 +72,22 @@ async def test_a_log_is_written_to_its_own_partition_only(installation: Installa
 
 
 @pytest.mark.servers
+async def test_single_records_of_a_log_are_found_by_their_offsets(installation: Installation) -> None:
+    log = await log_of(installation).fence()
+    offsets = [*(await log.write([(b"one", b"1"), (b"two", b"2")]) or ()), *(await log.write([(b"one", b"3")]) or ())]
+    wanted = [(b"one", b"1"), (b"two", b"2"), (b"one", b"3")]
+    for turn in (1, -1):
+        for offset, record in list(zip(offsets, wanted, strict=True))[::turn]:
+            assert await log.read_at(offset) == record
+    marker = offsets[1] + 1  # where a transaction ends stands no record: the next one is another's
+    assert marker not in offsets and await log.read_at(marker) is None
+    seen: list[tuple[bytes, int]] = []
+    await log.scan(lambda record: seen.append((record.key, record.offset)))
+    assert seen == list(zip((b"one", b"two", b"one"), offsets, strict=True))
+    await log.close()
+
+
+@pytest.mark.servers
 async def test_a_transaction_that_fails_may_be_tried_again(installation: Installation) -> None:
     log = await log_of(installation).fence()
     too_large = b"x" * (fenced_log.MAX_RECORD_BYTES + 1)
