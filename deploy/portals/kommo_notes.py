@@ -41,12 +41,14 @@ def find(portal: KommoPortal, inbound: Inbound) -> Answer:
     kind, entity, note_id = _place(inbound)
     wanted, order = branch(query, "filter"), branch(query, "order")
     indexed = portal.now() - portal.config.lookup_lag
+    changed = wanted.get("updated_at")
+    since = int(changed.get("from", 0)) if isinstance(changed, dict) else 0
     found = [
         note
         for note in (
             portal.book.note_json(event, portal.url)
             for event in portal.book.all_notes
-            if event["entity"] == kind and (event["at"] <= indexed or note_id is not None)
+            if event["entity"] == kind and event["at"] >= since and (event["at"] <= indexed or note_id is not None)
         )
         if (entity is None or note["entity_id"] == entity) and note_fits(note, wanted)
     ]

@@ -48,7 +48,8 @@ class CrmClient(Protocol):
         ...
 
     async def look_up(self, delivery: Delivery, until: float) -> Sighting:
-        """Look for what the delivery's doubtful attempt may have made."""
+        """Look for what the delivery's doubtful attempt may have made, in several requests if need be, each within the
+        time of one."""
         ...
 
     async def close(self) -> None:

@@ -48,6 +48,9 @@ from streams.workers.deliver_takeover import Takeover
 Written = asyncio.Future[Mapping[bytes, int]]
 """Ends when a state is in the log."""
 
+LOOKUP_REQUESTS = 5
+"""A lookup may last as long as so many requests: through the pages of a busy hour, at the portal's rate."""
+
 _log = structlog.get_logger("deliver")
 
 
@@ -265,7 +268,8 @@ class PartitionDeliveries:
                         await self._follow(call_id, event, lane)
                     case LookUp():
                         requested = True
-                        sighting = await lane.client.look_up(outcome.delivery, boot_seconds() + until - began)
+                        ends = boot_seconds() + LOOKUP_REQUESTS * lane.policy.request_limit / SECOND
+                        sighting = await lane.client.look_up(outcome.delivery, ends)
                         self._told(lane, sighting)
                         event = LookedUp(utc_now(), effect.attempt, sighting, random.random())
                         await self._follow(call_id, event, lane)

@@ -242,6 +242,10 @@ def _late_index_and_wrong_clock(name: str, way: Way) -> Iterator[Cell]:
     for hours in (-1, 1):
         told = way.doubt(mode="429", retry_after=1)
         yield _cell(name, way, f"clock_{hours:+d}h-429", orders=(told,), skew=3600.0 * hours)
+    # Every single answer in time, all of a lookup's together not.
+    slow: Order = {"mode": "slow", "seconds": 0.45 * REQUEST_LIMIT, "methods": list(way.looking_up)}
+    yield _cell(name, way, "lookups_slow-lost_answer", orders=(way.doubt(), slow))
+    yield _cell(name, way, "lookups_slow-reset", orders=(way.doubt(mode="reset"), slow))
     for writes in (1, 3):
         yield _cell(name, way, f"log_fails_{writes}-lost_answer", orders=(lost,), failing_writes=writes)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from random import Random
 
 from streams.calls.result import CallResult
-from streams.crm.eligibility import skip_reason
 from streams.crm.record import State
+from streams.workers.deliver_portals import skip_reason_for
 from tests.faults.cells import FAULTS, FINAL_FOR_WEBHOOKS, TWICE, WAYS
 from tests.faults.judged import many_results
 from tests.faults.night import differences
@@ -180,7 +180,7 @@ class SoakNight:
     # The morning.
 
     async def _until_over(self, results: list[CallResult]) -> None:
-        wanted = {result.call_id for result in results if skip_reason(result) is None}
+        wanted = {result.call_id for result in results if not self._kept_out(result)}
         ends = time.monotonic() + CALM
         while time.monotonic() < ends:
             if wanted <= {str(entry.external_id) for entry in self._night.portal.entries()}:
@@ -188,6 +188,9 @@ class SoakNight:
                 if all((one := deliveries.get(result.call_id)) is not None and one.final for result in results):
                     return
             await asyncio.sleep(1)
+
+    def _kept_out(self, result: CallResult) -> bool:
+        return skip_reason_for(result, self._night.settings.portals[0]) is not None
 
     async def _look(self, results: list[CallResult]) -> None:
         report, portal = self.report, self._night.portal
@@ -199,7 +202,7 @@ class SoakNight:
         for result in results:
             call, found = result.call_id, by_call.pop(result.call_id, [])
             delivery = deliveries.get(call)
-            if skip_reason(result) is not None:
+            if self._kept_out(result):
                 report.internal += 1
                 if found or delivery is None or delivery.state is not State.SKIPPED:
                     report.wrong[call] = f"is internal, stands {len(found)} times"

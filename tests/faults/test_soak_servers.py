@@ -24,5 +24,5 @@ async def test_a_bad_night_loses_and_doubles_nothing(stack: "LocalStack", tmp_pa
     wrong = [line for report in reports for line in report.complaints()]
     assert not wrong, f"again: make soak SECONDS=40 CALLS=400 SEED={SEED}\n" + "\n".join(wrong)
     for report in reports:
-        assert report.delivered == report.calls == 380
+        assert report.delivered == report.calls >= 380
         assert report.kills + report.stops >= 2 and sum(report.faults.values()) > 10

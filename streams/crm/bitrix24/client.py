@@ -30,7 +30,7 @@ from streams.crm.bitrix24.steps import (
 )
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Later, Pause, Sighting
-from streams.crm.http import Ending, Reply, request, same_house, session, utc_now
+from streams.crm.http import Ending, Reply, boot_seconds, request, same_house, session, utc_now
 from streams.crm.person import external_id
 from streams.crm.plan import BITRIX24
 from streams.crm.record import Delivery
@@ -115,7 +115,8 @@ class Bitrix24Client:
 
     async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | Pause:
         for _ in range(2):
-            ending = await request(self._http, "POST", url, until=until, json=body)
+            ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
+            ending = await request(self._http, "POST", url, until=ends, json=body)
             if not isinstance(ending, Reply) or not 300 <= ending.status < 400:
                 return ending
             # The portal moved: the same POST there, never turned into a GET.

@@ -10,7 +10,7 @@ from streams.calls.result import CallResult
 from streams.credentials.source import FixedToken, Token, TokenSource, with_token
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
-from streams.crm.http import Ending, Reply, request, session, utc_now
+from streams.crm.http import Ending, Reply, boot_seconds, request, session, utc_now
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -42,7 +42,7 @@ from streams.settings import PortalSettings
 
 PAGE = 250
 MOST_PAGES = 40
-SKEW = 600 * SECOND
+SKEW = 120 * SECOND
 """How far the account's clock may differ from what its last answer said."""
 
 
@@ -237,7 +237,8 @@ class KommoClient:
     async def _ask(self, method: str, url: URL, until: float, body: object = None) -> Ending | Pause | Later:
         async def ask(token: Token) -> Ending:
             headers = {"Authorization": f"Bearer {token.access}"}
-            ending = await request(self._http, method, url, until=until, json=body, headers=headers)
+            ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
+            ending = await request(self._http, method, url, until=ends, json=body, headers=headers)
             if isinstance(ending, Reply) and (date := ending.date) is not None:
                 self._ahead = date - utc_now()
             return ending
