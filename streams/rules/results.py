@@ -104,7 +104,7 @@ def causes_in_words(causes: Iterable[int]) -> str:
 def statuses_in_words(statuses: Iterable[str]) -> str:
     """Dial statuses in the order of the table."""
     named = sorted(statuses, key=DIAL_STATUSES.index)
-    if len(named) > len(DIAL_STATUSES) // 2:
+    if len(named) * 2 > len(DIAL_STATUSES):
         others = [status or "empty" for status in DIAL_STATUSES if status not in named]
         return f"any dial status but {', '.join(others)}" if others else "any dial status"
     return f"dial status {', '.join(status or 'empty' for status in named)}"

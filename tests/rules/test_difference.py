@@ -98,7 +98,13 @@ def test_most_dial_statuses_are_told_by_the_others() -> None:
     assert statuses_in_words(["BUSY", ""]) == "dial status empty, BUSY"
     most = ["", "BUSY", "NOANSWER", "CONGESTION", "CHANUNAVAIL", "DONTCALL", "TORTURE", "INVALIDARGS"]
     assert statuses_in_words(most) == "any dial status but ANSWER, CANCEL"
+    assert statuses_in_words([*most[1:], "ANSWER", "CANCEL"]) == "any dial status but empty"
     assert statuses_in_words([*most, "ANSWER", "CANCEL"]) == "any dial status"
+
+
+def test_dial_statuses_are_told_in_the_order_of_the_table() -> None:
+    assert statuses_in_words(["CHANUNAVAIL", "CONGESTION"]) == "dial status CONGESTION, CHANUNAVAIL"
+    assert statuses_in_words(["BUSY", "", "NOANSWER", "ANSWER", "CANCEL"]).startswith("dial status empty, ANSWER")
 
 
 def test_situations_without_a_common_name_are_listed() -> None:

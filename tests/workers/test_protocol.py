@@ -140,6 +140,25 @@ def test_a_new_row_undoes_an_ending_by_the_timer() -> None:
     assert log.tick(100) == [f"{START}.1"]
 
 
+def test_a_call_that_goes_on_after_the_timer_ended_it_is_open_in_the_next_checkpoint() -> None:
+    log = Log()
+    log.row("CHAN_START", 0)
+    log.row("CHAN_END", 1)
+    log.tick(20)
+    log.row("CHAN_START", 20)
+    _, write, _, commit = checkpoint(log.partition)
+    again, _ = restored(Committed(commit.offset, commit.marker.encode()), dict(write.records))
+    assert again.open_calls == 1
+
+
+def test_the_timer_says_nothing_more_of_a_call_that_has_ended() -> None:
+    log = Log()
+    log.row("CHAN_START", 0)
+    log.row("LINKEDID_END", 5)
+    assert log.partition.open_calls == 0
+    assert log.tick(100_000) == []
+
+
 def test_the_clock_says_nothing_while_rows_are_still_to_be_read() -> None:
     log = Log()
     log.row("CHAN_START", 0)
@@ -167,6 +186,24 @@ def test_a_row_of_a_known_call_past_its_deadline_is_a_dead_letter() -> None:
     log.row("LINKEDID_END", 5)
     assert isinstance(log.row("HANGUP", 905), Finished)
     assert isinstance(log.row("HANGUP", 1806), Refused)
+
+
+def test_a_call_takes_rows_until_the_last_millisecond_of_its_grace_time() -> None:
+    log = Log()
+    log.row("LINKEDID_END", 5)
+    assert isinstance(log.row("HANGUP", 905), Finished)
+    log = Log()
+    log.row("LINKEDID_END", 5)
+    assert isinstance(log.row("HANGUP", 905.001), Refused)
+
+
+def test_a_backfilled_call_takes_streamed_rows_for_the_shorter_grace_time() -> None:
+    log = Log()
+    log.row("LINKEDID_END", 5, op="r")
+    assert isinstance(log.row("HANGUP", 25), Finished)
+    log = Log()
+    log.row("LINKEDID_END", 5, op="r")
+    assert isinstance(log.row("HANGUP", 25.001), Refused)
 
 
 def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +256,8 @@ def test_a_linkedid_without_a_second_is_opened_by_its_first_channel_only() -> No
 
 def test_a_linkedid_from_the_future_is_treated_as_one_without_a_second() -> None:
     assert isinstance(Log().row("HANGUP", 0, call="9000000"), Refused)
+    assert Log().row("HANGUP", 0, call="86400") is None  # a day ahead is a clock that is wrong
+    assert isinstance(Log().row("HANGUP", 0, call="86401"), Refused)
 
 
 def test_a_checkpoint_waits_writes_waits_and_commits_with_the_marker() -> None:
@@ -252,6 +291,43 @@ def test_an_ended_call_is_forgotten_with_a_tombstone_when_the_confirmed_marker_i
     _, write, *_ = checkpoint(log.partition)
     assert write.records == [(f"north/{START}.1", None)]
     assert list(log.partition.calls) == [f"north/{START + 901}.1"]
+
+
+def is_kept(log: Log, seconds: float, key: str = f"north/{START}.1") -> bool:
+    """Whether the call is still there when a marker of that time was confirmed."""
+    log.row("CHAN_START", seconds, call=str(int(seconds)))
+    checkpoint(log.partition)
+    checkpoint(log.partition)
+    return key in log.partition.calls
+
+
+def test_a_call_is_not_forgotten_before_its_deadline_is_past() -> None:
+    log = Log()
+    log.row("LINKEDID_END", 5)
+    assert is_kept(log, 905)
+    assert not is_kept(log, 906)
+
+
+def test_an_open_call_is_never_forgotten() -> None:
+    log = Log()
+    log.row("CHAN_START", 0)
+    assert is_kept(log, 1_000_000)
+
+
+def test_a_call_ahead_of_the_databases_clock_stays_until_its_rows_would_be_refused() -> None:
+    log, ahead = Log(), f"north/{START + 2000}.1"
+    log.row("LINKEDID_END", 0, call="2000")
+    assert is_kept(log, 1500, ahead)
+    assert is_kept(log, 2900, ahead)
+    assert not is_kept(log, 2901, ahead)
+
+
+def test_a_call_without_a_second_in_its_linkedid_is_forgotten_by_its_deadline_alone() -> None:
+    log = Log()
+    log.row("CHAN_START", 0, call="odd")
+    log.row("LINKEDID_END", 1, call="odd")
+    assert is_kept(log, 901, "north/odd")
+    assert not is_kept(log, 902, "north/odd")
 
 
 def test_a_restored_partition_holds_the_same_calls_and_replays_what_its_snapshots_lack() -> None:
