@@ -13,7 +13,7 @@ from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
 from tests.crm.test_revision import revised
-from tests.faults.cells import FAULTS, TWICE
+from tests.faults.orders import FAULTS, TWICE
 
 pytestmark = pytest.mark.slow
 

@@ -1,39 +1,22 @@
 """One cell of the matrix, played to its end: a real HTTP portal, one owner after the other, and what is left of it."""
 
 import asyncio
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from msgspec.structs import replace
-from pydantic import SecretStr
 
 from deploy.portals import (
-    Bitrix24Config,
     Bitrix24Portal,
     Entry,
-    KommoConfig,
     KommoPortal,
-    Portal,
-    WebhookConfig,
-    WebhookPortal,
 )
 from deploy.portals.exchange import Inbound
-from deploy.portals.webhook import FAKE_SECRET
-from schemas import SchemaRegistry, Serializer
-from streams.calls.result import CallResult
-from streams.crm.client import CrmClient
-from streams.crm.http import utc_now
-from streams.crm.record import SECOND, Delivery, State
-from streams.rules import Rules, load_rules
-from streams.settings import PortalSettings
+from streams.crm.record import Delivery, State
 from streams.workers.deliver_log import SCHEMA
-from streams.workers.deliver_portals import make_client
-from tests.crm.calls import call_result
-from tests.faults.cells import REQUEST_LIMIT, SETTLE, Cell
+from tests.faults.cells import Cell
 from tests.faults.fenced_memory import PartitionLog
+from tests.faults.furniture import differences, new_client, new_portal, new_serializer, portal_settings, result_of
 from tests.faults.owner import OWNER, Owner, Topic
 
 LONGEST = 120.0
@@ -48,6 +31,9 @@ STEP_OF = {
     "leads": "lead",
     "unsorted": "unsorted",
     "batch": "register_finish",
+    "edit_notes": "update",
+    "add_notes": "text_note",
+    "add": "comment",
     "post": "post",
 }
 """The step that a portal's operation belongs to."""
@@ -58,8 +44,8 @@ class Night:
 
     def __init__(self, cell: Cell, directory: Path) -> None:
         self.cell = cell
-        self._portal = _portal(cell, directory)
-        self._serializer = _serializer()
+        self._portal = new_portal(cell, directory)
+        self._serializer = new_serializer()
         self._log = PartitionLog()
         self._topic = Topic(self._serializer, "main")
         self._owners: list[Owner] = []
@@ -78,13 +64,16 @@ class Night:
             for number, order in enumerate(cell.orders):
                 portal.faults.order({"seed": cell.seed + number, **order})
             self._log.failing = cell.failing_writes
+            if isinstance(portal, Bitrix24Portal) and cell.later:
+                for result in self._results:
+                    portal.crm.add_client(str(result.client), responsible=14)
             try:
                 async with asyncio.timeout(LONGEST):
                     await self._new_owner()
                     for result in self._results:
                         self._topic.produce(result)
                     while not self._over():
-                        if cell.revised and self._something_happened():
+                        if (cell.revised and self._something_happened()) or (cell.later and self._all_delivered()):
                             self._revise()
                         await asyncio.sleep(0.05)
                     await self._all_awake()
@@ -103,15 +92,15 @@ class Night:
     async def _new_owner(self) -> None:
         owner = Owner(self._log, self._topic, self._serializer, self._at_point)
         self._owners.append(owner)
-        settings = _settings(self.cell, self._portal)
-        await owner.start(settings, _client(settings))
+        settings = portal_settings(self.cell, self._portal)
+        await owner.start(settings, new_client(settings))
 
     async def _at_point(self, owner: Owner, point: str, step: str) -> None:
         self._strike(owner, point, step)
 
     def _on_request(self, moment: str, inbound: Inbound) -> None:
         step = STEP_OF.get(inbound.operation.rpartition(".")[2], "")
-        if moment == "arrived" and inbound.method == "POST" and step:
+        if moment == "arrived" and inbound.method != "GET" and step:
             self._strike(self._owners[-1], "request", step)
 
     def _strike(self, owner: Owner, point: str, step: str) -> None:
@@ -153,6 +142,11 @@ class Night:
         fired = any(fault["fired"] for fault in self._portal.faults.as_json())
         return len(self._topic.records) == len(self._results) and (fired or bool(self._struck))
 
+    def _all_delivered(self) -> bool:
+        deliveries = self._deliveries().values()
+        delivered = [one for one in deliveries if one.state is State.DELIVERED]
+        return len(self._topic.records) == len(self._results) == len(delivered)
+
     def _revise(self) -> None:
         for first in self._results:
             answered = not first.answered
@@ -170,9 +164,10 @@ class Night:
 
     def _over(self) -> bool:
         deliveries = self._deliveries()
-        return all(
-            result.call_id in deliveries and deliveries[result.call_id].final for result in self._results
-        ) and all(turn.done() or self.cell.mishaps for turn in self._turns)
+        if len(deliveries) < len(self._results) or not all(one.final for one in deliveries.values()):
+            return False
+        newest = [self._versions[call][-1].version == one.version for call, one in deliveries.items()]
+        return not self.cell.later or (len(self._topic.records) > len(self._results) and all(newest))
 
     def _violations(self) -> list[str]:
         wrong: list[str] = []
@@ -194,11 +189,16 @@ class Night:
                 count = sum(result.client in each for each in phones)
                 if count != (self.cell.contacts if self.cell.portal.get("strict_contacts") else 1):
                     wrong.append(f"{call}: its number has {count} contacts")
+        if self.cell.later == "beside" and (told := self._told_beside()) != len(self._results):
+            wrong.append(f"{told} later versions are told beside {len(self._results)} calls")
+        if not self.cell.name.endswith("random"):
+            wrong += self._did_not_happen()
         strange = {str(entry.external_id) for entry in entries} - {result.call_id for result in self._results}
         return wrong + [f"{call} is nobody's" for call in strange]
 
     def _differences(self, call: str, entry: Entry, delivery: Delivery) -> list[str]:
-        sent = next((one for one in self._versions[call] if one.version == delivery.sent_version), None)
+        shown = self._versions[call][0].version if self.cell.later == "beside" else delivery.sent_version
+        sent = next((one for one in self._versions[call] if one.version == shown), None)
         if sent is None:
             return [f"version {delivery.sent_version} was never made"]
         found = differences(sent, entry, self.cell.crm)
@@ -211,6 +211,17 @@ class Night:
         if delivery.state is expected and delivery.version == newest.version:
             return []
         return [f"{delivery.call_id} ended as {delivery.state} at version {delivery.version}: {delivery.reason}"]
+
+    def _did_not_happen(self) -> list[str]:
+        """What the cell is about must have happened."""
+        silent = [str(fault["mode"]) for fault in self._portal.faults.as_json() if not fault["fired"]]
+        missed = self.cell.mishaps[:1] if self.cell.mishaps and not self._struck else ()
+        return [f"{what} did not happen" for what in (*silent, *missed)]
+
+    def _told_beside(self) -> int:
+        if isinstance(self._portal, Bitrix24Portal):
+            return len(self._portal.crm.comments)
+        return len(self._portal.book.texts) if isinstance(self._portal, KommoPortal) else 0
 
     def _letters(self) -> list[str]:
         return [why for owner in self._owners for _, why in owner.letters]
@@ -226,90 +237,3 @@ class Night:
             lines.append(f"  {delivery.call_id} {delivery.state} {delivery.reason}")
             lines += [f"    {attempt}" for attempt in delivery.history]
         return lines
-
-
-def result_of(cell: Cell, number: int) -> CallResult:
-    """An external call of a kind that the seed draws."""
-    rng = Random(f"{cell.id}:{number}")
-    answered = rng.random() < 0.5
-    started = utc_now() - rng.choice((20, 3600)) * 90 * SECOND // 90
-    return call_result(
-        number,
-        started_at=started,
-        ended_at=started + 10 * SECOND,
-        **{
-            "direction": rng.choice(("incoming", "outgoing")),
-            "answered": answered,
-            "result": 200 if answered else rng.choice((404, 408, 480, 484, 486, 500, 603)),
-            "talk_seconds": rng.uniform(1, 300) if answered else None,
-            "client": f"+7916{rng.randrange(10**7):07d}",
-            **cell.call,
-        },
-    )
-
-
-def differences(result: CallResult, entry: Entry, crm: str) -> list[str]:
-    """Where an entry is not what the call's result asks for."""
-    rules = _rules()
-    expected: dict[str, object] = {
-        "phone": result.client,
-        "direction": result.direction,
-        "popup": False,
-        "duration": max(1, round(result.talk_seconds or 0)) if result.answered else 0,
-    }
-    if crm == "webhook":
-        words = {"duration": round(result.talk_seconds or 0), "words": result.result_name}
-        expected |= {**words, "phone": result.client or result.called, "status": str(result.result)}
-    elif crm == "bitrix24":
-        expected["status"] = str(rules.bitrix24.status(result))
-    else:
-        outcome = rules.kommo.status(result)
-        expected |= {"status": str(outcome.status), "text": outcome.text or None}
-    shown: Mapping[str, object] = entry.as_json()
-    return [f"{name} is {shown[name]!r}, not {value!r}" for name, value in expected.items() if shown[name] != value]
-
-
-@cache
-def _rules() -> Rules:
-    return load_rules()
-
-
-@cache
-def _serializer() -> Serializer:
-    serializer = Serializer(SchemaRegistry("http://127.0.0.1:1"))
-    serializer.register("call_result", 1)
-    serializer.register(SCHEMA, 2)
-    return serializer
-
-
-def _portal(cell: Cell, directory: Path) -> Portal:
-    state_dir = directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.orders) else None
-    if cell.crm == "bitrix24":
-        return Bitrix24Portal(Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, **cell.portal}))
-    if cell.crm == "webhook":
-        return WebhookPortal(WebhookConfig(state_dir=state_dir))
-    return KommoPortal(KommoConfig(state_dir=state_dir, **{"requests_per_second": 0, **cell.portal}))
-
-
-def _settings(cell: Cell, portal: Portal) -> PortalSettings:
-    fields: dict[str, Any] = {
-        "name": "main",
-        "crm": cell.crm,
-        "default_user": "1",
-        "users": {"1001": "11"},
-        "rate_limit": {"burst": 1000, "per_second": 1000},
-        "request_timeout_seconds": REQUEST_LIMIT,
-        "settle_seconds": SETTLE,
-        **cell.settings,
-    }
-    if isinstance(portal, Bitrix24Portal):
-        fields["webhook_url"] = SecretStr(portal.webhook_url)
-    elif isinstance(portal, WebhookPortal):
-        fields |= {"url": portal.webhook_url, "allow_private": True, "secret": SecretStr(FAKE_SECRET)}
-    else:
-        fields |= {"url": portal.url, "token": SecretStr("fake-long-lived-token")}
-    return PortalSettings(**fields)
-
-
-def _client(settings: PortalSettings) -> CrmClient:
-    return make_client(settings, _rules())

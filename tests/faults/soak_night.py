@@ -14,9 +14,10 @@ from random import Random
 from streams.calls.result import CallResult
 from streams.crm.record import State
 from streams.workers.deliver_portals import skip_reason_for
-from tests.faults.cells import FAULTS, FINAL_FOR_WEBHOOKS, TWICE, WAYS
+from tests.faults.cells import FINAL_FOR_WEBHOOKS, WAYS
+from tests.faults.furniture import differences
 from tests.faults.judged import many_results
-from tests.faults.night import differences
+from tests.faults.orders import FAULTS, TWICE
 from tests.faults.soak_report import SoakReport
 from tests.workers.deliveries import Deliveries
 from tests.workers.installation import Tail

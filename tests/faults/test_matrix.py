@@ -34,7 +34,7 @@ def wrong() -> dict[str, list[str]]:
 @pytest.mark.parametrize("way", WAYS)
 def test_every_call_is_delivered_once_and_rightly(way: str, wrong: dict[str, list[str]]) -> None:
     played = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
-    assert len(played) > 50
+    assert len(played) > 30
     failed = {cell: wrong[cell] for cell in played if cell in wrong}
     assert not failed, "\n".join("\n".join([cell, *words]) for cell, words in failed.items())
 

@@ -15,8 +15,8 @@ from deploy.portals.exchange import Inbound
 from streams.calls.result import CallResult
 from streams.workers.hard_exit import STATUS
 from tests.faults.cells import WAYS
+from tests.faults.furniture import differences
 from tests.faults.judged import many_results
-from tests.faults.night import differences
 from tests.workers.deliveries import Deliveries
 
 if TYPE_CHECKING:
