@@ -215,6 +215,8 @@ class _Teller:
         self._talking: set[str] = set()
         self._over = False
         self._forwarding = False
+        self._root_sent_on = False
+        """Transferred blindly: the exits that follow are of the talk before."""
         self._root_bridged = False
 
     def read(self, rows: list[CelRow]) -> None:
@@ -324,6 +326,7 @@ class _Teller:
             self._root_bridged = True
             if row.eventtype not in EXITS:
                 self.story.root_left_row = None
+                self._root_sent_on = False
         if self._peerless:
             peers = self._at_the_same_time(row)
         elif row.peer:
@@ -380,7 +383,8 @@ class _Teller:
             if not self.story.root_answered:
                 self.story.talk_seen_late = row.eventtype in EXITS
             self.story.root_answered = True
-            self.story.root_talk_row = row.id
+            if not (self._root_sent_on and row.eventtype in EXITS):
+                self.story.root_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
         """A channel leaves its bridge: it, and whoever it leaves alone, talks no more."""
@@ -433,6 +437,7 @@ class _Teller:
             extra = json_object(row.extra) or {}
             if extra.get("transferee_channel_uniqueid") == root.uniqueid:
                 self.story.attempts.append(row)
+                self._root_sent_on = True
 
     def _root_left(self, row: CelRow) -> None:
         if self.story.root_left_row is None:

@@ -68,6 +68,48 @@ def test_after_a_talk_a_failed_transfer_is_decided_by_the_table() -> None:
     assert call.transfers == ("1001 transferred to 1002",)
 
 
+SENT_ON = """
+    0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
+    1  start   PJSIP/1001-02   1 exten=s context=from-internal
+    3  answer  PJSIP/1001-02   1 num=1001 app=AppDial
+    3  enter   PJSIP/1001-02   1
+    3  enter   PJSIP/trunk1-01 0 peer=PJSIP/1001-02
+    9  blindtransfer PJSIP/1001-02 1 extra={{"transferee_channel_uniqueid":"1795389780.{transferee}"}}
+    9  exit    {first} peer={peer}
+    9  exit    {second}
+    9  hangup  PJSIP/1001-02   1 cause=16
+    9  end     PJSIP/1001-02   1
+    {back}
+    10 hangup  PJSIP/trunk1-01 0 cause=19/ANSWER
+    10 end     PJSIP/trunk1-01 0
+    10 over    PJSIP/trunk1-01 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("PJSIP/1001-02 1", "PJSIP/trunk1-01 0"), ("PJSIP/trunk1-01 0", "PJSIP/1001-02 1")],
+)
+@pytest.mark.parametrize("peer", ["", "yes"])
+def test_after_a_blind_transfer_to_nobody_the_table_decides(first: str, second: str, peer: str) -> None:
+    peer = second.split(maxsplit=1)[0] if peer else ""
+    call = outcome(SENT_ON.format(first=first, second=second, peer=peer, transferee=0, back=""))
+    assert (call.answered, call.result) == (True, 480)
+
+
+def test_who_comes_back_from_a_blind_transfer_and_talks_is_a_success() -> None:
+    sides = {"first": "PJSIP/1001-02 1", "second": "PJSIP/trunk1-01 0", "peer": "PJSIP/trunk1-01", "transferee": 0}
+    back = "\n".join(
+        ["9 enter PJSIP/1003-07 7", "9 enter PJSIP/trunk1-01 0 peer=PJSIP/1003-07", "10 exit PJSIP/trunk1-01 0"]
+    )
+    assert outcome(SENT_ON.format(**sides, back=back)).result == 200
+
+
+def test_a_blind_transfer_of_somebody_else_is_no_attempt_of_the_caller() -> None:
+    sides = {"first": "PJSIP/1001-02 1", "second": "PJSIP/trunk1-01 0", "peer": "PJSIP/trunk1-01", "back": ""}
+    assert outcome(SENT_ON.format(**sides, transferee=77)).result == 200
+
+
 @pytest.mark.parametrize("app", ["VoiceMail", "Queue", "Playback", "ConfBridge"])
 def test_a_machine_is_nobody(app: str) -> None:
     call = outcome(f"""
