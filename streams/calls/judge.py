@@ -107,13 +107,16 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
 
 
 def _warnings(story: Story, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:
-    found = {
-        Caution.DIRECTION: who.direction == "unknown" and bool(story.channels),
-        Caution.BRIDGES: bridges_missing(story, hangup) and not answered,
-        Caution.ZONE: story.timeline.disagrees,
-        Caution.EXTRA: not hangup.usable and hangup.row_id is not None,
-    }
-    return tuple(code for code, is_so in found.items() if is_so)
+    found = []
+    if who.direction == "unknown" and story.channels:
+        found.append(Caution.DIRECTION)
+    if not answered and bridges_missing(story, hangup):
+        found.append(Caution.BRIDGES)
+    if story.timeline.disagrees:
+        found.append(Caution.ZONE)
+    if not hangup.usable and hangup.row_id is not None:
+        found.append(Caution.EXTRA)
+    return tuple(found)
 
 
 def decide(story: Story, hangup: HangupFacts, answered: bool, rules: Rules) -> Decision:

@@ -52,7 +52,9 @@ def outside(story: Story, site: Site) -> bool:
 
 
 def _inside(story: Story, site: Site) -> list[Channel]:
-    return [each for each in story.channels.values() if each.real and side_of(each, site)[0] == "inside"]
+    if story.inside is None:
+        story.inside = [each for each in story.channels.values() if each.real and side_of(each, site)[0] == "inside"]
+    return story.inside
 
 
 def extension(story: Story, who: Parties, site: Site) -> str | None:

@@ -14,6 +14,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 
 
+_STAMP = ("version", "version_row_id", "version_rows", "outcome_hash")
+
+
 class Caution(StrEnum):
     """What an operator can mend, by a code to count."""
 
@@ -123,14 +126,14 @@ class CallResult(msgspec.Struct, frozen=True):
         return bare.stamped(self.version, self.version_row_id, self.version_rows)
 
     def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
-        """The same with its version, and the `outcome_hash` over all but the version: that says nothing of it.
+        """Itself with its version, and the `outcome_hash` over all but the version: that says nothing of it.
 
-        Call it on a result whose version is 0.
+        Call it once, on a fresh result whose version is 0.
         """
         outcome_hash = blake2b(_ENCODER.encode(self), digest_size=8).hexdigest()
-        return msgspec.structs.replace(
-            self, version=version, version_row_id=row_id, version_rows=rows, outcome_hash=outcome_hash
-        )
+        for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):
+            msgspec.structs.force_setattr(self, name, value)  # nobody has seen it yet
+        return self
 
 
 class Judgement(NamedTuple):

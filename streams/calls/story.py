@@ -110,6 +110,8 @@ class Story:
 
     channels: dict[str, Channel] = field(default_factory=dict)
     root: Channel | None = None
+    inside: list[Channel] | None = None
+    """The channels of inside parties, once they were asked for (people.py)."""
     strangers: dict[str, list[list[int]]] = field(default_factory=dict)
     """Talks of channels that only `peer` columns name: other calls' legs in a conference."""
     root_answered: bool = False

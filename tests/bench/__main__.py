@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
+from tests.bench import classify
 from tests.bench.subjects import SUBJECTS
 from tests.workers.installation import Installation, Row, recorded_rows
 
@@ -27,6 +28,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     console = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as directory, console.status("measuring: classify"):
+        classified = classify.measure(Path(directory), options.rows)
+    if not options.json:
+        classify.show(classified, options.rows)
     with (
         tempfile.TemporaryDirectory() as directory,
         console.status("starting Kafka and the registry") as status,
