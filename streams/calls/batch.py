@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from streams.calls.call import Call
 from streams.calls.judge import judge_story
@@ -20,6 +21,13 @@ _LOOK_ROWS = 128
 _REMEMBERED = 200_000
 
 
+class EndedCall(NamedTuple):
+    """A call of which no more rows are expected."""
+
+    call: Call
+    cut_short: bool
+
+
 @dataclass(slots=True)
 class Batch:
     """Rows in, outcomes out."""
@@ -34,6 +42,11 @@ class Batch:
     _given: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
     def judge(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
+        """The outcome of each of the rows' calls."""
+        for call, cut_short in self.calls(rows):
+            yield judge_story(call, self.rules, self.site, cut_short=cut_short)[1]
+
+    def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
         """The calls of the rows, each soon after its end; at the end of the rows, those still open."""
         calls, ended, count = self._open, self._ended, 0
         for row in rows:
@@ -58,10 +71,9 @@ class Batch:
         for key in list(calls):
             yield self._give(key)
 
-    def _give(self, key: tuple[str, str]) -> CallResult:
+    def _give(self, key: tuple[str, str]) -> EndedCall:
         call = self._open.pop(key)
         self._given[key] = None
         if len(self._given) > _REMEMBERED:
             self._given.popitem(last=False)
-        cut_short = not (call.linkedid_end or call.channels_ended)
-        return judge_story(call, self.rules, self.site, cut_short=cut_short)[1]
+        return EndedCall(call, not (call.linkedid_end or call.channels_ended))

@@ -57,7 +57,7 @@ def _inside(story: Story, site: Site) -> list[Channel]:
     return story.inside
 
 
-def extension(story: Story, who: Parties, site: Site) -> str | None:
+def extension(story: Story, who: Parties, site: Site, rang: str | None) -> str | None:
     """The inside party: who talked last, else who called, else who rang last."""
     talked = [channel for channel in _inside(story, site) if channel.talks]
     if talked:
@@ -66,7 +66,7 @@ def extension(story: Story, who: Parties, site: Site) -> str | None:
         return who.caller
     if story.root_answered and not story.forwards:
         return _followed(story, site)
-    return rang_last(story, site)
+    return rang
 
 
 def _followed(story: Story, site: Site) -> str | None:
@@ -87,6 +87,8 @@ def rang_last(story: Story, site: Site) -> str | None:
     inside = [channel for channel in _inside(story, site) if channel is not story.root]
     # Who came from a call of his own did not ring; where cel.conf logs no CHAN_START that cannot be told.
     rang = [channel for channel in inside if channel.born_here] or inside * (not story.starts_logged)
+    if len(rang) < 2:
+        return extension_of(rang[0], site) if rang else None
     for group in (
         [each for each in rang if each.answered is None and not each.hung_up_itself],
         [each for each in rang if each.answered is None],

@@ -16,6 +16,7 @@ from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.outcomes import Outcomes
+from streams.cli.parallel import judged_lines, judging_processes
 from streams.cli.sources import one_database
 from streams.cli.truth import report_truth
 from streams.cli.what_if import Comparison
@@ -49,6 +50,15 @@ def classify(
     compare: Annotated[
         bool, typer.Option("--compare", help="With --rules: only the calls told differently, before and after.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Processes that judge, with --json. Default: one a core for large files.",
+            show_default=False,
+        ),
+    ] = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
@@ -80,14 +90,20 @@ def classify(
         raise UserError("no file given, and standard input is a terminal", "See cel2crm classify --help.")
     if compare and rules_file is None:
         raise UserError("--compare needs other rules to compare with", "Name them: --rules FILE.")
-    telling = Comparison(load_settings(settings_file), settings) if compare else _Judging(settings)
+    size = _size(paths)
+    if compare:
+        telling: Comparison | _Judging = Comparison(load_settings(settings_file), settings)
+    else:
+        telling = _Judging(settings, judging_processes(jobs, size) if as_json else 0)
     if Site.of(settings).old_way:
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
     unreadable = _Unreadable()
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
         if database is None:
-            rows = _file_rows(paths, decoder, unreadable, progress)
+            task = progress.add_task("rows", total=size)
+            source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
+            rows = _file_rows(paths, source)
         else:
             rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
         rows = window.rows(rows, in_order=database is not None)
@@ -109,7 +125,8 @@ class _Judging:
 
     remark = ""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, processes: int) -> None:
+        self._processes = processes
         self._rules, self._settings = load_rules(settings.rules), settings
         self._batch = Batch(self._rules, Site.of(settings), settings.pbx.name)
 
@@ -118,6 +135,8 @@ class _Judging:
         return self._batch.strays
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
+        if self._processes:
+            return judged_lines(self._batch.calls(rows), self._settings, self._processes)
         return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
 
     def table(self, rows: Iterator[CapturedRow]) -> Table:
@@ -144,12 +163,13 @@ class _Unreadable:
             sys.stderr.write(f"cel2crm: {self._count} rows could not be read\n" + "\n".join(self._told) + "\n")
 
 
-def _file_rows(
-    paths: list[Path | None], decoder: RowDecoder, unreadable: _Unreadable, progress: Progress
-) -> Iterator[CapturedRow]:
+def _size(paths: list[Path | None]) -> int | None:
+    """Bytes of the files; None where it is not known."""
     sizes = [path.stat().st_size for path in paths if path is not None and path.is_file()]
-    task = progress.add_task("rows", total=sum(sizes) if len(sizes) == len(paths) else None)
-    source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
+    return sum(sizes) if sizes and len(sizes) == len(paths) else None
+
+
+def _file_rows(paths: list[Path | None], source: RowSource) -> Iterator[CapturedRow]:
     for path in paths:
         yield from source.rows(path, None if path else sys.stdin.buffer)
 
