@@ -1,11 +1,11 @@
 """Judging rows from a file or a table: follows open calls only, and gives each call once."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from streams.calls.call import Call
+from streams.calls.call import Call, Ending
 from streams.calls.judge import judge_story
 from streams.calls.result import CallResult
 from streams.calls.site import Site
@@ -21,11 +21,19 @@ _LOOK_ROWS = 128
 _REMEMBERED = 200_000
 
 
-class EndedCall(NamedTuple):
-    """A call of which no more rows are expected."""
+class SortableRow(Protocol):
+    """What sorting needs of a row."""
 
-    call: Call
-    cut_short: bool
+    @property
+    def pbx(self) -> str: ...
+    @property
+    def linkedid(self) -> str: ...
+    @property
+    def eventtype(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=SortableRow)
+Kept = TypeVar("Kept", bound=Ending)
 
 
 @dataclass(slots=True)
@@ -37,28 +45,36 @@ class Batch:
     pbx: str = "pbx1"
     strays: int = 0
     """Rows that came after their call had been given: too late to count."""
-    _open: dict[tuple[str, str], Call] = field(default_factory=dict)
-    _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
-    _given: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
     def judge(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
         """The outcome of each of the rows' calls."""
-        for call, cut_short in self.calls(rows):
+        for call, cut_short in self.sorted_out(rows, Call, Call.add):
             yield judge_story(call, self.rules, self.site, cut_short=cut_short)[1]
 
-    def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
-        """The calls of the rows, each soon after its end; at the end of the rows, those still open."""
-        calls, ended, count = self._open, self._ended, 0
-        for row in rows:
-            count += 1
+    def sorted_out(
+        self, rows: Iterable[Row], new: Callable[[str, str], Kept], add: Callable[[Kept, Row], object]
+    ) -> Iterator[tuple[Kept, bool]]:
+        """The calls of the rows, each soon after its end, and whether it was cut short; last, those still open."""
+        calls: dict[tuple[str, str], Kept] = {}
+        ended: OrderedDict[tuple[str, str], int] = OrderedDict()
+        given: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+        def give(key: tuple[str, str]) -> tuple[Kept, bool]:
+            call = calls.pop(key)
+            given[key] = None
+            if len(given) > _REMEMBERED:
+                given.popitem(last=False)
+            return call, not (call.linkedid_end or call.channels_ended)
+
+        for count, row in enumerate(rows, start=1):
             key = (row.pbx or self.pbx, row.linkedid)
             call = calls.get(key)
             if call is None:
-                if key in self._given:
+                if key in given:
                     self.strays += 1
                     continue
-                call = calls[key] = Call(*key)
-            call.add(row)
+                call = calls[key] = new(*key)
+            add(call, row)
             event = row.eventtype
             if event == "LINKEDID_END" or (event == "CHAN_END" and call.channels_ended):
                 ended[key] = count
@@ -67,13 +83,6 @@ class Batch:
                 del ended[key]
             if not count % _LOOK_ROWS:
                 while ended and next(iter(ended.values())) < count - LINGER_ROWS:
-                    yield self._give(ended.popitem(last=False)[0])
+                    yield give(ended.popitem(last=False)[0])
         for key in list(calls):
-            yield self._give(key)
-
-    def _give(self, key: tuple[str, str]) -> EndedCall:
-        call = self._open.pop(key)
-        self._given[key] = None
-        if len(self._given) > _REMEMBERED:
-            self._given.popitem(last=False)
-        return EndedCall(call, not (call.linkedid_end or call.channels_ended))
+            yield give(key)

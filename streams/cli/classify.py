@@ -82,42 +82,52 @@ def classify(
     window, database = Window.of(since, until), one_database(sources or [], settings)
     paths = [None if source == "-" else Path(source) for source in sources or ["-"]] if database is None else []
     if truth:
-        named = [path for path in paths if path is not None]
-        if not named:
-            raise UserError("--truth needs a file of recorded cases", "Give the file's name.")
-        raise typer.Exit(0 if report_truth(named, load_rules(settings.rules), Site.of(settings)) else 1)
-    if paths == [None] and sys.stdin.isatty():
-        raise UserError("no file given, and standard input is a terminal", "See cel2crm classify --help.")
-    if compare and rules_file is None:
-        raise UserError("--compare needs other rules to compare with", "Name them: --rules FILE.")
-    size = _size(paths)
-    if compare:
-        telling: Comparison | _Judging = Comparison(load_settings(settings_file), settings)
-    else:
-        telling = _Judging(settings, judging_processes(jobs, size) if as_json else 0)
+        raise typer.Exit(_report_truth(paths, settings))
+    _refuse(paths, compare=compare, rules_file=rules_file)
+    telling = Comparison(load_settings(settings_file), settings) if compare else _Judging(settings)
     if Site.of(settings).old_way:
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
     unreadable = _Unreadable()
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    whole_files = as_json and database is None and not (since or until)
+    processes = judging_processes(jobs, paths, settings) if whole_files and isinstance(telling, _Judging) else 0
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
         if database is None:
-            task = progress.add_task("rows", total=size)
+            task = progress.add_task("rows", total=_size(paths))
             source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
             rows = _file_rows(paths, source)
         else:
             rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
         rows = window.rows(rows, in_order=database is not None)
-        if as_json:
+        if processes and isinstance(telling, _Judging):
+            sys.stdout.buffer.writelines(telling.in_processes(source, paths, processes))
+        elif as_json:
             sys.stdout.buffer.writelines(telling.json_lines(rows))
         else:
             table = telling.table(rows)
     if not as_json:
         Console(width=None if sys.stdout.isatty() else 180).print(table)
     unreadable.report()
-    if telling.remark:
-        sys.stderr.write(f"cel2crm: {telling.remark}\n")
-    if telling.strays:
-        sys.stderr.write(f"cel2crm: {telling.strays} rows came long after the end of their calls and were left out\n")
+    for remark in filter(None, (telling.remark, _strays(telling.strays))):
+        sys.stderr.write(f"cel2crm: {remark}\n")
+
+
+def _report_truth(paths: list[Path | None], settings: Settings) -> int:
+    named = [path for path in paths if path is not None]
+    if not named:
+        raise UserError("--truth needs a file of recorded cases", "Give the file's name.")
+    return 0 if report_truth(named, load_rules(settings.rules), Site.of(settings)) else 1
+
+
+def _refuse(paths: list[Path | None], *, compare: bool, rules_file: Path | None) -> None:
+    if paths == [None] and sys.stdin.isatty():
+        raise UserError("no file given, and standard input is a terminal", "See cel2crm classify --help.")
+    if compare and rules_file is None:
+        raise UserError("--compare needs other rules to compare with", "Name them: --rules FILE.")
+
+
+def _strays(rows: int) -> str:
+    return f"{rows} rows came long after the end of their calls and were left out" if rows else ""
 
 
 class _Judging:
@@ -125,8 +135,7 @@ class _Judging:
 
     remark = ""
 
-    def __init__(self, settings: Settings, processes: int) -> None:
-        self._processes = processes
+    def __init__(self, settings: Settings) -> None:
         self._rules, self._settings = load_rules(settings.rules), settings
         self._batch = Batch(self._rules, Site.of(settings), settings.pbx.name)
 
@@ -135,9 +144,11 @@ class _Judging:
         return self._batch.strays
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        if self._processes:
-            return judged_lines(self._batch.calls(rows), self._settings, self._processes)
         return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
+
+    def in_processes(self, source: RowSource, paths: list[Path | None], processes: int) -> Iterator[bytes]:
+        files = [path for path in paths if path is not None]
+        return judged_lines(self._batch, source, files, self._settings, processes)
 
     def table(self, rows: Iterator[CapturedRow]) -> Table:
         return _table(self._batch.judge(rows), self._rules)

@@ -1,4 +1,4 @@
-"""Judging on all cores: this process sorts the lines by call, others judge. The lines come in the same order as from one.
+"""Judging on all cores: this process sorts the lines by call, others judge; told in the order of one process.
 
 Decoding and judging are nearly all the work, and calls have nothing to do with each other.
 """
@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from streams.calls.batch import Batch
-from streams.calls.call import Call, FoldedEnds
+from streams.calls.call import Call, Ending
 from streams.calls.judge import judge_story
 from streams.calls.site import Site
 from streams.cli.outcomes import Outcomes
@@ -35,20 +35,19 @@ _Sent = list[tuple[str, str, bool, _Lines]]
 _Answer = tuple[bytes, list[tuple[int, str]]]
 
 
-class RawCall(FoldedEnds):
+class RawCall(Ending):
     """A call's lines."""
 
-    __slots__ = ("lines", "linkedid", "pbx")
+    __slots__ = ("lines",)
 
     def __init__(self, pbx: str, linkedid: str) -> None:
-        super().__init__()
-        self.pbx, self.linkedid = pbx, linkedid
+        super().__init__(pbx, linkedid)
         self.lines: _Lines = []
 
     def add(self, row: RawRow) -> None:
         """Keep a line; whoever decodes it finds the repeated ones."""
         self.lines.append((row.place, row.line))
-        self.fold_end(row.eventtype, row.uniqueid, row.channame)
+        self.see(row.eventtype, row.uniqueid, row.channame)
 
 
 def judging_processes(jobs: int | None, paths: list[Path | None], settings: Settings) -> int:
@@ -65,7 +64,7 @@ def judging_processes(jobs: int | None, paths: list[Path | None], settings: Sett
 def judged_lines(batch: Batch, source: RowSource, paths: list[Path], settings: Settings, jobs: int) -> Iterator[bytes]:
     """JSON lines of the files' calls, in the order of one process. Raises UserError where a process is killed."""
     rows = (row for path in paths for row in raw_rows(source, path))
-    calls = batch.sorted_out(rows, RawCall)
+    calls = batch.sorted_out(rows, RawCall, RawCall.add)
     name = str(paths[0]) if len(paths) == 1 else "one of the files"
     # Never by fork: a progress bar's thread may run.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (settings,)) as pool:

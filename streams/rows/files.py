@@ -67,11 +67,21 @@ class RowSource:
             try:
                 yield decode(line)
             except UnreadableRow as error:
-                if (case := _case_rows(line)) is not None:
-                    yield from self._case(name, number, case)
-                elif line.strip():
-                    yield from self._without_id(name, number, line, error)
+                yield from self._unusual(name, number, line, error)
         self.on_progress(unread)
+
+    def line(self, name: str, number: int, line: bytes) -> Iterator[CapturedRow]:
+        """The rows of one line of JSON."""
+        try:
+            yield self.decoder.decode(line)
+        except UnreadableRow as error:
+            yield from self._unusual(name, number, line, error)
+
+    def _unusual(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
+        if (case := _case_rows(line)) is not None:
+            yield from self._case(name, number, case)
+        elif line.strip():
+            yield from self._without_id(name, number, line, error)
 
     def _case(self, name: str, number: int, rows: list[dict[str, Any]]) -> Iterator[CapturedRow]:
         for columns in rows:

@@ -21,8 +21,8 @@ class RawRow(msgspec.Struct, gc=False):
     uniqueid: str
     channame: str = ""
     pbx: str = msgspec.field(name="__source_name", default="")
-    line: bytes = msgspec.field(name="\0line", default=b"")
-    place: int = msgspec.field(name="\0place", default=0)
+    line: bytes = msgspec.field(name="__raw_line__", default=b"")
+    place: int = msgspec.field(name="__raw_place__", default=0)
     """Number of the line."""
 
 

@@ -170,3 +170,18 @@ def test_the_alias_reminds_that_details_are_given_away(tmp_path: Path) -> None:
     done = classify("--json", "-s", str(settings), given=as_json_lines())
     assert {each["result"] for each in outcomes(done).values()} == {0}
     assert "details are given away" in done.stderr
+
+
+@pytest.mark.slow  # starts processes
+def test_several_processes_tell_the_same_in_the_same_order(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    odd = b'{"id": 999999}\n{broken\n\n{"id":"x","linkedid":"1.1","eventtype":"HANGUP","eventtime":"2026-11-22"}\n'
+    listed = json.dumps({**ROWS[0], "id": 10**6, "cid_num": ["a", "list"]}).encode() + b"\n"
+    file.write_bytes(as_json_lines() + odd + listed)
+    command = [sys.executable, "-m", "streams.cli.main", "classify", "--json", str(file), "--jobs"]
+    one, two = (
+        subprocess.run([*command, jobs], capture_output=True, check=True, timeout=60, cwd=tmp_path) for jobs in "12"
+    )
+    assert two.stdout == one.stdout
+    assert sorted(two.stderr.splitlines()) == sorted(one.stderr.splitlines())
+    assert b"4 rows could not be read" in one.stderr
