@@ -140,9 +140,6 @@ def _talk_lasted(story: Story) -> bool:
 
     What begins after it hung up, or transferred the other one away, is no longer its own.
     """
-    root = story.root
-    if root is None:
-        return False
     left, talk = story.root_left_row, story.root_talk_row if story.root_answered else story.root_reached_row
     return not any(row.id > talk and (left is None or row.id < left) for row in story.attempts)
 

@@ -185,7 +185,8 @@ class _Bridges:
         return bool(self._joined.get(name))
 
     def part(self, name: str) -> None:
-        for peer in self._joined.pop(name, ()):
+        """Take a channel that `joins` from those that it is joined with."""
+        for peer in self._joined.pop(name):
             self._joined.get(peer, set()).discard(name)
 
     def component(self, name: str) -> set[str]:

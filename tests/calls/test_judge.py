@@ -97,6 +97,27 @@ def test_after_a_blind_transfer_to_nobody_the_table_decides(first: str, second: 
     assert (call.answered, call.result) == (True, 480)
 
 
+def test_a_call_file_through_a_local_channel_succeeds_when_its_trunk_answered_after_the_attempt() -> None:
+    rows = """
+        0  start   Local/89161234567@out-01;1 0
+        0  start   Local/89161234567@out-01;2 1 exten=89161234567 context=from-internal
+        1  app_start Local/89161234567@out-01;2 1 app=Dial
+        1  start   PJSIP/trunk1-02  2 num=89161234567 context=from-trunk
+        4  answer  PJSIP/trunk1-02  2 num=89161234567 app=AppDial
+        4  answer  Local/89161234567@out-01;2 1 app=Dial
+        4  answer  Local/89161234567@out-01;1 0 app=AppDial2
+        4  enter   PJSIP/trunk1-02  2
+        4  enter   Local/89161234567@out-01;2 1 peer=PJSIP/trunk1-02
+        {later}
+        9  hangup  Local/89161234567@out-01;1 0 cause=19/ANSWER
+        9  over    Local/89161234567@out-01;1 0
+    """
+    call = outcome(rows.format(later=""))
+    assert (call.answered, call.result) == (True, 200)
+    call = outcome(rows.format(later="6 start PJSIP/1001-05 7 num=1001 context=from-internal"))
+    assert (call.answered, call.result) == (True, 480)  # it was then sent on to an extension, in vain
+
+
 def test_who_comes_back_from_a_blind_transfer_and_talks_is_a_success() -> None:
     sides = {"first": "PJSIP/1001-02 1", "second": "PJSIP/trunk1-01 0", "peer": "PJSIP/trunk1-01", "transferee": 0}
     back = "\n".join(
