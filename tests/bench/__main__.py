@@ -1,52 +1,77 @@
-"""`python -m tests.bench`: rows per second of one aggregate worker, beside bare aiokafka and an empty Faust agent."""
+"""`python -m tests.bench`: what one worker of each kind can do, and what it takes.
+
+Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; calls per second of a delivery
+worker to each CRM, and its memory while calls wait for a portal that is down.
+"""
 
 import argparse
 import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify
+from tests.bench import classify, portals
 from tests.bench.subjects import SUBJECTS
 from tests.workers.installation import Installation, Row, recorded_rows
 
 Measurement = dict[str, Any]
 
 
+PARTS = ("classify", "rows", "deliveries")
+
+
 def main() -> int:
     """Start a broker and a registry of its own, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, help="leave the other parts out")
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
+    parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
+    parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
+    parts = (options.only,) if options.only else PARTS
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory() as directory, console.status("measuring: classify"):
-        classified = classify.measure(Path(directory), options.rows)
-    if not options.json:
-        classify.show(classified, options.rows)
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        console.status("starting Kafka and the registry") as status,
-        LocalStack(parts={"kafka", "registry"}) as stack,
-    ):
-        servers, registry = stack.endpoints.bootstrap_servers, stack.endpoints.registry_url
-        installation = Installation(servers, registry, Path(directory), "bench", {"flush_seconds": 5.0})
+    if "classify" in parts:
+        with tempfile.TemporaryDirectory() as directory, console.status("measuring: classify"):
+            classified = classify.measure(Path(directory), options.rows)
+        if not options.json:
+            classify.show(classified, options.rows)
+    if parts != ("classify",):
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            console.status("starting Kafka and the registry") as status,
+            LocalStack(parts={"kafka", "registry"}) as stack,
+        ):
+            rows, deliveries = _with_kafka(stack, Path(directory), parts, options, status)
+        _print(rows, deliveries, as_json=options.json)
+    return 0
+
+
+def _with_kafka(
+    stack: LocalStack, directory: Path, parts: Sequence[str], options: argparse.Namespace, status: Status
+) -> tuple[list[Measurement], list[Measurement]]:
+    servers, registry = stack.endpoints.bootstrap_servers, stack.endpoints.registry_url
+    rows, deliveries = [], []
+    if "rows" in parts:
+        installation = Installation(servers, registry, directory, "bench", {"flush_seconds": 5.0})
         status.update(f"writing {options.rows} rows")
         asyncio.run(_prepare(installation, options.rows))
-        measured = []
         for name in SUBJECTS:
             status.update(f"measuring: {name}")
-            measured.append(_measure(name, options.rows, installation))
-    _print(measured, as_json=options.json)
-    return 0
+            rows.append(_measure(name, options.rows, installation))
+    if "deliveries" in parts:
+        measuring = portals.measure(servers, registry, directory, options.calls, options.waiting, status.update)
+        deliveries = asyncio.run(measuring)
+    return rows, deliveries
 
 
 async def _prepare(installation: Installation, rows: int) -> None:
@@ -82,17 +107,24 @@ def _measure(name: str, rows: int, installation: Installation) -> Measurement:
     }
 
 
-def _print(measured: list[Measurement], *, as_json: bool) -> None:
+def _print(rows: list[Measurement], deliveries: list[Measurement], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(measured, option=orjson.OPT_INDENT_2) + b"\n")
+        found = {"rows": rows, "deliveries": deliveries}
+        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
         return
-    empty = next(each for each in measured if each["subject"] == "empty Faust agent")
-    table = Table("reader", "rows/s", "rows/CPU s", "of the empty agent", title=f"{measured[0]['rows']} CEL rows")
+    for table in (_rows_table(rows), portals.calls_table(deliveries), portals.waiting_table(deliveries)):
+        if table.row_count:
+            Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _rows_table(measured: list[Measurement]) -> Table:
+    table = Table("reader", "rows/s", "rows/CPU s", "of the empty agent", title="CEL rows")
     for each in measured:
+        empty = next(other for other in measured if other["subject"] == "empty Faust agent")
         ratio = each["rows_per_cpu_second"] / empty["rows_per_cpu_second"]
         rates = f"{each['rows_per_second']:,.0f}", f"{each['rows_per_cpu_second']:,.0f}"
         table.add_row(each["subject"], *rates, f"{ratio:.2f}")
-    Console().print(table)
+    return table
 
 
 if __name__ == "__main__":
