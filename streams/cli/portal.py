@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.authorise import authorise
+from streams.cli.enable import enable
 from streams.cli.options import SettingsOption
 from streams.cli.portal_status import status
 from streams.cli.unmatched import unmatched
@@ -14,6 +15,7 @@ from streams.settings import load_settings
 
 app = typer.Typer(help="See and authorise the portals of the settings.", no_args_is_help=True)
 app.command("authorise")(authorise)
+app.command("enable")(enable)
 app.command("status")(status)
 app.command("unmatched")(unmatched)
 

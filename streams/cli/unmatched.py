@@ -33,7 +33,7 @@ def unmatched(
         cel2crm portal unmatched main --json | jq -r .extension
     """
     settings = load_settings(settings_file)
-    portal = _portal(settings, name)
+    portal = portal_named(settings, name)
     quiet_kafka_client()
     found = asyncio.run(_found(settings, portal))
     if as_json:
@@ -43,7 +43,8 @@ def unmatched(
         sys.stdout.write("\n".join(_told(found, portal)) + "\n")
 
 
-def _portal(settings: Settings, name: str) -> PortalSettings:
+def portal_named(settings: Settings, name: str) -> PortalSettings:
+    """One of the settings' portals. Raises UserError."""
     found = next((portal for portal in settings.portals if portal.name == name), None)
     if found is None:
         known = ", ".join(portal.name for portal in settings.portals)

@@ -261,7 +261,9 @@ class DeliverWorker:
 
     def _turned_down(self, lane: Lane, why: str) -> None:
         lane.gate.disable(why)
-        remedy = "give it another address or secret; its calls are kept until then"
+        remedy = (
+            f"cel2crm portal enable {lane.portal.name}, or another address or secret, and a restart; calls are kept"
+        )
         _log.error("portal is disabled, it gets nothing more", portal=lane.portal.name, why=why, remedy=remedy)
 
     # Time.

@@ -19,6 +19,12 @@ from streams.workers.outbox import Outbox
 
 _DISABLED = "disabled:"
 
+
+def disabled_key(portal: str) -> bytes:
+    """Of the record that a portal wants no more."""
+    return (_DISABLED + portal).encode()
+
+
 _log = structlog.get_logger("deliver")
 
 

@@ -158,6 +158,16 @@ def test_a_portal_that_wants_no_more_is_told(operator: Operator) -> None:
     assert "disabled" not in told
 
 
+def test_a_portal_that_wanted_no_more_is_enabled(operator: Operator) -> None:
+    disabled = waiting("disabled:sales", 1, State.DISABLED, reason="HTTP 410")
+    operator.put("deliveries-kommo", "delivery", disabled.call_id, disabled.record(), partition=0)
+    assert "sales is enabled (it was not: HTTP 410)\nRestart its worker: cel2crm worker kommo\n" in operator.told(
+        "portal", "enable", "sales"
+    )
+    assert operator.told("portal", "enable", "sales") == "sales is not disabled\n"
+    assert isinstance(operator.run("portal", "enable", "nobody").exception, UserError)
+
+
 def test_nothing_there(operator: Operator) -> None:
     assert operator.told("deliveries") == "no deliveries yet\n"
     assert operator.told("deliveries", "--json") == ""
