@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from streams.errors import UnreadableRow, UserError
-from streams.rows.row import CapturedRow, RowDecoder
+from streams.rows.row import TEXT_LIMIT, CapturedRow, RowDecoder
 
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\", "r": "\r"}
 _ROW_COUNT = re.compile(r"\(\d+ \w+\)")
@@ -35,6 +35,8 @@ class RowSource:
     """Called now and then with the bytes read since the last time."""
     _next_id: int = 0
     _step: int = 1
+    _long_line: bool = False
+    """Some cell of the line just read may be longer than is kept of one."""
 
     def rows(self, path: Path | None, stream: BinaryIO | None = None) -> Iterator[CapturedRow]:
         """Rows of a file (`path` None: of `stream`), in the order of the file.
@@ -126,6 +128,7 @@ class RowSource:
                 yield decode(_plain(values) if batch else values)
             except UnreadableRow as error:
                 self.on_unreadable(name, line, str(error))
+            self._long_line = False
 
     def _drawn(self, text: io.TextIOWrapper) -> Iterator[tuple[int, list[str]]]:
         """The lines of a table as psql and mysql draw it on a terminal: cells between bars, padded with blanks."""
@@ -153,18 +156,22 @@ class RowSource:
                     yield reader.line_num + 1, values
 
     def _decode_cells(self, header: list[str]) -> Callable[[list[str]], CapturedRow]:
-        if self.decoder.column("id") in header:
-            return self.decoder.from_cells(header)
-        return lambda cells: self._with_id(dict(zip(header, cells, strict=True)))
+        if self.decoder.column("id") not in header:
+            return lambda cells: self._with_id(dict(zip(header, cells, strict=True)))
+        short, any_length = self.decoder.from_short_cells(header), self.decoder.from_columns
+        return lambda cells: any_length(dict(zip(header, cells, strict=True))) if self._long_line else short(cells)
 
     def _counted(self, text: io.TextIOWrapper) -> Iterator[str]:
         unread = 0
         for line in text:
-            unread += len(line)
+            length = len(line)
+            if length > TEXT_LIMIT:
+                self._long_line = True
+            unread += length
             if unread > 1 << 20:
                 self.on_progress(unread)
                 unread = 0
-            yield line.replace("\0", "")
+            yield line.replace("\0", "") if "\0" in line else line
         self.on_progress(unread)
 
     def _with_id(self, columns: dict[str, Any]) -> CapturedRow:

@@ -110,21 +110,24 @@ class RowDecoder:
             raise UnreadableRow(f"not a JSON object but {type(columns).__name__}")
         return self.from_columns(columns)
 
-    def from_cells(self, header: Sequence[str]) -> Callable[[list[str]], CapturedRow]:
-        """How the cells of one line of a table with this header become a row; `from_columns` names what is wrong."""
+    def from_short_cells(self, header: Sequence[str]) -> Callable[[list[str]], CapturedRow]:
+        """How the cells of one line of a table with this header become a row, none of them over TEXT_LIMIT.
+
+        What is wrong with a row is named by `from_columns`.
+        """
         places = {name: place for place, name in enumerate(header)}
-        cells = itemgetter(*(places.get(self._aliases[column], -1) for column in COLUMNS))
+        picked = itemgetter(*(places.get(self._aliases[column], -1) for column in COLUMNS))
         captured = any(name.startswith("__") for name in header)
         pbx = self._default_pbx
 
         def row(values: list[str]) -> CapturedRow:
-            if not captured and sum(map(len, values)) <= TEXT_LIMIT:
-                values.append("")  # at -1: what a missing column holds
-                row_id, eventtype, eventtime, linkedid, uniqueid, *rest = cells(values)
-                if row_id.isdigit() and row_id.isascii() and len(row_id) < 13 and eventtype and eventtime and linkedid:
-                    named = int(row_id), eventtype, eventtime, linkedid, uniqueid or linkedid
-                    return CapturedRow(*named, *rest, "c", 0, pbx)  # type: ignore[call-arg]  # as many as COLUMNS
-                values.pop()
+            values.append("")  # at -1: what a missing column holds
+            cells = picked(values)
+            row_id = cells[0]
+            if row_id.isdecimal() and row_id.isascii() and len(row_id) < 13 and all(cells[1:5]) and not captured:
+                # Positions are COLUMNS, then op, commit_ms, pbx.
+                return CapturedRow(int(row_id), *cells[1:], "c", 0, pbx)  # type: ignore[call-arg]
+            values.pop()
             return self.from_columns(dict(zip(header, values, strict=True)))
 
         return row
