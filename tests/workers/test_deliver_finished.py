@@ -1,6 +1,8 @@
 """Deliveries that are over: little is kept of them in memory, and nothing is lost by that."""
 
 import asyncio
+import gc
+import tracemalloc
 
 import pytest
 
@@ -121,3 +123,22 @@ async def test_a_new_owner_takes_the_last_state_of_each_call_however_long_the_lo
         assert made.partition.open_calls == 10
         assert all(made.partition.remembers(call_result(number).call_id) for number in range(1, 21))
         assert not made.partition.remembers(call_result(21).call_id)
+
+
+async def test_what_is_kept_of_a_call_that_is_over_does_not_grow_with_what_is_known_of_it() -> None:
+    calls, log = 300, PartitionLog()
+    async with desk(Crm(), log) as made:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for number in range(calls):
+                result = call_result(number)
+                await made.partition.fold(number, made.arrived(result, skip=f"{number} " + "x" * 10_000))
+            await seen(made)
+            log.records.clear()
+            del result
+            gc.collect()
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert after - before < 1000 * calls
