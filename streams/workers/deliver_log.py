@@ -77,21 +77,25 @@ class GroupedLog:
     async def _write_on(self) -> None:
         while True:
             await self._put.wait()
-            batch, self._waiting = self._waiting, []
             done, self._written = self._written, asyncio.get_running_loop().create_future()
             self._put.clear()
-            offsets: dict[bytes, int] = {}
             try:
-                for start in range(0, len(batch), LONGEST_BATCH):
-                    records = dict(batch[start : start + LONGEST_BATCH])
-                    offsets |= zip(records, await self._write(records), strict=True)
+                done.set_result(await self._write_waiting())
             except Exception as error:  # whatever it is: nothing more may be sent to anybody
                 hard_exit(f"{self._name} cannot be written", error)
-            done.set_result(offsets)
             if self._ending and not self._waiting:
                 return
             if self._waiting:
                 self._put.set()
+
+    async def _write_waiting(self) -> dict[bytes, int]:
+        """The offset of each key's last record. What waits meanwhile is the next call's."""
+        batch, self._waiting = self._waiting, []
+        offsets: dict[bytes, int] = {}
+        for start in range(0, len(batch), LONGEST_BATCH):
+            records = dict(batch[start : start + LONGEST_BATCH])
+            offsets |= zip(records, await self._write(records), strict=True)
+        return offsets
 
     async def _write(self, records: dict[bytes, bytes | None]) -> Sequence[int]:
         """Of several states of one call in a transaction the last is enough: each is the whole state."""
