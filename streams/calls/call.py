@@ -46,43 +46,19 @@ def version_number(version: Version) -> int:
     return row_id << 20 | min(rows, (1 << 20) - 1)
 
 
-class Ending:
-    """What the rows of one linkedid say of its end."""
+class Call:
+    """The rows of one linkedid seen so far. The order in which they come makes no difference."""
 
-    __slots__ = ("_ended", "_seen", "linkedid", "linkedid_end", "pbx")
+    __slots__ = ("_ended", "_rows", "_seen", "linkedid", "linkedid_end", "pbx")
 
     def __init__(self, pbx: str, linkedid: str) -> None:
         self.pbx = pbx
         self.linkedid = linkedid
         self.linkedid_end = False
         """LINKEDID_END was seen: Asterisk says that the call is over."""
+        self._rows: dict[int, CelRow] = {}
         self._seen: set[str] = set()
         self._ended: set[str] = set()
-
-    def see(self, event: str, uniqueid: str, channame: str) -> None:
-        """Take a row's event."""
-        if event == "LINKEDID_END":
-            self.linkedid_end = True
-        elif event == "CHAN_END":
-            self._ended.add(uniqueid)
-            self._seen.add(uniqueid)
-        elif not is_helper(channame):
-            self._seen.add(uniqueid)
-
-    @property
-    def channels_ended(self) -> bool:
-        """Every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
-        return self._seen <= self._ended
-
-
-class Call(Ending):
-    """The rows of one linkedid seen so far. The order in which they come makes no difference."""
-
-    __slots__ = ("_rows",)
-
-    def __init__(self, pbx: str, linkedid: str) -> None:
-        super().__init__(pbx, linkedid)
-        self._rows: dict[int, CelRow] = {}
 
     @property
     def call_id(self) -> str:
@@ -98,12 +74,19 @@ class Call(Ending):
         if row.id in self._rows:
             return False
         self._rows[row.id] = row
-        self.see(row.eventtype, row.uniqueid, row.channame)
+        event = row.eventtype
+        if event == "LINKEDID_END":
+            self.linkedid_end = True
+        elif event == "CHAN_END":
+            self._ended.add(row.uniqueid)
+            self._seen.add(row.uniqueid)
+        elif not is_helper(row.channame):
+            self._seen.add(row.uniqueid)
         return True
 
     @property
     def channels_ended(self) -> bool:
-        """See Ending. A call without rows has not ended."""
+        """Every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
         return bool(self._rows) and self._seen <= self._ended
 
     @property

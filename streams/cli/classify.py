@@ -16,7 +16,7 @@ from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.outcomes import Outcomes
-from streams.cli.parallel import judged_lines, judging_processes
+from streams.cli.parallel import Judges, judging_processes
 from streams.cli.sources import one_database
 from streams.cli.truth import report_truth
 from streams.cli.what_if import Comparison
@@ -89,8 +89,10 @@ def classify(
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
     unreadable = _Unreadable()
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
-    whole_files = as_json and database is None and not (since or until)
-    processes = judging_processes(jobs, paths, settings) if whole_files and isinstance(telling, _Judging) else 0
+    alone = not as_json or compare or database is not None or bool(since or until)
+    if not alone and (processes := judging_processes(jobs, paths)):
+        _in_processes(Judges([path for path in paths if path is not None], settings, processes), paths)
+        return
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
         if database is None:
             task = progress.add_task("rows", total=_size(paths))
@@ -99,9 +101,7 @@ def classify(
         else:
             rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
         rows = window.rows(rows, in_order=database is not None)
-        if processes and isinstance(telling, _Judging):
-            sys.stdout.buffer.writelines(telling.in_processes(source, paths, processes))
-        elif as_json:
+        if as_json:
             sys.stdout.buffer.writelines(telling.json_lines(rows))
         else:
             table = telling.table(rows)
@@ -110,6 +110,23 @@ def classify(
     unreadable.report()
     for remark in filter(None, (telling.remark, _strays(telling.strays))):
         sys.stderr.write(f"cel2crm: {remark}\n")
+
+
+def _in_processes(judges: Judges, paths: list[Path | None]) -> None:
+    with _progress(of_bytes=True) as progress:
+        task = progress.add_task("rows", total=_size(paths))
+        shown = 0
+        for line in judges.lines():
+            sys.stdout.buffer.write(line)
+            if judges.read != shown:
+                shown = judges.read
+                progress.update(task, completed=shown)
+    unreadable = _Unreadable()
+    for name, number, reason in sorted(judges.unreadable):
+        unreadable.in_file(name, number, reason)
+    unreadable.report()
+    if judges.strays:
+        sys.stderr.write(f"cel2crm: {_strays(judges.strays)}\n")
 
 
 def _report_truth(paths: list[Path | None], settings: Settings) -> int:
@@ -145,10 +162,6 @@ class _Judging:
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
         return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
-
-    def in_processes(self, source: RowSource, paths: list[Path | None], processes: int) -> Iterator[bytes]:
-        files = [path for path in paths if path is not None]
-        return judged_lines(self._batch, source, files, self._settings, processes)
 
     def table(self, rows: Iterator[CapturedRow]) -> Table:
         return _table(self._batch.judge(rows), self._rules)

@@ -1,59 +1,59 @@
-"""Judging on all cores: this process sorts the lines by call, others judge; told in the order of one process.
+"""Judging on all cores: each process reads the files and judges its share of the calls; told in the order of one.
 
-Decoding and judging are nearly all the work, and calls have nothing to do with each other.
+Reading a line as far as its linkedid costs little beside decoding and judging, and calls have nothing to do with each
+other. So nothing has to be handed over but the outcomes.
 """
 
 import multiprocessing
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from streams.calls.batch import Batch
-from streams.calls.call import Call, Ending
 from streams.calls.judge import judge_story
 from streams.calls.site import Site
 from streams.cli.outcomes import Outcomes
-from streams.errors import UnreadableRow, UserError
-from streams.rows.files import RowSource
-from streams.rows.raw import RawRow, is_json_lines, raw_rows
+from streams.errors import UserError
+from streams.rows.files import RowSource, mine
 from streams.rows.row import RowDecoder
-from streams.rules import Rules, load_rules
+from streams.rules import load_rules
 from streams.settings import Settings
 
-WORTH_BYTES = 32 * 1024 * 1024
-"""Of input: with less, starting processes takes longer than they save."""
+WORTH_BYTES = 8 * 1024 * 1024
+"""Of input; less is read in the blink of an eye."""
 
-_CHUNK = 256
-"""Calls that are judged at once."""
+_CHUNK_BYTES = 64 * 1024
 
-_Lines = list[tuple[int, bytes]]
-_Sent = list[tuple[str, str, bool, _Lines]]
-_Answer = tuple[bytes, list[tuple[int, str]]]
+Told = tuple[tuple[int, int], bytes]
+"""A call's order and its JSON line."""
 
 
-class RawCall(Ending):
-    """A call's lines."""
-
-    __slots__ = ("lines",)
-
-    def __init__(self, pbx: str, linkedid: str) -> None:
-        super().__init__(pbx, linkedid)
-        self.lines: _Lines = []
-
-    def add(self, row: RawRow) -> None:
-        """Keep a line; whoever decodes it finds the repeated ones."""
-        self.lines.append((row.place, row.line))
-        self.see(row.eventtype, row.uniqueid, row.channame)
+class _Chunk(NamedTuple):
+    told: list[Told]
+    read: int
+    """Bytes read since the last chunk."""
 
 
-def judging_processes(jobs: int | None, paths: list[Path | None], settings: Settings) -> int:
+class _Done(NamedTuple):
+    strays: int
+    unreadable: list[tuple[str, int, str]]
+
+
+class _Mistake(NamedTuple):
+    problem: str
+    remedy: str
+
+
+def judging_processes(jobs: int | None, paths: list[Path | None]) -> int:
     """How many processes are to judge: `jobs`, else one a core where the input is large enough; 0: this one alone."""
     files = [path for path in paths if path is not None and path.is_file()]
-    if len(files) != len(paths) or settings.database.column_name_aliases or not all(map(is_json_lines, files)):
+    if len(files) != len(paths):
         return 0
     if jobs is not None:
         return jobs if jobs > 1 else 0
@@ -61,58 +61,86 @@ def judging_processes(jobs: int | None, paths: list[Path | None], settings: Sett
     return cores if cores > 1 and sum(path.stat().st_size for path in files) >= WORTH_BYTES else 0
 
 
-def judged_lines(batch: Batch, source: RowSource, paths: list[Path], settings: Settings, jobs: int) -> Iterator[bytes]:
-    """JSON lines of the files' calls, in the order of one process. Raises UserError where a process is killed."""
-    rows = (row for path in paths for row in raw_rows(source, path))
-    calls = batch.sorted_out(rows, RawCall, RawCall.add)
-    name = str(paths[0]) if len(paths) == 1 else "one of the files"
-    # Never by fork: a progress bar's thread may run.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (settings,)) as pool:
-        waiting: deque[Future[_Answer]] = deque()
-        try:
-            while chunk := list(islice(calls, _CHUNK)):
-                waiting.append(pool.submit(_judge, [(call.pbx, call.linkedid, cut, call.lines) for call, cut in chunk]))
-                if len(waiting) > 2 * jobs:  # the reader must not run ahead: memory follows open calls
-                    yield _taken(waiting.popleft(), source.on_unreadable, name)
-            while waiting:
-                yield _taken(waiting.popleft(), source.on_unreadable, name)
-        except BrokenProcessPool:
-            raise UserError("a judging process was killed", "Is memory short? Try again with --jobs 1.") from None
-        finally:
-            for future in waiting:
-                future.cancel()
+@dataclass(slots=True)
+class Judges:
+    """The processes. Make them before a thread runs in this one: they are forked."""
 
+    paths: list[Path]
+    settings: Settings
+    processes: int
+    unreadable: list[tuple[str, int, str]] = field(default_factory=list)
+    strays: int = 0
+    read: int = 0
+    """Bytes that each has read."""
+    _connections: list[Connection] = field(default_factory=list)
 
-def _taken(future: Future[_Answer], on_unreadable: Callable[[str, int, str], None], name: str) -> bytes:
-    lines, unreadable = future.result()
-    for place, reason in unreadable:
-        on_unreadable(name, place, reason)
-    return lines
+    def __post_init__(self) -> None:
+        context = multiprocessing.get_context("fork")
+        for number in range(self.processes):
+            here, there = context.Pipe(duplex=False)
+            share = number, self.processes
+            context.Process(target=_work, args=(there, share, self.paths, self.settings), daemon=True).start()
+            there.close()
+            self._connections.append(here)
 
+    def lines(self) -> Iterator[bytes]:
+        """The JSON lines. Raises UserError for what a process cannot go on from."""
+        streams = [self._told(number, connection) for number, connection in enumerate(self._connections)]
+        for _, line in merge(*streams, key=itemgetter(0)):
+            yield line
 
-_rules: Rules
-_site: Site
-_outcomes: Outcomes
-_decoder: RowDecoder
-
-
-def _start(settings: Settings) -> None:
-    global _rules, _site, _outcomes, _decoder  # noqa: PLW0603 - one of each per process
-    _rules, _site = load_rules(settings.rules), Site.of(settings)
-    _outcomes = Outcomes(_rules, settings)
-    _decoder = RowDecoder(None, settings.pbx.name)
-
-
-def _judge(sent: _Sent) -> _Answer:
-    told: list[bytes] = []
-    unreadable: list[tuple[int, str]] = []
-    for pbx, linkedid, cut_short, lines in sent:
-        call = Call(pbx, linkedid)
-        for place, line in lines:
+    def _told(self, number: int, connection: Connection) -> Iterator[Told]:
+        while True:
             try:
-                call.add(_decoder.decode(line))
-            except UnreadableRow as error:
-                unreadable.append((place, str(error)))
-        if call.rows:
-            told.append(_outcomes.json_line(judge_story(call, _rules, _site, cut_short=cut_short)[1]))
-    return b"".join(told), unreadable
+                message = connection.recv()
+            except EOFError:
+                raise UserError("a judging process was killed", "Is memory short? Try again with --jobs 1.") from None
+            match message:
+                case _Chunk():
+                    self.read = self.read if number else message.read
+                    yield from message.told
+                case _Done():
+                    self.strays += message.strays
+                    self.unreadable += message.unreadable
+                    return
+                case _Mistake():
+                    raise UserError(*message)
+
+
+def _work(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process tells what is to be told
+    try:
+        there.send(_judge(there, share, paths, settings))
+    except UserError as error:
+        there.send(_Mistake(error.problem, error.remedy))
+    except BrokenPipeError:
+        return  # nobody reads any more
+
+
+def _judge(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> _Done:
+    rules, site = load_rules(settings.rules), Site.of(settings)
+    outcomes = Outcomes(rules, settings)
+    unreadable: list[tuple[str, int, str]] = []
+    read, size, told = 0, 0, list[Told]()
+
+    def progress(more: int) -> None:
+        nonlocal read
+        read += more
+
+    def refused(name: str, line: int, reason: str) -> None:
+        if not source.undivided or share[0] == 0:
+            unreadable.append((name, line, reason))
+
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    source = RowSource(decoder, refused, progress, share)
+    batch = Batch(rules, site, settings.pbx.name, lambda: source.place)
+    rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
+    for call, cut_short, order in batch.calls(rows):
+        line = outcomes.json_line(judge_story(call, rules, site, cut_short=cut_short)[1])
+        told.append((order, line))
+        size += len(line)
+        if size > _CHUNK_BYTES:
+            there.send(_Chunk(told, read))
+            size, told = 0, []
+    there.send(_Chunk(told, read))
+    return _Done(batch.strays, unreadable)

@@ -3,12 +3,14 @@
 import csv
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import orjson
 
 from streams.errors import UnreadableRow, UserError
@@ -24,6 +26,18 @@ _NEWEST_FIRST = 1 << 40
 csv.field_size_limit(16 * 1024 * 1024)
 
 
+class _Key(msgspec.Struct, gc=False):
+    linkedid: str
+
+
+_linkedid_of = msgspec.json.Decoder(_Key).decode
+
+
+def mine(linkedid: str, share: tuple[int, int] | None) -> bool:
+    """Whether a call belongs to a share; all belong to None."""
+    return share is None or zlib.crc32(linkedid.encode()) % share[1] == share[0]
+
+
 @dataclass(slots=True)
 class RowSource:
     """Reads the rows of one file after the other; rows that cannot be read are reported and passed over."""
@@ -33,6 +47,12 @@ class RowSource:
     """Called with file, line and reason."""
     on_progress: Callable[[int], None] = field(default=lambda _read: None)
     """Called now and then with the bytes read since the last time."""
+    share: tuple[int, int] | None = None
+    """(k, n): only the k-th of n shares of the calls, as far as that can be told before a row is decoded."""
+    place: int = 0
+    """Lines read so far."""
+    undivided: bool = False
+    """Every share reads the line at hand."""
     _next_id: int = 0
     _step: int = 1
     _long_line: bool = False
@@ -62,6 +82,9 @@ class RowSource:
     def _json_lines(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
         decode, unread = self.decoder.decode, 0
         for number, line in enumerate(chain((first,), file), start=1):
+            self.place += 1
+            if self.share is not None and self._of_another_share(line):
+                continue
             unread += len(line)
             if unread > 1 << 20:
                 self.on_progress(unread)
@@ -72,12 +95,15 @@ class RowSource:
                 yield from self._unusual(name, number, line, error)
         self.on_progress(unread)
 
-    def line(self, name: str, number: int, line: bytes) -> Iterator[CapturedRow]:
-        """The rows of one line of JSON."""
+    def _of_another_share(self, line: bytes) -> bool:
+        """Whether the line surely is none of ours. What cannot be told of the line is told of its row."""
         try:
-            yield self.decoder.decode(line)
-        except UnreadableRow as error:
-            yield from self._unusual(name, number, line, error)
+            linkedid = _linkedid_of(line).linkedid
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.undivided = True
+            return False
+        self.undivided = False
+        return not mine(linkedid, self.share)
 
     def _unusual(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
         if (case := _case_rows(line)) is not None:
@@ -120,7 +146,12 @@ class RowSource:
         width = len(header)
         decode = self._decode_cells(header)
         lines = self._drawn(text) if drawn else self._parsed(name, text, delimiter, batch=batch)
+        key = header.index(self.decoder.column("linkedid")) if self.decoder.column("id") in header else None
         for line, values in lines:
+            self.place += 1
+            self.undivided = key is None or len(values) != width
+            if key is not None and not self.undivided and not mine(values[key], self.share):
+                continue
             if len(values) != width:
                 self.on_unreadable(name, line, f"{len(values)} columns where the header has {width}")
                 continue
