@@ -65,6 +65,7 @@ class DeliverWorker:
         self._registry = SchemaRegistry(settings.registry.url)
         self._lanes: dict[str, Lane] = {}
         self._since: dict[str, int] = {}
+        self._disabled: set[str] = set()
         self._held: dict[TP, PartitionDeliveries] = {}
         """By the partition of their results."""
         self._commanded: dict[TP, PartitionDeliveries] = {}
@@ -254,12 +255,13 @@ class DeliverWorker:
 
     async def disable(self, lane: Lane, why: str) -> None:
         """See Office."""
-        if lane.gate.disabled:
+        if lane.portal.name in self._disabled:
             return  # an answer to what went out before
         self._turned_down(lane, why)
         await self._standing.disable(lane.portal.name, lane.client.fingerprint, why)
 
     def _turned_down(self, lane: Lane, why: str) -> None:
+        self._disabled.add(lane.portal.name)
         lane.gate.disable(why)
         remedy = (
             f"cel2crm portal enable {lane.portal.name}, or another address or secret, and a restart; calls are kept"

@@ -22,6 +22,7 @@ from streams.crm.events import (
     Later,
     LookedUp,
     LookUp,
+    NotSent,
     Ordered,
     Overdue,
     Pause,
@@ -262,7 +263,7 @@ class PartitionDeliveries:
                 match effect:
                     case Send():
                         requested = True
-                        answer = await lane.client.send(outcome.delivery, until)
+                        answer = await self._send(outcome.delivery, until, lane)
                         self._told(lane, answer)
                         event: Event = Answered(utc_now(), effect.attempt, answer, random.random())
                         await self._follow(call_id, event, lane)
@@ -304,6 +305,12 @@ class PartitionDeliveries:
             finally:
                 self._busy.discard(delivery.call_id)
 
+    async def _send(self, delivery: Delivery, until: float, lane: Lane) -> Answer:
+        """Nothing goes out any more to a portal that turned away what went out before."""
+        if lane.gate.disabled:
+            return NotSent(f"its portal is disabled: {lane.gate.paused_for}")
+        return await lane.client.send(delivery, until)
+
     async def _follow(self, call_id: str, event: Event, lane: Lane) -> None:
         """What came of a request; nothing, where a command ended the delivery meanwhile."""
         if (latest := self._open.get(call_id)) is not None:
@@ -336,6 +343,8 @@ class PartitionDeliveries:
         metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, type(said).__name__.lower()).inc()
         if isinstance(said, Unsure):
             lane.gate.failed(utc_now(), said.why, said.not_before)
+        elif isinstance(said, Pause) and said.for_good:
+            lane.gate.disable(said.why)  # at once: that no restart forgets it comes after the call's own state
         elif isinstance(said, Pause) or (isinstance(said, Later) and said.whole_portal):
             return
         elif lane.gate.succeeded():

@@ -1,9 +1,9 @@
 """A partition's deliveries with a log in memory and a CRM that says what it is told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.events import Answer, Arrived, Done, NotFound, Ordered, Pause, Refused, Sighting, Unsure
+from streams.crm.http import utc_now
 from streams.crm.plan import KOMMO, Plan
 from streams.crm.record import Action, Delivery, Order, State
 from streams.settings import PortalSettings, RateLimit
@@ -19,7 +20,7 @@ from streams.workers.deliver_lane import Lane
 from streams.workers.deliver_log import SCHEMA
 from streams.workers.deliver_partition import PartitionDeliveries
 from tests.crm.calls import call_result
-from tests.faults.fenced_memory import PartitionLog
+from tests.faults.fenced_memory import PartitionLog, Writer
 
 CALL = call_result(1)
 
@@ -202,6 +203,34 @@ async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() ->
         await made.until(lambda: bool(made.disabled))
         assert (made.disabled, len(made.crm.sent), made.partition.open_calls) == (["HTTP 410"], 1, 3)
         assert made.lane.gate.disabled and not made.lane.gate.admits(2**62)
+
+
+async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, log_open, write = asyncio.Event(), asyncio.Event(), Writer.write
+
+    async def slow_write(self: Writer, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+        await log_open.wait()
+        return await write(self, records)
+
+    class Slow(Crm):
+        async def send(self, delivery: Delivery, until: float) -> Answer:
+            self.sent.append(delivery.call_id)
+            await answered.wait()
+            return self.answers.pop(0)
+
+    monkeypatch.setattr(Writer, "write", slow_write)
+    log_open.set()
+    async with desk(Slow([Pause("HTTP 410", for_good=True)]), parallel=2) as made:
+        await made.partition.fold(0, made.arrived())
+        await made.until(lambda: len(made.crm.sent) == 1)
+        log_open.clear()
+        await made.partition.fold(1, replace(made.arrived(call_result(2)), now=utc_now()))
+        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.INTENT)
+        answered.set()
+        await made.until(lambda: made.lane.gate.disabled)
+        log_open.set()
+        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.WAITING)
+        assert made.crm.sent == [CALL.call_id] and made.disabled == ["HTTP 410"]
 
 
 @pytest.mark.parametrize("action", list(Action))
