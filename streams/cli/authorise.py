@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from connectors.kafka_admin import unreachable
 from connectors.topics import missing_topics
 from streams.cli.options import SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.credentials.authorisation import check, code_of, instructions, pair_of
 from streams.credentials.kafka import TOPIC, KafkaCredentials
 from streams.credentials.record import Pair, granted

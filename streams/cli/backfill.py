@@ -14,8 +14,8 @@ from connectors.capture import connect_client, words
 from connectors.source import connector_name
 from streams.cli.asking import ByOption, NoteOption, YesOption, go_on, name_of
 from streams.cli.options import SettingsOption
+from streams.cli.quiet import quiet_kafka_client
 from streams.cli.sources import split_call_id
-from streams.cli.topics import quiet_kafka_client
 from streams.crm.http import utc_now
 from streams.errors import UserError
 from streams.operate import acting

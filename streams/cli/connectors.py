@@ -15,7 +15,7 @@ from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Watcher
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(

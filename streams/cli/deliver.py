@@ -9,7 +9,7 @@ import typer
 from streams.cli.asking import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.options import SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.errors import UserError
 from streams.operate import acting
 from streams.operate import connection as operate

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from streams.calls.call import call_id
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.quiet import quiet_kafka_client
 from streams.cli.sources import split_call_id
-from streams.cli.topics import quiet_kafka_client
 from streams.crm.http import utc_now
 from streams.crm.record import Delivery
 from streams.errors import UserError

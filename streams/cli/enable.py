@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.cli.unmatched import portal_named
 from streams.operate import connection as operate
 from streams.operate.enabling import enable as enable_portal

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from streams.cli import authorise
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.credentials.record import Credential
 from streams.credentials.sealing import Unreadable
 from streams.credentials.standing import NEED_A_PERSON, Standing, Tokens, standing_of

@@ -10,14 +10,13 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.errors import UserError
 from streams.rows.row import RowDecoder
 from streams.settings import DatabaseSettings, Settings
 from streams.sources.database import DatabaseRows
 from streams.sources.database_url import database_from_url, is_database_url
 from streams.sources.finding import FileFinder, RowFinder
-from streams.sources.topic import TopicFinder
 
 SourceArgument = Annotated[
     list[str] | None,
@@ -55,6 +54,8 @@ def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> It
     if topic:
         if sources:
             raise UserError("--topic reads the cel topic, not files or a database", "Leave one of them out.")
+        from streams.sources.topic import TopicFinder  # Kafka's client: not for files
+
         quiet_kafka_client()
         yield TopicFinder(settings.kafka.bootstrap_servers, settings.kafka.topic("cel"), decoder)
         return

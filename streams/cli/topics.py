@@ -1,15 +1,14 @@
 """`cel2crm topics`: the topics of connectors/topics.yaml."""
 
 import asyncio
-import logging
 from typing import Annotated
 
 import typer
 
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.options import SettingsOption
+from streams.cli.quiet import quiet_kafka_client
 from streams.settings import load_settings
-from streams.workers.fenced_log import untold
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
 
@@ -51,9 +50,3 @@ def line_of(change: TopicChange, *, dry_run: bool) -> str:
     """One line about one topic."""
     verb = f"would {change.action}" if dry_run else {"create": "created", "alter": "altered"}[change.action]
     return f"{verb} {change.topic} ({', '.join(change.details)})"
-
-
-def quiet_kafka_client() -> None:
-    """An unreachable broker is told in our one message; aiokafka's own log lines would surround it."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(untold)

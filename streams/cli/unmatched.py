@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.topics import quiet_kafka_client
+from streams.cli.quiet import quiet_kafka_client
 from streams.errors import UserError
 from streams.operate import connection as operate
 from streams.operate.unmatched import Unmatched, unmatched_of

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from typer.testing import CliRunner
 
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.errors import UserError
 
 
@@ -18,7 +18,7 @@ class Done(NamedTuple):
 
 def run(*arguments: str, given: bytes | None = None) -> Done:
     """A command with standard input; a mistake that a user can mend ends it as `main` does."""
-    done = CliRunner().invoke(app, arguments, input=given)
+    done = CliRunner().invoke(command_line(), arguments, input=given)
     if isinstance(done.exception, UserError):
         return Done(2, done.stdout, f"{done.stderr}{done.exception}")
     if done.exception is not None and not isinstance(done.exception, SystemExit):

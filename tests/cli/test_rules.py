@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from streams.calls.site import Site
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 
@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> str:
 
 
 def rules(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["rules", *arguments], catch_exceptions=False)
+    return CliRunner().invoke(command_line(), ["rules", *arguments], catch_exceptions=False)
 
 
 def shown(*arguments: str) -> dict[str, object]:

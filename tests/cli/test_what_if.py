@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.errors import UserError
 from streams.rows.row import CelRow
 from tests.calls.tables import cel
@@ -53,7 +53,7 @@ def other(tmp_path: Path) -> str:
 
 
 def classify(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["classify", *arguments], input=CALLS)
+    return CliRunner().invoke(command_line(), ["classify", *arguments], input=CALLS)
 
 
 def told(*arguments: str) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.credentials.sealing import Sealer, Unreadable, write_new_key
 from streams.errors import SettingsError, UserError
 from streams.settings import CredentialSettings
@@ -19,7 +19,7 @@ def sealer(file: Path) -> Sealer:
 
 def test_a_new_key_is_readable_by_its_owner_only_and_seals(tmp_path: Path) -> None:
     file = tmp_path / "key"
-    result = CliRunner().invoke(app, ["portal", "new-key", str(file)])
+    result = CliRunner().invoke(command_line(), ["portal", "new-key", str(file)])
     assert result.exit_code == 0 and file.read_text().strip() not in result.output
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     sealed = sealer(file).seal(b"refresh token")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.crm.command import Command
 from streams.crm.http import utc_now
 from streams.crm.record import Delivery
@@ -80,7 +80,7 @@ class Operator:
 
     def run(self, *arguments: str, answer: str | None = None) -> Result:
         """A command, in this process."""
-        return CliRunner().invoke(app, arguments, input=answer)
+        return CliRunner().invoke(command_line(), arguments, input=answer)
 
     def told(self, *arguments: str, answer: str | None = None) -> str:
         """What a command that works says on standard output."""

@@ -21,7 +21,7 @@ from schemas import SchemaRegistry
 from streams.calls.call import Call
 from streams.calls.judge import judge
 from streams.calls.site import Site
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.operate.table import TableCall, calls_begun, calls_named
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
@@ -76,7 +76,7 @@ async def aggregating(file: Path) -> AsyncIterator[None]:
 
 async def told(file: Path, *command: str) -> str:
     """What a command that works says."""
-    done = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--settings", str(file)])
+    done = await asyncio.to_thread(CliRunner().invoke, command_line(), [*command, "--settings", str(file)])
     assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.crm.record import State
 from tests.workers.deliveries import Deliveries, recent, some_results
 
@@ -43,7 +43,7 @@ async def told(installation: Deliveries, *command: str) -> str:
     """What `cel2crm <command>` says, run as an operator would."""
     file = installation.directory / "operator.yaml"
     file.write_text(yaml.safe_dump(installation.tree), encoding="utf-8")
-    done = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--settings", str(file)])
+    done = await asyncio.to_thread(CliRunner().invoke, command_line(), [*command, "--settings", str(file)])
     assert done.exit_code == 0, (done.output, done.exception)
     return done.stdout
 

@@ -15,7 +15,7 @@ from streams.calls.call import Call
 from streams.calls.judge import judge
 from streams.calls.result import CallResult
 from streams.calls.site import Site
-from streams.cli.main import app
+from streams.cli.command_line import command_line
 from streams.errors import UnreadableRow
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
 from streams.rules.results import RESULT_NAMES
@@ -66,7 +66,7 @@ def test_any_linkedid_names_its_call(linkedid: str) -> None:
 
 
 def classified(given: bytes) -> tuple[Result, dict[str, dict[str, Any]]]:
-    done = CliRunner().invoke(app, ["classify", "--json"], input=given, catch_exceptions=False)
+    done = CliRunner().invoke(command_line(), ["classify", "--json"], input=given, catch_exceptions=False)
     assert done.exit_code == 0
     return done, {each["linkedid"]: each for each in map(json.loads, done.stdout.splitlines())}
 
@@ -115,7 +115,7 @@ def test_any_linkedid_comes_through_json_lines_and_csv(linkedid: str) -> None:
     ids=lambda given: repr(given[:30]),
 )  # fmt: skip
 def test_file_of_anything_is_read_or_refused(given: bytes) -> None:
-    done = CliRunner().invoke(app, ["classify", "--json"], input=given)
+    done = CliRunner().invoke(command_line(), ["classify", "--json"], input=given)
     assert done.exception is None or type(done.exception).__name__ == "UserError"
 
 

@@ -1,0 +1,61 @@
+"""The command line as a whole; only the command asked for is imported, for some bring clients of Kafka and HTTP."""
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "worker"})
+"""Commands with subcommands: their module has a Typer `app`."""
+
+COMMANDS = {
+    "classify": "classify",
+    "rules": "app",
+    "capture": "capture",
+    "explain": "explain",
+    "connectors": "app",
+    "deliveries": "deliveries",
+    "deliver": "deliver",
+    "backfill": "backfill_calls",
+    "dead-letters": "app",
+    "portal": "app",
+    "topics": "app",
+    "worker": "app",
+}
+"""Each command, in the order of --help, and what its module in streams/cli calls it."""
+
+
+@cache
+def command_line(asked: str | None = None) -> typer.Typer:
+    """The application: with the command that was asked for, or, where there is no such one, with all."""
+    app = typer.Typer(
+        name="cel2crm",
+        help="Turn every phone call that Asterisk logs into one precise outcome, on Kafka and in each CRM.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        command = getattr(import_module(f"streams.cli.{name.replace('-', '_')}"), COMMANDS[name])
+        if name in GROUPS:
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cel2crm {version('cel2crm')}")
+        raise typer.Exit
+
+
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Typer wants a function for the options of the application itself."""
