@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast simulate soak check format bench clean
+.PHONY: help venv demo up down test test-fast simulate soak mutate check format bench clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and lo
 
 soak: venv  ## ten minutes of faults and killed workers on real servers; SECONDS=.. CALLS=.. CRM=".." SEED=..
 	@$(BIN)/python -m tests.faults.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CALLS),--calls $(CALLS)) $(if $(CRM),--crm $(CRM)) $(if $(SEED),--seed $(SEED))
+
+mutate: venv  ## mutation testing of results, answered and the end of a call (half an hour)
+	@$(BIN)/python -m tests.mutation
 
 check: venv  ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -52,4 +52,4 @@ def called_by_asterisk(story: Story, site: Site) -> Channel | None:
 
 def bridges_missing(story: Story, hangup: HangupFacts) -> bool:
     """Dial() says that somebody answered, and not one row of a bridge is there."""
-    return hangup.dial_status == "ANSWER" and not story.bridge_rows
+    return hangup.dial_status == "ANSWER" and not story.bridges_seen

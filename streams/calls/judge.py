@@ -12,7 +12,7 @@ from streams.calls.result import CallResult, Caution, Judgement
 from streams.calls.site import Site
 from streams.calls.story import Story, tell
 from streams.rules import Rules, hash_in_force
-from streams.rules.results import DIAL_STATUSES, RESULT_NAMES
+from streams.rules.results import RESULT_NAMES
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
 
@@ -36,7 +36,7 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
     who = parties(story, site)
     hangup = hangup_facts(story, site)
     answered, answered_why = is_answered(story, site, hangup)
-    if answered and not site.bridges_logged and not story.bridge_rows:
+    if answered and not site.bridges_logged and not story.bridges_seen:
         assume_talks(story)
     decision = decide(story, hangup, answered, rules)
     version = call.version
@@ -84,7 +84,7 @@ def judge_story(call: Call, rules: Rules, site: Site, *, cut_short: bool = False
         ivr_seconds=durations.ivr_seconds(story),
         queue_seconds=durations.queue_seconds(story, talk),
         ringing_seconds=durations.ringing_seconds(story, who, site, talk.first),
-        talk_seconds=talk.seconds if answered else 0.0 if story.bridge_rows or site.bridges_logged else None,
+        talk_seconds=talk.seconds if answered else 0.0 if story.bridges_seen or site.bridges_logged else None,
         result=decision.result,
         result_name=RESULT_NAMES[decision.result],
         rule=decision.rule,
@@ -126,8 +126,7 @@ def decide(story: Story, hangup: HangupFacts, answered: bool, rules: Rules) -> D
         return Decision(0, "result 0: processed the old way, with two statuses")
     if rules.results.last_attempt_decides and answered and _talk_lasted(story):
         return Decision(200, "the last attempt was answered and the talk lasted until hangup: 200 Success")
-    status = hangup.dial_status if hangup.dial_status in DIAL_STATUSES else None
-    rule = rules.results.rule(hangup.cause, status) if status is not None else None
+    rule = rules.results.rule(hangup.cause, hangup.dial_status)
     if rule is None:
         return Decision(
             0, f"no line for cause {hangup.cause}, dial status {hangup.dial_status or 'empty'}: the old way"

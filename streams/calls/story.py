@@ -143,7 +143,8 @@ class Story:
     forwards: list[CelRow] = field(default_factory=list)
     user_events: set[str] = field(default_factory=set)
     """What the dialplan logged by itself (CELGenUserEvent)."""
-    bridge_rows: int = 0
+    bridges_seen: bool = False
+    """At least one row of a bridge is there."""
     peerless: bool = False
     """No bridge row says who else is there: who was in bridges at the same time was taken as joined."""
     first: int = 0
@@ -324,7 +325,7 @@ class _Teller:
         return channel
 
     def _joined(self, row: CelRow, channel: Channel, now: int) -> None:
-        self.story.bridge_rows += 1
+        self.story.bridges_seen = True
         if channel is self.story.root:
             self._root_bridged = True
             if row.eventtype not in EXITS:
@@ -463,7 +464,7 @@ def tell(rows: list[CelRow], linkedid: str, zone: str | None) -> Story:
     calling = _calling(rows, linkedid)
     teller = _Teller(calling, zone)
     teller.read(rows)
-    if teller.story.bridge_rows and not teller.peers_logged:
+    if teller.story.bridges_seen and not teller.peers_logged:
         teller = _Teller(calling, zone, peerless=_in_from_the_beginning(rows))
         teller.read(rows)
         teller.story.peerless = True

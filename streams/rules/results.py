@@ -1,6 +1,6 @@
 """The result table: hangup cause and dial status to the call's result."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.rules.lines import Faults, RuleLine, Section
@@ -46,14 +46,14 @@ class ResultRule:
 class ResultTable:
     """Every combination that a line covers."""
 
-    rules: dict[tuple[int, str], ResultRule]
+    rules: Mapping[tuple[int, str | None], ResultRule]
     lines: tuple[ResultRule, ...]
     """Every line, those that others cover wholly too; the operator's before the shipped."""
     last_attempt_decides: bool
     """A talk that lasted until hangup is a success whatever cause another leg left; the `literal` preset says no."""
 
-    def rule(self, cause: int, dial_status: str) -> ResultRule | None:
-        """The line for a combination; None: no line, result 0."""
+    def rule(self, cause: int, dial_status: str | None) -> ResultRule | None:
+        """The line for a combination; None: no line, result 0. What is no dial status has none."""
         return self.rules.get((cause, dial_status))
 
 
@@ -67,7 +67,7 @@ def build_table(shipped: list[ResultRule], own: list[ResultRule], faults: Faults
 
     Two lines of the operator's, or of the shipped, that claim the same combination are a fault.
     """
-    table: dict[tuple[int, str], ResultRule] = {}
+    table: dict[tuple[int, str | None], ResultRule] = {}
     for rules in (shipped, own):
         _refuse_overlaps(rules, faults)
     for named in (False, True):
@@ -80,7 +80,7 @@ def build_table(shipped: list[ResultRule], own: list[ResultRule], faults: Faults
 
 def build_literal(shipped: list[ResultRule], own: list[ResultRule]) -> ResultTable:
     """The preset `literal`: lines from top to bottom, the first that fits, no override by the talk."""
-    table: dict[tuple[int, str], ResultRule] = {}
+    table: dict[tuple[int, str | None], ResultRule] = {}
     for rule in (*own, *shipped):
         for combination in _combinations(rule):
             table.setdefault(combination, rule)
@@ -136,7 +136,7 @@ def _rule(line: RuleLine) -> ResultRule:
     causes: set[int] = set()
     for value in line.many("cause"):
         if value == "any":
-            causes |= set(CAUSES)
+            causes.update(CAUSES)
             continue
         number = str(value).partition(" ")[0]
         if isinstance(value, bool) or number not in _CAUSES_AS_WRITTEN:

@@ -19,6 +19,10 @@ def talked(*lines: str) -> tuple[bool, tuple[str, ...]]:
     return call.answered, call.talked_with
 
 
+def talk_seconds(*lines: str) -> float | None:
+    return outcome(CALLING + "\n".join(lines) + OVER).talk_seconds
+
+
 def test_two_in_a_bridge_at_the_same_time_talk() -> None:
     root, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
     assert talked(f"3 enter {phone}", f"4 enter {root}", f"9 exit {root}", f"9 exit {phone}") == (True, ("1001",))
@@ -33,6 +37,7 @@ def test_who_left_before_the_other_came_was_not_there() -> None:
 def test_who_is_first_seen_leaving_was_there_from_the_beginning() -> None:
     root, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
     assert talked(f"4 enter {root}", f"9 exit {stranger}", f"9 exit {root}") == (True, ("1007",))
+    assert talk_seconds(f"4 enter {root}", f"9 exit {stranger}", f"9 exit {root}") == 5.0
 
 
 def test_what_other_rows_come_first_makes_no_difference_to_who_was_there() -> None:
@@ -75,4 +80,5 @@ def test_before_asterisk_12_who_answered_and_left_is_not_joined() -> None:
 def test_before_asterisk_12_who_picked_up_is_seen_when_the_bridge_ends() -> None:
     start, ends = "4 bridge_start PJSIP/trunk1-01 0", ("9 bridge_end PJSIP/1007-09 9", "9 bridge_end PJSIP/trunk1-01 0")
     assert talked(start, *ends) == (True, ("1007",))
+    assert talk_seconds(start, *ends) == 5.0
     assert talked("3 answer PJSIP/1001-02 1", start, *ends)[1] == ("1001", "1007")

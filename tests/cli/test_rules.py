@@ -60,6 +60,12 @@ def test_shipped_tables_have_the_lines_of_the_specification(table: str, lines: i
     assert len(told[table]) == lines  # type: ignore[arg-type]
 
 
+def test_literal_preset_shows_what_each_line_of_the_letter_decides(tmp_path: Path) -> None:
+    (tmp_path / "literal.yaml").write_text("preset: literal\n")
+    lines = shown("results", "--rules", str(tmp_path / "literal.yaml"))["results"]
+    assert [line["decides"] for line in lines[:3]] == [10, 127, 254]  # type: ignore[index]
+
+
 def test_operators_lines_stand_first_with_their_place(own: str) -> None:
     told = shown("--rules", own)
     assert [told[table][0] for table in ("results", "kommo", "directions")] == [  # type: ignore[index]

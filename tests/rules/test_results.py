@@ -51,7 +51,7 @@ def test_combinations_that_the_specification_decides_by_name(
 
 def test_literal_preset_knows_no_override_by_the_talk() -> None:
     assert load_rules().results.last_attempt_decides
-    assert not load_rules(RuleSettings(preset="literal")).results.last_attempt_decides
+    assert load_rules(RuleSettings(preset="literal")).results.last_attempt_decides is False
 
 
 def test_operators_line_goes_before_the_shipped_one(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_texts_come_in_the_operators_language(language: str, text: str) -> None:
     ("text", "told"),
     [
         ("bitrix24:\n  - {result: 200, status: '999'}", "own.yaml:2: unknown Bitrix24 status '999'\nAllowed: 200, 304"),
-        ("bitrix24:\n  - {result: 200, when: sometimes, status: 200}", "own.yaml:2: unknown condition 'sometimes'\nA"),
+        ("bitrix24:\n  - {result: 200, when: sometimes, status: 200}",
+         "own.yaml:2: unknown condition 'sometimes'\nAllowed: 'always', "),
         ("bitrix24:\n  - {result: 201, status: 200}", "own.yaml:2: unknown result 201"),
         ("bitrix24:\n  - {result: [], status: 200}", "own.yaml:2: an empty list of results decides nothing"),
         ("kommo:\n  - {result: 200, status: 8}", "own.yaml:2: unknown Kommo status 8\nAllowed: 1, 2, 3, 4, 5, 6, 7."),

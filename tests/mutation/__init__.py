@@ -1,0 +1,1 @@
+"""Mutation testing of what decides a call's outcome."""

@@ -1,0 +1,170 @@
+"""`make mutate`: do the tests notice when the code that decides a call's outcome is wrong?
+
+mutmut (pyproject.toml, [tool.mutmut]) changes one operator, constant or argument at a time in a copy of the tree, and
+runs the tests that reach it. Mutants that no test kills must stand in survivors.yaml with the reason.
+mutmut leaves properties alone, and code outside functions.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections import Counter
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TOOL = ROOT / ".build" / "mutate"
+COPY = ROOT / ".build" / "mutation"
+MUTMUT = TOOL / "bin" / "mutmut"
+
+LEAST = 0.9
+SURVIVED, NO_TESTS, NOT_RUN = 0, 33, None
+
+FUNCTIONS = {
+    "result table": ["streams.rules.results.*"],
+    "CRM tables": ["streams.rules.statuses.*"],
+    "result of a call": [
+        "streams.calls.hangup.x_hangup_facts*", "streams.calls.judge.x_decide*", "streams.calls.judge.x__talk_lasted*",
+    ],
+    "answered": [
+        "streams.calls.answered.x_is_answered*", "streams.calls.answered.x_called_by_asterisk*",
+        "streams.calls.answered.x_bridges_missing*", "streams.calls.story.xǁ_Bridges*",
+        *(f"streams.calls.story.xǁ_Tellerǁ{name}__mutmut*" for name in (
+            "_joined", "_at_the_same_time", "_parted", "_settle", "_part", "_ended", "_transfer", "_root_left",
+        )),
+        "streams.calls.story.x__calling*", "streams.calls.story.x__in_from_the_beginning*",
+        "streams.calls.story.x__close*",
+    ],
+    "end of a call": [
+        "streams.calls.call.xǁEnding*", "streams.calls.call.xǁCallǁadd*", "streams.calls.call.xǁCallǁknows*",
+        "streams.calls.judge.x__completeness*", "streams.calls.batch.*",
+        *(f"streams.workers.protocol.xǁPartitionǁ{name}__mutmut*" for name in (
+            "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at", "_forget",
+        )),
+    ],
+}  # fmt: skip
+"""What counts, as mutmut names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change, and what the tests said: a mutmut exit code."""
+
+    subject: str
+    name: str
+    outcome: int | None
+
+    @property
+    def function(self) -> str:
+        """Module and function."""
+        return self.name.partition("__mutmut_")[0].removeprefix("streams.").replace("x_", "", 1)
+
+    def change(self) -> str:
+        """The lines that it puts in, or takes out, as one."""
+        shown = _mutmut("show", self.name, capture=True)
+        lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        return "\n".join(line[0] + " " + line[1:].strip() for line in lines)
+
+
+def main() -> int:
+    """Run, tell, and end with 1 where too few mutants were killed or a survivor is not explained."""
+    _prepare_tool()
+    _copy_tree()
+    _mutmut("run", *(pattern for patterns in FUNCTIONS.values() for pattern in patterns))
+    mutants = _mutants()
+    explained = {(each["function"], each["change"].strip()): each["why"] for each in _survivors()}
+    console = Console()
+    console.print(_summary(mutants))
+    alive = [mutant for mutant in mutants if mutant.outcome in (SURVIVED, NO_TESTS)]
+    unexplained = [mutant for mutant in alive if (mutant.function, mutant.change()) not in explained]
+    for mutant in unexplained:
+        console.print(f"\n{mutant.name}\n{mutant.change()}", markup=False, highlight=False)
+    killed = 1 - len(alive) / len(mutants)
+    console.print(f"\n{killed:.1%} of {len(mutants)} mutants killed; {len(unexplained)} survivors not explained")
+    return int(killed < LEAST or bool(unexplained))
+
+
+def _prepare_tool() -> None:
+    if not MUTMUT.exists():
+        venv.create(TOOL, clear=True, with_pip=True)
+        install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            str(HERE / "requirements.txt"),
+        ]
+        subprocess.run([str(TOOL / "bin" / "python"), *install], check=True)
+    # What the product and its tests need comes from this environment, after mutmut's own.
+    purelib = subprocess.check_output(
+        [TOOL / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    )
+    (Path(purelib.strip()) / "product.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+
+
+def _copy_tree() -> None:
+    shutil.rmtree(COPY, ignore_errors=True)
+    tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, COPY / name)
+
+
+def _mutmut(*arguments: str, capture: bool = False) -> str:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [MUTMUT, *arguments], cwd=COPY, env=environment, text=True, check=True,
+        stdout=subprocess.PIPE if capture else None,
+    )  # fmt: skip
+    return done.stdout or ""
+
+
+def _mutants() -> list[Mutant]:
+    found = []
+    for file in sorted(COPY.glob("mutants/streams/**/*.meta")):
+        for name, outcome in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
+            if (subject := _subject(name)) and outcome is not NOT_RUN:
+                found.append(Mutant(subject, name, outcome))
+    return found
+
+
+def _subject(name: str) -> str | None:
+    for subject, patterns in FUNCTIONS.items():
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return subject
+    return None
+
+
+def _survivors() -> list[dict[str, str]]:
+    survivors: list[dict[str, str]] = yaml.safe_load((HERE / "survivors.yaml").read_text(encoding="utf-8"))
+    return survivors
+
+
+def _summary(mutants: list[Mutant]) -> Table:
+    table = Table("what", "mutants", "killed", "survived", "score", header_style="bold")
+    total, alive = (
+        Counter(each.subject for each in mutants),
+        Counter(each.subject for each in mutants if each.outcome in (SURVIVED, NO_TESTS)),
+    )
+    for subject in FUNCTIONS:
+        killed = total[subject] - alive[subject]
+        score = f"{killed / total[subject]:.1%}" if total[subject] else "-"
+        table.add_row(subject, str(total[subject]), str(killed), str(alive[subject]), score)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
