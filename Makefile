@@ -39,7 +39,7 @@ simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and lo
 soak: venv  ## ten minutes of faults and killed workers on real servers; SECONDS=.. CALLS=.. CRM=".." SEED=..
 	@$(BIN)/python -m tests.faults.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CALLS),--calls $(CALLS)) $(if $(CRM),--crm $(CRM)) $(if $(SEED),--seed $(SEED))
 
-mutate: venv  ## mutation testing of results, answered and the end of a call (half an hour)
+mutate: venv  ## mutation testing of results, answered and the end of a call (ten minutes)
 	@$(BIN)/python -m tests.mutation
 
 check: venv  ## format, lint and types

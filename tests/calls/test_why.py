@@ -1,5 +1,7 @@
 """The reasons that a result carries, word for word: what an operator reads when a status looks wrong."""
 
+from collections.abc import Callable
+
 import pytest
 
 from streams.calls.hangup import HangupFacts, hangup_facts
@@ -7,6 +9,9 @@ from streams.calls.result import CallResult
 from streams.calls.site import Site
 from streams.calls.story import tell
 from tests.calls.tables import cel, folded, hangup, judged, outcome
+
+Told = Callable[[], CallResult]
+"""Judged within the test: what is judged at import, mutation testing cannot change."""
 
 RANG = """
     0 start  PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001
@@ -32,52 +37,68 @@ def facts(extra: str, site: Site | None = None) -> HangupFacts:
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("told_by", "sentence"),
     [
-        (told(), "not answered: the calling channel was never in a bridge with another person's"),
-        (told(talk=TALK), "answered: the calling channel was in a bridge with another person's, last at row 4"),
-        (told(talk=PEERLESS), "answered: the calling channel was in a bridge at the same time as another person's"
-         " (no row names a peer), last at row 4"),
-        (told(hangup(16, "ANSWER"), site=Site(bridges_logged=False)),
-         "answered: no BRIDGE rows are logged, the dial status decides"),
-        (told(site=Site(bridges_logged=False)), "not answered: no BRIDGE rows are logged, the dial status decides"),
-        (told(hangup(16, "ANSWER")), "not answered: dial status is ANSWER, but no row shows a bridge; if cel.conf logs"
-         " no BRIDGE events, set aggregate.bridges_logged: false"),
-        (outcome("0 over PJSIP/trunk1-01 0"), "not answered: no calling channel"),
+        (told, "not answered: the calling channel was never in a bridge with another person's"),
+        (lambda: told(talk=TALK), "answered: the calling channel was in a bridge with another person's, last at row 4"),
+        (
+            lambda: told(talk=PEERLESS),
+            "answered: the calling channel was in a bridge at the same time as another person's"
+            " (no row names a peer), last at row 4",
+        ),
+        (
+            lambda: told(hangup(16, "ANSWER"), site=Site(bridges_logged=False)),
+            "answered: no BRIDGE rows are logged, the dial status decides",
+        ),
+        (
+            lambda: told(site=Site(bridges_logged=False)),
+            "not answered: no BRIDGE rows are logged, the dial status decides",
+        ),
+        (
+            lambda: told(hangup(16, "ANSWER")),
+            "not answered: dial status is ANSWER, but no row shows a bridge; if cel.conf logs"
+            " no BRIDGE events, set aggregate.bridges_logged: false",
+        ),
+        (lambda: outcome("0 over PJSIP/trunk1-01 0"), "not answered: no calling channel"),
     ],
-)  # fmt: skip
-def test_whether_a_person_talked_and_what_says_so(call: CallResult, sentence: str) -> None:
+)
+def test_whether_a_person_talked_and_what_says_so(told_by: Told, sentence: str) -> None:
+    call = told_by()
     assert sentence in call.why
     assert call.answered == (not sentence.startswith("not "))
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("told_by", "sentence"),
     [
-        (told(), "row 5: the calling channel ended with cause 16, dial status NOANSWER"),
-        (told('{"hangupcause":17}'), "row 5: the calling channel ended with cause 17, dial status empty"),
-        (told(None), "no HANGUP row of the calling channel: processed the old way"),
-        (told("[]"), "extra of row 5 holds no hangup cause: the old way"),
-        (told(site=Site(old_way=True)), "database.column_name_aliases.cel_extra asks for the old way"),
+        (told, "row 5: the calling channel ended with cause 16, dial status NOANSWER"),
+        (lambda: told('{"hangupcause":17}'), "row 5: the calling channel ended with cause 17, dial status empty"),
+        (lambda: told(None), "no HANGUP row of the calling channel: processed the old way"),
+        (lambda: told("[]"), "extra of row 5 holds no hangup cause: the old way"),
+        (lambda: told(site=Site(old_way=True)), "database.column_name_aliases.cel_extra asks for the old way"),
     ],
 )
-def test_what_the_callers_hangup_says(call: CallResult, sentence: str) -> None:
-    assert sentence in call.why
+def test_what_the_callers_hangup_says(told_by: Told, sentence: str) -> None:
+    assert sentence in told_by().why
 
 
 @pytest.mark.parametrize(
-    ("call", "result", "sentence"),
+    ("told_by", "result", "sentence"),
     [
-        (told(), 408, "cause 16, dial status NOANSWER: 408 Request timeout"),
-        (told(hangup(19, "ANSWER"), talk=TALK), 200,
-         "the last attempt was answered and the talk lasted until hangup: 200 Success"),
-        (told("[]"), 0, "result 0: processed the old way, with two statuses"),
-        (told(hangup(2)), 0, "no line for cause 2, dial status empty: the old way"),
-        (told(hangup(2, "BUSY")), 0, "no line for cause 2, dial status BUSY: the old way"),
-        (told('{"hangupcause":17,"dialstatus":3}'), 0, "no line for cause 17, dial status empty: the old way"),
+        (told, 408, "cause 16, dial status NOANSWER: 408 Request timeout"),
+        (
+            lambda: told(hangup(19, "ANSWER"), talk=TALK),
+            200,
+            "the last attempt was answered and the talk lasted until hangup: 200 Success",
+        ),
+        (lambda: told("[]"), 0, "result 0: processed the old way, with two statuses"),
+        (lambda: told(hangup(2)), 0, "no line for cause 2, dial status empty: the old way"),
+        (lambda: told(hangup(2, "BUSY")), 0, "no line for cause 2, dial status BUSY: the old way"),
+        (lambda: told('{"hangupcause":17,"dialstatus":3}'), 0, "no line for cause 17, dial status empty: the old way"),
     ],
-)  # fmt: skip
-def test_which_rule_decided(call: CallResult, result: int, sentence: str) -> None:
+)
+def test_which_rule_decided(told_by: Told, result: int, sentence: str) -> None:
+    call = told_by()
     assert (call.result, call.rule) == (result, sentence)
     assert sentence in call.why
 

@@ -64,16 +64,11 @@ class Mutant:
     name: str
     outcome: int | None
 
-    @property
-    def function(self) -> str:
-        """Module and function."""
-        return self.name.partition("__mutmut_")[0].removeprefix("streams.").replace("x_", "", 1)
-
-    def change(self) -> str:
-        """The lines that it puts in, or takes out, as one."""
+    def told(self) -> str:
+        """Module, function and the lines that it puts in: how survivors.yaml names it."""
         shown = _mutmut("show", self.name, capture=True)
-        lines = [line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-        return "\n".join(line[0] + " " + line[1:].strip() for line in lines)
+        lines = [line[1:].strip() for line in shown.splitlines() if line.startswith("+") and not line.startswith("+++")]
+        return f"{self.name.partition('__mutmut_')[0].removeprefix('streams.')}: {' '.join(lines)}"
 
 
 def main() -> int:
@@ -82,15 +77,16 @@ def main() -> int:
     _copy_tree()
     _mutmut("run", *(pattern for patterns in FUNCTIONS.values() for pattern in patterns))
     mutants = _mutants()
-    explained = {(each["function"], each["change"].strip()): each["why"] for each in _survivors()}
+    reasons = yaml.safe_load((HERE / "survivors.yaml").read_text(encoding="utf-8"))
+    explained = {mutant for reason in reasons for mutant in reason["mutants"]}
     console = Console()
     console.print(_summary(mutants))
     alive = [mutant for mutant in mutants if mutant.outcome in (SURVIVED, NO_TESTS)]
-    unexplained = [mutant for mutant in alive if (mutant.function, mutant.change()) not in explained]
-    for mutant in unexplained:
-        console.print(f"\n{mutant.name}\n{mutant.change()}", markup=False, highlight=False)
+    unexplained = {mutant.name: told for mutant in alive if (told := mutant.told()) not in explained}
+    for name, told in unexplained.items():
+        console.print(f"{name}\n  {told}", markup=False, highlight=False, soft_wrap=True)
     killed = 1 - len(alive) / len(mutants)
-    console.print(f"\n{killed:.1%} of {len(mutants)} mutants killed; {len(unexplained)} survivors not explained")
+    console.print(f"{killed:.1%} of {len(mutants)} mutants killed; {len(unexplained)} survivors not explained")
     return int(killed < LEAST or bool(unexplained))
 
 
@@ -146,11 +142,6 @@ def _subject(name: str) -> str | None:
         if any(fnmatchcase(name, pattern) for pattern in patterns):
             return subject
     return None
-
-
-def _survivors() -> list[dict[str, str]]:
-    survivors: list[dict[str, str]] = yaml.safe_load((HERE / "survivors.yaml").read_text(encoding="utf-8"))
-    return survivors
 
 
 def _summary(mutants: list[Mutant]) -> Table:
