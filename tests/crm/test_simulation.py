@@ -5,6 +5,8 @@ import pytest
 from tests.crm.simulation import CRMS, Broken, simulate
 
 SCHEDULES = 600
+FEW = 50
+"""For every `make test-fast`."""
 BREAKS = [
     *((broken, ("kommo", "bitrix24")) for broken in Broken),
     (Broken.LOOKUP, ("webhook",)),
@@ -13,11 +15,13 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("crm", list(CRMS))
-def test_every_call_is_delivered_once_whatever_happens(crm: str) -> None:
-    for seed in range(SCHEDULES):
+@pytest.mark.parametrize("schedules", [FEW, pytest.param(SCHEDULES, marks=pytest.mark.slow)])
+def test_every_call_is_delivered_once_whatever_happens(crm: str, schedules: int) -> None:
+    for seed in range(schedules):
         assert simulate(seed, crm) == [], f"seed {seed}, {crm}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "crms"), BREAKS, ids=[f"{broken.name.lower()}-{crms[0]}" for broken, crms in BREAKS]
 )
