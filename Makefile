@@ -28,7 +28,8 @@ down: venv  ## end what `make up` started
 	@$(BIN)/python -m deploy.local down
 
 test: venv  ## every test, real servers included
-	@$(BIN)/python -m pytest --hypothesis-profile=thorough
+	@$(BIN)/python -m pytest --hypothesis-profile=thorough -m 'not servers' -n auto --dist worksteal
+	@$(BIN)/python -m pytest -m servers
 
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal
