@@ -84,7 +84,12 @@ def check_file(path: Path, settings: RuleSettings) -> tuple[RuleSource, tuple[Fa
 
 def load_directions(settings: RuleSettings | None = None) -> Directions:
     """The direction patterns in force. Raises RulesError."""
-    return load_rules(settings).directions
+    return load_rules(settings).directions if settings else _shipped_directions()
+
+
+@lru_cache
+def _shipped_directions() -> Directions:
+    return build_directions(shipped_source().directions, [])
 
 
 @lru_cache

@@ -67,6 +67,12 @@ def test_calls_are_told_by_the_other_rules(other: str) -> None:
     assert before["1.1"]["rules_hash"] != after["1.1"]["rules_hash"]
 
 
+def test_a_result_names_the_hash_that_rules_show_prints(other: str) -> None:
+    for arguments in ([], ["--rules", other]):
+        shown = json.loads(CliRunner().invoke(app, ["rules", "show", "--json", *arguments]).stdout)
+        assert {each["rules_hash"] for each in told(*arguments).values()} == {shown["hash"]}
+
+
 def test_only_the_calls_that_are_told_differently_are_compared(other: str) -> None:
     changes = told("--rules", other, "--compare")
     assert list(changes) == ["1.1", "1.3"]
