@@ -131,3 +131,41 @@ def test_only_the_calls_given_last_are_remembered() -> None:
 def test_the_same_linkedid_on_two_pbxs_is_two_calls() -> None:
     told = results(call("1.1", pbx="north"), call("1.1"), judging=Batch(RULES, Site(), "south"))
     assert [result.call_id for result in told] == ["north/1.1", "south/1.1"]
+
+
+def share(rows: list[CapturedRow], places: list[int]) -> tuple[Batch, Iterator[CapturedRow]]:
+    """A batch of some rows of a file, and the rows; `places`: their numbers in the file."""
+    at = [0]
+
+    def taken() -> Iterator[CapturedRow]:
+        for place, row in zip(places, rows, strict=True):
+            at[0] = place
+            yield row
+
+    return Batch(RULES, Site(), place=lambda: at[0]), taken()
+
+
+def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
+    parts = [
+        call("1.1"), others(9), call("1.2", CALL), call("1.3", "0 start PJSIP/trunk1-01 0"), others(7), call("1.4"),
+        others(30), call("1.5"), call("1.6", "0 start PJSIP/trunk1-01 0"),
+    ]  # fmt: skip
+    rows = [row for part in parts for row in part]
+    whole = [(ended.call.linkedid, ended.cut_short, ended.order) for ended in Batch(RULES, Site()).calls(rows)]
+    assert [order for *_, order in whole] == sorted(order for *_, order in whole)
+    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is True} == {"open", "1.3", "1.6"}
+    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
+    merged = []
+    for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
+        places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
+        batch_of_share, taken = share([rows[place - 1] for place in places], places)
+        merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
+    assert sorted(merged, key=lambda each: each[2]) == whole
+
+
+def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
+    rows = [*call("1.1"), *others(3)]
+    judging, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
+    first = next(judging.calls(taken))
+    assert first.call.linkedid == "1.1"
+    assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file

@@ -69,7 +69,7 @@ def test_calls_are_told_by_the_other_rules(other: str) -> None:
 
 def test_a_result_names_the_hash_that_rules_show_prints(other: str) -> None:
     for arguments in ([], ["--rules", other]):
-        shown = json.loads(CliRunner().invoke(app, ["rules", "show", "--json", *arguments]).stdout)
+        shown = json.loads(CliRunner().invoke(command_line(), ["rules", "show", "--json", *arguments]).stdout)
         assert {each["rules_hash"] for each in told(*arguments).values()} == {shown["hash"]}
 
 
