@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from deploy.local import LocalStack
 
-settings.register_profile("fast", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("fast", max_examples=25, deadline=None, derandomize=True)
 """The same examples at every run, so that one change is not held up by a fault of another's."""
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.register_profile("mutation", max_examples=20, deadline=None, derandomize=True, database=None)

@@ -22,6 +22,7 @@ SITES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", SITES.values(), ids=SITES.keys())
 def test_every_recording_is_told_the_same_when_it_is_anonymised(site: Site) -> None:
     # All of them with the defaults; with the others every third is enough, and quick.
@@ -32,6 +33,7 @@ def test_every_recording_is_told_the_same_when_it_is_anonymised(site: Site) -> N
         assert told_differently(calls, captured, RULES, site, own, RULES) == [], case["case"]
 
 
+@pytest.mark.slow
 def test_no_number_or_name_of_any_recording_stays() -> None:
     for case in CASES:
         captured = capture_case(calls_of("pbx1", map(DECODER.from_columns, case["cel"])), Site())

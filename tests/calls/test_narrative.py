@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.judge import judge
@@ -161,7 +161,6 @@ def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered
 
 
 @given(calls())
-@settings(max_examples=60, deadline=None)
 def test_any_rows_make_a_story_in_the_order_of_time(rows: list[CelRow]) -> None:
     moments = told(rows).moments
     assert moments == tuple(sorted(moments, key=lambda moment: moment.at))

@@ -161,6 +161,7 @@ async def authorise(workers: Workers) -> None:
     await workers.store.change(workers.key, lambda before: granted(before, workers.key, answer, utc_now()))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotated", [False, True])
 async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bool, workers: Workers) -> None:
     dead = Claim("dead", pair().mark, utc_now(), CLAIM_SECONDS)
@@ -177,6 +178,7 @@ async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bo
         assert isinstance(answer, Done)
 
 
+@pytest.mark.slow
 async def test_while_another_one_refreshes_a_call_waits_and_then_comes_back_later(workers: Workers) -> None:
     theirs = Claim("theirs", pair().mark, utc_now(), 60.0)
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(), theirs)
@@ -186,6 +188,7 @@ async def test_while_another_one_refreshes_a_call_waits_and_then_comes_back_late
     assert workers.token_requests() == [] and workers.portal.entries() == []
 
 
+@pytest.mark.slow
 async def test_a_late_answer_counts_although_another_one_was_refused_meanwhile(workers: Workers) -> None:
     workers.portal.tokens.expire_access()
     workers.portal.faults.order({"mode": "slow", "seconds": 0.25, "methods": ["token"], "times": 1})
@@ -209,6 +212,7 @@ async def test_a_store_that_is_away_loses_no_new_pair(workers: Workers) -> None:
     assert workers.token_requests() == [200]
 
 
+@pytest.mark.slow
 async def test_no_request_goes_out_while_the_claim_cannot_be_stored(workers: Workers) -> None:
     workers.portal.tokens.expire_access()
     workers.store.away_for = 10**6
