@@ -77,18 +77,19 @@ class RowSource:
             if first.lstrip()[:1] in (b"{", b"["):
                 yield from self._json_lines(name, first, file)
             elif first.strip():
-                yield from self._csv(name, first, file)
+                with io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text:
+                    yield from self._csv(name, first, text)
 
     def _json_lines(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
         decode, unread = self.decoder.decode, 0
         for number, line in enumerate(chain((first,), file), start=1):
             self.place += 1
-            if self.share is not None and self._of_another_share(line):
-                continue
             unread += len(line)
             if unread > 1 << 20:
                 self.on_progress(unread)
                 unread = 0
+            if self.share is not None and self._of_another_share(line):
+                continue
             try:
                 yield decode(line)
             except UnreadableRow as error:
@@ -128,8 +129,7 @@ class RowSource:
         except (UnreadableRow, orjson.JSONDecodeError):
             self.on_unreadable(name, number, str(error))
 
-    def _csv(self, name: str, first: bytes, file: BinaryIO) -> Iterator[CapturedRow]:
-        text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+    def _csv(self, name: str, first: bytes, text: io.TextIOWrapper) -> Iterator[CapturedRow]:
         header_line = first.decode("utf-8-sig", errors="replace")
         delimiter = max("\t,;|", key=header_line.count)
         # mysql --batch: tabs, backslash escapes, NULL as a word, no quotes. A spreadsheet's tabs have CR and quotes.
@@ -146,7 +146,8 @@ class RowSource:
         width = len(header)
         decode = self._decode_cells(header)
         lines = self._drawn(text) if drawn else self._parsed(name, text, delimiter, batch=batch)
-        key = header.index(self.decoder.column("linkedid")) if self.decoder.column("id") in header else None
+        named = all(self.decoder.column(column) in header for column in ("id", "linkedid"))
+        key = header.index(self.decoder.column("linkedid")) if named else None
         for line, values in lines:
             self.place += 1
             self.undivided = key is None or len(values) != width
