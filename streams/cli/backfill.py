@@ -17,12 +17,13 @@ from streams.cli.options import SettingsOption
 from streams.cli.quiet import quiet_kafka_client
 from streams.cli.sources import split_call_id
 from streams.crm.http import utc_now
+from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
 from streams.operate import acting
 from streams.operate import connection as operate
 from streams.operate.acting import Operator
 from streams.operate.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
-from streams.operate.letters import Filter, Healing, letters_of
+from streams.operate.letters import Filter, letters_of
 from streams.operate.results import newest_results, receiving
 from streams.operate.table import TableCall, calls_begun, calls_named
 from streams.operate.words import span
@@ -155,7 +156,7 @@ async def _late(settings: Settings) -> list[str]:
     async with operate.connect(settings) as connection:
         async for letter, _ in letters_of(connection, Filter(component="aggregate")):
             pbx, _, linkedid = (letter.call_id or "").partition("/")
-            if letter.healing is Healing.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
+            if letter.recovery is Recovery.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
                 found[linkedid] = None
     return list(found)
 

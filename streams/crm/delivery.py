@@ -54,6 +54,7 @@ from streams.crm.orders import carried_out
 from streams.crm.plan import Plan, Policy, Settle
 from streams.crm.record import DOUBTFUL, READY, Action, Attempt, Delivery, Intent, State, with_attempt
 from streams.crm.versions import compared, queued, skipped, with_version
+from streams.dead_letter_reasons import DeadLetterReason
 
 LOOKUP_DOUBLINGS = 3
 """How often the wait between failed lookups doubles."""
@@ -125,7 +126,9 @@ def _due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
         return _open(delivery, event, plan, policy)
     if settle is Settle.LOOK_UP:
         return Outcome(delivery, (LookUp(delivery.attempt, delivery.step),))
-    return _given_up(delivery, "outcome_unknown", "the request's outcome is unknown, and the CRM cannot be asked")
+    return _given_up(
+        delivery, DeadLetterReason.OUTCOME_UNKNOWN, "the request's outcome is unknown, and the CRM cannot be asked"
+    )
 
 
 def _open(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Outcome:
@@ -163,7 +166,7 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
     if delivery.state is not State.INTENT or intent is None or event.attempt != intent.attempt:
         return Outcome(delivery)
     answer = event.answer
-    closed = _closed(delivery, intent, event.now, _name(answer), _words(answer))
+    closed = _closed(delivery, intent, event.now, answer.code, _words(answer))
     match answer:
         case Done():
             return Outcome(_done(closed, intent, answer.ids, plan, policy, event.now))
@@ -188,7 +191,7 @@ def _answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
     if plan.steps[delivery.step].settle is Settle.SAME:
         refused = replace(refused, doubt=None)  # it is an answer to the doubtful request as well
-    return Outcome(refused, (DeadLetter("refused", answer.why),))
+    return Outcome(refused, (DeadLetter(DeadLetterReason.REFUSED, answer.why),))
 
 
 def _otherwise(
@@ -219,7 +222,7 @@ def _closed(delivery: Delivery, intent: Intent, now: int, outcome: str, why: str
     before = next((line.sent for line in reversed(delivery.history) if line.sent and line.step == intent.step), "")
     sent = "" if intent.sent == before else intent.sent
     line = Attempt(intent.attempt, intent.step, intent.version, intent.started_at, now, outcome, why, sent)
-    error = None if outcome in ("done", "found") else why
+    error = None if outcome in (Done.code, Found.code) else why
     return replace(delivery, intent=None, history=with_attempt(delivery.history, line), last_error=error)
 
 
@@ -230,7 +233,9 @@ def _again(
     if delivery.skip:
         return Outcome(skipped(delivery), effects)
     if overdue(delivery, now, policy):
-        given_up = _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
+        given_up = _given_up(
+            delivery, DeadLetterReason.DEADLINE, f"not taken before its deadline; last: {delivery.last_error}"
+        )
         return given_up._replace(effects=(*given_up.effects, *effects))
     waiting = replace(
         delivery, state=State.WAITING, wait_until=until, reason=delivery.last_error, failures=failures, gone=False
@@ -296,13 +301,13 @@ def _looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) 
     sighting, now = event.sighting, event.now
     match sighting:
         case Found():
-            found = _closed(delivery, doubt, now, "found", _words(sighting))
+            found = _closed(delivery, doubt, now, Found.code, _words(sighting))
             return Outcome(_done(found, doubt, sighting.ids, plan, policy, now))
         case NotFound():
             return _not_found(delivery, doubt, now, plan, policy)
     why = f"the lookup failed: {sighting.why}"
     if overdue(delivery, now, policy) and isinstance(sighting, Later):
-        return _given_up(delivery, "outcome_unknown", f"the request's outcome is unknown, and {why}")
+        return _given_up(delivery, DeadLetterReason.OUTCOME_UNKNOWN, f"the request's outcome is unknown, and {why}")
     # Asking is harmless, and what hangs on it is a whole call: soon again. A portal that is down has its breaker.
     until = now + policy.backoff(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
@@ -329,7 +334,7 @@ def _not_found(delivery: Delivery, doubt: Intent, now: int, plan: Plan, policy: 
                 reason=reason,
             )
         )
-    believed = _closed(delivery, doubt, now, "not_found", "looked up twice over the settle time")
+    believed = _closed(delivery, doubt, now, NotFound.code, "looked up twice over the settle time")
     # What is not there was not delivered; a later version that was not told leaves what was.
     sent_version = delivery.sent_version if plan.revises(doubt.step) else None
     believed = replace(
@@ -366,15 +371,17 @@ def _overdue(delivery: Delivery, event: Overdue, plan: Plan, policy: Policy) -> 
     if delivery.skip and delivery.state in READY:
         return Outcome(skipped(delivery))
     if delivery.state in DOUBTFUL:
-        return _given_up(delivery, "outcome_unknown", f"its deadline is over, its outcome unknown: {delivery.reason}")
-    return _given_up(delivery, "deadline", f"not taken before its deadline; last: {delivery.last_error}")
+        return _given_up(
+            delivery, DeadLetterReason.OUTCOME_UNKNOWN, f"its deadline is over, its outcome unknown: {delivery.reason}"
+        )
+    return _given_up(delivery, DeadLetterReason.DEADLINE, f"not taken before its deadline; last: {delivery.last_error}")
 
 
-def _given_up(delivery: Delivery, code: str, why: str) -> Outcome:
+def _given_up(delivery: Delivery, reason: DeadLetterReason, why: str) -> Outcome:
     if delivery.wish == Action.DROP:
         words = f"{delivery.skip}; {why}"
         return Outcome(skipped(replace(delivery, skip=words), words))
-    return Outcome(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(code, why),))
+    return Outcome(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(reason, why),))
 
 
 def _portal_back(delivery: Delivery, event: PortalBack, plan: Plan, policy: Policy) -> Outcome:
@@ -405,10 +412,6 @@ def _shadowed(delivery: Delivery, event: Shadowed, plan: Plan, policy: Policy) -
         text=event.text,
     )
     return Outcome(shadowed)
-
-
-def _name(answer: object) -> str:
-    return "not_sent" if isinstance(answer, NotSent) else type(answer).__name__.lower()
 
 
 def _words(answer: object) -> str:

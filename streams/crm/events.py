@@ -5,16 +5,20 @@ Times: UTC microseconds from 1970; jitter: 0 <= jitter < 1, drawn by the caller.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from streams.crm.record import Order
+from streams.dead_letter_reasons import DeadLetterReason
 
-# What the CRM's answer to a request means.
+# What the CRM's answer to a request means. `code`: its name on Kafka (Delivery.history[].outcome) and in metrics; it
+# stays whatever the class is called.
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """It took effect."""
 
+    code: ClassVar[str] = "done"
     ids: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -23,6 +27,7 @@ class Done:
 class Later:
     """It had no effect, surely, and may be repeated, not before `not_before`."""
 
+    code: ClassVar[str] = "later"
     why: str
     not_before: int | None = None
     whole_portal: bool = False
@@ -33,6 +38,7 @@ class Later:
 class Pause:
     """It had no effect, and none will have any until a person acts: licence, rights, credentials, address."""
 
+    code: ClassVar[str] = "pause"
     why: str
     for_good: bool = False
     """The receiver wants nothing more: it is not even tried until a person says so."""
@@ -42,6 +48,7 @@ class Pause:
 class Refused:
     """It had no effect, and never will: the CRM finds fault with this call."""
 
+    code: ClassVar[str] = "refused"
     why: str
 
 
@@ -49,6 +56,7 @@ class Refused:
 class Unsure:
     """It may have had its effect."""
 
+    code: ClassVar[str] = "unsure"
     why: str
     not_before: int | None = None
     """The CRM asked for time."""
@@ -58,6 +66,7 @@ class Unsure:
 class Gone:
     """The CRM does not know what an earlier step made: it is finished already, or was forgotten."""
 
+    code: ClassVar[str] = "gone"
     why: str
 
 
@@ -65,6 +74,7 @@ class Gone:
 class Needs:
     """It had no effect: another step has to go before."""
 
+    code: ClassVar[str] = "needs"
     step: str
     why: str
 
@@ -73,6 +83,7 @@ class Needs:
 class NoUser:
     """It had no effect: the CRM knows no such (active) person. To be sent again for somebody else."""
 
+    code: ClassVar[str] = "nouser"
     who: str
     """The inner phone number, or `user:<id>`, that was sent."""
     why: str
@@ -82,6 +93,7 @@ class NoUser:
 class Partly:
     """The first part of a request of two steps took effect, the other part surely did not: to go on after it."""
 
+    code: ClassVar[str] = "partly"
     done: str
     """The step that took effect."""
     ids: Mapping[str, str]
@@ -92,6 +104,7 @@ class Partly:
 class Unwanted:
     """It had no effect, and the operator wants none in such a case."""
 
+    code: ClassVar[str] = "unwanted"
     why: str
 
 
@@ -99,6 +112,7 @@ class Unwanted:
 class NotSent:
     """The request's time was over before its bytes went out."""
 
+    code: ClassVar[str] = "not_sent"
     why: str = "its time was over before it went out"
 
 
@@ -109,6 +123,7 @@ Answer = Done | Later | Pause | Refused | Unsure | Gone | Needs | NoUser | Partl
 class Found:
     """The call is there."""
 
+    code: ClassVar[str] = "found"
     ids: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -116,8 +131,16 @@ class Found:
 class NotFound:
     """The call is not there, or not yet."""
 
+    code: ClassVar[str] = "not_found"
+
 
 Sighting = Found | NotFound | Later | Pause
+
+
+def metric_label(said: Answer | Sighting) -> str:
+    """The value of the label `answer` of cel2crm_portal_answers: the code without its underscore, as ever."""
+    return said.code.replace("_", "")
+
 
 # Events.
 
@@ -245,7 +268,7 @@ class LookUp:
 class DeadLetter:
     """Hand the call's result over to people."""
 
-    code: str
+    reason: DeadLetterReason
     why: str
 
 

@@ -14,10 +14,11 @@ from streams.crm.command import Command
 from streams.crm.http import utc_now
 from streams.crm.plan import PLANS
 from streams.crm.record import Action
+from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
 from streams.operate import resolutions
 from streams.operate.connection import Connection
-from streams.operate.letters import Filter, Healing, Letter, letters_of
+from streams.operate.letters import Filter, Letter, letters_of
 from streams.operate.resolutions import Resolution
 from streams.operate.topics import Outgoing, TopicRecord, partition_of
 from streams.settings import PortalSettings, Settings
@@ -51,12 +52,12 @@ class Plan:
     def take(self, letter: Letter) -> None:
         """Count one."""
         self.letters += 1
-        match letter.healing:
-            case Healing.RETRY:
+        match letter.recovery:
+            case Recovery.RETRY:
                 self.calls.setdefault((letter.component, letter.portal), set()).add(letter.call_id or "")
-            case Healing.RETURN:
+            case Recovery.RETURN:
                 self.returned += 1
-            case Healing.BACKFILL if letter.call_id:
+            case Recovery.BACKFILL if letter.call_id:
                 self.backfills.add(letter.call_id)
             case _:
                 self.nothing += 1
@@ -85,12 +86,12 @@ async def retry(connection: Connection, wanted: Filter, operator: Operator, prog
 
     Raises UserError.
     """
-    return await _each(connection, wanted, {Healing.RETRY, Healing.RETURN}, operator, Action.RETRY, progress)
+    return await _each(connection, wanted, {Recovery.RETRY, Recovery.RETURN}, operator, Action.RETRY, progress)
 
 
 async def drop(connection: Connection, wanted: Filter, operator: Operator, progress: Progress) -> int:
     """Record that they are wanted no more; deliveries are told. How many letters. Raises UserError."""
-    return await _each(connection, wanted, set(Healing), operator, Action.DROP, progress)
+    return await _each(connection, wanted, set(Recovery), operator, Action.DROP, progress)
 
 
 async def backfilled(connection: Connection, calls: Iterable[str], until: int, operator: Operator) -> int:
@@ -99,7 +100,7 @@ async def backfilled(connection: Connection, calls: Iterable[str], until: int, o
     done = [
         _resolution(letter, "backfilled", operator)
         async for letter, _ in letters_of(connection, wanted)
-        if letter.healing is Healing.BACKFILL
+        if letter.recovery is Recovery.BACKFILL
     ]
     await _record(connection, done)
     return len(done)
@@ -130,14 +131,14 @@ async def deliver(
 async def _each(
     connection: Connection,
     wanted: Filter,
-    healings: set[Healing],
+    recoveries: set[Recovery],
     operator: Operator,
     action: Action,
     progress: Progress,
 ) -> int:
     count = 0
     batch: list[tuple[Letter, dict[str, Any]]] = []
-    selected = [letter.place async for letter, _ in letters_of(connection, wanted) if letter.healing in healings]
+    selected = [letter.place async for letter, _ in letters_of(connection, wanted) if letter.recovery in recoveries]
     chosen = frozenset(selected)  # what comes meanwhile was not counted, and is not touched
     if not chosen:
         return 0
@@ -159,7 +160,7 @@ async def _dealt_with(
     returned: list[Outgoing] = []
     done: list[Resolution] = []
     for letter, fields in batch:
-        if letter.healing is Healing.RETRY and letter.call_id:
+        if letter.recovery is Recovery.RETRY and letter.call_id:
             # Of several letters about one call the last holds the newest result, and one command is enough.
             order = _command(letter.call_id, letter.component, action, operator, fields["value"], letter.source)
             orders[letter.component, letter.call_id] = order

@@ -5,15 +5,16 @@ from typing import Any
 
 from rich.table import Table
 
-from streams.operate.letters import Group, Healing, Letter
+from streams.dead_letter_reasons import Recovery
+from streams.operate.letters import Group, Letter
 from streams.operate.masking import masked, masked_text
 from streams.operate.words import when
 
 _HEALS = {
-    Healing.RETRY: "retry",
-    Healing.RETURN: "mend, then retry",
-    Healing.BACKFILL: "backfill",
-    Healing.NOTHING: "drop",
+    Recovery.RETRY: "retry",
+    Recovery.RETURN: "mend, then retry",
+    Recovery.BACKFILL: "backfill",
+    Recovery.NOTHING: "drop",
 }
 
 
@@ -25,7 +26,7 @@ def table_of(groups: list[Group], *, calls: bool) -> Table:
         table.add_column(name, justify="right" if name == "letters" else "left", no_wrap=name == "call")
     for group in groups:
         cells = [group.component, group.reason, group.portal or "", f"{group.count:,}"]
-        cells += [when(group.first), when(group.last), _HEALS[group.healing]]
+        cells += [when(group.first), when(group.last), _HEALS[group.recovery]]
         table.add_row(*([next(iter(group.calls), ""), *cells] if calls else cells))
     return table
 
@@ -40,7 +41,7 @@ def group_fields(group: Group, *, calls: bool, numbers: bool) -> dict[str, Any]:
         "calls": len(group.calls),
         "first": group.first,
         "last": group.last,
-        "heals": group.healing.value,
+        "heals": group.recovery.value,
         "remedy": group.remedy,
         "explanation": masked_text(group.explanation, numbers=numbers),
     }
@@ -59,7 +60,7 @@ def letter_fields(letter: Letter) -> dict[str, Any]:
         "call_id": letter.call_id,
         "portal": letter.portal,
         "source": {"topic": topic, "partition": partition, "offset": offset},
-        "heals": letter.healing.value,
+        "heals": letter.recovery.value,
         "remedy": letter.remedy,
         "resolutions": [each.record() for each in letter.resolved],
     }

@@ -4,13 +4,13 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
 import msgspec
 
 from schemas import MalformedRecord
 from streams.crm.record import SECOND
+from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.errors import UserError
 from streams.operate import resolutions
 from streams.operate.connection import CRMS, Connection
@@ -18,28 +18,6 @@ from streams.operate.resolutions import Place, Resolution
 from streams.workers import dead_letters
 
 _PLACE = re.compile(r"\d+/\d+")
-
-
-class Healing(Enum):
-    """What heals a dead letter, by who gave it up and why."""
-
-    RETRY = "retry"
-    """A command to the worker that owns the delivery."""
-    RETURN = "return"
-    """Its untouched bytes go back to the topic that they came from, once what could not read them can."""
-    BACKFILL = "backfill"
-    """The whole call comes from the PBX's table again."""
-    NOTHING = "drop"
-    """Nothing does: it can be looked at and dropped."""
-
-
-_BY_REASON = {
-    "late_row": Healing.BACKFILL,
-    "not_judged": Healing.BACKFILL,
-    "unreadable_row": Healing.RETURN,
-    "unreadable_result": Healing.RETURN,
-    "unreadable_command": Healing.RETURN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +41,21 @@ class Letter:
         return self.partition, self.offset
 
     @property
-    def healing(self) -> Healing:
-        """What heals it."""
-        if self.reason in _BY_REASON:
-            return _BY_REASON[self.reason]
-        return Healing.RETRY if self.component in CRMS and self.call_id else Healing.NOTHING
+    def recovery(self) -> Recovery:
+        """How the call behind it gets its place after all."""
+        reason = DeadLetterReason.of(self.reason)
+        if reason is not None and reason.recovery is not Recovery.RETRY:
+            return reason.recovery
+        return Recovery.RETRY if self.component in CRMS and self.call_id else Recovery.NOTHING
 
     @property
     def remedy(self) -> str:
         """The command that heals it."""
-        match self.healing:
-            case Healing.BACKFILL if self.call_id:
+        match self.recovery:
+            case Recovery.BACKFILL if self.call_id:
                 pbx, _, linkedid = self.call_id.partition("/")
                 return f"cel2crm backfill --call {linkedid} --pbx {pbx}"
-            case Healing.NOTHING:
+            case Recovery.NOTHING:
                 return f"cel2crm dead-letters drop {self.partition}/{self.offset}"
         target = self.call_id or f"{self.partition}/{self.offset}"
         return f"cel2crm dead-letters retry {target}" + (f" --crm {self.component}" if self.call_id else "")
@@ -121,7 +100,7 @@ class Group:
     component: str
     reason: str
     portal: str | None
-    healing: Healing
+    recovery: Recovery
     count: int = 0
     calls: set[str] = field(default_factory=set)
     first: int = 1 << 62
@@ -155,7 +134,7 @@ def by_call(letters: Iterable[Letter]) -> list[Group]:
 def _groups(letters: Iterable[Letter], key_of: Any) -> list[Group]:
     groups: dict[object, Group] = {}
     for letter in letters:
-        fresh = Group(letter.component, letter.reason, letter.portal, letter.healing)
+        fresh = Group(letter.component, letter.reason, letter.portal, letter.recovery)
         groups.setdefault(key_of(letter), fresh).take(letter)
     return sorted(groups.values(), key=lambda group: -group.count)
 

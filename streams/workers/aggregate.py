@@ -14,6 +14,7 @@ from faust.types import TP, ConsumerMessage
 from schemas.registry import SchemaRegistry, Serializer
 from streams.calls.judge import judge
 from streams.calls.site import Site
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow, UserError
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import hash_in_force, load_rules
@@ -135,7 +136,7 @@ class AggregateWorker:
             captured = self._decode(message.value, message.timestamp)
         except UnreadableRow as error:
             held.partition.skip(offset)
-            await held.send([self._dead_letter(message, "unreadable_row", str(error))])
+            await held.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
         effect = held.partition.row(offset, captured)
         if effect is None:
@@ -180,16 +181,22 @@ class AggregateWorker:
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be judged", call_id=call.call_id)
             tp, last = held.tp, held.partition.position - 1
-            metrics.DEAD_LETTERS.labels("not_judged").inc()
+            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_JUDGED.code).inc()
             rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
             source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
-            return [self._dead.message(source, "not_judged", f"{type(error).__name__}: {error}", call_id=call.call_id)]
+            return [
+                self._dead.message(
+                    source, DeadLetterReason.NOT_JUDGED, f"{type(error).__name__}: {error}", call_id=call.call_id
+                )
+            ]
         metrics.RESULTS.labels(origin).inc()
         self._cautions.take(judgement.result)
         return messages
 
-    def _dead_letter(self, message: ConsumerMessage, reason: str, why: str, call_id: str | None = None) -> Message:
-        metrics.DEAD_LETTERS.labels(reason).inc()
+    def _dead_letter(
+        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
+    ) -> Message:
+        metrics.DEAD_LETTERS.labels(reason.code).inc()
         timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
         tp, headers = message.tp, cast("list[tuple[str, bytes | None]]", message.headers or [])
         origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.registry import Serializer
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.workers.outbox import Headers, Outbox
 
 TOPIC = "dead-letters"
@@ -40,7 +41,7 @@ class DeadLetters:
     async def send(
         self,
         origin: Origin,
-        reason: str,
+        reason: DeadLetterReason,
         explanation: str = "",
         *,
         call_id: str | None = None,
@@ -48,8 +49,7 @@ class DeadLetters:
     ) -> "asyncio.Future[object]":
         """Send one; the future ends with the brokers' answer. Await it, or `Outbox.drain`, before the offset's commit.
 
-        `reason`: a short code to group by (unreadable_row, late_row, refused ..); `explanation`: in words, and what
-        heals it.
+        `explanation`: the reason in words, and what recovers the call.
         """
         topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
         return await self._outbox.send(topic, key, value)
@@ -57,7 +57,7 @@ class DeadLetters:
     def message(
         self,
         origin: Origin,
-        reason: str,
+        reason: DeadLetterReason,
         explanation: str = "",
         *,
         call_id: str | None = None,
@@ -75,7 +75,7 @@ class DeadLetters:
                 "offset": origin.offset,
                 "timestamp": origin.timestamp_ms,
                 "component": self._component,
-                "reason": reason,
+                "reason": reason.code,
                 "explanation": explanation,
                 "failed_at": time.time_ns() // 1000,
                 "call_id": call_id,

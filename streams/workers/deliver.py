@@ -14,6 +14,7 @@ from streams.crm.client import CrmClient
 from streams.crm.http import utc_now
 from streams.crm.plan import PLANS
 from streams.crm.record import SECOND, Delivery
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UserError
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
@@ -245,13 +246,13 @@ class DeliverWorker:
             call_id, event = await self._intake.command(message, desk.remembers)
             await desk.order(message.offset, call_id, event)
 
-    async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See Office."""
         _log.error("not delivered: to the dead letters", call=delivery.call_id, portal=delivery.portal, why=why)
-        metrics.DEAD_LETTERS.labels(self.name, code).inc()
+        metrics.DEAD_LETTERS.labels(self.name, reason.code).inc()
         source = delivery.source_topic, delivery.source_partition, delivery.source_offset
         origin = Origin(*source, delivery.call_id.encode(), delivery.result)
-        await (await self._dead.send(origin, code, why, call_id=delivery.call_id, portal=delivery.portal))
+        await (await self._dead.send(origin, reason, why, call_id=delivery.call_id, portal=delivery.portal))
 
     async def disable(self, lane: Lane, why: str) -> None:
         """See Office."""

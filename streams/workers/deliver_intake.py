@@ -12,6 +12,7 @@ from streams.crm import command as commands
 from streams.crm.command import Command
 from streams.crm.events import Arrived, Ordered
 from streams.crm.http import utc_now
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.settings import PortalSettings
 from streams.workers import deliver_metrics as metrics
 from streams.workers.dead_letters import DeadLetters, Origin
@@ -52,7 +53,7 @@ class Intake:
         try:
             result = await self._result(value)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._unreadable(message, "unreadable_result", str(error))
+            await self._unreadable(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
             return None
         source = message.topic, message.partition, message.offset
         origin = origin_of(cast(Headers, message.headers or []))
@@ -66,7 +67,7 @@ class Intake:
                 return command.call_id, None
             return command.call_id, await self._ordered(command, remembers)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._unreadable(message, "unreadable_command", str(error))
+            await self._unreadable(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
     async def _ordered(self, command: Command, remembers: Remembers) -> Ordered:
@@ -117,8 +118,8 @@ class Intake:
         except UnknownSchema:
             return await self._serializer.read(value, schema)
 
-    async def _unreadable(self, message: ConsumerMessage, reason: str, why: str) -> None:
-        metrics.DEAD_LETTERS.labels(self._crm, reason).inc()
+    async def _unreadable(self, message: ConsumerMessage, reason: DeadLetterReason, why: str) -> None:
+        metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
         timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
         headers = cast(Headers, message.headers or [])
         tp = message.tp

@@ -33,12 +33,14 @@ from streams.crm.events import (
     Sighting,
     SlowPortal,
     Unsure,
+    metric_label,
 )
 from streams.crm.http import boot_seconds, utc_now
 from streams.crm.orders import begun
 from streams.crm.plan import Plan
 from streams.crm.record import SECOND, Delivery
 from streams.crm.shadow import shadowed
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.workers import deliver_metrics as metrics
 from streams.workers.deliver_finished import Finished, LostDelivery
 from streams.workers.deliver_lane import Lane
@@ -58,7 +60,7 @@ _log = structlog.get_logger("deliver")
 class Office(Protocol):
     """What the worker does for its partitions."""
 
-    async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """A delivery to the dead letters. Return when the brokers have it."""
         ...
 
@@ -321,7 +323,7 @@ class PartitionDeliveries:
         outcome = advance(delivery, event, self._plan, lane.policy)
         letters = [effect for effect in outcome.effects if isinstance(effect, DeadLetter)]
         for letter in letters:
-            await self._office.give_up(outcome.delivery, letter.code, letter.why)
+            await self._office.give_up(outcome.delivery, letter.reason, letter.why)
         if letters:
             # A version may have come meanwhile: the machine decides again, about what is known now.
             delivery = self._open.get(delivery.call_id, delivery)
@@ -340,7 +342,7 @@ class PartitionDeliveries:
 
     def _told(self, lane: Lane, said: Answer | Sighting) -> None:
         """What an answer says of the portal as a whole; what slows or pauses it comes as an effect."""
-        metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, type(said).__name__.lower()).inc()
+        metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, metric_label(said)).inc()
         if isinstance(said, Unsure):
             lane.gate.failed(utc_now(), said.why, said.not_before)
         elif isinstance(said, Pause) and said.for_good:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.calls.call import MOST_ROWS, Call, call_id, epoch_of
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.row import CapturedRow
 from streams.settings import AggregateSettings
 from streams.workers.marker import Committed, Marker
@@ -75,7 +76,7 @@ class Refused(NamedTuple):
 
     call_id: str
     explanation: str
-    reason: str = "late_row"
+    reason: DeadLetterReason = DeadLetterReason.LATE_ROW
 
 
 Effect = Finished | Refused
@@ -190,7 +191,9 @@ class Partition:
         elif not backfilled and now > self._deadline(kept):
             return Refused(key, _late_reason(captured, "ended longer ago than the grace time"))
         elif kept.call.full and captured.eventtype != "LINKEDID_END":
-            return Refused(key, f"call {key} has {MOST_ROWS} rows already: no call has so many", "too_many_rows")
+            return Refused(
+                key, f"call {key} has {MOST_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
+            )
         return self._fold(key, kept, captured, now)
 
     def replay(self, offset: int, captured: CapturedRow) -> None:

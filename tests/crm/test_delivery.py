@@ -41,6 +41,7 @@ from streams.crm.events import (
 )
 from streams.crm.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, Settle, Step
 from streams.crm.record import HISTORY, Action, Attempt, Delivery, Intent, Order, State, with_attempt
+from streams.dead_letter_reasons import DeadLetterReason
 
 POLICY = Policy(request_limit=60, settle=30, deadline=1000, backoff_base=4, backoff_limit=64)
 V1 = Arrived(0, "pbx1/1.1", "main", 1, "aaa", b"one", 0, source=("results", 3, 7))
@@ -108,9 +109,9 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         (*OPEN, answered(1, Later("503"), 1000)),
         State.GIVEN_UP,
         {"result": b"one"},
-        (DeadLetter("deadline", "not taken before its deadline; last: 503"),),
+        (DeadLetter(DeadLetterReason.DEADLINE, "not taken before its deadline; last: 503"),),
     ),
-    ("refused", REFUSED, State.REFUSED, {"reason": "bad"}, (DeadLetter("refused", "bad"),)),
+    ("refused", REFUSED, State.REFUSED, {"reason": "bad"}, (DeadLetter(DeadLetterReason.REFUSED, "bad"),)),
     ("paused", (*OPEN, answered(1, Pause("unpaid"))), State.PAUSED, {"due_at": None}, (PausePortal("unpaid"),)),
     ("back from the pause", (*OPEN, answered(1, Pause("x")), PortalBack(9)), State.WAITING, {"wait_until": 9}, ()),
     ("nobody else is brought back", (*REGISTERED, PortalBack(9)), State.REGISTERED, {}, ()),
@@ -142,7 +143,7 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         (*UNSURE, seen(2, Later("503"), 1000)),
         State.GIVEN_UP,
         {},
-        (DeadLetter("outcome_unknown", "the request's outcome is unknown, and the lookup failed: 503"),),
+        (DeadLetter(DeadLetterReason.OUTCOME_UNKNOWN, "the request's outcome is unknown, and the lookup failed: 503"),),
     ),
     ("a lookup of another attempt", (*UNSURE, seen(1, Found(), 62)), State.UNSURE, {}, ()),
     (
@@ -294,11 +295,11 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         (),
     ),
     ("the deadline of one that waits", (Overdue(1000),), State.GIVEN_UP, {}, (
-        DeadLetter("deadline", "not taken before its deadline; last: None"),)),
+        DeadLetter(DeadLetterReason.DEADLINE, "not taken before its deadline; last: None"),)),
     ("not yet the deadline", (Overdue(999),), State.NEW, {}, ()),
     ("the deadline never cuts an open request", (*OPEN, Overdue(1000)), State.INTENT, {}, ()),
     ("the deadline of one in doubt", (*UNSURE, Overdue(1000)), State.GIVEN_UP, {}, (
-        DeadLetter("outcome_unknown", "its deadline is over, its outcome unknown: reset"),)),
+        DeadLetter(DeadLetterReason.OUTCOME_UNKNOWN, "its deadline is over, its outcome unknown: reset"),)),
 ]  # fmt: skip
 
 
@@ -435,7 +436,7 @@ RETRIED = Ordered(80, Order("c1", Action.RETRY, "ann", 80))
 def test_a_receiver_that_refuses_what_was_in_doubt_has_settled_it() -> None:
     refused = run(*POSTED, Due(70), answered(2, Refused("HTTP 422"), 71), plan=WEBHOOK)
     assert (refused.delivery.state, refused.delivery.doubt) == (State.REFUSED, None)
-    assert refused.effects == (DeadLetter("refused", "HTTP 422"),)
+    assert refused.effects == (DeadLetter(DeadLetterReason.REFUSED, "HTTP 422"),)
     assert run(
         *POSTED, Due(70), answered(2, Refused("x"), 71), RETRIED, Due(80, "new"), plan=WEBHOOK
     ).delivery.intent == (Intent(3, "post", 2, "bbb", 80, 140, "new"))
@@ -452,7 +453,9 @@ def test_what_is_repeated_in_doubt_is_repeated_ever_later_up_to_the_deadline() -
     assert waits == [60, 60, 60, 60, 63, 63, 63, 63]
     over = advance(run(*OPEN, answered(1, Unsure("500")), plan=WEBHOOK).delivery, Due(1000), WEBHOOK, POLICY)
     assert over.delivery.state is State.GIVEN_UP and over.delivery.result == b"one"
-    assert over.effects == (DeadLetter("outcome_unknown", "its deadline is over, its outcome unknown: 500"),)
+    assert over.effects == (
+        DeadLetter(DeadLetterReason.OUTCOME_UNKNOWN, "its deadline is over, its outcome unknown: 500"),
+    )
 
 
 def test_a_receiver_that_wants_no_more_is_not_even_tried() -> None:

@@ -16,6 +16,7 @@ from streams.crm.client import CrmClient, Pace, Request
 from streams.crm.events import Answer, Arrived, Sighting
 from streams.crm.http import utc_now
 from streams.crm.record import Delivery, State
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.settings import PortalSettings
 from streams.workers.deliver_lane import Lane
 from streams.workers.deliver_log import SCHEMA
@@ -137,10 +138,10 @@ class Owner:
         if not self.alive:
             await asyncio.Event().wait()  # its tasks are cancelled
 
-    async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See Office."""
         await self.running.wait()
-        self.letters.append((delivery.call_id, f"{code}: {why}"))
+        self.letters.append((delivery.call_id, f"{reason.code}: {why}"))
 
     async def disable(self, lane: Lane, why: str) -> None:
         """See Office."""

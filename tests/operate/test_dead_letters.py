@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from streams.crm.record import SECOND, Action
+from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
-from streams.operate.letters import Filter, Healing, letter_of, moment, places_of
+from streams.operate.letters import Filter, letter_of, moment, places_of
 from streams.operate.topics import Outgoing, TopicRecord, partition_of
 from tests.crm.calls import call_result
 from tests.operate.memory import PARTITIONS, Operator
@@ -245,21 +246,21 @@ def test_nothing_is_deleted(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "reason", "call", "healing"),
+    ("component", "reason", "call", "recovery"),
     [
-        ("kommo", "refused", CALL, Healing.RETRY),
-        ("kommo", "outcome_unknown", CALL, Healing.RETRY),
-        ("kommo", "unreadable_result", None, Healing.RETURN),
-        ("webhook", "unreadable_command", None, Healing.RETURN),
-        ("aggregate", "late_row", CALL, Healing.BACKFILL),
-        ("aggregate", "not_judged", CALL, Healing.BACKFILL),
-        ("aggregate", "too_many_rows", CALL, Healing.NOTHING),
+        ("kommo", "refused", CALL, Recovery.RETRY),
+        ("kommo", "outcome_unknown", CALL, Recovery.RETRY),
+        ("kommo", "unreadable_result", None, Recovery.RETURN),
+        ("webhook", "unreadable_command", None, Recovery.RETURN),
+        ("aggregate", "late_row", CALL, Recovery.BACKFILL),
+        ("aggregate", "not_judged", CALL, Recovery.BACKFILL),
+        ("aggregate", "too_many_rows", CALL, Recovery.NOTHING),
     ],
 )
-def test_what_heals_what(component: str, reason: str, call: str | None, healing: Healing) -> None:
+def test_what_heals_what(component: str, reason: str, call: str | None, recovery: Recovery) -> None:
     fields = {"topic": "t", "partition": 0, "offset": 0, "explanation": "", "failed_at": 0, "portal": None}
     found = letter_of({**fields, "component": component, "reason": reason, "call_id": call}, 3, 9)
-    assert found.healing is healing
+    assert found.recovery is recovery
     assert found.remedy.startswith("cel2crm ")
 
 

@@ -15,6 +15,7 @@ from streams.crm.events import Answer, Arrived, Done, NotFound, Ordered, Pause, 
 from streams.crm.http import utc_now
 from streams.crm.plan import KOMMO, Plan
 from streams.crm.record import Action, Delivery, Order, State
+from streams.dead_letter_reasons import DeadLetterReason
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver_lane import Lane
 from streams.workers.deliver_log import SCHEMA
@@ -67,8 +68,8 @@ class Desk:
         writer.scan(self.partition.read)
         self._commands = 0
 
-    async def give_up(self, delivery: Delivery, code: str, why: str) -> None:
-        self.dead.append(code)
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+        self.dead.append(reason.code)
 
     async def disable(self, lane: Lane, why: str) -> None:
         lane.gate.disable(why)

@@ -173,7 +173,7 @@ def test_a_row_of_a_call_that_began_before_capture_is_a_dead_letter_with_what_he
     assert isinstance(late, Refused)
     assert late.call_id == f"north/{START}.1"
     assert f"linkedid = '{START}.1'" in late.explanation
-    assert late.reason == "late_row"
+    assert late.reason.code == "late_row"
 
 
 def test_a_row_within_the_grace_time_of_its_linkedid_opens_a_call() -> None:
@@ -212,7 +212,7 @@ def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.Mo
     assert [log.row("DTMF", second) for second in range(3)] == [None, None, None]
     refused = log.row("DTMF", 4)
     assert isinstance(refused, Refused)
-    assert refused.reason == "too_many_rows"
+    assert refused.reason.code == "too_many_rows"
     ended = log.row("LINKEDID_END", 5)
     assert isinstance(ended, Finished)
     result = judge(ended.call, load_rules(), Site()).result
