@@ -207,7 +207,7 @@ _CRM_DEFAULTS: dict[str, dict[str, Any]] = {
     "webhook": {"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
 }
 REVISIONS = {"bitrix24": ("keep", "note"), "kommo": ("keep", "note", "update"), "webhook": ("keep", "update")}
-"""What each CRM can do about a version that comes after delivery (streams/crm/plan.py: revisions)."""
+"""What each CRM can do about a version that comes after delivery (streams/delivery/plan.py: revisions)."""
 
 
 class PortalSettings(Section):

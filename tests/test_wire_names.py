@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from streams.crm.events import Answer, Sighting, metric_label
-from streams.crm.record import Action, State
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
+from streams.delivery.events import Answer, LookupResult, metric_label
+from streams.delivery.record import Action, State
 
 ANSWER_CODES = {
     "done": "done",
@@ -55,7 +55,7 @@ ACTIONS = {"retry", "deliver", "drop"}
 
 
 def test_each_answer_has_the_code_that_stands_in_the_delivery_logs() -> None:
-    answers = {*get_args(Answer), *get_args(Sighting)}
+    answers = {*get_args(Answer), *get_args(LookupResult)}
     assert {answer.code: metric_label(answer) for answer in answers} == ANSWER_CODES
 
 

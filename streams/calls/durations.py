@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from streams.calls.answered import called_by_asterisk
-from streams.calls.parties import Parties, side_of
-from streams.calls.site import Site
-from streams.calls.story import Story
+from streams.calls.direction import Parties, side_of
+from streams.calls.fold import CallFacts
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.timeline import SECOND
 
 
@@ -17,7 +17,7 @@ class Talk(NamedTuple):
     seconds: float | None = None
 
 
-def talk_span(story: Story, who: Parties, site: Site) -> Talk:
+def talk_span(story: CallFacts, who: Parties, site: PbxProfile) -> Talk:
     """When the call's client talked: with the calling channel, and with those to whom it left the client."""
     root = story.root
     if root is None:
@@ -50,7 +50,7 @@ def _union(spans: list[list[int]]) -> int:
     return total
 
 
-def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) -> float | None:
+def ringing_seconds(story: CallFacts, who: Parties, site: PbxProfile, talk: int | None) -> float | None:
     """From the first channel called to the talk, or in vain."""
     root = story.root
     legs = [each for each in story.channels.values() if each is not root and each.real and each.born_here]
@@ -66,7 +66,7 @@ def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) ->
     return None if end is None else max(0, end - start) / SECOND
 
 
-def queue_seconds(story: Story, talk: Talk) -> float | None:
+def queue_seconds(story: CallFacts, talk: Talk) -> float | None:
     """Waiting in queues: each time until the talk that it led to."""
     if not story.queue_spans:
         return None
@@ -76,7 +76,7 @@ def queue_seconds(story: Story, talk: Talk) -> float | None:
     return max(0, waits) / SECOND
 
 
-def ivr_seconds(story: Story) -> float | None:
+def ivr_seconds(story: CallFacts) -> float | None:
     """From the PBX's own answer to the first channel called, or to the end."""
     root = story.root
     if root is None or root.answered is None or root.originated:

@@ -17,7 +17,7 @@ TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 _STAMP = ("version", "version_row_id", "version_rows", "outcome_hash")
 
 
-class Caution(StrEnum):
+class CallWarning(StrEnum):
     """What an operator can mend, by a code to count."""
 
     DIRECTION = "direction_unknown"
@@ -136,7 +136,7 @@ class CallResult(msgspec.Struct, frozen=True):
         return self
 
 
-class Judgement(NamedTuple):
+class Classification(NamedTuple):
     """What judging a call gives."""
 
     result: CallResult

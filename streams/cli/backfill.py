@@ -10,23 +10,23 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.capture import connect_client, words
+from connectors.apply import connect_client, words
 from connectors.source import connector_name
-from streams.cli.asking import ByOption, NoteOption, YesOption, go_on, name_of
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
-from streams.cli.quiet import quiet_kafka_client
-from streams.cli.sources import split_call_id
-from streams.crm.http import utc_now
+from streams.cli.prompts import ByOption, NoteOption, YesOption, go_on, name_of
+from streams.cli.row_sources import split_call_id
 from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
-from streams.operate import acting
-from streams.operate import connection as operate
-from streams.operate.acting import Operator
-from streams.operate.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
-from streams.operate.letters import Filter, letters_of
-from streams.operate.results import newest_results, receiving
-from streams.operate.table import TableCall, calls_begun, calls_named
-from streams.operate.words import span
+from streams.http.request import utc_now
+from streams.operations import connection as operate
+from streams.operations import dead_letter_commands as acting
+from streams.operations.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operations.cel_table import TableCall, calls_begun, calls_named
+from streams.operations.dead_letter_commands import Operator
+from streams.operations.dead_letters import Filter, letters_of
+from streams.operations.labels import span
+from streams.operations.results import newest_results, receiving
 from streams.settings import Settings, load_settings
 from streams.sources.window import Bound
 

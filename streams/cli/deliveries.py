@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.calls.call import call_id
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.quiet import quiet_kafka_client
-from streams.cli.sources import split_call_id
-from streams.crm.http import utc_now
-from streams.crm.record import Delivery
+from streams.cli.row_sources import split_call_id
+from streams.delivery.record import Delivery
 from streams.errors import UserError
-from streams.operate import connection as operate
-from streams.operate.deliveries import Overview, crms_of, history_of, overview_of
-from streams.operate.story import as_fields, story
-from streams.operate.words import STATES, span
+from streams.http.request import utc_now
+from streams.operations import connection as operate
+from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
+from streams.operations.delivery_view import as_fields, story
+from streams.operations.labels import STATES, span
 from streams.settings import Settings, load_settings
 
 CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM: bitrix24, kommo or webhook.")]

@@ -7,7 +7,7 @@ whose claim stands. Times: UTC microseconds from 1970.
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from streams.crm.record import SECOND
+from streams.delivery.record import SECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from rich.table import Table
 
 from deploy.demo.recordings import read_recordings
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.calls.site import Site
-from streams.cli.truth import judge_case
-from streams.crm.http import utc_now
-from streams.crm.record import SECOND
+from streams.cli.classify.truth import judge_case
+from streams.delivery.record import SECOND
+from streams.http.request import utc_now
 from streams.rules import load_rules
-from tests.workers.deliveries import Deliveries
+from tests.workers.deliver.crm_installation import Deliveries
 
 CRMS = ("bitrix24", "kommo", "webhook")
 LIMITS: dict[str, dict[str, Any]] = {
@@ -87,7 +87,7 @@ def waiting_table(measured: list[Figures]) -> Table:
 def many_results(count: int) -> Iterator[CallResult]:
     """The outcomes of the recorded calls that a CRM gets, again and again, each a call of its own of an hour ago."""
     rules = load_rules()
-    judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, Site())]
+    judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, PbxProfile())]
     recorded = [result for result in judged if result.client is not None and result.direction != "internal"]
     ended = utc_now() - 3600 * SECOND
     for number, result in zip(range(count), cycle(recorded), strict=False):

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import unused_port
 
-from connectors.database import (
+from connectors.mariadb.checks import (
     DatabaseFacts,
     binlog_refusals,
     check_database,
     grant_refusals,
     table_refusals,
     table_warnings,
-)  # fmt: skip
+)
 from streams.errors import UserError
 from streams.settings import CEL_COLUMNS, DatabaseSettings
 

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from deploy.portals import Bitrix24Portal, Portal
 from streams.credentials.record import Credential, Pair
 from streams.credentials.store import Decide
-from streams.crm.http import utc_now
-from streams.crm.record import SECOND
+from streams.delivery.record import SECOND
+from streams.http.request import utc_now
 from streams.settings import OAuthSettings, PortalSettings
 
 FIRST_ACCESS, FIRST_REFRESH = "fake-access-token", "fake-refresh-token"

@@ -10,14 +10,14 @@ import pytest
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.credentials.keeper import Keeper
 from streams.credentials.record import Claim, Credential, granted
-from streams.credentials.source import Token
 from streams.credentials.store import key_of
 from streams.credentials.vendors import TokenVendor
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
-from streams.crm.events import Done, Later, Pause
-from streams.crm.http import boot_seconds, session, utc_now
 from streams.crm.kommo.client import KommoClient
+from streams.crm.tokens import Token
+from streams.delivery.events import PortalBlocked, RetryLater, Succeeded
+from streams.http.request import boot_seconds, session, utc_now
 from streams.rules import load_rules
 from tests.credentials.shared import FIRST_REFRESH, SharedStore, oauth_portal, pair
 from tests.crm.calls import call_result, opened
@@ -94,7 +94,7 @@ async def until(reached: Any) -> None:
 
 
 async def test_a_good_token_is_used_and_not_refreshed(workers: Workers) -> None:
-    assert isinstance(await deliver(workers.new()), Done)
+    assert isinstance(await deliver(workers.new()), Succeeded)
     assert workers.token_requests() == []
 
 
@@ -102,7 +102,7 @@ async def test_all_at_once_find_it_expired_and_one_refreshes(workers: Workers) -
     clients = [workers.new() for _ in range(4)]
     workers.portal.tokens.expire_access()
     answers = await asyncio.gather(*(deliver(client, n) for n in range(5) for client in clients))
-    assert {type(answer) for answer in answers} == {Done}
+    assert {type(answer) for answer in answers} == {Succeeded}
     assert workers.token_requests() == [200]
 
 
@@ -119,10 +119,10 @@ async def test_shortly_before_its_end_a_token_is_renewed_while_it_is_still_used(
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(left=60))
     workers.portal.faults.order({"mode": "slow", "seconds": 0.1, "effect": False, "methods": ["token"]})
     client = workers.new()
-    assert isinstance(await deliver(client), Done)
+    assert isinstance(await deliver(client), Succeeded)
     assert workers.known.pair.refresh == FIRST_REFRESH
     await until(lambda: workers.known.pair.refresh != FIRST_REFRESH)
-    assert isinstance(await deliver(client, 2), Done)
+    assert isinstance(await deliver(client, 2), Succeeded)
     assert workers.token_requests() == [200]
 
 
@@ -139,7 +139,7 @@ async def test_an_idle_portal_is_refreshed_only_when_half_of_the_refresh_tokens_
 async def test_an_unknown_end_without_effect_is_survived(mode: str, workers: Workers) -> None:
     workers.portal.tokens.expire_access()
     workers.portal.faults.order({"mode": mode, "methods": ["token"], "times": 1})
-    assert isinstance(await deliver(workers.new()), Done)
+    assert isinstance(await deliver(workers.new()), Succeeded)
     assert workers.known.pair.refresh != FIRST_REFRESH
 
 
@@ -148,11 +148,13 @@ async def test_a_lost_answer_after_the_rotation_asks_for_a_person_and_loses_no_c
     workers.portal.faults.order({"mode": "lost_answer", "methods": ["token"], "times": 1})
     client = workers.new()
     answer = await deliver(client)
-    assert isinstance(answer, Pause) and "cel2crm portal authorise main" in answer.why and "cut off" in answer.why
+    assert (
+        isinstance(answer, PortalBlocked) and "cel2crm portal authorise main" in answer.why and "cut off" in answer.why
+    )
     assert workers.portal.entries() == [] and len(workers.token_requests()) == 2
-    assert isinstance(await deliver(client), Pause) and len(workers.token_requests()) == 2
+    assert isinstance(await deliver(client), PortalBlocked) and len(workers.token_requests()) == 2
     await authorise(workers)
-    assert isinstance(await deliver(client), Done)
+    assert isinstance(await deliver(client), Succeeded)
 
 
 async def authorise(workers: Workers) -> None:
@@ -173,9 +175,9 @@ async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bo
     answer = await deliver(workers.new())
     assert boot_seconds() - began >= CLAIM_SECONDS
     if rotated:
-        assert isinstance(answer, Pause) and "cel2crm portal authorise main" in answer.why
+        assert isinstance(answer, PortalBlocked) and "cel2crm portal authorise main" in answer.why
     else:
-        assert isinstance(answer, Done)
+        assert isinstance(answer, Succeeded)
 
 
 @pytest.mark.slow
@@ -184,7 +186,7 @@ async def test_while_another_one_refreshes_a_call_waits_and_then_comes_back_late
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(), theirs)
     workers.portal.tokens.expire_access()
     answer = await deliver(workers.new(), seconds=0.4)
-    assert isinstance(answer, Later) and answer.whole_portal
+    assert isinstance(answer, RetryLater) and answer.whole_portal
     assert workers.token_requests() == [] and workers.portal.entries() == []
 
 
@@ -197,9 +199,9 @@ async def test_a_late_answer_counts_although_another_one_was_refused_meanwhile(w
     assert workers.known.claim is not None
     await workers.store.change(workers.key, lambda known: replace(known, claim=None, refused="used"))  # type: ignore[type-var]
     other = workers.new()
-    assert isinstance(await answer, Pause | Done)
+    assert isinstance(await answer, PortalBlocked | Succeeded)
     await until(lambda: workers.known.refused is None)
-    assert isinstance(await deliver(other, 2), Done)
+    assert isinstance(await deliver(other, 2), Succeeded)
 
 
 async def test_a_store_that_is_away_loses_no_new_pair(workers: Workers) -> None:
@@ -208,7 +210,7 @@ async def test_a_store_that_is_away_loses_no_new_pair(workers: Workers) -> None:
     answer = asyncio.create_task(deliver(workers.new()))
     await until(lambda: workers.token_requests() == [None])
     workers.store.away_for = 2
-    assert isinstance(await answer, Done) and workers.store.away_for == 0
+    assert isinstance(await answer, Succeeded) and workers.store.away_for == 0
     assert workers.token_requests() == [200]
 
 
@@ -216,7 +218,7 @@ async def test_a_store_that_is_away_loses_no_new_pair(workers: Workers) -> None:
 async def test_no_request_goes_out_while_the_claim_cannot_be_stored(workers: Workers) -> None:
     workers.portal.tokens.expire_access()
     workers.store.away_for = 10**6
-    assert isinstance(await deliver(workers.new(), seconds=0.3), Later)
+    assert isinstance(await deliver(workers.new(), seconds=0.3), RetryLater)
     assert workers.token_requests() == []
 
 
@@ -233,16 +235,16 @@ async def test_a_graceful_end_stores_what_is_under_way(workers: Workers) -> None
 async def test_wrong_settings_pause_and_spoil_nothing(workers: Workers) -> None:
     workers.portal.tokens.expire_access()
     answer = await deliver(workers.new(client_secret="wrong"))
-    assert isinstance(answer, Pause) and "portals[].oauth" in answer.why
+    assert isinstance(answer, PortalBlocked) and "portals[].oauth" in answer.why
     assert len(workers.token_requests()) == 1 and workers.known.claim is None
-    assert isinstance(await deliver(workers.new()), Done)
+    assert isinstance(await deliver(workers.new()), Succeeded)
 
 
 async def test_a_portal_that_takes_no_token_is_not_refreshed_for_ever(workers: Workers) -> None:
     workers.portal.faults.order({"mode": "401", "methods": ["calls", "telephony.externalcall.register"]})
     client = workers.new()
     for _ in range(3):
-        assert isinstance(await deliver(client), Pause)
+        assert isinstance(await deliver(client), PortalBlocked)
     assert workers.token_requests() == [200]
 
 
@@ -251,14 +253,14 @@ async def test_a_new_token_that_is_over_by_its_time_is_renewed_however_young(wor
     over = pair(left=0.01)
     await workers.store.change(workers.key, lambda known: granted(known, workers.key, over, utc_now()))
     workers.portal.tokens.expire_access()
-    assert isinstance(await deliver(client), Done)
+    assert isinstance(await deliver(client), Succeeded)
     assert workers.token_requests() == [200]
 
 
 async def test_without_an_authorisation_the_command_is_named(workers: Workers) -> None:
     workers.store.stored.clear()
     answer = await deliver(workers.new())
-    assert isinstance(answer, Pause) and "cel2crm portal authorise main" in answer.why
+    assert isinstance(answer, PortalBlocked) and "cel2crm portal authorise main" in answer.why
 
 
 async def test_a_token_found_replaced_is_not_refreshed_again(workers: Workers) -> None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from streams.credentials.record import Claim, Credential, Pair, claimed, granted, refused, released, rotated
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import opened, sealed
-from streams.crm.record import SECOND
+from streams.delivery.record import SECOND
 from streams.settings import CredentialSettings
 from tests.credentials.shared import pair
 

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.crm.client import CrmClient
-from streams.crm.delivery import advance, begin
-from streams.crm.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
-from streams.crm.http import boot_seconds, utc_now
-from streams.crm.plan import Policy
-from streams.crm.record import SECOND, Delivery, State
+from streams.delivery.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
+from streams.delivery.machine import advance, begin
+from streams.delivery.plan import Policy
+from streams.delivery.record import SECOND, Delivery, State
+from streams.http.request import boot_seconds, utc_now
 
 STARTED = 1_764_000_000 * SECOND
 POLICY = Policy(request_limit=60 * SECOND, settle=30 * SECOND, deadline=3600 * SECOND)

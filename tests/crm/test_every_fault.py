@@ -8,12 +8,12 @@ from pydantic import SecretStr
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.kommo.client import KommoClient
-from streams.crm.record import State
+from streams.delivery.record import State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
-from tests.crm.test_revision import revised
-from tests.faults.orders import FAULTS, TWICE
+from tests.crm.test_correction_note import revised
+from tests.faults.portal_faults import FAULTS, TWICE
 
 pytestmark = pytest.mark.slow
 

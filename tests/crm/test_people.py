@@ -11,7 +11,7 @@ from streams.calls.result import CallResult
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.crm.record import Delivery, State
+from streams.delivery.record import Delivery, State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from yarl import URL
 
-from streams.crm import http
+from streams.http import request as http
 
 WRITES = "asyncio.selector_events._SelectorSocketTransport"
 

@@ -7,15 +7,15 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.crm.addresses import guarded, is_public
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.events import Answer, NotFound, Sighting
-from streams.crm.http import request, session, utc_now
-from streams.crm.plan import WEBHOOK
-from streams.crm.record import Delivery
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.delivery.events import Answer, LookupResult, NotFound
+from streams.delivery.plan import WEBHOOK
+from streams.delivery.record import Delivery
 from streams.errors import SettingsError
+from streams.http.addresses import guarded, is_public
+from streams.http.request import request, session, utc_now
 from streams.settings import PortalSettings, secret
 
 
@@ -55,7 +55,7 @@ class WebhookClient:
         )
         return answer_of(ending, message, utc_now())
 
-    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """A receiver cannot be asked; its plan never wants to."""
         return NotFound()
 

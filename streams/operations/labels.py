@@ -1,0 +1,58 @@
+"""States and outcomes of deliveries, and times, as people read them."""
+
+from datetime import UTC, datetime
+
+from streams.delivery.record import SECOND, State
+
+STATES = {
+    State.NEW: "waits for its turn",
+    State.INTENT: "a request is out",
+    State.REGISTERED: "begun; the next step is due",
+    State.UNSURE: "a request's outcome is unknown; it is looked up",
+    State.LOOKED_UP: "looked up and not found; looked up once more before that is believed",
+    State.DELIVERED: "delivered",
+    State.SUPERSEDED: "delivered; a later version differs and was not sent",
+    State.WAITING: "waits to be tried again",
+    State.PAUSED: "waits until its portal takes calls again",
+    State.REFUSED: "refused by the CRM",
+    State.GIVEN_UP: "given up",
+    State.SKIPPED: "skipped",
+    State.DROPPED: "dropped by an operator",
+    State.SHADOWED: "a shadow: recorded, not sent",
+    State.SERVING: "is served",
+    State.DISABLED: "wants no more calls",
+}
+
+OUTCOMES = {
+    "done": "done",
+    "later": "no effect; to be repeated",
+    "pause": "no effect; a person must act",
+    "refused": "refused",
+    "unsure": "no answer that tells whether it had its effect",
+    "gone": "the CRM does not know what the step before made",
+    "needs": "something has to go before it",
+    "nouser": "the CRM does not know the person",
+    "partly": "only its first part had its effect",
+    "unwanted": "not wanted for this number",
+    "not_sent": "not sent: its time was over",
+    "owner_lost": "its worker was lost; it may have had its effect",
+    "found": "looked up: it is there",
+    "not_found": "looked up twice: it is not there",
+}
+
+
+def when(micros: int | None) -> str:
+    """UTC, to the second."""
+    if not micros:
+        return "-"
+    return datetime.fromtimestamp(micros / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(micros: float) -> str:
+    """A length of time in its two largest units."""
+    seconds = max(0, round(micros / SECOND))
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size} {unit} {rest} {smaller}" if rest else f"{seconds // size} {unit}"
+    return f"{seconds} s"
