@@ -11,9 +11,10 @@ from pymysql.cursors import DictCursor
 
 from connectors.failures import USER_FILE
 from streams.errors import UserError
-from streams.settings import CEL_COLUMNS, DatabaseSettings, secret
+from streams.rows.row import COLUMNS
+from streams.settings import DatabaseSettings, secret
 
-REQUIRED_COLUMNS = frozenset(CEL_COLUMNS) - {"extra", "userdeftype", "cid_rdnis", "cid_ani"}
+REQUIRED_COLUMNS = frozenset(COLUMNS) - {"extra", "userdeftype", "cid_rdnis", "cid_ani"}
 """Without the others calls are still told: a table without `extra` is processed the old way."""
 
 TIMEOUT_SECONDS = 10
@@ -111,7 +112,7 @@ def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[
     table = f"{database.name}.{database.table}"
     present = {column.lower() for column in columns}
     refusals = []
-    for column in CEL_COLUMNS:
+    for column in COLUMNS:
         alias = database.column_name_aliases.get(f"cel_{column}")
         if (alias or column).lower() in present:
             continue
@@ -130,7 +131,7 @@ def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
     present = {column.lower() for column in facts.columns}
     absent = [
         column
-        for column in CEL_COLUMNS
+        for column in COLUMNS
         if f"cel_{column}" not in database.column_name_aliases and column.lower() not in present
     ]
     warnings = [f"table {database.name}.{database.table} has no column {column}" for column in absent]

@@ -95,7 +95,6 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "worker": {"data_dir": str(directory)},
         "aggregate": {"flush_seconds": 1.0},
         "portals": [
             {

@@ -6,7 +6,7 @@ from streams.calls.answered import called_by_asterisk
 from streams.calls.direction import Parties, side_of
 from streams.calls.fold import CallFacts
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 
 
 class Talk(NamedTuple):
@@ -37,7 +37,7 @@ def talk_span(story: CallFacts, who: Parties, site: PbxProfile) -> Talk:
     seconds = _union(spans)
     if not spans or (story.talk_seen_late and not seconds):
         return Talk(spans)
-    return Talk(spans, min(span[0] for span in spans), None if story.talk_open else seconds / SECOND)
+    return Talk(spans, min(span[0] for span in spans), None if story.talk_open else seconds / MICROS_PER_SECOND)
 
 
 def _union(spans: list[list[int]]) -> int:
@@ -63,7 +63,7 @@ def ringing_seconds(story: CallFacts, who: Parties, site: PbxProfile, talk: int 
     answers = [leg.answered for leg in legs if leg.answered is not None]
     ends = [leg.ended for leg in legs if leg.ended is not None]
     end = min(answers) if answers else talk or max(ends, default=None)
-    return None if end is None else max(0, end - start) / SECOND
+    return None if end is None else max(0, end - start) / MICROS_PER_SECOND
 
 
 def queue_seconds(story: CallFacts, talk: Talk) -> float | None:
@@ -73,7 +73,7 @@ def queue_seconds(story: CallFacts, talk: Talk) -> float | None:
     waits = 0
     for start, end in story.queue_spans:
         waits += min([end, *(begin for begin, _ in talk.spans if start <= begin <= end)]) - start
-    return max(0, waits) / SECOND
+    return max(0, waits) / MICROS_PER_SECOND
 
 
 def ivr_seconds(story: CallFacts) -> float | None:
@@ -84,4 +84,4 @@ def ivr_seconds(story: CallFacts) -> float | None:
     reached = [each.started for each in story.channels.values() if each is not root]
     reached += [start for start, _ in story.queue_spans]
     end = min(reached, default=root.ended or story.last)
-    return max(0, end - root.answered) / SECOND if end > root.answered else None
+    return max(0, end - root.answered) / MICROS_PER_SECOND if end > root.answered else None

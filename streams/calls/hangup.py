@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from streams.calls.fold import CallFacts, json_object
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 
 
 class HangupFacts(NamedTuple):
@@ -60,4 +60,4 @@ def _left_while_ringing(story: CallFacts) -> bool:
     root = story.root
     ended = root.ended if root is not None else None
     ends = [leg.ended for leg in story.channels.values() if leg is not root and leg.ended is not None]
-    return ended is not None and bool(ends) and abs(ended - max(ends)) < SECOND
+    return ended is not None and bool(ends) and abs(ended - max(ends)) < MICROS_PER_SECOND

@@ -4,14 +4,14 @@ from streams.calls.direction import extension_of, side_of
 from streams.calls.fold import CallFacts, Channel, json_object
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 
 _OUTCOMES = {17: "busy", 21: "rejected", 26: "answered elsewhere", 0: "no answer", 16: "no answer", 18: "no answer",
              19: "no answer"}  # fmt: skip
 """Of a called channel that was not answered, by its own hangup cause; every other cause: unavailable."""
 
 
-_TOGETHER = 2 * SECOND
+_TOGETHER = 2 * MICROS_PER_SECOND
 """Microseconds between the ends of channels that ended for one reason (FreePBX's table holds whole seconds)."""
 
 
@@ -37,8 +37,8 @@ def _leg(number: int, channel: Channel, story: CallFacts, result: CallResult, si
         started_at=channel.started,
         answered_at=channel.answered,
         ended_at=channel.ended,
-        ring_seconds=max(0, reached - channel.started) / SECOND if rings and reached is not None else None,
-        talk_seconds=sum(max(0, end - start) for start, end in channel.talks) / SECOND,
+        ring_seconds=max(0, reached - channel.started) / MICROS_PER_SECOND if rings and reached is not None else None,
+        talk_seconds=sum(max(0, end - start) for start, end in channel.talks) / MICROS_PER_SECOND,
         hangup_cause=cause,
         outcome=_outcome(channel, story, result, cause),
     )

@@ -8,7 +8,7 @@ from streams.calls.channel_name import endpoint, is_local
 from streams.calls.direction import Parties, extension_of, side_of
 from streams.calls.fold import CallFacts, Channel
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.rules.directions import Side
 
 
@@ -96,6 +96,6 @@ def rang_last(story: CallFacts, site: PbxProfile) -> str | None:
     ):
         if group:
             silent = max(each.ended or story.last for each in group)
-            last = [each for each in group if (each.ended or story.last) >= silent - SECOND]
+            last = [each for each in group if (each.ended or story.last) >= silent - MICROS_PER_SECOND]
             return extension_of(max(last, key=lambda each: each.start_row.id), site)
     return None

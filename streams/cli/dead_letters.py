@@ -14,6 +14,7 @@ from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
+from streams.clock import format_span
 from streams.errors import UserError
 from streams.operations import connection as operate
 from streams.operations import dead_letter_commands as acting
@@ -30,7 +31,6 @@ from streams.operations.dead_letters import (
     moment,
     places_of,
 )
-from streams.operations.labels import span
 from streams.operations.masking import masked, masked_text
 from streams.settings import Settings, load_settings
 
@@ -266,7 +266,8 @@ def _plan_lines(plan: RecoveryPlan, settings: Settings) -> Iterator[str]:
         known = next((each for each in settings.portals if each.crm == crm and each.name == portal), None)
         yield (
             f"{len(calls):,} deliveries to {crm} (portal {portal or '?'}): about "
-            f"{span(acting.seconds_at_limit(settings, crm, portal, len(calls)) * 1_000_000)} at the portal's limit"
+            f"{format_span(acting.seconds_at_limit(settings, crm, portal, len(calls)) * 1_000_000)} "
+            "at the portal's limit"
         )
         if known is not None and known.shadow:
             yield f"  portal {portal} is a shadow: they go out when it is none"

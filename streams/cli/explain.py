@@ -13,10 +13,10 @@ from streams.calls.call import Call
 from streams.calls.classify import judge
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.calls.timeline import SECOND
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.clock import MICROS_PER_SECOND
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
@@ -104,7 +104,7 @@ def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Se
         "story": [
             {
                 "at": (_EPOCH + timedelta(microseconds=moment.at)).isoformat(),
-                "seconds": (moment.at - narrative.moments[0].at) / SECOND,
+                "seconds": (moment.at - narrative.moments[0].at) / MICROS_PER_SECOND,
                 "text": moment.text,
                 "row": moment.row,
             }
@@ -160,9 +160,9 @@ def _story(narrative: Narrative) -> Iterator[str]:
 
 
 def _after(span: int, *, whole: bool) -> str:
-    if span < 60 * SECOND:
-        return f"+{span / SECOND:.{0 if whole else 1}f} s"
-    minutes, rest = divmod(span // SECOND, 60)
+    if span < 60 * MICROS_PER_SECOND:
+        return f"+{span / MICROS_PER_SECOND:.{0 if whole else 1}f} s"
+    minutes, rest = divmod(span // MICROS_PER_SECOND, 60)
     hours, minutes = divmod(minutes, 60)
     return f"+{hours}:{minutes:02}:{rest:02}"
 

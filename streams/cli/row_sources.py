@@ -17,6 +17,7 @@ from streams.settings import DatabaseSettings, Settings
 from streams.sources.database import DatabaseRows
 from streams.sources.database_url import database_from_url, is_database_url
 from streams.sources.finding import FileFinder, RowFinder
+from streams.topics import CEL
 
 SourceArgument = Annotated[
     list[str] | None,
@@ -57,7 +58,7 @@ def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> It
         from streams.sources.topic import TopicFinder  # Kafka's client: not for files
 
         quiet_kafka_client()
-        yield TopicFinder(settings.kafka.bootstrap_servers, settings.kafka.topic("cel"), decoder)
+        yield TopicFinder(settings.kafka.bootstrap_servers, settings.kafka.topic(CEL), decoder)
         return
     database = one_database(sources, settings) if sources else settings.database
     with ExitStack() as opened:

@@ -18,7 +18,6 @@ from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
 from streams.kafka.fenced_log import Fenced, FencedLog, stopped
 
-TOPIC = "credentials"
 """Its short name (connectors/topics.yaml)."""
 
 TIMEOUT_SECONDS = 15.0

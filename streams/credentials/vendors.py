@@ -11,15 +11,15 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.credentials.record import Pair
 from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
-from streams.delivery.record import SECOND
 from streams.errors import SettingsError
-from streams.http.request import Ending, NoReply, NothingSent, TooLate, loopback, request, same_house, utc_now
+from streams.http.request import Ending, NoReply, NothingSent, TooLate, loopback, request, same_house
 from streams.settings import OAuthSettings, PortalSettings, secret
 
 BITRIX24_ENDPOINT = "https://oauth.bitrix.info/oauth/token/"
-DAY = 24 * 3600 * SECOND
+DAY = 24 * 3600 * MICROS_PER_SECOND
 REFRESH_LIFETIME = {"bitrix24": 180 * DAY, "kommo": 90 * DAY}
 """Not in the vendors' answers. Bitrix24: 180 days; Kommo: 3 months."""
 
@@ -101,7 +101,7 @@ class TokenVendor:
             ending = await request(http, "POST", self.endpoint, until=until, form=fields)
         else:
             ending = await request(http, "POST", self.endpoint, until=until, json=fields)
-        return self.answer_of(ending, utc_now())
+        return self.answer_of(ending, utc_now_us())
 
     def answer_of(self, ending: Ending, now: int) -> TokenAnswer:
         """What the end of a token request proves. Pure."""
@@ -133,7 +133,7 @@ class TokenVendor:
             access=document["access_token"],
             refresh=document["refresh_token"],
             received_at=now,
-            access_until=now + seconds * SECOND,
+            access_until=now + seconds * MICROS_PER_SECOND,
             refresh_until=now + REFRESH_LIFETIME[self.portal.crm],
             endpoint=self._own(document.get("client_endpoint")),
         )

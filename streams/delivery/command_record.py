@@ -6,9 +6,6 @@ import msgspec
 
 from streams.delivery.record import Action, Order
 
-TOPIC = "delivery-commands"
-SCHEMA = "delivery_command"
-
 
 class Command(msgspec.Struct, frozen=True):
     """What an operator orders of one call's delivery to one CRM. `at`: UTC microseconds from 1970."""

@@ -4,9 +4,8 @@ A portal that was a shadow begins when it becomes a real one, whatever `deliver_
 the old connector's. What an operator wants of them he orders (`cel2crm deliver`).
 """
 
-from datetime import UTC, datetime
-
-from streams.delivery.record import SECOND, Delivery, State
+from streams.clock import MICROS_PER_SECOND
+from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 
 SERVING = "portal:"
@@ -40,15 +39,10 @@ def record_of(portal: PortalSettings, known: Delivery | None, now: int) -> Deliv
 
 def served_since(portal: PortalSettings, known: Delivery | None, now: int) -> int:
     """Calls that ended before are skipped. UTC microseconds."""
-    configured = None if portal.deliver_from is None else int(portal.deliver_from.timestamp() * SECOND)
+    configured = None if portal.deliver_from is None else int(portal.deliver_from.timestamp() * MICROS_PER_SECOND)
     if known is None:
         return now if configured is None else configured
     if configured is None:
         return known.queued_at
     after_shadow = SHADOW in known.steps_done and not portal.shadow
     return max(configured, known.queued_at) if after_shadow else configured
-
-
-def shown(moment: int) -> str:
-    """A time as people read it."""
-    return datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="seconds")

@@ -12,9 +12,6 @@ HISTORY = 20
 ORDERS = 10
 """Operators' commands that a record remembers, so that one that is read twice changes nothing."""
 
-SECOND = 1_000_000
-"""In microseconds, the unit of every time here."""
-
 
 class State(StrEnum):
     """Where a delivery stands."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
+from streams.clock import format_iso
 from streams.crm.client import CrmClient
 from streams.crm.tokens import TokenSource
 from streams.delivery.eligibility import skip_reason
-from streams.delivery.portal_records import shown
 from streams.errors import SettingsError, UserError
 from streams.kafka.result_headers import LIVE
 from streams.rules import Rules
@@ -60,7 +60,7 @@ def history_reason(result: CallResult, portal: PortalSettings, since: int, origi
     `since`: UTC microseconds; `origin`: the header of the result's record (kafka/result_headers.py).
     """
     if result.ended_at < since:
-        return f"it ended before {shown(since)} (portals[].deliver_from)"
+        return f"it ended before {format_iso(since)} (portals[].deliver_from)"
     if origin != LIVE and not portal.deliver_backfill:
         return "it comes from a backfill, not from a live call (portals[].deliver_backfill)"
     return None

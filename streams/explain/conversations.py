@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from streams.calls.fold import CallFacts
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 
-_SEAM = SECOND // 10
+_SEAM = MICROS_PER_SECOND // 10
 """Channels enter and leave a bridge one after the other: shorter than this, nobody talked in that company."""
 
 

@@ -12,15 +12,16 @@ from streams.calls.fold import CallFacts, Channel, json_object, tell
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
-from streams.calls.timeline import SECOND, Timeline
+from streams.calls.timeline import Timeline
+from streams.clock import MICROS_PER_SECOND
 from streams.explain.conversations import conversations
 from streams.explain.phrases import APPLICATIONS, ASTERISKS, PARK_ENDS, STREAMS, listed, seconds
 from streams.rows.row import CelRow
 
-TOGETHER = SECOND // 4
+TOGETHER = MICROS_PER_SECOND // 4
 """Channels called within this time, and that fared alike, are told in one line (microseconds)."""
 
-_BETWEEN_DIGITS = 4 * SECOND
+_BETWEEN_DIGITS = 4 * MICROS_PER_SECOND
 
 
 class Moment(NamedTuple):
@@ -142,7 +143,7 @@ class _Narrator:
     def _rang(self, legs: list[tuple[Channel, CallLeg]]) -> str:
         _, leg = legs[0]
         names = listed(sorted(self._reached(each) for each, _ in legs))
-        rang = "" if leg.ring_seconds is None else f" for {seconds(round(leg.ring_seconds * SECOND))}"
+        rang = "" if leg.ring_seconds is None else f" for {seconds(round(leg.ring_seconds * MICROS_PER_SECOND))}"
         outcome = leg.outcome
         if outcome == "unavailable" and leg.hangup_cause is not None:
             outcome = f"unavailable (cause {leg.hangup_cause})"
@@ -230,7 +231,7 @@ class _Narrator:
     def _ending(self) -> Iterator[Moment]:
         root, result, last = self.story.root, self.result, self.story.last
         if root is not None and root.hangup is not None:
-            left = last - self.times[root.hangup.id] > (SECOND if self.whole_seconds else TOGETHER)
+            left = last - self.times[root.hangup.id] > (MICROS_PER_SECOND if self.whole_seconds else TOGETHER)
             text = f"{self._named(root)} left" if left else self._ended(root)
             yield Moment(self.times[root.hangup.id], text, root.hangup.id)
             if left:
@@ -243,7 +244,7 @@ class _Narrator:
 
     @property
     def whole_seconds(self) -> bool:
-        return all(at % SECOND == 0 for at in self.times.values())
+        return all(at % MICROS_PER_SECOND == 0 for at in self.times.values())
 
     def _ended(self, root: Channel) -> str:
         result = self.result
@@ -277,7 +278,7 @@ def _alike(one: tuple[Channel, CallLeg], other: tuple[Channel, CallLeg]) -> bool
     near = abs(next_leg.started_at - leg.started_at) <= TOGETHER
     rang, next_rang = leg.ring_seconds or 0.0, next_leg.ring_seconds or 0.0
     fared = (leg.outcome, leg.hangup_cause) == (next_leg.outcome, next_leg.hangup_cause)
-    return near and fared and abs(rang - next_rang) * SECOND <= TOGETHER
+    return near and fared and abs(rang - next_rang) * MICROS_PER_SECOND <= TOGETHER
 
 
 _EVENTS: dict[str, Callable[[_Narrator, CelRow], str | None]] = {

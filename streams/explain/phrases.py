@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 
 APPLICATIONS: dict[str, str] = {
     "Queue": "entered queue {0}",
@@ -40,12 +40,12 @@ ASTERISKS = frozenset({
 
 def seconds(span: int) -> str:
     """A span of microseconds for people."""
-    told = span / SECOND
+    told = span / MICROS_PER_SECOND
     if told >= 120:
         minutes, rest = divmod(round(told), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes} min {rest:02} s"
-    return f"{told:.1f} s" if 0.05 <= told < 10 and span % SECOND else f"{told:.0f} s"
+    return f"{told:.1f} s" if 0.05 <= told < 10 and span % MICROS_PER_SECOND else f"{told:.0f} s"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ No secret leaves this module: what it says of a failure never holds an address b
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -20,6 +19,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from streams.clock import boot_seconds
 from streams.http.addresses import ForbiddenAddress
 
 LONGEST_BODY = 4 * 1024 * 1024
@@ -78,16 +78,6 @@ class TooLate:
 
 
 Ending = Reply | NothingSent | NoReply | TooLate
-
-
-def boot_seconds() -> float:
-    """A clock that goes on while the machine is suspended: a request's time must not stand still."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def utc_now() -> int:
-    """UTC microseconds from 1970."""
-    return time.time_ns() // 1000
 
 
 def session(

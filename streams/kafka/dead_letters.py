@@ -8,9 +8,7 @@ from typing import NamedTuple
 from schemas.registry import Serializer
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.producer import Headers, IdempotentProducer
-
-TOPIC = "dead-letters"
-SCHEMA = "dead_letter"
+from streams.topics import DEAD_LETTERS
 
 
 class Origin(NamedTuple):
@@ -28,7 +26,7 @@ class Origin(NamedTuple):
 class DeadLetters:
     """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
 
-    `topic`: its full name. `serializer`: opened with that topic and SCHEMA. `component`: who gives up (aggregate,
+    `topic`: its full name. `serializer`: opened with that topic. `component`: who gives up (aggregate,
     bitrix24, kommo, webhook).
     """
 
@@ -67,7 +65,7 @@ class DeadLetters:
     ) -> tuple[str, bytes | None, bytes, Headers]:
         """The same as a record to send: topic, key, value, headers."""
         value = self._serializer.encode(
-            SCHEMA,
+            DEAD_LETTERS.schema,
             {
                 "key": origin.key,
                 "value": origin.value,

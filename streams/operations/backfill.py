@@ -22,6 +22,7 @@ from streams.operations.connection import Connection
 from streams.operations.results import newest_results
 from streams.rows.row import RowDecoder
 from streams.settings import DatabaseSettings, Settings
+from streams.topics import CALL_RESULTS, CEL
 
 CALLS_A_SIGNAL = 500
 """Linkedids in one filter: about 10 kB."""
@@ -123,7 +124,7 @@ async def already_judged(connection: Connection, calls: Collection[TableCall]) -
     pbx = connection.settings.pbx.name
     waiting = Waiting({call_id(pbx, call.linkedid): call for call in calls})
     for name, record in (await newest_results(connection, waiting.calls)).items():
-        fields = await connection.serializer.read(record.value, "call_result")
+        fields = await connection.serializer.read(record.value, CALL_RESULTS.schema)
         waiting.judged[name] = (fields["version_row_id"], fields["version_rows"])
     return waiting
 
@@ -140,7 +141,7 @@ async def backfill(
 
     Raises UserError.
     """
-    cel, results = connection.topic("cel"), connection.topic("call-results")
+    cel, results = connection.topic(CEL), connection.topic(CALL_RESULTS)
     positions = {topic: await connection.topics.ends(topic) for topic in (cel, results)}
     linkedids = [waiting.calls[name].linkedid for name in waiting.missing]
     await connection.topics.send(signals_of(connection.settings, linkedids))
@@ -178,7 +179,7 @@ async def _result_came(waiting: Waiting, connection: Connection, record: TopicRe
     if name not in waiting.calls:
         return False
     try:
-        fields: dict[str, Any] = await connection.serializer.read(record.value, "call_result")
+        fields: dict[str, Any] = await connection.serializer.read(record.value, CALL_RESULTS.schema)
     except MalformedRecord:
         return False
     version = fields["version_row_id"], fields["version_rows"]

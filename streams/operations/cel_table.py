@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streams.calls.call import Call
-from streams.delivery.record import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.rows.row import RowDecoder
 from streams.settings import Settings, secret
 from streams.sources.database import DatabaseRows
@@ -49,7 +49,7 @@ def calls_named(settings: Settings, linkedids: Collection[str]) -> list[TableCal
         named = sorted(linkedids)
         for start in range(0, len(named), _NAMES):
             for row in table.matching(named[start : start + _NAMES], ()):
-                calls.setdefault(row.linkedid, Call(settings.pbx.name, row.linkedid)).add(row.row)
+                calls.setdefault(row.linkedid, Call(settings.pbx.name, row.linkedid)).add(row)
     return [
         TableCall(name, len(call.rows), call.version[0], call.linkedid_end or call.channels_ended)
         for name, call in calls.items()
@@ -94,4 +94,4 @@ def _select(settings: Settings, sql: str, values: Sequence[Any]) -> list[dict[st
 
 def _clock(wall: int) -> str:
     """Microseconds of the PBX's clock as the table's column is compared with."""
-    return datetime.fromtimestamp(wall / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return datetime.fromtimestamp(wall / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -5,11 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from schemas import SchemaRegistry, Serializer
-from streams.delivery import command_record as command
-from streams.kafka import dead_letters
 from streams.kafka.topic_client import KafkaTopics, Topics
-from streams.operations import resolutions
 from streams.settings import Settings
+from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
 
 CRMS = ("bitrix24", "kommo", "webhook")
 
@@ -17,13 +15,8 @@ CRMS = ("bitrix24", "kommo", "webhook")
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    return {
-        topic("call-results"): "call_result",
-        topic(command.TOPIC): command.SCHEMA,
-        topic(dead_letters.TOPIC): dead_letters.SCHEMA,
-        topic(resolutions.TOPIC): resolutions.SCHEMA,
-        **{topic(f"deliveries-{crm}"): "delivery" for crm in CRMS},
-    }
+    ours = (CALL_RESULTS, DELIVERY_COMMANDS, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS, *map(deliveries, CRMS))
+    return {topic(each): each.schema for each in ours}
 
 
 @dataclass(frozen=True, slots=True)

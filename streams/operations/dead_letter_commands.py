@@ -9,19 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.clock import utc_now_us
 from streams.dead_letter_reasons import Recovery
-from streams.delivery import command_record as commands
 from streams.delivery.command_record import Command
 from streams.delivery.plan import PLANS
 from streams.delivery.record import Action
 from streams.errors import UserError
-from streams.http.request import utc_now
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
-from streams.operations import resolutions
 from streams.operations.connection import Connection
 from streams.operations.dead_letters import Filter, Letter, letters_of
 from streams.operations.resolutions import Resolution
 from streams.settings import PortalSettings, Settings
+from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DELIVERY_COMMANDS
 from streams.workers.deliver.throttle import DEFAULT_RATES
 
 BATCH = 200
@@ -182,12 +181,12 @@ def _command(
     call_id: str, crm: str, action: Action, operator: Operator, result: bytes | None, source: tuple[str, int, int]
 ) -> Command:
     value = None if action is Action.DROP else result
-    return Command(uuid.uuid4().hex, call_id, crm, action, operator.by, utc_now(), operator.note, value, *source)
+    return Command(uuid.uuid4().hex, call_id, crm, action, operator.by, utc_now_us(), operator.note, value, *source)
 
 
 async def _owners(connection: Connection) -> int:
     """How many partitions results and commands have: who owns a call's results reads its commands."""
-    results, topic = connection.topic("call-results"), connection.topic(commands.TOPIC)
+    results, topic = connection.topic(CALL_RESULTS), connection.topic(DELIVERY_COMMANDS)
     partitions = await connection.topics.partitions(results)
     if await connection.topics.partitions(topic) != partitions:
         raise UserError(
@@ -199,8 +198,8 @@ async def _owners(connection: Connection) -> int:
 
 def _outgoing(connection: Connection, order: Command, partitions: int) -> Outgoing:
     key = order.call_id.encode()
-    value = connection.serializer.encode(commands.SCHEMA, order.record())
-    return Outgoing(connection.topic(commands.TOPIC), key, value, partition_of(key, partitions))
+    value = connection.serializer.encode(DELIVERY_COMMANDS.schema, order.record())
+    return Outgoing(connection.topic(DELIVERY_COMMANDS), key, value, partition_of(key, partitions))
 
 
 def _resolution(letter: Letter, action: str, operator: Operator, command: str | None = None) -> Resolution:
@@ -209,7 +208,7 @@ def _resolution(letter: Letter, action: str, operator: Operator, command: str | 
         letter.offset,
         action,
         operator.by,
-        utc_now(),
+        utc_now_us(),
         operator.note,
         letter.component,
         letter.reason,
@@ -219,6 +218,8 @@ def _resolution(letter: Letter, action: str, operator: Operator, command: str | 
 
 
 async def _record(connection: Connection, done: Sequence[Resolution]) -> None:
-    topic = connection.topic(resolutions.TOPIC)
+    topic = connection.topic(DEAD_LETTER_RESOLUTIONS)
     encode = connection.serializer.encode
-    await connection.topics.send([each.outgoing(topic, encode(resolutions.SCHEMA, each.record())) for each in done])
+    await connection.topics.send(
+        [each.outgoing(topic, encode(DEAD_LETTER_RESOLUTIONS.schema, each.record())) for each in done]
+    )

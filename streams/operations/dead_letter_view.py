@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
+from streams.clock import format_time
 from streams.dead_letter_reasons import Recovery
 from streams.operations.dead_letters import Group, Letter
-from streams.operations.labels import when
 from streams.operations.masking import masked, masked_text
 
 _HEALS = {
@@ -26,7 +26,7 @@ def table_of(groups: list[Group], *, calls: bool) -> Table:
         table.add_column(name, justify="right" if name == "letters" else "left", no_wrap=name == "call")
     for group in groups:
         cells = [group.component, group.reason, group.portal or "", f"{group.count:,}"]
-        cells += [when(group.first), when(group.last), _HEALS[group.recovery]]
+        cells += [format_time(group.first), format_time(group.last), _HEALS[group.recovery]]
         table.add_row(*([next(iter(group.calls), ""), *cells] if calls else cells))
     return table
 
@@ -70,13 +70,13 @@ def story_of(letter: Letter, fields: list[tuple[str, Any]], *, numbers: bool) ->
     """A letter as lines for people; `fields`: what its bytes say."""
     topic, partition, offset = letter.source
     place = f"{letter.partition}/{letter.offset}"
-    yield f"dead letter {place}: {letter.component} {letter.reason}, {when(letter.failed_at)}"
+    yield f"dead letter {place}: {letter.component} {letter.reason}, {format_time(letter.failed_at)}"
     yield f"  {masked_text(letter.explanation, numbers=numbers)}"
     if letter.call_id:
         yield f"  call {letter.call_id}" + (f", portal {letter.portal}" if letter.portal else "")
     yield f"  from {topic}, partition {partition}, offset {offset}"
     for done in letter.resolved:
-        yield f"  {done.action} by {done.by}, {when(done.at)}" + (f": {done.note}" if done.note else "")
+        yield f"  {done.action} by {done.by}, {format_time(done.at)}" + (f": {done.note}" if done.note else "")
     for name, value in fields:
         shown = masked(value, numbers=numbers)
         if isinstance(shown, str | None):

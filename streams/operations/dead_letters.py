@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 
 from schemas import MalformedRecord
+from streams.clock import MICROS_PER_SECOND
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
-from streams.delivery.record import SECOND
 from streams.errors import UserError
-from streams.kafka import dead_letters
-from streams.operations import resolutions
 from streams.operations.connection import CRMS, Connection
 from streams.operations.resolutions import Place, Resolution
+from streams.topics import DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS
 
 _PLACE = re.compile(r"\d+/\d+")
 
@@ -155,7 +154,7 @@ def moment(text: str | None, option: str) -> int | None:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise UserError(f"{option} {text!r} is no time", "Write it as 2026-11-25 or 2026-11-25T10:00+03:00.") from None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * SECOND)
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * MICROS_PER_SECOND)
 
 
 # Readings.
@@ -169,9 +168,9 @@ async def letters_of(connection: Connection, wanted: Filter) -> AsyncIterator[tu
     done = await _resolutions(connection)
     since_ms = None if wanted.since is None else wanted.since // 1000 - 3_600_000
     partitions = {partition for partition, _ in wanted.places} if wanted.places and not wanted.calls else None
-    async for record in connection.topics.read(connection.topic(dead_letters.TOPIC), partitions, since_ms=since_ms):
+    async for record in connection.topics.read(connection.topic(DEAD_LETTERS), partitions, since_ms=since_ms):
         try:
-            fields = await connection.serializer.read(record.value, dead_letters.SCHEMA)
+            fields = await connection.serializer.read(record.value, DEAD_LETTERS.schema)
         except MalformedRecord:
             continue  # not ours: shown by no list, touched by no command
         letter = letter_of(fields, record.partition, record.offset)
@@ -198,9 +197,9 @@ def letter_of(fields: Mapping[str, Any], partition: int, offset: int) -> Letter:
 
 async def _resolutions(connection: Connection) -> dict[Place, tuple[Resolution, ...]]:
     found: dict[Place, tuple[Resolution, ...]] = {}
-    async for record in connection.topics.read(connection.topic(resolutions.TOPIC)):
+    async for record in connection.topics.read(connection.topic(DEAD_LETTER_RESOLUTIONS)):
         try:
-            fields = await connection.serializer.read(record.value, resolutions.SCHEMA)
+            fields = await connection.serializer.read(record.value, DEAD_LETTER_RESOLUTIONS.schema)
             resolution = Resolution.from_record(fields)
         except (MalformedRecord, msgspec.ValidationError):
             continue

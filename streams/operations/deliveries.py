@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas import MalformedRecord
+from streams import topics
 from streams.delivery.record import OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import CRMS, Connection
@@ -25,7 +26,7 @@ async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) 
     found = []
     key = call_id.encode()
     for crm in crms:
-        topic = connection.topic(f"deliveries-{crm}")
+        topic = connection.topic(topics.deliveries(crm))
         partition = partition_of(key, await connection.topics.partitions(topic))
         value: bytes | None = None
         async for record in connection.topics.read(topic, [partition]):
@@ -65,7 +66,7 @@ async def overview_of(connection: Connection, crm: str) -> Overview:
     """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
     standings: dict[bytes, DeliveryCounts] = {}
     seen = Overview(crm)
-    async for record in connection.topics.read(connection.topic(f"deliveries-{crm}")):
+    async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
         if record.value is None:
             standings.pop(record.key or b"", None)
         elif (standing := await _standing(connection, record)) is not None:

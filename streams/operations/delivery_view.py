@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
+from streams.clock import format_span, format_time
 from streams.delivery.record import Attempt, Delivery
 from streams.operations.deliveries import WAITING
-from streams.operations.labels import OUTCOMES, STATES, span, when
+from streams.operations.labels import OUTCOMES, STATES
 from streams.operations.masking import masked, masked_fields, masked_text
 
 
@@ -26,15 +27,17 @@ def story(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
     yield f"{delivery.call_id} at {delivery.crm} (portal {delivery.portal}): {STATES[delivery.state]}"
     if delivery.reason:
         yield f"  {masked_text(delivery.reason, numbers=numbers)}"
-    yield f"  call ended {when(delivery.call_ended_at)}; taken up {when(delivery.queued_at)}"
+    yield f"  call ended {format_time(delivery.call_ended_at)}; taken up {format_time(delivery.queued_at)}"
     if delivery.delivered_at:
-        yield f"  delivered {when(delivery.delivered_at)}"
+        yield f"  delivered {format_time(delivery.delivered_at)}"
     if delivery.status or delivery.text:
         yield f"  status {' '.join(part for part in (delivery.status, delivery.text) if part)}"
     if delivery.crm_ids:
         yield f"  in the CRM: {', '.join(f'{name} {value}' for name, value in sorted(delivery.crm_ids.items()))}"
     for order in delivery.orders:
-        yield f"  ordered: {order.action.value} by {order.by}, {when(order.at)}" + (order.note and f": {order.note}")
+        yield f"  ordered: {order.action.value} by {order.by}, {format_time(order.at)}" + (
+            order.note and f": {order.note}"
+        )
     if delivery.history:
         yield "  attempts:"
     for attempt in delivery.history:
@@ -45,10 +48,10 @@ def story(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
 
 
 def _attempt(attempt: Attempt, *, numbers: bool) -> Iterator[str]:
-    took = span(attempt.ended_at - attempt.started_at)
+    took = format_span(attempt.ended_at - attempt.started_at)
     words = OUTCOMES.get(attempt.outcome, attempt.outcome)
     said = f" ({masked_text(attempt.explanation, numbers=numbers)})" if attempt.explanation else ""
-    yield f"    {attempt.attempt}. {when(attempt.started_at)} {attempt.step}, {took}: {words}{said}"
+    yield f"    {attempt.attempt}. {format_time(attempt.started_at)} {attempt.step}, {took}: {words}{said}"
     if attempt.sent:
         yield from _sent("sent", attempt.sent, numbers=numbers)
 
@@ -56,11 +59,12 @@ def _attempt(attempt: Attempt, *, numbers: bool) -> Iterator[str]:
 def _open(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
     if delivery.intent is not None:
         intent = delivery.intent
-        yield f"    {intent.attempt}. {when(intent.started_at)} {intent.step}: open, until {when(intent.deadline)}"
+        began, ends = format_time(intent.started_at), format_time(intent.deadline)
+        yield f"    {intent.attempt}. {began} {intent.step}: open, until {ends}"
         yield from _sent("sent", intent.sent, numbers=numbers)
     if delivery.state in WAITING and delivery.due_at is not None:
         soon = delivery.due_at <= now
-        yield f"  next: {delivery.step}, {'as soon as its portal has room' if soon else when(delivery.due_at)}"
+        yield f"  next: {delivery.step}, {'as soon as its portal has room' if soon else format_time(delivery.due_at)}"
 
 
 def _sent(what: str, sent: str, *, numbers: bool) -> Iterator[str]:

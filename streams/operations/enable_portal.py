@@ -4,6 +4,7 @@ from streams.delivery.record import Delivery
 from streams.kafka.topic_client import Outgoing
 from streams.operations.connection import Connection
 from streams.settings import PortalSettings
+from streams.topics import deliveries
 from streams.workers.deliver.portal_state import disabled_key
 
 
@@ -12,7 +13,7 @@ async def enable(connection: Connection, portal: PortalSettings) -> str | None:
 
     Raises UserError.
     """
-    topic, key = connection.topic(f"deliveries-{portal.crm}"), disabled_key(portal.name)
+    topic, key = connection.topic(deliveries(portal.crm)), disabled_key(portal.name)
     value: bytes | None = None
     async for record in connection.topics.read(topic, [0]):
         if record.key == key:

@@ -1,8 +1,6 @@
-"""States and outcomes of deliveries, and times, as people read them."""
+"""States and outcomes of deliveries as people read them."""
 
-from datetime import UTC, datetime
-
-from streams.delivery.record import SECOND, State
+from streams.delivery.record import State
 
 STATES = {
     State.NEW: "waits for its turn",
@@ -39,20 +37,3 @@ OUTCOMES = {
     "found": "looked up: it is there",
     "not_found": "looked up twice: it is not there",
 }
-
-
-def when(micros: int | None) -> str:
-    """UTC, to the second."""
-    if not micros:
-        return "-"
-    return datetime.fromtimestamp(micros / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def span(micros: float) -> str:
-    """A length of time in its two largest units."""
-    seconds = max(0, round(micros / SECOND))
-    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= size:
-            rest = seconds % size // part
-            return f"{seconds // size} {unit} {rest} {smaller}" if rest else f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -11,9 +11,6 @@ import msgspec
 
 from streams.kafka.topic_client import Outgoing
 
-TOPIC = "dead-letter-resolutions"
-SCHEMA = "dead_letter_resolution"
-
 Place = tuple[int, int]
 """Partition and offset of a dead letter."""
 

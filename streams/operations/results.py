@@ -9,6 +9,7 @@ from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection
 from streams.settings import PortalSettings, Settings
+from streams.topics import CALL_RESULTS
 
 _EARLIER_MS = 24 * 3_600_000
 """A result is written after its call began; the clocks of PBX and broker may be this far apart."""
@@ -16,7 +17,7 @@ _EARLIER_MS = 24 * 3_600_000
 
 async def newest_results(connection: Connection, call_ids: Iterable[str]) -> dict[str, TopicRecord]:
     """The record of each call's highest version; calls without one are left out. Raises UserError."""
-    topic = connection.topic("call-results")
+    topic = connection.topic(CALL_RESULTS)
     total = await connection.topics.partitions(topic)
     wanted = {call_id.encode() for call_id in call_ids}
     partitions = {partition_of(key, total) for key in wanted}
@@ -25,7 +26,7 @@ async def newest_results(connection: Connection, call_ids: Iterable[str]) -> dic
         if record.key not in wanted:
             continue
         try:
-            fields = await connection.serializer.read(record.value, "call_result")
+            fields = await connection.serializer.read(record.value, CALL_RESULTS.schema)
         except MalformedRecord:
             continue
         if fields["version"] >= newest.get(fields["call_id"], (0, record))[0]:

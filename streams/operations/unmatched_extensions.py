@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas import MalformedRecord
+from streams import topics
 from streams.operations.connection import Connection
 from streams.settings import PortalSettings
 
@@ -30,7 +31,7 @@ class Unmatched:
 async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[Unmatched]:
     """Those of one portal, most calls first; those that the settings meanwhile name are left out. Raises UserError."""
     calls: dict[bytes, tuple[tuple[str, ...], int]] = {}
-    async for record in connection.topics.read(connection.topic(f"deliveries-{portal.crm}")):
+    async for record in connection.topics.read(connection.topic(topics.deliveries(portal.crm))):
         calls.pop(record.key or b"", None)
         if record.value is None:
             continue

@@ -15,9 +15,9 @@ from deploy.demo.recordings import read_recordings
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.truth import judge_case
-from streams.delivery.record import SECOND
-from streams.http.request import utc_now
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.rules import load_rules
+from tests.calls.hashed import hashed
 from tests.workers.deliver.crm_installation import Deliveries
 
 CRMS = ("bitrix24", "kommo", "webhook")
@@ -89,11 +89,11 @@ def many_results(count: int) -> Iterator[CallResult]:
     rules = load_rules()
     judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, PbxProfile())]
     recorded = [result for result in judged if result.client is not None and result.direction != "internal"]
-    ended = utc_now() - 3600 * SECOND
+    ended = utc_now_us() - 3600 * MICROS_PER_SECOND
     for number, result in zip(range(count), cycle(recorded), strict=False):
-        linkedid = f"{ended // SECOND - 600}.{number}"
-        fields = {"call_id": f"pbx1/{linkedid}", "linkedid": linkedid, "started_at": ended - 600 * SECOND}
-        yield replace(result, pbx="pbx1", ended_at=ended, answered_at=None, **fields).hashed()
+        linkedid = f"{ended // MICROS_PER_SECOND - 600}.{number}"
+        fields = {"call_id": f"pbx1/{linkedid}", "linkedid": linkedid, "started_at": ended - 600 * MICROS_PER_SECOND}
+        yield hashed(replace(result, pbx="pbx1", ended_at=ended, answered_at=None, **fields))
 
 
 def _installation(servers: str, registry: str, directory: Path, crm: str, name: str, **fields: Any) -> Deliveries:

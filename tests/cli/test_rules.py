@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.cli.command_line import command_line
 from streams.calls.pbx_profile import PbxProfile
+from streams.cli.command_line import command_line
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 

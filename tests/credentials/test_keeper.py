@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.clock import boot_seconds, utc_now_us
 from streams.credentials.keeper import Keeper
 from streams.credentials.record import Claim, Credential, granted
 from streams.credentials.store import key_of
@@ -17,7 +18,7 @@ from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
 from streams.crm.tokens import Token
 from streams.delivery.events import PortalBlocked, RetryLater, Succeeded
-from streams.http.request import boot_seconds, session, utc_now
+from streams.http.request import session
 from streams.rules import load_rules
 from tests.credentials.shared import FIRST_REFRESH, SharedStore, oauth_portal, pair
 from tests.crm.calls import call_result, opened
@@ -127,7 +128,7 @@ async def test_shortly_before_its_end_a_token_is_renewed_while_it_is_still_used(
 
 
 async def test_an_idle_portal_is_refreshed_only_when_half_of_the_refresh_tokens_life_is_over(workers: Workers) -> None:
-    spent = replace(pair(), received_at=utc_now() - 200 * 24 * 3600 * 10**6)
+    spent = replace(pair(), received_at=utc_now_us() - 200 * 24 * 3600 * 10**6)
     workers.store.stored[workers.key] = Credential(workers.key, 1, spent)
     workers.new()
     workers.keepers[0].changed()
@@ -160,13 +161,13 @@ async def test_a_lost_answer_after_the_rotation_asks_for_a_person_and_loses_no_c
 async def authorise(workers: Workers) -> None:
     """As the command does."""
     answer = await TokenVendor.of(workers.settings).redeem(workers.http, workers.portal.authorise(), boot_seconds() + 5)
-    await workers.store.change(workers.key, lambda before: granted(before, workers.key, answer, utc_now()))  # type: ignore[arg-type]
+    await workers.store.change(workers.key, lambda before: granted(before, workers.key, answer, utc_now_us()))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rotated", [False, True])
 async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bool, workers: Workers) -> None:
-    dead = Claim("dead", pair().mark, utc_now(), CLAIM_SECONDS)
+    dead = Claim("dead", pair().mark, utc_now_us(), CLAIM_SECONDS)
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(), dead)
     if rotated:
         await TokenVendor.of(workers.settings).refresh(workers.http, FIRST_REFRESH, boot_seconds() + 5)
@@ -182,7 +183,7 @@ async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bo
 
 @pytest.mark.slow
 async def test_while_another_one_refreshes_a_call_waits_and_then_comes_back_later(workers: Workers) -> None:
-    theirs = Claim("theirs", pair().mark, utc_now(), 60.0)
+    theirs = Claim("theirs", pair().mark, utc_now_us(), 60.0)
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(), theirs)
     workers.portal.tokens.expire_access()
     answer = await deliver(workers.new(), seconds=0.4)
@@ -251,7 +252,7 @@ async def test_a_portal_that_takes_no_token_is_not_refreshed_for_ever(workers: W
 async def test_a_new_token_that_is_over_by_its_time_is_renewed_however_young(workers: Workers) -> None:
     client = workers.new()
     over = pair(left=0.01)
-    await workers.store.change(workers.key, lambda known: granted(known, workers.key, over, utc_now()))
+    await workers.store.change(workers.key, lambda known: granted(known, workers.key, over, utc_now_us()))
     workers.portal.tokens.expire_access()
     assert isinstance(await deliver(client), Succeeded)
     assert workers.token_requests() == [200]
@@ -265,7 +266,7 @@ async def test_without_an_authorisation_the_command_is_named(workers: Workers) -
 
 async def test_a_token_found_replaced_is_not_refreshed_again(workers: Workers) -> None:
     keeper = (workers.new(), workers.keepers[0])[1]
-    await workers.store.change(workers.key, lambda known: granted(known, workers.key, pair(7), utc_now()))
+    await workers.store.change(workers.key, lambda known: granted(known, workers.key, pair(7), utc_now_us()))
     other = await keeper.after(Token(pair().access), boot_seconds() + 1)
     assert isinstance(other, Token) and other.access == "access-7"
     assert workers.token_requests() == []

@@ -8,12 +8,12 @@ import pytest
 from yarl import URL
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.credentials.record import Pair
 from streams.credentials.vendors import BITRIX24_ENDPOINT, GrantRefused, TokenVendor
 from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
-from streams.delivery.record import SECOND
 from streams.errors import SettingsError
-from streams.http.request import Reply, boot_seconds, same_house, session
+from streams.http.request import Reply, same_house, session
 from streams.settings import OAuthSettings, PortalSettings
 from tests.credentials.shared import FIRST_ACCESS, FIRST_REFRESH, oauth_portal
 
@@ -61,7 +61,7 @@ async def test_a_refresh_token_is_good_for_one_new_pair(portal: Portal, http: ai
     pair = await vendor.refresh(http, FIRST_REFRESH, soon())
     assert isinstance(pair, Pair) and pair.access != FIRST_ACCESS and pair.refresh != FIRST_REFRESH
     lifetime = 3600 if isinstance(portal, Bitrix24Portal) else 86400
-    assert pair.access_until - pair.received_at == lifetime * SECOND
+    assert pair.access_until - pair.received_at == lifetime * MICROS_PER_SECOND
     assert pair.endpoint == (f"{portal.url}/rest" if isinstance(portal, Bitrix24Portal) else "")
     assert isinstance(await vendor.refresh(http, FIRST_REFRESH, soon()), GrantRefused)
 

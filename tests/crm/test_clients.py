@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
@@ -26,7 +27,6 @@ from streams.delivery.events import (
 )
 from streams.errors import SettingsError
 from streams.http import request as http
-from streams.http.request import boot_seconds
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, doubtful, opened

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.calls.result import CallResult
+from streams.clock import utc_now_us
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
@@ -17,7 +18,6 @@ from streams.delivery.events import Answer, OutcomeUnknown, Refused, RetryLater,
 from streams.delivery.machine import advance
 from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State
-from streams.http.request import utc_now
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import POLICY, arrived, call_result, delivered, opened
@@ -70,7 +70,7 @@ async def revised(
     assert first.state is State.DELIVERED
     result = later_version(**{**BUSY, **fields})
     policy = _policy(on_revision)
-    known = advance(first, arrived(result, utc_now()), client.plan, policy).delivery
+    known = advance(first, arrived(result, utc_now_us()), client.plan, policy).delivery
     return known if known.final else await delivered(client, result, delivery=known, policy=policy, patient=patient)
 
 
@@ -132,7 +132,7 @@ async def test_a_persons_word_is_never_written_over(
 async def test_a_change_of_ours_is_changed_again(kommo: KommoPortal, amo: KommoClient) -> None:
     second = await revised(amo, "update")
     newest = call_result(version=second.version + 1, direction="outgoing", answered=False, result=603)
-    known = advance(second, arrived(newest, utc_now()), amo.plan, _policy("update")).delivery
+    known = advance(second, arrived(newest, utc_now_us()), amo.plan, _policy("update")).delivery
     third = await delivered(amo, newest, delivery=known, policy=_policy("update"))
     assert (third.state, third.sent_version) == (State.DELIVERED, newest.version)
     assert [entry.status for entry in kommo.entries()] == ["2"]

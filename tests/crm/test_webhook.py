@@ -16,11 +16,12 @@ from deploy.portals import WebhookConfig, WebhookPortal
 from deploy.portals.exchange import Answer as PortalAnswer
 from deploy.portals.exchange import Inbound
 from deploy.portals.webhook import FAKE_SECRET
+from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id
 from streams.delivery.events import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.errors import SettingsError
-from streams.http.request import NoReply, NothingSent, Reply, TooLate, boot_seconds
+from streams.http.request import NoReply, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
 from tests.crm.calls import STARTED, call_result, opened
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from streams.clock import MICROS_PER_SECOND
 from streams.delivery.portal_records import record_of, served_since
-from streams.delivery.record import SECOND, Delivery
+from streams.delivery.record import Delivery
 from streams.settings import PortalSettings
 
-NOVEMBER = 1_793_491_200 * SECOND
+NOVEMBER = 1_793_491_200 * MICROS_PER_SECOND
 
 
 def portal(**fields: Any) -> PortalSettings:

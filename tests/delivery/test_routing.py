@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.record import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.delivery.routing import history_reason, portal_of, served_portals, skip_reason_for
 from streams.errors import UserError
 from streams.kafka.result_headers import origin_of
@@ -71,11 +71,11 @@ def test_which_calls_get_no_entry(fields: Any, options: Any, reason: str | None)
 @pytest.mark.parametrize(
     ("options", "since", "origin", "reason"),
     [
-        ({}, STARTED + 70 * SECOND, "live", None),
-        ({}, STARTED + 71 * SECOND, "live", "deliver_from"),
+        ({}, STARTED + 70 * MICROS_PER_SECOND, "live", None),
+        ({}, STARTED + 71 * MICROS_PER_SECOND, "live", "deliver_from"),
         ({}, 0, "backfill", "deliver_backfill"),
         ({"deliver_backfill": True}, 0, "backfill", None),
-        ({"deliver_backfill": True}, STARTED + 71 * SECOND, "backfill", "deliver_from"),
+        ({"deliver_backfill": True}, STARTED + 71 * MICROS_PER_SECOND, "backfill", "deliver_from"),
     ],
 )
 def test_history_rings_in_no_crm(options: Any, since: int, origin: str, reason: str | None) -> None:

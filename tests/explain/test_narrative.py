@@ -37,7 +37,7 @@ def recorded(name: str, linkedid: str = "") -> list[str]:
 
 
 def rows_of(case: dict[str, Any], linkedid: str) -> list[CelRow]:
-    return [DECODER.from_columns(row).row for row in case["cel"] if row["linkedid"] == linkedid]
+    return [DECODER.from_columns(row) for row in case["cel"] if row["linkedid"] == linkedid]
 
 
 def test_a_talk_is_told_with_who_rang_who_talked_and_who_hung_up() -> None:

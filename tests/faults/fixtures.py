@@ -21,10 +21,9 @@ from deploy.portals import (
 from deploy.portals.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.crm.client import CrmClient
-from streams.delivery.record import SECOND
 from streams.delivery.routing import make_client
-from streams.http.request import utc_now
 from streams.rules import Rules, load_rules
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
@@ -37,11 +36,11 @@ def result_of(cell: Cell, number: int) -> CallResult:
     """An external call of a kind that the seed draws."""
     rng = Random(f"{cell.id}:{number}")
     answered = rng.random() < 0.5
-    started = utc_now() - rng.choice((20, 3600)) * 90 * SECOND // 90
+    started = utc_now_us() - rng.choice((20, 3600)) * 90 * MICROS_PER_SECOND // 90
     return call_result(
         number,
         started_at=started,
-        ended_at=started + 10 * SECOND,
+        ended_at=started + 10 * MICROS_PER_SECOND,
         **{
             "direction": rng.choice(("incoming", "outgoing")),
             "answered": answered,

@@ -12,12 +12,12 @@ from streams.calls.call import Call
 from streams.calls.classify import judge
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.eligibility import skip_reason
-from streams.delivery.record import SECOND
-from streams.http.request import utc_now
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
 from streams.settings import Settings
+from tests.calls.hashed import hashed
 from tests.worker_installation import captured
 
 
@@ -41,15 +41,15 @@ def many_results(count: int, seed: int) -> Iterator[CallResult]:
     internal = [one for one in recorded_results() if one.direction == "internal" and one.client is None]
     for number in range(1, count + 1):
         template = rng.choice(internal if number % 20 == 0 else external)
-        ended = utc_now()
-        linkedid = f"{ended // SECOND}.{number}"
+        ended = utc_now_us()
+        linkedid = f"{ended // MICROS_PER_SECOND}.{number}"
         moved = replace(
             template,
             call_id=f"{template.pbx}/{linkedid}",
             linkedid=linkedid,
-            started_at=ended - 30 * SECOND,
+            started_at=ended - 30 * MICROS_PER_SECOND,
             ended_at=ended,
         )
         if moved.client is not None and number % 2:
             moved = replace(moved, client=f"+7916{number:07d}")
-        yield moved.hashed()
+        yield hashed(moved)

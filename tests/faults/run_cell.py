@@ -14,6 +14,7 @@ from deploy.portals import (
 from deploy.portals.exchange import Inbound
 from streams.delivery.record import Delivery, State
 from streams.workers.deliver.batched_log import SCHEMA
+from tests.calls.hashed import hashed
 from tests.faults.cells import Cell
 from tests.faults.fenced_memory import PartitionLog
 from tests.faults.fixtures import differences, new_client, new_portal, new_serializer, portal_settings, result_of
@@ -151,7 +152,7 @@ class Night:
         for first in self._results:
             answered = not first.answered
             changes = {"answered": answered, "result": 200 if answered else 404, "version": first.version + 1}
-            later = replace(first, talk_seconds=40.0 if answered else None, **changes).hashed()
+            later = hashed(replace(first, talk_seconds=40.0 if answered else None, **changes))
             self._versions[first.call_id].append(later)
             self._topic.produce(later)
 

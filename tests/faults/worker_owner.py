@@ -12,11 +12,11 @@ from weakref import WeakSet
 
 from schemas import Serializer
 from streams.calls.result import CallResult
+from streams.clock import utc_now_us
 from streams.crm.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.events import Answer, Arrived, LookupResult
 from streams.delivery.record import Delivery, State
-from streams.http.request import utc_now
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -73,7 +73,7 @@ class Topic:
         value = self._serializer.encode("call_result", result.record())
         source = ("call-results", 0, len(self.records))
         known = result.call_id, self._portal, result.version, result.outcome_hash, value, result.ended_at
-        self.records.append(Arrived(utc_now(), *known, source=source))
+        self.records.append(Arrived(utc_now_us(), *known, source=source))
         self.more.set()
 
 
@@ -113,7 +113,7 @@ class Owner:
             position=self._topic.committed,
         )
         writer.scan(self.desk.read)
-        self.desk.restore(utc_now())
+        self.desk.restore(utc_now_us())
         self.lane = lane
         self._feeding = asyncio.create_task(self._feed(writer))
 

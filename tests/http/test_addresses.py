@@ -9,8 +9,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from deploy.portals import WebhookConfig, WebhookPortal
+from streams.clock import boot_seconds
 from streams.http.addresses import guarded, is_public
-from streams.http.request import Ending, NothingSent, Reply, boot_seconds, request, session
+from streams.http.request import Ending, NothingSent, Reply, request, session
 
 PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
 NOT_PUBLIC = {

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.cli.command_line import command_line
+from streams.clock import utc_now_us
 from streams.delivery.command_record import Command
 from streams.delivery.record import Delivery
-from streams.http.request import utc_now
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations import connection
 from streams.operations.connection import Connection, schemas_of
@@ -65,7 +65,7 @@ class MemoryTopics:
         number = partition_of(record.key or b"", PARTITIONS) if record.partition is None else record.partition
         log = self.logs[record.topic, number]
         log.append(
-            TopicRecord(record.topic, number, len(log), record.key, record.value, record.headers, utc_now() // 1000)
+            TopicRecord(record.topic, number, len(log), record.key, record.value, record.headers, utc_now_us() // 1000)
         )
         return log[-1]
 

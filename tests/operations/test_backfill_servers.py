@@ -90,7 +90,7 @@ def expected(pbx: Installation, case: Case) -> dict[str, Any]:
     """The result of a pure run over all rows of the call, with the whole seconds of FreePBX's column."""
     call, decoder = Call(pbx.name, case.linkedids[0]), RowDecoder()
     for number, row in enumerate(case.rows, start=1):
-        call.add(decoder.from_columns({**row, "id": number, "eventtime": row["eventtime"][:19]}).row)
+        call.add(decoder.from_columns({**row, "id": number, "eventtime": row["eventtime"][:19]}))
     return judge(call, load_rules(pbx.settings.rules), PbxProfile.of(pbx.settings), cut_short=False).result.record()
 
 

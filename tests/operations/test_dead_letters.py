@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from streams.clock import MICROS_PER_SECOND
 from streams.dead_letter_reasons import Recovery
-from streams.delivery.record import SECOND, Action
+from streams.delivery.record import Action
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations.dead_letters import Filter, letter_of, moment, places_of
@@ -23,7 +24,7 @@ def letter(operator: Operator, component: str, reason: str, call: str | None, **
     record = {
         "key": b"k", "value": ROW, "headers": [{"name": "h", "value": b"1"}], "topic": "cel2crm.cel", "partition": 2,
         "offset": 5, "timestamp": None, "component": component, "reason": reason, "explanation": f"why {reason}",
-        "failed_at": 10 * SECOND, "call_id": call, "portal": None, **fields,
+        "failed_at": 10 * MICROS_PER_SECOND, "call_id": call, "portal": None, **fields,
     }  # fmt: skip
     return operator.put("dead-letters", "dead_letter", call or "k", record)
 
@@ -61,7 +62,7 @@ def test_nothing_there(operator: Operator) -> None:
 
 def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator) -> None:
     for number in (1, 2, 3):
-        refused(operator, number, failed_at=number * SECOND)
+        refused(operator, number, failed_at=number * MICROS_PER_SECOND)
     late(operator)
     late(operator)
     told = groups(operator)
@@ -69,7 +70,11 @@ def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator)
         ("bitrix24", "refused", "main", 3, 3),
         ("aggregate", "late_row", None, 2, 1),
     ]
-    assert (told[0]["first"], told[0]["last"], told[0]["explanation"]) == (SECOND, 3 * SECOND, "why refused")
+    assert (told[0]["first"], told[0]["last"], told[0]["explanation"]) == (
+        MICROS_PER_SECOND,
+        3 * MICROS_PER_SECOND,
+        "why refused",
+    )
     text = operator.told("dead-letters", "list")
     assert "bitrix24 refused, the last: why refused" in text and "1970-01-01 00:00:03 UTC" in text
 
@@ -104,7 +109,7 @@ def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_heals_i
     ],
 )
 def test_what_is_asked_for(operator: Operator, arguments: tuple[str, ...], found: int) -> None:
-    refused(operator, 1, failed_at=5 * SECOND)
+    refused(operator, 1, failed_at=5 * MICROS_PER_SECOND)
     refused(operator, 2)
     late(operator)
     assert sum(group["letters"] for group in groups(operator, *arguments)) == found
@@ -278,7 +283,7 @@ def test_places_and_calls_are_told_apart() -> None:
 
 def test_times() -> None:
     assert moment(None, "--since") is None
-    assert moment("1970-01-02", "--since") == 86400 * SECOND
+    assert moment("1970-01-02", "--since") == 86400 * MICROS_PER_SECOND
     assert moment("1970-01-01T03:00+03:00", "--since") == 0
 
 

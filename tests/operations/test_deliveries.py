@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from streams.clock import MICROS_PER_SECOND, format_span, format_time
 from streams.delivery.events import Due, RetryLater, Shadowed, Succeeded
 from streams.delivery.machine import advance
 from streams.delivery.plan import BITRIX24
-from streams.delivery.record import SECOND, Delivery, State
+from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
-from streams.operations.labels import STATES, span, when
+from streams.operations.labels import STATES
 from streams.operations.masking import masked_fields, masked_text
 from tests.crm.calls import POLICY as SECONDS
 from tests.delivery.test_commands import drop
@@ -27,12 +28,12 @@ def waiting(call: str, queued_at: int, state: State = State.WAITING, **fields: A
 
 def test_each_attempt_is_told_with_what_was_sent_and_answered(operator: Operator) -> None:
     events = (
-        Due(2 * SECOND, '{"PHONE_NUMBER":"+79161234567","SHOW":0}'),
-        answered(1, RetryLater("portal overloaded"), 3 * SECOND),
-        Due(90 * SECOND, '{"PHONE_NUMBER":"+79161234567","SHOW":0}'),
-        answered(2, Succeeded({"CALL_ID": "ext.7"}), 91 * SECOND),
-        Due(92 * SECOND, '{"CALL_ID":"ext.7","STATUS_CODE":"304"}', "304"),
-        answered(3, Succeeded({"CRM_ACTIVITY_ID": "9"}), 94 * SECOND),
+        Due(2 * MICROS_PER_SECOND, '{"PHONE_NUMBER":"+79161234567","SHOW":0}'),
+        answered(1, RetryLater("portal overloaded"), 3 * MICROS_PER_SECOND),
+        Due(90 * MICROS_PER_SECOND, '{"PHONE_NUMBER":"+79161234567","SHOW":0}'),
+        answered(2, Succeeded({"CALL_ID": "ext.7"}), 91 * MICROS_PER_SECOND),
+        Due(92 * MICROS_PER_SECOND, '{"CALL_ID":"ext.7","STATUS_CODE":"304"}', "304"),
+        answered(3, Succeeded({"CRM_ACTIVITY_ID": "9"}), 94 * MICROS_PER_SECOND),
     )
     delivery = run().delivery
     for event in events:
@@ -55,7 +56,7 @@ def test_each_attempt_is_told_with_what_was_sent_and_answered(operator: Operator
 
 
 def test_what_waits_says_when_it_is_tried_next(operator: Operator) -> None:
-    operator.delivery(waiting(CALL, 1, wait_until=4_000_000_000 * SECOND))
+    operator.delivery(waiting(CALL, 1, wait_until=4_000_000_000 * MICROS_PER_SECOND))
     assert "next: call, 2096-10-02 07:06:40 UTC" in operator.told("deliveries", CALL)
 
 
@@ -209,8 +210,8 @@ def test_secrets_are_masked_always() -> None:
     [(0, "0 s"), (59.6, "1 min"), (61, "1 min 1 s"), (7200, "2 h"), (90000, "1 d 1 h"), (-5, "0 s")],
 )
 def test_lengths_of_time(seconds: float, words: str) -> None:
-    assert span(seconds * SECOND) == words
+    assert format_span(seconds * MICROS_PER_SECOND) == words
 
 
 def test_times() -> None:
-    assert (when(None), when(SECOND)) == ("-", "1970-01-01 00:00:01 UTC")
+    assert (format_time(None), format_time(MICROS_PER_SECOND)) == ("-", "1970-01-01 00:00:01 UTC")

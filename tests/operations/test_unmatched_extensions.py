@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.delivery.record import SECOND, Delivery, State
+from streams.clock import MICROS_PER_SECOND
+from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.settings import load_settings
 from tests.operations.memory import Operator, make_operator
@@ -30,7 +31,7 @@ def with_portals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *portals: dict
 
 
 def call(number: int, *unmatched: str, portal: dict[str, Any] = MAIN) -> Delivery:
-    ended = 1_764_000_000 * SECOND + number * SECOND
+    ended = 1_764_000_000 * MICROS_PER_SECOND + number * MICROS_PER_SECOND
     names: dict[str, Any] = {"unmatched": unmatched, "call_ended_at": ended}
     return Delivery(f"pbx1/{number}", portal["crm"], portal["name"], State.DELIVERED, **names)
 

@@ -14,17 +14,18 @@ from aiokafka.errors import KafkaError
 from connectors.topics import missing_topics
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.clock import boot_seconds, format_time, utc_now_us
 from streams.credentials.authorisation import check, code_of, instructions, pair_of
-from streams.credentials.kafka import TOPIC, KafkaCredentials
+from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.record import Pair, granted
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import CredentialStore, key_of
 from streams.credentials.vendors import TokenVendor
 from streams.errors import SettingsError, UserError
-from streams.http.request import boot_seconds, session, utc_now
+from streams.http.request import session
 from streams.kafka.admin import unreachable
-from streams.operations.labels import when
 from streams.settings import PortalSettings, Settings, load_settings, secret
+from streams.topics import CREDENTIALS
 
 SECONDS = 30.0
 """What each request may take."""
@@ -89,7 +90,7 @@ def _require_secrets(portal: PortalSettings, settings: Settings) -> None:
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[CredentialStore]:
     """The store of tokens, as it is now. Raises UserError. The one seam of the commands' tests."""
-    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic(TOPIC)
+    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic(CREDENTIALS)
     if await missing_topics(settings, [topic]):
         raise UserError(f"no such topic on {servers}: {topic}", "Make it with `cel2crm topics apply`.")
     store = KafkaCredentials(servers, topic, Sealer.of(settings.credentials))
@@ -109,14 +110,14 @@ async def _authorise(settings: Settings, vendor: TokenVendor, code_file: Path | 
         await _store(store, vendor.portal, pair)
     typer.echo(
         f"portal {vendor.portal.name} is authorised: {who}\n"
-        f"  access token until {when(pair.access_until)}, renewed by the workers;\n"
-        f"  refresh token until {when(pair.refresh_until)}, if none of them renews it before"
+        f"  access token until {format_time(pair.access_until)}, renewed by the workers;\n"
+        f"  refresh token until {format_time(pair.refresh_until)}, if none of them renews it before"
     )
 
 
 async def _store(store: CredentialStore, portal: PortalSettings, pair: Pair) -> None:
     key = key_of(portal)
-    await store.change(key, lambda before: granted(before, key, pair, utc_now()))
+    await store.change(key, lambda before: granted(before, key, pair, utc_now_us()))
 
 
 def _given(code_file: Path | None, lines: list[str]) -> str:

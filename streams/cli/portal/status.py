@@ -14,15 +14,14 @@ from rich.table import Table
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.portal import authorise
+from streams.clock import format_time, utc_now_us
 from streams.credentials.record import Credential
 from streams.credentials.sealing import Unreadable
 from streams.credentials.standing import NEED_A_PERSON, AuthorisationState, Tokens, standing_of
 from streams.credentials.store import key_of
 from streams.errors import UserError
-from streams.http.request import utc_now
 from streams.operations import connection as operate
 from streams.operations.deliveries import WAITING, Overview, overview_of
-from streams.operations.labels import when
 from streams.settings import PortalSettings, Settings, load_settings
 
 NEEDS_A_PERSON = 1
@@ -103,7 +102,7 @@ def _status(portal: PortalSettings, standing: AuthorisationState, seen: Overview
 
 async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
     if not any(portal.oauth for portal in portals):
-        return [standing_of(portal, None, utc_now()) for portal in portals]
+        return [standing_of(portal, None, utc_now_us()) for portal in portals]
     found = []
     async with authorise.open_store(settings) as store:
         for portal in portals:
@@ -112,7 +111,7 @@ async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[
             with suppress(Unreadable):
                 known = store.get(key_of(portal))
                 readable = True
-            found.append(standing_of(portal, known, utc_now(), readable=readable))
+            found.append(standing_of(portal, known, utc_now_us(), readable=readable))
     return found
 
 
@@ -124,8 +123,8 @@ def _as_fields(one: PortalStatus) -> dict[str, object]:
         "authorisation": standing.authorisation,
         "tokens": {
             "state": standing.tokens.value,
-            "access_until": when(standing.access_until) if standing.access_until else None,
-            "refresh_until": when(standing.refresh_until) if standing.refresh_until else None,
+            "access_until": format_time(standing.access_until) if standing.access_until else None,
+            "refresh_until": format_time(standing.refresh_until) if standing.refresh_until else None,
             "why": standing.why,
         },
         "waiting": one.waiting,
@@ -145,8 +144,8 @@ def _tell(found: list[PortalStatus]) -> None:
             one.portal.crm,
             standing.authorisation,
             WORDS[standing.tokens],
-            when(standing.access_until),
-            when(standing.refresh_until),
+            format_time(standing.access_until),
+            format_time(standing.refresh_until),
             f"{one.waiting:,}",
         )
     Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -9,9 +9,9 @@ import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.clock import format_time
 from streams.errors import UserError
 from streams.operations import connection as operate
-from streams.operations.labels import when
 from streams.operations.unmatched_extensions import Unmatched, unmatched_of
 from streams.settings import PortalSettings, Settings, load_settings
 
@@ -59,7 +59,7 @@ async def _found(settings: Settings, portal: PortalSettings) -> list[Unmatched]:
 
 def _as_fields(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
     who = {"extension": one.who} if one.user is None else {"user": one.user, "extensions": _led_by(one, portal)}
-    return {"portal": portal.name, **who, "calls": one.calls, "last_call": when(one.last_call)}
+    return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
 
 
 def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
@@ -87,4 +87,4 @@ def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
 
 
 def _seen(one: Unmatched) -> str:
-    return f"{one.calls} call{'s' * (one.calls != 1)}, the last {when(one.last_call)}"
+    return f"{one.calls} call{'s' * (one.calls != 1)}, the last {format_time(one.last_call)}"

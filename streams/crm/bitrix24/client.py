@@ -7,6 +7,7 @@ import structlog
 from yarl import URL
 
 from streams.calls.result import CallResult
+from streams.clock import boot_seconds, utc_now_us
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
@@ -34,7 +35,7 @@ from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLa
 from streams.delivery.plan import BITRIX24
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
-from streams.http.request import Ending, Reply, boot_seconds, request, same_house, session, utc_now
+from streams.http.request import Ending, Reply, request, same_house, session
 from streams.settings import PortalSettings, secret
 
 _log = structlog.get_logger("deliver")
@@ -80,12 +81,12 @@ class Bitrix24Client:
             return ending
         match intent.step:
             case "client":
-                return client_of(ending, self._portal, utc_now())
+                return client_of(ending, self._portal, utc_now_us())
             case "comment":
-                return comment_answer_of(ending, utc_now())
+                return comment_answer_of(ending, utc_now_us())
             case "register_finish":
-                return batch_answer_of(ending, utc_now(), sent)
-        return answer_of(intent.step, ending, utc_now(), sent)
+                return batch_answer_of(ending, utc_now_us(), sent)
+        return answer_of(intent.step, ending, utc_now_us(), sent)
 
     async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""
@@ -94,13 +95,13 @@ class Bitrix24Client:
             ending = await self._call(LIST_METHOD, list_fields(doubt), until)
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return comment_sighting_of(ending, delivery, doubt, utc_now())
+            return comment_sighting_of(ending, delivery, doubt, utc_now_us())
         fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
         ending = await self._call(LOOKUP_METHOD, fields, until)
         return (
             ending
             if isinstance(ending, PortalBlocked | RetryLater)
-            else sighting_of(ending, delivery.call_id, utc_now())
+            else sighting_of(ending, delivery.call_id, utc_now_us())
         )
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.call_fields import RESPONSIBLE, external_id
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.correction_note import mark
@@ -34,15 +35,15 @@ from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
 from streams.crm.transport_answers import unseen
 from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.plan import KOMMO
-from streams.delivery.record import SECOND, Delivery, Intent
+from streams.delivery.record import Delivery, Intent
 from streams.errors import SettingsError
-from streams.http.request import Ending, Reply, boot_seconds, request, session, utc_now
+from streams.http.request import Ending, Reply, request, session
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
 
 PAGE = 250
 MOST_PAGES = 40
-SKEW = 120 * SECOND
+SKEW = 120 * MICROS_PER_SECOND
 """How far the account's clock may differ from what its last answer said."""
 
 
@@ -96,7 +97,7 @@ class KommoClient:
         ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
-        return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now())
+        return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now_us())
 
     async def _revise(self, step: str, sent: dict[str, Any], until: float) -> Answer:
         """A text note; or the call's own note, read first: what a person wrote there stays."""
@@ -107,7 +108,7 @@ class KommoClient:
             ending = await self._ask("POST", notes, until, [item])
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now())
+            return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now_us())
         note = await self._read(sent, until)
         if isinstance(note, RetryLater | PortalBlocked):
             return note
@@ -115,7 +116,9 @@ class KommoClient:
         if against is not None or note is None:
             return against or Succeeded()
         ending = await self._ask("PATCH", notes, until, [changed_note(note, sent)])
-        return ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now())
+        return (
+            ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now_us())
+        )
 
     async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
         """The call's note; None: it is no longer there."""
@@ -129,7 +132,7 @@ class KommoClient:
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
             return ending.document
-        trouble = trouble_of(ending, utc_now())
+        trouble = trouble_of(ending, utc_now_us())
         return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))
 
     async def _client(self, digits: str, until: float) -> Answer:
@@ -186,8 +189,8 @@ class KommoClient:
         query = [
             ("filter[note_type][0]", "call_in"),
             ("filter[note_type][1]", "call_out"),
-            ("filter[updated_at][from]", str(span[0] // SECOND)),
-            ("filter[updated_at][to]", str(span[1] // SECOND)),
+            ("filter[updated_at][from]", str(span[0] // MICROS_PER_SECOND)),
+            ("filter[updated_at][to]", str(span[1] // MICROS_PER_SECOND)),
         ]
         for entity, entities in PLURALS.items():
             notes = self._base / entities / "notes"
@@ -223,7 +226,7 @@ class KommoClient:
                 return NotFound()
             items = _embedded(ending.document, kind) if ending.status == 200 else None
             if items is None:
-                trouble = trouble_of(ending, utc_now())
+                trouble = trouble_of(ending, utc_now_us())
                 if isinstance(trouble, PortalBlocked | RetryLater):
                     return trouble
                 return RetryLater(words_of(ending), whole_portal=trouble is not None)
@@ -242,7 +245,7 @@ class KommoClient:
             ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
             ending = await request(self._http, method, url, until=ends, json=body, headers=headers)
             if isinstance(ending, Reply) and (date := ending.date) is not None:
-                self._ahead = date - utc_now()
+                self._ahead = date - utc_now_us()
             return ending
 
         return await with_token(self._tokens, until, ask, _outdated)

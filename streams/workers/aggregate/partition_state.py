@@ -258,7 +258,7 @@ class PartitionState:
         return time
 
     def _fold(self, key: str, kept: TrackedCall, captured: CapturedRow, now: int) -> CallEnded | None:
-        kept.call.add(captured.row)
+        kept.call.add(captured)
         kept.last = now
         kept.backfilled = kept.backfilled and captured.op == "r"
         self._dirty[key] = None

@@ -19,7 +19,6 @@ from streams.calls.classify import judge
 from streams.calls.pbx_profile import PbxProfile
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow, UserError
-from streams.kafka import dead_letters
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog, stopped
@@ -29,6 +28,7 @@ from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
+from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
@@ -57,8 +57,8 @@ class AggregateWorker:
     """The worker around the protocol: decodes, judges, encodes, sends."""
 
     name = "aggregate"
-    consumes: tuple[str, ...] = ("cel",)
-    needs: tuple[str, ...] = ("call-results", "call-legs", "aggregate-checkpoints", dead_letters.TOPIC)
+    consumes: tuple[str, ...] = (CEL,)
+    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS)
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -81,10 +81,10 @@ class AggregateWorker:
         """See runtime.Worker."""
         self._group = group
         settings, topic = self._settings, self._topic
-        dead_topic = topic(dead_letters.TOPIC)
+        dead_topic = topic(DEAD_LETTERS)
         async with self._registry:
             self._serializer = await self._registry.open(
-                {topic("call-results"): "call_result", topic("call-legs"): "call_leg", dead_topic: dead_letters.SCHEMA}
+                {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
             await self._outbox.start()
@@ -93,7 +93,7 @@ class AggregateWorker:
         self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
         _log.info(
             "aggregating",
-            topic=topic("cel"),
+            topic=topic(CEL),
             registry=settings.registry.url,
             rules=hash_in_force(self._rules.hash, self._site.hash),
             pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
@@ -187,10 +187,10 @@ class AggregateWorker:
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
             messages: list[Message] = [
-                (self._topic("call-results"), key, encode("call_result", judgement.result.record()), headers)
+                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, judgement.result.record()), headers)
             ]
             for leg in judgement.legs:
-                messages.append((self._topic("call-legs"), key, encode("call_leg", leg.record()), headers))
+                messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be judged", call_id=call.call_id)
             tp, last = held.tp, held.partition.position - 1
@@ -244,7 +244,7 @@ class AggregateWorker:
     async def _take_over(self, tp: TP) -> AssignedPartition:
         """Carry out the steps of rule 10."""
         first, end = await self._group.bounds(tp)
-        servers, topic = self._settings.kafka.bootstrap_servers, self._topic("aggregate-checkpoints")
+        servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
         steps = restore(self._limits, first, end)
         answer: object = None

@@ -8,15 +8,15 @@ from faust.types import ConsumerMessage
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.calls.result import CallResult
+from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery import command_record as commands
 from streams.delivery.command_record import Command
 from streams.delivery.events import Arrived, Ordered
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
-from streams.http.request import utc_now
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.result_headers import LIVE, origin_of
 from streams.settings import PortalSettings
+from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
 from streams.workers.deliver import metrics
 
 Remembers = Callable[[str], bool]
@@ -62,7 +62,7 @@ class Intake:
     async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, Ordered | None]:
         """A command and its call; None where it is for another CRM, and where it cannot be read."""
         try:
-            command = Command.from_record(await self._decode(message.value, commands.SCHEMA))
+            command = Command.from_record(await self._decode(message.value, DELIVERY_COMMANDS.schema))
             if command.crm != self._crm:
                 return command.call_id, None
             return command.call_id, await self._ordered(command, remembers)
@@ -71,7 +71,7 @@ class Intake:
             return "", None
 
     async def _ordered(self, command: Command, remembers: Remembers) -> Ordered:
-        now = utc_now()
+        now = utc_now_us()
         if command.result is None:
             return Ordered(now, command.order)
         result = await self._result(command.result)
@@ -90,7 +90,7 @@ class Intake:
         origin: str = LIVE,
     ) -> Arrived | None:
         portal = portal_of(self._portals, result.pbx)
-        now = utc_now()
+        now = utc_now_us()
         if portal is None:
             return None
         history = history_reason(result, portal, self._since[portal.name], origin)
@@ -110,7 +110,7 @@ class Intake:
         )
 
     async def _result(self, value: bytes | None) -> CallResult:
-        return CallResult.from_record(await self._decode(value, "call_result"))
+        return CallResult.from_record(await self._decode(value, CALL_RESULTS.schema))
 
     async def _decode(self, value: bytes | None, schema: str) -> dict[str, Any]:
         try:

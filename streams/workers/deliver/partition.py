@@ -11,6 +11,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer
 from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shadow import shadowed
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.commands import begun
@@ -39,8 +40,8 @@ from streams.delivery.events import (
 )
 from streams.delivery.machine import Transition, advance, begin, overdue
 from streams.delivery.plan import Plan
-from streams.delivery.record import SECOND, Delivery
-from streams.http.request import boot_seconds, utc_now
+from streams.delivery.record import Delivery
+from streams.topics import CALL_RESULTS
 from streams.workers.deliver import metrics
 from streams.workers.deliver.batched_log import LONGEST_BATCH, SCHEMA, BatchedLog, Log
 from streams.workers.deliver.completed import CompletedIndex, LostDelivery
@@ -248,7 +249,7 @@ class PartitionDeliveries:
 
     async def work(self, call_id: str, lane: PortalQueue) -> None:
         """See DeliverySource."""
-        if not self.wants(call_id, utc_now()):
+        if not self.wants(call_id, utc_now_us()):
             lane.gate.unused()
             return
         self._busy.add(call_id)
@@ -258,23 +259,23 @@ class PartitionDeliveries:
             asked = self._plan.hurried(delivery) if lane.crowded else delivery
             request = lane.client.request(asked, self._result(delivery))
             began = boot_seconds()
-            due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
+            due = Due(utc_now_us(), request.sent, request.status, request.text, request.step, request.no_user)
             outcome = await self._apply(delivery, due, lane)
-            until = began + lane.policy.request_limit / SECOND
+            until = began + lane.policy.request_limit / MICROS_PER_SECOND
             for effect in outcome.effects:
                 match effect:
                     case Send():
                         requested = True
                         answer = await self._send(outcome.delivery, until, lane)
                         self._told(lane, answer)
-                        event: Event = Answered(utc_now(), effect.attempt, answer, random.random())
+                        event: Event = Answered(utc_now_us(), effect.attempt, answer, random.random())
                         await self._follow(call_id, event, lane)
                     case LookUp():
                         requested = True
-                        ends = boot_seconds() + LOOKUP_REQUESTS * lane.policy.request_limit / SECOND
+                        ends = boot_seconds() + LOOKUP_REQUESTS * lane.policy.request_limit / MICROS_PER_SECOND
                         sighting = await lane.client.look_up(outcome.delivery, ends)
                         self._told(lane, sighting)
-                        event = LookedUp(utc_now(), effect.attempt, sighting, random.random())
+                        event = LookedUp(utc_now_us(), effect.attempt, sighting, random.random())
                         await self._follow(call_id, event, lane)
         finally:
             self._busy.discard(call_id)
@@ -289,7 +290,7 @@ class PartitionDeliveries:
         if delivery is None or call_id in self._busy:
             return
         lane = self._lanes[delivery.portal]
-        back = advance(delivery, PortalBack(utc_now()), self._plan, lane.policy).delivery
+        back = advance(delivery, PortalBack(utc_now_us()), self._plan, lane.policy).delivery
         if back is not delivery:
             self._keep(back)
             lane.put(self, back)
@@ -344,7 +345,7 @@ class PartitionDeliveries:
         """What an answer says of the portal as a whole; what slows or pauses it comes as an effect."""
         metrics.ANSWERS.labels(lane.portal.crm, lane.portal.name, metric_label(said)).inc()
         if isinstance(said, OutcomeUnknown):
-            lane.gate.failed(utc_now(), said.why, said.not_before)
+            lane.gate.failed(utc_now_us(), said.why, said.not_before)
         elif isinstance(said, PortalBlocked) and said.for_good:
             lane.gate.disable(said.why)  # at once: that no restart forgets it comes after the call's own state
         elif isinstance(said, PortalBlocked) or (isinstance(said, RetryLater) and said.whole_portal):
@@ -354,4 +355,4 @@ class PartitionDeliveries:
 
     def _result(self, delivery: Delivery) -> CallResult:
         """The result that is to be sent; it was read before, when it was folded."""
-        return CallResult.from_record(self._serializer.decode(delivery.result, "call_result"))
+        return CallResult.from_record(self._serializer.decode(delivery.result, CALL_RESULTS.schema))

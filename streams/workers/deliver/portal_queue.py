@@ -6,10 +6,10 @@ import itertools
 from collections import deque
 from typing import Protocol
 
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.crm.client import CrmClient
 from streams.delivery.plan import Policy
-from streams.delivery.record import SECOND, Delivery, State
-from streams.http.request import utc_now
+from streams.delivery.record import Delivery, State
 from streams.kafka.hard_exit import hard_exit
 from streams.settings import PortalSettings
 from streams.workers.deliver.throttle import PortalThrottle
@@ -45,9 +45,9 @@ class PortalQueue:
         self.portal = portal
         self.client = client
         self.policy = Policy(
-            request_limit=int(portal.request_timeout_seconds * SECOND),
-            settle=int(portal.settle_seconds * SECOND),
-            deadline=int(portal.deadline_hours * 3600 * SECOND),
+            request_limit=int(portal.request_timeout_seconds * MICROS_PER_SECOND),
+            settle=int(portal.settle_seconds * MICROS_PER_SECOND),
+            deadline=int(portal.deadline_hours * 3600 * MICROS_PER_SECOND),
             on_revision=portal.on_revision,
         )
         self.gate = PortalThrottle(portal)
@@ -122,7 +122,7 @@ class PortalQueue:
             hard_exit(f"the lane of portal {self.portal.name} broke", error)
 
     async def _start_next(self) -> bool:
-        now = utc_now()
+        now = utc_now_us()
         while self._due and self._due[0][0] <= now and not self._due[0][2].wants(self._due[0][3], now):
             heapq.heappop(self._due)
         if self._paused and not (self._due and self._due[0][0] <= now) and not self.gate.closed_for(now):
@@ -131,10 +131,10 @@ class PortalQueue:
         self._changed.clear()
         wait = self._wait(now)
         if wait > 0 or not self.gate.admits(now):
-            await self._sleep(wait or SECOND / 5)
+            await self._sleep(wait or MICROS_PER_SECOND / 5)
             return False
         await self.gate.pace()
-        now = utc_now()
+        now = utc_now_us()
         if not self._due or self._due[0][0] > now:
             self.gate.unused()
             return False
@@ -150,11 +150,13 @@ class PortalQueue:
     def _wait(self, now: int) -> float:
         """Microseconds until the first call is due and the gate is open."""
         first = self._due[0][0] - now if self._due else float("inf")
-        return max(0, self.gate.closed_for(now), first if not self._paused else min(first, LONGEST_SLEEP * SECOND))
+        return max(
+            0, self.gate.closed_for(now), first if not self._paused else min(first, LONGEST_SLEEP * MICROS_PER_SECOND)
+        )
 
     async def _sleep(self, microseconds: float) -> None:
         try:
-            async with asyncio.timeout(min(LONGEST_SLEEP, microseconds / SECOND)):
+            async with asyncio.timeout(min(LONGEST_SLEEP, microseconds / MICROS_PER_SECOND)):
                 await self._changed.wait()
         except TimeoutError:
             return

@@ -9,9 +9,9 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from schemas import Serializer
+from streams.clock import utc_now_us
 from streams.delivery.portal_records import SERVING, key_of, record_of, served_since
 from streams.delivery.record import Delivery, State
-from streams.http.request import utc_now
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.producer import IdempotentProducer
 from streams.settings import PortalSettings
@@ -64,11 +64,11 @@ class PortalStateStore:
     async def served_since(self, portal: PortalSettings) -> int:
         """UTC microseconds: calls that ended before are skipped."""
         key = key_of(portal)
-        if (record := record_of(portal, self._records.get(key), utc_now())) is not None:
+        if (record := record_of(portal, self._records.get(key), utc_now_us())) is not None:
             await self._write(record)
             # Read back: another worker may have been first, or last; either way all keep the same time.
             await self.read()
-        return served_since(portal, self._records.get(key), utc_now())
+        return served_since(portal, self._records.get(key), utc_now_us())
 
     async def disabled(self, portal: str, fingerprint: str) -> str | None:
         """Why a portal is to get nothing; None: it is served. Other settings than those it turned down enable it."""
@@ -83,7 +83,7 @@ class PortalStateStore:
 
     async def disable(self, portal: str, fingerprint: str, why: str) -> None:
         """Remember that a portal wants no more, so that no restart asks again; durable on return."""
-        now = utc_now()
+        now = utc_now_us()
         await self._write(
             Delivery(
                 _DISABLED + portal,

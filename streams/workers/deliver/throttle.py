@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 from aiolimiter import AsyncLimiter
 
-from streams.delivery.record import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.settings import PortalSettings, RateLimit
 
 DEFAULT_RATES = {
@@ -18,11 +18,11 @@ DEFAULT_RATES = {
 }
 
 FAILURES_TO_OPEN = 5
-LONGEST_OPEN = 10 * SECOND
+LONGEST_OPEN = 10 * MICROS_PER_SECOND
 """Six trials a minute are nothing to a portal, and it is seen at once when it is back."""
 
-FIRST_PROBE = 5 * SECOND
-LAST_PROBE = 300 * SECOND
+FIRST_PROBE = 5 * MICROS_PER_SECOND
+LAST_PROBE = 300 * MICROS_PER_SECOND
 
 _FOR_GOOD = 10**15
 """Microseconds: decades."""
@@ -109,7 +109,7 @@ class PortalThrottle:
         self.failures += 1
         beyond = self.failures - FAILURES_TO_OPEN
         if beyond >= 0:
-            wait = min(LONGEST_OPEN, SECOND * 2 ** min(beyond, 20))
+            wait = min(LONGEST_OPEN, MICROS_PER_SECOND * 2 ** min(beyond, 20))
             self._closed_until = max(self._closed_until, now + int(wait * (0.5 + self._draw() / 2)))
         if beyond == 0 and not self._warned:
             self._warned = True

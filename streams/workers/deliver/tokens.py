@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 from aiokafka.errors import KafkaError
 
-from streams.credentials.kafka import TOPIC, KafkaCredentials
+from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.keeper import Keeper
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import key_of
@@ -14,6 +14,7 @@ from streams.crm.tokens import TokenSource
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
 from streams.settings import PortalSettings, Settings, secret
+from streams.topics import CREDENTIALS
 from streams.workers.deliver import metrics
 
 
@@ -38,7 +39,7 @@ class PortalTokens:
     @property
     def needs(self) -> tuple[str, ...]:
         """Short names of the topics that must exist."""
-        return (TOPIC,) if self._vendors else ()
+        return (CREDENTIALS,) if self._vendors else ()
 
     async def start(self, back: Callable[[str], None]) -> None:
         """Read and follow what is stored. `back` is called with the name of a portal that has a new token.
@@ -48,7 +49,7 @@ class PortalTokens:
         if self._sealer is None:
             return
         kafka = self._settings.kafka
-        self._store = KafkaCredentials(kafka.bootstrap_servers, kafka.topic(TOPIC), self._sealer)
+        self._store = KafkaCredentials(kafka.bootstrap_servers, kafka.topic(CREDENTIALS), self._sealer)
         try:
             await self._store.start()
         except (KafkaError, TimeoutError) as error:

@@ -9,16 +9,13 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
 from schemas import SchemaRegistry, Serializer
+from streams.clock import MICROS_PER_SECOND, format_iso, utc_now_us
 from streams.crm.client import CrmClient
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery import command_record as commands
 from streams.delivery.plan import PLANS
-from streams.delivery.portal_records import shown
-from streams.delivery.record import SECOND, Delivery
+from streams.delivery.record import Delivery
 from streams.delivery.routing import make_client, served_portals
 from streams.errors import UserError
-from streams.http.request import utc_now
-from streams.kafka import dead_letters
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
@@ -26,8 +23,8 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
+from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
 from streams.workers.deliver import metrics
-from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
@@ -40,7 +37,7 @@ _SWEEP_SECONDS = 30.0
 _GIVE_UP_SECONDS = 8.0
 """Below the shortest session: a rebalance waits for it."""
 _SILENT_SECONDS = 180.0
-_DAY = 24 * 3600 * SECOND
+_DAY = 24 * 3600 * MICROS_PER_SECOND
 
 _log = structlog.get_logger("deliver")
 
@@ -48,7 +45,7 @@ _log = structlog.get_logger("deliver")
 class DeliverWorker:
     """The worker of one CRM around the delivery state machine: all its portals, the partitions that it is given."""
 
-    consumes: tuple[str, ...] = ("call-results", commands.TOPIC)
+    consumes: tuple[str, ...] = (CALL_RESULTS, DELIVERY_COMMANDS)
 
     def __init__(self, settings: Settings, crm: str) -> None:
         """Raises UserError for rules or portals that cannot be used."""
@@ -57,10 +54,10 @@ class DeliverWorker:
         self._plan = PLANS[crm]
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
-        self.needs: tuple[str, ...] = (f"deliveries-{crm}", dead_letters.TOPIC, *self._tokens.needs)
+        self.needs: tuple[str, ...] = (deliveries(crm), DEAD_LETTERS, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
-        self._log_topic = self._topic(f"deliveries-{crm}")
+        self._log_topic = self._topic(deliveries(crm))
         self._remember = (settings.kafka.retention_days + 1) * _DAY
         self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
@@ -82,15 +79,13 @@ class DeliverWorker:
     async def start(self, group: Consumer) -> None:
         """See runtime.Worker."""
         self._group = group
-        dead_topic = self._topic(dead_letters.TOPIC)
+        dead_topic = self._topic(DEAD_LETTERS)
         await self._tokens.start(self._new_token)
         clients = await self._clients()
         self._serializer = await self._registry.open(
             {
-                self._topic("call-results"): "call_result",
-                self._topic(commands.TOPIC): commands.SCHEMA,
-                self._log_topic: SCHEMA,
-                dead_topic: dead_letters.SCHEMA,
+                self._topic(each): each.schema
+                for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), DEAD_LETTERS)
             }
         )
         try:
@@ -109,7 +104,7 @@ class DeliverWorker:
             lane = self._lanes[portal.name] = PortalQueue(portal, clients[portal.name])
             if (why := await self._standing.disabled(portal.name, lane.client.fingerprint)) is not None:
                 self._turned_down(lane, why)
-            since = shown(self._since[portal.name])
+            since = format_iso(self._since[portal.name])
             _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=portal.pbxs or "all", deliver_from=since)
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
@@ -150,7 +145,7 @@ class DeliverWorker:
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""
-        results = self._topic("call-results")
+        results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
         tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in mine}
         try:
@@ -209,7 +204,7 @@ class DeliverWorker:
         try:
             await log.fence()
             position = await self._begin(tp)
-            ordered = await self._begin(TP(self._topic(commands.TOPIC), tp.partition))
+            ordered = await self._begin(TP(self._topic(DELIVERY_COMMANDS), tp.partition))
             name = f"{self._log_topic}/{tp.partition}"
             desk = PartitionDeliveries(
                 name, self._plan, self._lanes, self._serializer, log, self, position=position, commands=ordered
@@ -220,7 +215,7 @@ class DeliverWorker:
                 desk.abandon()
             await log.close()
             raise
-        desk.restore(utc_now())
+        desk.restore(utc_now_us())
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=desk.open_calls)
         return desk
 
@@ -310,7 +305,7 @@ class DeliverWorker:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
-                now = utc_now()
+                now = utc_now_us()
                 for desk in list(self._held.values()):
                     await desk.give_up_overdue(now)
                     # A day more: the clocks of PBXs and workers differ, and a later version may end later.

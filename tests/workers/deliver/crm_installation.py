@@ -14,8 +14,8 @@ from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPor
 from deploy.portals.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.delivery.record import SECOND, Delivery, State
-from streams.http.request import utc_now
+from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import FencedLog
 from tests.crm.calls import call_result
 from tests.worker_installation import Installation, Tail
@@ -25,8 +25,8 @@ Produce = Callable[[CallResult | bytes | None], Awaitable[Awaitable[object]]]
 
 def recent(number: int, **fields: Any) -> CallResult:
     """A call of an hour ago."""
-    started = utc_now() - 3600 * SECOND
-    return call_result(number, **{"started_at": started, "ended_at": started + 70 * SECOND, **fields})
+    started = utc_now_us() - 3600 * MICROS_PER_SECOND
+    return call_result(number, **{"started_at": started, "ended_at": started + 70 * MICROS_PER_SECOND, **fields})
 
 
 def some_results(count: int, seed: int = 1) -> list[CallResult]:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
+from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.events import (
@@ -25,7 +26,6 @@ from streams.delivery.events import (
 )
 from streams.delivery.plan import KOMMO, Plan
 from streams.delivery.record import Action, Delivery, Order, State
-from streams.http.request import utc_now
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -235,7 +235,7 @@ async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(mon
         await made.partition.fold(0, made.arrived())
         await made.until(lambda: len(made.crm.sent) == 1)
         log_open.clear()
-        await made.partition.fold(1, replace(made.arrived(call_result(2)), now=utc_now()))
+        await made.partition.fold(1, replace(made.arrived(call_result(2)), now=utc_now_us()))
         await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.INTENT)
         answered.set()
         await made.until(lambda: made.lane.gate.disabled)

@@ -2,7 +2,7 @@
 
 import time
 
-from streams.delivery.record import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.throttle import (
     DEFAULT_RATES,
@@ -28,28 +28,28 @@ def test_some_failures_in_a_row_close_it_for_ever_longer_up_to_a_limit() -> None
         waits.append(tested.closed_for(now))
         now += waits[-1]
     open_waits = [1, 2, 4, 8, 10, 10, 10]
-    assert waits == [*[0] * (FAILURES_TO_OPEN - 1), *(seconds * SECOND for seconds in open_waits)]
-    assert LONGEST_OPEN == 10 * SECOND
+    assert waits == [*[0] * (FAILURES_TO_OPEN - 1), *(seconds * MICROS_PER_SECOND for seconds in open_waits)]
+    assert LONGEST_OPEN == 10 * MICROS_PER_SECOND
 
 
 def test_after_it_was_closed_one_request_at_a_time_until_one_succeeds() -> None:
     tested = gate()
     for _ in range(FAILURES_TO_OPEN):
         tested.failed(0, "time out")
-    assert not tested.admits(SECOND // 2)
-    assert tested.admits(SECOND)
-    assert not tested.admits(SECOND)
+    assert not tested.admits(MICROS_PER_SECOND // 2)
+    assert tested.admits(MICROS_PER_SECOND)
+    assert not tested.admits(MICROS_PER_SECOND)
     tested.unused()
-    assert tested.admits(SECOND)
+    assert tested.admits(MICROS_PER_SECOND)
     assert not tested.succeeded()
-    assert tested.admits(SECOND) and tested.admits(SECOND)
+    assert tested.admits(MICROS_PER_SECOND) and tested.admits(MICROS_PER_SECOND)
 
 
 def test_answers_to_what_went_out_before_it_closed_do_not_close_it_longer() -> None:
     tested = gate()
     for _ in range(100):
         tested.failed(0, "time out")
-    assert tested.closed_for(0) == SECOND
+    assert tested.closed_for(0) == MICROS_PER_SECOND
     paused = gate()
     for _ in range(100):
         paused.pause(0, "unpaid")
@@ -58,8 +58,8 @@ def test_answers_to_what_went_out_before_it_closed_do_not_close_it_longer() -> N
 
 def test_a_portal_that_asks_for_time_gets_it() -> None:
     tested = gate()
-    tested.failed(0, "429", until=77 * SECOND)
-    assert tested.closed_for(SECOND) == 76 * SECOND
+    tested.failed(0, "429", until=77 * MICROS_PER_SECOND)
+    assert tested.closed_for(MICROS_PER_SECOND) == 76 * MICROS_PER_SECOND
 
 
 def test_a_paused_portal_is_tried_ever_more_seldom_and_says_when_it_is_back() -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 import yaml
 
-from streams.credentials.kafka import TOPIC, KafkaCredentials
+from streams.clock import utc_now_us
+from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.record import Credential, granted
 from streams.credentials.sealing import Sealer, write_new_key
 from streams.delivery.record import State
-from streams.http.request import utc_now
 from streams.settings import CredentialSettings
+from streams.topics import CREDENTIALS
 from tests.credentials.shared import FIRST_REFRESH, pair
 from tests.workers.deliver.crm_installation import Deliveries, some_results
 
@@ -65,7 +66,7 @@ class OAuthDeliveries(Deliveries):
         await super().__aenter__()
         async with self.store() as store:
             await store.change(
-                f"{self.crm}/main", lambda before: granted(before, f"{self.crm}/main", pair(), utc_now())
+                f"{self.crm}/main", lambda before: granted(before, f"{self.crm}/main", pair(), utc_now_us())
             )
         return self
 
@@ -73,7 +74,7 @@ class OAuthDeliveries(Deliveries):
     async def store(self) -> AsyncIterator[KafkaCredentials]:
         """What is stored, as one more process sees it."""
         sealer = Sealer.of(CredentialSettings(key_file=self.key_file))
-        store = await KafkaCredentials(self.bootstrap_servers, self.topic(TOPIC), sealer).start(follow=False)
+        store = await KafkaCredentials(self.bootstrap_servers, self.topic(CREDENTIALS), sealer).start(follow=False)
         try:
             yield store
         finally:
@@ -205,7 +206,7 @@ async def test_many_who_change_at_once_lose_nothing(install: Install) -> None:
 
     def add_one(known: Credential | None) -> Credential:
         number = 0 if known is None else int(known.pair.access)
-        return granted(known, "kommo/counter", pair(1, access=str(number + 1)), utc_now())
+        return granted(known, "kommo/counter", pair(1, access=str(number + 1)), utc_now_us())
 
     async def count(store: KafkaCredentials) -> None:
         for _ in range(4):

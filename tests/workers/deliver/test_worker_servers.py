@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.delivery.record import State
+from tests.calls.hashed import hashed
 from tests.worker_installation import Tail
 from tests.workers.deliver.crm_installation import Deliveries, recent, some_results
 
@@ -163,7 +164,7 @@ async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewDe
     async with install("webhook", on_revision="update") as installation:
         installation.start_worker("webhook")
         first = recent(1)
-        later = replace(first, version=first.version + 1, answered=False, result=480).hashed()
+        later = hashed(replace(first, version=first.version + 1, answered=False, result=480))
         await installation.produce_results([first])
         await installation.until_state(first.call_id, State.DELIVERED)
         await installation.produce_results([later, first])
@@ -179,7 +180,7 @@ async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) 
     async with install("kommo") as installation:
         installation.start_worker("kommo")
         first = recent(1)
-        later = replace(first, version=first.version + 1, answered=False, result=480).hashed()
+        later = hashed(replace(first, version=first.version + 1, answered=False, result=480))
         await installation.produce_results([first])
         await installation.until_state(first.call_id, State.DELIVERED)
         await installation.produce_results([later, first])

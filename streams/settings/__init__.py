@@ -3,33 +3,44 @@
 Environment variables are named `CEL2CRM_` and the path with two underscores between levels:
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
 `_file` names a file that holds a secret.
+
+portals.py: the accounts at the CRMs; section.py: what all branches of the tree share.
 """
 
 import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
+from streams.rows.row import COLUMNS
+from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit
+from streams.settings.section import Section, secret
 
-CEL_COLUMNS = (
-    "id", "eventtype", "eventtime", "cid_name", "cid_num", "cid_ani", "cid_rdnis", "cid_dnid", "exten", "context",
-    "channame", "appname", "appdata", "uniqueid", "linkedid", "peer", "userdeftype", "extra",
-)  # fmt: skip
-"""The columns that the product reads, by the names that Asterisk gives them."""
+__all__ = [
+    "AggregateSettings",
+    "ConnectSettings",
+    "CredentialSettings",
+    "DatabaseSettings",
+    "KafkaSettings",
+    "LoggingSettings",
+    "NumberSettings",
+    "OAuthSettings",
+    "PbxSettings",
+    "PortalSettings",
+    "RateLimit",
+    "RegistrySettings",
+    "RuleSettings",
+    "Settings",
+    "WorkerSettings",
+    "load_settings",
+    "secret",
+]
 
 SETTINGS_FILE_VARIABLE = "CEL2CRM_SETTINGS"
 
@@ -38,12 +49,12 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is no time zone of the IANA database, such as Europe/Moscow") from error
+        raise ValueError(f"{name!r} is not a time zone of the IANA database, such as Europe/Moscow") from error
     return name
 
 
 def _known_aliases(aliases: dict[str, str]) -> dict[str, str]:
-    allowed = {f"cel_{column}" for column in CEL_COLUMNS}
+    allowed = {f"cel_{column}" for column in COLUMNS}
     unknown = sorted(set(aliases) - allowed)
     if unknown:
         raise ValueError(f"no such column: {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}")
@@ -51,12 +62,6 @@ def _known_aliases(aliases: dict[str, str]) -> dict[str, str]:
 
 
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
-
-
-class Section(BaseModel):
-    """A branch of the tree. Unknown names are refused: a misspelt setting must not be silently without effect."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PbxSettings(Section):
@@ -164,13 +169,6 @@ class AggregateSettings(Section):
     """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
 
 
-class RateLimit(Section):
-    """A leaky bucket: `burst` requests at once, then `per_second`."""
-
-    burst: int = Field(ge=1)
-    per_second: float = Field(gt=0)
-
-
 class CredentialSettings(Section):
     """What encrypts the OAuth tokens that are stored on Kafka. A secret: a file, or the environment."""
 
@@ -179,124 +177,11 @@ class CredentialSettings(Section):
     key_file: Path | None = None
 
 
-class OAuthSettings(Section):
-    """The application (Bitrix24) or integration (Kommo) as which a portal lets the product in."""
-
-    client_id: str = Field(min_length=1)
-    client_secret: SecretStr | None = None
-    client_secret_file: Path | None = None
-    redirect_uri: str | None = None
-    """As registered with the vendor; Kommo wants it in every token request."""
-    token_endpoint: str | None = None
-    """Where tokens are issued, if not where the vendor says. Default: https://oauth.bitrix.info/oauth/token/ for
-    Bitrix24, /oauth2/access_token of the account for Kommo."""
-    request_timeout_seconds: float = Field(default=30.0, gt=0)
-    """What a token request may take. A refresh whose worker died is taken over a third later than that."""
-
-
-UNKNOWN_NUMBER = {
-    "bitrix24": ("nothing", "create_lead", "skip"),
-    "kommo": ("create_contact", "create_lead", "unsorted", "retry", "skip"),
-    "webhook": (),
-}
-"""What each CRM can do with a number that it does not know; the first is what it does unless told."""
-
-
-_CRM_DEFAULTS: dict[str, dict[str, Any]] = {
-    # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
-    "webhook": {"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
-}
-REVISIONS = {"bitrix24": ("keep", "note"), "kommo": ("keep", "note", "update"), "webhook": ("keep", "update")}
-"""What each CRM can do about a version that comes after delivery (streams/delivery/plan.py: revisions)."""
-
-
-class PortalSettings(Section):
-    """One account at one CRM."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
-    crm: Literal["bitrix24", "kommo", "webhook"]
-    url: str | None = None
-    """Address of the portal. A secret one (Bitrix24's incoming webhooks): `webhook_url_file` or the environment."""
-    webhook_url: SecretStr | None = None
-    webhook_url_file: Path | None = None
-    token: SecretStr | None = None
-    token_file: Path | None = None
-    oauth: OAuthSettings | None = None
-    """Instead of a webhook or a token; then run `cel2crm portal authorise NAME` once."""
-    secret: SecretStr | None = None
-    secret_file: Path | None = None
-    """Webhook: what signs, `whsec_` and base64; a file may hold several lines, which all sign (rotation)."""
-    allow_private: bool = False
-    """Webhook: http and addresses that are not public are allowed."""
-    pbxs: tuple[str, ...] = ()
-    """PBXs whose calls this portal gets; empty: all."""
-    deliver_from: AwareDatetime | None = None
-    """Calls that ended before are skipped. Default: when the worker first served this portal (in the log)."""
-    deliver_backfill: bool = False
-    """Deliver backfilled calls like live ones. Default: they are skipped, and an operator may order them."""
-    deliver_internal: bool = False
-    deliver_unknown: bool = False
-    on_revision: Literal["keep", "note", "update"] = "keep"
-    """A version that comes after delivery. note: told beside the call; update: in its place, unless a person changed
-    what the CRM shows."""
-    default_user: str | None = None
-    """CRM user id for calls whose extension has none."""
-    users: dict[str, str] = Field(default_factory=dict)
-    """Extension: CRM user id."""
-    users_by: Literal["id", "inner_phone"] = "id"
-    """inner_phone (Bitrix24): extensions that `users` does not name are looked up by the portal itself."""
-    missed_call_user: Literal["responsible", "last_rung", "default"] = "last_rung"
-    """responsible: who is responsible for the client in the CRM, else who rang last, else `default_user`."""
-    unknown_number: Literal["nothing", "create_contact", "create_lead", "unsorted", "retry", "skip"] | None = None
-    """What to do about a number that the CRM does not know; None: the first of the CRM's UNKNOWN_NUMBER."""
-    bitrix24_batch: Literal["auto", "always", "never"] = "auto"
-    """auto: register and finish in one request when many calls wait, as after an outage."""
-    rate_limit: RateLimit | None = None
-    parallel: int = Field(default=8, ge=1, le=100)
-    request_timeout_seconds: float = Field(default=60.0, gt=0)
-    settle_seconds: float = Field(default=30.0, ge=0)
-    """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
-    deadline_hours: float = Field(default=72.0, gt=0)
-    shadow: bool = False
-    """Record what would be sent, and send nothing: for a trial beside an old connector."""
-
-    @model_validator(mode="after")
-    def _fits_the_crm(self) -> Self:
-        """A value that this CRM cannot follow must not be silently without effect."""
-        allowed = UNKNOWN_NUMBER[self.crm]
-        if self.unknown_number is not None and self.unknown_number not in allowed:
-            raise ValueError(
-                f"portal {self.name}: unknown_number cannot be {self.unknown_number!r} at {self.crm}; "
-                f"allowed: {', '.join(allowed) or 'nothing to set'}"
-            )
-        if self.on_revision not in REVISIONS[self.crm]:
-            raise ValueError(
-                f"portal {self.name}: on_revision cannot be {self.on_revision!r} at {self.crm}; "
-                f"allowed: {', '.join(REVISIONS[self.crm])}"
-            )
-        if self.users_by == "inner_phone" and self.crm != "bitrix24":
-            raise ValueError(
-                f"portal {self.name}: users_by: inner_phone is Bitrix24's; {self.crm} knows no inner phones"
-            )
-        return self
-
-    @property
-    def for_unknown_number(self) -> str:
-        """What to do about a number that the CRM does not know."""
-        return self.unknown_number or UNKNOWN_NUMBER[self.crm][0]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_crm(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict):
-            return tree
-        return {**_CRM_DEFAULTS.get(str(tree.get("crm")), {}), **tree}
-
-
 class WorkerSettings(Section):
     """A worker process."""
 
-    data_dir: Path = Path("/var/lib/cel2crm")
+    data_dir: Path | None = None
+    """Without effect since 0.2.0, and refused by the release after it."""
     web_host: str = "127.0.0.1"
     metrics_port: int | None = None
     group_instance_id: str | None = None
@@ -369,31 +254,18 @@ def load_settings(path: Path | None = None) -> Settings:
             f"Known sections: {', '.join(Settings.model_fields)}.",
         )
     try:
-        return Settings(**tree)
+        settings = Settings(**tree)
     except ValidationError as error:
         where = f"in {path} or the environment" if path else "in the environment"
         # Never the input: it may be a secret.
         faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError(f"settings {where} cannot be used:\n" + "\n".join(faults)) from None
-
-
-def secret(value: SecretStr | None, file: Path | None, name: str) -> str:
-    """A secret from the environment or its file.
-
-    Raises SettingsError naming the setting, never the value.
-    """
-    if value is not None:
-        return value.get_secret_value()
-    if file is None:
-        raise SettingsError(
-            f"{name} is not set",
-            f"Set {name}_file to a file that holds it, or the environment variable "
-            f"CEL2CRM_{name.upper().replace('.', '__')}.",
+    if settings.worker.data_dir is not None:
+        sys.stderr.write(
+            "cel2crm: warning: the setting worker.data_dir has no effect, for nothing is kept on disk; "
+            "the next release refuses it: take it out\n"
         )
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}_file: cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
+    return settings
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
