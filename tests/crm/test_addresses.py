@@ -8,7 +8,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from deploy.portals import WebhookConfig, WebhookPortal
+from deploy.fake_crms import WebhookConfig, WebhookPortal
 from streams.crm.addresses import guarded, is_public
 from streams.crm.http import Ending, NothingSent, Reply, boot_seconds, request, session
 
