@@ -14,8 +14,8 @@ from pathlib import Path
 import pymysql
 import yaml
 
+from deploy.fake_crms import STAFF, KommoConfig, WebhookConfig
 from deploy.local import Endpoints, LocalStack
-from deploy.portals import STAFF, KommoConfig, WebhookConfig
 from streams.errors import UserError
 
 START_SECONDS = 60.0
@@ -172,7 +172,7 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
         "webhook": [],
     }
     process = f"portal-{name}"
-    stack.run(process, [sys.executable, "-m", "deploy.portals", name, "--state-dir", directory / name, *limits[name]])
+    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", name, "--state-dir", directory / name, *limits[name]])
     running.callback(_stop, stack, process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and stack.exit_status(process) is None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.cli.portal import authorise
 from streams.credentials.authorisation import code_of, instructions
 from streams.credentials.record import Credential
@@ -95,7 +95,7 @@ async def test_a_code_becomes_stored_tokens_that_work(desk: PortalOperator) -> N
     done = await desk.run("authorise", "main", given=code + "\n")
     assert done.status == 0 and "portal main is authorised" in done.stdout and "refresh token until" in done.stdout
     stored = desk.store.stored[desk.key]
-    assert desk.portal.tokens.standing(stored.pair.access, desk.portal.now()) == "valid"
+    assert desk.portal.tokens.access_status(stored.pair.access, desk.portal.now()) == "valid"
     for hidden in (code, stored.pair.access, stored.pair.refresh, "fake-client-secret"):
         assert hidden not in done.stdout + done.stderr
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Portal, Portal
+from deploy.fake_crms import Bitrix24Portal, Portal
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.credentials.record import Credential, Pair
 from streams.credentials.store import Decide

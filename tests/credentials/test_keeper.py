@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import boot_seconds, utc_now_us
 from streams.credentials.keeper import Keeper
 from streams.credentials.record import Claim, Credential, granted

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.credentials.record import Pair
 from streams.credentials.vendors import BITRIX24_ENDPOINT, GrantRefused, TokenVendor

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.delivery.events import OutcomeUnknown, PartlyDone, PortalBlocked, Refused, RetryLater, UserUnknown

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient

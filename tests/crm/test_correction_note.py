@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.bitrix24.client import Bitrix24Client
@@ -100,7 +100,7 @@ async def test_bitrix24_notes_it_in_the_clients_timeline(bitrix24: Bitrix24Porta
 
 async def test_kommo_notes_it_beside_the_call(kommo: KommoPortal, amo: KommoClient) -> None:
     delivery = await revised(amo, "note")
-    (note,) = kommo.book.texts
+    (note,) = kommo.account.texts
     assert note["params"]["text"].startswith("Call result corrected: 7 Number busy, 0 s; before: 4 Success call, 61 s.")
     assert (note["entity"], str(note["entity_id"])) == ("contact", delivery.crm_ids["entity_id"])
     assert (delivery.state, delivery.status) == (State.DELIVERED, "4")
@@ -121,12 +121,12 @@ async def test_a_persons_word_is_never_written_over(
     change: dict[str, Any], kommo: KommoPortal, amo: KommoClient
 ) -> None:
     first = await delivered(amo, call_result(direction="outgoing"))
-    (note,) = kommo.book.notes
+    (note,) = kommo.account.notes
     kommo.record("edited", {"id": note["id"], "params": {**note["call"], **change}, "at": kommo.now()})
     delivery = await revised(amo, "update", first)
     assert delivery.state is State.SUPERSEDED
     assert f"a person changed the call in the CRM ({next(iter(change))})" in str(delivery.reason)
-    assert change.items() <= kommo.book.notes[0]["call"].items() and "edit_notes" not in requests(kommo)
+    assert change.items() <= kommo.account.notes[0]["call"].items() and "edit_notes" not in requests(kommo)
 
 
 async def test_a_change_of_ours_is_changed_again(kommo: KommoPortal, amo: KommoClient) -> None:
@@ -152,7 +152,7 @@ async def test_what_the_crm_shows_alike_is_not_told(
     for client, mode in modes:
         delivery = await revised(client, mode, **same)
         assert (delivery.state, delivery.sent_version) == (State.DELIVERED, delivery.version)
-    assert not bitrix24.crm.comments and not kommo.book.texts and "edit_notes" not in requests(kommo)
+    assert not bitrix24.crm.comments and not kommo.account.texts and "edit_notes" not in requests(kommo)
 
 
 async def test_a_call_at_no_client_cannot_be_noted(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
@@ -168,7 +168,7 @@ async def test_whatever_becomes_of_the_request_it_is_told_once(
     bitrix24.faults.order({"mode": fault, "methods": ["comment.add"], "times": 1})
     assert (await revised(b24, "note")).state is State.DELIVERED and len(bitrix24.crm.comments) == 1
     kommo.faults.order({"mode": fault, "methods": ["add_notes", "edit_notes"], "times": 1})
-    assert (await revised(amo, "note")).state is State.DELIVERED and len(kommo.book.texts) == 1
+    assert (await revised(amo, "note")).state is State.DELIVERED and len(kommo.account.texts) == 1
     kommo.reset()
     kommo.faults.order({"mode": fault, "methods": ["add_notes", "edit_notes"], "times": 1})
     assert (await revised(amo, "update")).state is State.DELIVERED

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.kommo.client import KommoClient
 from streams.delivery.record import State
@@ -76,7 +76,7 @@ async def test_a_comment_in_the_clients_timeline(name: str) -> None:
 async def test_a_text_note_beside_the_call(name: str) -> None:
     delivery, portal = await _kommo(dict(QUICK[name]), "note")
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.book.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.account.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)

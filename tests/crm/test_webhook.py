@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 import schemas
-from deploy.portals import WebhookConfig, WebhookPortal
-from deploy.portals.exchange import Answer as PortalAnswer
-from deploy.portals.exchange import Inbound
-from deploy.portals.webhook import FAKE_SECRET
+from deploy.fake_crms import WebhookConfig, WebhookPortal
+from deploy.fake_crms.exchange import Answer as PortalAnswer
+from deploy.fake_crms.exchange import Inbound
+from deploy.fake_crms.webhook import FAKE_SECRET
 from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id

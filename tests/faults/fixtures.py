@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from deploy.portals import (
+from deploy.fake_crms import (
     Bitrix24Config,
     Bitrix24Portal,
     Entry,
@@ -18,7 +18,7 @@ from deploy.portals import (
     WebhookConfig,
     WebhookPortal,
 )
-from deploy.portals.webhook import FAKE_SECRET
+from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us

@@ -77,7 +77,7 @@ async def measure(url: URL, requests: int, parallel: int) -> list[int]:
 
 
 async def _run(requests: int) -> list[tuple[str, list[int]]]:
-    command = [sys.executable, "-m", "deploy.portals", "kommo", "--no-limits", "--watch-stdin"]
+    command = [sys.executable, "-m", "deploy.fake_crms", "kommo", "--no-limits", "--watch-stdin"]
     portal = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert portal.stdout is not None and portal.stdin is not None
     url = URL(orjson.loads(await portal.stdout.readline())["url"]) / "api" / "v4" / "calls"

@@ -8,7 +8,7 @@ SETTLE = 1.0
 """Seconds. The product's own are 60 and 30; everything here is to their scale."""
 
 Order = Mapping[str, Any]
-"""The fields of deploy.portals.faults.Fault."""
+"""The fields of deploy.fake_crms.faults.Fault."""
 
 NO_EFFECT: Mapping[str, Order] = {
     "500": {"mode": "500", "times": 2},

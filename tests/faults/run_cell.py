@@ -6,12 +6,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from deploy.portals import (
+from deploy.fake_crms import (
     Bitrix24Portal,
     Entry,
     KommoPortal,
 )
-from deploy.portals.exchange import Inbound
+from deploy.fake_crms.exchange import Inbound
 from streams.delivery.record import Delivery, State
 from streams.workers.deliver.batched_log import SCHEMA
 from tests.calls.hashed import hashed
@@ -186,7 +186,7 @@ class Night:
             if self.cell.entries:
                 wrong += self._untrue(delivery)
             if self.cell.contacts is not None and isinstance(self._portal, KommoPortal) and self.cell.entries:
-                phones = [contact["phones"] for contact in self._portal.book.contacts.values()]
+                phones = [contact["phones"] for contact in self._portal.account.contacts.values()]
                 count = sum(result.client in each for each in phones)
                 if count != (self.cell.contacts if self.cell.portal.get("strict_contacts") else 1):
                     wrong.append(f"{call}: its number has {count} contacts")
@@ -222,7 +222,7 @@ class Night:
     def _told_beside(self) -> int:
         if isinstance(self._portal, Bitrix24Portal):
             return len(self._portal.crm.comments)
-        return len(self._portal.book.texts) if isinstance(self._portal, KommoPortal) else 0
+        return len(self._portal.account.texts) if isinstance(self._portal, KommoPortal) else 0
 
     def _letters(self) -> list[str]:
         return [why for owner in self._owners for _, why in owner.letters]

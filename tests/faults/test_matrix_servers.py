@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.portals.exchange import Inbound
+from deploy.fake_crms.exchange import Inbound
 from streams.calls.result import CallResult
 from streams.kafka.hard_exit import STATUS
 from tests.faults.cells import WAYS

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from deploy.portals import WebhookConfig, WebhookPortal
+from deploy.fake_crms import WebhookConfig, WebhookPortal
 from streams.clock import boot_seconds
 from streams.http.addresses import guarded, is_public
 from streams.http.request import Ending, NothingSent, Reply, request, session

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
-from deploy.portals.webhook import FAKE_SECRET
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
+from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
