@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from connectors.placeholders import Value, fill
+from streams.crm.registry import registered
 from streams.errors import UserError
 from streams.kafka.admin import ExistingTopic, KafkaAdmin
 from streams.settings import Settings
@@ -92,11 +93,14 @@ def declared_topics(settings: Settings) -> list[Topic]:
         "kafka.retention_days": settings.kafka.retention_days,
         "durability.min_insync_replicas": 2 if settings.kafka.replication_factor >= 3 else 1,
     }
+    names: dict[str | None, list[dict[str, Value]]] = {
+        "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
+        "crm": [{"crm.name": name} for name in registered().kinds],
+    }
     topics = []
     for entry, declaration in tree["topics"].items():
-        pbxs = (settings.pbx, *settings.other_pbxs) if declaration.get("each") == "pbx" else (settings.pbx,)
-        for pbx in pbxs:
-            filled = fill({**tree["defaults"], **declaration}, {**values, "pbx.name": pbx.name})
+        for each in names.get(declaration.get("each"), [{}]):
+            filled = fill({**tree["defaults"], **declaration}, {**values, **each})
             common = fill(tree["defaults"]["config"], values)
             topics.append(_topic(filled, filled.get("name", settings.kafka.topic(entry)), common))
     return topics

@@ -77,7 +77,7 @@ def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> lis
 def _due(portal: str, result: CallResult, rules: Rules) -> str:
     if portal == "webhook":
         return str(result.result)
-    return rules.bitrix24.status(result) if portal == "bitrix24" else str(rules.kommo.status(result).status)
+    return str(rules.tables[portal].status(result).code)
 
 
 def tell_verdict(console: Console, faults: list[str], truths: list[Expected], names: Iterable[str]) -> None:

@@ -16,7 +16,6 @@ from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, spl
 from streams.errors import UserError
 from streams.rules import Rules, load_rules
 from streams.rules.results import RESULT_NAMES
-from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES
 from streams.settings import load_settings
 from streams.sources.finding import find_call
 
@@ -60,10 +59,10 @@ def capture(
     """
     _check("--direction", direction, DIRECTIONS)
     _check("--result", result, RESULT_NAMES)
-    _check("--bitrix24", bitrix24, BITRIX24_STATUSES)
-    _check("--kommo", kommo, KOMMO_STATUSES)
     settings = load_settings(settings_file)
     rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    _check("--bitrix24", bitrix24, rules.tables["bitrix24"].codes.meanings)
+    _check("--kommo", kommo, rules.tables["kommo"].codes.meanings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:
         found = find_call(finder, wanted, pbx=pbx)

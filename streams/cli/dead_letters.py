@@ -12,10 +12,9 @@ from rich.console import Console
 
 from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, SettingsOption, check_crm
 from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.clock import format_span
-from streams.errors import UserError
 from streams.operations import connection as operate
 from streams.operations import dead_letter_commands as acting
 from streams.operations.dead_letter_commands import Operator, RecoveryPlan
@@ -40,7 +39,7 @@ app = typer.Typer(
 )
 
 PortalOption = Annotated[str | None, typer.Option("--portal", help="Only this portal of the settings.")]
-ComponentOption = Annotated[str | None, typer.Option("--component", help="Only from aggregate, bitrix24, kommo ..")]
+ComponentOption = Annotated[str | None, typer.Option("--component", help="Only from this worker: aggregate, or a CRM.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only for this reason, as `list` names it.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="Only from then on: 2026-11-25, or with a time.")]
 UntilOption = Annotated[str | None, typer.Option("--until", help="Only before then.")]
@@ -228,8 +227,7 @@ def _filter(
     resolved: bool = False,
 ) -> Filter:
     """Raises UserError."""
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
     wanted = Filter(crm, portal, component, reason, moment(since, "--since"), moment(until, "--until"))
     named = [*(targets or ()), *([call] if call else ())]
     places = frozenset(place for each in named for place in places_of(each))

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import SettingsOption
+from streams.cli.options import SettingsOption, check_crm
 from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord
@@ -39,8 +39,7 @@ def deliver(
         cel2crm deliver office/1795389780.12 --crm kommo --note "lost in their restore"
     """
     settings = load_settings(settings_file)
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
     quiet_kafka_client()
     targets = asyncio.run(_targets(settings, calls, crm))
     go_on(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)

@@ -11,18 +11,17 @@ from rich.table import Table
 
 from streams.calls.call import call_id
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, SettingsOption, check_crm, warn_of_plugins
 from streams.cli.row_sources import split_call_id
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
-from streams.errors import UserError
 from streams.operations import connection as operate
 from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
 from streams.operations.delivery_view import as_fields, story
 from streams.operations.labels import STATES
 from streams.settings import Settings, load_settings
 
-CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM: bitrix24, kommo or webhook.")]
+CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM, by its name in portals[].crm.")]
 
 NOT_THERE = 1
 """Exit status: no CRM's log knows the call."""
@@ -50,8 +49,8 @@ def deliveries(
         cel2crm deliveries office/1795389780.12 --json | jq .state
     """
     settings = load_settings(settings_file)
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
+    warn_of_plugins()
     quiet_kafka_client()
     if call is None:
         (_tell_json if as_json else _tell)(asyncio.run(_overviews(settings, crm)))

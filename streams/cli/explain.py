@@ -17,6 +17,7 @@ from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
 from streams.clock import MICROS_PER_SECOND
+from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
@@ -111,7 +112,11 @@ def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Se
             for moment in narrative.moments
         ],
         "hangup_row": {"id": row.id, "channame": row.channame, "extra": row.extra} if row else None,
-        "grounds": asdict(ground),
+        "grounds": {
+            "result_line": asdict(ground.result_line) if ground.result_line else None,
+            "by_table": ground.by_table,
+            **{crm: asdict(its) for crm, its in ground.crms.items()},
+        },
         "linked": [link._asdict() for link in links],
     }
 
@@ -136,8 +141,8 @@ def _lines(told: ExplainedCall, links: list[Link], settings: Settings, *, hint: 
         yield f"Row      {row.id}: HANGUP of {row.channame}, {row.extra or 'extra is empty'}"
     yield f"Result   {result.result} {result.result_name}"
     yield f"         {_decision(result, ground)}"
-    yield from _crm("Bitrix24", "bitrix24", ground.bitrix24, result, settings)
-    yield from _crm("Kommo", "kommo", ground.kommo, result, settings)
+    for crm, its in ground.crms.items():
+        yield from _crm(crm, its, result, settings)
     yield "Why"
     for sentence in result.why:
         yield f"  - {sentence}"
@@ -177,15 +182,17 @@ def _decision(result: CallResult, ground: Grounds) -> str:
     return f"{rule}\n         (the table alone: {line.place}: {line.words})"
 
 
-def _crm(title: str, crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:
+def _crm(crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:
     """One line for the CRM, or one for each of its portals."""
+    kind = registered().kinds[crm]
     status = f"{ground.status} {ground.meaning}" + (f", text {ground.text!r}" if ground.text else "")
     for portal in settings.portals_of(crm) or (None,):
-        name = f"{title} ({portal.name})" if portal else title
+        name = f"{kind.title} ({portal.name})" if portal else kind.title
         skipped = skip_reason(
             result,
             internal=portal.deliver_internal if portal else False,
             unknown=portal.deliver_unknown if portal else False,
+            number_needed=kind.number_needed,
         )
         if skipped:
             yield f"{name:<8} not there: {skipped}"

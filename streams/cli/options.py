@@ -1,10 +1,12 @@
 """Options that every command spells the same way."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streams.crm.registry import kind_of, registered
 from streams.settings import Settings, load_settings
 
 SettingsOption = Annotated[
@@ -22,3 +24,15 @@ def settings_with_rules(settings_file: Path | None, rules_file: Path | None) -> 
     if rules_file is None:
         return settings
     return settings.model_copy(update={"rules": settings.rules.what_if(rules_file)})
+
+
+def warn_of_plugins() -> None:
+    """Name on standard error what is wrong with the packages that bring CRMs."""
+    for problem in registered().problems:
+        sys.stderr.write(f"cel2crm: warning: {problem}\n")
+
+
+def check_crm(name: str | None) -> None:
+    """Raise UserError for the name of a CRM that is not installed; one whose plugin cannot be used is known."""
+    if name is not None and name not in registered().unusable:
+        kind_of(name)

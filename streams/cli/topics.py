@@ -7,7 +7,7 @@ import typer
 
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import SettingsOption
+from streams.cli.options import SettingsOption, warn_of_plugins
 from streams.settings import load_settings
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
@@ -26,6 +26,7 @@ def apply(
     Partitions and cleanup policies are never changed: such a difference is refused, and nothing is done.
     """
     quiet_kafka_client()
+    warn_of_plugins()
     changes = asyncio.run(apply_topics(load_settings(settings), dry_run=dry_run, shrink=shrink))
     for change in changes:
         if change.action != "unchanged":
@@ -39,6 +40,7 @@ def apply(
 def show(settings: SettingsOption = None) -> None:
     """Show each topic as it is, and what `apply` would do with it."""
     quiet_kafka_client()
+    warn_of_plugins()
     head = ("topic", "partitions", "replicas", "cleanup", "retention", "state")
     rows = [head, *asyncio.run(topic_table(load_settings(settings)))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]

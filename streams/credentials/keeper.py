@@ -1,8 +1,8 @@
 """Keeps a portal's tokens fresh: of all workers, the one whose claim stands refreshes; the others take what it stored.
 
-When: Bitrix24 asks not to refresh by the clock (apidocs.bitrix24.com, oauth auto-renewal), so a token is renewed when a
-request needs it: shortly before its end, or when the portal does not take it. Only a refresh token that has spent half
-of its life is renewed without need.
+When: vendors ask not to refresh by the clock (docs/crms.md), so a token is renewed when a request needs it: shortly
+before its end, or when the portal does not take it. Only a refresh token that has spent half of its life is renewed
+without need.
 
 Order: the claim is durable, then the refresh token goes out, then the new pair is durable, then it is used. Whoever
 dies in between leaves the claim standing; after its time another one tries the same token once more, and the vendor's
@@ -22,11 +22,10 @@ from aiokafka.errors import KafkaError
 
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.credentials import record
-from streams.credentials.record import Claim, Credential, Pair, worth_renewing
+from streams.credentials.record import Claim, Credential, worth_renewing
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
-from streams.credentials.vendors import GrantRefused, TokenAnswer
-from streams.crm.tokens import Token
+from streams.crm.tokens import GrantRefused, Pair, Token, TokenAnswer
 from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
 

@@ -4,34 +4,10 @@ Every change is a compare and swap against what is stored (store.py), so that of
 whose claim stands. Times: UTC microseconds from 1970.
 """
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from streams.clock import MICROS_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Tokens as the vendor issued them together. A refresh token is good for one use; using it ends both."""
-
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    received_at: int
-    access_until: int
-    """By this machine's clock, from when it was received: the vendor's clock does not matter."""
-    refresh_until: int
-    endpoint: str = ""
-    """The portal's REST address as the vendor names it, within the portal's own domain; empty: that of the settings."""
-
-    @property
-    def mark(self) -> str:
-        """Tells refresh tokens apart without holding one."""
-        return hashlib.sha256(self.refresh.encode()).hexdigest()[:16]
-
-    @property
-    def half_spent_at(self) -> int:
-        """From then on the refresh token is to be renewed even if nobody needs an access token."""
-        return self.received_at + (self.refresh_until - self.received_at) // 2
+from streams.crm.tokens import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which person of the CRM a call belongs to, and the numbers and names that both CRMs want in the same way."""
+"""Which person of the CRM a call belongs to, and the numbers and names that CRMs want in the same way."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,20 +10,20 @@ from streams.settings import PortalSettings
 RESPONSIBLE = "responsible"
 """Among a delivery's ids: the CRM user who is responsible for the client."""
 
-LONGEST_EXTERNAL_ID = 64
-"""Characters that Bitrix24 keeps of EXTERNAL_CALL_ID (seen in its source)."""
 
+def external_id(call_id: str, longest: int) -> str:
+    """The id by which the CRM knows our call: the call id, or a hash of it where that is too long.
 
-def external_id(call_id: str) -> str:
-    """What the CRM knows our call by: the call id, or a hash of it where that is too long."""
-    if len(call_id) <= LONGEST_EXTERNAL_ID:
+    `longest`: characters that the CRM keeps (CrmKind.longest_external_id).
+    """
+    if len(call_id) <= longest:
         return call_id
     return f"cel2crm-{sha256(call_id.encode()).hexdigest()[:48]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom a call belongs to: a CRM user, by id or (Bitrix24) by inner phone number, or nobody in particular."""
+    """The person whom a call belongs to: a CRM user, by id or by inner phone number, or nobody in particular."""
 
     user: str | None = None
     inner: str | None = None
@@ -47,21 +47,21 @@ def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) ->
         if portal.missed_call_user == "default":
             return Person(portal.default_user)
         user = delivery.crm_ids.get(RESPONSIBLE) if portal.missed_call_user == "responsible" else None
-        if user and by_id(user) not in delivery.unmatched:
+        if user and user_ref(user) not in delivery.unmatched:
             return Person(user)
         candidates = [result.rang_last, result.extension]
     extensions = [extension for extension in candidates if extension]
     for extension in extensions:
         user = portal.users.get(extension)
-        if user and by_id(user) not in delivery.unmatched:
+        if user and user_ref(user) not in delivery.unmatched:
             return Person(user)
         if portal.users_by == "inner_phone" and not user and extension not in delivery.unmatched:
             return Person(inner=extension)
     return Person(portal.default_user, no_user=extensions[0] if extensions else "")
 
 
-def by_id(user: str) -> str:
-    """What a person whom the CRM does not know by this id goes by in `unmatched`."""
+def user_ref(user: str) -> str:
+    """The entry in `Delivery.unmatched` of a person whom the CRM does not know by this id."""
     return f"user:{user}"
 
 
@@ -75,7 +75,7 @@ def phone(result: CallResult) -> str:
 
 
 def talk_seconds(result: CallResult) -> int:
-    """Whole seconds; 0 of an unanswered call, at least 1 of an answered one: both CRMs tell success by it."""
+    """Whole seconds; 0 of an unanswered call, at least 1 of an answered one: CRMs tell success by it."""
     return max(1, round(result.talk_seconds or 0)) if result.answered else 0
 
 

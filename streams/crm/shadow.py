@@ -1,4 +1,4 @@
-"""What a portal would get, were it no shadow."""
+"""The requests that a shadow portal would get, were it not a shadow."""
 
 import orjson
 from msgspec.structs import replace

@@ -1,10 +1,11 @@
-"""Where a CRM's client gets its access token from."""
+"""Access tokens, and where a CRM's client gets them from."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from streams.delivery.events import PortalBlocked, RetryLater
+from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.settings import PortalSettings, secret
 
@@ -15,6 +16,42 @@ class Token:
 
     access: str = field(repr=False)
     endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Tokens as the vendor issued them together. A refresh token is good for one use; using it ends both."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    received_at: int
+    access_until: int
+    """By this machine's clock, from when it was received: the vendor's clock does not matter."""
+    refresh_until: int
+    endpoint: str = ""
+    """The portal's REST address as the vendor names it, within the portal's own domain; empty: that of the settings."""
+
+    @property
+    def mark(self) -> str:
+        """Tells refresh tokens apart without holding one."""
+        return hashlib.sha256(self.refresh.encode()).hexdigest()[:16]
+
+    @property
+    def half_spent_at(self) -> int:
+        """From then on the refresh token is to be renewed even if nobody needs an access token."""
+        return self.received_at + (self.refresh_until - self.received_at) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRefused:
+    """The code or refresh token is used, expired or withdrawn; no other try will do."""
+
+    why: str
+
+
+TokenAnswer = Pair | GrantRefused | PortalBlocked | RetryLater | OutcomeUnknown
+"""The end of a token request. PortalBlocked and RetryLater: surely without effect. OutcomeUnknown: the refresh token
+may be used up."""
 
 
 class TokenSource(Protocol):

@@ -1,4 +1,4 @@
-"""Each CRM's steps as data."""
+"""How a CRM takes a call, as data: its steps, and a portal's times. Each CRM's own plan is in its folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,53 +57,6 @@ class Plan:
         while (following := self.steps[path[-1]].then) is not None:
             path.append(following)
         return tuple(path)
-
-
-BITRIX24 = Plan(
-    "bitrix24",
-    "register",
-    {
-        # Whom the CRM knows by this number, and who is responsible: only asked where the settings need it.
-        "client": Step("register", UnknownOutcome.RESEND),
-        # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
-        "register": Step("finish", UnknownOutcome.RESEND),
-        "finish": Step(None, UnknownOutcome.LOOK_UP, restart="register"),
-        # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
-        "register_finish": Step(None, UnknownOutcome.LOOK_UP),
-        # A finished call cannot be changed: a later version is a comment in the client's timeline.
-        "comment": Step(None, UnknownOutcome.LOOK_UP, beside=True),
-    },
-    revisions={"note": "comment"},
-    when_many_wait={"register": "register_finish"},
-)
-
-KOMMO = Plan(
-    "kommo",
-    "call",
-    {
-        "client": Step("call", UnknownOutcome.RESEND),
-        "call": Step(None, UnknownOutcome.LOOK_UP),
-        # Only where the CRM knows nobody with this phone, as the operator wants it.
-        "contact": Step("call", UnknownOutcome.LOOK_UP),
-        "lead": Step("call", UnknownOutcome.LOOK_UP),
-        "unsorted": Step(None, UnknownOutcome.LOOK_UP),
-        "text_note": Step(None, UnknownOutcome.LOOK_UP, beside=True),
-        "update": Step(None, UnknownOutcome.LOOK_UP),
-    },
-    revisions={"note": "text_note", "update": "update"},
-)
-
-WEBHOOK = Plan(
-    "webhook",
-    "post",
-    {
-        # A receiver cannot be asked, but it takes each `webhook-id` once.
-        "post": Step(None, UnknownOutcome.RESEND_SAME),
-    },
-    revisions={"update": "post"},
-)
-
-PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO, WEBHOOK)}
 
 
 @dataclass(frozen=True, slots=True)

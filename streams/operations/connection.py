@@ -5,17 +5,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from schemas import SchemaRegistry, Serializer
+from streams.crm.registry import registered
 from streams.kafka.topic_client import KafkaTopics, Topics
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
 
-CRMS = ("bitrix24", "kommo", "webhook")
+
+def crm_names() -> tuple[str, ...]:
+    """The registered CRMs whose logs `cel2crm topics apply` has made; a plugin that cannot be used is none of them."""
+    return tuple(registered().kinds)
 
 
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    ours = (CALL_RESULTS, DELIVERY_COMMANDS, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS, *map(deliveries, CRMS))
+    ours = (CALL_RESULTS, DELIVERY_COMMANDS, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS, *map(deliveries, crm_names()))
     return {topic(each): each.schema for each in ours}
 
 

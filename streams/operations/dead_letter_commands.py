@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.clock import utc_now_us
+from streams.crm.adapter import plan_of
+from streams.crm.registry import kind_of
 from streams.dead_letter_reasons import Recovery
 from streams.delivery.command_record import Command
-from streams.delivery.plan import PLANS
 from streams.delivery.record import Action
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
@@ -21,7 +22,6 @@ from streams.operations.dead_letters import Filter, Letter, letters_of
 from streams.operations.resolutions import Resolution
 from streams.settings import PortalSettings, Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DELIVERY_COMMANDS
-from streams.workers.deliver.throttle import DEFAULT_RATES
 
 BATCH = 200
 """Letters that are dealt with at once: so many at most are done again after a break."""
@@ -75,8 +75,8 @@ def seconds_at_limit(settings: Settings, crm: str, portal: str | None, calls: in
     known: PortalSettings | None = next(
         (each for each in settings.portals if each.crm == crm and each.name == portal), None
     )
-    rate = (known.rate_limit if known else None) or DEFAULT_RATES[crm]
-    requests = calls * (len(PLANS[crm].path) if crm in PLANS else 1)
+    rate = known.rate if known else kind_of(crm).rate
+    requests = calls * len(plan_of(crm).path)
     return max(0.0, requests - rate.burst) / rate.per_second
 
 

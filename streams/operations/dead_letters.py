@@ -10,9 +10,10 @@ import msgspec
 
 from schemas import MalformedRecord
 from streams.clock import MICROS_PER_SECOND
+from streams.crm.registry import registered
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.errors import UserError
-from streams.operations.connection import CRMS, Connection
+from streams.operations.connection import Connection
 from streams.operations.resolutions import Place, Resolution
 from streams.topics import DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS
 
@@ -45,7 +46,7 @@ class Letter:
         reason = DeadLetterReason.of(self.reason)
         if reason is not None and reason.recovery is not Recovery.RETRY:
             return reason.recovery
-        return Recovery.RETRY if self.component in CRMS and self.call_id else Recovery.NOTHING
+        return Recovery.RETRY if self.component in registered().names and self.call_id else Recovery.NOTHING
 
     @property
     def remedy(self) -> str:

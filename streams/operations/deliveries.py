@@ -10,7 +10,7 @@ from schemas import MalformedRecord
 from streams import topics
 from streams.delivery.record import OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
-from streams.operations.connection import CRMS, Connection
+from streams.operations.connection import Connection, crm_names
 from streams.settings import Settings
 
 
@@ -18,7 +18,7 @@ def crms_of(settings: Settings, crm: str | None = None) -> tuple[str, ...]:
     """The one that is asked for; else those of the settings' portals; else all."""
     if crm is not None:
         return (crm,)
-    return tuple(dict.fromkeys(portal.crm for portal in settings.portals)) or CRMS
+    return tuple(dict.fromkeys(portal.crm for portal in settings.portals if portal.crm in crm_names())) or crm_names()
 
 
 async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) -> list[Delivery]:

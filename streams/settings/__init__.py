@@ -138,7 +138,8 @@ class RuleSettings(Section):
 
     preset: Literal["default", "literal"] = "default"
     file: Path | None = None
-    """The operator's own lines: any of the sections preset, language, results, bitrix24, kommo, texts, directions.
+    """The operator's own lines: any of the sections preset, language, results, texts,
+    directions, and one named like each CRM that has a table of statuses.
 
     Its preset and language go before the settings here.
     """
@@ -151,7 +152,7 @@ class RuleSettings(Section):
 
     def what_if(self, file: Path) -> "RuleSettings":
         """The same with `file` instead of the operator's own."""
-        own = ("results_file", "bitrix24_file", "kommo_file", "directions_file")
+        own = [name for name in type(self).model_fields if name.endswith("_file")]
         return self.model_copy(update={**dict.fromkeys(own), "file": file})
 
 

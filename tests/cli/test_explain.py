@@ -43,8 +43,8 @@ def test_story_row_table_line_and_statuses_stand_there() -> None:
 def rule_line(place: str) -> str:
     """The line of a rule file that `file:line` names."""
     file, _, number = place.partition(":")
-    lines = (Path(__file__).parents[2] / "streams" / "rules" / file).read_text(encoding="utf-8").splitlines()
-    return lines[int(number) - 1]
+    (found,) = (Path(__file__).parents[2] / "streams").rglob(file)
+    return found.read_text(encoding="utf-8").splitlines()[int(number) - 1]
 
 
 def test_linked_calls_are_named_and_told_where_asked_for() -> None:

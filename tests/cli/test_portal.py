@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.cli.portal import authorise
-from streams.credentials.authorisation import code_of, instructions
+from streams.credentials.authorisation import code_of
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
-from streams.credentials.vendors import TokenVendor
+from streams.crm.adapter import token_vendor
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.settings import OAuthSettings, PortalSettings, load_settings
@@ -152,7 +152,7 @@ async def test_what_cannot_be_authorised_is_said(desk: PortalOperator) -> None:
     assert "no code was given" in (await desk.run("authorise", "main", given="\n")).stderr
 
 
-BITRIX24 = TokenVendor.of(
+BITRIX24 = token_vendor(
     PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=OAuthSettings(client_id="x"))
 )
 
@@ -180,11 +180,11 @@ def test_the_code_is_found_in_what_a_person_pastes(given: str, code: str | None)
 
 
 def test_a_person_is_told_where_to_get_the_code_and_no_secret() -> None:
-    lines = instructions(BITRIX24, "S")
+    lines = BITRIX24.instructions("S")
     assert "  https://me.bitrix24.ru/oauth/authorize/?client_id=x&state=S" in lines
     oauth = OAuthSettings(client_id="x", client_secret=SecretStr("hidden"), redirect_uri="https://localhost/cb")
     portal = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=oauth)
-    told = "\n".join(instructions(TokenVendor.of(portal), "S"))
+    told = "\n".join(token_vendor(portal).instructions("S"))
     assert "me.kommo.com" in told and "https://localhost/cb" in told and "hidden" not in told
 
 

@@ -18,7 +18,7 @@ from tests.crm.calls import call_result, delivered, fresh, opened
 from tests.crm.test_clients import FAULTS, soon
 
 BOTH = "register_finish"
-STATUS = load_rules().bitrix24.status
+STATUS = load_rules().tables["bitrix24"].status
 
 
 @pytest.fixture

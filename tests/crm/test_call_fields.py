@@ -63,7 +63,7 @@ def test_the_crm_is_asked_for_missed_calls_only(call: dict[str, Any], asked: boo
         ({"crm": "kommo", "unknown_number": "nothing"}, "create_contact, create_lead, unsorted, retry, skip"),
         ({"crm": "bitrix24", "unknown_number": "unsorted"}, "nothing, create_lead, skip"),
         ({"crm": "webhook", "unknown_number": "skip"}, "nothing to set"),
-        ({"crm": "kommo", "users_by": "inner_phone"}, "Bitrix24's"),
+        ({"crm": "kommo", "users_by": "inner_phone"}, "allowed: id"),
     ],
 )
 def test_what_a_crm_cannot_do_is_refused_at_start(fields: dict[str, Any], allowed: str) -> None:

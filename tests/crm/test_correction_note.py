@@ -45,7 +45,7 @@ async def kommo() -> AsyncIterator[KommoPortal]:
 async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
     url = SecretStr(bitrix24.webhook_url)
     settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
-    client = Bitrix24Client(settings, RULES.bitrix24.status)
+    client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
     yield client
     await client.close()
 
@@ -53,7 +53,7 @@ async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
 @pytest.fixture
 async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
     settings = PortalSettings(name="main", crm="kommo", url=kommo.url, token=SecretStr("fake-long-lived-token"))
-    client = KommoClient(settings, RULES.kommo.status)
+    client = KommoClient(settings, RULES.tables["kommo"].status)
     yield client
     await client.close()
 

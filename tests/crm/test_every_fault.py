@@ -29,7 +29,7 @@ async def _bitrix24(fault: dict[str, Any], step: str) -> tuple[Any, Bitrix24Port
         portal.crm.add_client("+79161234567", responsible=14)
         url = SecretStr(portal.webhook_url)
         settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
-        client = Bitrix24Client(settings, RULES.bitrix24.status)
+        client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
         try:
             if step == "batch":
                 portal.faults.order({**fault, "methods": ["batch"]})
@@ -45,7 +45,7 @@ async def _kommo(fault: dict[str, Any], on_revision: str) -> tuple[Any, KommoPor
     async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
         token = SecretStr("fake-long-lived-token")
         settings = PortalSettings(name="main", crm="kommo", url=portal.url, token=token)
-        client = KommoClient(settings, RULES.kommo.status)
+        client = KommoClient(settings, RULES.tables["kommo"].status)
         try:
             before = await delivered(client, call_result(direction="outgoing"))
             portal.faults.order({**fault, "methods": ["add_notes", "edit_notes"]})

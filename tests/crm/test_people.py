@@ -46,14 +46,14 @@ async def through(client: CrmClient, result: CallResult) -> Delivery:
 async def to_bitrix24(portal: Bitrix24Portal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
     fields = {"default_user": "1", "users": USERS, "webhook_url": SecretStr(portal.webhook_url), **(settings or {})}
     main = PortalSettings(name="main", crm="bitrix24", **fields)
-    return await through(Bitrix24Client(main, RULES.bitrix24.status), call_result(**call))
+    return await through(Bitrix24Client(main, RULES.tables["bitrix24"].status), call_result(**call))
 
 
 async def to_kommo(portal: KommoPortal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
     token = SecretStr("fake-long-lived-token")
     fields = {"url": portal.url, "token": token, "default_user": "1", "users": USERS, **(settings or {})}
     main = PortalSettings(name="main", crm="kommo", **fields)
-    return await through(KommoClient(main, RULES.kommo.status), call_result(**call))
+    return await through(KommoClient(main, RULES.tables["kommo"].status), call_result(**call))
 
 
 def operations(portal: Bitrix24Portal | KommoPortal) -> list[str]:

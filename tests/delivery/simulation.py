@@ -14,6 +14,9 @@ from random import Random
 
 import msgspec
 
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.delivery.commands import begun
 from streams.delivery.events import (
     Answer,
@@ -44,7 +47,7 @@ from streams.delivery.events import (
     UserUnknown,
 )
 from streams.delivery.machine import advance, begin
-from streams.delivery.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy, UnknownOutcome
+from streams.delivery.plan import Plan, Policy, UnknownOutcome
 from streams.delivery.record import Action, Delivery, Order, State
 
 LIMIT, SETTLE = 60, 30

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.delivery.commands import begun
 from streams.delivery.events import (
     Arrived,
@@ -25,7 +27,7 @@ from streams.delivery.events import (
     Succeeded,
 )
 from streams.delivery.machine import advance
-from streams.delivery.plan import BITRIX24, KOMMO, Plan, Step, UnknownOutcome
+from streams.delivery.plan import Plan, Step, UnknownOutcome
 from streams.delivery.record import ORDERS, Action, Delivery, Order, State
 from tests.delivery.test_machine import (
     DELIVERED,

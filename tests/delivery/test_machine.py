@@ -7,6 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 import schemas
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.events import (
     Answer,
@@ -40,7 +43,7 @@ from streams.delivery.events import (
     UserUnknown,
 )
 from streams.delivery.machine import Transition, advance, begin
-from streams.delivery.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy
+from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import HISTORY, Action, Attempt, Delivery, Intent, Order, State, with_attempt
 
 POLICY = Policy(request_limit=60, settle=30, deadline=1000, backoff_base=4, backoff_limit=64)

@@ -22,8 +22,8 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.crm.adapter import make_client
 from streams.crm.client import CrmClient
-from streams.delivery.routing import make_client
 from streams.rules import Rules, load_rules
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
@@ -65,10 +65,10 @@ def differences(result: CallResult, entry: Entry, crm: str) -> list[str]:
         words = {"duration": round(result.talk_seconds or 0), "words": result.result_name}
         expected |= {**words, "phone": result.client or result.called, "status": str(result.result)}
     elif crm == "bitrix24":
-        expected["status"] = str(rules.bitrix24.status(result))
+        expected["status"] = rules.tables["bitrix24"].status(result).code
     else:
-        outcome = rules.kommo.status(result)
-        expected |= {"status": str(outcome.status), "text": outcome.text or None}
+        outcome = rules.tables["kommo"].status(result)
+        expected |= {"status": str(outcome.code), "text": outcome.text or None}
     shown: Mapping[str, object] = entry.as_json()
     return [f"{name} is {shown[name]!r}, not {value!r}" for name, value in expected.items() if shown[name] != value]
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.delivery.events import Due, RetryLater, Shadowed, Succeeded
 from streams.delivery.machine import advance
-from streams.delivery.plan import BITRIX24
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing

@@ -25,6 +25,7 @@ from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import Rules, load_rules
+from streams.rules.statuses import StatusTable
 from streams.settings import Settings, load_settings
 from streams.sources.database import DatabaseRows
 from streams.sources.window import EARLIER, Window
@@ -223,11 +224,11 @@ def _progress(*, of_bytes: bool) -> Progress:
 
 def _table(results: Iterator[CallResult], rules: Rules) -> Table:
     table = Table(header_style="bold", title=None)
-    for name in ("linkedid", "direction", "caller", "called", "answered by", "talk", "result", "Bitrix24", "Kommo"):
+    titles = [crm.title for crm in rules.tables.values()]
+    for name in ("linkedid", "direction", "caller", "called", "answered by", "talk", "result", *titles):
         table.add_column(name, justify="right" if name == "talk" else "left", no_wrap=name == "linkedid")
     for result in results:
         skipped = skip_reason(result)
-        kommo = rules.kommo.status(result)
         colour = "green" if result.answered else "red"
         table.add_row(
             result.linkedid,
@@ -237,7 +238,11 @@ def _table(results: Iterator[CallResult], rules: Rules) -> Table:
             f"[{colour}]{(result.answered_by or 'yes') if result.answered else 'nobody'}[/]",
             f"{result.talk_seconds or 0:.0f} s",
             f"{result.result} {result.result_name}",
-            "" if skipped else rules.bitrix24.status(result),
-            "" if skipped else f"{kommo.status} {kommo.text or ''}",
+            *("" if skipped else _in_short(crm, result) for crm in rules.tables.values()),
         )
     return table
+
+
+def _in_short(table: StatusTable, result: CallResult) -> str:
+    status = table.status(result)
+    return f"{status.code} {status.text or ''}" if table.codes.with_text else str(status.code)

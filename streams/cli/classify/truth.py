@@ -57,7 +57,7 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
 def compare(case: dict[str, Any], rules: Rules, site: PbxProfile) -> Iterator[TruthComparison]:
     """Each question that the case's truth answers, beside the outcome.
 
-    A captured case may answer more: `result`, `bitrix24` and `kommo` of its first call.
+    A captured case may answer more: `result`, and the status at each CRM by its name, of its first call.
     """
     results = {result.linkedid: result for result in judge_case(case, rules, site)}
     if not results:
@@ -73,8 +73,7 @@ def compare(case: dict[str, Any], rules: Rules, site: PbxProfile) -> Iterator[Tr
     first = next((each for each in _own(results) if each.linkedid in case.get("linkedids", ())[:1]), _own(results)[0])
     found = {
         "result": first.result,
-        "bitrix24": rules.bitrix24.status(first),
-        "kommo": rules.kommo.status(first).status,
+        **{crm: table.status(first).code for crm, table in rules.tables.items()},
     }
     for question, outcome in found.items():
         if case.get(question) is not None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.portal import authorise
 from streams.clock import format_time, utc_now_us
 from streams.credentials.record import Credential
@@ -77,6 +77,7 @@ def status(
             f"Known: {known or 'none'}.",
         )
     quiet_kafka_client()
+    warn_of_plugins()
     found = asyncio.run(_found(settings, wanted))
     if as_json:
         for one in found:

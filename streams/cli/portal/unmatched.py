@@ -81,7 +81,7 @@ def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
         lines += [f'      "{extension}": "USER_ID"   # {why}' for extension in _led_by(one, portal)]
         if one.user == portal.default_user:
             lines.append(f'    default_user: "USER_ID"   # {why}')
-    if portal.crm == "bitrix24" and portal.users_by == "id" and extensions:
+    if portal.users_by == "id" and "inner_phone" in portal.kind.users_by and extensions:
         lines += ["", "Or users_by: inner_phone, where the portal's users have these extensions as inner phones."]
     return lines
 

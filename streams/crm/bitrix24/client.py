@@ -13,29 +13,32 @@ from streams.crm.bitrix24.comment import (
     LIST_METHOD,
     comment_answer_of,
     comment_fields,
-    comment_sighting_of,
+    comment_lookup_result,
     list_fields,
     without_request,
 )
+from streams.crm.bitrix24.kind import KIND
+from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.steps import (
     BOTH,
     LOOKUP_METHOD,
     METHODS,
     answer_of,
-    client_of,
+    client_lookup_result,
     fields_of,
     first_asked,
-    sighting_of,
+    lookup_result,
     token_outdated,
 )
 from streams.crm.call_fields import external_id
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
 from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLater
-from streams.delivery.plan import BITRIX24
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
-from streams.http.request import Ending, Reply, request, same_house, session
+from streams.http.request import Ending, Reply, request, session
+from streams.http.web_address import same_cloud, web_address
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings, secret
 
 _log = structlog.get_logger("deliver")
@@ -44,11 +47,11 @@ _log = structlog.get_logger("deliver")
 class Bitrix24Client:
     """One Bitrix24 portal. Make it inside a running event loop."""
 
-    plan = BITRIX24
+    plan = PLAN
     fingerprint = ""
 
     def __init__(
-        self, portal: PortalSettings, status: Callable[[CallResult], str], tokens: TokenSource | None = None
+        self, portal: PortalSettings, status: Callable[[CallResult], CrmStatus], tokens: TokenSource | None = None
     ) -> None:
         """Raises SettingsError where the address or authorisation is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
@@ -81,7 +84,7 @@ class Bitrix24Client:
             return ending
         match intent.step:
             case "client":
-                return client_of(ending, self._portal, utc_now_us())
+                return client_lookup_result(ending, self._portal, utc_now_us())
             case "comment":
                 return comment_answer_of(ending, utc_now_us())
             case "register_finish":
@@ -95,13 +98,15 @@ class Bitrix24Client:
             ending = await self._call(LIST_METHOD, list_fields(doubt), until)
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return comment_sighting_of(ending, delivery, doubt, utc_now_us())
-        fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
+            return comment_lookup_result(ending, delivery, doubt, utc_now_us())
+        fields: dict[str, object] = {
+            "FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id, KIND.longest_external_id)}
+        }
         ending = await self._call(LOOKUP_METHOD, fields, until)
         return (
             ending
             if isinstance(ending, PortalBlocked | RetryLater)
-            else sighting_of(ending, delivery.call_id, utc_now_us())
+            else lookup_result(ending, delivery.call_id, utc_now_us())
         )
 
     async def close(self) -> None:
@@ -126,7 +131,7 @@ class Bitrix24Client:
                 return ending
             # The portal moved: the same POST there, never turned into a GET.
             there = URL(ending.headers.get("Location", ""))
-            if not there.is_absolute() or not same_house(url, there):
+            if not there.is_absolute() or not same_cloud(url, there, KIND.cloud):
                 return PortalBlocked(f"the portal moved to {there.host or 'another address'}: set its new address")
             if there.host != self._moved_to:
                 self._moved_to = there.host
@@ -143,17 +148,10 @@ def _access(portal: PortalSettings, tokens: TokenSource | None) -> tuple[URL, To
             raise SettingsError(f"{where}.url is not set", "Set it to the portal's address: https://name.bitrix24.com")
         if fixed:
             tokens = FixedToken(portal)
-        return _url(portal.url, f"{where}.url") / "rest", tokens
-    return _url(
-        secret(portal.webhook_url, portal.webhook_url_file, f"{where}.webhook_url"), f"{where}.webhook_url"
-    ), None
+        return _address(portal.url, f"{where}.url") / "rest", tokens
+    name = f"{where}.webhook_url"
+    return _address(secret(portal.webhook_url, portal.webhook_url_file, name), name), None
 
 
-def _url(text: str, where: str) -> URL:
-    try:
-        url = URL(text.rstrip("/"))
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{where} is no web address", "It begins with https:// (its value is not shown here).")
-    return url
+def _address(text: str, where: str) -> URL:
+    return web_address(text.rstrip("/"), where, "It begins with https:// (its value is not shown here).")

@@ -10,7 +10,9 @@ from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.call_fields import RESPONSIBLE, external_id
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.correction_note import mark
+from streams.crm.correction_note import note_marker
+from streams.crm.kommo.kind import KIND
+from streams.crm.kommo.plan import PLAN
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -23,22 +25,21 @@ from streams.crm.kommo.revision import (
 from streams.crm.kommo.steps import (
     ADDRESSES,
     answer_of,
+    error_text,
     fields_of,
     first_asked,
     has_phone,
     ids_of,
     last_digits,
-    trouble_of,
-    words_of,
+    portal_problem,
 )
 from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
-from streams.crm.transport_answers import unseen
+from streams.crm.transport_answers import lookup_without_reply
 from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
-from streams.delivery.plan import KOMMO
 from streams.delivery.record import Delivery, Intent
-from streams.errors import SettingsError
 from streams.http.request import Ending, Reply, request, session
-from streams.rules import KommoStatus
+from streams.http.web_address import web_address
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
 PAGE = 250
@@ -50,11 +51,11 @@ SKEW = 120 * MICROS_PER_SECOND
 class KommoClient:
     """One Kommo account. Make it inside a running event loop."""
 
-    plan = KOMMO
+    plan = PLAN
     fingerprint = ""
 
     def __init__(
-        self, portal: PortalSettings, status: Callable[[CallResult], KommoStatus], tokens: TokenSource | None = None
+        self, portal: PortalSettings, status: Callable[[CallResult], CrmStatus], tokens: TokenSource | None = None
     ) -> None:
         """Raises SettingsError where the account's address or token is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
@@ -81,7 +82,7 @@ class KommoClient:
         if step not in ("call", "update"):
             return Request(sent, step=step, no_user=no_user)
         outcome = self._status(result)
-        return Request(sent, str(outcome.status), outcome.text, step=step, no_user=no_user)
+        return Request(sent, str(outcome.code), outcome.text, step=step, no_user=no_user)
 
     async def send(self, delivery: Delivery, until: float) -> Answer:
         """POST one item: errors then belong to it alone."""
@@ -127,13 +128,13 @@ class KommoClient:
         if isinstance(ending, RetryLater | PortalBlocked):
             return ending
         if not isinstance(ending, Reply):
-            return unseen(ending)
+            return lookup_without_reply(ending)
         if ending.status == 204 or (ending.status == 404 and isinstance(ending.document, dict)):
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
             return ending.document
-        trouble = trouble_of(ending, utc_now_us())
-        return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))
+        problem = portal_problem(ending, utc_now_us())
+        return problem if isinstance(problem, PortalBlocked | RetryLater) else RetryLater(error_text(ending))
 
     async def _client(self, digits: str, until: float) -> Answer:
         """Who is responsible for the contact with this number."""
@@ -161,7 +162,7 @@ class KommoClient:
             return CallFound() if note is not None and isinstance(touched(note, sent), Succeeded) else NotFound()
         if doubt.step == "text_note":
             return await self._text(delivery, doubt, until)
-        uniq = external_id(delivery.call_id)
+        uniq = external_id(delivery.call_id, KIND.longest_external_id)
         if doubt.step == "unsorted":
             query = [("filter[category][0]", "sip"), ("order[created_at]", "desc")]
             listed = self._base / "leads" / "unsorted"
@@ -170,16 +171,16 @@ class KommoClient:
                 return CallFound(ids_of(found, "unsorted")) if isinstance(found, dict) else found
         for _ in range(2):
             assumed = self._ahead
-            sighting = await self._note(uniq, doubt, until)
-            if not isinstance(sighting, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
-                return sighting
+            noted = await self._note(uniq, doubt, until)
+            if not isinstance(noted, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
+                return noted
         return RetryLater("the account's clock moves")
 
     async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> LookupResult:
         sent = orjson.loads(doubt.sent)
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
         query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
-        wanted = mark(delivery, doubt.version)
+        wanted = note_marker(delivery, doubt.version)
         found = await self._search(where, query, "notes", lambda note: wanted in str(note.get("params")), until)
         return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 
@@ -221,15 +222,15 @@ class KommoClient:
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
             if not isinstance(ending, Reply):
-                return unseen(ending)
+                return lookup_without_reply(ending)
             if ending.status == 204:
                 return NotFound()
             items = _embedded(ending.document, kind) if ending.status == 200 else None
             if items is None:
-                trouble = trouble_of(ending, utc_now_us())
-                if isinstance(trouble, PortalBlocked | RetryLater):
-                    return trouble
-                return RetryLater(words_of(ending), whole_portal=trouble is not None)
+                problem = portal_problem(ending, utc_now_us())
+                if isinstance(problem, PortalBlocked | RetryLater):
+                    return problem
+                return RetryLater(error_text(ending), whole_portal=problem is not None)
             for item in items:
                 if ours(item):
                     return item
@@ -267,12 +268,5 @@ def _uniq(note: dict[str, Any]) -> object:
 
 
 def _address(portal: PortalSettings) -> URL:
-    try:
-        url = URL((portal.url or "").rstrip("/"))
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(
-            f"portals.{portal.name}.url is no web address", "Set it to the account's: https://name.kommo.com"
-        )
-    return url / "api" / "v4"
+    remedy = "Set it to the account's: https://name.kommo.com"
+    return web_address((portal.url or "").rstrip("/"), f"portals.{portal.name}.url", remedy) / "api" / "v4"

@@ -9,21 +9,22 @@ from yarl import URL
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
+from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
 from streams.delivery.events import Answer, LookupResult, NotFound
-from streams.delivery.plan import WEBHOOK
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.addresses import guarded, is_public
 from streams.http.request import request, session
+from streams.http.web_address import web_address
 from streams.settings import PortalSettings, secret
 
 
 class WebhookClient:
     """One receiver. Make it inside a running event loop."""
 
-    plan = WEBHOOK
+    plan = PLAN
 
     def __init__(self, portal: PortalSettings) -> None:
         """Raises SettingsError where the receiver's address or the secret is missing or of no use."""
@@ -80,18 +81,14 @@ def _address(portal: PortalSettings) -> URL:
     else:
         name = f"portals.{portal.name}.webhook_url"
         text = secret(portal.webhook_url, portal.webhook_url_file, name)
-    try:
-        url = URL(text)
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{name} is no web address", "It begins with https:// (its value is not shown here).")
+    url = web_address(text, name, "It begins with https:// (its value is not shown here).")
     if portal.allow_private:
         return url
     remedy = f"Where it is meant, for a receiver in your own network: portals.{portal.name}.allow_private: true."
     if url.scheme != "https":
         raise SettingsError(f"{name} is not https: calls and numbers would be readable on their way", remedy)
-    if (_is_literal(url.host) and not is_public(url.host)) or url.host == "localhost":
+    host = url.host or ""
+    if (_is_literal(host) and not is_public(host)) or host == "localhost":
         raise SettingsError(f"{name} is a private or reserved address", remedy)
     return url
 

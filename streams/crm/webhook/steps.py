@@ -9,7 +9,7 @@ from hashlib import sha256
 import orjson
 
 from streams.calls.result import TIMES, CallResult
-from streams.crm.transport_answers import unanswered
+from streams.crm.transport_answers import without_reply
 from streams.delivery.events import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 
@@ -64,7 +64,7 @@ def body_of(result: CallResult) -> str:
 def answer_of(ending: Ending, message: str, now: int) -> Answer:
     """What the end of a request proves. Only 2xx is success; what the body says is nobody's business but a person's."""
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     status, words = ending.status, _words(ending)
     if 200 <= status < 300:
         return Succeeded({"webhook-id": message})

@@ -68,7 +68,7 @@ class PortalQueue:
     @property
     def crowded(self) -> bool:
         """More calls wait than the portal takes at once: one request a call, where the CRM can do that."""
-        wanted = self.portal.bitrix24_batch
+        wanted = self.portal.batch
         return wanted == "always" or (wanted == "auto" and self.waiting > CROWD)
 
     def put(self, desk: DeliverySource, delivery: Delivery) -> None:

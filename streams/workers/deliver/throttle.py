@@ -7,15 +7,7 @@ import structlog
 from aiolimiter import AsyncLimiter
 
 from streams.clock import MICROS_PER_SECOND
-from streams.settings import PortalSettings, RateLimit
-
-DEFAULT_RATES = {
-    # The vendors' own limits (spec crm-apis.md): Bitrix24 per portal and address, Kommo per integration.
-    "bitrix24": RateLimit(burst=50, per_second=2.0),
-    # 7 in any second, as they arrive there: evenly, and a little below, since the network bunches them up.
-    "kommo": RateLimit(burst=1, per_second=6.5),
-    "webhook": RateLimit(burst=50, per_second=50.0),
-}
+from streams.settings import PortalSettings
 
 FAILURES_TO_OPEN = 5
 LONGEST_OPEN = 10 * MICROS_PER_SECOND
@@ -40,7 +32,7 @@ class PortalThrottle:
     def __init__(self, portal: PortalSettings, draw: Callable[[], float] = random.random) -> None:
         self._portal = portal
         self._draw = draw
-        self._rate = portal.rate_limit or DEFAULT_RATES[portal.crm]
+        self._rate = portal.rate
         self._share = 0.0
         self._limiter = AsyncLimiter(1)
         self.set_share(1.0)

@@ -9,7 +9,7 @@ from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.keeper import Keeper
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import key_of
-from streams.credentials.vendors import TokenVendor
+from streams.crm.adapter import token_vendor
 from streams.crm.tokens import TokenSource
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
@@ -30,7 +30,7 @@ class PortalTokens:
                 _refuse_two_kinds(portal)
                 where = f"portals.{portal.name}.oauth.client_secret"
                 secret(portal.oauth.client_secret, portal.oauth.client_secret_file, where)
-                self._vendors[key_of(portal)] = TokenVendor.of(portal)
+                self._vendors[key_of(portal)] = token_vendor(portal)
         self._sealer = Sealer.of(settings.credentials) if self._vendors else None
         self._store: KafkaCredentials | None = None
         self._http: aiohttp.ClientSession | None = None

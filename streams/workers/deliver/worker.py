@@ -1,4 +1,4 @@
-"""`cel2crm worker bitrix24|kommo|webhook`: results and operators' commands in; each wanted call once in its portal."""
+"""`cel2crm worker <CRM>`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ from faust.types import TP, ConsumerMessage
 
 from schemas import SchemaRegistry, Serializer
 from streams.clock import MICROS_PER_SECOND, format_iso, utc_now_us
+from streams.crm.adapter import make_client, plan_of
 from streams.crm.client import CrmClient
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.plan import PLANS
 from streams.delivery.record import Delivery
-from streams.delivery.routing import make_client, served_portals
+from streams.delivery.routing import served_portals
 from streams.errors import UserError
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -51,7 +51,7 @@ class DeliverWorker:
         """Raises UserError for rules or portals that cannot be used."""
         self.name = crm
         self._settings = settings
-        self._plan = PLANS[crm]
+        self._plan = plan_of(crm)
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
         self.needs: tuple[str, ...] = (deliveries(crm), DEAD_LETTERS, *self._tokens.needs)

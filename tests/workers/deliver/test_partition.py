@@ -12,6 +12,7 @@ from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
+from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.events import (
     Answer,
@@ -24,7 +25,7 @@ from streams.delivery.events import (
     Refused,
     Succeeded,
 )
-from streams.delivery.plan import KOMMO, Plan
+from streams.delivery.plan import Plan
 from streams.delivery.record import Action, Delivery, Order, State
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA

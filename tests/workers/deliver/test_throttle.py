@@ -5,7 +5,6 @@ import time
 from streams.clock import MICROS_PER_SECOND
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.throttle import (
-    DEFAULT_RATES,
     FAILURES_TO_OPEN,
     FIRST_PROBE,
     LAST_PROBE,
@@ -96,5 +95,5 @@ async def test_the_rate_is_kept_and_shared() -> None:
 
 
 def test_the_default_rates_are_the_vendors() -> None:
-    assert DEFAULT_RATES["bitrix24"] == RateLimit(burst=50, per_second=2)
-    assert DEFAULT_RATES["kommo"] == RateLimit(burst=1, per_second=6.5)  # below 7 in any second
+    assert PortalSettings(name="main", crm="bitrix24").rate == RateLimit(burst=50, per_second=2)
+    assert PortalSettings(name="main", crm="kommo").rate == RateLimit(burst=1, per_second=6.5)  # below 7 in any second
