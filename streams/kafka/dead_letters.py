@@ -26,8 +26,8 @@ class Origin(NamedTuple):
 class DeadLetters:
     """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
 
-    `topic`: its full name. `serializer`: opened with that topic. `component`: who gives up (aggregate,
-    bitrix24, kommo, webhook).
+    `topic`: its full name. `serializer`: opened with that topic. `component`: the worker that gives up
+    (aggregate, or a CRM's name).
     """
 
     def __init__(self, outbox: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:

@@ -37,7 +37,7 @@ class Worker(Protocol):
     """What a worker has to say and do. All of it runs in one event loop."""
 
     name: str
-    """`aggregate`, `bitrix24`, ..: the consumer group is `<kafka.topic_prefix>.<name>`."""
+    """`aggregate`, or a CRM's name: the consumer group is `<kafka.topic_prefix>.<name>`."""
     consumes: tuple[str, ...]
     """Short names of the topics that its rows come from; all have the same number of partitions."""
     needs: tuple[str, ...]
