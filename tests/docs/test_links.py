@@ -49,5 +49,5 @@ def test_every_page_is_in_the_index_of_its_folder() -> None:
 
 def test_links_that_lead_nowhere_are_found() -> None:
     page = DOCS / "README.md"
-    text = "[a](nowhere.md) [b](README.md#nothing) [c](README.md#documentation) [d](https://example.com) [e](adr/README.md)"
+    text = "[a](nowhere.md) [b](README.md#nothing) [c](README.md#documentation) [d](https://example.com) [e](adr)"
     assert broken(page, text) == ["nowhere.md", "README.md#nothing"]

@@ -37,7 +37,8 @@ def shown(topic: Topic) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_every_topic_stands_on_the_page_as_declared(name: str) -> None:
-    assert len(lines := lines_of(name)) == 1, f"put {name} into docs/topics.md, once"
+    lines = lines_of(name)
+    assert len(lines) == 1, f"put {name} into docs/topics.md, once"
     _, _, *told = PAGE[lines[0]][:5]
     assert tuple(told) == shown(DECLARED[name])
 
