@@ -76,7 +76,7 @@ def test_incoming_calls_stay_incoming_without_chan_start_rows() -> None:
 
 
 def test_without_bridge_rows_the_setting_makes_the_dial_status_decide() -> None:
-    behind_local = ("local_n_to_queue", "local_n_to_voicemail")  # ANSWER by a machine: docs/call-status.md, 3
+    behind_local = ("local_n_to_queue", "local_n_to_voicemail")  # ANSWER by a machine: docs/call-status.md, 2
     for case in CASES:
         less = told(case, without(*BRIDGE_EVENTS), Site(bridges_logged=False))
         for linkedid, result in told(case).items():
