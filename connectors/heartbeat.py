@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from connectors.kafka_admin import unreachable
+from streams.kafka.admin import unreachable
 
 
 class Heartbeats:

@@ -11,6 +11,7 @@ import yaml
 from connectors.placeholders import Value, fill
 from streams.errors import SettingsError
 from streams.settings import Settings
+from streams.topics import CEL
 
 FOLDER = Path(__file__).parent
 
@@ -66,7 +67,7 @@ def values_of(settings: Settings) -> dict[str, Value]:
 def topics_of(settings: Settings) -> dict[str, str]:
     """The topics that the connector writes to or reads; all of them must exist before it starts."""
     return {
-        "topics.cel": settings.kafka.topic("cel"),
+        "topics.cel": settings.kafka.topic(CEL),
         "topics.signals": settings.kafka.topic("signals"),
         "topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}"),
         "topics.heartbeat": heartbeat_topic(settings),

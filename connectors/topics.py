@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import yaml
 
-from connectors.kafka_admin import ExistingTopic, KafkaAdmin
 from connectors.placeholders import Value, fill
 from streams.errors import UserError
+from streams.kafka.admin import ExistingTopic, KafkaAdmin
 from streams.settings import Settings
 
 DECLARATION = Path(__file__).parent / "topics.yaml"

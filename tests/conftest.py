@@ -1,11 +1,14 @@
 """What tests share: one local stack of real servers, started when the first test asks for it."""
 
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from deploy.local import LocalStack
+from tests.worker_installation import Installation, NewInstallation
 
 settings.register_profile("fast", max_examples=25, deadline=None, derandomize=True)
 """The same examples at every run, so that one change is not held up by a fault of another's."""
@@ -23,3 +26,15 @@ def stack() -> Iterator[LocalStack]:
     with LocalStack() as running:
         running.create_pbx_database()
         yield running
+
+
+@pytest.fixture
+def install(stack: LocalStack, tmp_path: Path) -> NewInstallation:
+    """Makes an installation; keyword arguments are settings of its aggregate section."""
+
+    def new(**aggregate: float) -> Installation:
+        endpoints = stack.endpoints
+        prefix = f"t{uuid.uuid4().hex[:8]}"
+        return Installation(endpoints.bootstrap_servers, endpoints.registry_url, tmp_path, prefix, aggregate)
+
+    return new

@@ -15,8 +15,8 @@ from functools import cache
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.calls.call import Call
-from tests.workers.core_judge import core_judge
-from tests.workers.simulated import Judge, Violation, simulate
+from tests.workers.aggregate.core_classifier import core_judge
+from tests.workers.aggregate.simulated_partition import Judge, Violation, simulate
 
 BATCH = 250
 """Schedules that a process plays at a time."""

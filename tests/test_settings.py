@@ -85,3 +85,12 @@ def test_missing_secret_names_where_to_put_it(tmp_path: Path) -> None:
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the settings file"):
         load_settings(tmp_path / "missing.yaml")
+
+
+def test_a_setting_that_lost_its_effect_is_accepted_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cel2crm.yaml"
+    file.write_text("worker: {data_dir: /var/lib/cel2crm}\n", encoding="utf-8")
+    load_settings(file)
+    assert "worker.data_dir has no effect" in capsys.readouterr().err

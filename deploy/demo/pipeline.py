@@ -14,8 +14,8 @@ from pathlib import Path
 import pymysql
 import yaml
 
+from deploy.fake_crms import STAFF, KommoConfig, WebhookConfig
 from deploy.local import Endpoints, LocalStack
-from deploy.portals import STAFF, KommoConfig, WebhookConfig
 from streams.errors import UserError
 
 START_SECONDS = 60.0
@@ -95,7 +95,6 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "worker": {"data_dir": str(directory)},
         "aggregate": {"flush_seconds": 1.0},
         "portals": [
             {
@@ -173,7 +172,7 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
         "webhook": [],
     }
     process = f"portal-{name}"
-    stack.run(process, [sys.executable, "-m", "deploy.portals", name, "--state-dir", directory / name, *limits[name]])
+    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", name, "--state-dir", directory / name, *limits[name]])
     running.callback(_stop, stack, process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and stack.exit_status(process) is None:

@@ -1,12 +1,12 @@
 """Whether a person on the other side talked (call-status.md, section 2)."""
 
+from streams.calls.direction import side_of
+from streams.calls.fold import CallFacts, Channel
 from streams.calls.hangup import HangupFacts
-from streams.calls.parties import side_of
-from streams.calls.site import Site
-from streams.calls.story import Channel, Story
+from streams.calls.pbx_profile import PbxProfile
 
 
-def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, str]:
+def is_answered(story: CallFacts, site: PbxProfile, hangup: HangupFacts) -> tuple[bool, str]:
     """Whether a person on the other side talked, and what says so."""
     if story.root is None:
         return False, "not answered: no calling channel"
@@ -28,7 +28,7 @@ def is_answered(story: Story, site: Site, hangup: HangupFacts) -> tuple[bool, st
     return False, "not answered: the calling channel was never in a bridge with another person's"
 
 
-def assume_talks(story: Story) -> None:
+def assume_talks(story: CallFacts) -> None:
     """Where the PBX logs no bridges: who answered talked, until he hung up."""
     root = story.root
     called = [each for each in story.channels.values() if each.real and each is not root and each.answered is not None]
@@ -38,7 +38,7 @@ def assume_talks(story: Story) -> None:
         root.talks = [[min(each.talks[0][0] for each in called), root.ended or story.last]]
 
 
-def called_by_asterisk(story: Story, site: Site) -> Channel | None:
+def called_by_asterisk(story: CallFacts, site: PbxProfile) -> Channel | None:
     """The trunk channel that Asterisk itself originated, and that answered: the person called is on it.
 
     Called through a Local channel, which then began the call, it is the trunk that this was connected with.
@@ -50,6 +50,6 @@ def called_by_asterisk(story: Story, site: Site) -> Channel | None:
     return next((each for each in reached if side_of(each, site)[0] == "outside"), None)
 
 
-def bridges_missing(story: Story, hangup: HangupFacts) -> bool:
+def bridges_missing(story: CallFacts, hangup: HangupFacts) -> bool:
     """Dial() says that somebody answered, and not one row of a bridge is there."""
     return hangup.dial_status == "ANSWER" and not story.bridges_seen

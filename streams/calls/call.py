@@ -4,7 +4,7 @@ import zlib
 
 import msgspec
 
-from streams.calls.channel import is_helper
+from streams.calls.channel_name import is_helper
 from streams.rows.row import COLUMNS, CelRow
 
 Version = tuple[int, int]

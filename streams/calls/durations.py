@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from streams.calls.answered import called_by_asterisk
-from streams.calls.parties import Parties, side_of
-from streams.calls.site import Site
-from streams.calls.story import Story
-from streams.calls.timeline import SECOND
+from streams.calls.direction import Parties, side_of
+from streams.calls.fold import CallFacts
+from streams.calls.pbx_profile import PbxProfile
+from streams.clock import MICROS_PER_SECOND
 
 
 class Talk(NamedTuple):
@@ -17,7 +17,7 @@ class Talk(NamedTuple):
     seconds: float | None = None
 
 
-def talk_span(story: Story, who: Parties, site: Site) -> Talk:
+def talk_span(story: CallFacts, who: Parties, site: PbxProfile) -> Talk:
     """When the call's client talked: with the calling channel, and with those to whom it left the client."""
     root = story.root
     if root is None:
@@ -37,7 +37,7 @@ def talk_span(story: Story, who: Parties, site: Site) -> Talk:
     seconds = _union(spans)
     if not spans or (story.talk_seen_late and not seconds):
         return Talk(spans)
-    return Talk(spans, min(span[0] for span in spans), None if story.talk_open else seconds / SECOND)
+    return Talk(spans, min(span[0] for span in spans), None if story.talk_open else seconds / MICROS_PER_SECOND)
 
 
 def _union(spans: list[list[int]]) -> int:
@@ -50,7 +50,7 @@ def _union(spans: list[list[int]]) -> int:
     return total
 
 
-def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) -> float | None:
+def ringing_seconds(story: CallFacts, who: Parties, site: PbxProfile, talk: int | None) -> float | None:
     """From the first channel called to the talk, or in vain."""
     root = story.root
     legs = [each for each in story.channels.values() if each is not root and each.real and each.born_here]
@@ -63,20 +63,20 @@ def ringing_seconds(story: Story, who: Parties, site: Site, talk: int | None) ->
     answers = [leg.answered for leg in legs if leg.answered is not None]
     ends = [leg.ended for leg in legs if leg.ended is not None]
     end = min(answers) if answers else talk or max(ends, default=None)
-    return None if end is None else max(0, end - start) / SECOND
+    return None if end is None else max(0, end - start) / MICROS_PER_SECOND
 
 
-def queue_seconds(story: Story, talk: Talk) -> float | None:
+def queue_seconds(story: CallFacts, talk: Talk) -> float | None:
     """Waiting in queues: each time until the talk that it led to."""
     if not story.queue_spans:
         return None
     waits = 0
     for start, end in story.queue_spans:
         waits += min([end, *(begin for begin, _ in talk.spans if start <= begin <= end)]) - start
-    return max(0, waits) / SECOND
+    return max(0, waits) / MICROS_PER_SECOND
 
 
-def ivr_seconds(story: Story) -> float | None:
+def ivr_seconds(story: CallFacts) -> float | None:
     """From the PBX's own answer to the first channel called, or to the end."""
     root = story.root
     if root is None or root.answered is None or root.originated:
@@ -84,4 +84,4 @@ def ivr_seconds(story: Story) -> float | None:
     reached = [each.started for each in story.channels.values() if each is not root]
     reached += [start for start, _ in story.queue_spans]
     end = min(reached, default=root.ended or story.last)
-    return max(0, end - root.answered) / SECOND if end > root.answered else None
+    return max(0, end - root.answered) / MICROS_PER_SECOND if end > root.answered else None

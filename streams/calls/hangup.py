@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from streams.calls.site import Site
-from streams.calls.story import Story, json_object
-from streams.calls.timeline import SECOND
+from streams.calls.fold import CallFacts, json_object
+from streams.calls.pbx_profile import PbxProfile
+from streams.clock import MICROS_PER_SECOND
 
 
 class HangupFacts(NamedTuple):
@@ -19,7 +19,7 @@ class HangupFacts(NamedTuple):
     why: str = ""
 
 
-def hangup_facts(story: Story, site: Site) -> HangupFacts:
+def hangup_facts(story: CallFacts, site: PbxProfile) -> HangupFacts:
     """Cause and dial status, from the HANGUP row of the calling channel."""
     row = story.root.hangup if story.root else None
     if row is None:
@@ -43,7 +43,7 @@ def hangup_facts(story: Story, site: Site) -> HangupFacts:
     )
 
 
-def ended_by(story: Story, hangup: HangupFacts) -> str | None:
+def ended_by(story: CallFacts, hangup: HangupFacts) -> str | None:
     """caller, called or pbx; None where the rows do not tell."""
     if hangup.source is None or story.root is None:
         return None
@@ -55,9 +55,9 @@ def ended_by(story: Story, hangup: HangupFacts) -> str | None:
     return None if by_tone and not _left_while_ringing(story) else "caller"
 
 
-def _left_while_ringing(story: Story) -> bool:
+def _left_while_ringing(story: CallFacts) -> bool:
     """Whether a leg was cut off with the caller. Busy() and Congestion() hang up in his name when their tone ends."""
     root = story.root
     ended = root.ended if root is not None else None
     ends = [leg.ended for leg in story.channels.values() if leg is not root and leg.ended is not None]
-    return ended is not None and bool(ends) and abs(ended - max(ends)) < SECOND
+    return ended is not None and bool(ends) and abs(ended - max(ends)) < MICROS_PER_SECOND

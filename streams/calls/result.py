@@ -17,7 +17,7 @@ TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 _STAMP = ("version", "version_row_id", "version_rows", "outcome_hash")
 
 
-class Caution(StrEnum):
+class CallWarning(StrEnum):
     """What an operator can mend, by a code to count."""
 
     DIRECTION = "direction_unknown"
@@ -120,11 +120,6 @@ class CallResult(msgspec.Struct, frozen=True):
                 fields[name] = (fields[name] - _EPOCH) // timedelta(microseconds=1)
         return msgspec.convert(fields, cls)
 
-    def hashed(self) -> "CallResult":
-        """The same with its `outcome_hash`."""
-        bare = msgspec.structs.replace(self, version=0, version_row_id=0, version_rows=0, outcome_hash="")
-        return bare.stamped(self.version, self.version_row_id, self.version_rows)
-
     def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
         """Itself with its version, and the `outcome_hash` over all but the version: that says nothing of it.
 
@@ -136,7 +131,7 @@ class CallResult(msgspec.Struct, frozen=True):
         return self
 
 
-class Judgement(NamedTuple):
+class Classification(NamedTuple):
     """What judging a call gives."""
 
     result: CallResult

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from streams.calls.call import epoch_of
+from streams.clock import MICROS_PER_SECOND
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CelRow
 
-SECOND = 1_000_000
 _QUARTER = 900
 _MAX_OFFSET = 15 * 3600
 _MAX_LATE = 120
@@ -41,7 +41,7 @@ class Timeline:
         if not rows or wall_micros(rows[0].eventtime) is not None:
             return
         if epoch := epoch_of(rows[0].linkedid):
-            self._last_utc = epoch * SECOND
+            self._last_utc = epoch * MICROS_PER_SECOND
         elif (readable := next((row for row in rows if wall_micros(row.eventtime) is not None), None)) is not None:
             self._last_utc = self.instant(readable)
 
@@ -54,8 +54,8 @@ class Timeline:
             return self._last_utc or 0  # none of the call's times can be read
         if row.eventtype == "CHAN_START" or not self._sure:
             self._learn(row, wall)
-        utc = wall - self.offset * SECOND
-        if self._last_utc is not None and self._last_utc - utc > _FOLD * SECOND:
+        utc = wall - self.offset * MICROS_PER_SECOND
+        if self._last_utc is not None and self._last_utc - utc > _FOLD * MICROS_PER_SECOND:
             utc = self._clocks_went_back(wall, utc, self._last_utc)
         elif self._zone is not None and self.source == "timezone" and self._sure:
             utc = self._by_zone(wall, utc, self._zone)
@@ -65,35 +65,35 @@ class Timeline:
     def _learn(self, row: CelRow, wall: int) -> None:
         epoch = epoch_of(row.uniqueid)
         if epoch is not None:
-            late = wall // SECOND - epoch
+            late = wall // MICROS_PER_SECOND - epoch
             offset = round(late / _QUARTER) * _QUARTER
             if abs(offset) <= _MAX_OFFSET and -2 <= late - offset <= _MAX_LATE:
                 self.offset, self.source, self._sure = offset, "uniqueid", True
                 if self._zone is not None:
-                    zoned = _offset(self._zone, wall // SECOND - offset)
+                    zoned = _offset(self._zone, wall // MICROS_PER_SECOND - offset)
                     self.disagrees = self.disagrees or zoned != offset
                     if not self.disagrees:
                         self.source = "timezone"
                 return
         if self._zone is not None and not self._sure:
             # Of an hour that comes twice, the first: the rows cannot say which.
-            local = datetime.fromtimestamp(wall // SECOND, UTC).replace(tzinfo=self._zone)
+            local = datetime.fromtimestamp(wall // MICROS_PER_SECOND, UTC).replace(tzinfo=self._zone)
             self.offset = int((local.utcoffset() or timedelta()).total_seconds())
             self.source = "timezone"
 
     def _by_zone(self, wall: int, utc: int, zone: ZoneInfo) -> int:
-        offset = _offset(zone, utc // SECOND)
-        if offset != self.offset and _offset(zone, wall // SECOND - offset) == offset:
+        offset = _offset(zone, utc // MICROS_PER_SECOND)
+        if offset != self.offset and _offset(zone, wall // MICROS_PER_SECOND - offset) == offset:
             self.offset = offset
-            return wall - offset * SECOND
+            return wall - offset * MICROS_PER_SECOND
         return utc
 
     def _clocks_went_back(self, wall: int, utc: int, last_utc: int) -> int:
-        back = round((last_utc - utc) / SECOND / _FOLD) * _FOLD
+        back = round((last_utc - utc) / MICROS_PER_SECOND / _FOLD) * _FOLD
         if back > 2 * 3600:
             return last_utc  # no change of clocks: a damaged time, or a row of long ago
         self.offset -= back
-        return wall - self.offset * SECOND
+        return wall - self.offset * MICROS_PER_SECOND
 
 
 def _offset(zone: ZoneInfo, utc_seconds: int) -> int:

@@ -10,22 +10,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.capture import connect_client, words
+from connectors.apply import connect_client, words
 from connectors.source import connector_name
-from streams.cli.asking import ByOption, NoteOption, YesOption, go_on, name_of
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
-from streams.cli.quiet import quiet_kafka_client
-from streams.cli.sources import split_call_id
-from streams.crm.http import utc_now
+from streams.cli.prompts import ByOption, NoteOption, YesOption, go_on, name_of
+from streams.cli.row_sources import split_call_id
+from streams.clock import format_span, utc_now_us
+from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
-from streams.operate import acting
-from streams.operate import connection as operate
-from streams.operate.acting import Operator
-from streams.operate.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
-from streams.operate.letters import Filter, Healing, letters_of
-from streams.operate.results import newest_results, receiving
-from streams.operate.table import TableCall, calls_begun, calls_named
-from streams.operate.words import span
+from streams.operations import connection as operate
+from streams.operations import dead_letter_commands as acting
+from streams.operations.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operations.cel_table import TableCall, calls_begun, calls_named
+from streams.operations.dead_letter_commands import Operator
+from streams.operations.dead_letters import Filter, letters_of
+from streams.operations.results import newest_results, receiving
 from streams.settings import Settings, load_settings
 from streams.sources.window import Bound
 
@@ -155,7 +155,7 @@ async def _late(settings: Settings) -> list[str]:
     async with operate.connect(settings) as connection:
         async for letter, _ in letters_of(connection, Filter(component="aggregate")):
             pbx, _, linkedid = (letter.call_id or "").partition("/")
-            if letter.healing is Healing.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
+            if letter.recovery is Recovery.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
                 found[linkedid] = None
     return list(found)
 
@@ -165,7 +165,7 @@ def _say_how_long(settings: Settings, calls: list[TableCall]) -> None:
         seconds = acting.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
         sys.stderr.write(
             f"at most {len(calls):,} deliveries to {portal.crm} (portal {portal.name}): about "
-            f"{span(seconds * 1_000_000)} at the portal's limit\n"
+            f"{format_span(seconds * 1_000_000)} at the portal's limit\n"
         )
 
 
@@ -174,7 +174,7 @@ async def _run(
 ) -> Waiting:
     await _capture_runs(settings)
     async with operate.connect(settings) as connection:
-        began = utc_now()
+        began = utc_now_us()
         waiting = await already_judged(connection, calls)
         if waiting.missing:
             with _progress(waiting) as tell:
@@ -218,7 +218,7 @@ def _report(waiting: Waiting, settings: Settings) -> None:
     if waiting.done:
         sys.stdout.write(f"{len(waiting.done):,} calls have results with all their rows\n")
     if waiting.open:
-        limit = span(settings.aggregate.time_limit_seconds * 1_000_000)
+        limit = format_span(settings.aggregate.time_limit_seconds * 1_000_000)
         sys.stdout.write(
             f"{len(waiting.open):,} calls are read, but their rows do not say that they are over: their results come "
             f"when they end, or {limit} after the last row\n"

@@ -8,11 +8,11 @@ import orjson
 import typer
 
 from streams.calls.call import Call
-from streams.calls.capture import CapturedCase, capture_case, case_line, told_differently
-from streams.calls.site import Site
+from streams.calls.pbx_profile import PbxProfile
+from streams.cases.case import CapturedCase, capture_case, case_line, told_differently
+from streams.cli.classify.truth import DIRECTIONS, site_of
 from streams.cli.options import SettingsOption
-from streams.cli.sources import SourceArgument, TopicOption, row_finder, split_call_id
-from streams.cli.truth import DIRECTIONS, site_of
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
 from streams.errors import UserError
 from streams.rules import Rules, load_rules
 from streams.rules.results import RESULT_NAMES
@@ -63,7 +63,7 @@ def capture(
     _check("--bitrix24", bitrix24, BITRIX24_STATUSES)
     _check("--kommo", kommo, KOMMO_STATUSES)
     settings = load_settings(settings_file)
-    rules, site = load_rules(settings.rules), Site.of(settings)
+    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:
         found = find_call(finder, wanted, pbx=pbx)
@@ -104,7 +104,7 @@ def _write(line: bytes, output: Path | None) -> None:
         raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
-def _report(calls: list[Call], case: CapturedCase, rules: Rules, site: Site) -> None:
+def _report(calls: list[Call], case: CapturedCase, rules: Rules, site: PbxProfile) -> None:
     """On standard error: what was replaced, and whether the case is told as the call is."""
     say = sys.stderr.write
     rows = len(case.anonymised.rows)
@@ -114,7 +114,7 @@ def _report(calls: list[Call], case: CapturedCase, rules: Rules, site: Site) -> 
     if any("-" in call.linkedid for call in calls):
         say("  Ids stay, and begin with the PBX's systemname.\n")
     shipped = orjson.loads(case_line(case, {"case": "captured"}))
-    different = told_differently(calls, case, rules, site, site_of(shipped, Site()), load_rules())
+    different = told_differently(calls, case, rules, site, site_of(shipped, PbxProfile()), load_rules())
     if different:
         say("The shipped rules tell the anonymised case differently from your settings:\n")
         for line in different:

@@ -11,20 +11,20 @@ GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
-    "classify": "classify",
-    "rules": "app",
-    "capture": "capture",
-    "explain": "explain",
-    "connectors": "app",
-    "deliveries": "deliveries",
-    "deliver": "deliver",
-    "backfill": "backfill_calls",
-    "dead-letters": "app",
-    "portal": "app",
-    "topics": "app",
-    "worker": "app",
+    "classify": "classify.command:classify",
+    "rules": "rules.commands:app",
+    "capture": "capture:capture",
+    "explain": "explain:explain",
+    "connectors": "connectors:app",
+    "deliveries": "deliveries:deliveries",
+    "deliver": "deliver:deliver",
+    "backfill": "backfill:backfill_calls",
+    "dead-letters": "dead_letters:app",
+    "portal": "portal.commands:app",
+    "topics": "topics:app",
+    "worker": "worker:app",
 }
-"""Each command, in the order of --help, and what its module in streams/cli calls it."""
+"""Each command, in the order of --help: its module in streams/cli, and what it is called there."""
 
 
 @cache
@@ -39,7 +39,8 @@ def command_line(asked: str | None = None) -> typer.Typer:
     )
     app.callback()(_options)
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        command = getattr(import_module(f"streams.cli.{name.replace('-', '_')}"), COMMANDS[name])
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"streams.cli.{module}"), attribute)
         if name in GROUPS:
             app.add_typer(command, name=name)
         else:

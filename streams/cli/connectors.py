@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from connectors.capture import apply_source, connect_client, words
+from connectors.apply import apply_source, connect_client, words
 from connectors.client import ConnectorStatus
 from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Watcher
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.quiet import quiet_kafka_client
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(

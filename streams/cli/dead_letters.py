@@ -10,16 +10,17 @@ import orjson
 import typer
 from rich.console import Console
 
-from streams.cli.asking import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.cli.deliveries import CrmOption, call_ids
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.quiet import quiet_kafka_client
+from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
+from streams.clock import format_span
 from streams.errors import UserError
-from streams.operate import acting
-from streams.operate import connection as operate
-from streams.operate.acting import Operator, Plan
-from streams.operate.letter_story import group_fields, letter_fields, story_of, table_of
-from streams.operate.letters import (
+from streams.operations import connection as operate
+from streams.operations import dead_letter_commands as acting
+from streams.operations.dead_letter_commands import Operator, RecoveryPlan
+from streams.operations.dead_letter_view import group_fields, letter_fields, story_of, table_of
+from streams.operations.dead_letters import (
     Filter,
     Group,
     Letter,
@@ -30,8 +31,7 @@ from streams.operate.letters import (
     moment,
     places_of,
 )
-from streams.operate.masking import masked, masked_text
-from streams.operate.words import span
+from streams.operations.masking import masked, masked_text
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -248,7 +248,7 @@ async def _found(settings: Settings, wanted: Filter) -> list[tuple[Letter, list[
         return [(letter, list(decoded(fields, connection))) async for letter, fields in letters_of(connection, wanted)]
 
 
-async def _planned(settings: Settings, wanted: Filter) -> Plan:
+async def _planned(settings: Settings, wanted: Filter) -> RecoveryPlan:
     async with operate.connect(settings) as connection:
         return await acting.planned(connection, wanted)
 
@@ -260,13 +260,14 @@ async def _act(settings: Settings, wanted: Filter, operator: Operator, action: A
             return count
 
 
-def _plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
+def _plan_lines(plan: RecoveryPlan, settings: Settings) -> Iterator[str]:
     """What would be done, a line each."""
     for (crm, portal), calls in sorted(plan.calls.items(), key=str):
         known = next((each for each in settings.portals if each.crm == crm and each.name == portal), None)
         yield (
             f"{len(calls):,} deliveries to {crm} (portal {portal or '?'}): about "
-            f"{span(acting.seconds_at_limit(settings, crm, portal, len(calls)) * 1_000_000)} at the portal's limit"
+            f"{format_span(acting.seconds_at_limit(settings, crm, portal, len(calls)) * 1_000_000)} "
+            "at the portal's limit"
         )
         if known is not None and known.shadow:
             yield f"  portal {portal} is a shadow: they go out when it is none"

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.asking import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.cli.deliveries import CrmOption, call_ids
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
-from streams.cli.quiet import quiet_kafka_client
+from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.errors import UserError
-from streams.operate import acting
-from streams.operate import connection as operate
-from streams.operate.acting import Operator
-from streams.operate.results import newest_results, receiving
-from streams.operate.topics import TopicRecord
+from streams.kafka.topic_client import TopicRecord
+from streams.operations import connection as operate
+from streams.operations import dead_letter_commands as acting
+from streams.operations.dead_letter_commands import Operator
+from streams.operations.results import newest_results, receiving
 from streams.settings import Settings, load_settings
 
 

@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.calls.call import call_id
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.quiet import quiet_kafka_client
-from streams.cli.sources import split_call_id
-from streams.crm.http import utc_now
-from streams.crm.record import Delivery
+from streams.cli.row_sources import split_call_id
+from streams.clock import format_span, utc_now_us
+from streams.delivery.record import Delivery
 from streams.errors import UserError
-from streams.operate import connection as operate
-from streams.operate.deliveries import Overview, crms_of, history_of, overview_of
-from streams.operate.story import as_fields, story
-from streams.operate.words import STATES, span
+from streams.operations import connection as operate
+from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
+from streams.operations.delivery_view import as_fields, story
+from streams.operations.labels import STATES
 from streams.settings import Settings, load_settings
 
 CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM: bitrix24, kommo or webhook.")]
@@ -69,7 +69,7 @@ def deliveries(
         if as_json:
             sys.stdout.write(orjson.dumps(as_fields(delivery, numbers=numbers)).decode() + "\n")
         else:
-            sys.stdout.write("\n".join(story(delivery, utc_now(), numbers=numbers)) + "\n")
+            sys.stdout.write("\n".join(story(delivery, utc_now_us(), numbers=numbers)) + "\n")
 
 
 async def _histories(settings: Settings, call: str, crm: str | None) -> list[Delivery]:
@@ -94,7 +94,7 @@ def call_ids(text: str, settings: Settings) -> list[str]:
 
 
 def _tell(overviews: list[Overview]) -> None:
-    now = utc_now()
+    now = utc_now_us()
     table = Table(header_style="bold")
     for name in ("CRM", "portal", "state", "deliveries"):
         table.add_column(name, justify="right" if name == "deliveries" else "left")
@@ -107,7 +107,7 @@ def _tell(overviews: list[Overview]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     for seen in overviews:
         for portal, (oldest, since) in sorted(seen.oldest.items()):
-            sys.stdout.write(f"{seen.crm} {portal}: {oldest} has been waiting longest, {span(now - since)}\n")
+            sys.stdout.write(f"{seen.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}\n")
         for portal, why in sorted(seen.paused.items()):
             sys.stdout.write(f"{seen.crm} {portal} is paused, a person must act: {why}\n")
         if seen.unreadable:

@@ -10,16 +10,16 @@ import orjson
 import typer
 
 from streams.calls.call import Call
-from streams.calls.grounds import CrmGround, Grounds, grounds
-from streams.calls.judge import judge
-from streams.calls.narrative import Narrative, narrate
+from streams.calls.classify import judge
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.calls.site import Site
-from streams.calls.timeline import SECOND
+from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
-from streams.cli.outcomes import Outcomes
-from streams.cli.sources import SourceArgument, TopicOption, row_finder, split_call_id
-from streams.crm.eligibility import skip_reason
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.clock import MICROS_PER_SECOND
+from streams.delivery.eligibility import skip_reason
+from streams.explain.decision import CrmGround, Grounds, grounds
+from streams.explain.narrative import Narrative, narrate
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.sources.finding import MOST_LINKED, Found, find_call
@@ -27,7 +27,7 @@ from streams.sources.finding import MOST_LINKED, Found, find_call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Told(NamedTuple):
+class ExplainedCall(NamedTuple):
     """A call with everything that is said of it."""
 
     result: CallResult
@@ -68,7 +68,7 @@ def explain(
         cel2crm explain 1795389970.80 --topic --json
     """
     settings = settings_with_rules(settings_file, rules_file)
-    rules, site = load_rules(settings.rules), Site.of(settings)
+    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:
         found = find_call(finder, wanted, pbx=pbx)
@@ -89,13 +89,13 @@ def explain(
         sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
 
 
-def tell_call(call: Call, rules: Rules, site: Site) -> Told:
+def tell_call(call: Call, rules: Rules, site: PbxProfile) -> ExplainedCall:
     """Judge and tell one call."""
     result = judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
-    return Told(result, narrate(call, result, site), grounds(result, rules))
+    return ExplainedCall(result, narrate(call, result, site), grounds(result, rules))
 
 
-def as_object(told: Told, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
+def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
     """The story as JSON, beside the members that `classify --json` gives."""
     result, narrative, ground = told
     row = narrative.hangup
@@ -104,7 +104,7 @@ def as_object(told: Told, links: list[Link], rules: Rules, settings: Settings) -
         "story": [
             {
                 "at": (_EPOCH + timedelta(microseconds=moment.at)).isoformat(),
-                "seconds": (moment.at - narrative.moments[0].at) / SECOND,
+                "seconds": (moment.at - narrative.moments[0].at) / MICROS_PER_SECOND,
                 "text": moment.text,
                 "row": moment.row,
             }
@@ -125,7 +125,7 @@ def _links(call: Call, found: Found) -> Iterator[Link]:
         yield Link(other.linkedid, ", ".join(shared))
 
 
-def _lines(told: Told, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
+def _lines(told: ExplainedCall, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
     result, narrative, ground = told
     answered = f"answered by {result.answered_by or 'somebody'}" if result.answered else "not answered"
     yield f"Call {result.call_id}: {result.direction}, {answered}, {result.result} {result.result_name}"
@@ -160,9 +160,9 @@ def _story(narrative: Narrative) -> Iterator[str]:
 
 
 def _after(span: int, *, whole: bool) -> str:
-    if span < 60 * SECOND:
-        return f"+{span / SECOND:.{0 if whole else 1}f} s"
-    minutes, rest = divmod(span // SECOND, 60)
+    if span < 60 * MICROS_PER_SECOND:
+        return f"+{span / MICROS_PER_SECOND:.{0 if whole else 1}f} s"
+    minutes, rest = divmod(span // MICROS_PER_SECOND, 60)
     hours, minutes = divmod(minutes, 60)
     return f"+{hours}:{minutes:02}:{rest:02}"
 

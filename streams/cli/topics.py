@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from connectors.topics import TopicChange, apply_topics, topic_table
+from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
-from streams.cli.quiet import quiet_kafka_client
 from streams.settings import load_settings
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)

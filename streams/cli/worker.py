@@ -14,8 +14,8 @@ app = typer.Typer(help="Run a worker, until SIGTERM.", no_args_is_help=True)
 def aggregate(settings: SettingsOption = None) -> None:
     """Fold CEL rows into calls; send each call's result and legs."""
     # Faust takes a second to import: not for every other command.
-    from streams.workers import runtime
-    from streams.workers.aggregate import AggregateWorker
+    from streams.kafka import worker_runtime as runtime
+    from streams.workers.aggregate.worker import AggregateWorker
 
     loaded = load_settings(settings)
     runtime.run(loaded, AggregateWorker(loaded))
@@ -40,8 +40,8 @@ def webhook(settings: SettingsOption = None) -> None:
 
 
 def _deliver(crm: str, settings: Path | None) -> None:
-    from streams.workers import runtime
-    from streams.workers.deliver import DeliverWorker
+    from streams.kafka import worker_runtime as runtime
+    from streams.workers.deliver.worker import DeliverWorker
 
     loaded = load_settings(settings)
     runtime.run(loaded, DeliverWorker(loaded, crm))

@@ -8,9 +8,9 @@ from yarl import URL
 from streams.credentials.record import Pair
 from streams.credentials.vendors import GrantRefused, TokenVendor
 from streams.crm.bitrix24.steps import LOOKUP_METHOD
-from streams.crm.events import Later, Pause, Unsure
-from streams.crm.http import Ending, Reply, TooLate, request, same_house
+from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import UserError
+from streams.http.request import Ending, Reply, TooLate, request, same_house
 from streams.settings import PortalSettings
 
 SCOPE = "telephony"
@@ -79,7 +79,7 @@ def pair_of(answer: object, portal: PortalSettings) -> Pair:
             raise UserError(
                 f"the code is not taken ({answer.why})", "Codes are good once and not for long: get another one."
             )
-        case Pause() | Later() | Unsure():
+        case PortalBlocked() | RetryLater() | OutcomeUnknown():
             raise UserError(f"no tokens for portal {portal.name}: {answer.why}")
     raise TypeError(answer)
 

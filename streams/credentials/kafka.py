@@ -16,9 +16,8 @@ from aiokafka.errors import KafkaError
 from streams.credentials.record import Credential
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
-from streams.workers.fenced_log import Fenced, FencedLog, stopped
+from streams.kafka.fenced_log import Fenced, FencedLog, stopped
 
-TOPIC = "credentials"
 """Its short name (connectors/topics.yaml)."""
 
 TIMEOUT_SECONDS = 15.0

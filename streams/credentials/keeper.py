@@ -20,15 +20,14 @@ import aiohttp
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.credentials import record
 from streams.credentials.record import Claim, Credential, Pair, worth_renewing
 from streams.credentials.sealing import Unreadable
-from streams.credentials.source import Token
 from streams.credentials.store import CredentialStore, key_of
 from streams.credentials.vendors import GrantRefused, TokenAnswer
-from streams.crm.events import Later, Pause, Unsure
-from streams.crm.http import boot_seconds, utc_now
-from streams.crm.record import SECOND
+from streams.crm.tokens import Token
+from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
 
 YOUNG_SECONDS = 30.0
@@ -76,7 +75,7 @@ class Keeper:
         self._changed = asyncio.Event()
         self._wanted: str | None = None
         self._woken = asyncio.Event()
-        self._trouble: tuple[Pause, float] | None = None
+        self._trouble: tuple[PortalBlocked, float] | None = None
         self._seen: tuple[str, float] = ("", float("-inf"))
         self._claim_seen: tuple[str, float] = ("", 0.0)
         self._busy = False
@@ -86,11 +85,11 @@ class Keeper:
                 self._seen = (known.pair.access, float("-inf"))
         self._loop = asyncio.create_task(self._run())
 
-    async def token(self, until: float) -> Token | Later | Pause:
+    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
         """See TokenSource."""
-        return await self._token(None, until) or Later("no access token yet", whole_portal=True)
+        return await self._token(None, until) or RetryLater("no access token yet", whole_portal=True)
 
-    async def after(self, rejected: Token, until: float) -> Token | Later | Pause | None:
+    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
         """See TokenSource."""
         return await self._token(rejected.access, until)
 
@@ -121,22 +120,22 @@ class Keeper:
         self._loop.cancel()
         await asyncio.wait([self._loop])
 
-    async def _token(self, rejected: str | None, until: float) -> Token | Later | Pause | None:
+    async def _token(self, rejected: str | None, until: float) -> Token | RetryLater | PortalBlocked | None:
         while True:
             try:
                 known = self._store.get(self._key)
             except Unreadable:
-                return Pause(unreadable(self._portal))
+                return PortalBlocked(unreadable(self._portal))
             if known is None:
-                return Pause(f"it is not authorised yet: run `{command(self._portal)}`")
-            pair, now = known.pair, utc_now()
+                return PortalBlocked(f"it is not authorised yet: run `{command(self._portal)}`")
+            pair, now = known.pair, utc_now_us()
             over = worth_renewing(pair, now)
             if pair.access != rejected and (now < pair.access_until):
                 if over and known.refused is None:
                     self._want(pair)
                 return Token(pair.access, pair.endpoint)
             if known.refused is not None:
-                return Pause(f"it must be authorised again: run `{command(self._portal)}` ({known.refused})")
+                return PortalBlocked(f"it must be authorised again: run `{command(self._portal)}` ({known.refused})")
             young = not over and boot_seconds() < self._seen[1] + YOUNG_SECONDS
             if rejected is not None and young and known.claim is None:
                 return None
@@ -146,7 +145,7 @@ class Keeper:
                 return self._trouble[0]
             self._want(pair)
             if not await self._change(until):
-                return Later("its access token is being renewed", whole_portal=True)
+                return RetryLater("its access token is being renewed", whole_portal=True)
 
     async def _change(self, until: float) -> bool:
         """Wait for a change, and leave some time for the request itself."""
@@ -174,7 +173,7 @@ class Keeper:
             self._woken.clear()
             with contextlib.suppress(Unreadable):
                 known = self._store.get(self._key)
-                if known is not None and utc_now() >= known.pair.half_spent_at:
+                if known is not None and utc_now_us() >= known.pair.half_spent_at:
                     self._want(known.pair)
             self._failures = 0
             # Workers find a token expired at the same moment: who comes a little later sees the claim of the first.
@@ -216,11 +215,11 @@ class Keeper:
             if left > 0:
                 return left + random.random() * self._retry_seconds / 2
             abandoned = standing.id
-        claim = Claim(uuid.uuid4().hex, known.pair.mark, utc_now(), self._claim_seconds)
+        claim = Claim(uuid.uuid4().hex, known.pair.mark, utc_now_us(), self._claim_seconds)
         until = boot_seconds() + self._request_seconds
         try:
             stored = await self._store.change(
-                self._key, lambda before: record.claimed(before, claim, utc_now(), abandoned)
+                self._key, lambda before: record.claimed(before, claim, utc_now_us(), abandoned)
             )
         except (KafkaError, TimeoutError) as error:
             _log.warning("tokens cannot be stored now, so none is renewed", portal=self._portal, error=repr(error))
@@ -245,25 +244,25 @@ class Keeper:
         self._told("renewed" if isinstance(answer, Pair) else type(answer).__name__.lower())
         match answer:
             case Pair():
-                await self._keep(lambda before: record.rotated(before, claim.mark, answer, utc_now()))
+                await self._keep(lambda before: record.rotated(before, claim.mark, answer, utc_now_us()))
                 self._trouble = None
                 _log.info("access token renewed", portal=self._portal, seconds=_seconds(answer))
                 return None
             case GrantRefused():
                 _log.warning("the refresh token is refused", portal=self._portal, why=answer.why)
-                await self._keep(lambda before: record.refused(before, claim.id, answer.why, utc_now()))
+                await self._keep(lambda before: record.refused(before, claim.id, answer.why, utc_now_us()))
                 return None
-            case Unsure():
+            case OutcomeUnknown():
                 _log.warning("a token request ended nobody knows how", portal=self._portal, why=answer.why)
                 # Ours, and over. At once again: vendors may give the same pair again for a while.
                 self._claim_seen = (claim.id, float("-inf"))
                 return self._backoff()
-        await self._keep(lambda before: record.released(before, claim.id, utc_now()))
+        await self._keep(lambda before: record.released(before, claim.id, utc_now_us()))
         self._claim_seen = (claim.id, float("-inf"))
-        if isinstance(answer, Pause):
+        if isinstance(answer, PortalBlocked):
             self._trouble = (answer, boot_seconds())
             return None
-        asked = 0.0 if answer.not_before is None else (answer.not_before - utc_now()) / SECOND
+        asked = 0.0 if answer.not_before is None else (answer.not_before - utc_now_us()) / MICROS_PER_SECOND
         return max(self._backoff(), asked)
 
     async def _keep(self, decide: Callable[[Credential | None], Credential | None]) -> None:
@@ -293,4 +292,4 @@ def unreadable(portal: str) -> str:
 
 
 def _seconds(pair: Pair) -> int:
-    return (pair.access_until - pair.received_at) // SECOND
+    return (pair.access_until - pair.received_at) // MICROS_PER_SECOND

@@ -7,7 +7,7 @@ whose claim stands. Times: UTC microseconds from 1970.
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from streams.crm.record import SECOND
+from streams.clock import MICROS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +113,4 @@ def _next(before: Credential | None, now: int) -> int:
 
 def worth_renewing(pair: Pair, now: int) -> bool:
     """Whether the access token is over or nearly so: the last tenth of its time, at most two minutes."""
-    return now >= pair.access_until - min(120 * SECOND, (pair.access_until - pair.received_at) // 10)
+    return now >= pair.access_until - min(120 * MICROS_PER_SECOND, (pair.access_until - pair.received_at) // 10)

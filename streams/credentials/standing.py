@@ -26,7 +26,7 @@ NEED_A_PERSON = (Tokens.NONE, Tokens.REFUSED, Tokens.UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AuthorisationState:
     """What is told of one portal. Times: UTC microseconds."""
 
     authorisation: str
@@ -49,19 +49,23 @@ def authorisation_of(portal: PortalSettings) -> str:
     return "none"
 
 
-def standing_of(portal: PortalSettings, known: Credential | None, now: int, *, readable: bool = True) -> Standing:
+def standing_of(
+    portal: PortalSettings, known: Credential | None, now: int, *, readable: bool = True
+) -> AuthorisationState:
     """`known`: what is stored; `readable` False: it was encrypted with another key."""
     if portal.oauth is None:
-        return Standing(authorisation_of(portal), Tokens.FIXED)
+        return AuthorisationState(authorisation_of(portal), Tokens.FIXED)
     if not readable:
-        return Standing("oauth", Tokens.UNREADABLE, why=unreadable(portal.name))
+        return AuthorisationState("oauth", Tokens.UNREADABLE, why=unreadable(portal.name))
     if known is None:
-        return Standing("oauth", Tokens.NONE, why=f"not authorised yet: run `{command(portal.name)}`")
+        return AuthorisationState("oauth", Tokens.NONE, why=f"not authorised yet: run `{command(portal.name)}`")
     until = known.pair.access_until, known.pair.refresh_until
     if known.refused is not None:
-        return Standing("oauth", Tokens.REFUSED, *until, f"run `{command(portal.name)}` ({known.refused})")
+        return AuthorisationState("oauth", Tokens.REFUSED, *until, f"run `{command(portal.name)}` ({known.refused})")
     if known.pair.refresh_until <= now:
-        return Standing("oauth", Tokens.REFUSED, *until, f"run `{command(portal.name)}` (its refresh token is over)")
+        return AuthorisationState(
+            "oauth", Tokens.REFUSED, *until, f"run `{command(portal.name)}` (its refresh token is over)"
+        )
     if known.claim is not None:
-        return Standing("oauth", Tokens.RENEWING, *until, "a refresh is under way, or was cut off")
-    return Standing("oauth", Tokens.GOOD if now < known.pair.access_until else Tokens.EXPIRED, *until)
+        return AuthorisationState("oauth", Tokens.RENEWING, *until, "a refresh is under way, or was cut off")
+    return AuthorisationState("oauth", Tokens.GOOD if now < known.pair.access_until else Tokens.EXPIRED, *until)

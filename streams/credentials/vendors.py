@@ -11,15 +11,15 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.credentials.record import Pair
-from streams.crm.events import Later, Pause, Unsure
-from streams.crm.http import Ending, NoReply, NothingSent, TooLate, loopback, request, same_house, utc_now
-from streams.crm.record import SECOND
+from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
+from streams.http.request import Ending, NoReply, NothingSent, TooLate, loopback, request, same_house
 from streams.settings import OAuthSettings, PortalSettings, secret
 
 BITRIX24_ENDPOINT = "https://oauth.bitrix.info/oauth/token/"
-DAY = 24 * 3600 * SECOND
+DAY = 24 * 3600 * MICROS_PER_SECOND
 REFRESH_LIFETIME = {"bitrix24": 180 * DAY, "kommo": 90 * DAY}
 """Not in the vendors' answers. Bitrix24: 180 days; Kommo: 3 months."""
 
@@ -45,7 +45,7 @@ class GrantRefused:
     why: str
 
 
-TokenAnswer = Pair | GrantRefused | Pause | Later | Unsure
+TokenAnswer = Pair | GrantRefused | PortalBlocked | RetryLater | OutcomeUnknown
 """Later and Pause: surely without effect. Unsure: the refresh token may be used up."""
 
 
@@ -92,7 +92,7 @@ class TokenVendor:
         try:
             client_secret = secret(self.oauth.client_secret, self.oauth.client_secret_file, where)
         except SettingsError as error:
-            return Pause(error.problem)
+            return PortalBlocked(error.problem)
         fields = {"client_id": self.oauth.client_id, "client_secret": client_secret, **grant}
         if self.oauth.redirect_uri:
             fields["redirect_uri"] = self.oauth.redirect_uri
@@ -101,30 +101,30 @@ class TokenVendor:
             ending = await request(http, "POST", self.endpoint, until=until, form=fields)
         else:
             ending = await request(http, "POST", self.endpoint, until=until, json=fields)
-        return self.answer_of(ending, utc_now())
+        return self.answer_of(ending, utc_now_us())
 
     def answer_of(self, ending: Ending, now: int) -> TokenAnswer:
         """What the end of a token request proves. Pure."""
         match ending:
             case TooLate():
-                return Later("the token request's time was over before it went out")
+                return RetryLater("the token request's time was over before it went out")
             case NothingSent():
-                return Pause(ending.why) if ending.hopeless else Later(ending.why)
+                return PortalBlocked(ending.why) if ending.hopeless else RetryLater(ending.why)
             case NoReply():
-                return Unsure(ending.why)
+                return OutcomeUnknown(ending.why)
         document: dict[str, Any] = ending.document if isinstance(ending.document, dict) else {}
         if isinstance(document.get("access_token"), str) and isinstance(document.get("refresh_token"), str):
             return self._pair(document, now)
         if 300 <= ending.status < 400:
-            return Pause(f"the token endpoint at {self.endpoint.host} leads elsewhere, where no token goes")
+            return PortalBlocked(f"the token endpoint at {self.endpoint.host} leads elsewhere, where no token goes")
         if ending.status == 429:
-            return Later("too many token requests", ending.retry_after(now))
+            return RetryLater("too many token requests", ending.retry_after(now))
         trouble = _bitrix24(document) if self.portal.crm == "bitrix24" else _kommo(ending.status, document)
         if trouble is not None:
             return trouble
         if ending.status in (404, 405, 410):
-            return Pause(f"{self.endpoint.host} issues no tokens (HTTP {ending.status}): check portals[].url")
-        return Unsure(f"HTTP {ending.status} instead of tokens")
+            return PortalBlocked(f"{self.endpoint.host} issues no tokens (HTTP {ending.status}): check portals[].url")
+        return OutcomeUnknown(f"HTTP {ending.status} instead of tokens")
 
     def _pair(self, document: Mapping[str, Any], now: int) -> Pair:
         lifetime = str(document.get("expires_in"))
@@ -133,7 +133,7 @@ class TokenVendor:
             access=document["access_token"],
             refresh=document["refresh_token"],
             received_at=now,
-            access_until=now + seconds * SECOND,
+            access_until=now + seconds * MICROS_PER_SECOND,
             refresh_until=now + REFRESH_LIFETIME[self.portal.crm],
             endpoint=self._own(document.get("client_endpoint")),
         )
@@ -160,17 +160,17 @@ def web_address(text: str | None, where: str) -> URL:
     return url
 
 
-def _bitrix24(document: Mapping[str, Any]) -> GrantRefused | Pause | Later | None:
+def _bitrix24(document: Mapping[str, Any]) -> GrantRefused | PortalBlocked | RetryLater | None:
     code = str(document.get("error") or "").upper()
     words = _said(document, "error", "error_description")
     if code in BITRIX24_REFUSING:
         return GrantRefused(words)
     if code in BITRIX24_PAUSING:
-        return Pause(f"{BITRIX24_PAUSING[code]} ({words})")
-    return Later("too many token requests") if code == "QUERY_LIMIT_EXCEEDED" else None
+        return PortalBlocked(f"{BITRIX24_PAUSING[code]} ({words})")
+    return RetryLater("too many token requests") if code == "QUERY_LIMIT_EXCEEDED" else None
 
 
-def _kommo(status: int, document: Mapping[str, Any]) -> GrantRefused | Pause | None:
+def _kommo(status: int, document: Mapping[str, Any]) -> GrantRefused | PortalBlocked | None:
     """401 without a hint: the client; with one: the token or code (league/oauth2-server, which Kommo runs)."""
     if "title" not in document or not 400 <= status < 500:
         return None
@@ -179,12 +179,12 @@ def _kommo(status: int, document: Mapping[str, Any]) -> GrantRefused | Pause | N
     if status in (400, 401) and ("token" in hint or "code" in hint):
         return GrantRefused(words)
     if status == 402:
-        return Pause(f"the account is not paid ({words})")
+        return PortalBlocked(f"the account is not paid ({words})")
     if status == 403:
-        return Pause(f"access denied: the integration is disabled, or this address is blocked ({words})")
+        return PortalBlocked(f"access denied: the integration is disabled, or this address is blocked ({words})")
     if status == 404:
-        return Pause(f"the account or the integration is not known: check portals[].url ({words})")
-    return Pause(f"the account knows no such integration: {SETTINGS_AT_FAULT} ({words})")
+        return PortalBlocked(f"the account or the integration is not known: check portals[].url ({words})")
+    return PortalBlocked(f"the account knows no such integration: {SETTINGS_AT_FAULT} ({words})")
 
 
 def _said(document: Mapping[str, Any], *names: str) -> str:

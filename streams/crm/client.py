@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Sighting
-from streams.crm.plan import Plan
-from streams.crm.record import Delivery
+from streams.delivery.events import Answer, LookupResult
+from streams.delivery.plan import Plan
+from streams.delivery.record import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class CrmClient(Protocol):
         """Send the request of the delivery's open intent, once; nothing goes out after `until` (`boot_seconds`)."""
         ...
 
-    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """Look for what the delivery's doubtful attempt may have made, in several requests if need be, each within the
         time of one."""
         ...

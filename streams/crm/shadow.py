@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.crm.client import CrmClient
-from streams.crm.events import Shadowed
-from streams.crm.record import Delivery
+from streams.delivery.events import Shadowed
+from streams.delivery.record import Delivery
 
 
 def shadowed(client: CrmClient, delivery: Delivery, result: CallResult, now: int) -> Shadowed:

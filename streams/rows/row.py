@@ -40,6 +40,8 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
 
 
 COLUMNS = CelRow.__struct_fields__
+"""The columns that the product reads, by the names that Asterisk gives them. Their order is that of checkpoints."""
+
 _TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
 _LONGEST_NUMBER = 40  # characters: Python refuses to convert thousands of digits
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
@@ -54,11 +56,6 @@ class CapturedRow(CelRow, frozen=True, gc=False):
     """When the database committed it (Unix milliseconds)."""
     pbx: str = msgspec.field(name="__source_name", default="")
     """Name of the PBX: the connector's topic.prefix."""
-
-    @property
-    def row(self) -> CelRow:
-        """The row itself."""
-        return self
 
 
 def _of_pbx(default_pbx: str) -> type[CapturedRow]:

@@ -40,7 +40,7 @@ KOMMO_STATUSES = {
 }
 
 
-class Outcome(Protocol):
+class CallOutcome(Protocol):
     """What a CRM table looks at (a call result)."""
 
     @property
@@ -103,7 +103,7 @@ class StatusTable(Generic[Status]):
 
     rules: tuple[StatusRule[Status], ...]
 
-    def rule(self, outcome: Outcome) -> StatusRule[Status]:
+    def rule(self, outcome: CallOutcome) -> StatusRule[Status]:
         """The line that decides."""
         situation = outcome.direction, outcome.answered
         for result in (outcome.result, 0):
@@ -112,7 +112,7 @@ class StatusTable(Generic[Status]):
                     return rule
         raise AssertionError("the table was read without lines for result 0")  # the shipped table has them
 
-    def status(self, outcome: Outcome) -> Status:
+    def status(self, outcome: CallOutcome) -> Status:
         """The CRM's status of a call."""
         return self.rule(outcome).status
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from connectors.database import column_refusals
+from connectors.mariadb.checks import column_refusals
 from streams.errors import UnreadableRow, UserError
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pymysql
 from pymysql.constants import ER
 
-from connectors.database import unusable
+from connectors.mariadb.checks import unusable
 from streams.errors import UserError
 from streams.settings import DatabaseSettings
 

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from connectors.kafka_admin import KafkaAdmin, unreachable
 from streams.calls.call import epoch_of
 from streams.errors import UnreadableRow, UserError
+from streams.kafka.admin import KafkaAdmin, unreachable
 from streams.rows.row import CapturedRow, RowDecoder
 
 EARLIER_MS = 24 * 3_600_000

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from streams.calls.timeline import SECOND
+from streams.clock import MICROS_PER_SECOND
 from streams.errors import UserError
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow
 
-LONGEST_CALL = 24 * 3600 * SECOND
+LONGEST_CALL = 24 * 3600 * MICROS_PER_SECOND
 """How long after `until` the rows of calls that began before are still waited for (microseconds)."""
 
-EARLIER = 2 * 3600 * SECOND
+EARLIER = 2 * 3600 * MICROS_PER_SECOND
 """By so much a row's time may be before that of rows with lower ids: the hour that comes twice in autumn, and more."""
 
 _MOST_OPEN = 100_000

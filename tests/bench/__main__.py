@@ -21,7 +21,7 @@ from rich.table import Table
 from deploy.local import LocalStack
 from tests.bench import classify, portals
 from tests.bench.subjects import SUBJECTS
-from tests.workers.installation import Installation, Row, recorded_rows
+from tests.worker_installation import Installation, Row, recorded_rows
 
 Measurement = dict[str, Any]
 

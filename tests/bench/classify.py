@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.batch import Batch
-from streams.calls.site import Site
-from streams.cli.outcomes import Outcomes
-from streams.cli.truth import read_cases
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify.outcomes import Outcomes
+from streams.cli.classify.truth import read_cases
 from streams.rows.files import RowSource
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
@@ -84,7 +84,7 @@ def _classify(path: Path) -> None:
     source = RowSource(RowDecoder(), _unexpected)
     outcomes = Outcomes(rules, Settings())
     with Path(os.devnull).open("wb") as out:
-        out.writelines(map(outcomes.json_line, Batch(rules, Site()).judge(source.rows(path))))
+        out.writelines(map(outcomes.json_line, Batch(rules, PbxProfile()).judge(source.rows(path))))
 
 
 def _unexpected(name: str, line: int, reason: str) -> None:

@@ -17,9 +17,9 @@ import orjson
 import psutil
 from prometheus_client import REGISTRY
 
+from streams.kafka import worker_runtime as runtime
 from streams.settings import Settings
-from streams.workers import runtime
-from streams.workers.deliver import DeliverWorker
+from streams.workers.deliver.worker import DeliverWorker
 
 MB = 1024 * 1024
 WARM_UP_SECONDS = 12.0

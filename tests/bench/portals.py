@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from rich.table import Table
 
 from deploy.demo.recordings import read_recordings
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.calls.site import Site
-from streams.cli.truth import judge_case
-from streams.crm.http import utc_now
-from streams.crm.record import SECOND
+from streams.cli.classify.truth import judge_case
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.rules import load_rules
-from tests.workers.deliveries import Deliveries
+from tests.calls.hashed import hashed
+from tests.workers.deliver.crm_installation import Deliveries
 
 CRMS = ("bitrix24", "kommo", "webhook")
 LIMITS: dict[str, dict[str, Any]] = {
@@ -87,13 +87,13 @@ def waiting_table(measured: list[Figures]) -> Table:
 def many_results(count: int) -> Iterator[CallResult]:
     """The outcomes of the recorded calls that a CRM gets, again and again, each a call of its own of an hour ago."""
     rules = load_rules()
-    judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, Site())]
+    judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, PbxProfile())]
     recorded = [result for result in judged if result.client is not None and result.direction != "internal"]
-    ended = utc_now() - 3600 * SECOND
+    ended = utc_now_us() - 3600 * MICROS_PER_SECOND
     for number, result in zip(range(count), cycle(recorded), strict=False):
-        linkedid = f"{ended // SECOND - 600}.{number}"
-        fields = {"call_id": f"pbx1/{linkedid}", "linkedid": linkedid, "started_at": ended - 600 * SECOND}
-        yield replace(result, pbx="pbx1", ended_at=ended, answered_at=None, **fields).hashed()
+        linkedid = f"{ended // MICROS_PER_SECOND - 600}.{number}"
+        fields = {"call_id": f"pbx1/{linkedid}", "linkedid": linkedid, "started_at": ended - 600 * MICROS_PER_SECOND}
+        yield hashed(replace(result, pbx="pbx1", ended_at=ended, answered_at=None, **fields))
 
 
 def _installation(servers: str, registry: str, directory: Path, crm: str, name: str, **fields: Any) -> Deliveries:

@@ -15,9 +15,9 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import ConsumerMessage, StreamT
 
+from streams.kafka import worker_runtime as runtime
 from streams.settings import Settings
-from streams.workers import runtime
-from streams.workers.aggregate import AggregateWorker
+from streams.workers.aggregate.worker import AggregateWorker
 
 
 class Gauge:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from streams.calls.call import Call
-from streams.calls.judge import judge
-from streams.calls.result import CallResult, Judgement
-from streams.calls.site import Site
+from streams.calls.classify import judge
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult, Classification
 from streams.rows.row import CelRow
 from streams.rules import Rules, load_rules
 
@@ -92,14 +92,14 @@ def folded(rows: Iterable[CelRow], pbx: str = "pbx1") -> Call:
 
 
 def judged(
-    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: Site | None = None, **options: Any
-) -> Judgement:
+    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: PbxProfile | None = None, **options: Any
+) -> Classification:
     """The outcome of one call's rows."""
-    return judge(folded(cel(rows) if isinstance(rows, str) else rows), rules, site or Site(), **options)
+    return judge(folded(cel(rows) if isinstance(rows, str) else rows), rules, site or PbxProfile(), **options)
 
 
 def outcome(
-    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: Site | None = None, **options: Any
+    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: PbxProfile | None = None, **options: Any
 ) -> CallResult:
     """The result alone."""
     return judged(rows, rules=rules, site=site, **options).result

@@ -1,8 +1,8 @@
 """Who was connected with whom, from the rows of bridges."""
 
 from streams.calls.call import Call
-from streams.calls.judge import judge
-from streams.calls.site import Site
+from streams.calls.classify import judge
+from streams.calls.pbx_profile import PbxProfile
 from tests.calls.tables import RULES, judged, outcome
 
 TRUNK, PHONE, OTHER = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1", "PJSIP/1002-03 2"
@@ -92,5 +92,5 @@ def test_leg_that_answered_is_not_the_one_that_was_forwarded() -> None:
 
 
 def test_call_without_rows_has_no_outcome_to_tell() -> None:
-    result = judge(Call("pbx1", "1.1"), RULES, Site()).result
+    result = judge(Call("pbx1", "1.1"), RULES, PbxProfile()).result
     assert (result.answered, result.result, result.direction, result.complete) == (False, 0, "unknown", False)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from streams.calls.site import Site
-from streams.cli.truth import compare, judge_case, read_cases
+from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify.truth import compare, judge_case, read_cases
 from tests.calls.tables import RULES
 
 FOLDER = Path(__file__).parent / "cases"
@@ -17,7 +17,7 @@ QUESTIONS = {"human_answered": "answered", "who_answered": "talked with", "direc
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_case_from_the_field_is_told_as_it_was(case: dict[str, Any]) -> None:
-    compared = list(compare(case, RULES, Site()))
+    compared = list(compare(case, RULES, PbxProfile()))
     assert [each for each in compared if not each.agrees] == []
     given = {question for field, question in QUESTIONS.items() if case.get(field) is not None}
     assert {each.question for each in compared} == given, "a truth that is given must be compared"
@@ -28,7 +28,7 @@ def test_a_wrong_truth_is_seen_whichever_it_is() -> None:
     _, case = CASES[0]
     for field, wrong in (("human_answered", False), ("who_answered", "9"), ("direction", "outbound"), ("result", 603),
                          ("bitrix24", "OTHER"), ("kommo", 1)):  # fmt: skip
-        compared = list(compare({**case, "human_answered": True, field: wrong}, RULES, Site()))
+        compared = list(compare({**case, "human_answered": True, field: wrong}, RULES, PbxProfile()))
         assert [each.question for each in compared if not each.agrees] == [QUESTIONS[field]]
 
 
@@ -38,7 +38,7 @@ def test_a_case_brings_the_settings_that_its_pbx_needs() -> None:
     mobile_of_staff = {**case, "settings": {"numbers": {"internal_patterns": [client]}}}
 
     def direction(judged: dict[str, Any]) -> str:
-        return next(each.direction for each in judge_case(judged, RULES, Site()) if each.linkedid == linkedid)
+        return next(each.direction for each in judge_case(judged, RULES, PbxProfile()) if each.linkedid == linkedid)
 
     assert direction(case) == "incoming"
     assert direction(mobile_of_staff) != "incoming"

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from streams.calls.site import Site
+from streams.calls.pbx_profile import PbxProfile
 from streams.settings import NumberSettings, Settings
 from tests.calls.tables import cel, outcome
 
@@ -144,11 +144,11 @@ def test_a_caller_without_a_number_has_no_client_but_the_call_is_told(number: st
     ],
 )
 def test_clients_number_out_of_what_carriers_send(number: str, client: str | None) -> None:
-    assert Site().outside_number(number) == client
+    assert PbxProfile().outside_number(number) == client
 
 
 def test_a_mobile_of_the_staff_that_calls_in_through_a_trunk_is_inside() -> None:
-    site = Site.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
+    site = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
     call = outcome(
         CALL.format(
             caller="PJSIP/fmc-01", number="79161112233", dialled="79031234567", context="from-trunk",
@@ -160,7 +160,7 @@ def test_a_mobile_of_the_staff_that_calls_in_through_a_trunk_is_inside() -> None
 
 
 def test_a_mobile_of_the_staff_that_is_rung_through_a_trunk_is_the_extension() -> None:
-    site = Site.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
+    site = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
     call = outcome(
         CALL.format(
             caller="PJSIP/carrier-01", number="79031234567", dialled="74951001001", context="from-trunk",

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import load
-from streams.calls.batch import Batch
 from streams.calls.call import Call
-from streams.calls.judge import judge
+from streams.calls.classify import judge
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
-from streams.calls.site import Site
-from streams.cli.outcomes import Outcomes
+from streams.cli.classify.outcomes import Outcomes
 from streams.rows.row import CapturedRow, CelRow
 from streams.rules.results import RESULT_NAMES
 from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES
@@ -27,7 +27,7 @@ from tests.calls.tables import RULES, folded
 
 
 def result_of(call: Call) -> CallResult:
-    return judge(call, RULES, Site()).result
+    return judge(call, RULES, PbxProfile()).result
 
 
 @given(calls(), st.randoms(use_true_random=False))
@@ -73,7 +73,7 @@ def through_avro(name: str, record: dict[str, Any]) -> dict[str, Any]:
 
 @given(calls())
 def test_avro_gives_back_what_it_was_given(rows: list[CelRow]) -> None:
-    result, legs = judge(folded(rows), RULES, Site())
+    result, legs = judge(folded(rows), RULES, PbxProfile())
     read = through_avro("call_result", result.record())
     assert read == result.record()
     assert CallResult.from_record(read) == result
@@ -107,16 +107,16 @@ def test_rows_of_calls_may_be_mixed(one: Exchange, other: Exchange, random: Rand
     while waiting := [source for source in sources if source]:
         mixed.append(random.choice(waiting).pop())
     captured = [CapturedRow(**msgspec.structs.asdict(row), pbx="pbx1") for row in mixed]
-    together = {result.linkedid: result for result in Batch(RULES, Site()).judge(captured)}
+    together = {result.linkedid: result for result in Batch(RULES, PbxProfile()).judge(captured)}
     for rows in (one.rows, others):
         call = folded(rows)
         cut_short = not (call.linkedid_end or call.channels_ended)
-        assert together[call.linkedid] == judge(call, RULES, Site(), cut_short=cut_short).result
+        assert together[call.linkedid] == judge(call, RULES, PbxProfile(), cut_short=cut_short).result
 
 
 @given(calls())
 def test_no_time_runs_backwards(rows: list[CelRow]) -> None:
-    result, legs = judge(folded(rows), RULES, Site())
+    result, legs = judge(folded(rows), RULES, PbxProfile())
     for each in (result.ivr_seconds, result.queue_seconds, result.ringing_seconds, result.talk_seconds):
         assert each is None or each >= 0
     assert result.started_at <= result.ended_at

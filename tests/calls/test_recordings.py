@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.site import Site
-from streams.cli.truth import compare, judge_case, read_cases
+from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify.truth import compare, judge_case, read_cases
 from tests.calls.tables import RULES
 
 CASES = read_cases(Path(RECORDINGS))
@@ -19,7 +19,9 @@ ARGUED = {("sipp_outbound_answered", "talked with")}
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
 def test_recorded_call_is_told_as_it_was(case: dict[str, Any]) -> None:
     wrong = [
-        each for each in compare(case, RULES, Site()) if not each.agrees and (each.case, each.question) not in ARGUED
+        each
+        for each in compare(case, RULES, PbxProfile())
+        if not each.agrees and (each.case, each.question) not in ARGUED
     ]
     assert wrong == []
 
@@ -30,9 +32,9 @@ def test_every_recording_is_here() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
 def test_answered_needs_no_extra(case: dict[str, Any]) -> None:
-    with_extra = {result.linkedid: result.answered for result in judge_case(case, RULES, Site())}
+    with_extra = {result.linkedid: result.answered for result in judge_case(case, RULES, PbxProfile())}
     bare = {**case, "cel": [{**row, "extra": ""} for row in case["cel"]]}
-    without = judge_case(bare, RULES, Site())
+    without = judge_case(bare, RULES, PbxProfile())
     assert {result.linkedid: result.answered for result in without} == with_extra
     assert {result.result for result in without} <= {0}
 
@@ -42,6 +44,6 @@ def test_times_of_pbxs_in_other_zones_are_utc() -> None:
     zoned = [case for case in CASES if case["case"].startswith("tz_")]
     assert len(zoned) == 4
     for case in zoned:
-        for result in judge_case(case, RULES, Site()):
+        for result in judge_case(case, RULES, PbxProfile()):
             assert 0 <= result.started_at // 1_000_000 - int(result.linkedid.partition(".")[0]) <= 1
             assert result.utc_offset_seconds in {3 * 3600, -5 * 3600}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.calls.timeline import SECOND, Timeline
+from streams.calls.timeline import Timeline
+from streams.clock import MICROS_PER_SECOND
 from streams.rows.row import CelRow
 
 
@@ -21,7 +22,7 @@ def row(event: str, eventtime: str, epoch: int) -> CelRow:
 )
 def test_the_second_in_uniqueid_tells_the_offset(eventtime: str, offset: int) -> None:
     timeline = Timeline(None)
-    assert timeline.instant(row("CHAN_START", eventtime, 1795389780)) // SECOND - 1795389780 in {0, 1}
+    assert timeline.instant(row("CHAN_START", eventtime, 1795389780)) // MICROS_PER_SECOND - 1795389780 in {0, 1}
     assert (timeline.offset, timeline.source) == (offset, "uniqueid")
 
 
@@ -30,14 +31,14 @@ def test_clocks_that_go_back_in_mid_call_make_no_negative_duration(zone: str | N
     timeline = Timeline(zone)
     start = timeline.instant(row("CHAN_START", "2026-10-25 02:59:00", 1792889940))
     end = timeline.instant(row("CHAN_END", "2026-10-25 02:01:00", 1792889940))
-    assert (end - start) // SECOND == 120
+    assert (end - start) // MICROS_PER_SECOND == 120
 
 
 def test_clocks_that_go_forward_in_mid_call_are_known_from_the_zone() -> None:
     timeline = Timeline("Europe/Berlin")
     start = timeline.instant(row("CHAN_START", "2026-03-29 01:59:00", 1774745940))
     end = timeline.instant(row("CHAN_END", "2026-03-29 03:01:00", 1774745940))
-    assert (end - start) // SECOND == 120
+    assert (end - start) // MICROS_PER_SECOND == 120
 
 
 def test_a_zone_that_disagrees_with_uniqueid_is_not_believed_and_told() -> None:

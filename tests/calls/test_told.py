@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from streams.calls.call import Call
-from streams.calls.result import Judgement
+from streams.calls.result import Classification
 from tests.calls.tables import cel, judged
 
 SECONDS = {"talk": "talk_seconds", "ringing": "ringing_seconds", "queue": "queue_seconds", "ivr": "ivr_seconds"}
@@ -58,7 +58,7 @@ def read(path: Path) -> Iterator[Told]:
 CASES = [case for path in sorted((Path(__file__).parent / "told").glob("*.cel")) for case in read(path)]
 
 
-def calls_of(table: list[str]) -> tuple[dict[int, Judgement], dict[str, int]]:
+def calls_of(table: list[str]) -> tuple[dict[int, Classification], dict[str, int]]:
     """The outcome of each call by its first channel's number, and the number of each uniqueid."""
     folded: dict[str, Call] = {}
     for row in cel("\n".join(table)):
@@ -72,7 +72,7 @@ def calls_of(table: list[str]) -> tuple[dict[int, Judgement], dict[str, int]]:
     return outcomes, uniqueids
 
 
-def found(name: str, judgement: Judgement, uniqueids: dict[str, int], expected: object) -> object:
+def found(name: str, judgement: Classification, uniqueids: dict[str, int], expected: object) -> object:
     """The value of a field, as the file writes it."""
     if name == "legs":
         return tuple(f"{leg.number} {leg.outcome}" for leg in judgement.legs)

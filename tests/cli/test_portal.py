@@ -12,22 +12,22 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
-from streams.cli import authorise
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.cli.portal import authorise
 from streams.credentials.authorisation import code_of, instructions
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
 from streams.credentials.vendors import TokenVendor
-from streams.crm.record import Delivery, State
+from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.settings import OAuthSettings, PortalSettings, load_settings
 from tests.cli.commands import Done, run
 from tests.credentials.shared import SharedStore, pair
-from tests.operate.memory import Operator, make_operator
+from tests.operations.memory import Operator, make_operator
 
 
-class Desk:
+class PortalOperator:
     """A person at the command line, with one portal in the settings."""
 
     def __init__(self, portal: Portal, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,33 +72,35 @@ class Desk:
 
 
 @pytest.fixture(params=["bitrix24", "kommo"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def desk(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PortalOperator]:
     portal: Portal = (
         Bitrix24Portal(Bitrix24Config(bucket_size=0))
         if request.param == "bitrix24"
         else KommoPortal(KommoConfig(requests_per_second=0))
     )
     async with portal:
-        yield Desk(portal, tmp_path, monkeypatch)
+        yield PortalOperator(portal, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-async def bitrix24(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def bitrix24(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PortalOperator]:
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0)) as portal:
-        yield Desk(portal, tmp_path, monkeypatch)
+        yield PortalOperator(portal, tmp_path, monkeypatch)
 
 
-async def test_a_code_becomes_stored_tokens_that_work(desk: Desk) -> None:
+async def test_a_code_becomes_stored_tokens_that_work(desk: PortalOperator) -> None:
     code = desk.portal.authorise()
     done = await desk.run("authorise", "main", given=code + "\n")
     assert done.status == 0 and "portal main is authorised" in done.stdout and "refresh token until" in done.stdout
     stored = desk.store.stored[desk.key]
-    assert desk.portal.tokens.standing(stored.pair.access, desk.portal.now()) == "valid"
+    assert desk.portal.tokens.access_status(stored.pair.access, desk.portal.now()) == "valid"
     for hidden in (code, stored.pair.access, stored.pair.refresh, "fake-client-secret"):
         assert hidden not in done.stdout + done.stderr
 
 
-async def test_the_code_may_come_from_a_file(desk: Desk, tmp_path: Path) -> None:
+async def test_the_code_may_come_from_a_file(desk: PortalOperator, tmp_path: Path) -> None:
     file = tmp_path / "code"
     file.write_text(desk.portal.authorise() + "\n", encoding="utf-8")
     assert (await desk.run("authorise", "main", "--code-file", str(file))).status == 0
@@ -106,7 +108,7 @@ async def test_the_code_may_come_from_a_file(desk: Desk, tmp_path: Path) -> None
     assert missing.status == 2 and "none" in missing.stderr
 
 
-async def test_a_code_is_good_once_and_what_was_stored_stays(desk: Desk) -> None:
+async def test_a_code_is_good_once_and_what_was_stored_stays(desk: PortalOperator) -> None:
     desk.store.stored[desk.key] = before = Credential(desk.key, 1, pair(5))
     code = desk.portal.authorise()
     assert (await desk.run("authorise", "main", given=code)).status == 0
@@ -124,26 +126,26 @@ async def test_a_code_is_good_once_and_what_was_stored_stays(desk: Desk) -> None
         ({"mode": "reset", "methods": ["scope", "account"]}, "cannot be asked"),
     ],
 )
-async def test_until_all_is_proved_nothing_is_stored(desk: Desk, fault: dict[str, Any], said: str) -> None:
+async def test_until_all_is_proved_nothing_is_stored(desk: PortalOperator, fault: dict[str, Any], said: str) -> None:
     desk.portal.faults.order(fault)
     done = await desk.run("authorise", "main", given=desk.portal.authorise())
     assert done.status == 2 and said in done.stderr and desk.store.stored == {}
 
 
-async def test_an_application_without_telephony_is_refused(bitrix24: Desk) -> None:
+async def test_an_application_without_telephony_is_refused(bitrix24: PortalOperator) -> None:
     bitrix24.portal.change_settings(scopes=("crm", "user"))
     done = await bitrix24.run("authorise", "main", given=bitrix24.portal.authorise())
     assert done.status == 2 and "lacks the scope telephony" in done.stderr and bitrix24.store.stored == {}
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "nobody"}, {"client_secret_file": "/nonexistent"}])
-async def test_wrong_settings_are_named(desk: Desk, wrong: dict[str, Any]) -> None:
+async def test_wrong_settings_are_named(desk: PortalOperator, wrong: dict[str, Any]) -> None:
     desk.set(oauth=wrong)
     done = await desk.run("authorise", "main", given=desk.portal.authorise())
     assert done.status == 2 and "oauth" in done.stderr and desk.store.stored == {}
 
 
-async def test_what_cannot_be_authorised_is_said(desk: Desk) -> None:
+async def test_what_cannot_be_authorised_is_said(desk: PortalOperator) -> None:
     assert "Known: main" in (await desk.run("authorise", "other")).stderr
     desk.set({"name": "fixed", "crm": "kommo", "url": desk.portal.url, "token_file": "/x"})
     assert "nothing to authorise" in (await desk.run("authorise", "fixed")).stderr
@@ -186,7 +188,7 @@ def test_a_person_is_told_where_to_get_the_code_and_no_secret() -> None:
     assert "me.kommo.com" in told and "https://localhost/cb" in told and "hidden" not in told
 
 
-async def test_status_tells_tokens_and_calls_without_a_secret(desk: Desk) -> None:
+async def test_status_tells_tokens_and_calls_without_a_secret(desk: PortalOperator) -> None:
     desk.set({"name": "hook", "crm": "bitrix24", "webhook_url_file": "/secret/webhook"})
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
@@ -206,7 +208,7 @@ async def test_status_tells_tokens_and_calls_without_a_secret(desk: Desk) -> Non
     assert shown.status == 0 and "main" in shown.stdout and "hook" in shown.stdout
 
 
-async def test_status_names_the_command_where_a_person_is_needed(desk: Desk) -> None:
+async def test_status_names_the_command_where_a_person_is_needed(desk: PortalOperator) -> None:
     desk.operator()
     assert (await desk.run("status", "main")).status == 1
     refused = replace(Credential(desk.key, 1, pair(5)), refused="invalid_grant")
@@ -215,7 +217,7 @@ async def test_status_names_the_command_where_a_person_is_needed(desk: Desk) -> 
     assert done.status == 1 and "cel2crm portal authorise main" in done.stdout and "invalid_grant" in done.stdout
 
 
-async def test_status_tells_why_a_portal_is_paused(desk: Desk) -> None:
+async def test_status_tells_why_a_portal_is_paused(desk: PortalOperator) -> None:
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
     operator.delivery(Delivery("pbx1/1", desk.portal.name, "main", State.PAUSED, reason="the licence has ended"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from streams.calls.site import Site
+from streams.calls.pbx_profile import PbxProfile
 from streams.cli.command_line import command_line
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
@@ -42,7 +42,9 @@ def shown(*arguments: str) -> dict[str, object]:
 
 def test_show_prints_every_table_with_the_hash_that_results_name() -> None:
     printed = rules("show").stdout
-    assert printed.startswith(f"rules {hash_in_force(load_rules().hash, Site.of(Settings()).hash)}: preset default")
+    assert printed.startswith(
+        f"rules {hash_in_force(load_rules().hash, PbxProfile.of(Settings()).hash)}: preset default"
+    )
     for line in (
         "44 RequestedChanUnavail",
         "incoming, not answered",

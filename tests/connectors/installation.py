@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from connectors.capture import connect_client
+from connectors.apply import connect_client
 from connectors.source import FOLDER, connector_name
 from connectors.topics import apply_topics
 from deploy.local import LocalStack

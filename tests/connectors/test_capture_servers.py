@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 from structlog.testing import capture_logs
 
-from connectors.capture import apply_source, connect_client
+from connectors.apply import apply_source, connect_client
 from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Backoff, Watcher

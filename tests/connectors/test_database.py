@@ -5,16 +5,17 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import unused_port
 
-from connectors.database import (
+from connectors.mariadb.checks import (
     DatabaseFacts,
     binlog_refusals,
     check_database,
     grant_refusals,
     table_refusals,
     table_warnings,
-)  # fmt: skip
+)
 from streams.errors import UserError
-from streams.settings import CEL_COLUMNS, DatabaseSettings
+from streams.rows.row import COLUMNS
+from streams.settings import DatabaseSettings
 
 GOOD = {"log_bin": "1", "binlog_format": "ROW", "binlog_row_image": "FULL", "log_bin_compress": "0"}
 
@@ -50,7 +51,7 @@ def test_a_missing_grant_is_named(grants: list[str], lacking: int) -> None:
     assert len(grant_refusals(grants)) == lacking
 
 
-def facts(columns: tuple[str, ...] = CEL_COLUMNS, key: tuple[str, ...] = ("id",)) -> DatabaseFacts:
+def facts(columns: tuple[str, ...] = COLUMNS, key: tuple[str, ...] = ("id",)) -> DatabaseFacts:
     return DatabaseFacts(GOOD, (), dict.fromkeys(columns, "varchar(80)"), key)
 
 
@@ -59,7 +60,7 @@ def database(**settings: Any) -> DatabaseSettings:
 
 
 def without(*columns: str) -> tuple[str, ...]:
-    return tuple(column for column in CEL_COLUMNS if column not in columns)
+    return tuple(column for column in COLUMNS if column not in columns)
 
 
 def test_the_table_of_freepbx_is_fine() -> None:

@@ -3,9 +3,9 @@
 import pytest
 from aiohttp.test_utils import unused_port
 
-from connectors.kafka_admin import ExistingTopic
 from connectors.topics import Topic, apply_topics, change_of, declared_topics, refusals_of
 from streams.errors import UserError
+from streams.kafka.admin import ExistingTopic
 from streams.settings import Settings
 
 DAY = 24 * 3600 * 1000

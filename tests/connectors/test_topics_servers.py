@@ -2,10 +2,10 @@
 
 import pytest
 
-from connectors.kafka_admin import KafkaAdmin
 from connectors.topics import apply_topics, missing_topics, topic_table
 from deploy.local import LocalStack
 from streams.errors import UserError
+from streams.kafka.admin import KafkaAdmin
 from streams.settings import Settings
 
 pytestmark = pytest.mark.servers

@@ -6,11 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Portal, Portal
+from deploy.fake_crms import Bitrix24Portal, Portal
+from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.credentials.record import Credential, Pair
 from streams.credentials.store import Decide
-from streams.crm.http import utc_now
-from streams.crm.record import SECOND
 from streams.settings import OAuthSettings, PortalSettings
 
 FIRST_ACCESS, FIRST_REFRESH = "fake-access-token", "fake-refresh-token"
@@ -18,11 +17,11 @@ FIRST_ACCESS, FIRST_REFRESH = "fake-access-token", "fake-refresh-token"
 
 def pair(number: int = 0, *, left: float = 3600.0, access: str = "", refresh: str = "") -> Pair:
     """Number 0 is the one that a fake portal knows from the start; `left`: seconds of the access token."""
-    now = utc_now()
+    now = utc_now_us()
     known = (FIRST_ACCESS, FIRST_REFRESH) if number == 0 else (f"access-{number}", f"refresh-{number}")
-    lifetime = 3600 * SECOND
-    end = now + int(left * SECOND)
-    return Pair(access or known[0], refresh or known[1], end - lifetime, end, now + 180 * 24 * 3600 * SECOND)
+    lifetime = 3600 * MICROS_PER_SECOND
+    end = now + int(left * MICROS_PER_SECOND)
+    return Pair(access or known[0], refresh or known[1], end - lifetime, end, now + 180 * 24 * 3600 * MICROS_PER_SECOND)
 
 
 def oauth_portal(portal: Portal, **fields: Any) -> PortalSettings:

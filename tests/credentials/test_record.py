@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
+from streams.clock import MICROS_PER_SECOND
 from streams.credentials.record import Claim, Credential, Pair, claimed, granted, refused, released, rotated
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import opened, sealed
-from streams.crm.record import SECOND
 from streams.settings import CredentialSettings
 from tests.credentials.shared import pair
 
-NOW = 1_000 * SECOND
+NOW = 1_000 * MICROS_PER_SECOND
 OLD, NEW = pair(1), pair(2)
 MINE = Claim("mine", OLD.mark, NOW, 40.0)
 THEIRS = replace(MINE, id="theirs")

@@ -7,31 +7,31 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.credentials.record import Pair
 from streams.credentials.vendors import BITRIX24_ENDPOINT, GrantRefused, TokenVendor
-from streams.crm.events import Later, Pause, Unsure
-from streams.crm.http import Reply, boot_seconds, same_house, session
-from streams.crm.record import SECOND
+from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
+from streams.http.request import Reply, same_house, session
 from streams.settings import OAuthSettings, PortalSettings
 from tests.credentials.shared import FIRST_ACCESS, FIRST_REFRESH, oauth_portal
 
 FAULTS: dict[str, tuple[type, type]] = {
-    "500": (Unsure, Unsure),
-    "503": (Later, Unsure),
-    "429": (Later, Later),
-    "payment_required": (Pause, Pause),
-    "portal_deleted": (Pause, Pause),
-    "insufficient_scope": (Pause, Pause),
-    "access_denied": (Pause, Pause),
-    "reset": (Unsure, Unsure),
-    "lost_answer": (Unsure, Unsure),
-    "half_answer": (Unsure, Unsure),
-    "html": (Unsure, Unsure),
-    "garbage200": (Unsure, Unsure),
-    "empty200": (Unsure, Unsure),
-    "moved": (Pause, Pause),
+    "500": (OutcomeUnknown, OutcomeUnknown),
+    "503": (RetryLater, OutcomeUnknown),
+    "429": (RetryLater, RetryLater),
+    "payment_required": (PortalBlocked, PortalBlocked),
+    "portal_deleted": (PortalBlocked, PortalBlocked),
+    "insufficient_scope": (PortalBlocked, PortalBlocked),
+    "access_denied": (PortalBlocked, PortalBlocked),
+    "reset": (OutcomeUnknown, OutcomeUnknown),
+    "lost_answer": (OutcomeUnknown, OutcomeUnknown),
+    "half_answer": (OutcomeUnknown, OutcomeUnknown),
+    "html": (OutcomeUnknown, OutcomeUnknown),
+    "garbage200": (OutcomeUnknown, OutcomeUnknown),
+    "empty200": (OutcomeUnknown, OutcomeUnknown),
+    "moved": (PortalBlocked, PortalBlocked),
 }
 
 
@@ -61,7 +61,7 @@ async def test_a_refresh_token_is_good_for_one_new_pair(portal: Portal, http: ai
     pair = await vendor.refresh(http, FIRST_REFRESH, soon())
     assert isinstance(pair, Pair) and pair.access != FIRST_ACCESS and pair.refresh != FIRST_REFRESH
     lifetime = 3600 if isinstance(portal, Bitrix24Portal) else 86400
-    assert pair.access_until - pair.received_at == lifetime * SECOND
+    assert pair.access_until - pair.received_at == lifetime * MICROS_PER_SECOND
     assert pair.endpoint == (f"{portal.url}/rest" if isinstance(portal, Bitrix24Portal) else "")
     assert isinstance(await vendor.refresh(http, FIRST_REFRESH, soon()), GrantRefused)
 
@@ -77,7 +77,7 @@ async def test_wrong_settings_spoil_no_token(
     portal: Portal, http: aiohttp.ClientSession, wrong: dict[str, Any]
 ) -> None:
     answer = await TokenVendor.of(oauth_portal(portal, oauth=wrong)).refresh(http, FIRST_REFRESH, soon())
-    assert isinstance(answer, Pause) and "portals[].oauth" in answer.why
+    assert isinstance(answer, PortalBlocked) and "portals[].oauth" in answer.why
     assert isinstance(await TokenVendor.of(oauth_portal(portal)).refresh(http, FIRST_REFRESH, soon()), Pair)
 
 
@@ -92,14 +92,14 @@ async def test_what_a_fault_proves(mode: str, portal: Portal, http: aiohttp.Clie
 async def test_nobody_there_spoils_no_token(portal: Portal, http: aiohttp.ClientSession) -> None:
     vendor = TokenVendor.of(oauth_portal(portal))
     await portal.go_away()
-    assert isinstance(await vendor.refresh(http, FIRST_REFRESH, soon()), Later)
+    assert isinstance(await vendor.refresh(http, FIRST_REFRESH, soon()), RetryLater)
 
 
 @pytest.mark.parametrize("status", [404, 405, 410])
 def test_a_wrong_address_pauses(status: int) -> None:
     portal = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=OAuthSettings(client_id="x"))
     answer = TokenVendor.of(portal).answer_of(Reply(status, {}, None), 1)
-    assert isinstance(answer, Pause) and "portals[].url" in answer.why
+    assert isinstance(answer, PortalBlocked) and "portals[].url" in answer.why
 
 
 def test_tokens_come_from_the_vendors_own_servers() -> None:

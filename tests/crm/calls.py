@@ -5,20 +5,21 @@ from typing import Any
 from msgspec.structs import replace
 
 from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.client import CrmClient
-from streams.crm.delivery import advance, begin
-from streams.crm.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
-from streams.crm.http import boot_seconds, utc_now
-from streams.crm.plan import Policy
-from streams.crm.record import SECOND, Delivery, State
+from streams.delivery.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
+from streams.delivery.machine import advance, begin
+from streams.delivery.plan import Policy
+from streams.delivery.record import Delivery, State
+from tests.calls.hashed import hashed
 
-STARTED = 1_764_000_000 * SECOND
-POLICY = Policy(request_limit=60 * SECOND, settle=30 * SECOND, deadline=3600 * SECOND)
+STARTED = 1_764_000_000 * MICROS_PER_SECOND
+POLICY = Policy(request_limit=60 * MICROS_PER_SECOND, settle=30 * MICROS_PER_SECOND, deadline=3600 * MICROS_PER_SECOND)
 
 
 def call_result(number: int = 1, **fields: Any) -> CallResult:
     """An answered incoming call of 61 seconds to extension 1001, unless the fields say otherwise."""
-    linkedid = f"{STARTED // SECOND}.{number}"
+    linkedid = f"{STARTED // MICROS_PER_SECOND}.{number}"
     base = CallResult(
         call_id=f"pbx1/{linkedid}",
         pbx="pbx1",
@@ -30,7 +31,7 @@ def call_result(number: int = 1, **fields: Any) -> CallResult:
         direction="incoming",
         answered=True,
         started_at=STARTED,
-        ended_at=STARTED + 70 * SECOND,
+        ended_at=STARTED + 70 * MICROS_PER_SECOND,
         utc_offset_seconds=10800,
         utc_offset_source="uniqueid",
         result=200,
@@ -44,10 +45,10 @@ def call_result(number: int = 1, **fields: Any) -> CallResult:
         extension="1001",
         rang_last="1001",
         answered_by="1001",
-        answered_at=STARTED + 9 * SECOND,
+        answered_at=STARTED + 9 * MICROS_PER_SECOND,
         talk_seconds=60.6,
     )
-    return replace(base, **fields).hashed()
+    return hashed(replace(base, **fields))
 
 
 def fresh(client: CrmClient, result: CallResult, now: int = 0) -> Delivery:
@@ -64,13 +65,13 @@ def opened(client: CrmClient, result: CallResult, step: str | None = None, **fie
     """A delivery with an open intent at a step (the CRM's first one unless told)."""
     delivery = replace(fresh(client, result), step=step or client.plan.first, **fields)
     request = client.request(delivery, result)
-    due = Due(utc_now(), request.sent, request.status, request.text, request.step, request.no_user)
+    due = Due(utc_now_us(), request.sent, request.status, request.text, request.step, request.no_user)
     return advance(delivery, due, client.plan, POLICY).delivery
 
 
 def doubtful(delivery: Delivery, client: CrmClient) -> Delivery:
     """The same after its owner was lost."""
-    return advance(delivery, Recovered(utc_now()), client.plan, POLICY).delivery
+    return advance(delivery, Recovered(utc_now_us()), client.plan, POLICY).delivery
 
 
 async def delivered(
@@ -86,10 +87,10 @@ async def delivered(
 
     `delivery`: go on from there; `hurried`: as if many calls waited; `patient`: pauses and failures end nothing.
     """
-    now = utc_now()
+    now = utc_now_us()
     delivery = delivery or fresh(client, result, now)
     for _ in range(30):
-        now = max(now, utc_now())
+        now = max(now, utc_now_us())
         stuck = delivery.state is State.PAUSED or delivery.failures > 2
         if delivery.final or (stuck and not patient):
             return delivery

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
-from streams.crm.events import Later, NoUser, Partly, Pause, Refused, Unsure
-from streams.crm.record import State
+from streams.delivery.events import OutcomeUnknown, PartlyDone, PortalBlocked, Refused, RetryLater, UserUnknown
+from streams.delivery.record import State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
-from streams.workers.deliver_lane import CROWD, Lane
+from streams.workers.deliver.portal_queue import CROWD, PortalQueue
 from tests.crm.calls import call_result, delivered, fresh, opened
 from tests.crm.test_clients import FAULTS, soon
 
@@ -65,11 +65,12 @@ async def test_a_portal_that_breaks_over_the_request_may_have_finished_the_call(
     bitrix24: Bitrix24Portal, client: Bitrix24Client
 ) -> None:
     bitrix24.faults.order({"mode": "500", "methods": ["batch"]})
-    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), Unsure)
+    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
-    ("mode", "register", "finish"), [("503", Later, Partly), ("500", Later, Unsure), ("402", Pause, Partly)]
+    ("mode", "register", "finish"),
+    [("503", RetryLater, PartlyDone), ("500", RetryLater, OutcomeUnknown), ("402", PortalBlocked, PartlyDone)],
 )
 async def test_what_a_fault_of_one_part_means(
     mode: str, register: type, finish: type, bitrix24: Bitrix24Portal, client: Bitrix24Client
@@ -104,13 +105,13 @@ async def test_an_error_about_the_call_is_told_as_without_a_batch(
     answer = await client.send(opened(client, call_result(client="no number"), BOTH), soon())
     assert isinstance(answer, Refused) and "phone number" in answer.why
     bitrix24.change_settings(webhook_allowed=False)
-    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), Pause)
+    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), PortalBlocked)
 
 
 async def test_who_left_the_company_is_told_in_a_batch_too(bitrix24: Bitrix24Portal) -> None:
     portal = settings(bitrix24).model_copy(update={"users": {"1001": "19"}})
     client = Bitrix24Client(portal, STATUS)
-    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), NoUser)
+    assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), UserUnknown)
     delivery = await delivered(client, call_result(2), hurried=True)
     await client.close()
     assert delivery.unmatched == ("user:19", "1001") and [entry.user_id for entry in bitrix24.entries()] == [1]
@@ -122,7 +123,7 @@ async def test_who_left_the_company_is_told_in_a_batch_too(bitrix24: Bitrix24Por
 async def test_batches_are_for_when_many_calls_wait(
     batch: str, waiting: int, crowded: bool, bitrix24: Bitrix24Portal, client: CrmClient
 ) -> None:
-    lane = Lane(settings(bitrix24, bitrix24_batch=batch), client)
+    lane = PortalQueue(settings(bitrix24, bitrix24_batch=batch), client)
     await lane.stop()
     for number in range(waiting):
         lane.put(object(), fresh(client, call_result(number)))  # type: ignore[arg-type]

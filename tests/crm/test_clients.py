@@ -9,14 +9,24 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
-from streams.crm import http
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
+from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
-from streams.crm.events import Done, Found, Gone, Later, NotFound, NotSent, Pause, Refused, Unsure
-from streams.crm.http import boot_seconds
 from streams.crm.kommo.client import KommoClient
+from streams.delivery.events import (
+    CallFound,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    PortalBlocked,
+    PrerequisiteLost,
+    Refused,
+    RetryLater,
+    Succeeded,
+)
 from streams.errors import SettingsError
+from streams.http import request as http
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, doubtful, opened
@@ -24,28 +34,28 @@ from tests.crm.calls import call_result, doubtful, opened
 RULES = load_rules()
 FAULTS: dict[str, tuple[type, type]] = {
     # mode: what it means for Bitrix24, for Kommo
-    "500": (Later, Unsure),
-    "503": (Later, Unsure),
-    "429": (Later, Later),
-    "402": (Pause, Pause),
-    "403": (Pause, Pause),
-    "401": (Pause, Pause),
-    "404": (Pause, Pause),
-    "expired_token": (Pause, Pause),
-    "overload": (Pause, Unsure),
-    "payment_required": (Pause, Pause),
-    "portal_deleted": (Pause, Pause),
-    "invalid_credentials": (Pause, Pause),
-    "insufficient_scope": (Pause, Pause),
-    "wrong_auth_type": (Pause, Pause),
-    "access_denied": (Pause, Pause),
-    "no_auth": (Pause, Pause),
-    "reset": (Unsure, Unsure),
-    "lost_answer": (Unsure, Unsure),
-    "half_answer": (Unsure, Unsure),
-    "html": (Unsure, Unsure),
-    "garbage200": (Unsure, Unsure),
-    "empty200": (Unsure, Unsure),
+    "500": (RetryLater, OutcomeUnknown),
+    "503": (RetryLater, OutcomeUnknown),
+    "429": (RetryLater, RetryLater),
+    "402": (PortalBlocked, PortalBlocked),
+    "403": (PortalBlocked, PortalBlocked),
+    "401": (PortalBlocked, PortalBlocked),
+    "404": (PortalBlocked, PortalBlocked),
+    "expired_token": (PortalBlocked, PortalBlocked),
+    "overload": (PortalBlocked, OutcomeUnknown),
+    "payment_required": (PortalBlocked, PortalBlocked),
+    "portal_deleted": (PortalBlocked, PortalBlocked),
+    "invalid_credentials": (PortalBlocked, PortalBlocked),
+    "insufficient_scope": (PortalBlocked, PortalBlocked),
+    "wrong_auth_type": (PortalBlocked, PortalBlocked),
+    "access_denied": (PortalBlocked, PortalBlocked),
+    "no_auth": (PortalBlocked, PortalBlocked),
+    "reset": (OutcomeUnknown, OutcomeUnknown),
+    "lost_answer": (OutcomeUnknown, OutcomeUnknown),
+    "half_answer": (OutcomeUnknown, OutcomeUnknown),
+    "html": (OutcomeUnknown, OutcomeUnknown),
+    "garbage200": (OutcomeUnknown, OutcomeUnknown),
+    "empty200": (OutcomeUnknown, OutcomeUnknown),
 }
 
 
@@ -91,9 +101,9 @@ def soon(seconds: float = 5.0) -> float:
 async def test_bitrix24_registers_and_finishes_a_call(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
     result = call_result()
     registered = await b24.send(opened(b24, result), soon())
-    assert isinstance(registered, Done)
+    assert isinstance(registered, Succeeded)
     finished = await b24.send(opened(b24, result, "finish", crm_ids=dict(registered.ids)), soon())
-    assert isinstance(finished, Done) and finished.ids["CRM_ACTIVITY_ID"]
+    assert isinstance(finished, Succeeded) and finished.ids["CRM_ACTIVITY_ID"]
     (entry,) = bitrix24.entries()
     assert (entry.external_id, entry.phone, entry.user_id) == (result.call_id, "+79161234567", 11)
     assert (entry.status, entry.duration, entry.direction, entry.popup) == ("200", 61, "incoming", False)
@@ -103,7 +113,7 @@ async def test_bitrix24_registers_and_finishes_a_call(bitrix24: Bitrix24Portal, 
 async def test_kommo_takes_a_call(kommo: KommoPortal, amo: KommoClient) -> None:
     result = call_result(direction="outgoing", answered=False, result=486, talk_seconds=None)
     answer = await amo.send(opened(amo, result), soon())
-    assert isinstance(answer, Done) and answer.ids["note"]
+    assert isinstance(answer, Succeeded) and answer.ids["note"]
     (entry,) = kommo.entries()
     assert (entry.external_id, entry.phone, entry.user_id) == (result.call_id, "+79161234567", 11)
     assert (entry.status, entry.text, entry.duration, entry.direction) == ("7", "Number busy", 0, "outgoing")
@@ -128,10 +138,12 @@ async def test_a_failed_lookup_proves_nothing(
 ) -> None:
     portals: list[tuple[Portal, CrmClient]] = [(bitrix24, b24), (kommo, amo)]
     for portal, client in portals:
-        assert isinstance(await client.send(opened(client, call_result(2)), soon()), Done)  # something to be listed
+        assert isinstance(
+            await client.send(opened(client, call_result(2)), soon()), Succeeded
+        )  # something to be listed
         portal.faults.order({"mode": mode})
         doubt = doubtful(opened(client, call_result()), client)
-        assert isinstance(await client.look_up(doubt, soon()), Later | Pause)
+        assert isinstance(await client.look_up(doubt, soon()), RetryLater | PortalBlocked)
 
 
 @pytest.mark.parametrize("mode", ["401", "402", "403", "wrong_auth_type", "insufficient_scope", "expired_token"])
@@ -139,20 +151,20 @@ async def test_bitrix24_is_understood_with_an_empty_error_field(mode: str) -> No
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0, blank_errors=True)) as portal:
         client = Bitrix24Client(settings(portal), RULES.bitrix24.status)
         portal.faults.order({"mode": mode})
-        assert isinstance(await client.send(opened(client, call_result()), soon()), Pause)
+        assert isinstance(await client.send(opened(client, call_result()), soon()), PortalBlocked)
         await client.close()
 
 
 async def test_nobody_there_is_safe_to_repeat(kommo: KommoPortal, amo: KommoClient) -> None:
     await kommo.go_away()
     answer = await amo.send(opened(amo, call_result()), soon())
-    assert isinstance(answer, Later) and answer.whole_portal
+    assert isinstance(answer, RetryLater) and answer.whole_portal
 
 
 async def test_a_hanging_request_ends_in_time(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
     bitrix24.faults.order({"mode": "hang", "seconds": 30})
     began = boot_seconds()
-    assert isinstance(await b24.send(opened(b24, call_result()), soon(0.3)), Unsure)
+    assert isinstance(await b24.send(opened(b24, call_result()), soon(0.3)), OutcomeUnknown)
     assert boot_seconds() - began < 5
 
 
@@ -180,7 +192,7 @@ async def test_retry_after_and_operating_reset_are_read(
         portal.faults.order({"mode": "429", "retry_after": 30})
         before = portal.now() * 1e6
         answer = await client.send(opened(client, call_result()), soon())
-        assert isinstance(answer, Later) and answer.not_before is not None
+        assert isinstance(answer, RetryLater) and answer.not_before is not None
         assert before + 28e6 < answer.not_before < before + 35e6
 
 
@@ -188,14 +200,14 @@ async def test_a_moved_portal_gets_the_same_post_at_its_new_address(
     bitrix24: Bitrix24Portal, b24: Bitrix24Client
 ) -> None:
     bitrix24.faults.order({"mode": "moved"})
-    assert isinstance(await b24.send(opened(b24, call_result()), soon()), Done)
+    assert isinstance(await b24.send(opened(b24, call_result()), soon()), Succeeded)
     assert [line["method"] for line in bitrix24.log] == ["POST", "POST"]
 
 
 async def test_the_secret_never_follows_to_a_strange_house(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
     bitrix24.faults.order({"mode": "moved", "location": "https://evil.example"})
     answer = await b24.send(opened(b24, call_result()), soon())
-    assert isinstance(answer, Pause) and "evil.example" in answer.why
+    assert isinstance(answer, PortalBlocked) and "evil.example" in answer.why
     assert bitrix24.config.webhook_secret not in answer.why
 
 
@@ -216,12 +228,12 @@ async def test_a_second_finish_finds_no_call_and_the_statistics_do(
 ) -> None:
     result = call_result()
     registered = await b24.send(opened(b24, result), soon())
-    assert isinstance(registered, Done)
+    assert isinstance(registered, Succeeded)
     finish = opened(b24, result, "finish", crm_ids=dict(registered.ids))
     assert await b24.look_up(doubtful(finish, b24), soon()) == NotFound()
-    assert isinstance(await b24.send(finish, soon()), Done)
-    assert isinstance(await b24.send(finish, soon()), Gone)
-    assert isinstance(await b24.look_up(doubtful(finish, b24), soon()), Found)
+    assert isinstance(await b24.send(finish, soon()), Succeeded)
+    assert isinstance(await b24.send(finish, soon()), PrerequisiteLost)
+    assert isinstance(await b24.look_up(doubtful(finish, b24), soon()), CallFound)
 
 
 async def test_the_same_register_again_gives_the_same_call(bitrix24: Bitrix24Portal, b24: Bitrix24Client) -> None:
@@ -232,12 +244,12 @@ async def test_the_same_register_again_gives_the_same_call(bitrix24: Bitrix24Por
 
 async def test_kommo_finds_the_note_by_uniq_among_many(kommo: KommoPortal, amo: KommoClient) -> None:
     for number in range(2, 270):
-        assert isinstance(await amo.send(opened(amo, call_result(number)), soon()), Done)
+        assert isinstance(await amo.send(opened(amo, call_result(number)), soon()), Succeeded)
     mine = opened(amo, call_result())
     assert await amo.look_up(doubtful(mine, amo), soon()) == NotFound()
     sent = await amo.send(mine, soon())
-    assert isinstance(sent, Done)
-    assert await amo.look_up(doubtful(mine, amo), soon()) == Found(dict(sent.ids))
+    assert isinstance(sent, Succeeded)
+    assert await amo.look_up(doubtful(mine, amo), soon()) == CallFound(dict(sent.ids))
 
 
 async def test_a_call_that_the_crm_finds_fault_with_is_refused(
@@ -260,11 +272,11 @@ async def test_access_token_instead_of_a_webhook(bitrix24: Bitrix24Portal) -> No
     )
     client = Bitrix24Client(portal, RULES.bitrix24.status)
     delivery = opened(client, call_result())
-    assert isinstance(await client.send(delivery, soon()), Done)
+    assert isinstance(await client.send(delivery, soon()), Succeeded)
     assert "fake-access-token" not in str(delivery.record())
     bitrix24.tokens.expire_access()
     answer = await client.send(delivery, soon())
-    assert isinstance(answer, Pause) and "expired" in answer.why
+    assert isinstance(answer, PortalBlocked) and "expired" in answer.why
     await client.close()
 
 
@@ -273,9 +285,9 @@ async def test_a_token_that_is_not_taken_is_read_again_from_its_file(kommo: Komm
     file.write_text("withdrawn", encoding="utf-8")
     client = KommoClient(settings(kommo, token=None, token_file=file), RULES.kommo.status)
     delivery = opened(client, call_result())
-    assert isinstance(await client.send(delivery, soon()), Pause)
+    assert isinstance(await client.send(delivery, soon()), PortalBlocked)
     file.write_text("fake-long-lived-token\n", encoding="utf-8")
-    assert isinstance(await client.send(delivery, soon()), Done)
+    assert isinstance(await client.send(delivery, soon()), Succeeded)
     await client.close()
 
 

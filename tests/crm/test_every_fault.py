@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.kommo.client import KommoClient
-from streams.crm.record import State
+from streams.delivery.record import State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
-from tests.crm.test_revision import revised
-from tests.faults.orders import FAULTS, TWICE
+from tests.crm.test_correction_note import revised
+from tests.faults.portal_faults import FAULTS, TWICE
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ async def test_a_comment_in_the_clients_timeline(name: str) -> None:
 async def test_a_text_note_beside_the_call(name: str) -> None:
     delivery, portal = await _kommo(dict(QUICK[name]), "note")
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.book.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.account.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)

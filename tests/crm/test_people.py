@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deploy.portals import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.crm.record import Delivery, State
+from streams.delivery.record import Delivery, State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
@@ -135,8 +135,8 @@ async def test_a_lead_that_cannot_be_made_is_no_failure_of_the_call(bitrix24: Bi
 
 
 async def test_kommo_gives_a_missed_call_to_who_is_responsible_for_the_contact(kommo: KommoPortal) -> None:
-    kommo.book.add_contact("a stranger called 9161234567", [], kommo.now(), 13)  # no phone: found by its name only
-    kommo.book.add_contact("Client", ["8 (916) 123-45-67"], kommo.now(), 14)
+    kommo.account.add_contact("a stranger called 9161234567", [], kommo.now(), 13)  # no phone: found by its name only
+    kommo.account.add_contact("Client", ["8 (916) 123-45-67"], kommo.now(), 14)
     await to_kommo(kommo, {"missed_call_user": "responsible"}, **MISSED)
     assert [entry.user_id for entry in kommo.entries()] == [14]
     assert operations(kommo) == ["contacts", "calls"]
@@ -148,7 +148,7 @@ async def test_kommo_knows_nobody_responsible_for_a_stranger(kommo: KommoPortal)
 
 
 async def test_who_left_the_account_gets_no_calls_and_stops_none(kommo: KommoPortal) -> None:
-    kommo.book.add_contact("Client", [CLIENT], kommo.now())
+    kommo.account.add_contact("Client", [CLIENT], kommo.now())
     delivery = await to_kommo(kommo, extension="1009", answered_by=None)
     assert [entry.user_id for entry in kommo.entries()] == [1]
     assert delivery.unmatched == ("user:19", "1009")
@@ -157,7 +157,7 @@ async def test_who_left_the_account_gets_no_calls_and_stops_none(kommo: KommoPor
 @pytest.mark.parametrize("policy", ["create_contact", None])
 async def test_kommo_makes_the_contact_of_an_unknown_number(policy: str | None, kommo: KommoPortal) -> None:
     delivery = await to_kommo(kommo, {"unknown_number": policy})
-    (contact,) = kommo.book.contacts.values()
+    (contact,) = kommo.account.contacts.values()
     assert (contact["phones"], contact["responsible"]) == ([CLIENT], 11)
     assert [entry.via for entry in kommo.entries()] == ["calls"]
     assert operations(kommo) == ["calls", "contacts", "calls"] and delivery.state is State.DELIVERED
@@ -165,24 +165,24 @@ async def test_kommo_makes_the_contact_of_an_unknown_number(policy: str | None, 
 
 async def test_kommo_makes_the_lead_of_an_unknown_number(kommo: KommoPortal) -> None:
     delivery = await to_kommo(kommo, {"unknown_number": "create_lead"})
-    assert [lead["name"] for lead in kommo.book.leads] == [CLIENT]
-    assert len(kommo.book.contacts) == len(kommo.entries()) == 1
-    assert delivery.crm_ids["lead"] == str(kommo.book.leads[0]["id"])
+    assert [lead["name"] for lead in kommo.account.leads] == [CLIENT]
+    assert len(kommo.account.contacts) == len(kommo.entries()) == 1
+    assert delivery.crm_ids["lead"] == str(kommo.account.leads[0]["id"])
 
 
 async def test_kommo_puts_an_unknown_caller_among_the_incoming_leads(kommo: KommoPortal) -> None:
     delivery = await to_kommo(kommo, {"unknown_number": "unsorted"}, **MISSED)
     assert [(entry.via, entry.phone) for entry in kommo.entries()] == [("unsorted", CLIENT)]
-    (lead,) = kommo.book.unsorted
+    (lead,) = kommo.account.unsorted
     assert lead["item"]["_embedded"]["leads"][0]["name"] == f"{CLIENT}: Subscriber did not answer"
     assert (delivery.state, delivery.crm_ids["unsorted"]) == (State.DELIVERED, lead["uid"])
-    assert not kommo.book.contacts
+    assert not kommo.account.contacts
 
 
 async def test_incoming_leads_take_no_outgoing_calls(kommo: KommoPortal) -> None:
     await to_kommo(kommo, {"unknown_number": "unsorted"}, direction="outgoing")
-    assert [entry.via for entry in kommo.entries()] == ["calls"] and not kommo.book.unsorted
-    assert len(kommo.book.contacts) == 1
+    assert [entry.via for entry in kommo.entries()] == ["calls"] and not kommo.account.unsorted
+    assert len(kommo.account.contacts) == 1
 
 
 async def test_kommo_skips_or_waits_as_told(kommo: KommoPortal) -> None:
@@ -190,7 +190,7 @@ async def test_kommo_skips_or_waits_as_told(kommo: KommoPortal) -> None:
     assert skipped.state is State.SKIPPED and "does not know this number" in str(skipped.reason)
     waiting = await to_kommo(kommo, {"unknown_number": "retry"})
     assert waiting.state is State.WAITING and "Entity not found" in str(waiting.reason)
-    assert not kommo.entries() and not kommo.book.contacts
+    assert not kommo.entries() and not kommo.account.contacts
 
 
 @pytest.mark.parametrize("policy", ["create_contact", "create_lead", "unsorted"])
@@ -198,5 +198,5 @@ async def test_what_was_made_for_a_lost_answer_is_found_again(policy: str, kommo
     kommo.faults.order({"mode": "lost_answer", "methods": ["contacts", "leads", "unsorted"], "times": 1})
     delivery = await to_kommo(kommo, {"unknown_number": policy}, **MISSED)
     assert delivery.state is State.DELIVERED and len(kommo.entries()) == 1
-    made = (len(kommo.book.contacts), len(kommo.book.leads), len(kommo.book.unsorted))
+    made = (len(kommo.account.contacts), len(kommo.account.leads), len(kommo.account.unsorted))
     assert made == {"create_contact": (1, 0, 0), "create_lead": (1, 1, 0), "unsorted": (0, 0, 1)}[policy]

@@ -12,15 +12,16 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 import schemas
-from deploy.portals import WebhookConfig, WebhookPortal
-from deploy.portals.exchange import Answer as PortalAnswer
-from deploy.portals.exchange import Inbound
-from deploy.portals.webhook import FAKE_SECRET
-from streams.crm.events import Answer, Done, Later, NotSent, Pause, Refused, Unsure
-from streams.crm.http import NoReply, NothingSent, Reply, TooLate, boot_seconds
+from deploy.fake_crms import WebhookConfig, WebhookPortal
+from deploy.fake_crms.exchange import Answer as PortalAnswer
+from deploy.fake_crms.exchange import Inbound
+from deploy.fake_crms.webhook import FAKE_SECRET
+from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.delivery.events import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.errors import SettingsError
+from streams.http.request import NoReply, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
 from tests.crm.calls import STARTED, call_result, opened
 
@@ -28,23 +29,26 @@ OTHER_SECRET = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVzIQ=="
 WHY = "connection reset"
 ANSWERS: list[tuple[object, Answer]] = [
     (TooLate(), NotSent()),
-    (NothingSent(WHY), Later(WHY, whole_portal=True)),
-    (NothingSent(WHY, hopeless=True), Pause(WHY)),
-    (NoReply(WHY), Unsure(WHY)),
-    *((Reply(status, {}, None), Done({"webhook-id": "msg_1"})) for status in (200, 201, 202, 204, 299)),
-    (Reply(429, {"Retry-After": "7"}, None), Later("too many requests", 7_000_000, whole_portal=True)),
-    (Reply(500, {}, None, b"<h1>Oops</h1>\n at 0x1"), Unsure("HTTP 500: <h1>Oops</h1> at 0x1")),
-    (Reply(503, {"Retry-After": "30"}, None), Unsure("HTTP 503", 30_000_000)),
-    (Reply(410, {}, None, b"unsubscribed"), Pause("it wants no more calls (HTTP 410: unsubscribed)", for_good=True)),
+    (NothingSent(WHY), RetryLater(WHY, whole_portal=True)),
+    (NothingSent(WHY, hopeless=True), PortalBlocked(WHY)),
+    (NoReply(WHY), OutcomeUnknown(WHY)),
+    *((Reply(status, {}, None), Succeeded({"webhook-id": "msg_1"})) for status in (200, 201, 202, 204, 299)),
+    (Reply(429, {"Retry-After": "7"}, None), RetryLater("too many requests", 7_000_000, whole_portal=True)),
+    (Reply(500, {}, None, b"<h1>Oops</h1>\n at 0x1"), OutcomeUnknown("HTTP 500: <h1>Oops</h1> at 0x1")),
+    (Reply(503, {"Retry-After": "30"}, None), OutcomeUnknown("HTTP 503", 30_000_000)),
+    (
+        Reply(410, {}, None, b"unsubscribed"),
+        PortalBlocked("it wants no more calls (HTTP 410: unsubscribed)", for_good=True),
+    ),
     (Reply(422, {}, None, b"no such field: did"), Refused("HTTP 422: no such field: did")),
     (Reply(400, {}, None, b"\x00\xff" * 9), Refused("HTTP 400")),
-    (Reply(409, {}, None), Later("it says that the request conflicts with another one (HTTP 409)")),
+    (Reply(409, {}, None), RetryLater("it says that the request conflicts with another one (HTTP 409)")),
 ]
 BY_STATUS = {
-    Pause: (301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 410, 415, 421),
-    Later: (408, 409, 423, 425, 429),
+    PortalBlocked: (301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 410, 415, 421),
+    RetryLater: (408, 409, 423, 425, 429),
     Refused: (400, 406, 411, 413, 414, 418, 422, 499),
-    Unsure: (500, 501, 502, 503, 504, 520),
+    OutcomeUnknown: (500, 501, 502, 503, 504, 520),
 }
 
 
@@ -115,7 +119,7 @@ def test_the_library_signs_as_the_standard_says() -> None:
 async def test_a_call_arrives_signed(portal: WebhookPortal, client: WebhookClient) -> None:
     result = call_result()
     answer = await client.send(opened(client, result), soon())
-    assert answer == Done({"webhook-id": message_id(result.call_id, result.version)})
+    assert answer == Succeeded({"webhook-id": message_id(result.call_id, result.version)})
     (entry,) = portal.entries()
     assert (entry.external_id, entry.phone, entry.direction, entry.status) == (
         result.call_id,
@@ -132,7 +136,7 @@ async def test_the_same_version_again_is_one_entry_and_another_is_another(
     result = call_result()
     later = call_result(version=result.version + 1, answered=False, result=480)
     for each in (result, result, later, result):
-        assert isinstance(await client.send(opened(client, each), soon()), Done)
+        assert isinstance(await client.send(opened(client, each), soon()), Succeeded)
     assert [entry.status for entry in portal.entries()] == ["200", "480"]
     assert len(portal.log) == 4
 
@@ -141,25 +145,25 @@ async def test_what_was_sent_before_is_repeated_to_the_byte(portal: WebhookPorta
     delivery = opened(client, call_result())
     assert delivery.intent is not None
     sent = replace(delivery, intent=replace(delivery.intent, sent=delivery.intent.sent.replace("+79161234567", "+1")))
-    assert isinstance(await client.send(sent, soon()), Done)
+    assert isinstance(await client.send(sent, soon()), Succeeded)
     assert portal.entries()[0].phone == "+1"
 
 
 FAULTS: dict[str, tuple[type, int]] = {
     # mode: what it means, and how many entries it leaves
-    "500": (Unsure, 0),
-    "503": (Unsure, 0),
-    "429": (Later, 0),
-    "404": (Pause, 0),
-    "portal_deleted": (Pause, 0),
-    "moved": (Pause, 0),
-    "html": (Unsure, 0),
-    "reset": (Unsure, 0),
-    "lost_answer": (Unsure, 1),
-    "half_answer": (Done, 1),
-    "garbage200": (Done, 1),
-    "empty200": (Done, 1),
-    "duplicate": (Done, 1),
+    "500": (OutcomeUnknown, 0),
+    "503": (OutcomeUnknown, 0),
+    "429": (RetryLater, 0),
+    "404": (PortalBlocked, 0),
+    "portal_deleted": (PortalBlocked, 0),
+    "moved": (PortalBlocked, 0),
+    "html": (OutcomeUnknown, 0),
+    "reset": (OutcomeUnknown, 0),
+    "lost_answer": (OutcomeUnknown, 1),
+    "half_answer": (Succeeded, 1),
+    "garbage200": (Succeeded, 1),
+    "empty200": (Succeeded, 1),
+    "duplicate": (Succeeded, 1),
 }
 
 
@@ -172,20 +176,20 @@ async def test_what_a_fault_means_and_that_a_repeat_heals_it(
     delivery = opened(client, call_result())
     assert type(await client.send(delivery, soon())) is kind
     assert len(portal.entries()) == entries
-    assert isinstance(await client.send(delivery, soon()), Done)
+    assert isinstance(await client.send(delivery, soon()), Succeeded)
     assert len(portal.entries()) == 1
 
 
 async def test_silence_is_an_unknown_outcome(portal: WebhookPortal, client: WebhookClient) -> None:
     portal.faults.order({"mode": "hang", "seconds": 30})
-    assert isinstance(await client.send(opened(client, call_result()), soon(0.2)), Unsure)
+    assert isinstance(await client.send(opened(client, call_result()), soon(0.2)), OutcomeUnknown)
 
 
 async def test_nobody_there_and_too_late(portal: WebhookPortal, client: WebhookClient) -> None:
     assert isinstance(await client.send(opened(client, call_result()), boot_seconds()), NotSent)
     await portal.go_away()
     answer = await client.send(opened(client, call_result()), soon())
-    assert isinstance(answer, Later) and answer.whole_portal
+    assert isinstance(answer, RetryLater) and answer.whole_portal
     assert not portal.log
 
 
@@ -200,7 +204,7 @@ class Chatty(WebhookPortal):
 async def test_of_a_long_answer_only_the_status_counts() -> None:
     async with Chatty() as portal:
         client = WebhookClient(settings(url=portal.webhook_url))
-        assert isinstance(await client.send(opened(client, call_result()), soon()), Done)
+        assert isinstance(await client.send(opened(client, call_result()), soon()), Succeeded)
         await client.close()
 
 
@@ -210,14 +214,14 @@ async def test_during_a_rotation_old_and_new_receivers_verify(tmp_path: Path) ->
     for known in (FAKE_SECRET, OTHER_SECRET):
         async with WebhookPortal(WebhookConfig(secrets=(known,))) as portal:
             client = WebhookClient(settings(url=portal.webhook_url, secret=None, secret_file=file))
-            assert isinstance(await client.send(opened(client, call_result()), soon()), Done)
+            assert isinstance(await client.send(opened(client, call_result()), soon()), Succeeded)
             await client.close()
 
 
 async def test_a_receiver_that_knows_another_secret_pauses(portal: WebhookPortal) -> None:
     client = WebhookClient(settings(url=portal.webhook_url, secret=SecretStr(OTHER_SECRET)))
     answer = await client.send(opened(client, call_result()), soon())
-    assert isinstance(answer, Pause) and "portals[].secret" in answer.why
+    assert isinstance(answer, PortalBlocked) and "portals[].secret" in answer.why
     await client.close()
 
 
@@ -226,7 +230,7 @@ async def test_private_addresses_are_refused_unless_allowed(portal: WebhookPorta
     client = WebhookClient(settings(url=url, allow_private=False))
     client._url = client._url.with_host("127.0.0.1")  # as a name server may say
     answer = await client.send(opened(client, call_result()), soon())
-    assert isinstance(answer, Pause) and "private or reserved" in answer.why
+    assert isinstance(answer, PortalBlocked) and "private or reserved" in answer.why
     assert not portal.log
     await client.close()
 

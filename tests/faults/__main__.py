@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from tests.faults.cells import Cell, cells
-from tests.faults.play import AT_ONCE, play
+from tests.faults.run_cells import AT_ONCE, play
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.faults.orders import FAULTS, REQUEST_LIMIT, SETTLE, TWICE, Order
+from tests.faults.portal_faults import FAULTS, REQUEST_LIMIT, SETTLE, TWICE, Order
 
 
 @dataclass(frozen=True, slots=True)

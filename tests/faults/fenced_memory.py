@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from streams.workers.fenced_log import Fenced
+from streams.kafka.fenced_log import Fenced
 
 
 class PartitionLog:
@@ -26,7 +26,7 @@ class PartitionLog:
 
 
 class Writer:
-    """See streams.workers.deliver_log.Log."""
+    """See streams.workers.deliver.batched_log.Log."""
 
     def __init__(self, log: PartitionLog, epoch: int) -> None:
         self._log = log

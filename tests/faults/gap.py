@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from yarl import URL
 
-from streams.crm import http
+from streams import clock
+from streams.http import request as http
 
 WRITES = "asyncio.selector_events._SelectorSocketTransport"
 
@@ -29,7 +30,7 @@ class Gaps:
     def __init__(self) -> None:
         self.seen: list[int] = []
         self._checked = 0
-        self._clock = http.boot_seconds
+        self._clock = clock.boot_seconds
 
     def check(self) -> float:
         """In place of `http.boot_seconds`."""
@@ -51,7 +52,7 @@ async def measure(url: URL, requests: int, parallel: int) -> list[int]:
     async def sender() -> None:
         async with http.session() as session:
             for number in left:
-                ending = await http.request(session, "POST", url, until=http.boot_seconds() + 60, json=[{"n": number}])
+                ending = await http.request(session, "POST", url, until=clock.boot_seconds() + 60, json=[{"n": number}])
                 assert isinstance(ending, http.Reply), ending
 
     from asyncio.selector_events import _SelectorSocketTransport as Transport  # type: ignore[attr-defined]
@@ -76,7 +77,7 @@ async def measure(url: URL, requests: int, parallel: int) -> list[int]:
 
 
 async def _run(requests: int) -> list[tuple[str, list[int]]]:
-    command = [sys.executable, "-m", "deploy.portals", "kommo", "--no-limits", "--watch-stdin"]
+    command = [sys.executable, "-m", "deploy.fake_crms", "kommo", "--no-limits", "--watch-stdin"]
     portal = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert portal.stdout is not None and portal.stdin is not None
     url = URL(orjson.loads(await portal.stdout.readline())["url"]) / "api" / "v4" / "calls"

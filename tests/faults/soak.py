@@ -20,8 +20,8 @@ from rich.console import Console
 
 from deploy.local import LocalStack
 from tests.faults.cells import WAYS
-from tests.faults.soak_night import SoakNight, SoakPlan
 from tests.faults.soak_report import SoakReport, print_reports
+from tests.faults.soak_run import SoakNight, SoakPlan
 
 CRMS = tuple(dict.fromkeys(way.crm for way in WAYS.values()))
 

@@ -12,15 +12,15 @@ from unittest import mock
 import msgspec
 import pytest
 
-from streams.crm import http
-from streams.crm.delivery import Outcome, advance
-from streams.crm.events import Answered, Event, Later, Recovered, Unsure
-from streams.crm.plan import Plan, Policy
-from streams.crm.record import Delivery
-from streams.workers import deliver_partition
+from streams.delivery.events import Answered, Event, OutcomeUnknown, Recovered, RetryLater
+from streams.delivery.machine import Transition, advance
+from streams.delivery.plan import Plan, Policy
+from streams.delivery.record import Delivery
+from streams.http import request as http
+from streams.workers.deliver import partition as deliver_partition
 from tests.faults.cells import WAYS, cells
 from tests.faults.fenced_memory import Writer
-from tests.faults.play import AT_ONCE, play
+from tests.faults.run_cells import AT_ONCE, play
 
 pytestmark = pytest.mark.slow
 
@@ -67,14 +67,14 @@ def test_a_request_from_the_gap_makes_no_second_entry_where_the_crm_compares(way
 def left_out(rule: str) -> "mock._patch[Any]":
     """The product without one of its rules."""
 
-    def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Outcome:
+    def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
         if rule == "settle":
             policy = replace(policy, settle=0)
         if rule == "owner_wait" and isinstance(event, Recovered):
             recovered = advance(delivery, event, plan, policy)
             return recovered._replace(delivery=msgspec.structs.replace(recovered.delivery, wait_until=event.now))
-        if rule == "lookup" and isinstance(event, Answered) and isinstance(event.answer, Unsure):
-            event = replace(event, answer=Later(event.answer.why))
+        if rule == "lookup" and isinstance(event, Answered) and isinstance(event.answer, OutcomeUnknown):
+            event = replace(event, answer=RetryLater(event.answer.why))
         return advance(delivery, event, plan, policy)
 
     if rule == "deadline_check":

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.portals.exchange import Inbound
+from deploy.fake_crms.exchange import Inbound
 from streams.calls.result import CallResult
-from streams.workers.hard_exit import STATUS
+from streams.kafka.hard_exit import STATUS
 from tests.faults.cells import WAYS
-from tests.faults.furniture import differences
-from tests.faults.judged import many_results
-from tests.workers.deliveries import Deliveries
+from tests.faults.fixtures import differences
+from tests.faults.recorded_results import many_results
+from tests.workers.deliver.crm_installation import Deliveries
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack

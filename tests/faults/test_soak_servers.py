@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.soak import CRMS, soak
-from tests.faults.soak_night import SoakPlan
+from tests.faults.soak_run import SoakPlan
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack

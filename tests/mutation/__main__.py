@@ -34,21 +34,23 @@ FUNCTIONS = {
     "result table": ["streams.rules.results.*"],
     "CRM tables": ["streams.rules.statuses.*"],
     "result of a call": [
-        "streams.calls.hangup.x_hangup_facts*", "streams.calls.judge.x_decide*", "streams.calls.judge.x__talk_lasted*",
+        "streams.calls.hangup.x_hangup_facts*",
+        "streams.calls.classify.x_decide*",
+        "streams.calls.classify.x__talk_lasted*",
     ],
     "answered": [
         "streams.calls.answered.x_is_answered*", "streams.calls.answered.x_called_by_asterisk*",
-        "streams.calls.answered.x_bridges_missing*", "streams.calls.story.xǁ_Bridges*",
-        *(f"streams.calls.story.xǁ_Tellerǁ{name}__mutmut*" for name in (
+        "streams.calls.answered.x_bridges_missing*", "streams.calls.fold.xǁ_Bridges*",
+        *(f"streams.calls.fold.xǁ_Tellerǁ{name}__mutmut*" for name in (
             "_joined", "_at_the_same_time", "_parted", "_settle", "_part", "_ended", "_transfer", "_root_left",
         )),
-        "streams.calls.story.x__calling*", "streams.calls.story.x__in_from_the_beginning*",
-        "streams.calls.story.x__close*",
+        "streams.calls.fold.x__calling*", "streams.calls.fold.x__in_from_the_beginning*",
+        "streams.calls.fold.x__close*",
     ],
     "end of a call": [
         "streams.calls.call.xǁEnding*", "streams.calls.call.xǁCallǁadd*", "streams.calls.call.xǁCallǁknows*",
-        "streams.calls.judge.x__completeness*", "streams.calls.batch.*",
-        *(f"streams.workers.protocol.xǁPartitionǁ{name}__mutmut*" for name in (
+        "streams.calls.classify.x__completeness*", "streams.calls.offline.*",
+        *(f"streams.workers.aggregate.partition_state.xǁPartitionǁ{name}__mutmut*" for name in (
             "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at", "_forget",
         )),
     ],

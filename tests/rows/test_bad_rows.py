@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from streams.calls.call import Call
-from streams.calls.judge import judge
+from streams.calls.classify import judge
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.calls.site import Site
 from streams.cli.command_line import command_line
 from streams.errors import UnreadableRow
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
@@ -43,7 +43,7 @@ def read(records: list[bytes], decoder: RowDecoder) -> tuple[list[CapturedRow], 
 
 
 def outcome_of(rows: list[CapturedRow]) -> CallResult:
-    return judge(folded(rows), RULES, Site()).result
+    return judge(folded(rows), RULES, PbxProfile()).result
 
 
 @pytest.mark.parametrize("aliases", [None, {"cel_userdeftype": "userdeftype2"}], ids=["as named", "with an alias"])

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from streams.calls.site import Site
+from streams.calls.pbx_profile import PbxProfile
 from streams.rules import load_directions
 from streams.settings import Settings
 from tests.rules.files import refusal
 
 
-def site(tmp_path: Path, text: str, **numbers: object) -> Site:
+def site(tmp_path: Path, text: str, **numbers: object) -> PbxProfile:
     own = tmp_path / "own.yaml"
     own.write_text(f"directions:\n{text}", encoding="utf-8")
-    return Site.of(Settings.model_validate({"rules": {"directions_file": own}, "numbers": numbers}))
+    return PbxProfile.of(Settings.model_validate({"rules": {"directions_file": own}, "numbers": numbers}))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_endpoint_line_puts_a_phone_or_a_trunk_on_its_side(tmp_path: Path) -> No
 
 
 def test_short_number_is_an_extension_unless_a_line_puts_it_outside(tmp_path: Path) -> None:
-    assert Site().is_extension("1001")
-    assert not Site().is_extension("10001")
+    assert PbxProfile().is_extension("1001")
+    assert not PbxProfile().is_extension("10001")
     own = site(tmp_path, "  - {digits: 3-5, side: inside}\n  - {number: '11[02]', side: outside}\n")
     assert [each for each in ("12", "112", "1001", "10001", "100001") if own.is_extension(each)] == ["1001", "10001"]
 
@@ -76,7 +76,7 @@ def test_operators_word_for_a_missing_number_is_added(tmp_path: Path) -> None:
     ],
 )
 def test_every_line_changes_the_hash(tmp_path: Path, text: str) -> None:
-    assert site(tmp_path, text).hash != Site().hash
+    assert site(tmp_path, text).hash != PbxProfile().hash
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_every_line_changes_the_hash(tmp_path: Path, text: str) -> None:
     ],
 )  # fmt: skip
 def test_every_setting_that_can_change_an_outcome_changes_the_hash(settings: dict[str, object]) -> None:
-    assert Site.of(Settings.model_validate(settings)).hash != Site.of(Settings()).hash
+    assert PbxProfile.of(Settings.model_validate(settings)).hash != PbxProfile.of(Settings()).hash
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from connectors.kafka_admin import KafkaAdmin
 from deploy.demo.recordings import RECORDINGS
 from deploy.local import LocalStack
 from streams.errors import UserError
+from streams.kafka.admin import KafkaAdmin
 from streams.rows.row import RowDecoder
 from streams.sources.finding import FileFinder, find_call
 from streams.sources.topic import TopicFinder

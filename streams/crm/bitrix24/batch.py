@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from streams.crm.bitrix24.steps import LIMITS, METHODS, answer_of, code_of
-from streams.crm.events import Answer, Done, Later, Partly, Unsure
-from streams.crm.http import Ending, Reply
+from streams.delivery.events import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
+from streams.http.request import Ending, Reply
 
 FIRST, SECOND = "register", "finish"
 
@@ -34,17 +34,22 @@ def batch_answer_of(ending: Ending, now: int, sent: Mapping[str, dict[str, objec
     inner = document.get("result") if isinstance(document, dict) else None
     if not isinstance(ending, Reply) or ending.status != 200 or not isinstance(inner, dict):
         answer = answer_of(FIRST, ending, now, sent[FIRST])
-        if isinstance(ending, Reply) and isinstance(answer, Later) and ending.status >= 500 and not _limited(ending):
-            return Unsure(answer.why)  # a register may be repeated; the finish with it may not
+        if (
+            isinstance(ending, Reply)
+            and isinstance(answer, RetryLater)
+            and ending.status >= 500
+            and not _limited(ending)
+        ):
+            return OutcomeUnknown(answer.why)  # a register may be repeated; the finish with it may not
         return answer
     registered, finished = (_of_command(step, inner, now, sent[step]) for step in (FIRST, SECOND))
-    if not isinstance(registered, Done):
+    if not isinstance(registered, Succeeded):
         return registered
-    if isinstance(finished, Done):
-        return Done({**registered.ids, **finished.ids})
-    if isinstance(finished, Unsure):
+    if isinstance(finished, Succeeded):
+        return Succeeded({**registered.ids, **finished.ids})
+    if isinstance(finished, OutcomeUnknown):
         return finished  # registered, and nothing said of the finish
-    return Partly(FIRST, registered.ids, getattr(finished, "why", ""))
+    return PartlyDone(FIRST, registered.ids, getattr(finished, "why", ""))
 
 
 def _limited(reply: Reply) -> bool:

@@ -7,7 +7,7 @@ import structlog
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.credentials.source import FixedToken, Token, TokenSource, with_token
+from streams.clock import boot_seconds, utc_now_us
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
@@ -28,13 +28,14 @@ from streams.crm.bitrix24.steps import (
     sighting_of,
     token_outdated,
 )
+from streams.crm.call_fields import external_id
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.events import Answer, Later, Pause, Sighting
-from streams.crm.http import Ending, Reply, boot_seconds, request, same_house, session, utc_now
-from streams.crm.person import external_id
-from streams.crm.plan import BITRIX24
-from streams.crm.record import Delivery
+from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
+from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLater
+from streams.delivery.plan import BITRIX24
+from streams.delivery.record import Delivery
 from streams.errors import SettingsError
+from streams.http.request import Ending, Reply, request, same_house, session
 from streams.settings import PortalSettings, secret
 
 _log = structlog.get_logger("deliver")
@@ -76,44 +77,48 @@ class Bitrix24Client:
         if intent.step == "comment" and (known := without_request(sent)) is not None:
             return known
         ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
-        if isinstance(ending, Pause | Later):
+        if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         match intent.step:
             case "client":
-                return client_of(ending, self._portal, utc_now())
+                return client_of(ending, self._portal, utc_now_us())
             case "comment":
-                return comment_answer_of(ending, utc_now())
+                return comment_answer_of(ending, utc_now_us())
             case "register_finish":
-                return batch_answer_of(ending, utc_now(), sent)
-        return answer_of(intent.step, ending, utc_now(), sent)
+                return batch_answer_of(ending, utc_now_us(), sent)
+        return answer_of(intent.step, ending, utc_now_us(), sent)
 
-    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""
         doubt = delivery.doubt
         if doubt is not None and doubt.step == "comment":
             ending = await self._call(LIST_METHOD, list_fields(doubt), until)
-            if isinstance(ending, Pause | Later):
+            if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return comment_sighting_of(ending, delivery, doubt, utc_now())
+            return comment_sighting_of(ending, delivery, doubt, utc_now_us())
         fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
         ending = await self._call(LOOKUP_METHOD, fields, until)
-        return ending if isinstance(ending, Pause | Later) else sighting_of(ending, delivery.call_id, utc_now())
+        return (
+            ending
+            if isinstance(ending, PortalBlocked | RetryLater)
+            else sighting_of(ending, delivery.call_id, utc_now_us())
+        )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
-    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | Pause | Later:
+    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | PortalBlocked | RetryLater:
         if self._tokens is None:
             return await self._post(self._base / f"{method}.json", fields, until)
 
-        async def ask(token: Token) -> Ending | Pause:
+        async def ask(token: Token) -> Ending | PortalBlocked:
             base = URL(token.endpoint) if token.endpoint else self._base
             return await self._post(base / f"{method}.json", {**fields, "auth": token.access}, until)
 
         return await with_token(self._tokens, until, ask, token_outdated)
 
-    async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | Pause:
+    async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | PortalBlocked:
         for _ in range(2):
             ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
             ending = await request(self._http, "POST", url, until=ends, json=body)
@@ -122,12 +127,12 @@ class Bitrix24Client:
             # The portal moved: the same POST there, never turned into a GET.
             there = URL(ending.headers.get("Location", ""))
             if not there.is_absolute() or not same_house(url, there):
-                return Pause(f"the portal moved to {there.host or 'another address'}: set its new address")
+                return PortalBlocked(f"the portal moved to {there.host or 'another address'}: set its new address")
             if there.host != self._moved_to:
                 self._moved_to = there.host
                 _log.warning("the portal moved: set its new address", portal=self._portal.name, host=there.host)
             url = there
-        return Pause("the portal's addresses lead in a circle")
+        return PortalBlocked("the portal's addresses lead in a circle")
 
 
 def _access(portal: PortalSettings, tokens: TokenSource | None) -> tuple[URL, TokenSource | None]:

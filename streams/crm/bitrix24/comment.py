@@ -10,12 +10,23 @@ import orjson
 
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.steps import LIMITS, code_of, trouble_of, words_of
-from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Refused, Sighting, Unsure, Unwanted
-from streams.crm.http import Ending, Reply
-from streams.crm.person import talk_seconds
-from streams.crm.record import Delivery, Intent
-from streams.crm.revision import correction, mark, shown
-from streams.crm.unanswered import unanswered, unseen
+from streams.crm.call_fields import talk_seconds
+from streams.crm.correction_note import correction, mark, shown
+from streams.crm.transport_answers import unanswered, unseen
+from streams.delivery.events import (
+    Answer,
+    CallFound,
+    LookupResult,
+    NotFound,
+    OutcomeUnknown,
+    PortalBlocked,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+)
+from streams.delivery.record import Delivery, Intent
+from streams.http.request import Ending, Reply
 from streams.rules.statuses import BITRIX24_STATUSES
 
 LIST_METHOD = "crm.timeline.comment.list"
@@ -45,9 +56,9 @@ def without_request(sent: dict[str, Any]) -> Answer | None:
     """What is known before anything is sent: nothing to tell, or nowhere to."""
     fields = sent["fields"]
     if not fields["COMMENT"]:
-        return Done(note="nothing that the CRM shows has changed")
+        return Succeeded(note="nothing that the CRM shows has changed")
     if not fields["ENTITY_TYPE"] or not fields["ENTITY_ID"]:
-        return Unwanted("a later version came; the call stands at no client of the CRM, where it could be noted")
+        return SkipCall("a later version came; the call stands at no client of the CRM, where it could be noted")
     return None
 
 
@@ -57,14 +68,14 @@ def comment_answer_of(ending: Ending, now: int) -> Answer:
         return unanswered(ending)
     document = ending.document if isinstance(ending.document, dict) else {}
     if ending.status == 200 and isinstance(document.get("result"), int | str):
-        return Done({"comment": str(document["result"])})
+        return Succeeded({"comment": str(document["result"])})
     code = code_of(ending) if "error" in document else ""
     if ending.status < 500 and code in ("NOT_FOUND", "OWNER_NOT_FOUND"):
-        return Unwanted("a later version came; the client that the call stands at is no longer in the CRM")
+        return SkipCall("a later version came; the client that the call stands at is no longer in the CRM")
     if code in ("INSUFFICIENT_SCOPE", "ACCESS_DENIED"):
         return Refused(f"on_revision: note needs the scope crm, and the right to read the client ({words_of(ending)})")
     if ending.status >= 500 and code not in LIMITS:
-        return Unsure(words_of(ending))
+        return OutcomeUnknown(words_of(ending))
     return trouble_of(ending, now) or Refused(words_of(ending))
 
 
@@ -75,7 +86,7 @@ def list_fields(doubt: Intent) -> dict[str, object]:
     return {"filter": where, "order": NEWEST_FIRST, "select": ["ID", "COMMENT"]}
 
 
-def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> Sighting:
+def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> LookupResult:
     """Whether the comment stands among the newest 50 of its client."""
     if not isinstance(ending, Reply):
         return unseen(ending)
@@ -84,6 +95,6 @@ def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: 
     if ending.status == 200 and isinstance(comments, list):
         wanted = mark(delivery, doubt.version)
         ours = next((one for one in comments if isinstance(one, dict) and wanted in str(one.get("COMMENT"))), None)
-        return Found({"comment": str(ours.get("ID"))}) if ours else NotFound()
+        return CallFound({"comment": str(ours.get("ID"))}) if ours else NotFound()
     trouble = trouble_of(ending, now)
-    return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))
+    return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))

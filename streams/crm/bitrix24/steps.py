@@ -7,23 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.events import (
-    Answer,
-    Done,
-    Found,
-    Gone,
-    Later,
-    NotFound,
-    NotSent,
-    NoUser,
-    Pause,
-    Refused,
-    Sighting,
-    Unsure,
-    Unwanted,
-)
-from streams.crm.http import Ending, NothingSent, Reply, TooLate, as_time, local_iso
-from streams.crm.person import (
+from streams.crm.call_fields import (
     RESPONSIBLE,
     asks_responsible,
     by_id,
@@ -33,8 +17,24 @@ from streams.crm.person import (
     phone,
     talk_seconds,
 )
-from streams.crm.record import Delivery
-from streams.crm.unanswered import unanswered, unseen
+from streams.crm.transport_answers import unanswered, unseen
+from streams.delivery.events import (
+    Answer,
+    CallFound,
+    LookupResult,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    PortalBlocked,
+    PrerequisiteLost,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+    UserUnknown,
+)
+from streams.delivery.record import Delivery
+from streams.http.request import Ending, NothingSent, Reply, TooLate, as_time, local_iso
 from streams.settings import PortalSettings
 
 BOTH = "register_finish"
@@ -152,20 +152,20 @@ def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> A
     result = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(result, dict):
         if step == "register" and not result.get("CALL_ID"):
-            return Unsure("200 without a CALL_ID")
-        return Done(_ids(result, IDS_OF_REGISTER if step == "register" else IDS_OF_FINISH))
+            return OutcomeUnknown("200 without a CALL_ID")
+        return Succeeded(_ids(result, IDS_OF_REGISTER if step == "register" else IDS_OF_FINISH))
     trouble = trouble_of(ending, now)
-    if isinstance(trouble, Later) and ending.status >= 500 and step == "finish" and code_of(ending) not in LIMITS:
+    if isinstance(trouble, RetryLater) and ending.status >= 500 and step == "finish" and code_of(ending) not in LIMITS:
         # It may have finished the call, maybe with the outcome of an older version: only a lookup tells.
-        return Unsure(trouble.why)
+        return OutcomeUnknown(trouble.why)
     if trouble is not None:
         return trouble
     words = words_of(ending)
     if "call is not found" in words.lower():
-        return Gone(words)
+        return PrerequisiteLost(words)
     if "user is not found" in words.lower():
         inner = sent.get("USER_PHONE_INNER")
-        return NoUser(str(inner) if inner else by_id(str(sent.get("USER_ID"))), words)
+        return UserUnknown(str(inner) if inner else by_id(str(sent.get("USER_ID"))), words)
     return Refused(words)
 
 
@@ -175,39 +175,39 @@ def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
         return NotSent()
     if not isinstance(ending, Reply):
         hopeless = isinstance(ending, NothingSent) and ending.hopeless
-        return Pause(ending.why) if hopeless else Later(ending.why, whole_portal=True)
+        return PortalBlocked(ending.why) if hopeless else RetryLater(ending.why, whole_portal=True)
     document = ending.document
     known = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(known, list):
         if not known and portal.for_unknown_number == "skip":
-            return Unwanted("the CRM does not know this number (portals[].unknown_number: skip)")
+            return SkipCall("the CRM does not know this number (portals[].unknown_number: skip)")
         first = next((one for one in known if isinstance(one, dict)), {})
         user = str(first.get("ASSIGNED_BY_ID") or "")
-        return Done({RESPONSIBLE: user} if user else {})
+        return Succeeded({RESPONSIBLE: user} if user else {})
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
     trouble = trouble_of(ending, now) if not own or code_of(ending) != "ERROR_METHOD_NOT_FOUND" else None
-    if isinstance(trouble, Unsure):
-        return Later(trouble.why)  # a question has no effect
-    return trouble or Done(note=f"the client could not be looked up: {words_of(ending)}")
+    if isinstance(trouble, OutcomeUnknown):
+        return RetryLater(trouble.why)  # a question has no effect
+    return trouble or Succeeded(note=f"the client could not be looked up: {words_of(ending)}")
 
 
-def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
+def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
     """What an answer without result says of the portal; None: the error is about this call."""
     document = reply.document
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
     if reply.status == 429 or (own and code_of(reply) in LIMITS):
         reset = _reset_at(document, now) if reply.status == 429 else None
-        return Later("too many requests", reply.retry_after(now) or reset, whole_portal=True)
+        return RetryLater("too many requests", reply.retry_after(now) or reset, whole_portal=True)
     if not own:
-        return Unsure(f"HTTP {reply.status} without an answer of Bitrix24's")
+        return OutcomeUnknown(f"HTTP {reply.status} without an answer of Bitrix24's")
     code = code_of(reply)
     if code in PAUSING:
-        return Pause(f"{PAUSING[code]} (HTTP {reply.status}: {words_of(reply)})")
+        return PortalBlocked(f"{PAUSING[code]} (HTTP {reply.status}: {words_of(reply)})")
     if reply.status >= 500:
         # Repeating is harmless: a second register is an orphan at worst, a second lookup nothing.
-        return Later(words_of(reply), reply.retry_after(now), whole_portal=True)
+        return RetryLater(words_of(reply), reply.retry_after(now), whole_portal=True)
     if reply.status < 400:
-        return Unsure(f"HTTP {reply.status} with an error: {words_of(reply)}")
+        return OutcomeUnknown(f"HTTP {reply.status} with an error: {words_of(reply)}")
     return None
 
 
@@ -218,7 +218,7 @@ def token_outdated(ending: object) -> bool:
     return code_of(ending) in ("EXPIRED_TOKEN", "INVALID_TOKEN", "NO_AUTH_FOUND")
 
 
-def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
+def sighting_of(ending: Ending, call_id: str, now: int) -> LookupResult:
     """What a lookup in the statistics shows. A filter that the portal did not understand must not find strangers."""
     if not isinstance(ending, Reply):
         return unseen(ending)
@@ -227,11 +227,11 @@ def sighting_of(ending: Ending, call_id: str, now: int) -> Sighting:
     if ending.status == 200 and isinstance(records, list):
         wanted = external_id(call_id)
         ours = [one for one in records if isinstance(one, dict) and one.get("EXTERNAL_CALL_ID") == wanted]
-        return Found(_ids(ours[0], IDS_OF_FINISH)) if ours else NotFound()
+        return CallFound(_ids(ours[0], IDS_OF_FINISH)) if ours else NotFound()
     trouble = trouble_of(ending, now)
-    if isinstance(trouble, Pause | Later):
+    if isinstance(trouble, PortalBlocked | RetryLater):
         return trouble
-    return Later(trouble.why if trouble else words_of(ending), whole_portal=trouble is not None)
+    return RetryLater(trouble.why if trouble else words_of(ending), whole_portal=trouble is not None)
 
 
 def _reset_at(document: object, now: int) -> int | None:

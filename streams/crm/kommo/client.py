@@ -7,10 +7,10 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.credentials.source import FixedToken, Token, TokenSource, with_token
+from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
+from streams.crm.call_fields import RESPONSIBLE, external_id
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.events import Answer, Done, Found, Later, NotFound, Pause, Sighting
-from streams.crm.http import Ending, Reply, boot_seconds, request, session, utc_now
+from streams.crm.correction_note import mark
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -31,18 +31,19 @@ from streams.crm.kommo.steps import (
     trouble_of,
     words_of,
 )
-from streams.crm.person import RESPONSIBLE, external_id
-from streams.crm.plan import KOMMO
-from streams.crm.record import SECOND, Delivery, Intent
-from streams.crm.revision import mark
-from streams.crm.unanswered import unseen
+from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
+from streams.crm.transport_answers import unseen
+from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
+from streams.delivery.plan import KOMMO
+from streams.delivery.record import Delivery, Intent
 from streams.errors import SettingsError
+from streams.http.request import Ending, Reply, request, session
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
 
 PAGE = 250
 MOST_PAGES = 40
-SKEW = 120 * SECOND
+SKEW = 120 * MICROS_PER_SECOND
 """How far the account's clock may differ from what its last answer said."""
 
 
@@ -94,9 +95,9 @@ class KommoClient:
             case "text_note" | "update":
                 return without_request(intent.step, sent) or await self._revise(intent.step, sent, until)
         ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
-        if isinstance(ending, Pause | Later):
+        if isinstance(ending, PortalBlocked | RetryLater):
             return ending
-        return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now())
+        return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now_us())
 
     async def _revise(self, step: str, sent: dict[str, Any], until: float) -> Answer:
         """A text note; or the call's own note, read first: what a person wrote there stays."""
@@ -105,23 +106,25 @@ class KommoClient:
             item = {name: value for name, value in sent.items() if name != "entity_type"}
             item["entity_id"] = int(sent["entity_id"])
             ending = await self._ask("POST", notes, until, [item])
-            if isinstance(ending, Pause | Later):
+            if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now())
+            return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now_us())
         note = await self._read(sent, until)
-        if isinstance(note, Later | Pause):
+        if isinstance(note, RetryLater | PortalBlocked):
             return note
         against = touched(note, sent)
         if against is not None or note is None:
-            return against or Done()
+            return against or Succeeded()
         ending = await self._ask("PATCH", notes, until, [changed_note(note, sent)])
-        return ending if isinstance(ending, Pause | Later) else edited_of(ending, sent["note"], utc_now())
+        return (
+            ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now_us())
+        )
 
-    async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | Later | Pause | None":
+    async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
         """The call's note; None: it is no longer there."""
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes" / sent["note"]
         ending = await self._ask("GET", where, until)
-        if isinstance(ending, Later | Pause):
+        if isinstance(ending, RetryLater | PortalBlocked):
             return ending
         if not isinstance(ending, Reply):
             return unseen(ending)
@@ -129,18 +132,18 @@ class KommoClient:
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
             return ending.document
-        trouble = trouble_of(ending, utc_now())
-        return trouble if isinstance(trouble, Pause | Later) else Later(words_of(ending))
+        trouble = trouble_of(ending, utc_now_us())
+        return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))
 
     async def _client(self, digits: str, until: float) -> Answer:
         """Who is responsible for the contact with this number."""
         found = await self._contact(digits, until)
-        if isinstance(found, Later | Pause):
+        if isinstance(found, RetryLater | PortalBlocked):
             return found
         user = str(found.get("responsible_user_id") or "") if isinstance(found, dict) else ""
-        return Done({RESPONSIBLE: user} if user else {})
+        return Succeeded({RESPONSIBLE: user} if user else {})
 
-    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """What the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the number."""
         doubt = delivery.doubt
         if doubt is None:
@@ -148,14 +151,14 @@ class KommoClient:
         if doubt.step in ("contact", "lead"):
             sent = orjson.loads(doubt.sent)
             found = await self._contact(last_digits(str(sent["name"])), until)
-            return Found({"contact": str(found.get("id"))}) if isinstance(found, dict) else found
+            return CallFound({"contact": str(found.get("id"))}) if isinstance(found, dict) else found
         if doubt.step == "update":
             sent = orjson.loads(doubt.sent)
             note = await self._read(sent, until)
-            if isinstance(note, Later | Pause):
+            if isinstance(note, RetryLater | PortalBlocked):
                 return note
             # What is not there, or what a person changed since, is told by the next attempt.
-            return Found() if note is not None and isinstance(touched(note, sent), Done) else NotFound()
+            return CallFound() if note is not None and isinstance(touched(note, sent), Succeeded) else NotFound()
         if doubt.step == "text_note":
             return await self._text(delivery, doubt, until)
         uniq = external_id(delivery.call_id)
@@ -164,41 +167,41 @@ class KommoClient:
             listed = self._base / "leads" / "unsorted"
             found = await self._search(listed, query, "unsorted", lambda one: one.get("source_uid") == uniq, until)
             if not isinstance(found, NotFound):
-                return Found(ids_of(found, "unsorted")) if isinstance(found, dict) else found
+                return CallFound(ids_of(found, "unsorted")) if isinstance(found, dict) else found
         for _ in range(2):
             assumed = self._ahead
             sighting = await self._note(uniq, doubt, until)
             if not isinstance(sighting, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
                 return sighting
-        return Later("the account's clock moves")
+        return RetryLater("the account's clock moves")
 
-    async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> Sighting:
+    async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> LookupResult:
         sent = orjson.loads(doubt.sent)
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
         query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
         wanted = mark(delivery, doubt.version)
         found = await self._search(where, query, "notes", lambda note: wanted in str(note.get("params")), until)
-        return Found(ids_of(found, "text_note")) if isinstance(found, dict) else found
+        return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 
-    async def _note(self, uniq: str, doubt: Intent, until: float) -> Sighting:
+    async def _note(self, uniq: str, doubt: Intent, until: float) -> LookupResult:
         """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
         span = doubt.started_at + self._ahead - SKEW, doubt.deadline + self._ahead + SKEW
         query = [
             ("filter[note_type][0]", "call_in"),
             ("filter[note_type][1]", "call_out"),
-            ("filter[updated_at][from]", str(span[0] // SECOND)),
-            ("filter[updated_at][to]", str(span[1] // SECOND)),
+            ("filter[updated_at][from]", str(span[0] // MICROS_PER_SECOND)),
+            ("filter[updated_at][to]", str(span[1] // MICROS_PER_SECOND)),
         ]
         for entity, entities in PLURALS.items():
             notes = self._base / entities / "notes"
             found = await self._search(notes, query, "notes", lambda note: _uniq(note) == uniq, until)
             if isinstance(found, dict):
-                return Found(ids_of({**found, "entity_type": entity}, "call"))
+                return CallFound(ids_of({**found, "entity_type": entity}, "call"))
             if not isinstance(found, NotFound):
                 return found
         return NotFound()
 
-    async def _contact(self, digits: str, until: float) -> "dict[str, Any] | NotFound | Later | Pause":
+    async def _contact(self, digits: str, until: float) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         query = [("query", digits), ("order[id]", "asc")]
         return await self._search(
             self._base / "contacts", query, "contacts", lambda contact: has_phone(contact, digits), until
@@ -210,12 +213,12 @@ class KommoClient:
 
     async def _search(
         self, url: URL, query: list[tuple[str, str]], kind: str, ours: Callable[[dict[str, Any]], bool], until: float
-    ) -> "dict[str, Any] | NotFound | Later | Pause":
+    ) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         for page in range(1, MOST_PAGES + 1):
             await self.pace()
             asked = url.with_query([*query, ("limit", str(PAGE)), ("page", str(page))])
             ending = await self._ask("GET", asked, until)
-            if isinstance(ending, Pause | Later):
+            if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
             if not isinstance(ending, Reply):
                 return unseen(ending)
@@ -223,24 +226,26 @@ class KommoClient:
                 return NotFound()
             items = _embedded(ending.document, kind) if ending.status == 200 else None
             if items is None:
-                trouble = trouble_of(ending, utc_now())
-                if isinstance(trouble, Pause | Later):
+                trouble = trouble_of(ending, utc_now_us())
+                if isinstance(trouble, PortalBlocked | RetryLater):
                     return trouble
-                return Later(words_of(ending), whole_portal=trouble is not None)
+                return RetryLater(words_of(ending), whole_portal=trouble is not None)
             for item in items:
                 if ours(item):
                     return item
             if not ending.document.get("_links", {}).get("next"):
                 return NotFound()
-        return Later(f"more than {MOST_PAGES} pages of {kind}")
+        return RetryLater(f"more than {MOST_PAGES} pages of {kind}")
 
-    async def _ask(self, method: str, url: URL, until: float, body: object = None) -> Ending | Pause | Later:
+    async def _ask(
+        self, method: str, url: URL, until: float, body: object = None
+    ) -> Ending | PortalBlocked | RetryLater:
         async def ask(token: Token) -> Ending:
             headers = {"Authorization": f"Bearer {token.access}"}
             ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
             ending = await request(self._http, method, url, until=ends, json=body, headers=headers)
             if isinstance(ending, Reply) and (date := ending.date) is not None:
-                self._ahead = date - utc_now()
+                self._ahead = date - utc_now_us()
             return ending
 
         return await with_token(self._tokens, until, ask, _outdated)

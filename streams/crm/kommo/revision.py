@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Refused, Unsure, Unwanted
-from streams.crm.http import Ending, Reply
+from streams.crm.call_fields import external_id, talk_seconds
+from streams.crm.correction_note import correction, shown
 from streams.crm.kommo.steps import items_of, trouble_of, words_of
-from streams.crm.person import external_id, talk_seconds
-from streams.crm.record import Delivery
-from streams.crm.revision import correction, shown
-from streams.crm.unanswered import unanswered
+from streams.crm.transport_answers import unanswered
+from streams.delivery.events import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
+from streams.delivery.record import Delivery
+from streams.http.request import Ending, Reply
 from streams.rules import KommoStatus
 from streams.rules.statuses import KOMMO_STATUSES
 
@@ -77,24 +77,24 @@ def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
     """What is known before anything is sent: nothing to tell, or nowhere to."""
     nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == sent["was"]
     if nothing:
-        return Done(note="nothing that the CRM shows has changed")
+        return Succeeded(note="nothing that the CRM shows has changed")
     if not sent["entity_id"] or sent["entity_type"] not in PLURALS:
-        return Unwanted("a later version came; it is not known where the call stands in the CRM")
+        return SkipCall("a later version came; it is not known where the call stands in the CRM")
     if step == "update" and not sent["note"]:
-        return Unwanted("a later version came; the call is an incoming lead, whose call cannot be changed")
+        return SkipCall("a later version came; the call is an incoming lead, whose call cannot be changed")
     return None
 
 
 def touched(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
     """What the note, as read just before the change, says against the change; None: nothing."""
     if note is None:
-        return Unwanted("a later version came; the call's note is no longer there")
+        return SkipCall("a later version came; the call's note is no longer there")
     now = _shown_in(note.get("params") or {})
     if now == _shown_in(sent):
-        return Done()
+        return Succeeded()
     if now != sent["was"]:
         changed = ", ".join(name for name in SHOWN if now[name] != sent["was"][name])
-        return Unwanted(f"a later version came, but a person changed the call in the CRM ({changed}): kept")
+        return SkipCall(f"a later version came, but a person changed the call in the CRM ({changed}): kept")
     return None
 
 
@@ -115,9 +115,9 @@ def edited_of(ending: Ending, note: str, now: int) -> Answer:
         return unanswered(ending)
     edited = items_of(ending.document, "text_note") if ending.status == 200 else []
     if any(str(one.get("id")) == note for one in edited):
-        return Done()
+        return Succeeded()
     if ending.status == 200:
-        return Unsure("HTTP 200 that names no such note")
+        return OutcomeUnknown("HTTP 200 that names no such note")
     if ending.status == 404 and isinstance(ending.document, dict):
-        return touched(None, {}) or Done()
+        return touched(None, {}) or Succeeded()
     return trouble_of(ending, now) or Refused(words_of(ending))

@@ -8,11 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.events import Answer, Done, Later, Needs, NoUser, Pause, Refused, Unsure, Unwanted
-from streams.crm.http import Ending, Reply
-from streams.crm.person import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
-from streams.crm.record import Delivery
-from streams.crm.unanswered import unanswered
+from streams.crm.call_fields import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
+from streams.crm.transport_answers import unanswered
+from streams.delivery.events import (
+    Answer,
+    OutcomeUnknown,
+    PortalBlocked,
+    PrerequisiteMissing,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+    UserUnknown,
+)
+from streams.delivery.record import Delivery
+from streams.http.request import Ending, Reply
 from streams.rules import KommoStatus
 from streams.settings import PortalSettings
 
@@ -154,15 +164,15 @@ def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
     why = "no contact or lead has this number (Entity not found)"
     match policy:
         case "retry":
-            return Later(why)
+            return RetryLater(why)
         case "skip":
-            return Unwanted("the CRM does not know this number (portals[].unknown_number: skip)")
+            return SkipCall("the CRM does not know this number (portals[].unknown_number: skip)")
         case "create_lead":
-            return Needs("lead", why)
+            return PrerequisiteMissing("lead", why)
         case "unsorted" if sent.get("direction") != OUTBOUND:
-            return Needs("unsorted", why)
+            return PrerequisiteMissing("unsorted", why)
     # Incoming leads take incoming calls only; an outgoing call needs a contact to stand at.
-    return Needs("contact", why)
+    return PrerequisiteMissing("contact", why)
 
 
 def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
@@ -174,9 +184,9 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
         made = items_of(ending.document, step)
         ours = next((item for item in made if _is_of(item, str(sent.get("request_id")))), None)
         if ours is not None:
-            return Done(ids_of(ours, step))
+            return Succeeded(ids_of(ours, step))
         if document is None or not document.get("errors"):
-            return Unsure(f"HTTP {ending.status} that names no such item")
+            return OutcomeUnknown(f"HTTP {ending.status} that names no such item")
     trouble = trouble_of(ending, now)
     if trouble is not None:
         return trouble
@@ -185,23 +195,23 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
         return unknown_number(policy, sent)
     words = words_of(ending)
     if "responsible_user_id" in words and "responsible_user_id" in sent:
-        return NoUser(by_id(str(sent["responsible_user_id"])), words)
+        return UserUnknown(by_id(str(sent["responsible_user_id"])), words)
     return Refused(words)
 
 
-def trouble_of(reply: Reply, now: int) -> Later | Pause | Unsure | None:
+def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
     """What an answer says of the account; None: the error is about this call."""
     if reply.status == 429:
-        return Later("too many requests", reply.retry_after(now), whole_portal=True)
+        return RetryLater("too many requests", reply.retry_after(now), whole_portal=True)
     if 300 <= reply.status < 400:
-        return Pause("the account's address leads elsewhere: set its new address")
+        return PortalBlocked("the account's address leads elsewhere: set its new address")
     if not isinstance(reply.document, dict) or not OWN.intersection(reply.document) or reply.status < 400:
-        return Unsure(f"HTTP {reply.status} without an answer of Kommo's")
+        return OutcomeUnknown(f"HTTP {reply.status} without an answer of Kommo's")
     if reply.status in PAUSING:
-        return Pause(f"{PAUSING[reply.status]} (HTTP {reply.status}: {words_of(reply)})")
+        return PortalBlocked(f"{PAUSING[reply.status]} (HTTP {reply.status}: {words_of(reply)})")
     if reply.status >= 500:
         # Kommo does not compare a second call with the first: an error in the middle may have left its note.
-        return Unsure(words_of(reply))
+        return OutcomeUnknown(words_of(reply))
     return None
 
 

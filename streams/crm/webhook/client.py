@@ -7,15 +7,16 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.crm.addresses import guarded, is_public
+from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
-from streams.crm.events import Answer, NotFound, Sighting
-from streams.crm.http import request, session, utc_now
-from streams.crm.plan import WEBHOOK
-from streams.crm.record import Delivery
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.delivery.events import Answer, LookupResult, NotFound
+from streams.delivery.plan import WEBHOOK
+from streams.delivery.record import Delivery
 from streams.errors import SettingsError
+from streams.http.addresses import guarded, is_public
+from streams.http.request import request, session
 from streams.settings import PortalSettings, secret
 
 
@@ -53,9 +54,9 @@ class WebhookClient:
             headers=self._signed(message, intent.sent),
             status_decides=True,
         )
-        return answer_of(ending, message, utc_now())
+        return answer_of(ending, message, utc_now_us())
 
-    async def look_up(self, delivery: Delivery, until: float) -> Sighting:
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
         """A receiver cannot be asked; its plan never wants to."""
         return NotFound()
 

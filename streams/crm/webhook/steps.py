@@ -9,9 +9,9 @@ from hashlib import sha256
 import orjson
 
 from streams.calls.result import TIMES, CallResult
-from streams.crm.events import Answer, Done, Later, Pause, Refused, Unsure
-from streams.crm.http import Ending, Reply
-from streams.crm.unanswered import unanswered
+from streams.crm.transport_answers import unanswered
+from streams.delivery.events import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.http.request import Ending, Reply
 
 EVENT = "call.finished"
 SCHEMA_VERSION = 1
@@ -67,22 +67,22 @@ def answer_of(ending: Ending, message: str, now: int) -> Answer:
         return unanswered(ending)
     status, words = ending.status, _words(ending)
     if 200 <= status < 300:
-        return Done({"webhook-id": message})
+        return Succeeded({"webhook-id": message})
     if 300 <= status < 400:
-        return Pause(
+        return PortalBlocked(
             f"its address leads elsewhere (HTTP {status}), and redirects are not followed: set the new address"
         )
     if status == 410:
-        return Pause(f"it wants no more calls ({words})", for_good=True)
+        return PortalBlocked(f"it wants no more calls ({words})", for_good=True)
     if status in PAUSING:
-        return Pause(f"{PAUSING[status]} ({words})")
+        return PortalBlocked(f"{PAUSING[status]} ({words})")
     if status == 429:
-        return Later("too many requests", ending.retry_after(now), whole_portal=True)
+        return RetryLater("too many requests", ending.retry_after(now), whole_portal=True)
     if status in AGAIN:
-        return Later(f"{AGAIN[status]} ({words})", ending.retry_after(now))
+        return RetryLater(f"{AGAIN[status]} ({words})", ending.retry_after(now))
     if status >= 500:
         # It may have been taken before the error, or behind the proxy that says so.
-        return Unsure(words, ending.retry_after(now))
+        return OutcomeUnknown(words, ending.retry_after(now))
     return Refused(words)
 
 

@@ -1,0 +1,191 @@
+"""What must be right in the PBX's database before a connector is applied: Debezium would lose rows without a word."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+from pymysql.constants import CR, ER
+from pymysql.cursors import DictCursor
+
+from connectors.failures import USER_FILE
+from streams.errors import UserError
+from streams.rows.row import COLUMNS
+from streams.settings import DatabaseSettings, secret
+
+REQUIRED_COLUMNS = frozenset(COLUMNS) - {"extra", "userdeftype", "cid_rdnis", "cid_ani"}
+"""Without the others calls are still told: a table without `extra` is processed the old way."""
+
+TIMEOUT_SECONDS = 10
+
+WHERE_TO_SET = "in the [mariadb] section of the server's configuration, and restart it"
+
+QUERY = """
+SELECT @@version AS version, @@log_bin AS log_bin, @@global.binlog_format AS binlog_format,
+       @@global.binlog_row_image AS binlog_row_image, @@global.log_bin_compress AS log_bin_compress
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """What a look into the database showed."""
+
+    variables: Mapping[str, str]
+    grants: tuple[str, ...]
+    columns: Mapping[str, str]
+    """Name and type of each column of the table; empty: no such table, or none that this user may read."""
+    primary_key: tuple[str, ...]
+
+
+async def check_database(database: DatabaseSettings) -> list[str]:
+    """Look at the database as the capture user and refuse what would lose rows; the answer is warnings, a line each.
+
+    Raises UserError: no database, a refused password, a binlog that cannot be followed, something missing (the table, a
+    column, a grant).
+    """
+    password = secret(database.password, database.password_file, "database.password")
+    facts = await asyncio.to_thread(_look, database, password)
+    refusals = [*binlog_refusals(facts.variables), *grant_refusals(facts.grants), *table_refusals(facts, database)]
+    if refusals:
+        raise UserError(
+            f"the database at {database.host}:{database.port} cannot be captured:\n"
+            + "\n".join(f"  {line}" for line in refusals)
+        )
+    return table_warnings(facts, database)
+
+
+def binlog_refusals(variables: Mapping[str, str]) -> list[str]:
+    """Why the server's binlog cannot be followed, with the remedy; empty: it can."""
+    if variables["log_bin"] in ("0", "OFF"):
+        return [f"it writes no binlog: set log_bin and server_id {WHERE_TO_SET}"]
+    refusals = []
+    if variables["binlog_format"] != "ROW":
+        refusals.append(
+            f"binlog_format is {variables['binlog_format']}: rows would be lost; set binlog_format=ROW {WHERE_TO_SET}"
+        )
+    if variables["binlog_row_image"] != "FULL":
+        refusals.append(
+            f"binlog_row_image is {variables['binlog_row_image']}: columns would be missing; "
+            f"set binlog_row_image=FULL {WHERE_TO_SET}"
+        )
+    if variables["log_bin_compress"] not in ("0", "OFF"):
+        refusals.append(
+            "log_bin_compress is ON: rows over 256 bytes would vanish without a word; "
+            f"set log_bin_compress=OFF {WHERE_TO_SET}"
+        )
+    return refusals
+
+
+def grant_refusals(grants: Iterable[str]) -> list[str]:
+    """The global privileges that a user lacks, of what SHOW GRANTS says."""
+    everywhere = " ".join(grant.split(" ON *.* ")[0].upper() for grant in grants if " ON *.* " in grant)
+    if "ALL PRIVILEGES" in everywhere:
+        return []
+    refusals = []
+    if "REPLICATION SLAVE" not in everywhere and "REPLICATION REPLICA" not in everywhere:
+        refusals.append(f"the user lacks REPLICATION SLAVE ON *.*: grant what {USER_FILE} grants")
+    # The second is its name before MariaDB 10.5.
+    if "BINLOG MONITOR" not in everywhere and "REPLICATION CLIENT" not in everywhere:
+        refusals.append(f"the user lacks BINLOG MONITOR ON *.*: grant what {USER_FILE} grants")
+    return refusals
+
+
+def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
+    """What is missing of the table and its columns."""
+    table = f"{database.name}.{database.table}"
+    if not facts.columns:
+        return [
+            f"there is no table {table}, or user {database.user} may not read it: check database.name and "
+            f"database.table, and grant what {USER_FILE} grants"
+        ]
+    refusals = column_refusals(facts.columns, database)
+    if not facts.primary_key:
+        refusals.append(
+            f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
+        )
+    return refusals
+
+
+def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[str]:
+    """Which columns are missing that a call cannot be told without, or that an alias names."""
+    table = f"{database.name}.{database.table}"
+    present = {column.lower() for column in columns}
+    refusals = []
+    for column in COLUMNS:
+        alias = database.column_name_aliases.get(f"cel_{column}")
+        if (alias or column).lower() in present:
+            continue
+        if alias is not None:
+            refusals.append(f"table {table} has no column {alias}: check database.column_name_aliases.cel_{column}")
+        elif column in REQUIRED_COLUMNS:
+            refusals.append(
+                f"table {table} has no column {column}: if it is called otherwise there, say so in "
+                f"database.column_name_aliases.cel_{column}"
+            )
+    return refusals
+
+
+def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
+    """What works, but less well than it could."""
+    present = {column.lower() for column in facts.columns}
+    absent = [
+        column
+        for column in COLUMNS
+        if f"cel_{column}" not in database.column_name_aliases and column.lower() not in present
+    ]
+    warnings = [f"table {database.name}.{database.table} has no column {column}" for column in absent]
+    if "extra" in absent:
+        warnings.append("without extra every call is processed the old way: answered or missed, nothing else")
+    if database.column_name_aliases.get("cel_extra") == "id":
+        warnings.append("cel_extra is id: every call is processed the old way, as asked for")
+    return warnings
+
+
+def _look(database: DatabaseSettings, password: str) -> DatabaseFacts:
+    try:
+        connection = pymysql.connect(
+            host=database.host, port=database.port, user=database.user, password=password,
+            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor,
+        )  # fmt: skip
+        with connection, connection.cursor() as cursor:
+            cursor.execute(QUERY)
+            variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
+            cursor.execute("SHOW GRANTS")
+            grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
+            cursor.execute(
+                "SELECT column_name AS name, column_type AS type, column_key AS part_of "
+                "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+                (database.name, database.table),
+            )
+            columns = _rows(cursor)
+    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        raise unusable(error, database) from None
+    return DatabaseFacts(
+        variables,
+        grants,
+        {row["name"]: row["type"] for row in columns},
+        tuple(row["name"] for row in columns if row["part_of"] == "PRI"),
+    )
+
+
+def _rows(cursor: DictCursor) -> list[dict[str, Any]]:
+    return [dict(row) for row in cursor.fetchall()]
+
+
+def unusable(error: BaseException, database: DatabaseSettings) -> UserError:
+    """What a user is told when MariaDB or MySQL refuses, or does not answer."""
+    code = error.args[0] if error.args else None
+    where = f"{database.host}:{database.port}"
+    if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):
+        return UserError(
+            f"the database at {where} refuses user {database.user}: wrong password, or no such user",
+            f"Check database.user and database.password_file; {USER_FILE} makes the user. "
+            "(An anonymous user ''@'localhost' goes before ours on the database's own host: drop it.)",
+        )
+    if code in (CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_LOST) or isinstance(error, OSError):
+        return UserError(
+            f"no database answers at {where} ({error.args[-1] if error.args else type(error).__name__})",
+            "Start it, or check database.host and database.port.",
+        )
+    return UserError(f"the database at {where} cannot be read: {error.args[-1] if error.args else error}")

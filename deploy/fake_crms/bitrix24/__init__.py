@@ -1,0 +1,13 @@
+"""The fake Bitrix24.
+
+portal.py      the portal: authorisation, limits, which method does what
+config.py      its settings
+rest.py        addresses, errors, how a request is read
+oauth.py       the authorisation server: tokens for codes and refresh tokens
+batch.py       up to 50 commands in one request
+fields.py      parameters of the telephony methods
+calls.py       state: registered and finished calls, their statistics
+crm.py         state: clients by phone number, comments
+statistics.py  the filter of voximplant.statistic.get
+limits.py      requests a second, seconds of work
+"""

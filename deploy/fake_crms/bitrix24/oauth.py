@@ -1,0 +1,57 @@
+"""Bitrix24's authorisation server: how an integration gets its tokens.
+
+Source: the error bodies as the official SDK (b24pysdk, errors.oauth) documents them.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from deploy.fake_crms.bitrix24.config import Bitrix24Config
+from deploy.fake_crms.exchange import Answer, Inbound
+from deploy.fake_crms.tokens import TokenPair, TokenStore
+
+
+def answer_token_request(
+    inbound: Inbound, config: Bitrix24Config, tokens: TokenStore, now: float, rest_url: str
+) -> Answer:
+    """Issue tokens by GET or POST, for the grant types refresh_token and authorization_code.
+
+    `now` is in unix seconds, `rest_url` the address of the REST interface with a slash at the end.
+    """
+    fields = {
+        name: values[-1]
+        for name, values in parse_qs(inbound.query + "&" + inbound.body.decode(errors="replace")).items()
+    }
+    if fields.get("client_id") != config.client_id:
+        return Answer(200, {"error": "wrong_client"})
+    if fields.get("client_secret") != config.client_secret:
+        return Answer(400, {"error": "invalid_client"})
+    lifetimes = (config.access_lifetime, config.refresh_lifetime)
+    match fields.get("grant_type"):
+        case "refresh_token":
+            # "After the request both the refresh token and the access token issued with it become invalid."
+            pair = tokens.rotate(fields.get("refresh_token", ""), now, *lifetimes, ends_access=True)
+        case "authorization_code":
+            pair = tokens.redeem(fields.get("code", ""), now, *lifetimes)
+        case _:
+            return Answer(400, {"error": "invalid_request", "error_description": "Unsupported grant_type"})
+    if pair is None:
+        return Answer(400, {"error": "invalid_grant"})
+    return Answer(200, _issued(pair, now, rest_url))
+
+
+def _issued(pair: TokenPair, now: float, rest_url: str) -> dict[str, object]:
+    return {
+        "access_token": pair.access,
+        "refresh_token": pair.refresh,
+        "expires_in": pair.expires_in,
+        "expires": int(now) + pair.expires_in,
+        "scope": "app",
+        "status": "L",
+        "member_id": "fake",
+        "user_id": 1,
+        "domain": "oauth.bitrix.info",
+        "client_endpoint": rest_url,
+        "server_endpoint": rest_url,
+    }

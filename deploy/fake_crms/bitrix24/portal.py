@@ -1,0 +1,257 @@
+"""A fake Bitrix24 portal: authorisation, limits and the telephony methods of the REST interface."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from deploy.fake_crms.bitrix24.batch import run_batch
+from deploy.fake_crms.bitrix24.calls import CallStore
+from deploy.fake_crms.bitrix24.config import Bitrix24Config
+from deploy.fake_crms.bitrix24.crm import CrmStore
+from deploy.fake_crms.bitrix24.fields import TelephonyError
+from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
+from deploy.fake_crms.bitrix24.oauth import answer_token_request
+from deploy.fake_crms.bitrix24.rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
+from deploy.fake_crms.bitrix24.statistics import search
+from deploy.fake_crms.entry import Entry, iso_utc
+from deploy.fake_crms.exchange import Answer, Inbound
+from deploy.fake_crms.faults import Fault
+from deploy.fake_crms.journal import Event
+from deploy.fake_crms.server import PortalServer
+
+APPLICATION_ONLY = frozenset({"telephony.externalcall.register", "telephony.externalcall.finish"})
+CRM_METHODS = frozenset(
+    {"telephony.externalcall.searchcrmentities", "crm.timeline.comment.add", "crm.timeline.comment.list"}
+)
+SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user", "crm": "crm"}
+
+
+class Bitrix24Portal(PortalServer):
+    """A fake Bitrix24 portal, with the REST methods that a telephony integration uses."""
+
+    name: ClassVar[str] = "bitrix24"
+    title: ClassVar[str] = "Bitrix24"
+    registers: ClassVar[bool] = True
+    live_settings: ClassVar[frozenset[str]] = frozenset(
+        {
+            "lookup_lag",
+            "access_lifetime",
+            "code_lifetime",
+            "scopes",
+            "webhook_allowed",
+            "blank_errors",
+            "lead_creation_error",
+            "bucket_size",
+            "drain_per_second",
+            "operating_cost",
+            "operating_limit",
+        }
+    )
+
+    def __init__(self, config: Bitrix24Config | None = None) -> None:
+        super().__init__(config or Bitrix24Config())
+        self.crm = CrmStore(self.record, self._config.users)
+        self.calls = CallStore(self.record, self._config.users, self.crm)
+        self._bucket = LeakyBucket()
+        self._operating = OperatingTime()
+
+    @property
+    def config(self) -> Bitrix24Config:
+        """The settings in force."""
+        assert isinstance(self._config, Bitrix24Config)
+        return self._config
+
+    @property
+    def webhook_url(self) -> str:
+        """The incoming webhook's address, with its secret and a slash at the end."""
+        return f"{self.url}/rest/{self.config.webhook_user}/{self.config.webhook_secret}/"
+
+    def operation(self, method: str, path: str) -> str | None:
+        """The REST method, or `token`."""
+        if path.rstrip("/") == TOKEN_PATH.rstrip("/"):
+            return "token"
+        match = WEBHOOK.match(path) or APPLICATION.match(path)
+        return match["method"].lower() if match else None
+
+    def answer(self, inbound: Inbound) -> Answer:
+        """Carry out a request. Every answer of the REST interface has the `time` block."""
+        if inbound.operation == "token":
+            return answer_token_request(inbound, self.config, self.tokens, self.now(), f"{self.url}/rest/")
+        if not inbound.operation:
+            return Answer(404, {"error": "NOT_FOUND", "error_description": "Could not find the page"})
+        start, config = self.now(), self.config
+        try:
+            if not self._bucket.admit(inbound.remote, start, size=config.bucket_size, drain=config.drain_per_second):
+                raise RestError("503")
+            params = read_params(inbound)
+            webhook = self._authorise(inbound, params)
+            self._operating.spend(inbound.operation, start, config.operating_cost)
+            if self._operating.used(inbound.operation, start) > config.operating_limit:
+                raise RestError("429")
+            if inbound.operation == "batch":
+                body: dict[str, Any] = {
+                    "result": run_batch(params, lambda name, inner: self._in_batch(name, inner, inbound, webhook))
+                }
+            else:
+                body = self._call(inbound.operation, params, webhook=webhook)
+        except RestError as error:
+            return self._refusal(*ERRORS[error.mode], inbound)
+        except TelephonyError as error:
+            return self._refusal(400, error.code, str(error), inbound)
+        except (ValueError, TypeError, AttributeError) as error:  # nonsense in an unchecked parameter
+            return self._refusal(400, "INVALID_ARGUMENT", str(error), inbound)
+        return Answer(200, {**body, "time": self._time(inbound.operation, start)})
+
+    def _in_batch(self, name: str, params: dict[str, Any], inbound: Inbound, webhook: bool) -> dict[str, Any]:
+        """One command of a batch: its answer, or `error` and `error_description`."""
+        name = name.lower()
+        fault = self.faults.pick_inside_batch(name)
+        try:
+            if fault is not None:
+                raise RestError(fault.mode)
+            return {**self._call(name, upper(params), webhook=webhook), "time": self._time(name, self.now())}
+        except RestError as error:
+            _, code, words = ERRORS[error.mode]
+        except TelephonyError as error:
+            code, words = error.code, str(error)
+        except (ValueError, TypeError, AttributeError) as error:
+            code, words = "INVALID_ARGUMENT", str(error)
+        return {"error": "" if self.config.blank_errors else code, "error_description": words}
+
+    def _call(self, name: str, params: dict[str, Any], *, webhook: bool) -> dict[str, Any]:
+        self._check_access(name, webhook=webhook)
+        if name in CRM_METHODS:
+            return self._crm(name, params)
+        match name:
+            case "telephony.externalcall.register":
+                return {"result": self.calls.register(params, self.now(), self.config.lead_creation_error)}
+            case "telephony.externalcall.finish":
+                return {"result": self.calls.finish(params, self.now())}
+            case "telephony.externalcall.show":
+                self.calls.show(str(params.get("CALL_ID")), int(params.get("USER_ID") or 0), self.now())
+                return {"result": True}
+            case "telephony.externalcall.hide":
+                return {"result": True}
+            case "telephony.externalline.get":
+                return {"result": []}
+            case "voximplant.statistic.get":
+                return search(self._statistics(params.get("FILTER")), params)
+            case "user.get" | "user.search":
+                return self._users(params)
+            case "user.current" | "profile":
+                return {"result": self._person(self.config.webhook_user)}
+            case "scope":
+                return {"result": list(self.config.scopes)}
+            case "server.time":
+                return {"result": iso_utc(self.now())}
+        raise RestError("404")
+
+    def _check_access(self, name: str, *, webhook: bool) -> None:
+        scope = SCOPE_OF.get(name.partition(".")[0])
+        if scope is not None and scope not in self.config.scopes:
+            raise RestError("insufficient_scope")
+        if webhook and name in APPLICATION_ONLY and not self.config.webhook_allowed:
+            raise RestError("wrong_auth_type")
+
+    def _crm(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        match name:
+            case "crm.timeline.comment.add":
+                return {"result": self.crm.comment(params.get("FIELDS"), self.now(), self.config.webhook_user)}
+            case "crm.timeline.comment.list":
+                indexed = self.now() - self.config.lookup_lag
+                return self.crm.timeline(params.get("FILTER"), int(params.get("START") or 0), indexed)
+        return {"result": self.crm.search(params)}
+
+    def _statistics(self, conditions: object) -> list[dict[str, Any]]:
+        indexed = self.now() - self.config.lookup_lag
+        candidates = self.calls.candidates(conditions)
+        return [self.calls.statistics_record(event) for event in candidates if event["at"] <= indexed]
+
+    def _person(self, user_id: int) -> dict[str, Any]:
+        user = next((user for user in self.config.users if user.id == user_id), self.config.users[0])
+        first, _, last = user.name.partition(" ")
+        return {
+            "ID": str(user.id),
+            "ACTIVE": user.active,
+            "NAME": first,
+            "LAST_NAME": last,
+            "UF_PHONE_INNER": user.inner or None,
+        }
+
+    def _users(self, params: dict[str, Any]) -> dict[str, Any]:
+        conditions = {**(params["FILTER"] if isinstance(params.get("FILTER"), dict) else {}), **params}
+        people = [self._person(user.id) for user in self.config.users]
+        for name in ("ID", "UF_PHONE_INNER"):
+            wanted = conditions.get(name)
+            if wanted is not None:
+                among = [str(one) for one in wanted] if isinstance(wanted, list) else [str(wanted)]
+                people = [person for person in people if person[name] in among]
+        return {"result": people, "total": len(people)}
+
+    def _authorise(self, inbound: Inbound, params: dict[str, Any]) -> bool:
+        """Whether the request came by the incoming webhook (otherwise by an access token). Raises RestError."""
+        webhook = WEBHOOK.match(inbound.path)
+        if webhook:
+            if (int(webhook["user"]), webhook["secret"]) != (self.config.webhook_user, self.config.webhook_secret):
+                raise RestError("invalid_credentials")
+            return True
+        token = params.get("AUTH") or params.get("ACCESS_TOKEN") or inbound.bearer()
+        status = self.tokens.access_status(str(token), self.now())
+        if status != "valid":
+            raise RestError("expired_token" if status == "expired" else "no_auth")
+        return False
+
+    def _time(self, method: str, start: float) -> dict[str, Any]:
+        finish = max(self.now(), start)
+        return {
+            "start": start,
+            "finish": finish,
+            "duration": finish - start,
+            "processing": finish - start,
+            "date_start": iso_utc(start),
+            "date_finish": iso_utc(finish),
+            "operating_reset_at": self._operating.reset_at(method, start),
+            "operating": self._operating.used(method, start),
+        }
+
+    def _refusal(self, status: int, code: str, words: str, inbound: Inbound) -> Answer:
+        body = {"error": "" if self.config.blank_errors else code, "error_description": words}
+        return Answer(status, {**body, "time": self._time(inbound.operation, self.now())})
+
+    def vendor_error(self, mode: str, inbound: Inbound, fault: Fault) -> Answer:
+        """The documented error body of a fault mode; 429 says in `time.operating_reset_at` when it ends."""
+        answer = self._refusal(*ERRORS[mode], inbound)
+        if mode == "429" and fault.retry_after is not None:
+            answer.body["time"]["operating_reset_at"] = int(self.now() + fault.retry_after) + 1
+        return answer
+
+    # State.
+
+    def grant_configured_tokens(self) -> None:
+        """Grant the configured pair."""
+        config, now = self.config, self.now()
+        ends = now + config.access_lifetime, now + config.refresh_lifetime
+        self.tokens.grant(config.access_token, config.refresh_token, *ends)
+
+    def apply(self, kind: str, event: Event) -> None:
+        """Apply one recorded change."""
+        if not self.crm.apply(kind, event):
+            self.calls.apply(kind, event)
+
+    def forget(self) -> None:
+        """Forget all calls and what the limits counted."""
+        self.crm = CrmStore(self.record, self.config.users)
+        self.calls = CallStore(self.record, self.config.users, self.crm)
+        self._bucket, self._operating = LeakyBucket(), OperatingTime()
+
+    def entries(self) -> list[Entry]:
+        """Finished calls."""
+        return self.calls.entries()
+
+    def orphans(self) -> list[dict[str, Any]]:
+        """Calls that were registered and never finished."""
+        return self.calls.orphans()
+
+    def popups(self) -> list[dict[str, Any]]:
+        """Call cards that opened (SHOW=1)."""
+        return list(self.calls.popups)

@@ -1,0 +1,11 @@
+"""The fake Kommo (amoCRM).
+
+portal.py    the account: authorisation, OAuth, which request is served where
+config.py    its settings
+requests.py  addresses, errors, how a request is read and checked
+calls.py     finished calls are added
+notes.py     notes are listed, added, edited
+contacts.py  contacts, leads and incoming leads
+state.py     what the account holds, and a request about it
+limits.py    requests a second
+"""

@@ -1,0 +1,141 @@
+"""Kommo's contacts, leads and incoming leads: what a call of an unknown number can become.
+
+Sources: developers.kommo.com (contacts, complex leads, incoming leads of type sip, 2026).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.fake_crms.exchange import Answer, php_params
+from deploy.fake_crms.kommo.requests import branch, paged, phones_of, problem, read_json, request_id, sip_errors
+from deploy.fake_crms.kommo.state import ACCOUNT_ID, Request
+from deploy.fake_crms.phones import last_digits
+
+
+def add_contacts(request: Request) -> Answer:
+    """Add contacts: POST /api/v4/contacts."""
+    items = read_json(request.inbound)
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        return problem(400, "Request validation failed: an array of contacts is expected")
+    added = []
+    for at, item in enumerate(items):
+        contact = _contact(request, item)
+        added.append({"id": contact, "is_deleted": False, "request_id": request_id(item, at)})
+    return Answer(200, {"_links": {}, "_embedded": {"contacts": added}})
+
+
+def _contact(request: Request, item: dict[str, Any]) -> int:
+    name = item.get("name") or " ".join(str(item.get(part) or "") for part in ("first_name", "last_name")).strip()
+    responsible = item.get("responsible_user_id")
+    return request.account.add_contact(str(name), phones_of(item), request.now(), responsible)
+
+
+def find_contacts(request: Request) -> Answer:
+    """Find contacts by name or phone: GET /api/v4/contacts?query=."""
+    query = php_params(request.inbound.query)
+    wanted = str(query.get("query", ""))
+    indexed = request.indexed_until()
+    found = [
+        _contact_json(contact, request)
+        for contact in request.account.contacts.values()
+        if contact["at"] <= indexed
+        and (
+            not wanted
+            or wanted in contact["name"]
+            or (last_digits(wanted) and last_digits(wanted) in {last_digits(phone) for phone in contact["phones"]})
+        )
+    ]
+    return paged(request.url, request.inbound, query, "contacts", found)
+
+
+def _contact_json(contact: dict[str, Any], request: Request) -> dict[str, Any]:
+    values = [{"value": phone, "enum_id": 1, "enum_code": "WORK"} for phone in contact["phones"]]
+    phones = {"field_id": 1, "field_name": "Phone", "field_code": "PHONE", "field_type": "multitext", "values": values}
+    return {
+        "id": contact["id"],
+        "name": contact["name"],
+        "responsible_user_id": contact.get("responsible") or request.config.users[0].id,
+        "created_at": int(contact["at"]),
+        "updated_at": int(contact["at"]),
+        "custom_fields_values": [phones] if values else None,
+        "account_id": ACCOUNT_ID,
+    }
+
+
+def add_leads(request: Request) -> Answer:
+    """Add leads, each together with its contact: POST /api/v4/leads/complex."""
+    items = read_json(request.inbound)
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        return problem(400, "Request validation failed: an array of leads is expected")
+    added = []
+    for at, item in enumerate(items):
+        contacts = (item.get("_embedded") or {}).get("contacts") or []
+        contact = _contact(request, contacts[0]) if contacts else None
+        lead = request.account.add_lead(str(item.get("name") or ""), contact, request.now())
+        ids = {"id": lead, "contact_id": contact, "company_id": None}
+        added.append({**ids, "request_id": [request_id(item, at)], "merged": False})
+    return Answer(200, added)
+
+
+def add_unsorted(request: Request) -> Answer:
+    """Add incoming leads, which a person accepts or declines: POST /api/v4/leads/unsorted/sip. The call of each is
+    shown with it."""
+    items = read_json(request.inbound)
+    if not isinstance(items, list) or not items:
+        return problem(400, "Request validation failed: an array of incoming leads is expected")
+    refused = [
+        {"request_id": request_id(item, at), "errors": errors}
+        for at, item in enumerate(items)
+        if (errors := sip_errors(item))
+    ]
+    if refused:
+        return problem(400, "Request validation failed", **{"validation-errors": refused})
+    added = []
+    for at, item in enumerate(items):
+        meta = item["metadata"]
+        call = {
+            "direction": "inbound",
+            "duration": meta["duration"],
+            "source": item["source_name"],
+            "phone": str(meta["from"]),
+        }
+        call |= {name: meta[name] for name in ("uniq", "link") if meta.get(name)}
+        call |= {"created_at": meta["called_at"], "call_status": 6 if not meta["duration"] else 4}
+        lead = request.account.next_lead
+        note = request.account.add_call(call, lead, request.now(), entity="lead", via="unsorted")
+        uid = f"{note['id']:032x}"
+        request.account.add_unsorted(uid, lead, item, request.now())
+        answer = {"uid": uid, "account_id": ACCOUNT_ID, "request_id": request_id(item, at)}
+        added.append({**answer, "_embedded": {"leads": [{"id": lead}]}})
+    return Answer(200, {"_total_items": len(added), "_embedded": {"unsorted": added}})
+
+
+def list_unsorted(request: Request) -> Answer:
+    """List incoming leads that nobody has accepted or declined, newest first if so ordered: GET
+    /api/v4/leads/unsorted."""
+    query = php_params(request.inbound.query)
+    wanted = branch(query, "filter")
+    categories, uids = _many(wanted.get("category")), _many(wanted.get("uid"))
+    indexed = request.indexed_until()
+    found = [
+        {
+            "uid": one["uid"],
+            "source_uid": one["item"]["source_uid"],
+            "source_name": one["item"]["source_name"],
+            "category": "sip",
+            "created_at": one["item"].get("created_at") or int(one["at"]),
+            "metadata": one["item"]["metadata"],
+            "account_id": ACCOUNT_ID,
+            "_embedded": {"leads": [{"id": one["lead"]}], "contacts": []},
+        }
+        for one in request.account.unsorted
+        if one["at"] <= indexed and (not categories or "sip" in categories) and (not uids or one["uid"] in uids)
+    ]
+    if branch(query, "order").get("created_at") == "desc":
+        found.reverse()
+    return paged(request.url, request.inbound, query, "unsorted", found)
+
+
+def _many(value: object) -> list[str]:
+    return [] if value is None else [str(one) for one in (value if isinstance(value, list) else [value])]

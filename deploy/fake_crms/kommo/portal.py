@@ -1,0 +1,162 @@
+"""A fake Kommo (amoCRM) account: authorisation, limits, error bodies, calls, notes, contacts, incoming leads of type
+sip."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from deploy.fake_crms.entry import Entry
+from deploy.fake_crms.exchange import Answer, Inbound, php_params
+from deploy.fake_crms.faults import Fault
+from deploy.fake_crms.journal import Event
+from deploy.fake_crms.kommo import calls, contacts, notes
+from deploy.fake_crms.kommo.config import KommoConfig
+from deploy.fake_crms.kommo.limits import RequestsPerSecond
+from deploy.fake_crms.kommo.requests import ERRORS, OPERATIONS, problem, read_json
+from deploy.fake_crms.kommo.state import ACCOUNT_ID, AccountStore, Request
+from deploy.fake_crms.server import PortalServer
+
+
+class KommoPortal(PortalServer):
+    """A fake Kommo account."""
+
+    name: ClassVar[str] = "kommo"
+    title: ClassVar[str] = "Kommo"
+    live_settings: ClassVar[frozenset[str]] = frozenset(
+        {
+            "lookup_lag",
+            "access_lifetime",
+            "code_lifetime",
+            "strict_contacts",
+            "requests_per_second",
+            "flood",
+            "ban",
+        }
+    )
+
+    def __init__(self, config: KommoConfig | None = None) -> None:
+        super().__init__(config or KommoConfig())
+        self.account = AccountStore(self.record, self._config.users)
+        self._limit = RequestsPerSecond()
+
+    @property
+    def config(self) -> KommoConfig:
+        """The settings in force."""
+        assert isinstance(self._config, KommoConfig)
+        return self._config
+
+    def operation(self, method: str, path: str) -> str | None:
+        """One of calls, notes (add_, edit_), contacts, leads, unsorted, users, account, token; `unknown` for others."""
+        path = path.rstrip("/")
+        known = OPERATIONS.get((method, path)) or notes.operation(method, path)
+        return known or ("unknown" if path.startswith(("/api/v4", "/oauth2")) else None)
+
+    def answer(self, inbound: Inbound) -> Answer:
+        """Carry out a request and give its answer."""
+        config, now = self.config, self.now()
+        admitted = self._limit.admit(now, per_second=config.requests_per_second, flood=config.flood, ban=config.ban)
+        if admitted != 200:
+            return problem(
+                admitted, "Too many requests" if admitted == 429 else "The address is blocked because of flooding"
+            )
+        if inbound.operation == "token":
+            return self._token(inbound)
+        if not self._authorised(inbound):
+            return problem(401, "Unauthorized")
+        try:
+            return self._serve_authorised(inbound)
+        except (ValueError, TypeError, AttributeError) as error:  # nonsense in a query or in an unchecked field
+            return problem(400, f"Request validation failed: {error}")
+
+    def _serve_authorised(self, inbound: Inbound) -> Answer:
+        request = Request(inbound, self.account, self.config, self.now, self.url)
+        add = inbound.method == "POST"
+        match inbound.operation:
+            case "calls":
+                return calls.add(request)
+            case "notes":
+                return notes.find(request)
+            case "add_notes":
+                return notes.add(request)
+            case "edit_notes":
+                return notes.edit(request)
+            case "contacts":
+                return contacts.add_contacts(request) if add else contacts.find_contacts(request)
+            case "leads":
+                return contacts.add_leads(request)
+            case "unsorted":
+                return contacts.add_unsorted(request) if add else contacts.list_unsorted(request)
+            case "users":
+                return self._users()
+            case "account":
+                names = {"name": "cel2crm", "subdomain": "cel2crm"}
+                return Answer(200, {"id": ACCOUNT_ID, **names, "current_user_id": self.config.users[0].id})
+        return problem(404, f"Cannot {inbound.method} {inbound.path}")
+
+    def _authorised(self, inbound: Inbound) -> bool:
+        token = inbound.bearer()
+        if token is None:
+            return False
+        return token == self.config.long_lived_token or self.tokens.access_status(token, self.now()) == "valid"
+
+    def _users(self) -> Answer:
+        people = [
+            {"id": user.id, "name": user.name, "rights": {"is_active": user.active}} for user in self.config.users
+        ]
+        return Answer(200, {"_total_items": len(people), "_page": 1, "_page_count": 1, "_embedded": {"users": people}})
+
+    def _token(self, inbound: Inbound) -> Answer:
+        """OAuth: grant types refresh_token and authorization_code; a refresh token is good once."""
+        parsed = read_json(inbound)
+        fields = parsed if isinstance(parsed, dict) else php_params(inbound.body.decode(errors="replace"))
+        config, now = self.config, self.now()
+        if (fields.get("client_id"), fields.get("client_secret")) != (config.client_id, config.client_secret):
+            return problem(401, "Client authentication failed")
+        lifetimes = (config.access_lifetime, config.refresh_lifetime)
+        match fields.get("grant_type"):
+            case "refresh_token":
+                pair = self.tokens.rotate(str(fields.get("refresh_token")), now, *lifetimes)
+            case "authorization_code":
+                pair = self.tokens.redeem(str(fields.get("code")), now, *lifetimes)
+            case _:
+                return problem(400, "The authorization grant type is not supported by the authorization server.")
+        if pair is None:
+            # As seen by integrators (amocrm-api-php issue 123).
+            code = fields.get("grant_type") == "authorization_code"
+            hint = "Authorization code has been revoked" if code else "Token has been revoked"
+            return problem(401, "The request is missing a required parameter or has an invalid one", hint=hint)
+        issued = {"access_token": pair.access, "refresh_token": pair.refresh}
+        return Answer(200, {"token_type": "Bearer", "expires_in": pair.expires_in, **issued})
+
+    def vendor_error(self, mode: str, inbound: Inbound, fault: Fault) -> Answer:
+        """The error body of a fault mode."""
+        return problem(*ERRORS[mode])
+
+    # State.
+
+    def grant_configured_tokens(self) -> None:
+        """Grant the configured pair."""
+        config, now = self.config, self.now()
+        self.tokens.grant(
+            config.access_token, config.refresh_token, now + config.access_lifetime, now + config.refresh_lifetime
+        )
+
+    def apply(self, kind: str, event: Event) -> None:
+        """Apply one recorded change."""
+        self.account.apply(kind, event)
+
+    def forget(self) -> None:
+        """Forget contacts, notes and what the limit counted."""
+        self.account, self._limit = AccountStore(self.record, self.config.users), RequestsPerSecond()
+
+    def entries(self) -> list[Entry]:
+        """The calls that left a note."""
+        return self.account.entries()
+
+    def orphans(self) -> list[dict[str, Any]]:
+        """Kommo has no call that is begun and not finished."""
+        return []
+
+    def popups(self) -> list[dict[str, Any]]:
+        """Kommo opens no card for a call that is added."""
+        return []

@@ -1,0 +1,209 @@
+"""What a Kommo account holds, and a request about it: contacts, leads, notes of calls and of texts. No HTTP.
+
+Sources: developers.kommo.com (add calls, notes, incoming leads of type sip, error bodies), issues 52, 383 and 570 of
+the official PHP SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from deploy.fake_crms.entry import Direction, Entry, PortalUser, Tone, iso_utc
+from deploy.fake_crms.exchange import Inbound
+from deploy.fake_crms.journal import Event
+from deploy.fake_crms.kommo.config import KommoConfig
+from deploy.fake_crms.phones import last_digits
+
+STATUS_WORDS = {
+    1: "Left a voice message",
+    2: "Call back later",
+    3: "Out of the office",
+    4: "Conversation took place",
+    5: "Wrong number",
+    6: "Did not get through",
+    7: "Number busy",
+}
+_TONES: dict[int, Tone] = {1: "neutral", 2: "failed", 3: "failed", 4: "good", 5: "failed", 6: "missed", 7: "failed"}
+DIRECTIONS: dict[str, Direction] = {"inbound": "incoming", "outbound": "outgoing"}
+ACCOUNT_ID = 30000001
+
+
+@dataclass(slots=True)
+class AccountStore:
+    """The contacts, leads and notes of an account. `record` writes a change to the journal and calls `apply` with
+    it."""
+
+    record: Callable[[str, Event], None]
+    users: tuple[PortalUser, ...]
+    contacts: dict[int, Event] = field(default_factory=dict)
+    by_phone: dict[str, int] = field(default_factory=dict)
+    notes: list[Event] = field(default_factory=list)
+    texts: list[Event] = field(default_factory=list)
+    leads: list[Event] = field(default_factory=list)
+    unsorted: list[Event] = field(default_factory=list)
+
+    def contact_for(self, phone: str) -> int | None:
+        """The contact with the same last 10 digits."""
+        return self.by_phone.get(last_digits(phone))
+
+    def add_contact(self, name: str, phones: list[str], now: float, responsible: int | None = None) -> int:
+        """Add a contact; its id. `responsible` is the id of a user."""
+        contact_id = 700_000 + len(self.contacts) + 1
+        event = {"id": contact_id, "name": name, "phones": phones, "responsible": responsible, "at": now}
+        self.record("contact", event)
+        return contact_id
+
+    @property
+    def next_lead(self) -> int:
+        """The id of the lead that is made next."""
+        return 800_000 + len(self.leads) + len(self.unsorted) + 1
+
+    def add_lead(self, name: str, contact: int | None, now: float) -> int:
+        """Add a lead; its id."""
+        self.record("lead", {"id": self.next_lead, "name": name, "contact": contact, "at": now})
+        return int(self.leads[-1]["id"])
+
+    def add_call(
+        self, item: dict[str, Any], entity_id: int, now: float, entity: str = "contact", via: str = "calls"
+    ) -> Event:
+        """Add the note of one call. Calls are not compared with earlier ones: the same uniq twice makes two notes."""
+        user_id = item.get("responsible_user_id") or item.get("created_by") or self.users[0].id
+        note = {
+            "id": self._next_note,
+            "entity": entity,
+            "entity_id": entity_id,
+            "user_id": user_id,
+            "via": via,
+        }
+        self.record("note", {**note, "at": now, "created_at": item.get("created_at") or int(now), "call": item})
+        return self.notes[-1]
+
+    @property
+    def _next_note(self) -> int:
+        return 900_000 + len(self.notes) + len(self.texts) + 1
+
+    @property
+    def all_notes(self) -> list[Event]:
+        """Notes of calls and of texts, in the order in which they were written."""
+        return sorted([*self.notes, *self.texts], key=itemgetter("id"))
+
+    def has_entity(self, entity_id: int) -> bool:
+        """Whether a contact or lead has this id."""
+        leads = {lead["id"] for lead in self.leads} | {one["lead"] for one in self.unsorted}
+        return entity_id in self.contacts or entity_id in leads
+
+    def add_text(self, entity: str, entity_id: int, note_type: str, params: Event, now: float) -> Event:
+        """Add a note with a text."""
+        note = {"id": self._next_note, "entity": entity, "entity_id": entity_id, "type": note_type, "params": params}
+        self.record("text", {**note, "user_id": self.users[0].id, "created_at": int(now), "at": now})
+        return self.texts[-1]
+
+    def edit_note(self, note_id: int, params: Event, now: float) -> None:
+        """Give a note new params."""
+        self.record("edited", {"id": note_id, "params": params, "at": now})
+
+    def add_unsorted(self, uid: str, lead: int, item: dict[str, Any], now: float) -> None:
+        """Add an incoming lead that nobody has accepted or declined yet."""
+        self.record("unsorted", {"uid": uid, "lead": lead, "item": item, "at": now})
+
+    def apply(self, kind: str, event: Event) -> None:
+        """Apply one recorded change."""
+        match kind:
+            case "contact":
+                self.contacts[event["id"]] = event
+                for phone in event["phones"]:
+                    self.by_phone.setdefault(last_digits(phone), event["id"])
+            case "note":
+                self.notes.append(event)
+            case "text":
+                self.texts.append(event)
+            case "edited":
+                self._edit(event)
+            case "lead":
+                self.leads.append(event)
+            case "unsorted":
+                self.unsorted.append(event)
+
+    def _edit(self, event: Event) -> None:
+        note = next(note for note in self.all_notes if note["id"] == event["id"])
+        note["at"] = event["at"]
+        if "call" in note:
+            kept = {
+                name: note["call"][name] for name in ("direction", "created_at", "created_by") if name in note["call"]
+            }
+            note["call"] = {**event["params"], **kept}
+        else:
+            note["params"] = event["params"]
+
+    def note_json(self, note: Event, address: str) -> dict[str, Any]:
+        """A note as GET /api/v4/contacts/notes lists it."""
+        call = note.get("call", {})
+        kept = ("uniq", "duration", "source", "link", "phone", "call_result", "call_status", "call_responsible")
+        kind = {"inbound": "call_in", "outbound": "call_out"}.get(call.get("direction", ""), note.get("type"))
+        entities = "companies" if note["entity"] == "company" else f"{note['entity']}s"
+        path = f"{address}/api/v4/{entities}/{note['entity_id']}/notes/{note['id']}"
+        return {
+            "id": note["id"],
+            "entity_id": note["entity_id"],
+            "created_by": call.get("created_by", 0),
+            "updated_by": call.get("created_by", 0),
+            "created_at": note["created_at"],
+            "updated_at": int(note["at"]),
+            "responsible_user_id": note["user_id"],
+            "group_id": 0,
+            "note_type": kind,
+            "params": {name: call[name] for name in kept if name in call} or note.get("params"),
+            "account_id": ACCOUNT_ID,
+            "_links": {"self": {"href": path}},
+        }
+
+    def entries(self) -> list[Entry]:
+        """The calls as a person sees them."""
+        return [self._entry(number, note) for number, note in enumerate(self.notes, 1)]
+
+    def _entry(self, number: int, note: Event) -> Entry:
+        call = note["call"]
+        status = call.get("call_status")
+        name = next((user.name for user in self.users if user.id == note["user_id"]), f"user {note['user_id']}")
+        return Entry(
+            number=number,
+            crm_id=str(note["id"]),
+            external_id=call.get("uniq"),
+            phone=call["phone"],
+            direction=DIRECTIONS[call["direction"]],
+            user_id=note["user_id"],
+            user=name,
+            duration=call["duration"],
+            started_at=iso_utc(note["created_at"]),
+            received_at=iso_utc(note["at"]),
+            status="" if status is None else str(status),
+            words=STATUS_WORDS.get(status, "No status"),
+            tone=_TONES.get(status, "neutral"),
+            successful=status == 4,
+            missed=status == 6 and call["direction"] == "inbound",
+            text=call.get("call_result"),
+            line=call["source"],
+            via=note["via"],
+            popup=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An authorised request and the account that it is about.
+
+    `now` gives unix seconds on the portal's clock, `url` is the portal's address without a slash at the end.
+    """
+
+    inbound: Inbound
+    account: AccountStore
+    config: KommoConfig
+    now: Callable[[], float]
+    url: str
+
+    def indexed_until(self) -> float:
+        """The unix second until which changes are found by look-ups."""
+        return self.now() - self.config.lookup_lag

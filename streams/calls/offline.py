@@ -1,0 +1,89 @@
+"""Judging rows from a file or a table: follows open calls only, and gives each call once."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streams.calls.call import Call
+from streams.calls.classify import judge_story
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from streams.rows.row import CapturedRow
+from streams.rules import Rules
+
+LINGER_ROWS = 5_000
+"""Rows of other calls for which an ended call stays open: rows commit out of order, and files repeat some."""
+
+_LOOK_ROWS = 128
+"""How often it is looked which calls have ended long enough ago."""
+
+_REMEMBERED = 200_000
+
+
+class EndedCall(NamedTuple):
+    """A call of which no more rows are expected."""
+
+    call: Call
+    cut_short: bool
+    order: tuple[int, int]
+    """Rises from call to call, over all the rows of which these are a share."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows in, outcomes out."""
+
+    rules: Rules
+    site: PbxProfile
+    pbx: str = "pbx1"
+    place: Callable[[], int] | None = None
+    """Where the rows are a share of those of a file: the number of the one just read among all."""
+    strays: int = 0
+    """Rows that came after their call had been given: too late to count."""
+
+    def judge(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
+        """The outcome of each of the rows' calls."""
+        for call, cut_short, _ in self.calls(rows):
+            yield judge_story(call, self.rules, self.site, cut_short=cut_short)[1]
+
+    def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
+        """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""
+        calls: dict[tuple[str, str], tuple[Call, int]] = {}
+        ended: OrderedDict[tuple[str, str], int] = OrderedDict()
+        given: OrderedDict[tuple[str, str], None] = OrderedDict()
+        place, look = self.place, _LOOK_ROWS
+
+        def give(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
+            call, _ = calls.pop(key)
+            given[key] = None
+            if len(given) > _REMEMBERED:
+                given.popitem(last=False)
+            return EndedCall(call, not (call.linkedid_end or call.channels_ended), order)
+
+        for number, row in enumerate(rows, start=1):
+            count = number if place is None else place()
+            key = (row.pbx or self.pbx, row.linkedid)
+            known = calls.get(key)
+            if known is None:
+                if key in given:
+                    self.strays += 1
+                    continue
+                known = calls[key] = Call(*key), count
+            call = known[0]
+            call.add(row)
+            event = row.eventtype
+            if event == "LINKEDID_END" or (event == "CHAN_END" and call.channels_ended):
+                ended[key] = count
+                ended.move_to_end(key)
+            elif ended and key in ended and not call.linkedid_end:
+                del ended[key]
+            if count >= look:
+                look = count - count % _LOOK_ROWS + _LOOK_ROWS
+                while ended and next(iter(ended.values())) < count - LINGER_ROWS:
+                    key, end = ended.popitem(last=False)
+                    yield give(key, (0, end))
+        for key, end in ended.items():
+            yield give(key, (0, end))
+        for key, (_, begin) in list(calls.items()):
+            yield give(key, (1, begin))

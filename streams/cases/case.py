@@ -1,0 +1,145 @@
+"""Real calls as an anonymised case in the form of the recordings, which `classify --truth` and the tests read. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from streams.calls.call import Call
+from streams.calls.classify import judge
+from streams.calls.direction import side_of
+from streams.calls.fold import tell
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from streams.cases.anonymise import Anonymised, anonymise
+from streams.rows.row import CelRow, RowDecoder
+from streams.rules import Rules
+
+_IN_OTHER_WORDS = frozenset({"why", "rules_hash", "outcome_hash"})
+"""Fields that name numbers in sentences, or hash them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedCase:
+    """The rows of a few calls that belong together, and what a judge must know of their PBX."""
+
+    linkedids: tuple[str, ...]
+    anonymised: Anonymised
+    settings: dict[str, Any]
+    """Those settings that differ from the defaults and that decide how these calls are told."""
+
+    def calls(self, pbx: str) -> list[Call]:
+        """The anonymised calls."""
+        decoder = RowDecoder(default_pbx=pbx)
+        return calls_of(pbx, (decoder.from_columns(row) for row in self.anonymised.rows))
+
+
+def calls_of(pbx: str, rows: Iterable[CelRow]) -> list[Call]:
+    """Rows folded into their calls, in the order of first rows."""
+    calls: dict[str, Call] = {}
+    for row in rows:
+        calls.setdefault(row.linkedid, Call(pbx, row.linkedid)).add(row)
+    return list(calls.values())
+
+
+def capture_case(calls: Sequence[Call], site: PbxProfile, *, keep_trunks: bool = False) -> CapturedCase:
+    """Calls that belong together, anonymised; the first is the one that the case is about."""
+    rows = sorted((row for call in calls for row in call.rows), key=lambda row: row.id)
+    outside, staff = _outside_endpoints(calls, site), _staff(rows, site)
+    anonymised = anonymise(rows, lambda number: _shape(number, site), trunks=outside, keep_trunks=keep_trunks)
+    text = anonymised.pseudonyms.text
+    numbers: dict[str, Any] = {}
+    if trunks := sorted({text(name) for name in outside if site.is_trunk(name)}):
+        numbers["trunks"] = trunks
+    if staff:
+        numbers["internal_patterns"] = sorted(re.escape(text(number)) for number in staff)
+    if site.internal_digits is not None:
+        numbers["internal_digits"] = site.internal_digits
+    if site.region != PbxProfile().region:
+        numbers["region"] = site.region
+    if site.rewrite:
+        numbers["rewrite"] = [[pattern.pattern, replacement] for pattern, replacement in site.rewrite]
+    settings: dict[str, Any] = {"numbers": numbers} if numbers else {}
+    if not site.bridges_logged:
+        settings["aggregate"] = {"bridges_logged": False}
+    return CapturedCase(tuple(call.linkedid for call in calls), anonymised, settings)
+
+
+def told_differently(
+    calls: Sequence[Call], case: CapturedCase, rules: Rules, site: PbxProfile, case_site: PbxProfile, case_rules: Rules
+) -> list[str]:
+    """How the outcome of the anonymised calls differs from that of the real ones, but for the numbers."""
+    text, pbx = case.anonymised.pseudonyms.text, calls[0].pbx
+    anonymised = {call.linkedid: _judged(call, case_rules, case_site) for call in case.calls(pbx)}
+    found = []
+    for call in calls:
+        real, made = _judged(call, rules, site), anonymised[call.linkedid]
+        for field in CallResult.__struct_fields__:
+            before, after = getattr(real, field), getattr(made, field)
+            if field not in _IN_OTHER_WORDS and _mapped(before, text) != _sorted(after):
+                found.append(f"{call.linkedid}: {field} is {after!r}, and was {before!r}")
+    return found
+
+
+def _judged(call: Call, rules: Rules, site: PbxProfile) -> CallResult:
+    return judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
+
+
+def _mapped(value: Any, text: Any) -> Any:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, tuple):
+        return sorted(_mapped(each, text) for each in value)
+    return value
+
+
+def _sorted(value: Any) -> Any:
+    # Who talked in the same moment stands in the order of names.
+    return sorted(value) if isinstance(value, tuple) else value
+
+
+def _outside_endpoints(calls: Iterable[Call], site: PbxProfile) -> set[str]:
+    stories = [tell(call.rows, call.linkedid, site.timezone_of(call.pbx)) for call in calls]
+    channels = [channel for story in stories for channel in story.channels.values() if channel.real]
+    return {channel.endpoint for channel in channels if side_of(channel, site)[0] == "outside"}
+
+
+def _staff(rows: Iterable[CelRow], site: PbxProfile) -> set[str]:
+    numbers = {
+        number
+        for row in rows
+        for number in (row.cid_num, row.cid_ani, row.cid_dnid, row.exten)
+        if number.removeprefix("+").isdigit()
+    }
+    return {number for number in numbers if site.is_staff(number) and not site.is_extension(number)}
+
+
+def _shape(number: str, site: PbxProfile) -> tuple[bool, bool, int]:
+    """What decides how a number is told, but for being one of staff: the case's settings say that."""
+    outside = site.outside_number(number) or ""
+    return site.is_extension(number), outside.startswith("+"), len(outside)
+
+
+def case_line(case: CapturedCase, facts: dict[str, Any]) -> bytes:
+    """The case as one line of JSON, in the order of fields of the recordings. `facts`: what its user says of it."""
+    text = case.anonymised.pseudonyms.text
+    who = facts.get("who_answered")
+    fields = {
+        "case": facts["case"],
+        "asterisk": facts.get("asterisk"),
+        "direction": facts.get("direction"),
+        "description": facts.get("description", ""),
+        "sip_final": None,
+        "human_answered": facts.get("human_answered"),
+        "who_answered": ",".join(text(name.strip()) for name in who.split(",")) if who else who,
+        "result": facts.get("result"),
+        "bitrix24": facts.get("bitrix24"),
+        "kommo": facts.get("kommo"),
+        "linkedids": list(case.linkedids),
+        **({"settings": case.settings} if case.settings else {}),
+        "cdr": [],
+        "cel": list(case.anonymised.rows),
+    }
+    return msgspec.json.encode(fields) + b"\n"

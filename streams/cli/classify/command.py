@@ -1,0 +1,243 @@
+"""`cel2crm classify`: CEL rows in, one outcome a call out; no server needed."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from streams.cli.classify.outcomes import Outcomes
+from streams.cli.classify.parallel import Classifiers, judging_processes
+from streams.cli.classify.truth import report_truth
+from streams.cli.classify.what_if import RulesComparison
+from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.row_sources import one_database
+from streams.delivery.eligibility import skip_reason
+from streams.errors import UserError
+from streams.rows.files import RowSource
+from streams.rows.row import CapturedRow, RowDecoder
+from streams.rules import Rules, load_rules
+from streams.settings import Settings, load_settings
+from streams.sources.database import DatabaseRows
+from streams.sources.window import EARLIER, Window
+
+
+def classify(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|URL]...",
+            help="CSV with a header, JSON Lines, or recorded cases; - or nothing: standard input. Or a database: "
+            "mysql://user@host:3306/asteriskcdrdb?table=cel, mariadb://.., postgresql://..",
+            show_default=False,
+        ),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Calls that began at this row id, or PBX's time, or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Calls that began before this row id, or PBX's time.")] = None,
+    as_json: JsonOption = False,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Compare with the truth in files of recorded cases; exit 1 if they differ.")
+    ] = False,
+    rules_file: RulesOption = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="With --rules: only the calls told differently, before and after.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Processes that judge, with --json. Default: one a core for large files.",
+            show_default=False,
+        ),
+    ] = None,
+    settings_file: SettingsOption = None,
+) -> None:
+    """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
+
+    Rows of many calls may be mixed, in the order of their ids; without ids the order of the file counts.
+
+    A database is only read (SELECT by id, page by page); what its URL leaves out is taken from the settings. Its
+    password never stands in the URL: database.password_file, or the variable CEL2CRM_DATABASE__PASSWORD.
+
+    Examples:
+
+        mysql --batch -e 'select * from asteriskcdrdb.cel order by id' | cel2crm classify
+
+        cel2crm classify --json rows.jsonl | jq 'select(.answered | not)'
+
+        cel2crm classify mariadb://cel2crm@10.0.0.5/asteriskcdrdb --since '2026-11-22 08:00' --until 2026-11-23
+
+        cel2crm classify rows.csv --rules my-rules.yaml --compare
+    """
+    settings = settings_with_rules(settings_file, rules_file)
+    window, database = Window.of(since, until), one_database(sources or [], settings)
+    paths = [None if source == "-" else Path(source) for source in sources or ["-"]] if database is None else []
+    if truth:
+        raise typer.Exit(_report_truth(paths, settings))
+    _refuse(paths, compare=compare, rules_file=rules_file)
+    telling = RulesComparison(load_settings(settings_file), settings) if compare else _Judging(settings)
+    if PbxProfile.of(settings).old_way:
+        sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
+    unreadable = _Unreadable()
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    alone = not as_json or compare or database is not None or bool(since or until)
+    if not alone and (processes := judging_processes(jobs, paths)):
+        _in_processes(Classifiers([path for path in paths if path is not None], settings, processes), paths)
+        return
+    with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
+        if database is None:
+            task = progress.add_task("rows", total=_size(paths))
+            source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
+            rows = _file_rows(paths, source)
+        else:
+            rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
+        rows = window.rows(rows, in_order=database is not None)
+        if as_json:
+            sys.stdout.buffer.writelines(telling.json_lines(rows))
+        else:
+            table = telling.table(rows)
+    if not as_json:
+        Console(width=None if sys.stdout.isatty() else 180).print(table)
+    unreadable.report()
+    for remark in filter(None, (telling.remark, _strays(telling.strays))):
+        sys.stderr.write(f"cel2crm: {remark}\n")
+
+
+def _in_processes(judges: Classifiers, paths: list[Path | None]) -> None:
+    with _progress(of_bytes=True) as progress:
+        task = progress.add_task("rows", total=_size(paths))
+        shown = 0
+        for line in judges.lines():
+            sys.stdout.buffer.write(line)
+            if judges.read != shown:
+                shown = judges.read
+                progress.update(task, completed=shown)
+    unreadable = _Unreadable()
+    for name, number, reason in sorted(judges.unreadable):
+        unreadable.in_file(name, number, reason)
+    unreadable.report()
+    if judges.strays:
+        sys.stderr.write(f"cel2crm: {_strays(judges.strays)}\n")
+
+
+def _report_truth(paths: list[Path | None], settings: Settings) -> int:
+    named = [path for path in paths if path is not None]
+    if not named:
+        raise UserError("--truth needs a file of recorded cases", "Give the file's name.")
+    return 0 if report_truth(named, load_rules(settings.rules), PbxProfile.of(settings)) else 1
+
+
+def _refuse(paths: list[Path | None], *, compare: bool, rules_file: Path | None) -> None:
+    if paths == [None] and sys.stdin.isatty():
+        raise UserError("no file given, and standard input is a terminal", "See cel2crm classify --help.")
+    if compare and rules_file is None:
+        raise UserError("--compare needs other rules to compare with", "Name them: --rules FILE.")
+
+
+def _strays(rows: int) -> str:
+    return f"{rows} rows came long after the end of their calls and were left out" if rows else ""
+
+
+class _Judging:
+    """Every call's outcome."""
+
+    remark = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rules, self._settings = load_rules(settings.rules), settings
+        self._batch = Batch(self._rules, PbxProfile.of(settings), settings.pbx.name)
+
+    @property
+    def strays(self) -> int:
+        return self._batch.strays
+
+    def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
+        return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
+
+    def table(self, rows: Iterator[CapturedRow]) -> Table:
+        return _table(self._batch.judge(rows), self._rules)
+
+
+class _Unreadable:
+    """Counts rows that cannot be read, and tells the first few."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._told: list[str] = []
+
+    def in_file(self, name: str, line: int, reason: str) -> None:
+        self(f"{name}, line {line}", reason)
+
+    def __call__(self, place: str, reason: str) -> None:
+        self._count += 1
+        if len(self._told) < 5:
+            self._told.append(f"  {place}: {reason}")
+
+    def report(self) -> None:
+        if self._count:
+            sys.stderr.write(f"cel2crm: {self._count} rows could not be read\n" + "\n".join(self._told) + "\n")
+
+
+def _size(paths: list[Path | None]) -> int | None:
+    """Bytes of the files; None where it is not known."""
+    sizes = [path.stat().st_size for path in paths if path is not None and path.is_file()]
+    return sum(sizes) if sizes and len(sizes) == len(paths) else None
+
+
+def _file_rows(paths: list[Path | None], source: RowSource) -> Iterator[CapturedRow]:
+    for path in paths:
+        yield from source.rows(path, None if path else sys.stdin.buffer)
+
+
+def _table_rows(
+    table: DatabaseRows, window: Window, unreadable: _Unreadable, progress: Progress
+) -> Iterator[CapturedRow]:
+    first, since = 0, window.since
+    if since is not None:
+        first = since.row_id if since.row_id is not None else table.first_id_since((since.wall or 0) - EARLIER)
+    task = progress.add_task("row ids", total=max(0, table.highest_id() + 1 - first))
+    table.on_unreadable, table.on_progress = unreadable, lambda ids: progress.advance(task, ids)
+    return table.rows(first)
+
+
+def _progress(*, of_bytes: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn() if of_bytes else MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _table(results: Iterator[CallResult], rules: Rules) -> Table:
+    table = Table(header_style="bold", title=None)
+    for name in ("linkedid", "direction", "caller", "called", "answered by", "talk", "result", "Bitrix24", "Kommo"):
+        table.add_column(name, justify="right" if name == "talk" else "left", no_wrap=name == "linkedid")
+    for result in results:
+        skipped = skip_reason(result)
+        kommo = rules.kommo.status(result)
+        colour = "green" if result.answered else "red"
+        table.add_row(
+            result.linkedid,
+            result.direction,
+            result.caller or "",
+            result.called or "",
+            f"[{colour}]{(result.answered_by or 'yes') if result.answered else 'nobody'}[/]",
+            f"{result.talk_seconds or 0:.0f} s",
+            f"{result.result} {result.result_name}",
+            "" if skipped else rules.bitrix24.status(result),
+            "" if skipped else f"{kommo.status} {kommo.text or ''}",
+        )
+    return table

@@ -1,0 +1,146 @@
+"""Judging on all cores: each process reads the files and judges its share of the calls; told in the order of one.
+
+Reading a line as far as its linkedid costs little beside decoding and judging, and calls have nothing to do with each
+other. So nothing has to be handed over but the outcomes.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from multiprocessing.connection import Connection
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from streams.calls.classify import judge_story
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify.outcomes import Outcomes
+from streams.errors import UserError
+from streams.rows.files import RowSource, mine
+from streams.rows.row import RowDecoder
+from streams.rules import load_rules
+from streams.settings import Settings
+
+WORTH_BYTES = 8 * 1024 * 1024
+"""Of input; less is read in the blink of an eye."""
+
+_CHUNK_BYTES = 64 * 1024
+
+Told = tuple[tuple[int, int], bytes]
+"""A call's order and its JSON line."""
+
+
+class _Chunk(NamedTuple):
+    told: list[Told]
+    read: int
+    """Bytes read since the last chunk."""
+
+
+class _Done(NamedTuple):
+    strays: int
+    unreadable: list[tuple[str, int, str]]
+
+
+class _Mistake(NamedTuple):
+    problem: str
+    remedy: str
+
+
+def judging_processes(jobs: int | None, paths: list[Path | None]) -> int:
+    """How many processes are to judge: `jobs`, else one a core where the input is large enough; 0: this one alone."""
+    files = [path for path in paths if path is not None and path.is_file()]
+    if len(files) != len(paths):
+        return 0
+    if jobs is not None:
+        return jobs if jobs > 1 else 0
+    cores = len(os.sched_getaffinity(0))
+    return cores if cores > 1 and sum(path.stat().st_size for path in files) >= WORTH_BYTES else 0
+
+
+@dataclass(slots=True)
+class Classifiers:
+    """The processes. Make them before a thread runs in this one: they are forked."""
+
+    paths: list[Path]
+    settings: Settings
+    processes: int
+    unreadable: list[tuple[str, int, str]] = field(default_factory=list)
+    strays: int = 0
+    read: int = 0
+    """Bytes that each has read."""
+    _connections: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        context = multiprocessing.get_context("fork")
+        for number in range(self.processes):
+            here, there = context.Pipe(duplex=False)
+            share = number, self.processes
+            context.Process(target=_work, args=(there, share, self.paths, self.settings), daemon=True).start()
+            there.close()
+            self._connections.append(here)
+
+    def lines(self) -> Iterator[bytes]:
+        """The JSON lines. Raises UserError for what a process cannot go on from."""
+        streams = [self._told(number, connection) for number, connection in enumerate(self._connections)]
+        for _, line in merge(*streams, key=itemgetter(0)):
+            yield line
+
+    def _told(self, number: int, connection: Connection) -> Iterator[Told]:
+        while True:
+            try:
+                message = connection.recv()
+            except EOFError:
+                raise UserError("a judging process was killed", "Is memory short? Try again with --jobs 1.") from None
+            match message:
+                case _Chunk():
+                    self.read = self.read if number else message.read
+                    yield from message.told
+                case _Done():
+                    self.strays += message.strays
+                    self.unreadable += message.unreadable
+                    return
+                case _Mistake():
+                    raise UserError(*message)
+
+
+def _work(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process tells what is to be told
+    try:
+        there.send(_judge(there, share, paths, settings))
+    except UserError as error:
+        there.send(_Mistake(error.problem, error.remedy))
+    except BrokenPipeError:
+        return  # nobody reads any more
+
+
+def _judge(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> _Done:
+    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    outcomes = Outcomes(rules, settings)
+    unreadable: list[tuple[str, int, str]] = []
+    read, size, told = 0, 0, list[Told]()
+
+    def progress(more: int) -> None:
+        nonlocal read
+        read += more
+
+    def refused(name: str, line: int, reason: str) -> None:
+        if not source.undivided or share[0] == 0:
+            unreadable.append((name, line, reason))
+
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    source = RowSource(decoder, refused, progress, share)
+    batch = Batch(rules, site, settings.pbx.name, lambda: source.place)
+    rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
+    for call, cut_short, order in batch.calls(rows):
+        line = outcomes.json_line(judge_story(call, rules, site, cut_short=cut_short)[1])
+        told.append((order, line))
+        size += len(line)
+        if size > _CHUNK_BYTES:
+            there.send(_Chunk(told, read))
+            size, told = 0, []
+    there.send(_Chunk(told, read))
+    return _Done(batch.strays, unreadable)

@@ -1,0 +1,93 @@
+"""`cel2crm classify --rules FILE --compare`: which calls another rule file would tell differently."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import tee
+from typing import Any
+
+import orjson
+from rich.table import Table
+
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify.outcomes import Outcomes
+from streams.rows.row import CapturedRow
+from streams.rules import load_rules
+from streams.settings import Settings
+
+HOW_IT_WAS_FOUND = frozenset({"rules_hash", "outcome_hash", "rule", "why"})
+"""Members that may differ where nothing that a user sees does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A call that is told differently, and the members that differ."""
+
+    linkedid: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    def json_line(self) -> bytes:
+        """One JSON object and a newline."""
+        told = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
+        return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+
+
+class RulesComparison:
+    """Judges the same rows by two settings, side by side."""
+
+    def __init__(self, before: Settings, after: Settings) -> None:
+        self._batches = [Batch(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)]
+        self._outcomes = [
+            Outcomes(batch.rules, each) for batch, each in zip(self._batches, (before, after), strict=True)
+        ]
+        self.calls = self.changed = 0
+
+    @property
+    def strays(self) -> int:
+        """Rows that came too late to count."""
+        return self._batches[0].strays
+
+    @property
+    def remark(self) -> str:
+        """How many calls are told differently."""
+        return f"{self.changed} of {self.calls} calls would be told differently"
+
+    def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
+        """The calls that are told differently, in the order of `classify`."""
+        # When a batch gives a call depends on the rows alone: both give the same one at the same row.
+        judged = (batch.judge(copy) for batch, copy in zip(self._batches, tee(rows), strict=True))
+        for pair in zip(*judged, strict=True):
+            self.calls += 1
+            before, after = (outcomes.as_object(result) for outcomes, result in zip(self._outcomes, pair, strict=True))
+            differing = [name for name in before if before[name] != after[name] and name not in HOW_IT_WAS_FOUND]
+            if differing:
+                self.changed += 1
+                yield Change(
+                    pair[0].linkedid,
+                    {name: before[name] for name in differing},
+                    {name: after[name] for name in differing},
+                )
+
+    def json_lines(self, rows: Iterable[CapturedRow]) -> Iterator[bytes]:
+        """The changes for scripts."""
+        return map(Change.json_line, self.changes(rows))
+
+    def table(self, rows: Iterable[CapturedRow]) -> Table:
+        """The changes for people."""
+        table = Table("linkedid", "what", "before", "after", header_style="bold")
+        for change in self.changes(rows):
+            for number, name in enumerate(change.before):
+                shown = (_shown(each[name]) for each in (change.before, change.after))
+                table.add_row("" if number else change.linkedid, name.replace("_", " "), *shown)
+        return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(str(each) for each in value.values() if each is not None)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)

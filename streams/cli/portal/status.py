@@ -1,0 +1,156 @@
+"""`cel2crm portal status`: how portals are let in, for how long, and which calls wait for them."""
+
+import asyncio
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.portal import authorise
+from streams.clock import format_time, utc_now_us
+from streams.credentials.record import Credential
+from streams.credentials.sealing import Unreadable
+from streams.credentials.standing import NEED_A_PERSON, AuthorisationState, Tokens, standing_of
+from streams.credentials.store import key_of
+from streams.errors import UserError
+from streams.operations import connection as operate
+from streams.operations.deliveries import WAITING, Overview, overview_of
+from streams.settings import PortalSettings, Settings, load_settings
+
+NEEDS_A_PERSON = 1
+"""Exit status when a portal does."""
+
+WORDS = {
+    Tokens.FIXED: "in the settings",
+    Tokens.GOOD: "good",
+    Tokens.EXPIRED: "good (the next call renews the access token)",
+    Tokens.RENEWING: "being renewed",
+    Tokens.NONE: "none",
+    Tokens.REFUSED: "good no more",
+    Tokens.UNREADABLE: "encrypted with another key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PortalStatus:
+    """One portal: its authorisation, and its calls."""
+
+    portal: PortalSettings
+    standing: AuthorisationState
+    waiting: int
+    paused: str | None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether its calls wait until somebody acts, or will."""
+        return self.paused is not None or self.standing.tokens in NEED_A_PERSON
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="Only this portal.", show_default=False)] = None,
+    as_json: JsonOption = False,
+    settings_file: SettingsOption = None,
+) -> None:
+    """Show how each portal is let in, until when its tokens are good, how many calls wait, and whether it is paused.
+
+    No secret is shown. Exit status 0: all is well; 1: a portal needs a person, and it says what to do.
+
+    Examples:
+
+        cel2crm portal status
+
+        cel2crm portal status main --json | jq -r .tokens.state
+    """
+    settings = load_settings(settings_file)
+    wanted = [portal for portal in settings.portals if name in (None, portal.name)]
+    if not wanted:
+        known = ", ".join(portal.name for portal in settings.portals)
+        raise UserError(
+            f"the settings have no portal {name}" if name else "the settings have no portals",
+            f"Known: {known or 'none'}.",
+        )
+    quiet_kafka_client()
+    found = asyncio.run(_found(settings, wanted))
+    if as_json:
+        for one in found:
+            sys.stdout.write(orjson.dumps(_as_fields(one)).decode() + "\n")
+    else:
+        _tell(found)
+    if any(one.needs_a_person for one in found):
+        raise typer.Exit(NEEDS_A_PERSON)
+
+
+async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:
+    standings = await _standings(settings, portals)
+    crms = dict.fromkeys(portal.crm for portal in portals)
+    async with operate.connect(settings) as connection:
+        seen = {crm: await overview_of(connection, crm) for crm in crms}
+    return [_status(portal, standing, seen[portal.crm]) for portal, standing in zip(portals, standings, strict=True)]
+
+
+def _status(portal: PortalSettings, standing: AuthorisationState, seen: Overview) -> PortalStatus:
+    waiting = sum(count for (name, state), count in seen.counts.items() if name == portal.name and state in WAITING)
+    return PortalStatus(portal, standing, waiting, seen.paused.get(portal.name))
+
+
+async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
+    if not any(portal.oauth for portal in portals):
+        return [standing_of(portal, None, utc_now_us()) for portal in portals]
+    found = []
+    async with authorise.open_store(settings) as store:
+        for portal in portals:
+            known: Credential | None = None
+            readable = False
+            with suppress(Unreadable):
+                known = store.get(key_of(portal))
+                readable = True
+            found.append(standing_of(portal, known, utc_now_us(), readable=readable))
+    return found
+
+
+def _as_fields(one: PortalStatus) -> dict[str, object]:
+    standing = one.standing
+    return {
+        "portal": one.portal.name,
+        "crm": one.portal.crm,
+        "authorisation": standing.authorisation,
+        "tokens": {
+            "state": standing.tokens.value,
+            "access_until": format_time(standing.access_until) if standing.access_until else None,
+            "refresh_until": format_time(standing.refresh_until) if standing.refresh_until else None,
+            "why": standing.why,
+        },
+        "waiting": one.waiting,
+        "paused": one.paused,
+        "needs_a_person": one.needs_a_person,
+    }
+
+
+def _tell(found: list[PortalStatus]) -> None:
+    table = Table(header_style="bold")
+    for name in ("portal", "CRM", "let in by", "tokens", "access until", "refresh until", "calls waiting"):
+        table.add_column(name, justify="right" if name == "calls waiting" else "left")
+    for one in found:
+        standing = one.standing
+        table.add_row(
+            one.portal.name,
+            one.portal.crm,
+            standing.authorisation,
+            WORDS[standing.tokens],
+            format_time(standing.access_until),
+            format_time(standing.refresh_until),
+            f"{one.waiting:,}",
+        )
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    for one in found:
+        if one.standing.why:
+            sys.stdout.write(f"{one.portal.name}: {one.standing.why}\n")
+        if one.paused is not None:
+            sys.stdout.write(f"{one.portal.name} is paused, its calls are kept: {one.paused}\n")

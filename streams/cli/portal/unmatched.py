@@ -1,0 +1,90 @@
+"""`cel2crm portal unmatched`: extensions without a person in the CRM, and the lines that give them one."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+
+from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.options import JsonOption, SettingsOption
+from streams.clock import format_time
+from streams.errors import UserError
+from streams.operations import connection as operate
+from streams.operations.unmatched_extensions import Unmatched, unmatched_of
+from streams.settings import PortalSettings, Settings, load_settings
+
+
+def unmatched(
+    name: Annotated[str, typer.Argument(help="The portal, by its name in the settings.")],
+    as_json: JsonOption = False,
+    settings_file: SettingsOption = None,
+) -> None:
+    """List the extensions whose calls went to somebody else, because neither settings nor CRM name a person for them.
+
+    With the lines to paste under the portal's `users`. Those that the settings name by now are left out, so that an
+    empty list means: nothing to do. Calls are remembered as long as the delivery log remembers them.
+
+    Examples:
+
+        cel2crm portal unmatched main
+
+        cel2crm portal unmatched main --json | jq -r .extension
+    """
+    settings = load_settings(settings_file)
+    portal = portal_named(settings, name)
+    quiet_kafka_client()
+    found = asyncio.run(_found(settings, portal))
+    if as_json:
+        for one in found:
+            sys.stdout.write(orjson.dumps(_as_fields(one, portal)).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(_told(found, portal)) + "\n")
+
+
+def portal_named(settings: Settings, name: str) -> PortalSettings:
+    """One of the settings' portals. Raises UserError."""
+    found = next((portal for portal in settings.portals if portal.name == name), None)
+    if found is None:
+        known = ", ".join(portal.name for portal in settings.portals)
+        raise UserError(f"the settings have no portal {name}", f"Known: {known or 'none'}.")
+    return found
+
+
+async def _found(settings: Settings, portal: PortalSettings) -> list[Unmatched]:
+    async with operate.connect(settings) as connection:
+        return await unmatched_of(connection, portal)
+
+
+def _as_fields(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
+    who = {"extension": one.who} if one.user is None else {"user": one.user, "extensions": _led_by(one, portal)}
+    return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
+
+
+def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
+    return [extension for extension, user in portal.users.items() if user == one.user]
+
+
+def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
+    if not found:
+        return [f"{portal.name}: every extension that had calls has its person"]
+    instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"
+    lines = [f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
+    lines.append("    users:")
+    extensions = [one for one in found if one.user is None]
+    lines += [f'      "{one.who}": "USER_ID"   # {_seen(one)}' for one in extensions]
+    for one in found:
+        if one.user is None:
+            continue
+        why = f"the CRM knows no active user {one.user}; {_seen(one)}"
+        lines += [f'      "{extension}": "USER_ID"   # {why}' for extension in _led_by(one, portal)]
+        if one.user == portal.default_user:
+            lines.append(f'    default_user: "USER_ID"   # {why}')
+    if portal.crm == "bitrix24" and portal.users_by == "id" and extensions:
+        lines += ["", "Or users_by: inner_phone, where the portal's users have these extensions as inner phones."]
+    return lines
+
+
+def _seen(one: Unmatched) -> str:
+    return f"{one.calls} call{'s' * (one.calls != 1)}, the last {format_time(one.last_call)}"

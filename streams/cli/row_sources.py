@@ -1,0 +1,85 @@
+"""Where commands that look up one call find its rows: files, a database, the topic."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.logging_setup import quiet_kafka_client
+from streams.errors import UserError
+from streams.rows.row import RowDecoder
+from streams.settings import DatabaseSettings, Settings
+from streams.sources.database import DatabaseRows
+from streams.sources.database_url import database_from_url, is_database_url
+from streams.sources.finding import FileFinder, RowFinder
+from streams.topics import CEL
+
+SourceArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE|URL]...",
+        help="Files as classify reads them (- is standard input), or a database: mysql://user@host/asteriskcdrdb, "
+        "mariadb://.., postgresql://..; nothing: the database of the settings.",
+        show_default=False,
+    ),
+]
+TopicOption = Annotated[
+    bool,
+    typer.Option(
+        "--topic",
+        help="Read the cel topic of the settings' Kafka instead: the partitions of the linkedids that rows name, so "
+        "a call that a channel moved to, and that no row of this one names, is found in files and databases alone.",
+    ),
+]
+
+
+def one_database(sources: Sequence[str], settings: Settings) -> DatabaseSettings | None:
+    """The database that a command is given; None: files. Raises UserError for a mixture."""
+    urls = [source for source in sources if is_database_url(source)]
+    if not urls:
+        return None
+    if len(sources) > 1:
+        raise UserError("a database is read alone, without files or a second one", "Call the command once for each.")
+    return database_from_url(urls[0], settings.database)
+
+
+@contextmanager
+def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> Iterator[RowFinder]:
+    """What the arguments name, open for look-ups. Raises UserError where it cannot be."""
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    if topic:
+        if sources:
+            raise UserError("--topic reads the cel topic, not files or a database", "Leave one of them out.")
+        from streams.sources.topic import TopicFinder  # Kafka's client: not for files
+
+        quiet_kafka_client()
+        yield TopicFinder(settings.kafka.bootstrap_servers, settings.kafka.topic(CEL), decoder)
+        return
+    database = one_database(sources, settings) if sources else settings.database
+    with ExitStack() as opened:
+        if database is not None:
+            yield opened.enter_context(DatabaseRows(database, decoder))
+        else:
+            yield FileFinder([_path(source, opened) for source in sources], decoder)
+
+
+def _path(source: str, opened: ExitStack) -> Path:
+    """Standard input is copied: a look-up reads more than once."""
+    if source != "-":
+        return Path(source)
+    copy = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cel2crm-"))) / "rows"
+    with copy.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return copy
+
+
+def split_call_id(text: str, settings: Settings) -> tuple[str | None, str]:
+    """PBX and linkedid of what a user gave: a call id (`office/1795389780.0`) or a bare linkedid."""
+    names = {each.name for each in (settings.pbx, *settings.other_pbxs)}
+    pbx, slash, linkedid = text.partition("/")
+    return (pbx, linkedid) if slash and pbx in names else (None, text)

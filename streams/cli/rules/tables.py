@@ -1,0 +1,98 @@
+"""The rules in force as lines to print: the columns of call-status.md, and where each line comes from."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from streams.calls.pbx_profile import PbxProfile
+from streams.rules import Rules
+from streams.rules.difference import side_in_words
+from streams.rules.results import CAUSES, DIAL_STATUSES, result_in_words
+from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES, StatusRule
+
+Line = dict[str, object]
+Status = TypeVar("Status")
+
+
+def results(rules: Rules, _site: PbxProfile) -> list[Line]:
+    """The result table, with the number of combinations that each line decides."""
+    in_force = list(rules.results.rules.values())
+    return [
+        {
+            "hangup_cause": line.line.many("cause"),
+            "dial_status": line.line.many("status") if line.statuses is not None else None,
+            "result": result_in_words(line.result),
+            "decides": sum(each is line for each in in_force),
+            "from": line.line.place,
+        }
+        for line in rules.results.lines
+    ]
+
+
+def bitrix24(rules: Rules, _site: PbxProfile) -> list[Line]:
+    """Bitrix24's table."""
+    return [
+        _start(rule) | {"status": rule.status, "meaning": BITRIX24_STATUSES[rule.status], "from": rule.line.place}
+        for rule in rules.bitrix24.rules
+    ]
+
+
+def kommo(rules: Rules, _site: PbxProfile) -> list[Line]:
+    """Kommo's table."""
+    return [
+        _start(rule)
+        | {
+            "status": rule.status.status,
+            "meaning": KOMMO_STATUSES[rule.status.status],
+            "text": rule.status.text,
+            "from": rule.line.place,
+        }
+        for rule in rules.kommo.rules
+    ]
+
+
+def texts(rules: Rules, _site: PbxProfile) -> list[Line]:
+    """The texts of the language in force."""
+    return [
+        {"name": name, "text": text.words, "language": text.language, "from": text.line.place}
+        for name, text in rules.texts.items()
+    ]
+
+
+def directions(_rules: Rules, site: PbxProfile) -> list[Line]:
+    """What tells inside from outside: the settings, then the patterns."""
+    told: list[Line] = []
+    for subject, values, side, setting in (
+        ("number", [pattern.pattern for pattern in site.internal_patterns], "inside", "numbers.internal_patterns"),
+        ("endpoint", list(site.trunks), "outside", "numbers.trunks"),
+        ("digits", [f"1-{site.internal_digits}"] if site.internal_digits else [], "inside", "numbers.internal_digits"),
+    ):
+        if values:
+            told.append({"subject": subject, "pattern": values, "side": side, "from": setting})
+    for rule in site.directions.lines:
+        side = rule.side or side_in_words(rule, "")
+        told.append({"subject": rule.subject, "pattern": list(rule.values), "side": side, "from": rule.line.place})
+    return told
+
+
+TABLES: Mapping[str, Callable[[Rules, PbxProfile], list[Line]]] = {
+    "results": results, "bitrix24": bitrix24, "kommo": kommo, "texts": texts, "directions": directions,
+}  # fmt: skip
+
+
+def matrix(rules: Rules) -> list[Line]:
+    """Every combination of hangup cause and dial status."""
+    lines: list[Line] = []
+    for cause in CAUSES:
+        for status in DIAL_STATUSES:
+            rule = rules.results.rule(cause, status)
+            result, _, name = result_in_words(rule.result if rule else 0).partition(" ")
+            place = rule.line.place if rule else None
+            lines.append(
+                {"hangup_cause": cause, "dial_status": status, "result": int(result), "name": name, "from": place}
+            )
+    return lines
+
+
+def _start(rule: StatusRule[Status]) -> Line:
+    when = None if rule.when == "always" else rule.when
+    return {"result": [result_in_words(result) for result in sorted(rule.results)], "condition": when}

@@ -1,0 +1,58 @@
+"""Clocks, and times as people read them.
+
+Times have their unit in their name (`_us`, `_ms`, `_s`, `_seconds`) or in one of the types below wherever they cross a
+module. The fields of records keep the names of their Avro schema: those are UTC microseconds.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+UtcMicros: TypeAlias = int
+"""Microseconds from 1970, UTC."""
+
+UtcMillis: TypeAlias = int
+"""Milliseconds from 1970, UTC: Kafka's unit, and that of stream time."""
+
+BootSeconds: TypeAlias = float
+"""Seconds of a clock that goes on while the machine is suspended (`boot_seconds`); of this machine only."""
+
+MICROS_PER_SECOND = 1_000_000
+MICROS_PER_DAY = 24 * 3600 * MICROS_PER_SECOND
+
+
+def utc_now_us() -> UtcMicros:
+    """The time now."""
+    return time.time_ns() // 1000
+
+
+def utc_now_ms() -> UtcMillis:
+    """The time now."""
+    return time.time_ns() // 1_000_000
+
+
+def boot_seconds() -> BootSeconds:
+    """A clock that goes on while the machine is suspended: a request's time must not stand still."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def format_iso(moment_us: UtcMicros) -> str:
+    """A time in ISO 8601, to the second: `2026-11-28T07:42:31+00:00`."""
+    return datetime.fromtimestamp(moment_us / MICROS_PER_SECOND, UTC).isoformat(timespec="seconds")
+
+
+def format_time(moment_us: UtcMicros | None) -> str:
+    """A time as a person reads it, to the second: `2026-11-28 07:42:31 UTC`; `-` where there is none."""
+    if not moment_us:
+        return "-"
+    return datetime.fromtimestamp(moment_us / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def format_span(micros: float) -> str:
+    """A length of time in its two largest units: `2 h 5 min`, `40 s`."""
+    seconds = max(0, round(micros / MICROS_PER_SECOND))
+    for unit, size, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= size:
+            rest = seconds % size // part
+            return f"{seconds // size} {unit} {rest} {smaller}" if rest else f"{seconds // size} {unit}"
+    return f"{seconds} s"

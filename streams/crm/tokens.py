@@ -1,0 +1,73 @@
+"""Where a CRM's client gets its access token from."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from streams.delivery.events import PortalBlocked, RetryLater
+from streams.errors import SettingsError
+from streams.settings import PortalSettings, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, and the REST address that it was issued for (empty: that of the settings)."""
+
+    access: str = field(repr=False)
+    endpoint: str = ""
+
+
+class TokenSource(Protocol):
+    """The access tokens of one portal."""
+
+    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+        """A token for a request that ends before `until` (`boot_seconds`); may wait for one."""
+        ...
+
+    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+        """Another one than that which the portal did not take. None: there is no better; the portal's answer stands."""
+        ...
+
+
+class FixedToken:
+    """A long-lived token out of the settings. One that is not taken is read again: its file may hold another by now."""
+
+    def __init__(self, portal: PortalSettings) -> None:
+        """Raises SettingsError where there is none."""
+        self._portal = portal
+        self._token = self._read()
+
+    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+        """See TokenSource."""
+        return self._token
+
+    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+        """See TokenSource."""
+        try:
+            self._token = self._read()
+        except SettingsError as error:
+            return PortalBlocked(error.problem)
+        return None if self._token == rejected else self._token
+
+    def _read(self) -> Token:
+        portal = self._portal
+        return Token(secret(portal.token, portal.token_file, f"portals.{portal.name}.token"))
+
+
+Ended = TypeVar("Ended")
+
+
+async def with_token(
+    tokens: TokenSource, until: float, ask: Callable[[Token], Awaitable[Ended]], outdated: Callable[[Ended], bool]
+) -> Ended | RetryLater | PortalBlocked:
+    """Ask with a token; if the answer says that it is `outdated`, and so had no effect, ask the same once more."""
+    token = await tokens.token(until)
+    if not isinstance(token, Token):
+        return token
+    ended = await ask(token)
+    if not outdated(ended):
+        return ended
+    other = await tokens.after(token, until)
+    if other is None:
+        return ended
+    return await ask(other) if isinstance(other, Token) else other

@@ -1,0 +1,62 @@
+"""A version of a call's result in its delivery: taken up, queued, skipped, or compared with what the CRM shows."""
+
+from msgspec.structs import replace
+
+from streams.delivery.events import Arrived
+from streams.delivery.plan import Plan, Policy
+from streams.delivery.record import Action, Delivery, State
+
+
+def with_version(delivery: Delivery, event: Arrived) -> Delivery:
+    """The delivery with this version as the one that counts."""
+    topic, partition, offset = event.source
+    return replace(
+        delivery,
+        version=event.version,
+        outcome_hash=event.outcome_hash,
+        result=event.result,
+        call_ended_at=event.call_ended_at,
+        skip=_skip(delivery, event),
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+        updated_at=event.now,
+    )
+
+
+def _skip(delivery: Delivery, event: Arrived) -> str | None:
+    """An operator's word goes over the call's time, but not over what kind of call it is."""
+    if delivery.wish == Action.DROP:
+        return delivery.skip
+    return event.skip if delivery.wish == Action.DELIVER else event.skip or event.history
+
+
+def queued(delivery: Delivery) -> Delivery:
+    """To be sent, unless it is not wanted."""
+    if delivery.skip:
+        return skipped(delivery)
+    return replace(delivery, state=State.REGISTERED if delivery.steps_done else State.NEW, reason=None)
+
+
+def skipped(delivery: Delivery, why: str = "") -> Delivery:
+    """Not wanted: by the settings, or by an operator. What an earlier version left in the CRM stays there."""
+    state = State.DROPPED if delivery.wish == Action.DROP else State.SKIPPED
+    if delivery.sent_version is not None:
+        state = State.SUPERSEDED
+    doubt = "" if delivery.doubt is None else f"; a {delivery.doubt.step} of unknown outcome may have arrived"
+    return replace(delivery, state=state, reason=why or f"{delivery.skip}{doubt}", result=None, wait_until=None)
+
+
+def compared(delivery: Delivery, plan: Plan, policy: Policy, now: int) -> Delivery:
+    """Delivered, and the newest version is, or is not, what the CRM shows: then it is told as the operator has it."""
+    same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
+    step = plan.revisions.get(policy.on_revision)
+    if same or step is None or delivery.skip or delivery.result is None:
+        return replace(
+            delivery,
+            state=State.DELIVERED if same else State.SUPERSEDED,
+            reason=None if same else "a later version came after delivery; what was delivered is not touched again",
+            result=None,
+        )
+    reason = f"a later version came after delivery (on_revision: {policy.on_revision})"
+    return replace(delivery, state=State.WAITING, step=step, queued_at=now, wait_until=now, failures=0, reason=reason)

@@ -1,0 +1,85 @@
+"""What could not be processed: kept with its untouched bytes, its origin and the reason, so that it can be retried."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.registry import Serializer
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.kafka.producer import Headers, IdempotentProducer
+from streams.topics import DEAD_LETTERS
+
+
+class Origin(NamedTuple):
+    """The record that is given up, as it stands on its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp_ms: int | None = None
+
+
+class DeadLetters:
+    """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
+
+    `topic`: its full name. `serializer`: opened with that topic. `component`: who gives up (aggregate,
+    bitrix24, kommo, webhook).
+    """
+
+    def __init__(self, outbox: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:
+        self._outbox = outbox
+        self._serializer = serializer
+        self._topic = topic
+        self._component = component
+
+    async def send(
+        self,
+        origin: Origin,
+        reason: DeadLetterReason,
+        explanation: str = "",
+        *,
+        call_id: str | None = None,
+        portal: str | None = None,
+    ) -> "asyncio.Future[object]":
+        """Send one; the future ends with the brokers' answer.
+
+        Await it, or `IdempotentProducer.drain`, before the offset's commit.
+
+        `explanation`: the reason in words, and what recovers the call.
+        """
+        topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
+        return await self._outbox.send(topic, key, value)
+
+    def message(
+        self,
+        origin: Origin,
+        reason: DeadLetterReason,
+        explanation: str = "",
+        *,
+        call_id: str | None = None,
+        portal: str | None = None,
+    ) -> tuple[str, bytes | None, bytes, Headers]:
+        """The same as a record to send: topic, key, value, headers."""
+        value = self._serializer.encode(
+            DEAD_LETTERS.schema,
+            {
+                "key": origin.key,
+                "value": origin.value,
+                "headers": [{"name": name, "value": content} for name, content in origin.headers],
+                "topic": origin.topic,
+                "partition": origin.partition,
+                "offset": origin.offset,
+                "timestamp": origin.timestamp_ms,
+                "component": self._component,
+                "reason": reason.code,
+                "explanation": explanation,
+                "failed_at": time.time_ns() // 1000,
+                "call_id": call_id,
+                "portal": portal,
+            },
+        )
+        return self._topic, origin.key, value, ()

@@ -1,0 +1,261 @@
+"""Everything of Faust and aiokafka that the workers override. Pinned to one version of each, refused with any other.
+
+tests/kafka/test_faust_overrides.py holds hashes of the upstream methods that are overridden or relied upon here: an
+upgrade fails there first, and is made by reading what changed.
+
+* `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes
+  them over first (its state), says where to begin, and no row is fetched before (design.md, State, rule 10).
+* `Consumer._commit`: Faust commits what its streams acknowledged, across gaps (open bug 606) and without metadata.
+  Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
+  confirmed commit counts (rule 8). The owner gives up its partitions before a rebalance and before the process ends.
+* `Consumer._drain_messages`: upstream makes two tasks a message, half of all cost.
+* `Agent`: more than one concurrent actor would take rows out of order.
+* `App._create_directories`: nothing is kept on disk.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from importlib.metadata import version
+from typing import Any, Protocol, TypeVar, cast
+
+import faust
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.consumer import CONSUMER_FETCHING
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from yarl import URL
+
+from streams.errors import UserError
+from streams.kafka.hard_exit import hard_exit
+from streams.kafka.marker import Committed
+
+PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+
+_ANSWER_SECONDS = 10.0
+"""Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
+
+_YIELD_EVERY = 100
+
+T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """What keeps state for the partitions that the group gives to this process."""
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        """Take over these partitions and say from which offset each is to be consumed. May be cancelled by `revoked`.
+
+        An exception ends the process hard.
+        """
+        ...
+
+    async def revoked(self) -> None:
+        """Give up all partitions, at most within a few seconds: flush, commit, forget. Nothing of them may be written
+        afterwards. Called before each rebalance and before the process ends."""
+        ...
+
+
+def refuse_other_versions() -> None:
+    """Raise UserError where Faust or aiokafka are not those that the overrides were written for."""
+    for name, pinned in PINNED.items():
+        found = version(name)
+        if found != pinned:
+            raise UserError(
+                f"{name} {found} is installed; the workers override parts of {name} {pinned}",
+                f"Install {name}=={pinned} (pip install -c constraints.txt ..).",
+            )
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread around aiokafka's consumer, with what concerns offsets asked and told directly.
+
+    Faust's own way, a queue with two workers of which one waits for records, would add up to a second to each.
+    """
+
+    async def ask(self, request: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine of the thread's loop, at most `_ANSWER_SECONDS`."""
+
+        async def bounded() -> T:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await request
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
+
+    async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
+        """Commit in the thread; True: the broker confirmed it."""
+        consumer = self._ensure_consumer()
+        partition = TopicPartition(tp.topic, tp.partition)
+        try:
+            await self.ask(consumer.commit({partition: OffsetAndMetadata(offset, metadata)}))
+        except (CommitFailedError, IllegalStateError) as error:
+            self.log.warning("Not committed, the group rebalances: %s: %s", tp, error)
+            return False
+        except (KafkaError, TimeoutError) as error:
+            self.log.warning("Not committed: %s: %r", tp, error)
+            return False
+        return True
+
+    async def committed_marked(self, tp: TP) -> Committed | None:
+        """Ask the group's coordinator, through the membership."""
+        partition = TopicPartition(tp.topic, tp.partition)
+        answer = await self.ask(self._ensure_consumer()._coordinator.fetch_committed_offsets([partition]))
+        found = answer.get(partition)
+        return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, commanded by the owner of the partitions."""
+
+    _thread: _ConsumerThread
+    _assigned: frozenset[TP] = frozenset()
+    _taking_over: "asyncio.Task[None] | None" = None
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _owner(self) -> Owner:
+        return cast(Transport, self.transport).owner
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """A new generation: the take-over begins with the first `perform_seek`."""
+        self._assigned, self._taking_over = frozenset(assigned), None
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Before a rebalance. Faust stops the flow first, so that no row comes in while the owner gives up."""
+        await super().on_partitions_revoked(revoked)
+        await self._give_up()
+
+    async def on_stop(self) -> None:
+        """The flow is stopped; the thread still runs."""
+        await self._give_up()
+        await super().on_stop()
+
+    async def perform_seek(self) -> None:
+        """Take over what was assigned, once for each assignment.
+
+        Faust resumes the flow after this, or after its time limit; the partitions stay paused until they are taken
+        over.
+        """
+        if self._taking_over is None:
+            if not self._assigned:
+                return
+            self.pause_partitions(self._assigned)
+            self._taking_over = asyncio.ensure_future(self._take_over(self._assigned))
+        await asyncio.wait([self._taking_over])
+
+    async def _take_over(self, assigned: frozenset[TP]) -> None:
+        try:
+            starts = await self._owner.assigned(assigned)
+            await self.seek_wait(starts)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            hard_exit("partitions cannot be taken over", error)
+        self.resume_partitions(assigned)
+
+    async def _give_up(self) -> None:
+        taking_over, self._taking_over = self._taking_over, None
+        self._assigned = frozenset()
+        if taking_over is not None and not taking_over.done():
+            taking_over.cancel()
+            await asyncio.wait([taking_over])
+        await self._owner.revoked()
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Faust believes it committed, and drops its list of acknowledged offsets."""
+        return True
+
+    async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
+        """Commit an offset with metadata. True only when the broker confirmed it; fenced by the group's generation."""
+        return await self._thread.commit_marked(tp, offset, metadata)
+
+    async def committed_marked(self, tp: TP) -> Committed | None:
+        """The group's committed offset and its metadata. Raises KafkaError or TimeoutError."""
+        return await self._thread.committed_marked(tp)
+
+    async def bounds(self, tp: TP) -> tuple[int, int]:
+        """The first offset that the partition still holds, and the one after its last. Raises as above."""
+        consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
+        first = await self._thread.ask(consumer.beginning_offsets([partition]))
+        end = await self._thread.ask(consumer.end_offsets([partition]))
+        return first[partition], end[partition]
+
+    async def end_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The offset after the last record of each. Raises as above."""
+        consumer = self._thread._ensure_consumer()
+        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        answer = await self._thread.ask(consumer.end_offsets(asked)) if asked else {}
+        return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Upstream's, less its two tasks a message: the callback is awaited, the suspended flow looked at between."""
+        suspended = self.suspend_flow.is_set
+        since_yield = 0
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                self.diag.set_flag(CONSUMER_FETCHING)
+                records = self.getmany(timeout=1.0)
+                await self.sleep(0)
+                if self.should_stop:
+                    continue
+                async for tp, message in records:
+                    since_yield += 1
+                    if since_yield > _YIELD_EVERY:
+                        await asyncio.sleep(0)
+                        since_yield = 0
+                    if suspended():
+                        break
+                    read = self._read_offset[tp]
+                    if read is not None and message.offset < read:
+                        continue
+                    await self.callback(message)
+                    if message.generation_id == self.app.consumer_generation_id:
+                        self._read_offset[tp] = message.offset
+                    if self._n_acked >= (self._commit_every or self._n_acked + 1):
+                        self._n_acked = 0
+                        await self.commit()
+                self.diag.unset_flag(CONSUMER_FETCHING)
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+        finally:
+            self.diag.unset_flag(CONSUMER_FETCHING)
+
+
+class Transport(driver.Transport):
+    """Kafka, with the consumer above."""
+
+    Consumer = Consumer
+
+    def __init__(self, url: list[URL], app: faust.App, owner: Owner) -> None:
+        super().__init__(url, app)
+        self.owner = owner
+
+
+class Agent(faust.Agent):
+    """An agent with one actor."""
+
+    def __init__(self, *args: Any, concurrency: int = 1, **kwargs: Any) -> None:
+        if concurrency != 1:
+            raise ValueError(f"concurrency={concurrency}: rows would be taken out of order; scale by partitions")
+        super().__init__(*args, concurrency=1, **kwargs)
+
+
+class App(faust.App):
+    """An app whose partitions belong to `owner`."""
+
+    def __init__(self, id: str, *, owner: Owner, **settings: Any) -> None:  # noqa: A002  # Faust's name
+        refuse_other_versions()
+        super().__init__(id, Agent=Agent, **settings)
+        self.transport = Transport(self.conf.broker_consumer, self, owner)
+
+    def _create_directories(self) -> None:
+        pass
+
+    @property
+    def group(self) -> Consumer:
+        """The membership of the consumer group: commits and offsets."""
+        return cast(Consumer, self.consumer)

@@ -1,0 +1,188 @@
+"""A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from streams.kafka.hard_exit import hard_exit
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""As the topics' max.message.bytes (connectors/topics.yaml)."""
+
+_ONE_FETCH = 64 * 1024
+"""Bytes that the brokers send along with a single record that is looked for; a longer one comes whole all the same."""
+
+Record = tuple[bytes, bytes | None]
+"""Key and value; None as value is a tombstone."""
+
+
+class Fenced(Exception):
+    """Another process fenced this log: it owns the partition now, and this one must end."""
+
+
+class FencedLog:
+    """One partition of a compacted topic, written in transactions.
+
+    Order: `fence`, then `read`, then `write`; `close` at the end. The partition is always given explicitly, never
+    derived from the key. Every method is bounded in time (aiokafka itself waits for ever while brokers are down).
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        partition: int,
+        transactional_id: str,
+        *,
+        timeout_seconds: float = 30.0,
+        unsettled: Callable[[str, BaseException], None] = hard_exit,
+    ) -> None:
+        """`unsettled` is called, and may raise, where it stays unknown what became of a transaction."""
+        self.topic = topic
+        self.partition = partition
+        self._servers = bootstrap_servers
+        self._transactional_id = transactional_id
+        self._timeout = timeout_seconds
+        self._unsettled = unsettled
+        self._producer: AIOKafkaProducer | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+
+    async def fence(self) -> Self:
+        """Make every earlier writer's writes fail from now on, and end the transaction that it left open.
+
+        Raises KafkaError or TimeoutError.
+        """
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=round(self._timeout * 1000),
+            request_timeout_ms=round(self._timeout * 1000),
+            max_request_size=MAX_RECORD_BYTES,
+            linger_ms=5,
+        )
+        async with asyncio.timeout(self._timeout):
+            await self._producer.start()
+        return self
+
+    async def read(self) -> dict[bytes, bytes]:
+        """The last value of every key, tombstones left out. See `scan`."""
+        values: dict[bytes, bytes] = {}
+
+        def take(record: ConsumerRecord) -> None:
+            if record.value is None:
+                values.pop(record.key, None)
+            else:
+                values[record.key] = record.value
+
+        await self.scan(take)
+        return values
+
+    async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
+        """Give every record to `take`, oldest first: of committed transactions only, up to the end as of now.
+
+        Raises KafkaError or TimeoutError (no progress for the whole time limit).
+        """
+        partition = TopicPartition(self.topic, self.partition)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        )
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                await consumer.start()
+                consumer.assign([partition])
+                end = (await consumer.end_offsets([partition]))[partition]
+                await consumer.seek_to_beginning(partition)
+                while await consumer.position(partition) < end:
+                    for records in (await consumer.getmany(timeout_ms=200)).values():
+                        for record in records:
+                            take(record)
+                        limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
+        finally:
+            await stopped(consumer, self._timeout)
+
+    async def write(self, records: Sequence[Record]) -> Sequence[int] | None:
+        """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
+
+        Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
+        """
+        producer = self._producer
+        if producer is None:
+            raise RuntimeError("the log is not fenced yet")
+        try:
+            async with asyncio.timeout(self._timeout):
+                await producer.begin_transaction()
+                sent = [
+                    await producer.send(self.topic, value, key=key, partition=self.partition) for key, value in records
+                ]
+                written = await asyncio.gather(*sent)
+                await producer.commit_transaction()
+        except ProducerFenced as error:
+            raise Fenced(self._transactional_id) from error
+        except (KafkaError, TimeoutError) as error:
+            await self._abort(producer, error)
+            return None
+        return [each.offset for each in written]
+
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        """Key and value of the record at an offset; None: there is none. For single ones now and then.
+
+        Raises KafkaError or TimeoutError.
+        """
+        partition = TopicPartition(self.topic, self.partition)
+        async with self._reading, asyncio.timeout(self._timeout):
+            if self._reader is None:
+                self._reader = AIOKafkaConsumer(
+                    bootstrap_servers=self._servers,
+                    isolation_level="read_committed",
+                    enable_auto_commit=False,
+                    max_partition_fetch_bytes=_ONE_FETCH,
+                )
+                await self._reader.start()
+                self._reader.assign([partition])
+            self._reader.seek(partition, offset)
+            record = await self._reader.getone(partition)
+        return (record.key, record.value) if record.offset == offset and record.value is not None else None
+
+    async def _abort(self, producer: AIOKafkaProducer, cause: BaseException) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await producer.abort_transaction()
+        except ProducerFenced as error:
+            raise Fenced(self._transactional_id) from error
+        except Exception as error:  # whatever it is: the transaction's state is unknown
+            error.__cause__ = cause
+            self._unsettled(
+                f"a transaction on {self.topic}/{self.partition} could neither be committed nor aborted", error
+            )
+
+    async def close(self) -> None:
+        """Give the log up. What was not awaited may be lost."""
+        if self._reader is not None:
+            await stopped(self._reader, 5.0)
+            self._reader = None
+        if self._producer is not None:
+            await stopped(self._producer, 5.0)
+            self._producer = None
+
+
+def untold(record: logging.LogRecord) -> bool:
+    """A filter for asyncio's logger: not what `Fenced` tells. aiokafka leaves futures behind that nobody can await."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], ProducerFenced)
+
+
+async def stopped(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_seconds: float) -> None:
+    """Stop a client of aiokafka, whose own `stop` hangs while brokers are down (aiokafka issue 1101)."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await client.stop()
+    except (KafkaError, TimeoutError):
+        pass  # it is given up either way

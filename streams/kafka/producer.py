@@ -1,0 +1,80 @@
+"""Records on their way to the topics: sent without waiting for each, and every answer looked at."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.kafka.fenced_log import MAX_RECORD_BYTES, stopped
+from streams.kafka.hard_exit import hard_exit
+
+Headers = Sequence[tuple[str, bytes]]
+
+_IN_FLIGHT = 20_000
+"""Records that may await their answer at once; more wait to be sent."""
+
+
+class IdempotentProducer:
+    """An idempotent producer (acks=all). A record that the brokers do not take ends the process hard: what it came from
+    must not be committed."""
+
+    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 60.0) -> None:
+        self._servers = bootstrap_servers
+        self._timeout = timeout_seconds
+        self._producer: AIOKafkaProducer | None = None
+        self._waiting: set[asyncio.Future[object]] = set()
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError or TimeoutError."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            max_request_size=MAX_RECORD_BYTES + 1024 * 1024,
+            request_timeout_ms=round(self._timeout * 1000),
+        )
+        async with asyncio.timeout(self._timeout):
+            await self._producer.start()
+
+    @property
+    def waiting(self) -> int:
+        """Records sent and not yet answered for."""
+        return len(self._waiting)
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers = (), partition: int | None = None
+    ) -> "asyncio.Future[object]":
+        """Hand a record over; the future that is returned ends with the brokers' answer and need not be awaited."""
+        if self._producer is None:
+            raise RuntimeError("the outbox is not started")
+        if len(self._waiting) >= _IN_FLIGHT:
+            await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            async with asyncio.timeout(self._timeout):
+                sent = await self._producer.send(topic, value, key=key, partition=partition, headers=list(headers))
+        except (KafkaError, TimeoutError) as error:
+            hard_exit(f"a record for {topic} could not be sent", error)
+        self._waiting.add(sent)
+        sent.add_done_callback(self._answered)
+        return sent  # type: ignore[no-any-return]  # aiokafka is untyped
+
+    async def drain(self) -> None:
+        """Wait for the answer on everything sent before this call."""
+        waiting = list(self._waiting)
+        if waiting:
+            await asyncio.wait(waiting)
+
+    async def stop(self) -> None:
+        """Wait a few seconds for what is under way, and close."""
+        if self._producer is not None:
+            await stopped(self._producer, 10.0)
+            self._producer = None
+
+    def _answered(self, sent: "asyncio.Future[object]") -> None:
+        self._waiting.discard(sent)
+        if sent.cancelled():
+            hard_exit("a record was given up by the producer")
+        elif (error := sent.exception()) is not None:
+            hard_exit("a record was not taken by the brokers", error)

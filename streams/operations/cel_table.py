@@ -1,0 +1,97 @@
+"""What the PBX's table holds of the calls that are to be backfilled: how many rows, and up to which id. Only read."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from streams.calls.call import Call
+from streams.clock import MICROS_PER_SECOND
+from streams.rows.row import RowDecoder
+from streams.settings import Settings, secret
+from streams.sources.database import DatabaseRows
+from streams.sources.engines import ENGINES
+from streams.sources.window import EARLIER, Bound
+
+_NAMES = 500
+"""Linkedids in one SELECT."""
+
+# Names in braces are quoted by the engine, values are parameters.
+_BEGUN = """
+SELECT {linkedid} AS linkedid, COUNT(*) AS n, MAX({id}) AS highest,
+       SUM(CASE WHEN {eventtype} = 'LINKEDID_END' THEN 1 ELSE 0 END) AS ends
+FROM {table} WHERE {linkedid} IN (SELECT {linkedid} FROM {table} WHERE {id} BETWEEN %s AND %s)
+GROUP BY {linkedid} HAVING """
+
+
+@dataclass(frozen=True, slots=True)
+class TableCall:
+    """A call in the table."""
+
+    linkedid: str
+    rows: int
+    highest: int
+    """Id of its last row."""
+    ended: bool
+    """Its rows say that it is over: its result comes as soon as they are read."""
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of the result that is judged from all of its rows."""
+        return self.highest, self.rows
+
+
+def calls_named(settings: Settings, linkedids: Collection[str]) -> list[TableCall]:
+    """Those of these calls that the table holds. Raises UserError."""
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    calls: dict[str, Call] = {}
+    with DatabaseRows(settings.database, decoder) as table:
+        named = sorted(linkedids)
+        for start in range(0, len(named), _NAMES):
+            for row in table.matching(named[start : start + _NAMES], ()):
+                calls.setdefault(row.linkedid, Call(settings.pbx.name, row.linkedid)).add(row)
+    return [
+        TableCall(name, len(call.rows), call.version[0], call.linkedid_end or call.channels_ended)
+        for name, call in calls.items()
+    ]
+
+
+def calls_begun(settings: Settings, since: Bound, until: Bound) -> list[TableCall]:
+    """The calls whose first row is at or after `since` and before `until`, whole. Raises UserError."""
+    first, last = _ids(settings, since, until)
+    conditions = ["MIN({id}) >= %s", "MIN({id}) <= %s"]
+    values: list[Any] = [first, last]
+    for bound, comparison in ((since, ">="), (until, "<")):
+        if bound.wall is not None:
+            conditions.append(f"MIN({{eventtime}}) {comparison} %s")
+            values.append(_clock(bound.wall))
+    sql = _BEGUN + " AND ".join(conditions)
+    return [
+        TableCall(str(row["linkedid"]), int(row["n"]), int(row["highest"]), bool(row["ends"]))
+        for row in _select(settings, sql, [first, last, *values])
+        if row["linkedid"]
+    ]
+
+
+def _ids(settings: Settings, since: Bound, until: Bound) -> tuple[int, int]:
+    """Ids between which the first rows stand."""
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    with DatabaseRows(settings.database, decoder) as table:
+        first = since.row_id if since.wall is None else table.first_id_since(since.wall - EARLIER)
+        last = until.row_id if until.wall is None else table.first_id_since(until.wall + EARLIER) + 1
+    return first or 0, (1 << 62 if last is None else last - 1)
+
+
+def _select(settings: Settings, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    database = settings.database
+    engine = ENGINES[database.engine]
+    decoder = RowDecoder(database.column_name_aliases, settings.pbx.name)
+    names = {name: engine.quote(decoder.column(name)) for name in ("id", "linkedid", "eventtype", "eventtime")}
+    password = secret(database.password, database.password_file, "database.password")
+    with engine.connect(database, password) as run:
+        return run(sql.format(table=engine.quote(database.table), **names), values)
+
+
+def _clock(wall: int) -> str:
+    """Microseconds of the PBX's clock as the table's column is compared with."""
+    return datetime.fromtimestamp(wall / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,0 +1,104 @@
+"""The delivery logs as an operator looks at them: one call's history, and how many deliveries are in which state."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas import MalformedRecord
+from streams import topics
+from streams.delivery.record import OF_PORTALS, Delivery, State
+from streams.kafka.topic_client import TopicRecord, partition_of
+from streams.operations.connection import CRMS, Connection
+from streams.settings import Settings
+
+
+def crms_of(settings: Settings, crm: str | None = None) -> tuple[str, ...]:
+    """The one that is asked for; else those of the settings' portals; else all."""
+    if crm is not None:
+        return (crm,)
+    return tuple(dict.fromkeys(portal.crm for portal in settings.portals)) or CRMS
+
+
+async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) -> list[Delivery]:
+    """What each CRM's log says of a call. Raises UserError."""
+    found = []
+    key = call_id.encode()
+    for crm in crms:
+        topic = connection.topic(topics.deliveries(crm))
+        partition = partition_of(key, await connection.topics.partitions(topic))
+        value: bytes | None = None
+        async for record in connection.topics.read(topic, [partition]):
+            if record.key == key:
+                value = record.value
+        if value is not None:
+            decoded = await connection.serializer.read(value, "delivery")
+            found.append(Delivery.from_record(decoded))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """What is counted of one delivery."""
+
+    portal: str
+    state: State
+    queued_at: int
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Overview:
+    """One CRM's deliveries."""
+
+    crm: str
+    counts: Counter[tuple[str, State]] = field(default_factory=Counter)
+    """By portal and state."""
+    oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
+    paused: dict[str, str] = field(default_factory=dict)
+    """Portals whose calls wait for a person, and why."""
+    unreadable: int = 0
+
+
+async def overview_of(connection: Connection, crm: str) -> Overview:
+    """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
+    standings: dict[bytes, DeliveryCounts] = {}
+    seen = Overview(crm)
+    async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
+        if record.value is None:
+            standings.pop(record.key or b"", None)
+        elif (standing := await _standing(connection, record)) is not None:
+            standings[record.key or b""] = standing
+        else:
+            seen.unreadable += 1
+    for key, standing in standings.items():
+        if standing.state not in OF_PORTALS:
+            _count(seen, key.decode("utf-8", "replace"), standing)
+    disabled = (standing for standing in standings.values() if standing.state is State.DISABLED)
+    seen.paused |= {standing.portal: standing.reason or "" for standing in disabled}
+    return seen
+
+
+async def _standing(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
+    try:
+        fields = await connection.serializer.read(record.value, "delivery")
+        return DeliveryCounts(fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"])
+    except (MalformedRecord, msgspec.ValidationError, ValueError):
+        return None
+
+
+def _count(seen: Overview, call_id: str, standing: DeliveryCounts) -> None:
+    portal, state = standing.portal, standing.state
+    seen.counts[portal, state] += 1
+    if state is State.PAUSED:
+        seen.paused[portal] = standing.reason or ""
+    if state in WAITING and standing.queued_at < seen.oldest.get(portal, ("", 1 << 62))[1]:
+        seen.oldest[portal] = (call_id, standing.queued_at)
+
+
+WAITING = frozenset(
+    {State.NEW, State.INTENT, State.REGISTERED, State.UNSURE, State.LOOKED_UP, State.WAITING, State.PAUSED}
+)
+"""Not over yet."""

@@ -1,0 +1,62 @@
+"""Extensions that had nobody: whose calls went to the default user, as the delivery log remembers them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from schemas import MalformedRecord
+from streams import topics
+from streams.operations.connection import Connection
+from streams.settings import PortalSettings
+
+_USER = "user:"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An extension without a person, or a CRM user whom the CRM does not know (any more)."""
+
+    who: str
+    calls: int
+    last_call: int
+    """When the last of them ended, UTC microseconds."""
+
+    @property
+    def user(self) -> str | None:
+        """The CRM user id, where it is the CRM that knows nobody of the settings' id."""
+        return self.who.removeprefix(_USER) if self.who.startswith(_USER) else None
+
+
+async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[Unmatched]:
+    """Those of one portal, most calls first; those that the settings meanwhile name are left out. Raises UserError."""
+    calls: dict[bytes, tuple[tuple[str, ...], int]] = {}
+    async for record in connection.topics.read(connection.topic(topics.deliveries(portal.crm))):
+        calls.pop(record.key or b"", None)
+        if record.value is None:
+            continue
+        try:
+            fields = await connection.serializer.read(record.value, "delivery")
+        except (MalformedRecord, msgspec.ValidationError):
+            continue
+        if fields["portal"] == portal.name and fields["unmatched"]:
+            calls[record.key or b""] = tuple(fields["unmatched"]), fields["call_ended_at"] or fields["queued_at"]
+    return _counted(calls.values(), portal)
+
+
+def _counted(calls: Iterable[tuple[tuple[str, ...], int]], portal: PortalSettings) -> list[Unmatched]:
+    counted: dict[str, Unmatched] = {}
+    for names, ended_at in calls:
+        for who in names:
+            known = counted.get(who, Unmatched(who, 0, 0))
+            counted[who] = Unmatched(who, known.calls + 1, max(known.last_call, ended_at))
+    left = (one for one in counted.values() if not _named_since(one, portal))
+    return sorted(left, key=lambda one: (-one.calls, one.who))
+
+
+def _named_since(one: Unmatched, portal: PortalSettings) -> bool:
+    """The settings have changed since: the extension has a person now, or nobody leads to the unknown user."""
+    refused = one.user
+    if refused is not None:
+        return refused not in (*portal.users.values(), portal.default_user)
+    return one.who in portal.users

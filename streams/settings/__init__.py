@@ -1,0 +1,282 @@
+"""One typed tree of settings: a YAML file, environment variables over it, secrets from the environment or files only.
+
+Environment variables are named `CEL2CRM_` and the path with two underscores between levels:
+`CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
+`_file` names a file that holds a secret.
+
+portals.py: the accounts at the CRMs; section.py: what all branches of the tree share.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.errors import SettingsError
+from streams.rows.row import COLUMNS
+from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit
+from streams.settings.section import Section, secret
+
+__all__ = [
+    "AggregateSettings",
+    "ConnectSettings",
+    "CredentialSettings",
+    "DatabaseSettings",
+    "KafkaSettings",
+    "LoggingSettings",
+    "NumberSettings",
+    "OAuthSettings",
+    "PbxSettings",
+    "PortalSettings",
+    "RateLimit",
+    "RegistrySettings",
+    "RuleSettings",
+    "Settings",
+    "WorkerSettings",
+    "load_settings",
+    "secret",
+]
+
+SETTINGS_FILE_VARIABLE = "CEL2CRM_SETTINGS"
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone of the IANA database, such as Europe/Moscow") from error
+    return name
+
+
+def _known_aliases(aliases: dict[str, str]) -> dict[str, str]:
+    allowed = {f"cel_{column}" for column in COLUMNS}
+    unknown = sorted(set(aliases) - allowed)
+    if unknown:
+        raise ValueError(f"no such column: {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}")
+    return aliases
+
+
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
+
+
+class PbxSettings(Section):
+    """One PBX: its name stands in every call id, `<pbx>/<linkedid>`, and must never change afterwards."""
+
+    name: str = Field(default="pbx1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
+    timezone: ZoneName | None = None
+    """Zone of `eventtime`; None: taken from the difference to the UTC second in `uniqueid`."""
+
+
+class DatabaseSettings(Section):
+    """The PBX's database, which is only ever read."""
+
+    engine: Literal["mariadb", "mysql", "postgresql"] = "mariadb"
+    host: str = "127.0.0.1"
+    port: int = Field(default=3306, ge=1, le=65535)
+    user: str = "cel2crm"
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    name: str = "asteriskcdrdb"
+    table: str = "cel"
+    column_name_aliases: Annotated[dict[str, str], AfterValidator(_known_aliases)] = Field(default_factory=dict)
+    """`cel_<column>`: the name that the column has in this table.
+
+    `cel_extra: id` asks for the old way, with two statuses, for every call.
+    """
+
+
+class KafkaSettings(Section):
+    """The brokers, and how the topics are laid out."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = Field(default="cel2crm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    partitions: int = Field(default=6, ge=1, le=10_000)
+    replication_factor: int = Field(default=1, ge=1, le=32)
+    retention_days: int = Field(default=30, ge=1)
+
+    def topic(self, name: str) -> str:
+        """The full name of one of the product's topics."""
+        return f"{self.topic_prefix}.{name}"
+
+
+class ConnectSettings(Section):
+    """Kafka Connect's REST interface, on which connectors are applied."""
+
+    url: str = "http://127.0.0.1:8083"
+    password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"  # noqa: S105
+    """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
+
+
+class RegistrySettings(Section):
+    """The schema registry (Confluent's interface)."""
+
+    url: str = "http://127.0.0.1:8081"
+
+
+class NumberSettings(Section):
+    """What tells the inside from the outside."""
+
+    internal_digits: int | None = Field(default=None, ge=1, le=9)
+    """Numbers of 1 to this many digits are extensions; None: as the direction patterns say (4)."""
+    internal_patterns: tuple[str, ...] = ()
+    """Regular expressions of further inside numbers, matched whole: mobile staff, long extensions."""
+    trunks: tuple[str, ...] = ()
+    """Names of trunks as in the channel name (`PJSIP/<trunk>-0000001a`); the end may be `*`."""
+    region: str = Field(default="RU", pattern=r"^[A-Z]{2}$")
+    """ISO country for national numbers (phonenumbers)."""
+    rewrite: tuple[tuple[str, str], ...] = ()
+    """Pairs of regular expression and replacement, applied in order to outside numbers before anything else."""
+
+
+class RuleSettings(Section):
+    """Which tables decide; a file overrides or adds lines of the shipped ones (`cel2crm rules show`)."""
+
+    preset: Literal["default", "literal"] = "default"
+    file: Path | None = None
+    """The operator's own lines: any of the sections preset, language, results, bitrix24, kommo, texts, directions.
+
+    Its preset and language go before the settings here.
+    """
+    results_file: Path | None = None
+    bitrix24_file: Path | None = None
+    kommo_file: Path | None = None
+    directions_file: Path | None = None
+    language: str = "en"
+    """Of the texts: en, ru, de, or one that the operator's file adds."""
+
+    def what_if(self, file: Path) -> "RuleSettings":
+        """The same with `file` instead of the operator's own."""
+        own = ("results_file", "bitrix24_file", "kommo_file", "directions_file")
+        return self.model_copy(update={**dict.fromkeys(own), "file": file})
+
+
+class AggregateSettings(Section):
+    """When a call has ended, and how long late rows may come. Seconds."""
+
+    quiet_seconds: float = Field(default=10.0, gt=0)
+    """Wait after all channels ended where the PBX logs no LINKEDID_END."""
+    time_limit_seconds: float = Field(default=4 * 3600.0, gt=0)
+    """A call without any end and without a new row for so long was cut short."""
+    grace_seconds: float = Field(default=900.0, gt=0)
+    """How long after its end a call still takes late rows."""
+    flush_seconds: float = Field(default=5.0, gt=0)
+    bridges_logged: bool = True
+    """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
+
+
+class CredentialSettings(Section):
+    """What encrypts the OAuth tokens that are stored on Kafka. A secret: a file, or the environment."""
+
+    key: SecretStr | None = None
+    """Made by `cel2crm portal new-key`. Several keys (one a line): the first encrypts, all decrypt."""
+    key_file: Path | None = None
+
+
+class WorkerSettings(Section):
+    """A worker process."""
+
+    data_dir: Path | None = None
+    """Without effect since 0.2.0, and refused by the release after it."""
+    web_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    group_instance_id: str | None = None
+    """Static membership: one stable id a worker, given by the deployment (design.md, Prototypes)."""
+    session_timeout_seconds: float = Field(default=15.0, ge=6)
+
+
+class LoggingSettings(Section):
+    """Log lines go to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    mask_numbers: bool = False
+    """Show phone numbers without their middle digits in what `cel2crm deliveries` and `dead-letters` print."""
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(env_prefix="CEL2CRM_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    pbx: PbxSettings = PbxSettings()
+    other_pbxs: tuple[PbxSettings, ...] = ()
+    database: DatabaseSettings = DatabaseSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    connect: ConnectSettings = ConnectSettings()
+    registry: RegistrySettings = RegistrySettings()
+    numbers: NumberSettings = NumberSettings()
+    rules: RuleSettings = RuleSettings()
+    aggregate: AggregateSettings = AggregateSettings()
+    portals: tuple[PortalSettings, ...] = ()
+    credentials: CredentialSettings = CredentialSettings()
+    worker: WorkerSettings = WorkerSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file (`init_settings` holds what the file says)."""
+        return env_settings, init_settings
+
+    def timezone_of(self, pbx: str) -> str | None:
+        """The configured zone of a PBX, None where it is to be taken from the rows."""
+        return next((each.timezone for each in (self.pbx, *self.other_pbxs) if each.name == pbx), None)
+
+    def portals_of(self, crm: str) -> tuple[PortalSettings, ...]:
+        """The portals of one CRM."""
+        return tuple(portal for portal in self.portals if portal.crm == crm)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file (`path`, else `$CEL2CRM_SETTINGS`, else none) and the environment.
+
+    Raises SettingsError with every fault found: the path of the setting, what is wrong and what is allowed.
+    """
+    if path is None and (named := os.environ.get(SETTINGS_FILE_VARIABLE)):
+        path = Path(named)
+    tree = _read_yaml(path) if path else {}
+    environment = {name for name in os.environ if name.startswith("CEL2CRM_") and name != SETTINGS_FILE_VARIABLE}
+    unknown = sorted(name for name in environment if name[8:].lower().split("__")[0] not in Settings.model_fields)
+    if unknown:
+        raise SettingsError(
+            f"unknown setting in the environment: {', '.join(unknown)}",
+            f"Known sections: {', '.join(Settings.model_fields)}.",
+        )
+    try:
+        settings = Settings(**tree)
+    except ValidationError as error:
+        where = f"in {path} or the environment" if path else "in the environment"
+        # Never the input: it may be a secret.
+        faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise SettingsError(f"settings {where} cannot be used:\n" + "\n".join(faults)) from None
+    if settings.worker.data_dir is not None:
+        sys.stderr.write(
+            "cel2crm: warning: the setting worker.data_dir has no effect, for nothing is kept on disk; "
+            "the next release refuses it: take it out\n"
+        )
+    return settings
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} must hold sections such as kafka: and database:")
+    return tree

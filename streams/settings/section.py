@@ -1,0 +1,32 @@
+"""What every branch of the settings shares: unknown names are refused, secrets come from files or the environment."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from streams.errors import SettingsError
+
+
+class Section(BaseModel):
+    """A branch of the tree. Unknown names are refused: a misspelt setting must not be silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def secret(value: SecretStr | None, file: Path | None, name: str) -> str:
+    """A secret from the environment or its file.
+
+    Raises SettingsError naming the setting, never the value.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        raise SettingsError(
+            f"{name} is not set",
+            f"Set {name}_file to a file that holds it, or the environment variable "
+            f"CEL2CRM_{name.upper().replace('.', '__')}.",
+        )
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_file: cannot read {file}: {getattr(error, 'strerror', None) or error}") from None

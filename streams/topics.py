@@ -1,0 +1,39 @@
+"""Every topic of the product: its short name, and the schema of its records.
+
+The full name is `<kafka.topic_prefix>.<short name>` (`settings.kafka.topic`). connectors/topics.yaml declares the
+partitions, cleanup and retention of each.
+"""
+
+
+class Topic(str):
+    """The short name of a topic."""
+
+    schema: str
+    """Name of the Avro schema of its values (schemas/<name>.avsc); empty where they are not ours (JSON of Debezium, a
+    checkpoint's own form)."""
+
+    def __new__(cls, name: str, schema: str = "") -> "Topic":
+        """A topic with that short name."""
+        topic = super().__new__(cls, name)
+        topic.schema = schema
+        return topic
+
+
+CEL = Topic("cel")
+"""CEL rows as Debezium delivers them; key: the bare linkedid."""
+
+CALL_RESULTS = Topic("call-results", "call_result")
+CALL_LEGS = Topic("call-legs", "call_leg")
+AGGREGATE_CHECKPOINTS = Topic("aggregate-checkpoints")
+"""The state of open calls, in the form of workers/aggregate/partition_state.py; key: call id."""
+
+DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command")
+DEAD_LETTERS = Topic("dead-letters", "dead_letter")
+DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resolution")
+CREDENTIALS = Topic("credentials")
+"""OAuth tokens, encrypted; key: `<crm>/<portal>`."""
+
+
+def deliveries(crm: str) -> Topic:
+    """The delivery log of one CRM; key: call id."""
+    return Topic(f"deliveries-{crm}", "delivery")

@@ -1,0 +1,119 @@
+"""A partition of the CEL topic while this process holds it: the protocol's steps carried out on Kafka."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+from faust.types import TP
+
+from streams.kafka.faust_overrides import Consumer
+from streams.kafka.fenced_log import Fenced, FencedLog
+from streams.kafka.hard_exit import hard_exit
+from streams.kafka.producer import Headers, IdempotentProducer
+from streams.workers.aggregate import metrics
+from streams.workers.aggregate.partition_state import AwaitSent, CheckpointStep, Commit, PartitionState, WriteSnapshots
+
+Message = tuple[str, bytes | None, bytes, Headers]
+"""Topic, key, value and headers of a record to send."""
+
+_log = structlog.get_logger("aggregate")
+
+
+class AssignedPartition:
+    """The partition's state, its fenced checkpoint log, and the loop that checkpoints it."""
+
+    def __init__(
+        self, tp: TP, partition: PartitionState, log: FencedLog, group: Consumer, outbox: IdempotentProducer
+    ) -> None:
+        self.tp = tp
+        self.partition = partition
+        self._log = log
+        self._group = group
+        self._outbox = outbox
+        self._unsent = 0
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
+        self._ending = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._progress = (partition.position, time.monotonic())
+
+    def start(self, flush_seconds: float) -> None:
+        """Checkpoint every `flush_seconds` from now on."""
+        self._loop = asyncio.create_task(self._checkpoint_loop(flush_seconds))
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send what the protocol gave for the row just taken (or the tick): called without an await in between.
+
+        Until everything is handed to the producer no checkpoint takes its next step: it would commit past the row
+        without waiting for what the row gave.
+        """
+        self._unsent += 1
+        self._all_sent.clear()
+        try:
+            for topic, key, value, headers in messages:
+                await self._outbox.send(topic, key, value, headers=headers)
+        finally:
+            self._unsent -= 1
+            if not self._unsent:
+                self._all_sent.set()
+
+    async def give_up(self, limit_seconds: float) -> None:
+        """Checkpoint for the last time, as far as the time allows, and close."""
+        self._ending.set()
+        try:
+            async with asyncio.timeout(limit_seconds):
+                if self._loop is not None:
+                    await self._loop
+                await self._checkpoint()
+        except TimeoutError:
+            _log.warning("given up without a last checkpoint; its next owner replays the rows", partition=self.tp)
+        await self._log.close()
+
+    def seconds_without_progress(self, end_offset: int) -> float:
+        """For how long rows have been waiting without one being taken."""
+        position, since = self._progress
+        if self.partition.position != position or position >= end_offset:
+            self._progress = (self.partition.position, time.monotonic())
+            return 0.0
+        return time.monotonic() - since
+
+    async def _checkpoint_loop(self, flush_seconds: float) -> None:
+        while not self._ending.is_set():
+            try:
+                async with asyncio.timeout(flush_seconds):
+                    await self._ending.wait()
+            except TimeoutError:
+                try:
+                    await self._checkpoint()
+                except Exception as error:  # whatever it is: without checkpoints the state only grows
+                    hard_exit(f"{self.tp} cannot be checkpointed", error)
+
+    async def _checkpoint(self) -> None:
+        steps = self.partition.checkpoint()
+        answer: bool | None = None
+        while True:
+            while self._unsent:
+                await self._all_sent.wait()
+            try:
+                step = steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
+            except StopIteration:
+                return
+            answer = await self._carry_out(step)
+
+    async def _carry_out(self, step: CheckpointStep) -> bool:
+        match step:
+            case AwaitSent():
+                await self._outbox.drain()
+                return True
+            case WriteSnapshots(records):
+                try:
+                    written = await self._log.write([(key.encode(), value) for key, value in records])
+                    return written is not None
+                except Fenced as error:
+                    hard_exit(f"another process owns {self.tp} now", error)
+            case Commit(offset, marker):
+                confirmed = await self._group.commit_marked(self.tp, offset, marker.encode())
+                if confirmed:
+                    metrics.LAST_CHECKPOINT.labels(self.tp.partition).set_to_current_time()
+                return confirmed

@@ -1,0 +1,44 @@
+"""What results show that an operator can mend: counted always, said once."""
+
+import structlog
+
+from streams.calls.result import CallResult, CallWarning
+from streams.workers.aggregate import metrics
+
+_MOST_SAID = 200
+"""Different things said by one process: numbers and names from outside must not fill the log."""
+
+_log = structlog.get_logger("aggregate")
+
+
+class WarningReporter:
+    """The cautions of this process's results. Each thing is said once, not for every call."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
+
+    def take(self, result: CallResult) -> None:
+        """Count the cautions of a result; say what is new."""
+        for code in result.warnings:
+            metrics.CAUTIONS.labels(code).inc()
+            detail = _detail(code, result)
+            if (code, detail) in self._said or len(self._said) >= _MOST_SAID:
+                continue
+            self._said.add((code, detail))
+            _log.warning(_WORDS[code], first_call=result.call_id, detail=detail)
+
+
+_WORDS: dict[str, str] = {
+    CallWarning.DIRECTION: "the direction of calls is unknown: name the trunk in numbers.trunks, or its context",
+    CallWarning.BRIDGES: "calls with dial status ANSWER show no BRIDGE rows: turn BRIDGE_ENTER and BRIDGE_EXIT on in "
+    "cel.conf, or set aggregate.bridges_logged: false",
+    CallWarning.ZONE: "the PBX's configured time zone is not that of its rows, which were believed: set pbx.timezone",
+    CallWarning.EXTRA: "the column extra holds no hangup cause: such calls get two statuses only; check that the table "
+    "has the column, long enough (varchar(512)), or name it in database.column_name_aliases.cel_extra",
+}
+
+
+def _detail(code: str, result: CallResult) -> str:
+    if code == CallWarning.DIRECTION:
+        return result.why[0]
+    return f"{result.pbx}, UTC offset {result.utc_offset_seconds} s" if code == CallWarning.ZONE else result.pbx

@@ -1,0 +1,293 @@
+"""`cel2crm worker aggregate`: CEL rows in, each call's result and legs out.
+
+The state of a partition, and when it is durable: partition_state.py.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP, ConsumerMessage
+
+from schemas.registry import SchemaRegistry, Serializer
+from streams.calls.classify import judge
+from streams.calls.pbx_profile import PbxProfile
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.errors import UnreadableRow, UserError
+from streams.kafka.dead_letters import DeadLetters, Origin
+from streams.kafka.faust_overrides import Consumer
+from streams.kafka.fenced_log import FencedLog, stopped
+from streams.kafka.hard_exit import hard_exit
+from streams.kafka.producer import IdempotentProducer
+from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
+from streams.rows.row import CapturedRow, RowDecoder
+from streams.rules import hash_in_force, load_rules
+from streams.settings import Settings
+from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS
+from streams.workers.aggregate import metrics
+from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
+from streams.workers.aggregate.call_warnings import WarningReporter
+from streams.workers.aggregate.partition_state import (
+    CallEnded,
+    Fence,
+    Limits,
+    PartitionState,
+    ReadCommitted,
+    ReadSnapshots,
+    Replay,
+    restore,
+)
+
+_TICK_SECONDS = 1.0
+_GIVE_UP_SECONDS = 8.0
+"""Below the shortest session: a rebalance waits for it."""
+_SILENT_SECONDS = 180.0
+"""A consumer can go silent after a cluster died (aiokafka issue 703): rows wait, and none comes."""
+_DAY_SECONDS = 24 * 3600
+
+_log = structlog.get_logger("aggregate")
+
+
+class AggregateWorker:
+    """The worker around the protocol: decodes, judges, encodes, sends."""
+
+    name = "aggregate"
+    consumes: tuple[str, ...] = (CEL,)
+    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS)
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises UserError for rules or patterns that cannot be used."""
+        self._settings = settings
+        self._topic = settings.kafka.topic
+        self._limits = Limits.of(settings.aggregate)
+        self._rules = load_rules(settings.rules)
+        self._site = PbxProfile.of(settings)
+        self._decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+        self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._registry = SchemaRegistry(settings.registry.url)
+        self._held: dict[TP, AssignedPartition] = {}
+        self._cautions = WarningReporter()
+        self._group: Consumer
+        self._serializer: Serializer
+        self._dead: DeadLetters
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self, group: Consumer) -> None:
+        """See runtime.Worker."""
+        self._group = group
+        settings, topic = self._settings, self._topic
+        dead_topic = topic(DEAD_LETTERS)
+        async with self._registry:
+            self._serializer = await self._registry.open(
+                {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+            )
+        try:
+            await self._outbox.start()
+        except (KafkaError, TimeoutError) as error:
+            raise UserError(f"no Kafka broker at {settings.kafka.bootstrap_servers} ({error!r})") from None
+        self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+        _log.info(
+            "aggregating",
+            topic=topic(CEL),
+            registry=settings.registry.url,
+            rules=hash_in_force(self._rules.hash, self._site.hash),
+            pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
+            **settings.aggregate.model_dump(),
+        )
+        metrics.OLD_WAY.set(self._site.old_way)
+        if self._site.old_way:
+            _log.warning(
+                "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
+                "statuses, and why a call was not answered is given away"
+            )
+        self._ticking = asyncio.create_task(self._tick_loop())
+
+    async def stop(self) -> None:
+        """See runtime.Worker."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+        await self._outbox.drain()
+        await self._outbox.stop()
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        """See faust_overrides.Owner."""
+        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in partitions}
+        try:
+            taken = {tp: await task for tp, task in tasks.items()}
+        except BaseException:
+            for task in tasks.values():
+                task.cancel()
+            for held in await asyncio.gather(*tasks.values(), return_exceptions=True):
+                if isinstance(held, AssignedPartition):
+                    await held.give_up(_GIVE_UP_SECONDS)
+            raise
+        for held in taken.values():
+            held.start(self._settings.aggregate.flush_seconds)
+        self._held = taken
+        return {tp: held.partition.position for tp, held in taken.items()}
+
+    async def revoked(self) -> None:
+        """See faust_overrides.Owner."""
+        held, self._held = self._held, {}
+        if held:
+            await asyncio.gather(*(each.give_up(_GIVE_UP_SECONDS) for each in held.values()))
+
+    async def take(self, message: ConsumerMessage) -> None:
+        """See runtime.Worker."""
+        held = self._held.get(message.tp)
+        if held is None or message.offset < held.partition.position:
+            return
+        metrics.ROWS.inc()
+        offset = message.offset
+        try:
+            captured = self._decode(message.value, message.timestamp)
+        except UnreadableRow as error:
+            held.partition.skip(offset)
+            await held.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
+            return
+        effect = held.partition.row(offset, captured)
+        if effect is None:
+            return
+        if isinstance(effect, CallEnded):
+            await held.send(self._results(effect, held))
+        else:
+            await held.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
+
+    def _decode(self, value: bytes | None, record_seconds: float | None) -> CapturedRow:
+        """The row; its commit time checked against when the record was written, for stream time never goes back.
+
+        Raises UnreadableRow.
+        """
+        captured = self._decoder.decode(value)
+        if record_seconds is None:
+            return captured
+        if not captured.commit_ms:
+            return msgspec.structs.replace(captured, commit_ms=round(record_seconds * 1000))
+        if captured.commit_ms / 1000 > record_seconds + _DAY_SECONDS:
+            raise UnreadableRow(
+                f"its commit time is over a day ahead of the record's: {captured.commit_ms} ms; "
+                "is the clock of the PBX right?"
+            )
+        return captured
+
+    def _results(self, finished: CallEnded, held: AssignedPartition) -> list[Message]:
+        """The records of a judged call. At once, without an await: the call changes with its next row."""
+        call = finished.call
+        try:
+            judgement = judge(call, self._rules, self._site, cut_short=finished.cut_short)
+            key = call.call_id.encode()
+            origin = BACKFILL if finished.backfilled else LIVE
+            now = str(time.time_ns() // 1000).encode()
+            headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
+            encode = self._serializer.encode
+            messages: list[Message] = [
+                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, judgement.result.record()), headers)
+            ]
+            for leg in judgement.legs:
+                messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
+        except Exception as error:  # a call that nobody thought of must not stop the others
+            _log.exception("call could not be judged", call_id=call.call_id)
+            tp, last = held.tp, held.partition.position - 1
+            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_JUDGED.code).inc()
+            rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
+            source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
+            return [
+                self._dead.message(
+                    source, DeadLetterReason.NOT_JUDGED, f"{type(error).__name__}: {error}", call_id=call.call_id
+                )
+            ]
+        metrics.RESULTS.labels(origin).inc()
+        self._cautions.take(judgement.result)
+        return messages
+
+    def _dead_letter(
+        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
+    ) -> Message:
+        metrics.DEAD_LETTERS.labels(reason.code).inc()
+        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
+        tp, headers = message.tp, cast("list[tuple[str, bytes | None]]", message.headers or [])
+        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
+        return self._dead.message(origin, reason, why, call_id=call_id)
+
+    async def _tick_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            try:
+                await self._tick()
+            except (KafkaError, TimeoutError) as error:
+                _log.warning("the end of the topic is not known; no call is ended by time", error=repr(error))
+            except Exception as error:  # whatever it is: without the timer calls never end
+                hard_exit("the timer failed", error)
+
+    async def _tick(self) -> None:
+        ends = await self._group.end_offsets(list(self._held)) if self._held else {}
+        for tp, held in list(self._held.items()):
+            end = ends.get(tp)
+            if end is None:
+                continue
+            finished = held.partition.tick(time.time_ns() // 1_000_000, end)
+            messages = [message for each in finished for message in self._results(each, held)]
+            if messages:
+                await held.send(messages)
+            metrics.LAG.labels(tp.partition).set(max(0, end - held.partition.position))
+            if held.seconds_without_progress(end) > _SILENT_SECONDS:
+                hard_exit(f"rows wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
+        metrics.OPEN_CALLS.set(sum(held.partition.open_calls for held in self._held.values()))
+        metrics.KEPT_CALLS.set(sum(len(held.partition.calls) for held in self._held.values()))
+
+    async def _take_over(self, tp: TP) -> AssignedPartition:
+        """Carry out the steps of rule 10."""
+        first, end = await self._group.bounds(tp)
+        servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
+        log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
+        steps = restore(self._limits, first, end)
+        answer: object = None
+        try:
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as restored:
+                    partition: PartitionState = restored.value
+                    break
+                match step:
+                    case Fence():
+                        answer = await log.fence()
+                    case ReadCommitted():
+                        answer = await self._group.committed_marked(tp)
+                    case ReadSnapshots():
+                        answer = {key.decode(): value for key, value in (await log.read()).items()}
+                    case Replay():
+                        await self._replay(tp, step)
+                        answer = None
+        except BaseException:
+            await log.close()
+            raise
+        _log.info(
+            "partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls)
+        )
+        return AssignedPartition(tp, partition, log, self._group, self._outbox)
+
+    async def _replay(self, tp: TP, step: Replay) -> None:
+        """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
+        partition = TopicPartition(tp.topic, tp.partition)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka.bootstrap_servers, enable_auto_commit=False)
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            consumer.seek(partition, step.start)
+            while await consumer.position(partition) < step.end:
+                for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, ()):
+                    if record.offset >= step.end:
+                        return
+                    try:
+                        step.partition.replay(record.offset, self._decode(record.value, record.timestamp / 1000))
+                    except UnreadableRow:
+                        step.partition.skip(record.offset)
+        finally:
+            await stopped(consumer, 5.0)

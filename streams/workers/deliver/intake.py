@@ -1,0 +1,127 @@
+"""Results and operators' commands as events of the delivery machine; what cannot be read goes to the dead letters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from faust.types import ConsumerMessage
+
+from schemas import MalformedRecord, Serializer, UnknownSchema
+from streams.calls.result import CallResult
+from streams.clock import utc_now_us
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.command_record import Command
+from streams.delivery.events import Arrived, Ordered
+from streams.delivery.routing import history_reason, portal_of, skip_reason_for
+from streams.kafka.dead_letters import DeadLetters, Origin
+from streams.kafka.result_headers import LIVE, origin_of
+from streams.settings import PortalSettings
+from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
+from streams.workers.deliver import metrics
+
+Remembers = Callable[[str], bool]
+"""Whether a call was seen before."""
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Intake:
+    """What comes to the deliveries of one CRM.
+
+    `since`: by portal, since when it is served; `remember`: how long delivery remembers a call, microseconds.
+    """
+
+    def __init__(
+        self,
+        crm: str,
+        serializer: Serializer,
+        dead: DeadLetters,
+        portals: Sequence[PortalSettings],
+        since: Mapping[str, int],
+        remember: int,
+    ) -> None:
+        self._crm = crm
+        self._serializer = serializer
+        self._dead = dead
+        self._portals = portals
+        self._since = since
+        self._remember = remember
+
+    async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
+        """A result; None where no portal of this CRM serves its PBX, and where it cannot be read."""
+        value = message.value
+        try:
+            result = await self._result(value)
+        except (MalformedRecord, msgspec.ValidationError) as error:
+            await self._unreadable(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
+            return None
+        source = message.topic, message.partition, message.offset
+        origin = origin_of(cast(Headers, message.headers or []))
+        return self._arrived(result, cast(bytes, value), source, remembers, origin)
+
+    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, Ordered | None]:
+        """A command and its call; None where it is for another CRM, and where it cannot be read."""
+        try:
+            command = Command.from_record(await self._decode(message.value, DELIVERY_COMMANDS.schema))
+            if command.crm != self._crm:
+                return command.call_id, None
+            return command.call_id, await self._ordered(command, remembers)
+        except (MalformedRecord, msgspec.ValidationError) as error:
+            await self._unreadable(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
+            return "", None
+
+    async def _ordered(self, command: Command, remembers: Remembers) -> Ordered:
+        now = utc_now_us()
+        if command.result is None:
+            return Ordered(now, command.order)
+        result = await self._result(command.result)
+        if result.call_id != command.call_id:
+            raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
+        source = command.source_topic, command.source_partition, command.source_offset
+        arrived = self._arrived(result, command.result, source, remembers)
+        return Ordered(now, command.order, arrived, look_first=result.ended_at < now - self._remember)
+
+    def _arrived(
+        self,
+        result: CallResult,
+        value: bytes,
+        source: tuple[str, int, int],
+        remembers: Remembers,
+        origin: str = LIVE,
+    ) -> Arrived | None:
+        portal = portal_of(self._portals, result.pbx)
+        now = utc_now_us()
+        if portal is None:
+            return None
+        history = history_reason(result, portal, self._since[portal.name], origin)
+        if history is None and result.ended_at < now - self._remember and not remembers(result.call_id):
+            history = "it is older than what delivery remembers, and may have been delivered long ago"
+        return Arrived(
+            now,
+            result.call_id,
+            portal.name,
+            result.version,
+            result.outcome_hash,
+            value,
+            result.ended_at,
+            skip_reason_for(result, portal),
+            history,
+            source,
+        )
+
+    async def _result(self, value: bytes | None) -> CallResult:
+        return CallResult.from_record(await self._decode(value, CALL_RESULTS.schema))
+
+    async def _decode(self, value: bytes | None, schema: str) -> dict[str, Any]:
+        try:
+            return self._serializer.decode(value, schema)
+        except UnknownSchema:
+            return await self._serializer.read(value, schema)
+
+    async def _unreadable(self, message: ConsumerMessage, reason: DeadLetterReason, why: str) -> None:
+        metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
+        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
+        headers = cast(Headers, message.headers or [])
+        tp = message.tp
+        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
+        await (await self._dead.send(origin, reason, why))

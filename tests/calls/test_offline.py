@@ -1,0 +1,171 @@
+"""Judging rows of a file: follows open calls only, and gives each call once, some rows after its end."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from streams.calls import offline as batch
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from streams.rows.row import CapturedRow, CelRow
+from tests.calls.tables import RULES, cel
+
+CALL = """
+    0 start  PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001
+    9 hangup PJSIP/trunk1-01 0 cause=19/NOANSWER
+    9 end    PJSIP/trunk1-01 0
+"""
+ENDED = CALL + "9 over PJSIP/trunk1-01 0"
+
+
+@pytest.fixture(autouse=True)
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call lingers for ten rows, looked at after every fourth; two given calls are remembered."""
+    monkeypatch.setattr(batch, "LINGER_ROWS", 10)
+    monkeypatch.setattr(batch, "_LOOK_ROWS", 4)
+    monkeypatch.setattr(batch, "_REMEMBERED", 2)
+
+
+def call(linkedid: str, table: str = ENDED, first_id: int = 1, pbx: str = "") -> list[CapturedRow]:
+    return [captured(row, pbx) for row in cel(table, linkedid=linkedid, first_id=first_id)]
+
+
+def captured(row: CelRow, pbx: str = "") -> CapturedRow:
+    return CapturedRow(**msgspec.structs.asdict(row), pbx=pbx)
+
+
+def others(count: int, linkedid: str = "open") -> list[CapturedRow]:
+    """Rows of a call that goes on."""
+    return [captured(row) for row in cel("5 dtmf PJSIP/1009-77 9\n" * count, linkedid=linkedid, first_id=1000)]
+
+
+class Reading:
+    """Rows that count how many were taken."""
+
+    def __init__(self, *parts: list[CapturedRow]) -> None:
+        self.taken = 0
+        self._rows = [row for part in parts for row in part]
+
+    def __iter__(self) -> Iterator[CapturedRow]:
+        for row in self._rows:
+            self.taken += 1
+            yield row
+
+
+def given(reading: Reading, judging: Batch | None = None) -> list[tuple[str, int]]:
+    """Each call as it is given, and how many rows were taken until then."""
+    return [(result.linkedid, reading.taken) for result in (judging or Batch(RULES, PbxProfile())).judge(reading)]
+
+
+def results(*parts: list[CapturedRow], judging: Batch | None = None) -> list[CallResult]:
+    return list((judging or Batch(RULES, PbxProfile())).judge(Reading(*parts)))
+
+
+def test_call_is_given_when_more_than_ten_rows_came_after_its_end() -> None:
+    assert given(Reading(call("1.1"), others(30))) == [("1.1", 16), ("open", 34)]
+
+
+def test_call_that_ended_exactly_ten_rows_ago_still_lingers() -> None:
+    assert given(Reading(others(2, "before"), call("1.1"), others(30)))[0] == ("1.1", 20)
+
+
+def test_call_without_linkedid_end_ends_with_its_last_channel() -> None:
+    assert given(Reading(call("1.1", CALL), others(30)))[0] == ("1.1", 16)
+
+
+def test_call_with_an_open_channel_is_given_at_the_end_of_the_rows_and_is_cut_short() -> None:
+    still_open = CALL + "1 start PJSIP/1001-02 1 num=1001\n9 dtmf PJSIP/1001-02 1"
+    assert given(Reading(call("1.1", still_open), others(30))) == [("1.1", 35), ("open", 35)]
+    assert [result.complete for result in results(call("1.1", still_open), call("1.2", CALL), call("1.3"))] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+def test_linkedid_end_ends_a_call_whose_channels_never_ended() -> None:
+    killed = "0 start PJSIP/trunk1-01 0\n0 over PJSIP/trunk1-01 0"
+    assert given(Reading(call("1.1", killed), others(30)))[0] == ("1.1", 16)
+
+
+def test_new_row_after_all_channels_ended_undoes_the_end() -> None:
+    rows = call("1.1", CALL)
+    again = call("1.1", "20 start PJSIP/1001-02 5", first_id=50)
+    assert given(Reading(rows, again, others(30))) == [("1.1", 34), ("open", 34)]
+
+
+def test_end_counts_from_the_last_channels_end() -> None:
+    early, late = call("1.1", CALL), call("1.1", "20 start PJSIP/1001-02 5\n21 end PJSIP/1001-02 5", first_id=50)
+    between = call("1.2")
+    assert given(Reading(early, between, late, others(30))) == [("1.2", 20), ("1.1", 20), ("open", 39)]
+
+
+def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> None:
+    late = call("1.1", "9 dtmf PJSIP/trunk1-01 0", first_id=50)
+    reading = Reading(call("1.1"), others(3), late, others(30, "other"))
+    judged = Batch(RULES, PbxProfile()).judge(reading)
+    first = next(judged)
+    assert (first.linkedid, first.version_rows, reading.taken) == ("1.1", 5, 16)
+
+
+def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
+    judging = Batch(RULES, PbxProfile())
+    stray = call("1.1", "30 dtmf PJSIP/trunk1-01 0\n31 dtmf PJSIP/trunk1-01 0", first_id=90)
+    told = results(call("1.1"), others(20), stray, call("1.2"), judging=judging)
+    assert [result.linkedid for result in told] == ["1.1", "1.2", "open"]
+    assert judging.strays == 2
+
+
+def test_only_the_calls_given_last_are_remembered() -> None:
+    judging = Batch(RULES, PbxProfile())
+    three = [*call("1.1"), *call("1.2"), *call("1.3")]
+    stray = [*call("1.1", "30 dtmf PJSIP/trunk1-01 0", 90), *call("1.3", "30 dtmf PJSIP/trunk1-01 0", 91)]
+    told = results(three, others(20), stray, judging=judging)
+    assert [result.linkedid for result in told] == ["1.1", "1.2", "1.3", "open", "1.1"]
+    assert judging.strays == 1
+    remembered = Batch(RULES, PbxProfile())
+    results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), judging=remembered)
+    assert remembered.strays == 1
+
+
+def test_the_same_linkedid_on_two_pbxs_is_two_calls() -> None:
+    told = results(call("1.1", pbx="north"), call("1.1"), judging=Batch(RULES, PbxProfile(), "south"))
+    assert [result.call_id for result in told] == ["north/1.1", "south/1.1"]
+
+
+def share(rows: list[CapturedRow], places: list[int]) -> tuple[Batch, Iterator[CapturedRow]]:
+    """A batch of some rows of a file, and the rows; `places`: their numbers in the file."""
+    at = [0]
+
+    def taken() -> Iterator[CapturedRow]:
+        for place, row in zip(places, rows, strict=True):
+            at[0] = place
+            yield row
+
+    return Batch(RULES, PbxProfile(), place=lambda: at[0]), taken()
+
+
+def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
+    parts = [
+        call("1.1"), others(9), call("1.2", CALL), call("1.3", "0 start PJSIP/trunk1-01 0"), others(7), call("1.4"),
+        others(30), call("1.5"), call("1.6", "0 start PJSIP/trunk1-01 0"),
+    ]  # fmt: skip
+    rows = [row for part in parts for row in part]
+    whole = [(ended.call.linkedid, ended.cut_short, ended.order) for ended in Batch(RULES, PbxProfile()).calls(rows)]
+    assert [order for *_, order in whole] == sorted(order for *_, order in whole)
+    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is True} == {"open", "1.3", "1.6"}
+    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
+    merged = []
+    for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
+        places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
+        batch_of_share, taken = share([rows[place - 1] for place in places], places)
+        merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
+    assert sorted(merged, key=lambda each: each[2]) == whole
+
+
+def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
+    rows = [*call("1.1"), *others(3)]
+    judging, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
+    first = next(judging.calls(taken))
+    assert first.call.linkedid == "1.1"
+    assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file

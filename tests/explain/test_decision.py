@@ -1,0 +1,134 @@
+"""The reasons that a result carries, word for word: what an operator reads when a status looks wrong."""
+
+from collections.abc import Callable
+
+import pytest
+
+from streams.calls.fold import tell
+from streams.calls.hangup import HangupFacts, hangup_facts
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from tests.calls.tables import cel, folded, hangup, judged, outcome
+
+Told = Callable[[], CallResult]
+"""Judged within the test: what is judged at import, mutation testing cannot change."""
+
+RANG = """
+    0 start  PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001
+    1 start  PJSIP/1001-02   1 num=1001 context=from-internal
+    {talk}
+    9 hangup PJSIP/1001-02   1 cause=16
+    9 end    PJSIP/1001-02   1
+    {end}
+    9 over   PJSIP/trunk1-01 0
+"""
+TALK = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0 peer=PJSIP/1001-02"
+PEERLESS = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0"
+
+
+def told(extra: str | None = hangup(16, "NOANSWER"), talk: str = "", site: PbxProfile | None = None) -> CallResult:
+    end = "" if extra is None else f"9 hangup PJSIP/trunk1-01 0 extra={extra}\n9 end PJSIP/trunk1-01 0"
+    return outcome(RANG.format(talk=talk, end=end), site=site)
+
+
+def facts(extra: str, site: PbxProfile | None = None) -> HangupFacts:
+    rows = cel(RANG.format(talk="", end=f"9 hangup PJSIP/trunk1-01 0 extra={extra}"))
+    return hangup_facts(tell(rows, rows[0].linkedid, None), site or PbxProfile())
+
+
+@pytest.mark.parametrize(
+    ("told_by", "sentence"),
+    [
+        (told, "not answered: the calling channel was never in a bridge with another person's"),
+        (lambda: told(talk=TALK), "answered: the calling channel was in a bridge with another person's, last at row 4"),
+        (
+            lambda: told(talk=PEERLESS),
+            "answered: the calling channel was in a bridge at the same time as another person's"
+            " (no row names a peer), last at row 4",
+        ),
+        (
+            lambda: told(hangup(16, "ANSWER"), site=PbxProfile(bridges_logged=False)),
+            "answered: no BRIDGE rows are logged, the dial status decides",
+        ),
+        (
+            lambda: told(site=PbxProfile(bridges_logged=False)),
+            "not answered: no BRIDGE rows are logged, the dial status decides",
+        ),
+        (
+            lambda: told(hangup(16, "ANSWER")),
+            "not answered: dial status is ANSWER, but no row shows a bridge; if cel.conf logs"
+            " no BRIDGE events, set aggregate.bridges_logged: false",
+        ),
+        (lambda: outcome("0 over PJSIP/trunk1-01 0"), "not answered: no calling channel"),
+    ],
+)
+def test_whether_a_person_talked_and_what_says_so(told_by: Told, sentence: str) -> None:
+    call = told_by()
+    assert sentence in call.why
+    assert call.answered == (not sentence.startswith("not "))
+
+
+@pytest.mark.parametrize(
+    ("told_by", "sentence"),
+    [
+        (told, "row 5: the calling channel ended with cause 16, dial status NOANSWER"),
+        (lambda: told('{"hangupcause":17}'), "row 5: the calling channel ended with cause 17, dial status empty"),
+        (lambda: told(None), "no HANGUP row of the calling channel: processed the old way"),
+        (lambda: told("[]"), "extra of row 5 holds no hangup cause: the old way"),
+        (lambda: told(site=PbxProfile(old_way=True)), "database.column_name_aliases.cel_extra asks for the old way"),
+    ],
+)
+def test_what_the_callers_hangup_says(told_by: Told, sentence: str) -> None:
+    assert sentence in told_by().why
+
+
+@pytest.mark.parametrize(
+    ("told_by", "result", "sentence"),
+    [
+        (told, 408, "cause 16, dial status NOANSWER: 408 Request timeout"),
+        (
+            lambda: told(hangup(19, "ANSWER"), talk=TALK),
+            200,
+            "the last attempt was answered and the talk lasted until hangup: 200 Success",
+        ),
+        (lambda: told("[]"), 0, "result 0: processed the old way, with two statuses"),
+        (lambda: told(hangup(2)), 0, "no line for cause 2, dial status empty: the old way"),
+        (lambda: told(hangup(2, "BUSY")), 0, "no line for cause 2, dial status BUSY: the old way"),
+        (lambda: told('{"hangupcause":17,"dialstatus":3}'), 0, "no line for cause 17, dial status empty: the old way"),
+    ],
+)
+def test_which_rule_decided(told_by: Told, result: int, sentence: str) -> None:
+    call = told_by()
+    assert (call.result, call.rule) == (result, sentence)
+    assert sentence in call.why
+
+
+def test_facts_name_the_row_they_were_read_from() -> None:
+    assert facts(hangup(17, "BUSY", "PJSIP/x-1"))[:5] == (True, 17, "BUSY", "PJSIP/x-1", 5)
+    assert facts("{}")[:5] == (False, None, None, None, 5)
+    assert facts(hangup(17), PbxProfile(old_way=True))[:5] == (False, None, None, None, 5)
+
+
+def test_facts_that_are_no_text_are_none() -> None:
+    assert facts('{"hangupcause":17,"dialstatus":3,"hangupsource":7}')[:4] == (True, 17, None, None)
+    assert facts('{"hangupcause":17,"hangupsource":""}')[:4] == (True, 17, "", None)
+
+
+def test_call_without_an_end_says_that_its_rows_stop() -> None:
+    rows = cel("0 start PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001")
+    call = judged(rows).result
+    assert (call.complete, call.incomplete_reason) == (False, "cut short: its rows stop without an end")
+    assert "cut short: its rows stop without an end" in call.why
+
+
+def test_missed_call_says_nothing_of_missing_bridges() -> None:
+    assert told().warnings == ()
+    assert told(hangup(16, "ANSWER")).warnings == ("no_bridge_rows",)
+
+
+def test_repeated_row_is_said_to_be_known() -> None:
+    rows = cel(RANG.format(talk="", end=""))
+    call = folded(rows)
+    assert not call.add(rows[0])
+    assert call.knows(rows[0].id)
+    assert not call.knows(77)

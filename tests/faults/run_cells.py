@@ -1,0 +1,66 @@
+"""Many cells at once in one event loop, each with its own portal."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+from unittest import mock
+
+import structlog
+
+from streams.clock import MICROS_PER_SECOND
+from streams.kafka import hard_exit
+from streams.workers.deliver import throttle as deliver_gate
+from tests.faults.cells import Cell
+from tests.faults.run_cell import Night
+from tests.faults.worker_owner import end_process, task_factory
+
+AT_ONCE = 100
+
+
+async def play(
+    cells: Iterable[Cell], at_once: int = AT_ONCE, told: Callable[[Cell, list[str]], None] | None = None
+) -> dict[str, list[str]]:
+    """Play cells; what was wrong, by the id of the cell."""
+    room = asyncio.Semaphore(at_once)
+    wrong: dict[str, list[str]] = {}
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory() as directory, scaled():
+        loop.set_task_factory(task_factory)
+        try:
+
+            async def one(cell: Cell) -> None:
+                async with room:
+                    found = await Night(cell, Path(directory)).run()
+                if found:
+                    wrong[cell.id] = found
+                if told is not None:
+                    told(cell, found)
+
+            async with asyncio.TaskGroup() as group:
+                for cell in cells:
+                    group.create_task(one(cell))
+        finally:
+            loop.set_task_factory(None)
+    return wrong
+
+
+@contextmanager
+def scaled() -> Iterator[None]:
+    """The product's own times to the scale of the cells, its end that of one owner, its log silent."""
+    with (
+        mock.patch.object(deliver_gate, "FIRST_PROBE", MICROS_PER_SECOND // 2),
+        mock.patch.object(hard_exit, "end_process", end_process),
+    ):
+        before = structlog.get_config()
+        structlog.configure(processors=[_drop])
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent

@@ -1,0 +1,240 @@
+"""A delivery worker in this process: the real lane, gate, client and partition, its log and topic in memory.
+
+It can be killed (nothing of it runs any more) and stopped (everything that it does to the outside waits) at named
+points of a call's delivery, as SIGKILL and SIGSTOP do to a process at points that a test cannot hit from outside.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+from schemas import Serializer
+from streams.calls.result import CallResult
+from streams.clock import utc_now_us
+from streams.crm.client import CrmClient, Pace, Request
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.events import Answer, Arrived, LookupResult
+from streams.delivery.record import Delivery, State
+from streams.settings import PortalSettings
+from streams.workers.deliver.batched_log import SCHEMA
+from streams.workers.deliver.partition import PartitionDeliveries
+from streams.workers.deliver.portal_queue import PortalQueue
+from tests.faults.fenced_memory import PartitionLog, Writer
+
+POINTS = ("intent", "send", "answered", "kept", "look_up", "looked_up")
+"""Before the intent is durable; then before its bytes go out; with the answer in hand; with the answer durable; before
+and after a lookup."""
+
+OWNER: ContextVar["Owner | None"] = ContextVar("owner", default=None)
+"""Whose task this is."""
+
+AtPoint = Callable[["Owner", str, str], Awaitable[None]]
+"""Told the owner, the point and the step."""
+
+
+class ProcessEnded(asyncio.CancelledError):
+    """The process would be gone here: for its tasks as if they were cancelled."""
+
+
+def end_process() -> NoReturn:
+    """In place of the real end of a process, for hard_exit."""
+    owner = OWNER.get()
+    if owner is None:
+        raise AssertionError("hard_exit outside of every owner")
+    owner.kill()
+    raise ProcessEnded
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":
+    """Remembers whose task it is."""
+    task = asyncio.Task(coro, loop=loop, **options)
+    owner = OWNER.get()
+    if owner is not None:
+        owner.tasks.add(task)
+        if not owner.alive:
+            task.cancel()
+    return task
+
+
+class Topic:
+    """One partition of call results and what its group committed."""
+
+    def __init__(self, serializer: Serializer, portal: str) -> None:
+        self._serializer = serializer
+        self._portal = portal
+        self.records: list[Arrived] = []
+        self.committed = 0
+        self.more = asyncio.Event()
+
+    def produce(self, result: CallResult) -> None:
+        """One more result."""
+        value = self._serializer.encode("call_result", result.record())
+        source = ("call-results", 0, len(self.records))
+        known = result.call_id, self._portal, result.version, result.outcome_hash, value, result.ended_at
+        self.records.append(Arrived(utc_now_us(), *known, source=source))
+        self.more.set()
+
+
+class Owner:
+    """Owns the partition until the next one fences it."""
+
+    def __init__(self, log: PartitionLog, topic: Topic, serializer: Serializer, at_point: AtPoint) -> None:
+        self._log = log
+        self._topic = topic
+        self._serializer = serializer
+        self._at_point = at_point
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self.alive = True
+        self.running = asyncio.Event()
+        self.running.set()
+        self.letters: list[tuple[str, str]] = []
+        self.client: CrmClient | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def start(self, portal: PortalSettings, client: CrmClient) -> None:
+        """Fence, read, take up, begin to work."""
+        started = asyncio.get_running_loop().create_task(self._start(portal, client))
+        await started
+
+    async def _start(self, portal: PortalSettings, client: CrmClient) -> None:
+        OWNER.set(self)
+        self.client = client
+        writer = self._log.fence()
+        lane = PortalQueue(portal, _WatchedClient(self, client))
+        self.desk = PartitionDeliveries(
+            "deliveries/0",
+            client.plan,
+            {portal.name: lane},
+            self._serializer,
+            _WatchedLog(self, writer, self._serializer),
+            self,
+            position=self._topic.committed,
+        )
+        writer.scan(self.desk.read)
+        self.desk.restore(utc_now_us())
+        self.lane = lane
+        self._feeding = asyncio.create_task(self._feed(writer))
+
+    async def _feed(self, writer: Writer) -> None:
+        while True:
+            await self.running.wait()
+            while self.desk.results.position < len(self._topic.records):
+                await self.desk.fold(self.desk.results.position, self._topic.records[self.desk.results.position])
+            if not writer.fenced:
+                self._topic.committed = max(self._topic.committed, self.desk.results.durable)
+            self._topic.more.clear()
+            try:
+                async with asyncio.timeout(0.1):
+                    await self._topic.more.wait()
+            except TimeoutError:
+                pass
+
+    async def at(self, point: str, step: str) -> None:
+        """A point of a call's delivery: here the owner may be killed or stopped."""
+        await self._at_point(self, point, step)
+        await self.running.wait()
+        if not self.alive:
+            await asyncio.Event().wait()  # its tasks are cancelled
+
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+        """See DeliveryEscalation."""
+        await self.running.wait()
+        self.letters.append((delivery.call_id, f"{reason.code}: {why}"))
+
+    async def disable(self, lane: PortalQueue, why: str) -> None:
+        """See DeliveryEscalation."""
+        await self.running.wait()
+        lane.gate.disable(why)
+
+    def stop(self) -> None:
+        """As SIGSTOP."""
+        self.running.clear()
+
+    def resume(self) -> None:
+        """As SIGCONT."""
+        self.running.set()
+
+    def kill(self) -> None:
+        """As SIGKILL: its connections end, nothing of it goes on."""
+        if not self.alive:
+            return
+        self.alive = False
+        token = OWNER.set(None)
+        if self.client is not None:
+            self._closing = asyncio.get_running_loop().create_task(self.client.close())
+        OWNER.reset(token)
+        for task in list(self.tasks):
+            task.cancel()
+
+    async def gone(self) -> None:
+        """Kill it and wait until its connections are closed."""
+        self.kill()
+        if self._closing is not None:
+            await self._closing
+        if tasks := [task for task in self.tasks if not task.done()]:
+            await asyncio.wait(tasks, timeout=5)
+
+
+class _WatchedClient:
+    """The client between two points."""
+
+    def __init__(self, owner: Owner, client: CrmClient) -> None:
+        self._owner = owner
+        self._client = client
+        self.plan = client.plan
+        self.fingerprint = client.fingerprint
+
+    @property
+    def pace(self) -> Pace:
+        return self._client.pace
+
+    @pace.setter
+    def pace(self, pace: Pace) -> None:
+        self._client.pace = pace
+
+    def request(self, delivery: Delivery, result: CallResult) -> Request:
+        return self._client.request(delivery, result)
+
+    async def send(self, delivery: Delivery, until: float) -> Answer:
+        await self._owner.at("send", delivery.step)
+        answer = await self._client.send(delivery, until)
+        await self._owner.at("answered", delivery.step)
+        return answer
+
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+        await self._owner.at("look_up", delivery.step)
+        sighting = await self._client.look_up(delivery, until)
+        await self._owner.at("looked_up", delivery.step)
+        return sighting
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+class _WatchedLog:
+    """The log between two points."""
+
+    def __init__(self, owner: Owner, writer: Writer, serializer: Serializer) -> None:
+        self._owner = owner
+        self._writer = writer
+        self._serializer = serializer
+
+    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+        return await self._writer.read_at(offset)
+
+    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+        states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
+        for state in states:
+            if state.state is State.INTENT:
+                await self._owner.at("intent", state.step)
+        await self._owner.running.wait()
+        written = await self._writer.write(records)
+        for state in states:
+            if written and state.intent is None and state.attempt:
+                await self._owner.at("kept", state.history[-1].step if state.history else state.step)
+        return written
+
+    async def close(self) -> None:
+        await self._writer.close()

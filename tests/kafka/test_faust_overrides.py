@@ -1,0 +1,165 @@
+"""What the workers override of Faust and aiokafka, pinned: an upgrade fails here first.
+
+When a hash differs: read what upstream changed in that method, follow it in streams/kafka/faust_overrides.py where it
+matters, and write the new hash down.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import faust
+import pytest
+from aiokafka.consumer.consumer import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.app.base import App as FaustApp
+from faust.tables.recovery import Recovery
+from faust.transport.conductor import Conductor, ConductorCompiler
+from faust.transport.consumer import Consumer as BaseConsumer
+from faust.transport.consumer import Fetcher
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.errors import UserError
+from streams.kafka import faust_overrides
+from streams.kafka.faust_overrides import Agent, App, Consumer, refuse_other_versions
+from streams.kafka.worker_runtime import make_app
+from streams.settings import Settings
+
+UPSTREAM: dict[Callable[..., Any], str] = {
+    # Overridden.
+    BaseConsumer._drain_messages: "44a2500309e83c63",
+    BaseConsumer.perform_seek: "0e8c130ff4b0afd8",
+    BaseConsumer.on_partitions_assigned: "29ce96596f05a18c",
+    BaseConsumer.on_partitions_revoked: "d04b7ae72c6fc206",
+    BaseConsumer.on_stop: "45b1d2210ce2b526",
+    driver.Consumer.on_stop: "173f86b366f3608e",
+    driver.Consumer._new_consumer_thread: "0870ec53dea75083",
+    driver.AIOKafkaConsumerThread._commit: "932852ce7a23f658",
+    FaustApp._create_directories: "a9f571c3b04abec3",
+    # Relied upon: what calls the above, in which order, and what happens to records meanwhile.
+    BaseConsumer.getmany: "4b168d84882a70d6",
+    BaseConsumer._wait_next_records: "6218e1969a636b3f",
+    BaseConsumer._commit_offsets: "1a69799041188441",
+    BaseConsumer.ack: "5fcf41cf45153475",
+    driver.Consumer._to_message: "7c24f6511b2fcef7",
+    driver.AIOKafkaConsumerThread._seek_wait: "9d221e816d940467",
+    driver.AIOKafkaConsumerThread._create_worker_consumer: "c2701bfc3e6f6cad",
+    Recovery._resume_streams: "d986a6710c1aca98",
+    Recovery._wait: "ec7429b70176f8c6",
+    Recovery.on_rebalance: "aa4d997a1795ceae",
+    FaustApp._on_partitions_revoked: "d5c895bbe57dc73a",
+    FaustApp._on_partitions_assigned: "de932b7927db85b3",
+    FaustApp._stop_consumer: "55854a5de12c3f52",
+    FaustApp.on_stop: "bfe5a933defb2324",
+    Conductor._compile_message_handler: "9fbc0538097aa4ec",
+    ConductorCompiler.build: "837cf521368c1ee4",
+    Fetcher._fetcher.fun: "68f894f0b577d810",
+    faust.Stream._py_aiter: "3a48ee257a65435b",
+    AIOKafkaConsumer.commit: "79b057d88220e5a2",
+    GroupCoordinator.commit_offsets: "5cbe31af28d6cc06",
+    GroupCoordinator._do_commit_offsets: "c3a3ea5613f39cac",
+    GroupCoordinator.fetch_committed_offsets: "6c049c7379165952",
+    GroupCoordinator._on_join_prepare: "4d9524afc0ee2c2f",
+    GroupCoordinator._on_join_complete: "0b0b3d204b408f3c",
+}
+
+
+UPSTREAM_CYTHON = {"transport/_cython/conductor.pyx": "dde1f974267881cf", "_cython/streams.pyx": "0041622f4a251188"}
+"""The compiled twins of ConductorCompiler.build and Stream._py_aiter, which run where the wheel has them."""
+
+
+class NoOwner:
+    """Holds nothing."""
+
+    name = "aggregate"
+    consumes: tuple[str, ...] = ("cel",)
+    needs: tuple[str, ...] = ()
+
+    async def start(self, group: Consumer) -> None: ...
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        return {}
+
+    async def revoked(self) -> None: ...
+
+    async def take(self, message: Any) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@pytest.mark.parametrize("method", UPSTREAM, ids=lambda method: method.__qualname__)
+def test_upstream_is_what_the_overrides_were_written_for(method: Callable[..., Any]) -> None:
+    assert digest(method) == UPSTREAM[method], f"upstream changed {method.__module__}.{method.__qualname__}"
+
+
+@pytest.mark.parametrize("source", UPSTREAM_CYTHON)
+def test_upstream_compiled_code_is_what_the_overrides_were_written_for(source: str) -> None:
+    text = (Path(faust.__file__).parent / source).read_bytes()
+    assert hashlib.sha256(text).hexdigest()[:16] == UPSTREAM_CYTHON[source]
+
+
+def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_other_versions()
+    monkeypatch.setattr(faust_overrides, "version", lambda name: "0.16.0")
+    with pytest.raises(UserError, match=r"0\.16\.0 is installed"):
+        refuse_other_versions()
+
+
+@contextmanager
+def unstarted(settings: Settings) -> Iterator[App]:
+    """An app that no broker is needed for; its consumer's thread has an event loop from the beginning."""
+    app = make_app(settings, NoOwner())
+    try:
+        yield app
+    finally:
+        app.group._thread.thread_loop.close()
+
+
+async def test_more_than_one_concurrent_actor_is_refused() -> None:
+    with unstarted(Settings()) as app:
+        with pytest.raises(ValueError, match="out of order"):
+            app.agent(app.topic("rows"), concurrency=2)(_nothing)
+        assert [agent.concurrency for agent in app.agents.values()] == [1]
+        assert all(isinstance(agent, Agent) for agent in app.agents.values())
+
+
+async def test_faust_defaults_that_bite_are_set() -> None:
+    with unstarted(Settings()) as app:
+        conf = app.conf
+        assert conf.producer_request_timeout == 60.0  # 1200 s
+        assert conf.producer_acks == -1
+        assert conf.topic_allow_declare is False
+        assert conf.topic_replication_factor == Settings().kafka.replication_factor
+        assert (conf.web_enabled, conf.web_tables_enabled, conf.web_host) == (False, False, "127.0.0.1")
+        assert conf.broker_session_timeout == 15.0  # 60 s
+        assert conf.broker_heartbeat_interval <= conf.broker_session_timeout / 3
+        assert conf.broker_request_timeout >= conf.broker_session_timeout
+        assert conf.stream_wait_empty is False
+        assert conf.store.scheme == "memory"
+        assert conf.consumer_auto_offset_reset == "earliest"
+
+
+async def test_faust_itself_commits_nothing() -> None:
+    with unstarted(Settings()) as app:
+        assert isinstance(app.group, Consumer)
+        assert await app.group._commit({TP("cel", 0): 7}) is True  # believed; and no broker was asked
+
+
+async def test_static_membership_and_session_come_from_the_settings() -> None:
+    tree = {"worker": {"group_instance_id": "aggregate-0", "session_timeout_seconds": 9}}
+    with unstarted(Settings.model_validate(tree)) as app:
+        assert (app.conf.consumer_group_instance_id, app.conf.broker_session_timeout) == ("aggregate-0", 9.0)
+
+
+def digest(method: Callable[..., Any]) -> str:
+    """Of the method's source as installed."""
+    return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]
+
+
+async def _nothing(stream: Any) -> None:
+    async for _ in stream:
+        pass

@@ -1,0 +1,191 @@
+"""Fenced log and outbox on a real broker; and what a worker says to a person who made a mistake."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from aiokafka.errors import KafkaTimeoutError
+
+from streams.kafka import fenced_log
+from streams.kafka import producer as outbox
+from streams.kafka.fenced_log import Fenced, FencedLog
+from streams.kafka.producer import IdempotentProducer
+from tests.worker_installation import Installation, NewInstallation, Tail
+
+if TYPE_CHECKING:
+    from deploy.local import LocalStack
+
+
+class Ended(BaseException):
+    """Stands in for the hard end of the process."""
+
+
+@pytest.fixture
+async def installation(install: NewInstallation) -> AsyncIterator[Installation]:
+    async with install() as made:
+        yield made
+
+
+def log_of(installation: Installation, partition: int = 1) -> FencedLog:
+    topic = installation.topic("aggregate-checkpoints")
+    return FencedLog(installation.bootstrap_servers, topic, partition, f"{topic}-{partition}")
+
+
+@pytest.mark.servers
+async def test_a_log_gives_the_last_value_of_each_key_without_tombstones(installation: Installation) -> None:
+    log = await log_of(installation).fence()
+    assert await log.read() == {}
+    assert await log.write([(b"one", b"1"), (b"two", b"2")])
+    assert await log.write([(b"one", b"3"), (b"two", None)])
+    await log.close()
+    successor = await log_of(installation).fence()
+    assert await successor.read() == {b"one": b"3"}
+    await successor.close()
+
+
+@pytest.mark.servers
+async def test_the_earlier_writer_of_a_fenced_log_is_told_so_and_leaves_nothing(installation: Installation) -> None:
+    earlier = await log_of(installation).fence()
+    assert await earlier.write([(b"key", b"before")])
+    later = await log_of(installation).fence()
+    with pytest.raises(Fenced):
+        await earlier.write([(b"key", b"zombie")])
+    assert await later.read() == {b"key": b"before"}
+    await earlier.close()
+    await later.close()
+
+
+@pytest.mark.servers
+async def test_a_log_is_written_to_its_own_partition_only(installation: Installation) -> None:
+    log = await log_of(installation, partition=3).fence()
+    await log.write([(b"key", b"value")])
+    await log.close()
+    other = await log_of(installation, partition=2).fence()
+    assert await other.read() == {}
+    await other.close()
+
+
+@pytest.mark.servers
+async def test_single_records_of_a_log_are_found_by_their_offsets(installation: Installation) -> None:
+    log = await log_of(installation).fence()
+    offsets = [*(await log.write([(b"one", b"1"), (b"two", b"2")]) or ()), *(await log.write([(b"one", b"3")]) or ())]
+    wanted = [(b"one", b"1"), (b"two", b"2"), (b"one", b"3")]
+    for turn in (1, -1):
+        for offset, record in list(zip(offsets, wanted, strict=True))[::turn]:
+            assert await log.read_at(offset) == record
+    marker = offsets[1] + 1  # where a transaction ends stands no record: the next one is another's
+    assert marker not in offsets and await log.read_at(marker) is None
+    seen: list[tuple[bytes, int]] = []
+    await log.scan(lambda record: seen.append((record.key, record.offset)))
+    assert seen == list(zip((b"one", b"two", b"one"), offsets, strict=True))
+    await log.close()
+
+
+@pytest.mark.servers
+async def test_a_transaction_that_fails_may_be_tried_again(installation: Installation) -> None:
+    log = await log_of(installation).fence()
+    too_large = b"x" * (fenced_log.MAX_RECORD_BYTES + 1)
+    assert not await log.write([(b"small", b"1"), (b"large", too_large)])
+    assert await log.read() == {}
+    assert await log.write([(b"small", b"1")])
+    assert await log.read() == {b"small": b"1"}
+    await log.close()
+
+
+@pytest.mark.servers
+async def test_drain_waits_for_everything_sent_before(installation: Installation) -> None:
+    out = IdempotentProducer(installation.bootstrap_servers)
+    await out.start()
+    sent = [await out.send(installation.topic("call-legs"), b"k", b"%d" % number) for number in range(500)]
+    await out.drain()
+    assert all(future.done() and future.exception() is None for future in sent)
+    assert out.waiting == 0
+    await out.stop()
+    async with Tail(installation.bootstrap_servers, installation.topic("call-legs")) as tail:
+        await tail.until(lambda records: len(records) == len(sent))
+
+
+async def test_a_record_that_is_not_taken_ends_the_process_hard(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[tuple[str, BaseException | None]] = []
+    monkeypatch.setattr(outbox, "hard_exit", lambda problem, error=None: ends.append((problem, error)))
+    answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    answer.add_done_callback(IdempotentProducer("127.0.0.1:1")._answered)
+    answer.set_exception(error := KafkaTimeoutError())
+    await asyncio.wait([answer])
+    await asyncio.sleep(0)
+    assert ends == [("a record was not taken by the brokers", error)]
+
+
+async def test_a_record_that_cannot_be_handed_over_ends_the_process_hard(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Producer:
+        async def send(self, *_: object, **__: object) -> None:
+            raise KafkaTimeoutError
+
+    def end(problem: str, error: BaseException | None = None) -> None:
+        raise Ended(problem)
+
+    monkeypatch.setattr(outbox, "hard_exit", end)
+    out = IdempotentProducer("127.0.0.1:1")
+    monkeypatch.setattr(out, "_producer", Producer())
+    with pytest.raises(Ended, match="for letters could not be sent"):
+        await out.send("letters", None, b"value")
+
+
+async def test_a_hard_end_has_its_own_status_and_says_why() -> None:
+    code = "from streams.kafka.hard_exit import hard_exit; hard_exit('the reason', ValueError('cause'))"
+    ended = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == 70
+    assert b"the reason" in ended.stdout + ended.stderr
+    assert b"cause" in ended.stdout + ended.stderr
+
+
+async def run_worker(tree: dict[str, object], directory: Path) -> tuple[int, str]:
+    file = directory / "settings.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "-s", str(file)]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False, timeout=60)
+    return ended.returncode, ended.stderr.decode()
+
+
+async def test_no_broker_is_one_clear_message(tmp_path: Path) -> None:
+    status, said = await run_worker({"kafka": {"bootstrap_servers": "127.0.0.1:1"}}, tmp_path)
+    assert status == 2
+    assert said.startswith("cel2crm: no Kafka broker answers at 127.0.0.1:1")
+    assert "kafka.bootstrap_servers" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.servers
+async def test_missing_topics_are_one_clear_message(stack: "LocalStack", tmp_path: Path) -> None:
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    kafka = {"bootstrap_servers": stack.endpoints.bootstrap_servers, "topic_prefix": prefix}
+    status, said = await run_worker({"kafka": kafka}, tmp_path)
+    assert status == 2
+    assert f"{prefix}.cel" in said
+    assert "cel2crm topics apply" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.servers
+async def test_no_registry_is_one_clear_message(installation: Installation, tmp_path: Path) -> None:
+    status, said = await run_worker({**installation.tree, "registry": {"url": "http://127.0.0.1:1"}}, tmp_path)
+    assert status == 2
+    assert "no schema registry at http://127.0.0.1:1" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.servers
+async def test_a_metrics_port_in_use_is_one_clear_message(
+    installation: Installation, stack: "LocalStack", tmp_path: Path
+) -> None:
+    taken = int(stack.endpoints.bootstrap_servers.rpartition(":")[2])
+    status, said = await run_worker({**installation.tree, "worker": {"metrics_port": taken}}, tmp_path)
+    assert status == 2
+    assert f"metrics cannot be served on 127.0.0.1:{taken}" in said
+    assert "Traceback" not in said

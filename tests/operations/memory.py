@@ -1,0 +1,126 @@
+"""A cluster in memory behind the commands' one seam, and records as the workers write them."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from schemas import SchemaRegistry, Serializer
+from streams.calls.result import CallResult
+from streams.cli.command_line import command_line
+from streams.clock import utc_now_us
+from streams.delivery.command_record import Command
+from streams.delivery.record import Delivery
+from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
+from streams.operations import connection
+from streams.operations.connection import Connection, schemas_of
+from streams.operations.resolutions import Resolution
+from streams.settings import Settings
+
+PARTITIONS = 4
+
+
+def serializer_of(settings: Settings) -> Serializer:
+    """The codec, without a registry."""
+    serializer = Serializer(SchemaRegistry("http://nowhere"))
+    for number, name in enumerate(dict.fromkeys(schemas_of(settings).values()), start=1):
+        serializer.register(name, number)
+    return serializer
+
+
+@dataclass
+class MemoryTopics:
+    """See streams.kafka.topic_client.Topics."""
+
+    logs: dict[tuple[str, int], list[TopicRecord]] = field(default_factory=lambda: defaultdict(list))
+
+    async def partitions(self, topic: str) -> int:
+        return PARTITIONS
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return {number: len(self.logs[topic, number]) for number in range(PARTITIONS)}
+
+    async def read(
+        self,
+        topic: str,
+        partitions: Iterable[int] | None = None,
+        *,
+        start: Mapping[int, int] | None = None,
+        since_ms: int | None = None,
+    ) -> AsyncIterator[TopicRecord]:
+        for number in range(PARTITIONS) if partitions is None else partitions:
+            for record in list(self.logs[topic, number])[(start or {}).get(number, 0) :]:
+                if record.timestamp_ms >= (since_ms or 0):
+                    yield record
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        for record in records:
+            self.put(record)
+
+    def put(self, record: Outgoing) -> TopicRecord:
+        number = partition_of(record.key or b"", PARTITIONS) if record.partition is None else record.partition
+        log = self.logs[record.topic, number]
+        log.append(
+            TopicRecord(record.topic, number, len(log), record.key, record.value, record.headers, utc_now_us() // 1000)
+        )
+        return log[-1]
+
+
+class Operator:
+    """A person at the command line of an installation in memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = MemoryTopics()
+        self.serializer = serializer_of(settings)
+
+    def run(self, *arguments: str, answer: str | None = None) -> Result:
+        """A command, in this process."""
+        return CliRunner().invoke(command_line(), arguments, input=answer)
+
+    def told(self, *arguments: str, answer: str | None = None) -> str:
+        """What a command that works says on standard output."""
+        done = self.run(*arguments, answer=answer)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
+
+    def put(self, topic: str, schema: str, key: str, record: dict[str, Any], **fields: Any) -> TopicRecord:
+        value = self.serializer.encode(schema, record)
+        return self.topics.put(Outgoing(self.settings.kafka.topic(topic), key.encode(), value, **fields))
+
+    def delivery(self, delivery: Delivery) -> None:
+        """A state in the delivery log."""
+        self.put(f"deliveries-{delivery.crm}", "delivery", delivery.call_id, delivery.record())
+
+    def result(self, result: CallResult) -> TopicRecord:
+        """A result on its topic."""
+        return self.put("call-results", "call_result", result.call_id, result.record())
+
+    def commands(self) -> list[Command]:
+        """What was ordered."""
+        return [Command.from_record(each) for each in self._all("delivery-commands", "delivery_command")]
+
+    def resolutions(self) -> list[Resolution]:
+        """What is recorded of dead letters."""
+        return [Resolution.from_record(each) for each in self._all("dead-letter-resolutions", "dead_letter_resolution")]
+
+    def _all(self, topic: str, schema: str) -> list[dict[str, Any]]:
+        name = self.settings.kafka.topic(topic)
+        records = [record for number in range(PARTITIONS) for record in self.topics.logs[name, number]]
+        return [self.serializer.decode(record.value, schema) for record in records]
+
+
+def make_operator(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Operator:
+    """Every command of this process meets this installation."""
+    operator = Operator(settings)
+
+    @asynccontextmanager
+    async def connect(settings: Settings) -> AsyncIterator[Connection]:
+        yield Connection(settings, operator.topics, operator.serializer)
+
+    monkeypatch.setattr(connection, "connect", connect)
+    return operator

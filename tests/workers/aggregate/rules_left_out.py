@@ -1,0 +1,189 @@
+"""The protocol with one rule left out, each time another: the simulation must notice every one of them."""
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from streams.kafka.marker import Marker
+from streams.rows.row import CapturedRow
+from streams.workers.aggregate.partition_state import (
+    CallEnded,
+    CheckpointStep,
+    Commit,
+    PartitionState,
+    RowEffect,
+    TrackedCall,
+)
+from tests.workers.aggregate.simulated_partition import Rules
+
+
+class _NoReplay(PartitionState):
+    """10: rows between marker and committed offset are not replayed."""
+
+    def replay(self, offset: int, captured: CapturedRow) -> None:
+        self.skip(offset)
+        self._advance(captured)
+
+
+class _ReplayedNotDirty(PartitionState):
+    """10: calls changed by the replay are not dirty."""
+
+    def replay(self, offset: int, captured: CapturedRow) -> None:
+        before = dict(self._dirty)
+        super().replay(offset, captured)
+        self._dirty = before
+
+
+class _FailedNotDirtyAgain(PartitionState):
+    """7: what a failed flush held is not dirty again."""
+
+    def _settle(self, copy, acknowledged: bool) -> None:  # type: ignore[no-untyped-def]
+        if acknowledged:
+            self._marker = copy.marker
+
+
+class _MarkerMovesAnyway(PartitionState):
+    """7: the marker moves though the flush failed."""
+
+    def _settle(self, copy, acknowledged: bool) -> None:  # type: ignore[no-untyped-def]
+        super()._settle(copy, acknowledged)
+        self._marker = copy.marker
+
+
+class _MarkerApart(PartitionState):
+    """8: an offset before the marker is committed."""
+
+    def checkpoint(self) -> Generator[CheckpointStep, bool, None]:
+        steps = super().checkpoint()
+        answer: bool | None = None
+        while True:
+            try:
+                step = steps.send(answer)  # type: ignore[arg-type]  # None starts it
+            except StopIteration:
+                return
+            if isinstance(step, Commit) and step.offset > 0:
+                step = Commit(step.offset - 1, step.marker)
+            answer = yield step
+
+
+class _ShortCallsNotWritten(PartitionState):
+    """7: a call that ended before its first flush is not written."""
+
+    def _end(self, key: str, kept: TrackedCall) -> CallEnded:
+        short = kept.covered == 0
+        finished = super()._end(key, kept)
+        if short:
+            self._dirty.pop(key, None)
+        return finished
+
+
+class _ForgottenUnconfirmed(PartitionState):
+    """9: forgotten by the flushed marker, not by the confirmed one."""
+
+    def _forget(self) -> None:
+        confirmed, self._confirmed = self._confirmed, Marker(self.position, dict(self.times))
+        super()._forget()
+        self._confirmed = confirmed
+
+
+class _NoTombstone(PartitionState):
+    """9: forgotten without a tombstone."""
+
+    def _forget(self) -> None:
+        before = dict(self._dirty)
+        super()._forget()
+        self._dirty = before
+
+
+class _NoGrace(PartitionState):
+    """9: forgotten as soon as it ended."""
+
+    def _deadline(self, kept: TrackedCall) -> int:
+        return super()._deadline(kept) - self._limits.grace if kept.ended else super()._deadline(kept)
+
+
+class _EndingIsAFact(PartitionState):
+    """3: a new row does not undo an ending by the timer."""
+
+    def _fold(self, key: str, kept: TrackedCall, captured: CapturedRow, now: int) -> CallEnded | None:
+        was_ended = kept.ended
+        finished = super()._fold(key, kept, captured, now)
+        if was_ended:
+            kept.ended = True
+            self._open.pop(key, None)
+        return finished
+
+
+class _NoTimer(PartitionState):
+    """5: calls without LINKEDID_END never end."""
+
+    def tick(self, now: int, end_offset: int) -> list[CallEnded]:
+        return []
+
+
+class _LateRowsTaken(PartitionState):
+    """3: a streamed row opens a call however old it is."""
+
+    def _refused(self, captured: CapturedRow, now: int) -> bool:
+        return False
+
+
+class _BackfillRefused(PartitionState):
+    """3: no exception for backfilled rows."""
+
+    def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
+        streamed = CapturedRow(**{name: getattr(captured, name) for name in captured.__struct_fields__} | {"op": "c"})
+        return super().row(offset, streamed)
+
+
+class _LastRowsTime(PartitionState):
+    """1: the row's own commit time instead of the stream's."""
+
+    def _advance(self, captured: CapturedRow) -> int:
+        self.times[captured.pbx] = captured.commit_ms
+        return captured.commit_ms
+
+
+class _OneTimeForAll(PartitionState):
+    """1: one stream time for all PBXs."""
+
+    def _advance(self, captured: CapturedRow) -> int:
+        time = max(super()._advance(captured), *self.times.values(), 0)
+        self.times = dict.fromkeys(self.times, time)
+        return time
+
+
+class _CoveredRowsJudgedAgain(PartitionState):
+    """10: rows that a restored snapshot covers are taken as new."""
+
+    def adopt(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().adopt(*args, **kwargs)
+        for kept in self.calls.values():
+            kept.covered = 0
+
+
+class _ForgottenInMidBackfill(PartitionState):
+    """3: a known row that is backfilled does not renew its call."""
+
+    def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
+        kept = self.calls.get(f"{captured.pbx}/{captured.linkedid}")
+        last = kept.last if kept and kept.call.knows(captured.id) else None
+        effect = super().row(offset, captured)
+        if kept and last is not None:
+            kept.last = last
+        return effect
+
+
+_RULES = Rules()
+LEFT_OUT: dict[str, Rules] = {
+    "fence the earlier owner": replace(_RULES, fence=False),
+    "await results and dead letters": replace(_RULES, await_sent=False),
+    "only a confirmed commit counts": replace(_RULES, confirmed_only=False),
+}
+LEFT_OUT |= {
+    str(rule.__doc__): replace(_RULES, new=rule)
+    for rule in (
+        _NoReplay, _ReplayedNotDirty, _FailedNotDirtyAgain, _MarkerMovesAnyway, _MarkerApart, _ShortCallsNotWritten,
+        _ForgottenUnconfirmed, _NoTombstone, _NoGrace, _EndingIsAFact, _NoTimer, _LateRowsTaken, _BackfillRefused,
+        _LastRowsTime, _OneTimeForAll, _CoveredRowsJudgedAgain, _ForgottenInMidBackfill,
+    )
+}  # fmt: skip

@@ -1,0 +1,353 @@
+"""One partition under faults: the broker, and the owners that come and go. Drives the protocol, step by step.
+
+What the broker promises is modelled (fencing by transactional id, commits fenced by the group's generation, atomic
+transactions); everything else fails at random: processes die between any two steps, answers get lost after the effect,
+owners that were replaced go on acting.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from random import Random
+
+from streams.calls.call import Call
+from streams.kafka.marker import Committed, Marker
+from streams.rows.row import CapturedRow
+from streams.workers.aggregate.partition_state import (
+    AwaitSent,
+    CallEnded,
+    CheckpointStep,
+    Commit,
+    Fence,
+    PartitionState,
+    ReadCommitted,
+    ReadSnapshots,
+    Replay,
+    RestoreStep,
+    RowEffect,
+    WriteSnapshots,
+    restore,
+)
+from tests.workers.aggregate.scenario import LIMITS, START, Arrival, arrivals, expected
+
+Judge = Callable[[Call], bytes]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Died(Exception):
+    """The process ended hard."""
+
+
+@dataclass
+class Broker:
+    """What survives every crash."""
+
+    log: list[CapturedRow] = field(default_factory=list)
+    results: dict[str, dict[tuple[int, int], bytes]] = field(default_factory=dict)
+    dead: set[int] = field(default_factory=set)
+    checkpoints: list[tuple[str, bytes | None]] = field(default_factory=list)
+    epoch: int = 0
+    generation: int = 0
+    committed: Committed | None = None
+
+    def publish(self, message: "Message") -> None:
+        """Take a result (call id, version, bytes) or a dead letter (an offset)."""
+        if isinstance(message, int):
+            self.dead.add(message)
+            return
+        call_id, version, value = message
+        if self.results.setdefault(call_id, {}).setdefault(version, value) != value:
+            raise Violation(f"{call_id}: version {version} was published with different bytes")
+
+    def compact(self) -> None:
+        """Keep the last record of each key; tombstones may go too."""
+        self.checkpoints = [(key, value) for key, value in dict(self.checkpoints).items() if value is not None]
+
+
+Message = int | tuple[str, tuple[int, int], bytes]
+
+
+@dataclass
+class Rules:
+    """What the driver (the worker around the protocol) keeps to. One of them is taken out to show that it is needed."""
+
+    fence: bool = True
+    await_sent: bool = True
+    confirmed_only: bool = True
+    new: Callable[..., PartitionState] = PartitionState
+    """The protocol's own class, or one with a rule less."""
+
+
+class Owner:
+    """A worker process that holds the partition, or believes so."""
+
+    def __init__(self, broker: Broker, rng: Random, rules: Rules, judge: Judge) -> None:
+        self._broker, self._rng, self._rules, self._judge = broker, rng, rules, judge
+        broker.generation += 1
+        self._generation = broker.generation
+        self._epoch = 0
+        self._sent: list[Message] = []
+        self._commits_fail = 0.95 if rng.random() < 0.25 else 0.1
+        self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
+        self._restore_step: RestoreStep = next(self._restoring)
+        self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
+        self._checkpoint_step: CheckpointStep | None = None
+        self.partition: PartitionState | None = None
+        self.faults = True
+
+    def restore(self) -> None:
+        """Do the next step of taking over."""
+        step, broker = self._restore_step, self._broker
+        answer: object = None
+        match step:
+            case Fence():
+                broker.epoch += 1
+                self._epoch = broker.epoch
+            case ReadCommitted():
+                answer = broker.committed
+            case ReadSnapshots():
+                answer = {key: value for key, value in dict(broker.checkpoints).items() if value is not None}
+            case Replay(partition, start, end):
+                for offset in range(start, end):
+                    partition.replay(offset, broker.log[offset])
+        try:
+            self._restore_step = self._restoring.send(answer)
+        except StopIteration as restored:
+            self.partition = restored.value
+
+    def read(self, rows: int) -> None:
+        """Take rows from the log."""
+        assert self.partition
+        for offset in range(self.partition.position, min(self.partition.position + rows, len(self._broker.log))):
+            self._send(offset, self.partition.row(offset, self._broker.log[offset]))
+
+    def tick(self, clock: int) -> None:
+        """Let the timer run."""
+        assert self.partition
+        for finished in self.partition.tick(clock, len(self._broker.log)):
+            self._send(0, finished)
+
+    def checkpoint(self) -> None:
+        """Begin a checkpoint, or do the next step of the one under way."""
+        assert self.partition
+        answer: bool | None = None
+        if self._checkpoint is None:
+            self._checkpoint = self.partition.checkpoint()
+        elif self._checkpoint_step is not None:
+            answer = self._carry_out(self._checkpoint_step)
+        try:
+            self._checkpoint_step = self._checkpoint.send(answer)  # type: ignore[arg-type]  # None starts it
+        except StopIteration:
+            self._checkpoint = self._checkpoint_step = None
+
+    @property
+    def in_checkpoint(self) -> bool:
+        """A checkpoint is under way."""
+        return self._checkpoint is not None
+
+    def deliver(self, share: float) -> None:
+        """Some of what was sent reaches the broker, in any order."""
+        waiting = self._sent
+        self._sent = []
+        for message in waiting:
+            if self._rng.random() < share:
+                self._broker.publish(message)
+            else:
+                self._sent.append(message)
+
+    def die(self) -> None:
+        """End hard: what was under way arrives or not."""
+        self.deliver(self._rng.random())
+        self._sent = []
+
+    def _send(self, offset: int, effect: RowEffect | None) -> None:
+        if isinstance(effect, CallEnded):
+            call = effect.call
+            self._sent.append((call.call_id, call.version, self._judge(call)))
+        elif effect is not None:
+            self._sent.append(offset)
+
+    def _carry_out(self, step: CheckpointStep) -> bool:
+        chance = self._commits_fail if isinstance(step, Commit) else 0.15
+        fails = self.faults and self._rng.random() < chance
+        lost_answer = fails and self._rng.random() < 0.5
+        match step:
+            case AwaitSent():
+                if not self._rules.await_sent:
+                    return True
+                if fails:
+                    raise Died
+                self.deliver(1.0)
+                return True
+            case WriteSnapshots(records):
+                if self._rules.fence and self._epoch != self._broker.epoch:
+                    raise Died  # fenced
+                if not fails or lost_answer:
+                    self._broker.checkpoints += records
+                return not fails
+            case Commit(offset, marker):
+                if self._generation != self._broker.generation:
+                    fails, lost_answer = True, False
+                if not fails or lost_answer:
+                    self._broker.committed = Committed(offset, marker.encode())
+                return not fails or not self._rules.confirmed_only
+
+
+class Simulation:
+    """One seeded schedule."""
+
+    def __init__(self, seed: int, judge: Judge, rules: Rules) -> None:
+        self._rng = Random(seed)
+        self._judge, self._rules = judge, rules
+        self._broker = Broker()
+        self._clock = START
+        self._owner = self._new_owner()
+        self._zombies: list[Owner] = []
+
+    def run(self) -> None:
+        """Play the schedule and check every invariant. Raises Violation."""
+        rng = self._rng
+        trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
+        to_come = arrivals(rng)[::-1]
+        while to_come:
+            chance = rng.random()
+            if chance < trouble:
+                self._replace_owner(zombie=rng.random() < 0.5)
+            elif chance < trouble + arriving:
+                self._arrive(to_come)
+            elif chance < 0.52:
+                self._broker.compact()
+            elif chance < 0.8 and self._zombies:
+                self._zombie_acts()
+            else:
+                self._act(self._owner)
+        self._settle()
+        self._check()
+        self._check_memory()
+
+    def _arrive(self, to_come: list[Arrival]) -> None:
+        for _ in range(self._rng.choice((1, 1, 2, 6))):
+            if to_come:
+                arrival = to_come.pop()
+                self._clock = max(self._clock, arrival.at)
+                self._broker.log.append(arrival.row)
+
+    def _act(self, owner: Owner) -> None:
+        """The owner does one of the things that it does concurrently."""
+        rng = self._rng
+        try:
+            if owner.partition is None:
+                owner.restore()
+                return
+            match rng.randrange(7):
+                case 0 | 1:
+                    owner.read(rng.choice((1, 3, 10)))
+                case 2:
+                    owner.tick(self._clock + rng.randint(-1_000, 1_000))
+                case 3:
+                    owner.deliver(rng.random())
+                case _:
+                    owner.checkpoint()
+        except Died:
+            self._end(owner)
+
+    def _zombie_acts(self) -> None:
+        zombie = self._rng.choice(self._zombies)
+        self._act(zombie)
+        if self._rng.random() < 0.03 and zombie in self._zombies:
+            self._end(zombie)
+
+    def _end(self, owner: Owner) -> None:
+        owner.die()
+        if owner is self._owner:
+            self._owner = self._new_owner()
+        else:
+            self._zombies.remove(owner)
+
+    def _replace_owner(self, zombie: bool) -> None:
+        if zombie:
+            self._zombies.append(self._owner)
+            self._owner = self._new_owner()
+        else:
+            self._end(self._owner)
+
+    def _new_owner(self) -> Owner:
+        return Owner(self._broker, self._rng, self._rules, self._judge)
+
+    def _settle(self) -> None:
+        """Faults end; the last owner, sometimes a new one, reads to the end, and time passes."""
+        for zombie in list(self._zombies):
+            self._end(zombie)
+        if self._rng.random() < 0.5:
+            self._replace_owner(zombie=False)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        while True:
+            self._owner.faults = False
+            try:
+                while self._owner.partition is None:
+                    self._owner.restore()
+                self._work_through(self._owner)
+            except Died:  # a zombie had fenced it before it ended itself
+                self._end(self._owner)
+            else:
+                return
+
+    def _work_through(self, owner: Owner) -> None:
+        clock = self._clock + LIMITS.time_limit + 1_000_000
+        owner.read(len(self._broker.log))
+        owner.tick(clock)
+        for _ in range(2):  # one may be under way, with an older copy
+            while owner.in_checkpoint:
+                owner.checkpoint()
+            owner.checkpoint()
+        while owner.in_checkpoint:
+            owner.checkpoint()
+
+    def _check(self) -> None:
+        broker, truth = self._broker, expected(self._broker.log)
+        if wrongly := broker.dead - truth.dead - truth.may_be_dead:
+            raise Violation(f"dead letters of rows that came in time: offsets {sorted(wrongly)}")
+        if missing := truth.dead - broker.dead:
+            raise Violation(f"rows that came too late are no dead letters: offsets {sorted(missing)}")
+        for key, call in truth.calls.items():
+            versions = broker.results.get(key)
+            if not versions:
+                raise Violation(f"{key}: no result")
+            if versions[max(versions)] != self._judge(call):
+                raise Violation(f"{key}: last result {max(versions)} is not that of its rows, {call.version}")
+        committed = broker.committed
+        if committed is None or committed.offset != len(broker.log):
+            raise Violation(f"committed {committed} at the end of a log of {len(broker.log)} rows")
+
+    def _check_memory(self) -> None:
+        """Calls of strangers, long after: everything else is forgotten, in memory and in the checkpoints."""
+        assert self._owner.partition
+        times = self._owner.partition.times
+        strangers = set()
+        for pbx in ("north", "south"):
+            at = max(self._clock, *times.values()) + 10_000_000
+            linkedid = f"{at // 1000}.0"
+            opening = {"eventtype": "CHAN_START", "eventtime": "2026-11-23 10:00:00", "uniqueid": linkedid}
+            self._broker.log.append(CapturedRow(id=10_000, linkedid=linkedid, pbx=pbx, commit_ms=at, **opening))
+            strangers.add(f"{pbx}/{linkedid}")
+        for _ in range(3):
+            self._catch_up()
+        self._broker.compact()
+        for place, kept in (
+            ("memory", set(self._owner.partition.calls)),
+            ("checkpoints", set(dict(self._broker.checkpoints))),
+        ):
+            if kept != strangers:
+                raise Violation(f"{place} still holds {sorted(kept - strangers)}, lacks {sorted(strangers - kept)}")
+        decoded = Marker.decode(self._broker.committed.metadata) if self._broker.committed else None
+        if decoded is None or decoded.offset != len(self._broker.log):
+            raise Violation(f"the marker stands at {decoded}, the log ends at {len(self._broker.log)}")
+
+
+def simulate(seed: int, judge: Judge, rules: Rules | None = None) -> None:
+    """Play one schedule. Raises Violation."""
+    Simulation(seed, judge, rules or Rules()).run()

@@ -1,0 +1,42 @@
+"""The checkpoint protocol under faults: nothing lost, nothing wrong; and every rule of it is needed."""
+
+import os
+
+import pytest
+
+from tests.simulate import identity, play
+from tests.workers.aggregate.rules_left_out import LEFT_OUT
+from tests.workers.aggregate.simulated_partition import Rules, Violation, simulate
+
+SCHEDULES = 5_000
+FEW = 300
+"""For every `make test-fast`."""
+ENOUGH = 12_000
+"""Schedules within which each left out rule shows; most do within a hundred."""
+
+
+def test_the_first_schedules_break_no_invariant() -> None:
+    assert not [failure for _, failure in play(0, FEW, 1) if failure]
+
+
+@pytest.mark.slow
+def test_no_schedule_breaks_an_invariant() -> None:
+    failures = [failure for _, failure in play(0, SCHEDULES, os.cpu_count() or 1) if failure]
+    assert not failures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left_out", LEFT_OUT)
+def test_a_left_out_rule_breaks_one(left_out: str) -> None:
+    seed = _first_violation(LEFT_OUT[left_out])
+    assert seed is not None, f"{ENOUGH} schedules do not miss the rule: {left_out}"
+    simulate(seed, identity)  # with the rule the same schedule holds
+
+
+def _first_violation(rules: Rules) -> int | None:
+    for seed in range(ENOUGH):
+        try:
+            simulate(seed, identity, rules)
+        except Violation:
+            return seed
+    return None

@@ -1,0 +1,163 @@
+"""The aggregate worker as a process on real servers: rows in, results, legs and dead letters out."""
+
+import asyncio
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.worker_installation import Installation, NewInstallation, Row, Tail, captured, last_versions, recorded_rows
+
+pytestmark = pytest.mark.servers
+
+
+def opening_row(number: int, linkedid: str, event: str = "CHAN_START") -> Row:
+    row = {"id": number, "eventtype": event, "eventtime": "2026-11-23 10:00:00", "uniqueid": linkedid}
+    return {**row, "linkedid": linkedid, "channame": "PJSIP/trunk1-00000001", "cid_num": "74951234567"}
+
+
+async def results_of(installation: Installation, rows: list[Row], seconds: float = 90.0) -> None:
+    """Wait until the last result of every call is that of all its rows, and check every field of it."""
+    expected = installation.expected(rows)
+    serializer = await installation.serializer()
+    versions = {(call_id, result["version"]) for call_id, result in expected.items()}
+
+    async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+        read, seen = 0, set[tuple[str, int]]()
+
+        def complete(records: list) -> bool:  # type: ignore[type-arg]
+            nonlocal read
+            for record in records[read:]:
+                result = serializer.decode(record.value)
+                seen.add((result["call_id"], result["version"]))
+            read = len(records)
+            return versions <= seen
+
+        await results.until(complete, seconds)
+        assert last_versions(results.records, serializer) == expected
+
+
+async def test_every_recorded_call_gets_the_result_of_its_rows(install: NewInstallation) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        rows = recorded_rows()
+        await installation.produce(rows)
+        await results_of(installation, rows)
+
+        serializer = await installation.serializer()
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            await results.until(bool)
+            headers = dict(results.records[0].headers)
+            assert headers["origin"] == b"live"
+            assert abs(int(headers["processed_at"]) / 1e6 - time.time()) < 120
+        answered = "pbx1/1795389780.0"
+        async with Tail(installation.bootstrap_servers, installation.topic("call-legs")) as legs:
+            await legs.until(lambda records: any(record.key == answered.encode() for record in records))
+            own = [serializer.decode(leg.value) for leg in legs.records if leg.key == answered.encode()]
+            assert [leg["number"] for leg in own if leg["leg"] == 1]
+
+
+async def test_poison_goes_to_the_dead_letters_untouched_and_the_worker_goes_on(install: NewInstallation) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        poison = [b"", b"\xff\xfe", b"[1]", b"null", b'{"id": 1}', None, b'{"id":-1,"eventtype":1e999}', b"{" * 100_000]
+        poison.append(b'{"id":7,"eventtype":"ANSWER","eventtime":"x","linkedid":"1.1","__source_ts_ms":99999999999999}')
+        rows = recorded_rows()[:200]
+        await installation.produce([*rows[:100], *poison, *rows[100:]])
+        serializer = await installation.serializer()
+        async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+            await dead.until(lambda records: len(records) >= len(poison))
+            letters = [serializer.decode(record.value, "dead_letter") for record in dead.records]
+        assert sorted(letter["value"] or b"" for letter in letters) == sorted(value or b"" for value in poison)
+        assert {letter["reason"] for letter in letters} == {"unreadable_row"}
+        assert all(letter["topic"] == installation.topic("cel") and letter["explanation"] for letter in letters)
+        assert {letter["key"] for letter in letters} == {b"poison"}
+        await results_of(installation, rows)
+
+
+async def test_killed_five_times_no_call_is_lost_or_wrong(install: NewInstallation) -> None:
+    rng = random.Random(7)
+    rows = [row for pbx in ("north", "south", "east", "west") for row in recorded_rows(pbx)]
+    async with install() as installation:
+        worker = installation.start_worker(instance="one")
+        producing = asyncio.create_task(installation.produce(rows, per_second=600))
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            for _ in range(5):
+                await results.until_more(rng.randint(20, 120))
+                worker.send_signal(signal.SIGKILL)
+                worker.wait()
+                worker = installation.start_worker(instance="one")
+        await producing
+        await results_of(installation, rows)
+        async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+            serializer = await installation.serializer()
+            end = await dead._consumer.end_offsets(dead._consumer.assignment())
+            await dead.until(lambda records: len(records) >= sum(end.values()))
+            assert [serializer.decode(record.value)["explanation"] for record in dead.records] == []
+
+
+async def test_calls_without_an_end_end_by_time(install: NewInstallation) -> None:
+    async with install(quiet_seconds=1, time_limit_seconds=4) as installation:
+        installation.start_worker()
+        now = int(time.time())
+        quiet = [opening_row(1, f"{now}.1"), opening_row(2, f"{now}.1", "CHAN_END")]
+        cut = [opening_row(3, f"{now}.2")]
+        await installation.produce([captured(row) for row in quiet + cut])
+        serializer = await installation.serializer()
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            await results.until(lambda records: len(records) >= 2)
+            last = last_versions(results.records, serializer)
+        assert last[f"pbx1/{now}.1"]["complete"]
+        assert not last[f"pbx1/{now}.2"]["complete"]
+        assert last[f"pbx1/{now}.2"]["incomplete_reason"]
+
+
+async def test_a_row_after_the_grace_time_is_a_dead_letter_with_what_heals_it(install: NewInstallation) -> None:
+    async with install(grace_seconds=2) as installation:
+        installation.start_worker()
+        now = int(time.time())
+        call = f"{now}.1"
+        ended = [opening_row(1, call), opening_row(2, call, "CHAN_END"), opening_row(3, call, "LINKEDID_END")]
+        late = captured(opening_row(4, call, "HANGUP"), commit_ms=(now + 10) * 1000)
+        await installation.produce([*(captured(row, commit_ms=now * 1000) for row in ended), late])
+        serializer = await installation.serializer()
+        async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+            await dead.until(bool)
+            letter = serializer.decode(dead.records[0].value)
+        assert (letter["reason"], letter["call_id"]) == ("late_row", f"pbx1/{call}")
+        assert f"linkedid = '{call}'" in letter["explanation"]
+
+
+async def test_a_backfilled_call_says_so(install: NewInstallation) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        rows = [{**row, "__op": "r"} for row in recorded_rows()[:60]]
+        await installation.produce(rows)
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            await results.until(bool)
+            assert {dict(record.headers)["origin"] for record in results.records} == {b"backfill"}
+
+
+async def test_partitions_move_between_two_workers(install: NewInstallation) -> None:
+    rows = [row for pbx in ("north", "south") for row in recorded_rows(pbx)]
+    async with install() as installation:
+        first = installation.start_worker()
+        producing = asyncio.create_task(installation.produce(rows, per_second=400))
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            await results.until_more(50)
+            second = installation.start_worker()
+            await until_logged(installation, second, "partition taken over")
+            await results.until_more(50)
+            first.terminate()
+            assert await asyncio.to_thread(first.wait, 30) == 0
+        await producing
+        await results_of(installation, rows)
+        assert second.poll() is None
+
+
+async def until_logged(installation: Installation, worker: subprocess.Popen[bytes], words: str) -> None:
+    async with asyncio.timeout(60):
+        while words not in installation.log_of(worker):  # noqa: ASYNC110  # another process's file
+            await asyncio.sleep(0.1)

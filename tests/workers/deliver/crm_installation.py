@@ -1,0 +1,219 @@
+"""An installation with fake portals: results straight onto the topic, and what the portals and the log then hold."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+
+from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
+from deploy.fake_crms.webhook import FAKE_SECRET
+from schemas import SchemaRegistry, Serializer
+from streams.calls.result import CallResult
+from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.delivery.record import Delivery, State
+from streams.kafka.fenced_log import FencedLog
+from tests.crm.calls import call_result
+from tests.worker_installation import Installation, Tail
+
+Produce = Callable[[CallResult | bytes | None], Awaitable[Awaitable[object]]]
+
+
+def recent(number: int, **fields: Any) -> CallResult:
+    """A call of an hour ago."""
+    started = utc_now_us() - 3600 * MICROS_PER_SECOND
+    return call_result(number, **{"started_at": started, "ended_at": started + 70 * MICROS_PER_SECOND, **fields})
+
+
+def some_results(count: int, seed: int = 1) -> list[CallResult]:
+    """External calls of every kind."""
+    rng = random.Random(seed)
+    results = []
+    for number in range(1, count + 1):
+        answered = rng.random() < 0.6
+        fields: dict[str, Any] = {
+            "direction": rng.choice(("incoming", "outgoing")),
+            "answered": answered,
+            "result": 200 if answered else rng.choice((408, 480, 486, 404, 603, 500)),
+            "talk_seconds": rng.uniform(1, 300) if answered else None,
+            "client": f"+7916{number:07d}",
+            "caller": f"+7916{number:07d}",
+        }
+        results.append(recent(number, **fields))
+    return results
+
+
+@dataclass
+class Deliveries(Installation):
+    """The same for a delivery worker; `portal_fields` go into the portal's settings."""
+
+    crm: str = "bitrix24"
+    portal_fields: dict[str, Any] = field(default_factory=dict)
+    deliver_from: str | None = "2020-01-01T00:00:00Z"
+    _portal: Portal | None = None
+
+    @property
+    def portal(self) -> Portal:
+        """The fake portal, without limits."""
+        assert self._portal is not None
+        return self._portal
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """See Installation."""
+        fields: dict[str, Any] = {
+            "name": "main",
+            "crm": self.crm,
+            "default_user": "1",
+            "users": {"1001": "11"},
+            "rate_limit": {"burst": 1000, "per_second": 1000},
+            "request_timeout_seconds": 2,
+            "settle_seconds": 1,
+            "deliver_from": self.deliver_from,
+            **self.portal_fields,
+        }
+        if isinstance(self._portal, Bitrix24Portal):
+            fields["webhook_url_file"] = self._secret("webhook", self._portal.webhook_url)
+        elif isinstance(self._portal, KommoPortal):
+            fields |= {"url": self._portal.url, "token_file": self._secret("token", "fake-long-lived-token")}
+        elif isinstance(self._portal, WebhookPortal):
+            fields = {"url": self._portal.webhook_url, "allow_private": True, **fields}
+            fields["secret_file"] = self._secret("secret", FAKE_SECRET)
+        return {**super().tree, "portals": [fields]}
+
+    def _secret(self, name: str, value: str) -> str:
+        path: Path = self.directory / name
+        if not path.exists():  # a worker may be reading it
+            path.write_text(value, encoding="utf-8")
+        return str(path)
+
+    async def __aenter__(self) -> Self:
+        if self.crm == "bitrix24":
+            self._portal = Bitrix24Portal(Bitrix24Config(bucket_size=0))
+        elif self.crm == "webhook":
+            self._portal = WebhookPortal()
+        else:
+            self._portal = KommoPortal(KommoConfig(requests_per_second=0))
+        await self._portal.start()
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await super().__aexit__(*exc)
+        await self.portal.stop()
+
+    async def serializer(self) -> Serializer:
+        """See Installation."""
+        async with SchemaRegistry(self.registry_url) as registry:
+            return await registry.open(
+                {
+                    self.topic("call-results"): "call_result",
+                    self.topic(f"deliveries-{self.crm}"): "delivery",
+                    self.topic("dead-letters"): "dead_letter",
+                }
+            )
+
+    async def produce_results(
+        self,
+        results: Iterable[CallResult | bytes | None],
+        per_second: float | None = None,
+        origin: str = "live",
+    ) -> None:
+        """Write results to their topic, as the aggregate worker does (bytes and None as they are)."""
+        async with self.results_producer(origin) as produce:
+            sent = []
+            for number, result in enumerate(results):
+                if per_second and number % 20 == 0:
+                    await asyncio.sleep(20 / per_second)
+                sent.append(await produce(result))
+            await asyncio.gather(*sent)
+
+    @asynccontextmanager
+    async def results_producer(self, origin: str = "live") -> "AsyncIterator[Produce]":
+        """Writes one result; what it returns ends when the brokers have it."""
+        headers = [("origin", origin.encode())]
+        serializer = await self.serializer()
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
+        await producer.start()
+
+        async def produce(result: CallResult | bytes | None) -> Awaitable[object]:
+            if isinstance(result, CallResult):
+                value: bytes | None = serializer.encode("call_result", result.record())
+                key = result.call_id.encode()
+            else:
+                key, value = b"poison", result
+            topic = self.topic("call-results")
+            sent: Awaitable[object] = await producer.send(topic, value, key=key, headers=headers)
+            return sent
+
+        try:
+            yield produce
+        finally:
+            await producer.stop()
+
+    async def deliveries(self) -> dict[str, Delivery]:
+        """The last state of every call in the log."""
+        serializer, found = await self.serializer(), {}
+        for partition in range(self.partitions):
+            log = FencedLog(self.bootstrap_servers, self.topic(f"deliveries-{self.crm}"), partition, "reader")
+            for key, value in (await log.read()).items():
+                found[key.decode()] = Delivery.from_record(serializer.decode(value, "delivery"))
+        return found
+
+    async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
+        """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""
+        wanted = {result.call_id: result for result in results}
+        began = asyncio.get_running_loop().time()
+        while not set(wanted) <= {str(entry.external_id) for entry in self.portal.entries()}:
+            if asyncio.get_running_loop().time() - began > seconds:
+                break
+            await asyncio.sleep(0.1)
+        await self.until_over(wanted, began + seconds - asyncio.get_running_loop().time())
+        self.check(wanted)
+
+    async def until_over(self, calls: Collection[str], seconds: float = 90.0) -> None:
+        """Wait until nothing more is to be done for these calls, as the log has it."""
+        wanted = set(calls)
+        try:
+            async with asyncio.timeout(seconds):
+                while await self._unfinished(wanted):  # noqa: ASYNC110
+                    await asyncio.sleep(0.3)
+        except TimeoutError:
+            unfinished = await self._unfinished(wanted)
+            raise AssertionError(f"{len(unfinished)} of {len(wanted)} calls are not over: {unfinished[:3]}") from None
+
+    async def no_dead_letters(self) -> None:
+        """Nothing was given up."""
+        serializer = await self.serializer()
+        async with Tail(self.bootstrap_servers, self.topic("dead-letters")) as dead:
+            letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]
+        assert [letter["explanation"] for letter in letters] == []
+
+    async def _unfinished(self, wanted: set[str]) -> list[object]:
+        deliveries = await self.deliveries()
+        return [deliveries.get(call, call) for call in wanted if call not in deliveries or not deliveries[call].final]
+
+    def check(self, wanted: dict[str, CallResult]) -> None:
+        """Each call once, with duration and direction as its result has them."""
+        entries = self.portal.entries()
+        ids = [str(entry.external_id) for entry in entries]
+        assert sorted(ids) == sorted(wanted), "doubled, lost or strange entries"
+        for entry in entries:
+            result = wanted[str(entry.external_id)]
+            assert entry.phone == result.client
+            assert entry.direction == result.direction
+            assert entry.successful == result.answered or entry.status == "404"
+            assert not entry.popup
+
+    async def until_state(self, call_id: str, state: State, seconds: float = 60.0) -> Delivery:
+        """Wait until the log has a call in this state."""
+        async with asyncio.timeout(seconds):
+            while True:
+                delivery = (await self.deliveries()).get(call_id)
+                if delivery is not None and delivery.state is state:
+                    return delivery
+                await asyncio.sleep(0.3)

@@ -1,0 +1,259 @@
+"""A partition's deliveries with a log in memory and a CRM that says what it is told to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from schemas import SchemaRegistry, Serializer
+from streams.calls.result import CallResult
+from streams.clock import utc_now_us
+from streams.crm.client import Pace, Request, unpaced
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.events import (
+    Answer,
+    Arrived,
+    LookupResult,
+    NotFound,
+    Ordered,
+    OutcomeUnknown,
+    PortalBlocked,
+    Refused,
+    Succeeded,
+)
+from streams.delivery.plan import KOMMO, Plan
+from streams.delivery.record import Action, Delivery, Order, State
+from streams.settings import PortalSettings, RateLimit
+from streams.workers.deliver.batched_log import SCHEMA
+from streams.workers.deliver.partition import PartitionDeliveries
+from streams.workers.deliver.portal_queue import PortalQueue
+from tests.crm.calls import call_result
+from tests.faults.fenced_memory import PartitionLog, Writer
+
+CALL = call_result(1)
+
+
+@dataclass
+class Crm:
+    """A client whose every answer is given."""
+
+    answers: list[Answer] = field(default_factory=list)
+    sightings: list[LookupResult] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    plan: Plan = KOMMO
+    fingerprint: str = ""
+    looking: asyncio.Event = field(default_factory=asyncio.Event)
+    look: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.pace: Pace = unpaced
+
+    def request(self, delivery: Delivery, result: CallResult) -> Request:
+        return Request(f'{{"phone":"{result.client}"}}', "4", "Success call")
+
+    async def send(self, delivery: Delivery, until: float) -> Answer:
+        self.sent.append(delivery.call_id)
+        return self.answers.pop(0)
+
+    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+        self.looking.set()
+        await self.look.wait()
+        return self.sightings.pop(0)
+
+    async def close(self) -> None:
+        pass
+
+
+class PartitionUnderTest:
+    """The partition under test."""
+
+    def __init__(self, serializer: Serializer, crm: Crm, log: PartitionLog, lane: PortalQueue) -> None:
+        self.crm, self.log, self.lane, self.dead, self.disabled = crm, log, lane, list[str](), list[str]()
+        self._serializer = serializer
+        writer = log.fence()
+        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": lane}, serializer, writer, self)
+        writer.scan(self.partition.read)
+        self._commands = 0
+
+    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+        self.dead.append(reason.code)
+
+    async def disable(self, lane: PortalQueue, why: str) -> None:
+        lane.gate.disable(why)
+        self.disabled.append(why)
+
+    def arrived(self, result: CallResult = CALL, **fields: Any) -> Arrived:
+        value = self._serializer.encode("call_result", result.record())
+        return Arrived(1, result.call_id, "main", result.version, result.outcome_hash, value, result.ended_at, **fields)
+
+    async def order(self, action: Action, call_id: str = CALL.call_id, **fields: Any) -> None:
+        self._commands += 1
+        event = Ordered(2, Order(f"c{self._commands}", action, "ann", 2), **fields)
+        await self.partition.order(self._commands - 1, call_id, event)
+
+    def logged(self, call_id: str = CALL.call_id) -> Delivery | None:
+        value = self.log.values.get(call_id.encode())
+        return None if value is None else Delivery.from_record(self._serializer.decode(value, SCHEMA))
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not reached():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    async def until_state(self, state: State) -> Delivery:
+        await self.until(lambda: (found := self.logged()) is not None and found.state is state)
+        found = self.logged()
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def desk(crm: Crm, log: PartitionLog | None = None, **fields: Any) -> AsyncIterator[PartitionUnderTest]:
+    serializer = Serializer(SchemaRegistry("http://nowhere"))
+    serializer.register("call_result", 1)
+    serializer.register(SCHEMA, 2)
+    portal = PortalSettings(
+        name="main", crm="kommo", settle_seconds=0, request_timeout_seconds=0.01,
+        rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
+    )  # fmt: skip
+    lane = PortalQueue(portal, crm)
+    made = PartitionUnderTest(serializer, crm, log or PartitionLog(), lane)
+    made.partition.restore(1)
+    try:
+        yield made
+    finally:
+        made.partition.give_up()
+        await lane.stop()
+        await lane.idle(1)
+        await made.partition.close()
+
+
+async def test_what_was_refused_is_sent_again_by_command() -> None:
+    async with desk(Crm([Refused("no such user"), Succeeded({"note": "7"})])) as made:
+        await made.partition.fold(0, made.arrived())
+        await made.until_state(State.REFUSED)
+        await made.order(Action.RETRY)
+        delivered = await made.until_state(State.DELIVERED)
+    assert (made.crm.sent, made.dead) == ([CALL.call_id] * 2, ["refused"])
+    assert [(order.action, order.by) for order in delivered.orders] == [(Action.RETRY, "ann")]
+
+
+async def test_a_command_counts_as_read_only_when_its_state_is_in_the_log() -> None:
+    async with desk(Crm([Refused("x"), Refused("x")])) as made:
+        await made.partition.fold(0, made.arrived())
+        await made.until_state(State.REFUSED)
+        await made.order(Action.DROP)
+        assert (made.partition.commands.position, made.partition.commands.durable) == (1, 0)
+        await made.until_state(State.DROPPED)
+        await made.until(lambda: made.partition.commands.durable == 1)
+    assert made.partition.results.durable == 1
+
+
+async def test_a_call_that_is_dropped_while_it_is_looked_up_is_followed_to_its_end() -> None:
+    crm = Crm([OutcomeUnknown("reset")], [NotFound(), NotFound()])
+    async with desk(crm) as made:
+        await made.partition.fold(0, made.arrived())
+        await crm.looking.wait()
+        await made.order(Action.DROP)
+        crm.look.set()
+        dropped = await made.until_state(State.DROPPED)
+    assert (made.dead, len(crm.sent)) == ([], 1)
+    assert [line.outcome for line in dropped.history] == ["unsure", "not_found"]
+
+
+async def test_a_command_for_a_call_that_nobody_knows_changes_nothing() -> None:
+    async with desk(Crm()) as made:
+        await made.order(Action.RETRY, "pbx1/9.9")
+        assert made.partition.commands.durable == 1
+    assert made.log.values == {}
+
+
+async def test_a_skipped_call_is_delivered_by_command() -> None:
+    async with desk(Crm([Succeeded()])) as made:
+        await made.partition.fold(0, made.arrived(history="backfilled"))
+        await made.until_state(State.SKIPPED)
+        await made.order(Action.DELIVER, arrived=made.arrived(history="backfilled"))
+        await made.until_state(State.DELIVERED)
+
+
+async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
+    log = PartitionLog()
+    async with desk(Crm(), log, shadow=True) as made:
+        await made.partition.fold(0, made.arrived())
+        shadowed = await made.until_state(State.SHADOWED)
+        assert (shadowed.sent, shadowed.status) == ('{"phone":"+79161234567"}', "4")
+        assert made.partition.open_calls == 0
+    async with desk(Crm([Succeeded()]), log) as real:
+        await real.partition.fold(0, real.arrived())
+        await real.partition.fold(1, real.arrived(call_result(2)))
+        await real.until(lambda: len(real.crm.sent) == 1)
+        await real.until(lambda: real.partition.open_calls == 0)
+    assert real.crm.sent == [call_result(2).call_id]
+
+
+async def test_what_waited_when_its_portal_became_a_shadow_is_kept_until_it_is_none() -> None:
+    log = PartitionLog()
+    async with desk(Crm(), log, shadow=False) as made:
+        made.partition.give_up()  # ends before it is sent
+        await made.partition.fold(0, made.arrived())
+    async with desk(Crm(), log, shadow=True) as shadow:
+        await shadow.partition.fold(1, shadow.arrived())
+        assert shadow.partition.open_calls == 1
+    assert shadow.crm.sent == []
+    async with desk(Crm([Succeeded()]), log) as real:
+        await real.until_state(State.DELIVERED)
+
+
+async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() -> None:
+    async with desk(Crm([PortalBlocked("HTTP 410", for_good=True)]), parallel=1) as made:
+        for number in range(3):
+            await made.partition.fold(number, made.arrived(call_result(number + 1)))
+        await made.until(lambda: bool(made.disabled))
+        assert (made.disabled, len(made.crm.sent), made.partition.open_calls) == (["HTTP 410"], 1, 3)
+        assert made.lane.gate.disabled and not made.lane.gate.admits(2**62)
+
+
+async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, log_open, write = asyncio.Event(), asyncio.Event(), Writer.write
+
+    async def slow_write(self: Writer, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+        await log_open.wait()
+        return await write(self, records)
+
+    class Slow(Crm):
+        async def send(self, delivery: Delivery, until: float) -> Answer:
+            self.sent.append(delivery.call_id)
+            await answered.wait()
+            return self.answers.pop(0)
+
+    monkeypatch.setattr(Writer, "write", slow_write)
+    log_open.set()
+    async with desk(Slow([PortalBlocked("HTTP 410", for_good=True)]), parallel=2) as made:
+        await made.partition.fold(0, made.arrived())
+        await made.until(lambda: len(made.crm.sent) == 1)
+        log_open.clear()
+        await made.partition.fold(1, replace(made.arrived(call_result(2)), now=utc_now_us()))
+        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.INTENT)
+        answered.set()
+        await made.until(lambda: made.lane.gate.disabled)
+        log_open.set()
+        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.WAITING)
+        assert made.crm.sent == [CALL.call_id] and made.disabled == ["HTTP 410"]
+
+
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_command_for_a_portal_that_is_not_served_is_passed_over(action: Action) -> None:
+    log = PartitionLog()
+    async with desk(Crm(), log) as made:
+        made.partition.give_up()
+        await made.partition.fold(0, made.arrived())
+    writer = log.fence()
+    made.partition = PartitionDeliveries("log/0", KOMMO, {}, made._serializer, writer, made)
+    writer.scan(made.partition.read)
+    made.partition.restore(1)
+    await made.order(action)
+    assert made.partition.commands.durable == made.partition.commands.position
+    await made.partition.close()
