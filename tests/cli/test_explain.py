@@ -9,7 +9,7 @@ from deploy.demo.recordings import RECORDINGS
 from tests.cli.commands import Done, run
 
 PICKED_UP, PICKER, BUSY, INTERNAL = "1795389970.80", "1795389971.82", "1795391128.1109", "1795389855.24"
-PAGE = Path(__file__).parents[2] / "docs" / "calls.md"
+PAGE = Path(__file__).parents[2] / "docs/calls.md"
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
 
 

@@ -39,7 +39,7 @@ def test_one_file_may_hold_every_section() -> None:
 
 
 def test_example_of_the_page_is_good() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "call-status.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/call-status.md").read_text(encoding="utf-8")
     example = page.partition("## Change the rules")[2].partition("    cel2crm rules check")[0]
     text = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
     rules = rules_of(text)
