@@ -21,7 +21,7 @@ from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
 from streams.operations import connection as operate
 from streams.operations import dead_letter_commands as acting
-from streams.operations.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operations.backfill import Waiting, already_classified, backfill, checked_linkedid, is_plain
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
 from streams.operations.dead_letter_commands import Operator
 from streams.operations.dead_letters import Filter, letters_of
@@ -175,7 +175,7 @@ async def _run(
     await _capture_runs(settings)
     async with operate.connect(settings) as connection:
         began = utc_now_us()
-        waiting = await already_judged(connection, calls)
+        waiting = await already_classified(connection, calls)
         if waiting.missing:
             with _progress(waiting) as tell:
                 await backfill(connection, waiting, tell, patience_seconds=patience)

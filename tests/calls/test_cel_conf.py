@@ -9,7 +9,7 @@ import pytest
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.cli.classify.truth import judge_case, read_cases
+from streams.cli.classify.truth import classify_case, read_cases
 from tests.calls.tables import RULES
 
 Row = dict[str, Any]
@@ -30,10 +30,10 @@ def empty(*columns: str) -> Callable[[Row], Row | None]:
 
 
 def told(
-    case: Row, change: Callable[[Row], Row | None] = dict, site: PbxProfile | None = None
+    case: Row, change: Callable[[Row], Row | None] = dict, profile: PbxProfile | None = None
 ) -> dict[str, CallResult]:
     rows = [changed for row in case["cel"] if (changed := change(dict(row))) is not None]
-    return {result.linkedid: result for result in judge_case({**case, "cel": rows}, RULES, site or PbxProfile())}
+    return {result.linkedid: result for result in classify_case({**case, "cel": rows}, RULES, profile or PbxProfile())}
 
 
 def facts(result: CallResult, *left_out: str) -> dict[str, object]:
