@@ -121,6 +121,24 @@ async def restore(servers: str, prefix: str, records: Iterable[StoredRecord], en
     )
 
 
+async def produce(servers: str, prefix: str, records: Iterable[StoredRecord]) -> None:
+    """Write records in their order behind what stands on their topics."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True)
+    await producer.start()
+    try:
+        for record in records:
+            await producer.send_and_wait(
+                f"{prefix}.{record.topic}",
+                record.value,
+                key=record.key,
+                partition=record.partition,
+                timestamp_ms=record.timestamp_ms,
+                headers=list(record.headers),
+            )
+    finally:
+        await producer.stop()
+
+
 Step = tuple[str, Sequence[StoredRecord | None]]
 """plain, committed or aborted; the records (None: a filler)."""
 

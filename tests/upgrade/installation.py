@@ -44,11 +44,26 @@ async def until(reached: Callable[[], bool], what: str, seconds: float = 60.0) -
         raise AssertionError(f"not within {seconds:.0f} s: {what}") from None
 
 
+_KINDS: dict[str, type[Portal]] = {
+    "office": Bitrix24Portal,
+    "sales": KommoPortal,
+    "receiver": WebhookPortal,
+    "closed": WebhookPortal,
+}
+ENTRY_REQUESTS = {"office": "finish", "sales": "calls", "receiver": "post", "closed": "post"}
+"""The request that makes a call's entry, as the fake portal's log names it, or as that name ends."""
+
+
 class FakePortals:
     """The fake CRMs of the stored settings by the names of their portals, each with a journal. Use in `async with`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, journals: Mapping[str, bytes] | None = None) -> None:
+        """`journals`: what each had done before."""
         self._directory = directory
+        for name, journal in (journals or {}).items():
+            file = directory / name / f"{_KINDS[name].name}.jsonl"
+            file.parent.mkdir(parents=True)
+            file.write_bytes(journal)
         self.by_name: dict[str, Portal] = {
             "office": Bitrix24Portal(Bitrix24Config(state_dir=directory / "office", bucket_size=0)),
             "sales": KommoPortal(KommoConfig(state_dir=directory / "sales", requests_per_second=0)),
@@ -67,8 +82,7 @@ class FakePortals:
 
     def journal(self, name: str) -> Path:
         """Where a portal keeps what it has done; read when it starts."""
-        portal = self.by_name[name]
-        return self._directory / name / f"{portal.name}.jsonl"
+        return self._directory / name / f"{_KINDS[name].name}.jsonl"
 
     def secret_fields(self, name: str) -> Json:
         """What a portal's settings need to reach it; the address of a receiver of webhooks left out."""
@@ -90,6 +104,15 @@ class FakePortals:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(value, encoding="utf-8")
         return str(file)
+
+    def statuses(self, name: str) -> list[tuple[str, str]]:
+        """Each entry that a portal's users see: the call, and the status that it shows."""
+        return sorted((str(entry.external_id), entry.status) for entry in self.by_name[name].entries())
+
+    def entry_requests(self, name: str) -> int:
+        """How many requests for an entry a portal got since it was started."""
+        asked = (str(line["operation"]) for line in self.by_name[name].log if line["method"] == "POST")
+        return sum(operation.endswith(ENTRY_REQUESTS[name]) for operation in asked)
 
     def external_ids(self, name: str) -> list[str]:
         """The calls that a portal's users see."""
@@ -146,10 +169,17 @@ class Installation:
         """How often a worker has logged an event."""
         return sum(event in str(line.get("event")) for line in self.log_of(worker))
 
-    async def run(self, *arguments: str) -> str:
-        """Run another command to its end: its output. Raises AssertionError with what it said when it failed."""
+    async def stop(self, *workers: "subprocess.Popen[bytes]") -> None:
+        """SIGTERM: each ends by itself, and well."""
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            assert await asyncio.to_thread(worker.wait, 30) == 0, self.log_of(worker)[-5:]
+
+    async def run(self, *arguments: str, status: int = 0) -> str:
+        """Run another command to its end: its output. Raises AssertionError where it ends with another status."""
         ended = await asyncio.to_thread(subprocess.run, self._command(*arguments), capture_output=True, check=False)
-        assert ended.returncode == 0, f"{arguments}: {ended.returncode}\n{ended.stderr.decode()}"
+        assert ended.returncode == status, f"{arguments}: {ended.returncode}\n{ended.stderr.decode()}"
         return ended.stdout.decode()
 
     def _command(self, *arguments: str) -> list[str]:

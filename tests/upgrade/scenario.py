@@ -5,11 +5,9 @@ from collections import Counter
 from typing import Any
 
 from tests.upgrade.calls import PlannedCall, planned_call, talking_on
-from tests.upgrade.installation import until
+from tests.upgrade.installation import ENTRY_REQUESTS, until
 from tests.upgrade.recording import CRM_OF, Recording
 
-_ENTRY_REQUESTS = {"office": "finish", "sales": "calls", "receiver": "post"}
-"""The request that makes a call's entry."""
 _HELD_BACK = 8
 """A row of an answered call that comes late: its first BRIDGE_EXIT but one."""
 _ATTEMPTS = 8
@@ -67,12 +65,12 @@ async def killed_in_mid_request(recording: Recording) -> None:
         def told(when: str, inbound: Any, name: str = name) -> None:
             if when == "answered":
                 answered[name] += 1
-            elif inbound.operation.endswith(_ENTRY_REQUESTS[name]):
+            elif inbound.operation.endswith(ENTRY_REQUESTS[name]):
                 arrived[name] += 1
 
         portal.on_request = told
         for mode in ("slow", "hang"):  # taken at once; not taken at all
-            portal.faults.order({"mode": mode, "times": 1, "methods": [_ENTRY_REQUESTS[name]], "seconds": 3600})
+            portal.faults.order({"mode": mode, "times": 1, "methods": [ENTRY_REQUESTS[name]], "seconds": 3600})
     await recording.insert(recording.plan(planned_call("attempt_1", "answered", 11)))
     await until(lambda: all(arrived[name] >= 1 for name in portals), "a request at every portal", 3)
     await recording.insert(recording.plan(planned_call("attempt_2", "answered", 12)))

@@ -1,9 +1,11 @@
 """The registry's schemas with their ids, which stand in the first bytes of every record."""
 
+import io
 import json
 from typing import Any
 
 import aiohttp
+import fastavro
 
 _MEDIA_TYPE = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
@@ -37,6 +39,25 @@ async def register(url: str, schemas: list[dict[str, Any]]) -> None:
             got = await _post(session, url, each["subject"], each["schema"])
             assert got == each["id"], f"{each['subject']} has id {got}, not {each['id']}"
             last = max(last, got)
+
+
+class Reader:
+    """Reads records in the Confluent wire format, as any program does that knows the registry."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._schemas: dict[int, Any] = {}
+
+    async def read(self, value: bytes) -> dict[str, Any]:
+        """The record's fields."""
+        schema_id = int.from_bytes(value[1:5], "big")
+        if schema_id not in self._schemas:
+            async with aiohttp.ClientSession() as session:
+                answer = await _json(session, f"{self._url}/schemas/ids/{schema_id}")
+            self._schemas[schema_id] = fastavro.parse_schema(json.loads(answer["schema"]))
+        record = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._schemas[schema_id], None)
+        assert isinstance(record, dict)
+        return record
 
 
 async def _post(session: aiohttp.ClientSession, url: str, subject: str, schema: str) -> int:
