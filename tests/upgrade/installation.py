@@ -10,8 +10,7 @@ from typing import Any, Self
 
 import yaml
 
-from deploy.local import LocalStack
-from deploy.portals import (
+from deploy.fake_crms import (
     Bitrix24Config,
     Bitrix24Portal,
     KommoConfig,
@@ -20,7 +19,8 @@ from deploy.portals import (
     WebhookConfig,
     WebhookPortal,
 )
-from deploy.portals.webhook import FAKE_SECRET
+from deploy.fake_crms.webhook import FAKE_SECRET
+from deploy.local import LocalStack
 
 __all__ = ["WORKERS", "FakePortals", "Installation", "LocalStack", "Portal", "local_stack", "until", "with_addresses"]
 
