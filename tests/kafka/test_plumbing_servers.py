@@ -12,7 +12,7 @@ import pytest
 import yaml
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.kafka import fenced_log
+from streams.kafka import client
 from streams.kafka import producer as outbox
 from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.producer import IdempotentProducer
@@ -90,7 +90,7 @@ async def test_single_records_of_a_log_are_found_by_their_offsets(installation: 
 @pytest.mark.servers
 async def test_a_transaction_that_fails_may_be_tried_again(installation: Installation) -> None:
     log = await log_of(installation).fence()
-    too_large = b"x" * (fenced_log.MAX_RECORD_BYTES + 1)
+    too_large = b"x" * (client.MAX_RECORD_BYTES + 1)
     assert not await log.write([(b"small", b"1"), (b"large", too_large)])
     assert await log.read() == {}
     assert await log.write([(b"small", b"1")])
@@ -156,7 +156,7 @@ async def run_worker(tree: dict[str, object], directory: Path) -> tuple[int, str
 async def test_no_broker_is_one_clear_message(tmp_path: Path) -> None:
     status, said = await run_worker({"kafka": {"bootstrap_servers": "127.0.0.1:1"}}, tmp_path)
     assert status == 2
-    assert said.startswith("cel2crm: no Kafka broker answers at 127.0.0.1:1")
+    assert said.startswith("cel2crm: no Kafka broker at 127.0.0.1:1")
     assert "kafka.bootstrap_servers" in said
     assert "Traceback" not in said
 

@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
@@ -18,10 +18,12 @@ from schemas.registry import SchemaRegistry, Serializer
 from streams.calls.classify import judge
 from streams.calls.pbx_profile import PbxProfile
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.errors import UnreadableRow, UserError
+from streams.errors import UnreadableRow
+from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.fenced_log import FencedLog, stopped
+from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
@@ -89,7 +91,7 @@ class AggregateWorker:
         try:
             await self._outbox.start()
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {settings.kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(settings.kafka.bootstrap_servers, error) from None
         self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
         _log.info(
             "aggregating",
@@ -259,7 +261,9 @@ class AggregateWorker:
                     case Fence():
                         answer = await log.fence()
                     case ReadCommitted():
-                        answer = await self._group.committed_marked(tp)
+                        committed = answer = await self._group.committed_marked(tp)
+                        if committed is not None and committed.offset < first:
+                            _rows_lost(ExpiredRecords(tp.topic, tp.partition, committed.offset, first))
                     case ReadSnapshots():
                         answer = {key.decode(): value for key, value in (await log.read()).items()}
                     case Replay():
@@ -276,18 +280,24 @@ class AggregateWorker:
     async def _replay(self, tp: TP, step: Replay) -> None:
         """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
         partition = TopicPartition(tp.topic, tp.partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka.bootstrap_servers, enable_auto_commit=False)
-        try:
-            await consumer.start()
-            consumer.assign([partition])
-            consumer.seek(partition, step.start)
-            while await consumer.position(partition) < step.end:
-                for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, ()):
-                    if record.offset >= step.end:
-                        return
+        # Uncommitted records too: the rows must be the ones that the consumer group gave before.
+        async with BoundedReader(self._settings.kafka.bootstrap_servers, uncommitted=True) as reader:
+            async for records in reader.read(
+                [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=_rows_lost
+            ):
+                for record in records:
                     try:
                         step.partition.replay(record.offset, self._decode(record.value, record.timestamp / 1000))
                     except UnreadableRow:
                         step.partition.skip(record.offset)
-        finally:
-            await stopped(consumer, 5.0)
+
+
+def _rows_lost(expired: ExpiredRecords) -> None:
+    _log.error(
+        "retention removed rows before they were taken: results of their calls lack them, or are missing; "
+        "backfill the calls of that time (cel2crm backfill)",
+        topic=expired.topic,
+        partition=expired.partition,
+        first_lost_offset=expired.first,
+        last_lost_offset=expired.next - 1,
+    )

@@ -16,6 +16,7 @@ from streams.delivery.plan import PLANS
 from streams.delivery.record import Delivery
 from streams.delivery.routing import make_client, served_portals
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
@@ -98,7 +99,7 @@ class DeliverWorker:
             for portal in self._portals:
                 self._since[portal.name] = await self._standing.served_since(portal)
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
         self._intake = Intake(self.name, self._serializer, self._dead, self._portals, self._since, self._remember)
         for portal in self._portals:
             lane = self._lanes[portal.name] = PortalQueue(portal, clients[portal.name])
