@@ -1,8 +1,8 @@
 """A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -135,6 +135,7 @@ class FencedLog:
         return (record.key, record.value) if record.offset == offset and record.value is not None else None
 
     async def _abort(self, producer: AIOKafkaProducer, cause: BaseException) -> None:
+        _retrieve_abandoned_errors(producer)
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.abort_transaction()
@@ -153,9 +154,18 @@ class FencedLog:
             self._reader = None
         if self._producer is not None:
             await stop_client(self._producer, 5.0)
+            _retrieve_abandoned_errors(self._producer)
             self._producer = None
 
 
-def untold(record: logging.LogRecord) -> bool:
-    """A filter for asyncio's logger: not what `Fenced` tells. aiokafka leaves futures behind that nobody can await."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], ProducerFenced)
+def _retrieve_abandoned_errors(producer: AIOKafkaProducer) -> None:
+    """Look at the errors that aiokafka leaves on futures which no method of its hands out: asyncio logs unseen ones.
+
+    They are the end of a transaction that failed before anybody waited for it (TransactionManager.fatal_error), and
+    the sending of batches that never went out (MessageBatch.failure); `write` has raised the same error.
+    """
+    accumulator = producer._message_accumulator
+    batches = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    for future in (producer._txn_manager.wait_for_transaction_end(), *(batch._drain_waiter for batch in batches)):
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()

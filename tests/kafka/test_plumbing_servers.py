@@ -1,12 +1,13 @@
 """Fenced log and outbox on a real broker; and what a worker says to a person who made a mistake."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -59,6 +60,28 @@ async def test_the_earlier_writer_of_a_fenced_log_is_told_so_and_leaves_nothing(
     assert await later.read() == {b"key": b"before"}
     await earlier.close()
     await later.close()
+
+
+@pytest.mark.servers
+async def test_a_fenced_writer_leaves_no_error_behind_that_nobody_looked_at(installation: Installation) -> None:
+    loop = asyncio.get_running_loop()
+    handler, unseen = loop.get_exception_handler(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, context: unseen.append(context))
+    try:
+        earlier = await log_of(installation).fence()
+        assert await earlier.write([(b"key", b"before")])
+        later = await log_of(installation).fence()
+        with pytest.raises(Fenced):
+            await earlier.write([(b"key", b"zombie"), (b"other", b"zombie")])
+        await earlier.close()
+        await later.close()
+        del earlier, later
+        await asyncio.sleep(0)
+        gc.collect()  # asyncio tells of an error that nobody looked at when its future goes
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(handler)
+    assert unseen == []
 
 
 @pytest.mark.servers
