@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 
 
 class Heartbeats:

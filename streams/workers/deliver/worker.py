@@ -1,7 +1,6 @@
 """`cel2crm worker bitrix24|kommo|webhook`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 import structlog
@@ -16,10 +15,12 @@ from streams.delivery.plan import PLANS
 from streams.delivery.record import Delivery
 from streams.delivery.routing import make_client, served_portals
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
@@ -34,9 +35,6 @@ from streams.workers.deliver.tokens import PortalTokens
 
 _COMMIT_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
-_GIVE_UP_SECONDS = 8.0
-"""Below the shortest session: a rebalance waits for it."""
-_SILENT_SECONDS = 180.0
 _DAY = 24 * 3600 * MICROS_PER_SECOND
 
 _log = structlog.get_logger("deliver")
@@ -68,7 +66,7 @@ class DeliverWorker:
         """By the partition of their results."""
         self._commanded: dict[TP, PartitionDeliveries] = {}
         """The same by the partition of their commands."""
-        self._progress: dict[TP, tuple[int, float]] = {}
+        self._watchdog = SilenceWatchdog()
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
         self._serializer: Serializer
@@ -98,7 +96,7 @@ class DeliverWorker:
             for portal in self._portals:
                 self._since[portal.name] = await self._standing.served_since(portal)
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
         self._intake = Intake(self.name, self._serializer, self._dead, self._portals, self._since, self._remember)
         for portal in self._portals:
             lane = self._lanes[portal.name] = PortalQueue(portal, clients[portal.name])
@@ -147,18 +145,7 @@ class DeliverWorker:
         """See faust_overrides.Owner."""
         results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
-        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in mine}
-        try:
-            taken = {tp: await task for tp, task in tasks.items()}
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            for desk in await asyncio.gather(*tasks.values(), return_exceptions=True):
-                if isinstance(desk, PartitionDeliveries):
-                    desk.give_up()
-                    self._leave_lanes(frozenset({desk}))
-                    await desk.close()
-            raise
+        taken = await take_over_all(mine, self._take_over, self._release)
         total = self._settings.kafka.partitions
         for lane in self._lanes.values():
             lane.gate.set_share(min(1.0, max(1, len(taken)) / total))
@@ -167,10 +154,15 @@ class DeliverWorker:
             tp: by_number[tp.partition] for tp in partitions if tp.topic != results and tp.partition in by_number
         }
         self._held, self._commanded = taken, commanded
-        self._progress = {tp: (desk.results.position, time.monotonic()) for tp, desk in taken.items()}
+        self._watchdog.restart()
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in commanded}
         return strays | {tp: reading.position for tp, reading in self._readings().items()}
+
+    async def _release(self, desk: PartitionDeliveries) -> None:
+        desk.give_up()
+        self._leave_lanes(frozenset({desk}))
+        await desk.close()
 
     def _readings(self) -> dict[TP, OffsetTracker]:
         results = {tp: desk.results for tp, desk in self._held.items()}
@@ -186,8 +178,8 @@ class DeliverWorker:
             desk.give_up()
         self._leave_lanes(frozenset(held.values()))
         try:
-            async with asyncio.timeout(_GIVE_UP_SECONDS):
-                await asyncio.gather(*(lane.idle(_GIVE_UP_SECONDS / 2) for lane in self._lanes.values()))
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(lane.idle(RELEASE_SECONDS / 2) for lane in self._lanes.values()))
                 await asyncio.gather(*(desk.close() for desk in held.values()))
                 await self._commit(readings)
         except TimeoutError:
@@ -286,17 +278,12 @@ class DeliverWorker:
                 readings[tp].committed = offset
 
     async def _watch(self) -> None:
-        """Metrics, and the end of a consumer that went silent (aiokafka issue 703)."""
+        """Metrics, and the end of a consumer that went silent."""
         ends = await self._group.end_offsets(list(self._held)) if self._held else {}
-        now = time.monotonic()
         for tp, desk in list(self._held.items()):
             end = ends.get(tp, desk.results.position)
             metrics.LAG.labels(self.name, tp.partition).set(max(0, end - desk.results.position))
-            position, since = self._progress.get(tp, (-1, now))
-            if desk.results.position != position or desk.results.position >= end:
-                self._progress[tp] = (desk.results.position, now)
-            elif now - since > _SILENT_SECONDS:
-                hard_exit(f"results wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
+            self._watchdog.check(tp, desk.results.position, end)
         metrics.WAITING.labels(self.name).set(sum(desk.open_calls for desk in self._held.values()))
         for name, lane in self._lanes.items():
             metrics.PAUSED.labels(self.name, name).set(lane.gate.paused_for is not None)

@@ -346,6 +346,17 @@ def test_a_restored_partition_holds_the_same_calls_and_replays_what_its_snapshot
     assert [type(step) for step in checkpoint(partition)] == [AwaitSent, WriteSnapshots, AwaitSent, Commit]
 
 
+def test_rows_to_be_replayed_that_retention_has_removed_are_asked_for_all_the_same() -> None:
+    marker = Marker(5, {"north": 1})
+    steps = restore(LIMITS, 8, 100)
+    assert isinstance(next(steps), Fence)
+    assert isinstance(steps.send(None), ReadCommitted)
+    assert isinstance(steps.send(Committed(10, marker.encode())), ReadSnapshots)
+    replay = steps.send({})
+    assert isinstance(replay, Replay)
+    assert (replay.start, replay.end) == (5, 10)  # who carries it out says what is gone
+
+
 def test_a_group_without_offsets_begins_at_the_topics_first_row() -> None:
     partition, steps = restored(None, {})
     assert (partition.position, partition.times) == (0, {})
