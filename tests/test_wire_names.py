@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
-from streams.delivery.events import Answer, LookupResult, metric_label
+from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State
 
 ANSWER_CODES = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streams.calls.result import CallResult
-from streams.delivery.events import Answer, LookupResult
+from streams.delivery.answers import Answer, LookupResult
 from streams.delivery.plan import Plan
 from streams.delivery.record import Delivery
 

@@ -12,10 +12,12 @@ from unittest import mock
 import msgspec
 import pytest
 
-from streams.delivery.events import Answered, Event, OutcomeUnknown, Recovered, RetryLater
-from streams.delivery.machine import Transition, advance
+from streams.delivery.answers import OutcomeUnknown, RetryLater
+from streams.delivery.events import Answered, Event, Recovered
+from streams.delivery.machine import advance
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Delivery
+from streams.delivery.transitions import Transition
 from streams.http import request as http
 from streams.workers.deliver import partition as deliver_partition
 from tests.faults.cells import WAYS, cells
@@ -69,7 +71,7 @@ def left_out(rule: str) -> "mock._patch[Any]":
 
     def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
         if rule == "settle":
-            policy = replace(policy, settle=0)
+            policy = replace(policy, settle_us=0)
         if rule == "owner_wait" and isinstance(event, Recovered):
             recovered = advance(delivery, event, plan, policy)
             return recovered._replace(delivery=msgspec.structs.replace(recovered.delivery, wait_until=event.now))

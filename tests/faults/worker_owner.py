@@ -15,7 +15,8 @@ from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import Answer, Arrived, LookupResult
+from streams.delivery.answers import Answer, LookupResult
+from streams.delivery.events import Arrived
 from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
@@ -71,9 +72,17 @@ class Topic:
     def produce(self, result: CallResult) -> None:
         """One more result."""
         value = self._serializer.encode("call_result", result.record())
-        source = ("call-results", 0, len(self.records))
-        known = result.call_id, self._portal, result.version, result.outcome_hash, value, result.ended_at
-        self.records.append(Arrived(utc_now_us(), *known, source=source))
+        arrived = Arrived(
+            now=utc_now_us(),
+            call_id=result.call_id,
+            portal=self._portal,
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            source=("call-results", 0, len(self.records)),
+        )
+        self.records.append(arrived)
         self.more.set()
 
 

@@ -11,7 +11,7 @@ from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.command_record import Command
-from streams.delivery.events import Arrived, Ordered
+from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.result_headers import LIVE, origin_of
@@ -59,7 +59,7 @@ class Intake:
         origin = origin_of(cast(Headers, message.headers or []))
         return self._arrived(result, cast(bytes, value), source, remembers, origin)
 
-    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, Ordered | None]:
+    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, CommandReceived | None]:
         """A command and its call; None where it is for another CRM, and where it cannot be read."""
         try:
             command = Command.from_record(await self._decode(message.value, DELIVERY_COMMANDS.schema))
@@ -70,16 +70,16 @@ class Intake:
             await self._unreadable(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
-    async def _ordered(self, command: Command, remembers: Remembers) -> Ordered:
+    async def _ordered(self, command: Command, remembers: Remembers) -> CommandReceived:
         now = utc_now_us()
         if command.result is None:
-            return Ordered(now, command.order)
+            return CommandReceived(now, command.remembered)
         result = await self._result(command.result)
         if result.call_id != command.call_id:
             raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
         source = command.source_topic, command.source_partition, command.source_offset
         arrived = self._arrived(result, command.result, source, remembers)
-        return Ordered(now, command.order, arrived, look_first=result.ended_at < now - self._remember)
+        return CommandReceived(now, command.remembered, arrived, look_first=result.ended_at < now - self._remember)
 
     def _arrived(
         self,
@@ -97,16 +97,16 @@ class Intake:
         if history is None and result.ended_at < now - self._remember and not remembers(result.call_id):
             history = "it is older than what delivery remembers, and may have been delivered long ago"
         return Arrived(
-            now,
-            result.call_id,
-            portal.name,
-            result.version,
-            result.outcome_hash,
-            value,
-            result.ended_at,
-            skip_reason_for(result, portal),
-            history,
-            source,
+            now=now,
+            call_id=result.call_id,
+            portal=portal.name,
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            skip=skip_reason_for(result, portal),
+            history=history,
+            source=source,
         )
 
     async def _result(self, value: bytes | None) -> CallResult:

@@ -14,33 +14,36 @@ from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shadow import shadowed
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.commands import begun
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
+    LookupResult,
+    NotSent,
+    OutcomeUnknown,
+    PortalBlocked,
+    RetryLater,
+    metric_label,
+)
+from streams.delivery.commands import begin_from_command
+from streams.delivery.events import (
     Answered,
     Arrived,
+    CommandReceived,
     DeadLetter,
     Due,
     Event,
     LookedUp,
     LookUp,
-    LookupResult,
-    NotSent,
-    Ordered,
-    OutcomeUnknown,
     Overdue,
     PausePortal,
     PortalBack,
-    PortalBlocked,
     Recovered,
-    RetryLater,
     Send,
     SlowPortal,
-    metric_label,
 )
-from streams.delivery.machine import Transition, advance, begin, overdue
+from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan
 from streams.delivery.record import Delivery
+from streams.delivery.transitions import Transition, overdue
 from streams.topics import CALL_RESULTS
 from streams.workers.deliver import metrics
 from streams.workers.deliver.batched_log import LONGEST_BATCH, SCHEMA, BatchedLog, Log
@@ -146,7 +149,7 @@ class PartitionDeliveries:
                 _log.error("a later version is left out", call=arrived.call_id, error=str(error))
         await self._took(self.results, offset, written)
 
-    async def order(self, offset: int, call_id: str, event: Ordered | None) -> None:
+    async def order(self, offset: int, call_id: str, event: CommandReceived | None) -> None:
         """A command into its call's delivery; None: the record at this offset is no command for us."""
         written: Written | None = None
         if event is not None:
@@ -176,11 +179,11 @@ class PartitionDeliveries:
             delivery = advance(delivery, event, self._plan, lane.policy).delivery if event else delivery
         return self._keep_on(delivery, lane)
 
-    def _order(self, call_id: str, event: Ordered, known: Delivery | None) -> "Written | None":
-        order = event.order
+    def _order(self, call_id: str, event: CommandReceived, known: Delivery | None) -> "Written | None":
+        order = event.command
         tell = _log.bind(call=call_id, action=order.action.value, by=order.by)
         if known is None:
-            delivery = begun(event, self._plan)
+            delivery = begin_from_command(event, self._plan)
             if delivery is None:
                 tell.warning("an operator's command finds no such delivery; nothing is done")
                 return None
@@ -256,12 +259,12 @@ class PartitionDeliveries:
         requested = False
         try:
             delivery = self._open[call_id]
-            asked = self._plan.hurried(delivery) if lane.crowded else delivery
+            asked = self._plan.with_batch_step(delivery) if lane.crowded else delivery
             request = lane.client.request(asked, self._result(delivery))
             began = boot_seconds()
             due = Due(utc_now_us(), request.sent, request.status, request.text, request.step, request.no_user)
             outcome = await self._apply(delivery, due, lane)
-            until = began + lane.policy.request_limit / MICROS_PER_SECOND
+            until = began + lane.policy.request_limit_us / MICROS_PER_SECOND
             for effect in outcome.effects:
                 match effect:
                     case Send():
@@ -272,7 +275,7 @@ class PartitionDeliveries:
                         await self._follow(call_id, event, lane)
                     case LookUp():
                         requested = True
-                        ends = boot_seconds() + LOOKUP_REQUESTS * lane.policy.request_limit / MICROS_PER_SECOND
+                        ends = boot_seconds() + LOOKUP_REQUESTS * lane.policy.request_limit_us / MICROS_PER_SECOND
                         sighting = await lane.client.look_up(outcome.delivery, ends)
                         self._told(lane, sighting)
                         event = LookedUp(utc_now_us(), effect.attempt, sighting, random.random())

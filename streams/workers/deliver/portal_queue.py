@@ -45,9 +45,9 @@ class PortalQueue:
         self.portal = portal
         self.client = client
         self.policy = Policy(
-            request_limit=int(portal.request_timeout_seconds * MICROS_PER_SECOND),
-            settle=int(portal.settle_seconds * MICROS_PER_SECOND),
-            deadline=int(portal.deadline_hours * 3600 * MICROS_PER_SECOND),
+            request_limit_us=int(portal.request_timeout_seconds * MICROS_PER_SECOND),
+            settle_us=int(portal.settle_seconds * MICROS_PER_SECOND),
+            deadline_us=int(portal.deadline_hours * 3600 * MICROS_PER_SECOND),
             on_revision=portal.on_revision,
         )
         self.gate = PortalThrottle(portal)

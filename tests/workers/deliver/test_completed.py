@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from streams.delivery.events import Succeeded
+from streams.delivery.answers import Succeeded
 from streams.delivery.record import Action, State
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer

@@ -13,19 +13,10 @@ from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import (
-    Answer,
-    Arrived,
-    LookupResult,
-    NotFound,
-    Ordered,
-    OutcomeUnknown,
-    PortalBlocked,
-    Refused,
-    Succeeded,
-)
+from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnknown, PortalBlocked, Refused, Succeeded
+from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import KOMMO, Plan
-from streams.delivery.record import Action, Delivery, Order, State
+from streams.delivery.record import Action, Delivery, OperatorCommand, State
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -87,11 +78,20 @@ class PartitionUnderTest:
 
     def arrived(self, result: CallResult = CALL, **fields: Any) -> Arrived:
         value = self._serializer.encode("call_result", result.record())
-        return Arrived(1, result.call_id, "main", result.version, result.outcome_hash, value, result.ended_at, **fields)
+        return Arrived(
+            now=1,
+            call_id=result.call_id,
+            portal="main",
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            **fields,
+        )
 
     async def order(self, action: Action, call_id: str = CALL.call_id, **fields: Any) -> None:
         self._commands += 1
-        event = Ordered(2, Order(f"c{self._commands}", action, "ann", 2), **fields)
+        event = CommandReceived(2, OperatorCommand(f"c{self._commands}", action, "ann", 2), **fields)
         await self.partition.order(self._commands - 1, call_id, event)
 
     def logged(self, call_id: str = CALL.call_id) -> Delivery | None:
