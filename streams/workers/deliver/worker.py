@@ -58,7 +58,7 @@ class DeliverWorker:
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(deliveries(crm))
         self._remember_us = (settings.kafka.retention_days + 1) * MICROS_PER_DAY
-        self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
@@ -88,10 +88,10 @@ class DeliverWorker:
             }
         )
         try:
-            await self._outbox.start()
-            self._dead_letters = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+            await self._producer.start()
+            self._dead_letters = DeadLetters(self._producer, self._serializer, dead_topic, self.name)
             self._standing = PortalStateStore(
-                self.name, self._log_topic, self._outbox, self._serializer, lambda: self._fenced_log(0)
+                self.name, self._log_topic, self._producer, self._serializer, lambda: self._fenced_log(0)
             )
             await self._standing.read()
             for portal in self._portals:
@@ -138,8 +138,8 @@ class DeliverWorker:
             await queue.stop()
             await queue.client.close()
         await self._tokens.stop()
-        await self._outbox.drain()
-        await self._outbox.stop()
+        await self._producer.drain()
+        await self._producer.stop()
         await self._registry.close()
 
     # Partitions.
@@ -290,7 +290,7 @@ class DeliverWorker:
     async def _commit(self, trackers: Mapping[TP, OffsetTracker]) -> None:
         """Commit the offsets up to which all changes are durable, in the log or in the dead letters."""
         offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
-        await self._outbox.drain()
+        await self._producer.drain()
         for tp, offset in offsets.items():
             if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, ""):
                 trackers[tp].committed = offset
