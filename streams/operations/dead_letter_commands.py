@@ -181,7 +181,20 @@ def _command(
     call_id: str, crm: str, action: Action, operator: Operator, result: bytes | None, source: tuple[str, int, int]
 ) -> Command:
     value = None if action is Action.DROP else result
-    return Command(uuid.uuid4().hex, call_id, crm, action, operator.by, utc_now_us(), operator.note, value, *source)
+    topic, partition, offset = source
+    return Command(
+        id=uuid.uuid4().hex,
+        call_id=call_id,
+        crm=crm,
+        action=action,
+        by=operator.by,
+        at=utc_now_us(),
+        note=operator.note,
+        result=value,
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+    )
 
 
 async def _owners(connection: Connection) -> int:
