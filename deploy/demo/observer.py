@@ -42,7 +42,7 @@ class Observer:
         await consumer.start()
         try:
             async with SchemaRegistry(self.settings.registry.url) as registry:
-                reader = await registry.open({results: "call_result", dead: "dead_letter"})
+                reader = await registry.reader({results: "call_result", dead: "dead_letter"})
                 async for record in consumer:
                     if record.topic == cel:
                         self.captured += 1

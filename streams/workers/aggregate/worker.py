@@ -83,7 +83,7 @@ class AggregateWorker:
         settings, topic = self._settings, self._topic
         dead_topic = topic(DEAD_LETTERS)
         async with self._registry:
-            self._serializer = await self._registry.open(
+            self._serializer = await self._registry.register(
                 {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
