@@ -20,7 +20,7 @@ from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
 from streams.operations import connection as operations
 from streams.operations import dead_letter_commands
-from streams.operations.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operations.backfill import Waiting, already_classified, backfill, checked_linkedid, is_plain
 from streams.operations.call_reference import split_call_id
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
 from streams.operations.dead_letter_commands import Operator
@@ -176,7 +176,7 @@ async def _run(
     await _capture_runs(settings)
     async with operations.connect(settings) as connection:
         began = utc_now_us()
-        waiting = await already_judged(connection, calls)
+        waiting = await already_classified(connection, calls)
         if waiting.missing:
             with _progress(waiting) as tell:
                 await backfill(connection, waiting, tell, patience_seconds=patience)

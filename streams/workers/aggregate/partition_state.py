@@ -65,7 +65,7 @@ class TrackedCall:
 
 
 class CallEnded(NamedTuple):
-    """A call ended, or got a new row after its end: judge it now, for it may change with the next row."""
+    """A call ended, or got a new row after its end: classify it now, for it may change with the next row."""
 
     call: Call
     cut_short: bool

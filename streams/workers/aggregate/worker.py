@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
 from schemas.registry import SchemaRegistry, Serializer
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow, UserError
@@ -54,7 +54,7 @@ _log = structlog.get_logger("aggregate")
 
 
 class AggregateWorker:
-    """The worker around the protocol: decodes, judges, encodes, sends."""
+    """The worker around the protocol: decodes, classifies, encodes, sends."""
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
@@ -66,7 +66,7 @@ class AggregateWorker:
         self._topic = settings.kafka.topic
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
-        self._site = PbxProfile.of(settings)
+        self._profile = PbxProfile.of(settings)
         self._decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
         self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
@@ -95,12 +95,12 @@ class AggregateWorker:
             "aggregating",
             topic=topic(CEL),
             registry=settings.registry.url,
-            rules=hash_in_force(self._rules.hash, self._site.hash),
+            rules=hash_in_force(self._rules.hash, self._profile.hash),
             pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
             **settings.aggregate.model_dump(),
         )
-        metrics.OLD_WAY.set(self._site.old_way)
-        if self._site.old_way:
+        metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
+        if self._profile.two_status_mode:
             _log.warning(
                 "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
                 "statuses, and why a call was not answered is given away"
@@ -177,33 +177,33 @@ class AggregateWorker:
         return captured
 
     def _results(self, finished: CallEnded, held: AssignedPartition) -> list[Message]:
-        """The records of a judged call. At once, without an await: the call changes with its next row."""
+        """The records of a classified call. At once, without an await: the call changes with its next row."""
         call = finished.call
         try:
-            judgement = judge(call, self._rules, self._site, cut_short=finished.cut_short)
+            classification = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
             key = call.call_id.encode()
             origin = BACKFILL if finished.backfilled else LIVE
             now = str(time.time_ns() // 1000).encode()
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
             messages: list[Message] = [
-                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, judgement.result.record()), headers)
+                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, classification.result.record()), headers)
             ]
-            for leg in judgement.legs:
+            for leg in classification.legs:
                 messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
         except Exception as error:  # a call that nobody thought of must not stop the others
-            _log.exception("call could not be judged", call_id=call.call_id)
+            _log.exception("call could not be classified", call_id=call.call_id)
             tp, last = held.tp, held.partition.position - 1
-            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_JUDGED.code).inc()
+            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_CLASSIFIED.code).inc()
             rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
             source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
             return [
                 self._dead.message(
-                    source, DeadLetterReason.NOT_JUDGED, f"{type(error).__name__}: {error}", call_id=call.call_id
+                    source, DeadLetterReason.NOT_CLASSIFIED, f"{type(error).__name__}: {error}", call_id=call.call_id
                 )
             ]
         metrics.RESULTS.labels(origin).inc()
-        self._cautions.take(judgement.result)
+        self._cautions.take(classification.result)
         return messages
 
     def _dead_letter(

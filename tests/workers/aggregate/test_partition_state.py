@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.kafka.marker import METADATA_LIMIT, Committed, Marker
 from streams.rows.row import CapturedRow
@@ -215,7 +215,7 @@ def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.Mo
     assert refused.reason.code == "too_many_rows"
     ended = log.row("LINKEDID_END", 5)
     assert isinstance(ended, CallEnded)
-    result = judge(ended.call, load_rules(), PbxProfile()).result
+    result = classify(ended.call, load_rules(), PbxProfile()).result
     assert (result.complete, result.version_rows) == (False, 4)
 
 
