@@ -13,7 +13,7 @@ from streams import topics
 from streams.credentials.record import Pair
 from streams.credentials.vendors import TokenAnswer
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
-from streams.delivery.events import Answer, LookupResult, metric_label
+from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State
 from streams.kafka.hard_exit import STATUS
 from streams.settings import Settings

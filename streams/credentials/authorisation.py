@@ -8,7 +8,7 @@ from yarl import URL
 from streams.credentials.record import Pair
 from streams.credentials.vendors import GrantRefused, TokenVendor
 from streams.crm.bitrix24.steps import LOOKUP_METHOD
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.request import Ending, Reply, TooLate, request, same_house
 from streams.settings import PortalSettings

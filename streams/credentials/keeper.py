@@ -27,7 +27,7 @@ from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
 from streams.credentials.vendors import GrantRefused, TokenAnswer, outcome_label
 from streams.crm.tokens import Token
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
 
 YOUNG_SECONDS = 30.0

@@ -13,7 +13,7 @@ from yarl import URL
 
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.credentials.record import Pair
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.http.request import Ending, NoReply, NothingSent, TooLate, loopback, request, same_house
 from streams.settings import OAuthSettings, PortalSettings, secret

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from streams.delivery.events import PortalBlocked, RetryLater
+from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.settings import PortalSettings, secret
 

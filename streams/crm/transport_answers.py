@@ -1,6 +1,6 @@
 """A request that no complete answer came to: what that proves, the same at every CRM."""
 
-from streams.delivery.events import NotSent, OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import NotSent, OutcomeUnknown, PortalBlocked, RetryLater
 from streams.http.request import NoReply, NothingSent, TooLate
 
 

@@ -11,7 +11,7 @@ from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoP
 from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.credentials.record import Pair
 from streams.credentials.vendors import BITRIX24_ENDPOINT, GrantRefused, TokenVendor
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.http.request import Reply, same_house, session
 from streams.settings import OAuthSettings, PortalSettings

@@ -12,7 +12,7 @@ import structlog
 
 from streams.clock import MICROS_PER_SECOND
 from streams.kafka import hard_exit
-from streams.workers.deliver import throttle as deliver_gate
+from streams.workers.deliver import throttle
 from tests.faults.cells import Cell
 from tests.faults.run_cell import Night
 from tests.faults.worker_owner import end_process, task_factory
@@ -51,7 +51,7 @@ async def play(
 def scaled() -> Iterator[None]:
     """The product's own times to the scale of the cells, its end that of one owner, its log silent."""
     with (
-        mock.patch.object(deliver_gate, "FIRST_PROBE", MICROS_PER_SECOND // 2),
+        mock.patch.object(throttle, "FIRST_PROBE_US", MICROS_PER_SECOND // 2),
         mock.patch.object(hard_exit, "end_process", end_process),
     ):
         before = structlog.get_config()

@@ -20,7 +20,7 @@ from tests.faults.portal_faults import FAULTS, TWICE
 from tests.faults.recorded_results import many_results
 from tests.faults.soak_report import SoakReport
 from tests.worker_installation import Tail
-from tests.workers.deliver.crm_installation import Deliveries
+from tests.workers.deliver.crm_installation import CrmInstallation
 
 SESSION = 6.0
 """Seconds until the brokers take a silent worker's partitions away: the shortest that they allow."""
@@ -54,7 +54,7 @@ class SoakNight:
         self._plan = plan
         self._crm = crm
         self._random = Random(f"{plan.seed}:{crm}")
-        self._night = Deliveries(servers, registry, directory, f"s{uuid.uuid4().hex[:8]}")
+        self._night = CrmInstallation(servers, registry, directory, f"s{uuid.uuid4().hex[:8]}")
         self._night.crm = crm
         self._night.worker = {"session_timeout_seconds": SESSION}
         self._night.portal_fields = {"request_timeout_seconds": REQUEST_LIMIT, "settle_seconds": SETTLE}

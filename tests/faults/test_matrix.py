@@ -5,19 +5,22 @@ be. A failure prints the cell's id; `python -m tests.faults ID` plays it again.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 from unittest import mock
 
 import msgspec
 import pytest
 
-from streams.delivery.events import Answered, Event, OutcomeUnknown, Recovered, RetryLater
-from streams.delivery.machine import Transition, advance
+from streams.delivery.answers import OutcomeUnknown, RetryLater
+from streams.delivery.events import Answered, Event, Recovered
+from streams.delivery.machine import advance
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Delivery
+from streams.delivery.transitions import Transition
 from streams.http import request as http
-from streams.workers.deliver import partition as deliver_partition
+from streams.workers.deliver import attempt, partition
 from tests.faults.cells import WAYS, cells
 from tests.faults.fenced_memory import Writer
 from tests.faults.run_cells import AT_ONCE, play
@@ -64,12 +67,13 @@ def test_a_request_from_the_gap_makes_no_second_entry_where_the_crm_compares(way
         assert not asyncio.run(play(asleep))
 
 
-def left_out(rule: str) -> "mock._patch[Any]":
+@contextmanager
+def left_out(rule: str) -> Iterator[None]:
     """The product without one of its rules."""
 
-    def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
+    def broken_advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
         if rule == "settle":
-            policy = replace(policy, settle=0)
+            policy = replace(policy, settle_us=0)
         if rule == "owner_wait" and isinstance(event, Recovered):
             recovered = advance(delivery, event, plan, policy)
             return recovered._replace(delivery=msgspec.structs.replace(recovered.delivery, wait_until=event.now))
@@ -77,8 +81,12 @@ def left_out(rule: str) -> "mock._patch[Any]":
             event = replace(event, answer=RetryLater(event.answer.why))
         return advance(delivery, event, plan, policy)
 
-    if rule == "deadline_check":
-        return mock.patch.object(http, "boot_seconds", lambda: 0.0)
-    if rule == "fence":
-        return mock.patch.object(Writer, "fenced", False)
-    return mock.patch.object(deliver_partition, "advance", hurried)
+    with ExitStack() as patches:
+        if rule == "deadline_check":
+            patches.enter_context(mock.patch.object(http, "boot_seconds", lambda: 0.0))
+        elif rule == "fence":
+            patches.enter_context(mock.patch.object(Writer, "fenced", False))
+        else:
+            for module in (attempt, partition):
+                patches.enter_context(mock.patch.object(module, "advance", broken_advance))
+        yield

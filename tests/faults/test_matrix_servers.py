@@ -17,7 +17,7 @@ from streams.kafka.hard_exit import STATUS
 from tests.faults.cells import WAYS
 from tests.faults.fixtures import differences
 from tests.faults.recorded_results import many_results
-from tests.workers.deliver.crm_installation import Deliveries
+from tests.workers.deliver.crm_installation import CrmInstallation
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
@@ -55,7 +55,7 @@ class Night:
         where = stack.endpoints
         directory.mkdir()
         prefix = f"t{uuid.uuid4().hex[:8]}"
-        self.night = Deliveries(where.bootstrap_servers, where.registry_url, directory, prefix)
+        self.night = CrmInstallation(where.bootstrap_servers, where.registry_url, directory, prefix)
         # Never both steps in one request: each is to be struck.
         fields = {"parallel": 3, "bitrix24_batch": "never", **self.way.settings}
         self.night.crm, self.night.portal_fields = self.way.crm, fields

@@ -1,4 +1,4 @@
-"""A delivery worker in this process: the real lane, gate, client and partition, its log and topic in memory.
+"""A delivery worker in this process: the real queue, throttle, client and partition; log and topic in memory.
 
 It can be killed (nothing of it runs any more) and stopped (everything that it does to the outside waits) at named
 points of a call's delivery, as SIGKILL and SIGSTOP do to a process at points that a test cannot hit from outside.
@@ -15,7 +15,8 @@ from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import Answer, Arrived, LookupResult
+from streams.delivery.answers import Answer, LookupResult
+from streams.delivery.events import Arrived
 from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
@@ -71,9 +72,17 @@ class Topic:
     def produce(self, result: CallResult) -> None:
         """One more result."""
         value = self._serializer.encode("call_result", result.record())
-        source = ("call-results", 0, len(self.records))
-        known = result.call_id, self._portal, result.version, result.outcome_hash, value, result.ended_at
-        self.records.append(Arrived(utc_now_us(), *known, source=source))
+        arrived = Arrived(
+            now=utc_now_us(),
+            call_id=result.call_id,
+            portal=self._portal,
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            source=("call-results", 0, len(self.records)),
+        )
+        self.records.append(arrived)
         self.more.set()
 
 
@@ -102,28 +111,30 @@ class Owner:
         OWNER.set(self)
         self.client = client
         writer = self._log.fence()
-        lane = PortalQueue(portal, _WatchedClient(self, client))
-        self.desk = PartitionDeliveries(
+        queue = PortalQueue(portal, _WatchedClient(self, client))
+        self.partition = PartitionDeliveries(
             "deliveries/0",
             client.plan,
-            {portal.name: lane},
+            {portal.name: queue},
             self._serializer,
             _WatchedLog(self, writer, self._serializer),
             self,
-            position=self._topic.committed,
+            results_offset=self._topic.committed,
         )
-        writer.scan(self.desk.read)
-        self.desk.restore(utc_now_us())
-        self.lane = lane
+        writer.scan(self.partition.read)
+        self.partition.restore(utc_now_us())
+        self.queue = queue
         self._feeding = asyncio.create_task(self._feed(writer))
 
     async def _feed(self, writer: Writer) -> None:
         while True:
             await self.running.wait()
-            while self.desk.results.position < len(self._topic.records):
-                await self.desk.fold(self.desk.results.position, self._topic.records[self.desk.results.position])
+            while self.partition.results.position < len(self._topic.records):
+                await self.partition.take_result(
+                    self.partition.results.position, self._topic.records[self.partition.results.position]
+                )
             if not writer.fenced:
-                self._topic.committed = max(self._topic.committed, self.desk.results.durable)
+                self._topic.committed = max(self._topic.committed, self.partition.results.durable)
             self._topic.more.clear()
             try:
                 async with asyncio.timeout(0.1):
@@ -138,15 +149,15 @@ class Owner:
         if not self.alive:
             await asyncio.Event().wait()  # its tasks are cancelled
 
-    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+    async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See DeliveryEscalation."""
         await self.running.wait()
         self.letters.append((delivery.call_id, f"{reason.code}: {why}"))
 
-    async def disable(self, lane: PortalQueue, why: str) -> None:
+    async def disable_portal(self, queue: PortalQueue, why: str) -> None:
         """See DeliveryEscalation."""
         await self.running.wait()
-        lane.gate.disable(why)
+        queue.throttle.disable(why)
 
     def stop(self) -> None:
         """As SIGSTOP."""

@@ -13,7 +13,7 @@ from streams.crm.bitrix24.steps import LIMITS, code_of, trouble_of, words_of
 from streams.crm.call_fields import talk_seconds
 from streams.crm.correction_note import correction, mark, shown
 from streams.crm.transport_answers import unanswered, unseen
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,

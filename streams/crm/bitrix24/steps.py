@@ -18,7 +18,7 @@ from streams.crm.call_fields import (
     talk_seconds,
 )
 from streams.crm.transport_answers import unanswered, unseen
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,

@@ -33,7 +33,7 @@ from streams.crm.kommo.steps import (
 )
 from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
 from streams.crm.transport_answers import unseen
-from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
+from streams.delivery.answers import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.plan import KOMMO
 from streams.delivery.record import Delivery, Intent
 from streams.errors import SettingsError

@@ -13,7 +13,7 @@ from streams.crm.call_fields import external_id, talk_seconds
 from streams.crm.correction_note import correction, shown
 from streams.crm.kommo.steps import items_of, trouble_of, words_of
 from streams.crm.transport_answers import unanswered
-from streams.delivery.events import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 from streams.rules import KommoStatus

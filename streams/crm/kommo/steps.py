@@ -10,7 +10,7 @@ from typing import Any
 from streams.calls.result import CallResult
 from streams.crm.call_fields import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
 from streams.crm.transport_answers import unanswered
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     OutcomeUnknown,
     PortalBlocked,

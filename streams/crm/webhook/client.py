@@ -11,7 +11,7 @@ from streams.clock import utc_now_us
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
-from streams.delivery.events import Answer, LookupResult, NotFound
+from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.plan import WEBHOOK
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError

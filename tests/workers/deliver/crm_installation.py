@@ -48,7 +48,7 @@ def some_results(count: int, seed: int = 1) -> list[CallResult]:
 
 
 @dataclass
-class Deliveries(Installation):
+class CrmInstallation(Installation):
     """The same for a delivery worker; `portal_fields` go into the portal's settings."""
 
     crm: str = "bitrix24"
