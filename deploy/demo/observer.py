@@ -41,7 +41,7 @@ class Observer:
             KafkaTopics(kafka.bootstrap_servers) as topics,
             SchemaRegistry(self.settings.registry.url) as registry,
         ):
-            reader = await registry.open({name: topic.schema for name, topic in watched.items() if topic.schema})
+            reader = await registry.reader({name: topic.schema for name, topic in watched.items() if topic.schema})
             while True:
                 for name, topic in watched.items():
                     async for record in topics.read(name, start=positions[name]):

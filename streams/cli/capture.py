@@ -12,8 +12,9 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.cases.case import CapturedCase, capture_case, case_line, outcome_differences
 from streams.cli.classify.truth import DIRECTIONS, profile_of
 from streams.cli.options import SettingsOption
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.errors import UserError
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.rules.results import RESULT_NAMES
 from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES

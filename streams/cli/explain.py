@@ -15,11 +15,12 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.clock import MICROS_PER_SECOND
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.sources.finding import MOST_LINKED, Found, find_call

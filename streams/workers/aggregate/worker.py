@@ -81,7 +81,7 @@ class AggregateWorker:
         self._group = group
         settings, topic = self._settings, self._topic
         async with self._registry:
-            self._serializer = await self._registry.open(
+            self._serializer = await self._registry.register(
                 {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:

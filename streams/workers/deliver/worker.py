@@ -79,7 +79,7 @@ class DeliverWorker:
         dead_topic = self._topic(DEAD_LETTERS)
         await self._tokens.start(self._on_new_token)
         clients = await self._clients()
-        self._serializer = await self._registry.open(
+        self._serializer = await self._registry.register(
             {
                 self._topic(each): each.schema
                 for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), DEAD_LETTERS)
