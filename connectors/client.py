@@ -54,7 +54,7 @@ class ConnectorStatus:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Why it does not run, the connector's own reason first."""
+        """Failures of the connector and its tasks, the connector's own first."""
         own = (self.failure,) if self.failure else ()
         return own + tuple(task.failure for task in self.tasks if task.failure)
 
@@ -83,7 +83,7 @@ class ConnectClient:
             await self._session.close()
 
     async def validate(self, config: ConnectorConfig) -> list[str]:
-        """What Connect and the connector find wrong with a configuration, a line each; empty: nothing.
+        """Faults that Connect and the connector find in a configuration, a line each; empty: none.
 
         Debezium connects to the database for it.
         """
@@ -136,7 +136,7 @@ class ConnectClient:
         return True
 
     async def restart(self, name: str, *, only_failed: bool = True) -> None:
-        """Restart what has failed of the connector, itself included; or all of it."""
+        """Restart the failed parts of the connector, itself included; or all of it."""
         which = "true" if only_failed else "false"
         status, answer = await self._call(
             "POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed={which}"
