@@ -111,6 +111,12 @@ class ConnectClient:
         self._expect_success(status, answer, f"apply connector {name}")
         return "created" if present is None else "updated"
 
+    async def names(self) -> list[str]:
+        """Names of all connectors."""
+        status, answer = await self._call("GET", "/connectors")
+        self._expect_success(status, answer, "list its connectors")
+        return list(answer)
+
     async def config(self, name: str) -> ConnectorConfig | None:
         """The configuration that Connect has, with its references unresolved; None: no such connector."""
         status, answer = await self._call("GET", f"/connectors/{quote(name)}/config")

@@ -168,6 +168,7 @@ async def watching(pbx: Installation, silence_seconds: float) -> Any:
             try:
                 yield lines
             finally:
+                assert not task.done(), "the watcher ended by itself"
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
@@ -205,3 +206,19 @@ async def test_a_killed_database_loses_nothing(stack: LocalStack) -> None:
             await asyncio.to_thread(stack.start_part, "mariadb")
             pbx.insert(["1795480300.2"])
             assert sorted(record.key for record in await pbx.records(2)) == [b"1795480300.1", b"1795480300.2"]
+
+
+async def test_a_restarted_connect_does_not_end_the_watcher(stack: LocalStack) -> None:
+    async with installed(stack) as pbx:
+        await applied(pbx.settings)
+        async with watching(pbx, silence_seconds=30) as lines:
+            await until_logged(lines, "connector runs")
+            await asyncio.to_thread(stack.kill, "connect")
+            await until_logged(lines, "connect does not answer")
+            await asyncio.to_thread(stack.start_part, "connect")
+            del lines[:]
+            pbx.insert(["1795480300.1"])
+            assert [record.key for record in await pbx.records(1)] == [b"1795480300.1"]
+            await until_logged(lines, "connector runs")
+        # `watching` would have raised had the watcher ended by itself.
+        assert not [line for line in lines if line["event"] == "connector missing"]
