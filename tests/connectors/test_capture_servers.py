@@ -181,6 +181,12 @@ async def until_logged(lines: list[Any], event: str) -> Any:
     return found[0]
 
 
+async def position_stored(pbx: Installation) -> None:
+    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
+        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
 async def test_watch_brings_a_locked_out_connector_back_and_no_row_is_lost(stack: LocalStack) -> None:
     async with installed(stack) as pbx:
         await applied(pbx.settings)
@@ -213,6 +219,7 @@ async def test_a_restarted_connect_does_not_end_the_watcher(stack: LocalStack) -
         await applied(pbx.settings)
         async with watching(pbx, silence_seconds=30) as lines:
             await until_logged(lines, "connector runs")
+            await position_stored(pbx)
             await asyncio.to_thread(stack.kill, "connect")
             await until_logged(lines, "connect does not answer")
             await asyncio.to_thread(stack.start_part, "connect")
