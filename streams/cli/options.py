@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.crm.registry import kind_of, registered
+from streams.crm.registry import registered
 from streams.settings import Settings, load_settings
 
 SettingsOption = Annotated[
@@ -30,9 +30,3 @@ def warn_of_plugins() -> None:
     """Name on standard error what is wrong with the packages that bring CRMs."""
     for problem in registered().problems:
         sys.stderr.write(f"cel2crm: warning: {problem}\n")
-
-
-def check_crm(name: str | None) -> None:
-    """Raise UserError for the name of a CRM that is not installed; one whose plugin cannot be used is known."""
-    if name is not None and name not in registered().unusable:
-        kind_of(name)

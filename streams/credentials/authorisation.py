@@ -4,7 +4,7 @@ from yarl import URL
 
 from streams.crm.token_vendor import TokenVendor
 from streams.crm.tokens import GrantRefused, Pair
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.web_address import as_url, same_cloud
 from streams.settings import PortalSettings

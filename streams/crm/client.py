@@ -1,11 +1,12 @@
-"""What the delivery workers ask of a CRM."""
+"""The contract of a CRM's client with the delivery worker."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from streams.calls.result import CallResult
-from streams.delivery.events import Answer, LookupResult
+from streams.clock import BootSeconds
+from streams.delivery.answers import Answer, LookupResult
 from streams.delivery.plan import Plan
 from streams.delivery.record import Delivery
 
@@ -35,7 +36,7 @@ class CrmClient(Protocol):
 
     plan: Plan
     pace: Pace
-    """Awaited before each request where `look_up` makes several: the portal's rate. Set by the portal's lane."""
+    """Awaited before each request where `look_up` makes several: the portal's rate. Set by the portal's queue."""
     fingerprint: str
     """Of address and credentials, telling neither; empty where a portal never says that it wants no more."""
 
@@ -43,11 +44,11 @@ class CrmClient(Protocol):
         """The request of the delivery's step, or of one in its place. Pure."""
         ...
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
-        """Send the request of the delivery's open intent, once; nothing goes out after `until` (`boot_seconds`)."""
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
+        """Send the request of the delivery's open intent, once; nothing goes out after `until`."""
         ...
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """Look for what the delivery's doubtful attempt may have made, in several requests if need be, each within the
         time of one."""
         ...

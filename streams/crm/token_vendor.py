@@ -12,7 +12,7 @@ from yarl import URL
 
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.crm.tokens import GrantRefused, Pair, TokenAnswer
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError, UserError
 from streams.http.request import Ending, NoReply, NothingSent, Reply, TooLate, request
 from streams.http.web_address import as_url, loopback, same_cloud, web_address

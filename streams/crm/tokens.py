@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.settings import PortalSettings, secret
 
@@ -46,12 +46,17 @@ class Pair:
 class GrantRefused:
     """The code or refresh token is used, expired or withdrawn; no other try will do."""
 
+    code: ClassVar[str] = "grantrefused"
     why: str
 
 
 TokenAnswer = Pair | GrantRefused | PortalBlocked | RetryLater | OutcomeUnknown
-"""The end of a token request. PortalBlocked and RetryLater: surely without effect. OutcomeUnknown: the refresh token
-may be used up."""
+"""RetryLater and PortalBlocked: the request had no effect. OutcomeUnknown: the refresh token may be used up."""
+
+
+def outcome_label(answer: TokenAnswer) -> str:
+    """The value of the label `outcome` of cel2crm_token_refreshes."""
+    return "renewed" if isinstance(answer, Pair) else answer.code
 
 
 class TokenSource(Protocol):

@@ -1,6 +1,6 @@
 """Answers for a request that no complete reply came to: what that proves is the same at every CRM."""
 
-from streams.delivery.events import NotSent, OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import NotSent, OutcomeUnknown, PortalBlocked, RetryLater
 from streams.http.request import NoReply, NothingSent, TooLate
 
 

@@ -26,10 +26,10 @@ def record_of(portal: PortalSettings, known: Delivery | None, now: int) -> Deliv
         return None
     was_shadow = portal.shadow or (known is not None and SHADOW in known.steps_done)
     return Delivery(
-        key_of(portal),
-        portal.crm,
-        portal.name,
-        State.SERVING,
+        call_id=key_of(portal),
+        crm=portal.crm,
+        portal=portal.name,
+        state=State.SERVING,
         step=mode,
         steps_done=(SHADOW,) if was_shadow else (),
         queued_at=now,

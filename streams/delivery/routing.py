@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
-from streams.clock import format_iso
+from streams.clock import UtcMicros, format_iso
 from streams.delivery.eligibility import skip_reason
 from streams.errors import SettingsError, UserError
 from streams.kafka.result_headers import LIVE
@@ -49,10 +49,10 @@ def skip_reason_for(result: CallResult, portal: PortalSettings) -> str | None:
     )
 
 
-def history_reason(result: CallResult, portal: PortalSettings, since: int, origin: str = "live") -> str | None:
-    """Why the call's time keeps it out of a portal; None: it does not. An operator may order it all the same.
+def history_reason(result: CallResult, portal: PortalSettings, since: UtcMicros, origin: str = "live") -> str | None:
+    """Why the call's time keeps it out of a portal; None: it does not. An operator may have it delivered all the same.
 
-    `since`: UTC microseconds; `origin`: the header of the result's record (kafka/result_headers.py).
+    `since`: when the portal's service began; `origin`: the header of the result's record (kafka/result_headers.py).
     """
     if result.ended_at < since:
         return f"it ended before {format_iso(since)} (portals[].deliver_from)"

@@ -192,7 +192,7 @@ async def test_status_tells_tokens_and_calls_without_a_secret(desk: PortalOperat
     desk.set({"name": "hook", "crm": "bitrix24", "webhook_url_file": "/secret/webhook"})
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
-    operator.delivery(Delivery("pbx1/1", desk.portal.name, "main", State.NEW))
+    operator.delivery(Delivery(call_id="pbx1/1", crm=desk.portal.name, portal="main", state=State.NEW))
     done = await desk.run("status", "--json")
     main, hook = (json.loads(line) for line in done.stdout.splitlines())
     assert (main["authorisation"], main["tokens"]["state"], main["waiting"], main["paused"]) == (
@@ -220,7 +220,11 @@ async def test_status_names_the_command_where_a_person_is_needed(desk: PortalOpe
 async def test_status_tells_why_a_portal_is_paused(desk: PortalOperator) -> None:
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
-    operator.delivery(Delivery("pbx1/1", desk.portal.name, "main", State.PAUSED, reason="the licence has ended"))
+    operator.delivery(
+        Delivery(
+            call_id="pbx1/1", crm=desk.portal.name, portal="main", state=State.PAUSED, reason="the licence has ended"
+        )
+    )
     done = await desk.run("status", "main")
     assert done.status == 1 and "paused, its calls are kept: the licence has ended" in done.stdout
 

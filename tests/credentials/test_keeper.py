@@ -17,7 +17,7 @@ from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
 from streams.crm.tokens import Token
-from streams.delivery.events import PortalBlocked, RetryLater, Succeeded
+from streams.delivery.answers import PortalBlocked, RetryLater, Succeeded
 from streams.http.request import session
 from streams.rules import load_rules
 from tests.credentials.shared import FIRST_REFRESH, SharedStore, oauth_portal, pair

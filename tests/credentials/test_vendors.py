@@ -10,7 +10,7 @@ from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoP
 from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.crm.adapter import token_vendor
 from streams.crm.tokens import GrantRefused, Pair
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.http.request import Reply, session
 from streams.settings import OAuthSettings, PortalSettings

@@ -47,7 +47,7 @@ def portal(**fields: Any) -> PortalSettings:
 def test_whom_a_call_belongs_to(
     call: dict[str, Any], settings: dict[str, Any], known: dict[str, Any], person: Person
 ) -> None:
-    delivery = Delivery("pbx1/1.1", "bitrix24", "main", State.NEW, **known)
+    delivery = Delivery(call_id="pbx1/1.1", crm="bitrix24", portal="main", state=State.NEW, **known)
     assert person_of(call_result(**call), portal(**settings), delivery) == person
 
 

@@ -14,7 +14,7 @@ from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.delivery.events import (
+from streams.delivery.answers import (
     CallFound,
     NotFound,
     NotSent,

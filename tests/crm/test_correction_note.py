@@ -14,7 +14,7 @@ from streams.clock import utc_now_us
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.delivery.events import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.machine import advance
 from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State

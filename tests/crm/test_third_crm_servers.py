@@ -16,7 +16,7 @@ from aiohttp import web
 from streams.settings import Settings
 from tests.crm.plugins import THIRD_CRM, SitePackages
 from tests.worker_installation import Installation
-from tests.workers.deliver.crm_installation import Deliveries, some_results
+from tests.workers.deliver.crm_installation import CrmInstallation, some_results
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
@@ -69,7 +69,7 @@ class Callbook:
 
 
 @dataclass
-class CallbookInstallation(Deliveries):
+class CallbookInstallation(CrmInstallation):
     """This process does not have the package: what it knows of the third CRM, child processes say."""
 
     crm: str = "callbook"
@@ -77,7 +77,7 @@ class CallbookInstallation(Deliveries):
 
     @property
     def tree(self) -> dict[str, Any]:
-        """See Deliveries: the settings file of the child processes."""
+        """See CrmInstallation: the settings file of the child processes."""
         return {**Installation.tree.__get__(self), "portals": [self.portal_fields]}
 
     @property

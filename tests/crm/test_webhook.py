@@ -19,7 +19,7 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id
-from streams.delivery.events import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.delivery.answers import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.errors import SettingsError
 from streams.http.request import NoReply, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings

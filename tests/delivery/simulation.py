@@ -17,41 +17,43 @@ import msgspec
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.crm.webhook.plan import PLAN as WEBHOOK
-from streams.delivery.commands import begun
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
-    Answered,
-    Arrived,
     CallFound,
-    DeadLetter,
-    Due,
-    LookedUp,
-    LookUp,
     LookupResult,
     NotFound,
     NotSent,
-    Ordered,
     OutcomeUnknown,
     PartlyDone,
-    PausePortal,
-    PortalBack,
     PortalBlocked,
     PrerequisiteLost,
     PrerequisiteMissing,
-    Recovered,
     Refused,
     RetryLater,
-    Send,
     SkipCall,
     Succeeded,
     UserUnknown,
 )
+from streams.delivery.commands import begin_from_command
+from streams.delivery.events import (
+    Answered,
+    Arrived,
+    CommandReceived,
+    DeadLetter,
+    Due,
+    LookedUp,
+    LookUp,
+    PausePortal,
+    PortalBack,
+    Recovered,
+    Send,
+)
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan, Policy, UnknownOutcome
-from streams.delivery.record import Action, Delivery, Order, State
+from streams.delivery.record import Action, Delivery, OperatorCommand, State
 
 LIMIT, SETTLE = 60, 30
-POLICY = Policy(request_limit=LIMIT, settle=SETTLE, deadline=10**9, backoff_base=1, backoff_limit=30)
+POLICY = Policy(request_limit_us=LIMIT, settle_us=SETTLE, deadline_us=10**9, backoff_base_us=1, backoff_limit_us=30)
 CALLS = 3
 BESIDE = ("comment", "text_note")
 TOUCHED = -1
@@ -241,9 +243,11 @@ class World:
         self.crm = crm(self.random)
         self.policy = replace(POLICY, on_revision=self.random.choice(("keep", *self.plan.revisions)))
         if self.broken is Broken.SECOND_LOOKUP:
-            self.policy = replace(self.policy, settle=0)
+            self.policy = replace(self.policy, settle_us=0)
         if self.broken is Broken.LOOKUP:
-            steps = {name: replace(step, settle=UnknownOutcome.RESEND) for name, step in self.plan.steps.items()}
+            steps = {
+                name: replace(step, unknown_outcome=UnknownOutcome.RESEND) for name, step in self.plan.steps.items()
+            }
             self.plan = replace(self.plan, steps=steps)
         self._turns: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -267,23 +271,33 @@ class World:
                 self.crm.strangers.add(call)
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"
-                results += [Arrived(0, call, "main", version, outcome, b"result", 0)] * self.random.choice((1, 1, 2))
+                results += [
+                    Arrived(
+                        now=0,
+                        call_id=call,
+                        portal="main",
+                        version=version,
+                        outcome_hash=outcome,
+                        result=b"result",
+                        call_ended_at=0,
+                    )
+                ] * self.random.choice((1, 1, 2))
         self.random.shuffle(results)
         backfilled = f"pbx1/{self.random.choice((0, 9, 9))}"
         return [replace(each, history="old") if each.call_id == backfilled else each for each in results]
 
-    def _some_commands(self) -> list[tuple[int, str, Order]]:
+    def _some_commands(self) -> list[tuple[int, str, OperatorCommand]]:
         """When, for which call, what. Of a call that was mended, and of one of old, operators have the last word."""
         commands = []
         for number in range(self.random.choice((0, 0, 1, 3))):
             at, call = self.random.randint(0, 400), f"pbx1/{self.random.randrange(CALLS)}"
             action = self.random.choice(list(Action))
-            commands += [(at, call, Order(f"c{number}", action, "ann", at))] * self.random.choice((1, 1, 2))
+            commands += [(at, call, OperatorCommand(f"c{number}", action, "ann", at))] * self.random.choice((1, 1, 2))
         last_words = dict.fromkeys(self.mended, Action.RETRY)
         last_words |= {result.call_id: Action.DELIVER for result in self.results if result.history}
         for call, action in last_words.items():
             if call in self.mended or self.random.random() < 0.5:
-                commands.append((LAST_WORD, call, Order(f"last {call}", action, "ann", LAST_WORD)))
+                commands.append((LAST_WORD, call, OperatorCommand(f"last {call}", action, "ann", LAST_WORD)))
         return sorted(commands, key=lambda command: command[0])
 
     def later(self, seconds: int, turn: Callable[[], None]) -> None:
@@ -354,7 +368,7 @@ class Owner:
         for call, delivery in world.log.items():
             recovered = advance(delivery, Recovered(world.now), world.plan, world.policy).delivery
             if world.broken is Broken.OWNER_WAIT and recovered.state is State.UNSURE:
-                recovered = advance(_hurried(recovered, world.now), Recovered(world.now), world.plan, world.policy)[0]
+                recovered = advance(_due_now(recovered, world.now), Recovered(world.now), world.plan, world.policy)[0]
             self.deliveries[call] = recovered
             if recovered.final and recovered is not delivery:
                 world.log[call] = recovered
@@ -430,10 +444,10 @@ class Owner:
         else:
             self.step(known, arrived)
 
-    def obey(self, call: str, order: Order) -> None:
+    def obey(self, call: str, command: OperatorCommand) -> None:
         """A command into its call's state."""
         world, known = self.world, self.deliveries.get(call)
-        event = Ordered(world.now, order, world.newest(call))
+        event = CommandReceived(world.now, command, world.newest(call))
         if world.broken is Broken.COMMAND_COMMIT and self.epoch == world.epoch:
             world.commands_committed = self.commands_read + 1
             if world.random.random() < 0.3:
@@ -442,7 +456,7 @@ class Owner:
                 raise Fenced
         if known is not None:
             self.step(_forgetful(known) if world.broken is Broken.LOOK_FIRST else known, event)
-        elif (fresh := begun(event, world.plan)) is not None:
+        elif (fresh := begin_from_command(event, world.plan)) is not None:
             self.keep(fresh)
 
     def act(self, call: str) -> None:
@@ -488,7 +502,7 @@ class Owner:
         if changed and world.broken is Broken.INTENT_FIRST:
             world.later(2, self.guarded(lambda: self.keep_latest(delivery.call_id, outcome.delivery)))
         requested = any(isinstance(effect, Send | LookUp) for effect in outcome.effects)
-        if not requested and not isinstance(event, Arrived | Ordered):
+        if not requested and not isinstance(event, Arrived | CommandReceived):
             self.busy.discard(delivery.call_id)
 
     def keep(self, delivery: Delivery) -> None:
@@ -562,7 +576,7 @@ class Owner:
         world.later(world.random.choice((0, 2)), self.guarded(seen))
 
 
-def _hurried(delivery: Delivery, now: int) -> Delivery:
+def _due_now(delivery: Delivery, now: int) -> Delivery:
     return msgspec.structs.replace(delivery, wait_until=now)
 
 

@@ -11,43 +11,55 @@ from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
+    CallFound,
+    LookupResult,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    PartlyDone,
+    PortalBlocked,
+    PrerequisiteLost,
+    PrerequisiteMissing,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+    UserUnknown,
+)
+from streams.delivery.events import (
     Answered,
     Arrived,
-    CallFound,
+    CommandReceived,
     DeadLetter,
     Due,
     Event,
     LookedUp,
     LookUp,
-    LookupResult,
-    NotFound,
-    NotSent,
-    Ordered,
-    OutcomeUnknown,
     Overdue,
-    PartlyDone,
     PausePortal,
     PortalBack,
-    PortalBlocked,
-    PrerequisiteLost,
-    PrerequisiteMissing,
     Recovered,
-    Refused,
-    RetryLater,
     Send,
-    SkipCall,
     SlowPortal,
-    Succeeded,
-    UserUnknown,
 )
-from streams.delivery.machine import Transition, advance, begin
+from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import HISTORY, Action, Attempt, Delivery, Intent, Order, State, with_attempt
+from streams.delivery.record import MAX_HISTORY, Action, Attempt, Delivery, Intent, OperatorCommand, State, with_attempt
+from streams.delivery.transitions import Transition
 
-POLICY = Policy(request_limit=60, settle=30, deadline=1000, backoff_base=4, backoff_limit=64)
-V1 = Arrived(0, "pbx1/1.1", "main", 1, "aaa", b"one", 0, source=("results", 3, 7))
+POLICY = Policy(request_limit_us=60, settle_us=30, deadline_us=1000, backoff_base_us=4, backoff_limit_us=64)
+V1 = Arrived(
+    now=0,
+    call_id="pbx1/1.1",
+    portal="main",
+    version=1,
+    outcome_hash="aaa",
+    result=b"one",
+    call_ended_at=0,
+    source=("results", 3, 7),
+)
 V2 = with_(V1, version=2, outcome_hash="bbb", result=b"two")
 SAME = with_(V1, version=2, result=b"same outcome")
 
@@ -64,8 +76,8 @@ def answered(attempt: int, answer: Answer, now: int = 1) -> Answered:
     return Answered(now, attempt, answer)
 
 
-def seen(attempt: int, sighting: LookupResult, now: int) -> LookedUp:
-    return LookedUp(now, attempt, sighting)
+def looked_up(attempt: int, result: LookupResult, now: int) -> LookedUp:
+    return LookedUp(now, attempt, result)
 
 
 OPEN = (Due(0, '{"a":1}', "304", "missed"),)
@@ -74,7 +86,7 @@ FINISHING = (*REGISTERED, Due(2, '{"b":2}', "304"))
 DELIVERED = (*FINISHING, answered(2, Succeeded({"CRM_ACTIVITY_ID": "9"}), 3))
 UNSURE = (*FINISHING, answered(2, OutcomeUnknown("reset"), 3))  # its request may take effect until 62
 REFUSED = (*OPEN, answered(1, Refused("bad")))
-NOT_SEEN = (*UNSURE, Due(62), seen(2, NotFound(), 62))
+NOT_FOUND = (*UNSURE, Due(62), looked_up(2, NotFound(), 62))
 
 TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[object, ...]]] = [
     ("a new call waits for its turn", (), State.NEW, {"step": "register", "due_at": 0}, ()),
@@ -124,33 +136,34 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
     ("then looked up", (*UNSURE, Due(62)), State.UNSURE, {}, (LookUp(2, "finish"),)),
     (
         "found: delivered, as that attempt sent it",
-        (*UNSURE, Due(62), seen(2, CallFound({"CRM_ACTIVITY_ID": "9"}), 63)),
+        (*UNSURE, Due(62), looked_up(2, CallFound({"CRM_ACTIVITY_ID": "9"}), 63)),
         State.DELIVERED,
         {"sent_version": 1, "sent": '{"b":2}', "doubt": None},
         (),
     ),
-    ("not found: looked up again", NOT_SEEN, State.LOOKED_UP, {"wait_until": 92, "not_found_since": 62}, ()),
-    ("too early to believe", (*NOT_SEEN, seen(2, NotFound(), 80)), State.LOOKED_UP, {"not_found_since": 62}, ()),
-    ("not found twice: sent again", (*NOT_SEEN, seen(2, NotFound(), 92)), State.WAITING, {"step": "finish"}, ()),
-    ("found after all", (*NOT_SEEN, seen(2, CallFound(), 92)), State.DELIVERED, {}, ()),
-    ("the lookup fails", (*UNSURE, seen(2, RetryLater("503"), 62)),
+    ("not found: looked up again", NOT_FOUND, State.LOOKED_UP, {"wait_until": 92, "not_found_since": 62}, ()),
+    ("too early to believe", (*NOT_FOUND, looked_up(2, NotFound(), 80)), State.LOOKED_UP, {"not_found_since": 62}, ()),
+    ("not found twice: sent again", (*NOT_FOUND, looked_up(2, NotFound(), 92)), State.WAITING, {"step": "finish"}, ()),
+    ("found after all", (*NOT_FOUND, looked_up(2, CallFound(), 92)), State.DELIVERED, {}, ()),
+    ("the lookup fails", (*UNSURE, looked_up(2, RetryLater("503"), 62)),
         State.UNSURE, {"wait_until": 64, "failures": 1}, ()),
     (
         "the lookup meets the limit",
-        (*UNSURE, seen(2, RetryLater("429", 70, whole_portal=True), 62)),
+        (*UNSURE, looked_up(2, RetryLater("429", 70, whole_portal=True), 62)),
         State.UNSURE,
         {"wait_until": 70},
         (SlowPortal(70, "429"),),
     ),
-    ("the lookup is not allowed", (*UNSURE, seen(2, PortalBlocked("x"), 62)), State.UNSURE, {}, (PausePortal("x"),)),
+    ("the lookup is not allowed", (*UNSURE, looked_up(2, PortalBlocked("x"), 62)),
+        State.UNSURE, {}, (PausePortal("x"),)),
     (
         "the lookup fails past the deadline",
-        (*UNSURE, seen(2, RetryLater("503"), 1000)),
+        (*UNSURE, looked_up(2, RetryLater("503"), 1000)),
         State.GIVEN_UP,
         {},
         (DeadLetter(DeadLetterReason.OUTCOME_UNKNOWN, "the request's outcome is unknown, and the lookup failed: 503"),),
     ),
-    ("a lookup of another attempt", (*UNSURE, seen(1, CallFound(), 62)), State.UNSURE, {}, ()),
+    ("a lookup of another attempt", (*UNSURE, looked_up(1, CallFound(), 62)), State.UNSURE, {}, ()),
     (
         "an unsure register is sent again",
         (*OPEN, answered(1, OutcomeUnknown("reset")), Due(60)),
@@ -167,14 +180,14 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
     ),
     (
         "call not found, but finished: success",
-        (*FINISHING, answered(2, PrerequisiteLost("not found"), 3), seen(2, CallFound(), 3)),
+        (*FINISHING, answered(2, PrerequisiteLost("not found"), 3), looked_up(2, CallFound(), 3)),
         State.DELIVERED,
         {"gone": False},
         (),
     ),
     (
         "call not found and not finished: registered anew",
-        (*FINISHING, answered(2, PrerequisiteLost("x"), 3), seen(2, NotFound(), 3), seen(2, NotFound(), 33)),
+        (*FINISHING, answered(2, PrerequisiteLost("x"), 3), looked_up(2, NotFound(), 3), looked_up(2, NotFound(), 33)),
         State.WAITING,
         {"step": "register", "crm_ids": {}, "steps_done": (), "doubt": None},
         (),
@@ -186,7 +199,7 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         {"wait_until": 100, "doubt": run(*FINISHING).delivery.intent},
         (),
     ),
-    ("a new owner counts lookups anew", (*NOT_SEEN, Recovered(70)), State.LOOKED_UP, {"not_found_since": None}, ()),
+    ("a new owner counts lookups anew", (*NOT_FOUND, Recovered(70)), State.LOOKED_UP, {"not_found_since": None}, ()),
     ("a new owner tries a paused call", (*OPEN, answered(1, PortalBlocked("x")), Recovered(9)), State.WAITING, {}, ()),
     ("a new owner leaves a waiting call", (*REGISTERED, Recovered(9)), State.REGISTERED, {}, ()),
     ("the same version again", (*REGISTERED, V1), State.REGISTERED, {"version": 1}, ()),
@@ -205,7 +218,7 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         "the next attempt takes the newest",
         (*FINISHING, V2, answered(2, RetryLater("503"), 3), Due(99)),
         State.INTENT,
-        {"intent": Intent(3, "finish", 2, "bbb", 99, 159)},
+        {"intent": Intent(attempt=3, step="finish", version=2, outcome_hash="bbb", started_at=99, deadline=159)},
         (Send(3, "finish", 159),),
     ),
     ("a version after delivery", (*DELIVERED, V2), State.SUPERSEDED, {"sent_version": 1, "result": None}, ()),
@@ -249,7 +262,8 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         (*OPEN, answered(1, OutcomeUnknown("reset")), Due(60, step="register_finish"),
             answered(2, OutcomeUnknown("reset"), 61)),
         State.UNSURE,
-        {"step": "register_finish", "doubt": Intent(2, "register_finish", 1, "aaa", 60, 120)},
+        {"step": "register_finish", "doubt":
+            Intent(attempt=2, step="register_finish", version=1, outcome_hash="aaa", started_at=60, deadline=120)},
         (),
     ),
     (
@@ -425,11 +439,29 @@ def test_a_receiver_in_doubt_gets_the_very_same_again() -> None:
     doubtful = run(*POSTED, plan=WEBHOOK).delivery
     assert (doubtful.state, doubtful.wait_until, doubtful.failures) == (State.UNSURE, 70, 1)
     again = run(*POSTED, Due(70, '{"newer":1}', "408"), plan=WEBHOOK)
-    assert again.delivery.intent == Intent(2, "post", 1, "aaa", 70, 130, '{"a":1}', "304", "missed")
+    assert again.delivery.intent == Intent(
+        attempt=2,
+        step="post",
+        version=1,
+        outcome_hash="aaa",
+        started_at=70,
+        deadline=130,
+        sent='{"a":1}',
+        status="304",
+        text="missed",
+    )
     assert again.effects == (Send(2, "post", 130),)
     limited = (*POSTED, Due(70), answered(2, RetryLater("429", 90), 71), Due(90))
     assert run(*limited, plan=WEBHOOK).delivery.intent == Intent(
-        3, "post", 1, "aaa", 90, 150, '{"a":1}', "304", "missed"
+        attempt=3,
+        step="post",
+        version=1,
+        outcome_hash="aaa",
+        started_at=90,
+        deadline=150,
+        sent='{"a":1}',
+        status="304",
+        text="missed",
     )
     paused = (*POSTED, Due(70), answered(2, PortalBlocked("HTTP 404"), 71), PortalBack(90), Due(90))
     assert run(*paused, plan=WEBHOOK).delivery.intent == run(*limited, plan=WEBHOOK).delivery.intent
@@ -437,7 +469,7 @@ def test_a_receiver_in_doubt_gets_the_very_same_again() -> None:
     assert (done.state, done.sent_version, done.version, done.doubt) == (State.SUPERSEDED, 1, 2, None)
 
 
-RETRIED = Ordered(80, Order("c1", Action.RETRY, "ann", 80))
+RETRIED = CommandReceived(80, OperatorCommand("c1", Action.RETRY, "ann", 80))
 
 
 def test_a_receiver_that_refuses_what_was_in_doubt_has_settled_it() -> None:
@@ -446,7 +478,9 @@ def test_a_receiver_that_refuses_what_was_in_doubt_has_settled_it() -> None:
     assert refused.effects == (DeadLetter(DeadLetterReason.REFUSED, "HTTP 422"),)
     assert run(
         *POSTED, Due(70), answered(2, Refused("x"), 71), RETRIED, Due(80, "new"), plan=WEBHOOK
-    ).delivery.intent == (Intent(3, "post", 2, "bbb", 80, 140, "new"))
+    ).delivery.intent == (
+        Intent(attempt=3, step="post", version=2, outcome_hash="bbb", started_at=80, deadline=140, sent="new")
+    )
 
 
 def test_what_is_repeated_in_doubt_is_repeated_ever_later_up_to_the_deadline() -> None:
@@ -507,18 +541,20 @@ def test_what_changes_nothing_gives_the_same_object() -> None:
 
 
 def test_backoff_doubles_up_to_its_limit_with_full_jitter() -> None:
-    assert [POLICY.backoff(failures, 0.5) for failures in (0, 1, 2, 4, 99)] == [2, 4, 8, 32, 32]
-    assert POLICY.backoff(3, 0.0) == 0
+    assert [POLICY.backoff_us(failures, 0.5) for failures in (0, 1, 2, 4, 99)] == [2, 4, 8, 32, 32]
+    assert POLICY.backoff_us(3, 0.0) == 0
 
 
 def test_the_history_keeps_the_first_attempt_and_the_latest() -> None:
     history: tuple[Attempt, ...] = ()
     for number in range(1, 100):
-        history = with_attempt(history, Attempt(number, "call", 1, 0, 0, "later"))
-    assert [line.attempt for line in history] == [1, *range(100 - HISTORY + 1, 100)]
+        history = with_attempt(
+            history, Attempt(attempt=number, step="call", version=1, started_at=0, ended_at=0, outcome="later")
+        )
+    assert [line.attempt for line in history] == [1, *range(100 - MAX_HISTORY + 1, 100)]
 
 
-@pytest.mark.parametrize("events", [(), OPEN, REGISTERED, DELIVERED, NOT_SEEN, (*DELIVERED, V2)])
+@pytest.mark.parametrize("events", [(), OPEN, REGISTERED, DELIVERED, NOT_FOUND, (*DELIVERED, V2)])
 def test_a_state_survives_the_log(events: tuple[Event, ...]) -> None:
     delivery = run(*events).delivery
     encoder = schemas.codec.Encoder(schemas.load("delivery"), 1)

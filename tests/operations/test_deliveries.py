@@ -7,7 +7,8 @@ import pytest
 
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
-from streams.delivery.events import Due, RetryLater, Shadowed, Succeeded
+from streams.delivery.answers import RetryLater, Succeeded
+from streams.delivery.events import Due, Shadowed
 from streams.delivery.machine import advance
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
@@ -23,7 +24,7 @@ CALL = "pbx1/1.1"
 
 
 def waiting(call: str, queued_at: int, state: State = State.WAITING, **fields: Any) -> Delivery:
-    return Delivery(call, "kommo", "sales", state, step="call", queued_at=queued_at, **fields)
+    return Delivery(call_id=call, crm="kommo", portal="sales", state=state, step="call", queued_at=queued_at, **fields)
 
 
 def test_each_attempt_is_told_with_what_was_sent_and_answered(operator: Operator) -> None:

@@ -25,7 +25,7 @@ from streams.crm.token_vendor import TokenVendor
 from streams.crm.tokens import Pair
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 from streams.settings import PortalSettings, Settings, load_settings, secret
 from streams.topics import CREDENTIALS
 

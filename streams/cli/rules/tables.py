@@ -9,7 +9,7 @@ from streams.rules.statuses import StatusRule
 Line = dict[str, object]
 
 
-def results(rules: Rules, _site: PbxProfile) -> list[Line]:
+def results(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """The result table, with the number of combinations that each line decides."""
     in_force = list(rules.results.rules.values())
     return [
@@ -35,7 +35,7 @@ def statuses(crm: str, rules: Rules) -> list[Line]:
     return lines
 
 
-def texts(rules: Rules, _site: PbxProfile) -> list[Line]:
+def texts(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """The texts of the language in force."""
     return [
         {"name": name, "text": text.words, "language": text.language, "from": text.line.place}
@@ -43,17 +43,22 @@ def texts(rules: Rules, _site: PbxProfile) -> list[Line]:
     ]
 
 
-def directions(_rules: Rules, site: PbxProfile) -> list[Line]:
+def directions(_rules: Rules, profile: PbxProfile) -> list[Line]:
     """What tells inside from outside: the settings, then the patterns."""
     told: list[Line] = []
     for subject, values, side, setting in (
-        ("number", [pattern.pattern for pattern in site.internal_patterns], "inside", "numbers.internal_patterns"),
-        ("endpoint", list(site.trunks), "outside", "numbers.trunks"),
-        ("digits", [f"1-{site.internal_digits}"] if site.internal_digits else [], "inside", "numbers.internal_digits"),
+        ("number", [pattern.pattern for pattern in profile.internal_patterns], "inside", "numbers.internal_patterns"),
+        ("endpoint", list(profile.trunks), "outside", "numbers.trunks"),
+        (
+            "digits",
+            [f"1-{profile.internal_digits}"] if profile.internal_digits else [],
+            "inside",
+            "numbers.internal_digits",
+        ),
     ):
         if values:
             told.append({"subject": subject, "pattern": values, "side": side, "from": setting})
-    for rule in site.directions.lines:
+    for rule in profile.directions.lines:
         side = rule.side or side_in_words(rule, "")
         told.append({"subject": rule.subject, "pattern": list(rule.values), "side": side, "from": rule.line.place})
     return told

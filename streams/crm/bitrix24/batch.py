@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from streams.crm.bitrix24.steps import LIMITS, METHODS, answer_of, code_of
-from streams.delivery.events import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 
 REGISTER, FINISH = "register", "finish"

@@ -33,7 +33,7 @@ from streams.crm.bitrix24.steps import (
 from streams.crm.call_fields import external_id
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
-from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLater
+from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.request import Ending, Reply, request, session

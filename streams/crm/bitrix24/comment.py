@@ -14,7 +14,7 @@ from streams.crm.bitrix24.steps import LIMITS, code_of, error_text, portal_probl
 from streams.crm.call_fields import talk_seconds
 from streams.crm.correction_note import as_shown, correction, note_marker
 from streams.crm.transport_answers import lookup_without_reply, without_reply
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,

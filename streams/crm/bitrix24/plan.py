@@ -14,7 +14,7 @@ PLAN = Plan(
         # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
         "register_finish": Step(None, UnknownOutcome.LOOK_UP),
         # A finished call cannot be changed: a later version is a comment in the client's timeline.
-        "comment": Step(None, UnknownOutcome.LOOK_UP, beside=True),
+        "comment": Step(None, UnknownOutcome.LOOK_UP, is_annotation=True),
     },
     revisions={"note": "comment"},
     when_many_wait={"register": "register_finish"},

@@ -19,7 +19,7 @@ from streams.crm.call_fields import (
     user_ref,
 )
 from streams.crm.transport_answers import lookup_without_reply, without_reply
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,

@@ -35,7 +35,7 @@ from streams.crm.kommo.steps import (
 )
 from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
 from streams.crm.transport_answers import lookup_without_reply
-from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
+from streams.delivery.answers import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.record import Delivery, Intent
 from streams.http.request import Ending, Reply, request, session
 from streams.http.web_address import web_address

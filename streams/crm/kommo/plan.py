@@ -12,7 +12,7 @@ PLAN = Plan(
         "contact": Step("call", UnknownOutcome.LOOK_UP),
         "lead": Step("call", UnknownOutcome.LOOK_UP),
         "unsorted": Step(None, UnknownOutcome.LOOK_UP),
-        "text_note": Step(None, UnknownOutcome.LOOK_UP, beside=True),
+        "text_note": Step(None, UnknownOutcome.LOOK_UP, is_annotation=True),
         "update": Step(None, UnknownOutcome.LOOK_UP),
     },
     revisions={"note": "text_note", "update": "update"},

@@ -14,7 +14,7 @@ from streams.crm.correction_note import as_shown, correction
 from streams.crm.kommo.kind import KIND, STATUSES
 from streams.crm.kommo.steps import error_text, items_of, portal_problem
 from streams.crm.transport_answers import without_reply
-from streams.delivery.events import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 from streams.rules import CrmStatus

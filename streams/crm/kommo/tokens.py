@@ -11,7 +11,7 @@ from yarl import URL
 
 from streams.crm.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.tokens import GrantRefused, Pair
-from streams.delivery.events import PortalBlocked
+from streams.delivery.answers import PortalBlocked
 from streams.http.request import request
 
 

@@ -12,7 +12,7 @@ from streams.crm.client import Pace, Request, unpaced
 from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
-from streams.delivery.events import Answer, LookupResult, NotFound
+from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.addresses import guarded, is_public

@@ -10,7 +10,7 @@ import orjson
 
 from streams.calls.result import TIMES, CallResult
 from streams.crm.transport_answers import without_reply
-from streams.delivery.events import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 
 EVENT = "call.finished"

@@ -86,10 +86,10 @@ class PortalStateStore:
         now = utc_now_us()
         await self._write(
             Delivery(
-                _DISABLED + portal,
-                self._crm,
-                portal,
-                State.DISABLED,
+                call_id=_DISABLED + portal,
+                crm=self._crm,
+                portal=portal,
+                state=State.DISABLED,
                 reason=why,
                 queued_at=now,
                 updated_at=now,

@@ -9,7 +9,7 @@ from streams.clock import boot_seconds, utc_now_us
 from streams.crm.call_fields import external_id
 from streams.crm.client import Pace, Request, unpaced
 from streams.crm.tokens import FixedToken, Token, with_token
-from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLater
+from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply, request, session
 from streams.http.web_address import web_address

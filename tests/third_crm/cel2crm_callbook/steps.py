@@ -3,7 +3,7 @@
 from streams.calls.result import CallResult
 from streams.crm.call_fields import external_id, outgoing, phone, talk_seconds
 from streams.crm.transport_answers import lookup_without_reply, without_reply
-from streams.delivery.events import (
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,

@@ -48,7 +48,7 @@ def some_results(count: int, seed: int = 1) -> list[CallResult]:
 
 
 @dataclass
-class Deliveries(Installation):
+class CrmInstallation(Installation):
     """The same for a delivery worker; `portal_fields` go into the portal's settings."""
 
     crm: str = "bitrix24"
@@ -109,7 +109,7 @@ class Deliveries(Installation):
     async def serializer(self) -> Serializer:
         """See Installation."""
         async with SchemaRegistry(self.registry_url) as registry:
-            return await registry.open(
+            return await registry.register(
                 {
                     self.topic("call-results"): "call_result",
                     self.topic(f"deliveries-{self.crm}"): "delivery",
