@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.topics import declared_topics
 from streams import topics
-from streams.crm.tokens import Pair, TokenAnswer
+from streams.crm.shared.tokens import Pair, TokenAnswer
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State

@@ -16,7 +16,7 @@ from streams.settings import Settings
 
 CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM, by its name in portals[].crm.")]
 PortalOption = Annotated[str | None, typer.Option("--portal", help="Only this portal of the settings.")]
-ComponentOption = Annotated[str | None, typer.Option("--component", help="Only from aggregate, bitrix24, kommo ..")]
+ComponentOption = Annotated[str | None, typer.Option("--component", help="Only from this worker: aggregate, or a CRM.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only for this reason, as `list` names it.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="Only from then on: 2026-11-25, or with a time.")]
 UntilOption = Annotated[str | None, typer.Option("--until", help="Only before then.")]

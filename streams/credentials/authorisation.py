@@ -2,8 +2,8 @@
 
 from yarl import URL
 
-from streams.crm.token_vendor import TokenVendor
-from streams.crm.tokens import GrantRefused, Pair
+from streams.crm.shared.token_vendor import TokenVendor
+from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.web_address import as_url, same_cloud

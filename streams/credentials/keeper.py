@@ -25,7 +25,7 @@ from streams.credentials import record
 from streams.credentials.record import Claim, Credential, worth_renewing
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
-from streams.crm.tokens import GrantRefused, Pair, Token, TokenAnswer, outcome_label
+from streams.crm.shared.tokens import GrantRefused, Pair, Token, TokenAnswer, outcome_label
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
 

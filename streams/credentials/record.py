@@ -7,7 +7,7 @@ whose claim stands. Times: UTC microseconds from 1970.
 from dataclasses import dataclass, replace
 
 from streams.clock import MICROS_PER_SECOND
-from streams.crm.tokens import Pair
+from streams.crm.shared.tokens import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 """A CRM's name stands in topics, consumer groups, metrics and settings."""
 
 SHORTEST_EXTERNAL_ID = 56
-"""Characters of the hash that stands for a call id that is too long (call_fields.external_id)."""
+"""Characters of the hash that stands for a call id that is too long (shared/call_fields.external_id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class CrmKind:
     summary: str
     """What its worker does: one sentence, shown by `cel2crm worker --help`."""
     adapter: str
-    """`module:attribute` of its CrmAdapter (crm/adapter.py), which is imported only where calls are delivered."""
+    """`module:attribute` of its CrmAdapter (shared/adapter.py), which is imported only where calls are delivered."""
     rate: Rate
     """The requests that a portal takes if its settings have no rate_limit."""
     statuses: StatusCodes | None = None

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from streams.clock import UtcMicros, utc_now_us
-from streams.crm.adapter import plan_of
 from streams.crm.registry import kind_of
+from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import Recovery
 from streams.delivery.command_record import Command
 from streams.delivery.record import Action

@@ -186,7 +186,7 @@ class WorkerSettings(Section):
     web_host: str = "127.0.0.1"
     metrics_port: int | None = None
     group_instance_id: str | None = None
-    """Static membership: one stable id a worker, given by the deployment (design.md, Prototypes)."""
+    """Static membership: one stable id a worker, given by the deployment."""
     session_timeout_seconds: float = Field(default=15.0, ge=6)
 
 

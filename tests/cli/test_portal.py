@@ -18,7 +18,7 @@ from streams.credentials.authorisation import code_of
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
-from streams.crm.adapter import token_vendor
+from streams.crm.shared.adapter import token_vendor
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.settings import OAuthSettings, PortalSettings, load_settings

@@ -12,11 +12,11 @@ from streams.clock import boot_seconds, utc_now_us
 from streams.credentials.keeper import Keeper
 from streams.credentials.record import Claim, Credential, granted
 from streams.credentials.store import key_of
-from streams.crm.adapter import token_vendor
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.crm.tokens import Token
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.client import CrmClient
+from streams.crm.shared.tokens import Token
 from streams.delivery.answers import PortalBlocked, RetryLater, Succeeded
 from streams.http.request import session
 from streams.rules import load_rules

@@ -10,7 +10,7 @@ from streams.clock import MICROS_PER_SECOND
 from streams.credentials.record import Claim, Credential, claimed, granted, refused, released, rotated
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import opened, sealed
-from streams.crm.tokens import Pair
+from streams.crm.shared.tokens import Pair
 from streams.settings import CredentialSettings
 from tests.credentials.shared import pair
 

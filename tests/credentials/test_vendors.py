@@ -8,8 +8,8 @@ import pytest
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import MICROS_PER_SECOND, boot_seconds
-from streams.crm.adapter import token_vendor
-from streams.crm.tokens import GrantRefused, Pair
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.http.request import Reply, session

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
-from streams.crm.client import CrmClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Policy

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.answers import OutcomeUnknown, PartlyDone, PortalBlocked, Refused, RetryLater, UserUnknown
 from streams.delivery.record import State
 from streams.rules import load_rules

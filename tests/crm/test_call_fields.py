@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streams.crm.call_fields import Person, asks_responsible, person_of
+from streams.crm.shared.call_fields import Person, asks_responsible, person_of
 from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result

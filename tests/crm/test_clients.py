@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.answers import (
     CallFound,
     NotFound,

@@ -12,8 +12,8 @@ from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoP
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.answers import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.machine import advance
 from streams.delivery.plan import Policy

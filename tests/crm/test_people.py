@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.record import Delivery, State
 from streams.rules import load_rules
 from streams.settings import PortalSettings

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from streams.crm import registry
-from streams.crm.adapter import adapter_of, plan_of
 from streams.crm.kind import CrmKind, Rate, StatusCodes
 from streams.crm.registry import BUILT_IN, GROUP, Registry, build_registry, registered
+from streams.crm.shared.adapter import adapter_of, plan_of
 from streams.errors import RulesError, UserError
 from streams.rules import Rules, load_rules, shipped_source
 from streams.settings import PortalSettings

@@ -22,8 +22,8 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
-from streams.crm.adapter import make_client
-from streams.crm.client import CrmClient
+from streams.crm.shared.adapter import make_client
+from streams.crm.shared.client import CrmClient
 from streams.rules import Rules, load_rules
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from schemas import Serializer
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
-from streams.crm.client import CrmClient, Pace, Request
+from streams.crm.shared.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult
 from streams.delivery.events import Arrived

@@ -1,4 +1,4 @@
-"""Both CRM tables, every line, as call-status.md has them."""
+"""Both CRM tables, every line, as docs/call-status.md has them."""
 
 from itertools import product
 

@@ -20,9 +20,9 @@ from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.record import granted
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import CredentialStore, key_of
-from streams.crm.adapter import token_vendor
-from streams.crm.token_vendor import TokenVendor
-from streams.crm.tokens import Pair
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.token_vendor import TokenVendor
+from streams.crm.shared.tokens import Pair
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
 from streams.kafka.client import unreachable

@@ -1,10 +1,10 @@
 """Bitrix24 for the delivery worker."""
 
-from streams.crm.adapter import CrmAdapter
 from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.bitrix24.kind import KIND
 from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.tokens import Bitrix24Tokens
+from streams.crm.shared.adapter import CrmAdapter
 
 ADAPTER = CrmAdapter(
     plan=PLAN,

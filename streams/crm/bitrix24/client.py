@@ -30,9 +30,9 @@ from streams.crm.bitrix24.steps import (
     lookup_result,
     token_outdated,
 )
-from streams.crm.call_fields import external_id
-from streams.crm.client import Pace, Request, unpaced
-from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
+from streams.crm.shared.call_fields import external_id
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
 from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError

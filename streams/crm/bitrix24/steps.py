@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.kind import KIND
-from streams.crm.call_fields import (
+from streams.crm.shared.call_fields import (
     RESPONSIBLE,
     asks_responsible,
     external_id,
@@ -18,7 +18,7 @@ from streams.crm.call_fields import (
     talk_seconds,
     user_ref,
 )
-from streams.crm.transport_answers import lookup_without_reply, without_reply
+from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
 from streams.delivery.answers import (
     Answer,
     CallFound,

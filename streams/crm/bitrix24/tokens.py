@@ -10,8 +10,8 @@ import aiohttp
 from yarl import URL
 
 from streams.crm.bitrix24.steps import LOOKUP_METHOD
-from streams.crm.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
-from streams.crm.tokens import GrantRefused, Pair
+from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
+from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.request import request

@@ -8,9 +8,6 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
-from streams.crm.call_fields import RESPONSIBLE, external_id
-from streams.crm.client import Pace, Request, unpaced
-from streams.crm.correction_note import note_marker
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.plan import PLAN
 from streams.crm.kommo.revision import (
@@ -33,8 +30,11 @@ from streams.crm.kommo.steps import (
     last_digits,
     portal_problem,
 )
-from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
-from streams.crm.transport_answers import lookup_without_reply
+from streams.crm.shared.call_fields import RESPONSIBLE, external_id
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.correction_note import note_marker
+from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
+from streams.crm.shared.transport_answers import lookup_without_reply
 from streams.delivery.answers import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.record import Delivery, Intent
 from streams.http.request import Ending, Reply, request, session

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import external_id, talk_seconds
-from streams.crm.correction_note import as_shown, correction
 from streams.crm.kommo.kind import KIND, STATUSES
 from streams.crm.kommo.steps import error_text, items_of, portal_problem
-from streams.crm.transport_answers import without_reply
+from streams.crm.shared.call_fields import external_id, talk_seconds
+from streams.crm.shared.correction_note import as_shown, correction
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply

@@ -8,9 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import asks_responsible, external_id, outgoing, person_of, phone, talk_seconds, user_ref
 from streams.crm.kommo.kind import KIND
-from streams.crm.transport_answers import without_reply
+from streams.crm.shared.call_fields import (
+    asks_responsible,
+    external_id,
+    outgoing,
+    person_of,
+    phone,
+    talk_seconds,
+    user_ref,
+)
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import (
     Answer,
     OutcomeUnknown,

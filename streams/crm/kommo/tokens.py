@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from streams.crm.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
-from streams.crm.tokens import GrantRefused, Pair
+from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
+from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked
 from streams.http.request import request
 

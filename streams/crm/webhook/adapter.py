@@ -1,6 +1,6 @@
 """Webhooks for the delivery worker."""
 
-from streams.crm.adapter import CrmAdapter
+from streams.crm.shared.adapter import CrmAdapter
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.plan import PLAN
 

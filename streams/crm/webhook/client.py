@@ -8,7 +8,7 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
-from streams.crm.client import Pace, Request, unpaced
+from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id

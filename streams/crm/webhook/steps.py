@@ -9,7 +9,7 @@ from hashlib import sha256
 import orjson
 
 from streams.calls.result import TIMES, CallResult
-from streams.crm.transport_answers import without_reply
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 

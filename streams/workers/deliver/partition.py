@@ -8,7 +8,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer
 from streams.clock import UtcMicros, utc_now_us
-from streams.crm.shadow import shadowed
+from streams.crm.shared.shadow import shadowed
 from streams.delivery.commands import begin_from_command
 from streams.delivery.events import Arrived, CommandReceived, Overdue, PortalBack, Recovered
 from streams.delivery.machine import advance, begin

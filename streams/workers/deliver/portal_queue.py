@@ -7,7 +7,7 @@ from collections import deque
 from typing import Protocol
 
 from streams.clock import MICROS_PER_SECOND, UtcMicros, utc_now_us
-from streams.crm.client import CrmClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State
 from streams.kafka.hard_exit import hard_exit

@@ -9,8 +9,8 @@ from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.keeper import Keeper
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import key_of
-from streams.crm.adapter import token_vendor
-from streams.crm.tokens import TokenSource
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.tokens import TokenSource
 from streams.errors import SettingsError
 from streams.http.request import session
 from streams.kafka.client import unreachable

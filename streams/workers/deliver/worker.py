@@ -9,8 +9,8 @@ from faust.types import TP, ConsumerMessage
 
 from schemas import SchemaRegistry, Serializer
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
-from streams.crm.adapter import make_client, plan_of
-from streams.crm.client import CrmClient
+from streams.crm.shared.adapter import make_client, plan_of
+from streams.crm.shared.client import CrmClient
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals

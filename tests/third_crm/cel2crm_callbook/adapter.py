@@ -1,6 +1,6 @@
 """Callbook for the delivery worker."""
 
-from streams.crm.adapter import CrmAdapter
+from streams.crm.shared.adapter import CrmAdapter
 
 from .client import CallbookClient
 from .kind import KIND

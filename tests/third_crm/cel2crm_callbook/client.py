@@ -6,9 +6,9 @@ import orjson
 
 from streams.calls.result import CallResult
 from streams.clock import boot_seconds, utc_now_us
-from streams.crm.call_fields import external_id
-from streams.crm.client import Pace, Request, unpaced
-from streams.crm.tokens import FixedToken, Token, with_token
+from streams.crm.shared.call_fields import external_id
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.tokens import FixedToken, Token, with_token
 from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply, request, session

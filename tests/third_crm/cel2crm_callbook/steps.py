@@ -1,8 +1,8 @@
 """Callbook: a call result as the fields of a call, and its answers by what they prove. Pure."""
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import external_id, outgoing, phone, talk_seconds
-from streams.crm.transport_answers import lookup_without_reply, without_reply
+from streams.crm.shared.call_fields import external_id, outgoing, phone, talk_seconds
+from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
 from streams.delivery.answers import (
     Answer,
     CallFound,

@@ -11,8 +11,8 @@ import pytest
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
-from streams.crm.client import Pace, Request, unpaced
 from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.shared.client import Pace, Request, unpaced
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnknown, PortalBlocked, Refused, Succeeded
 from streams.delivery.events import Arrived, CommandReceived

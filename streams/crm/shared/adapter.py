@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.crm.client import CrmClient
 from streams.crm.registry import kind_of, load
-from streams.crm.token_vendor import TokenVendor
-from streams.crm.tokens import TokenSource
+from streams.crm.shared.client import CrmClient
+from streams.crm.shared.token_vendor import TokenVendor
+from streams.crm.shared.tokens import TokenSource
 from streams.delivery.plan import Plan
 from streams.errors import SettingsError, UserError
 from streams.rules import Rules

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from streams.clock import MICROS_PER_SECOND, utc_now_us
-from streams.crm.tokens import GrantRefused, Pair, TokenAnswer
+from streams.crm.shared.tokens import GrantRefused, Pair, TokenAnswer
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError, UserError
 from streams.http.request import Ending, NoReply, NothingSent, Reply, TooLate, request

@@ -4,7 +4,7 @@ import orjson
 from msgspec.structs import replace
 
 from streams.calls.result import CallResult
-from streams.crm.client import CrmClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.events import Shadowed
 from streams.delivery.record import Delivery
 

@@ -1,7 +1,7 @@
 """The words of a note beside a delivered call, about a later version of it."""
 
-from streams.crm.call_fields import external_id
 from streams.crm.registry import kind_of
+from streams.crm.shared.call_fields import external_id
 from streams.delivery.record import Delivery
 
 
