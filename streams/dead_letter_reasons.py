@@ -26,7 +26,7 @@ class DeadLetterReason(Enum):
     UNREADABLE_ROW = ("unreadable_row", Recovery.RETURN)
     LATE_ROW = ("late_row", Recovery.BACKFILL)
     TOO_MANY_ROWS = ("too_many_rows", Recovery.NOTHING)
-    NOT_JUDGED = ("not_judged", Recovery.BACKFILL)
+    NOT_CLASSIFIED = ("not_judged", Recovery.BACKFILL)
     UNREADABLE_RESULT = ("unreadable_result", Recovery.RETURN)
     UNREADABLE_COMMAND = ("unreadable_command", Recovery.RETURN)
     REFUSED = ("refused", Recovery.RETRY)

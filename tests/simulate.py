@@ -15,8 +15,8 @@ from functools import cache
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streams.calls.call import Call
-from tests.workers.aggregate.core_classifier import core_judge
-from tests.workers.aggregate.simulated_partition import Judge, Violation, simulate
+from tests.workers.aggregate.core_classifier import core_classifier
+from tests.workers.aggregate.simulated_partition import Classifier, Violation, simulate
 
 BATCH = 250
 """Schedules that a process plays at a time."""
@@ -61,18 +61,18 @@ def play(first: int, schedules: int, processes: int) -> Iterator[tuple[int, Fail
 
 def _play_batch(batch: tuple[int, int]) -> tuple[int, Failure | None]:
     first, schedules = batch
-    judge = _judge()
+    classify = _classify()
     for seed in range(first, first + schedules):
         try:
-            simulate(seed, judge)
+            simulate(seed, classify)
         except Violation as violation:
             return seed - first + 1, (seed, str(violation))
     return schedules, None
 
 
 @cache
-def _judge() -> Judge:
-    return core_judge()
+def _classify() -> Classifier:
+    return core_classifier()
 
 
 def identity(call: Call) -> bytes:

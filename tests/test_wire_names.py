@@ -6,10 +6,19 @@ A change here breaks somebody's reader. Adding is allowed; renaming and removing
 from typing import get_args
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
+from connectors.topics import declared_topics
+from streams import topics
+from streams.credentials.record import Pair
+from streams.credentials.vendors import TokenAnswer
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State
+from streams.kafka.hard_exit import STATUS
+from streams.settings import Settings
+from streams.workers.aggregate import metrics as aggregate_metrics
+from streams.workers.deliver import metrics as deliver_metrics
 
 ANSWER_CODES = {
     "done": "done",
@@ -46,6 +55,47 @@ _RECOVERIES = {
     Recovery.RETRY: "retry",
 }
 
+TOKEN_OUTCOMES = {"renewed", "grantrefused", "pause", "later", "unsure"}
+"""The label `outcome` of cel2crm_token_refreshes."""
+
+METRICS = {
+    "cel2crm_cel_rows": ("counter", ()),
+    "cel2crm_call_results": ("counter", ("origin",)),
+    "cel2crm_aggregate_dead_letters": ("counter", ("reason",)),
+    "cel2crm_call_cautions": ("counter", ("caution",)),
+    "cel2crm_old_way_chosen": ("gauge", ()),
+    "cel2crm_open_calls": ("gauge", ()),
+    "cel2crm_kept_calls": ("gauge", ()),
+    "cel2crm_aggregate_lag_rows": ("gauge", ("partition",)),
+    "cel2crm_aggregate_last_checkpoint_timestamp_seconds": ("gauge", ("partition",)),
+    "cel2crm_delivery_results": ("counter", ("crm",)),
+    "cel2crm_deliveries": ("counter", ("crm", "portal", "state")),
+    "cel2crm_portal_answers": ("counter", ("crm", "portal", "answer")),
+    "cel2crm_delivery_commands": ("counter", ("crm", "action")),
+    "cel2crm_delivery_dead_letters": ("counter", ("crm", "reason")),
+    "cel2crm_waiting_deliveries": ("gauge", ("crm",)),
+    "cel2crm_portal_paused": ("gauge", ("crm", "portal")),
+    "cel2crm_portal_shadow": ("gauge", ("crm", "portal")),
+    "cel2crm_delivery_lag_results": ("gauge", ("crm", "partition")),
+    "cel2crm_token_refreshes": ("counter", ("crm", "portal", "outcome")),
+}
+"""Kind and labels of each."""
+
+TOPICS = {
+    "cel": "",
+    "call-results": "call_result",
+    "call-legs": "call_leg",
+    "aggregate-checkpoints": "",
+    "deliveries-bitrix24": "delivery",
+    "deliveries-kommo": "delivery",
+    "deliveries-webhook": "delivery",
+    "credentials": "",
+    "delivery-commands": "delivery_command",
+    "dead-letters": "dead_letter",
+    "dead-letter-resolutions": "dead_letter_resolution",
+}
+"""The short name of each topic of ours: the schema of its values."""
+
 STATES = {
     "new", "intent", "registered", "unsure", "looked_up", "delivered", "superseded", "waiting", "paused", "refused",
     "given_up", "skipped", "dropped", "shadowed", "serving", "disabled",
@@ -75,3 +125,28 @@ def test_a_code_of_a_newer_version_has_no_reason() -> None:
 def test_states_and_actions_of_deliveries() -> None:
     assert {state.value for state in State} == STATES
     assert {action.value for action in Action} == ACTIONS
+
+
+def test_outcomes_of_token_requests() -> None:
+    answers = get_args(TokenAnswer)
+    assert {"renewed" if answer is Pair else answer.code for answer in answers} == TOKEN_OUTCOMES
+
+
+def test_each_metric_has_its_kind_and_labels() -> None:
+    collectors = [each for module in (aggregate_metrics, deliver_metrics) for each in vars(module).values()]
+    there = {
+        each._name: (each._type, tuple(each._labelnames)) for each in collectors if isinstance(each, MetricWrapperBase)
+    }
+    assert {name: there.get(name) for name in METRICS} == METRICS
+
+
+def test_each_topic_has_its_name_and_its_schema() -> None:
+    there = {str(each): each.schema for each in vars(topics).values() if isinstance(each, topics.Topic)}
+    there |= {str(each): each.schema for each in map(topics.deliveries, ("bitrix24", "kommo", "webhook"))}
+    assert {name: there.get(name) for name in TOPICS} == TOPICS
+    declared = {topic.name for topic in declared_topics(Settings())}
+    assert {f"cel2crm.{name}" for name in TOPICS} <= declared
+
+
+def test_exit_statuses() -> None:
+    assert STATUS == 70, "of a worker that ended hard; a mistake of the user's ends with 2"

@@ -17,7 +17,7 @@ from connectors.topics import apply_topics
 from deploy.demo.recordings import read_recordings
 from schemas.registry import SchemaRegistry, Serializer
 from streams.calls.call import Call, epoch_of
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
@@ -126,21 +126,23 @@ class Installation:
     def expected(self, rows: Sequence[Row]) -> dict[str, Row]:
         """The result of each call by a pure run over all its rows."""
         settings = self.settings
-        rules, site, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
+        rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
         calls: dict[str, Call] = {}
         for row in rows:
             decoded = decoder.decode(orjson.dumps(row))
             call = calls.setdefault(f"{decoded.pbx}/{decoded.linkedid}", Call(decoded.pbx, decoded.linkedid))
             call.add(decoded)
         return {
-            key: judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result.record()
+            key: classify(
+                call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)
+            ).result.record()
             for key, call in calls.items()
         }
 
     async def serializer(self) -> Serializer:
         """Reads and writes this installation's records."""
         async with SchemaRegistry(self.registry_url) as registry:
-            return await registry.open(
+            return await registry.register(
                 {
                     self.topic("call-results"): "call_result",
                     self.topic("call-legs"): "call_leg",

@@ -6,7 +6,7 @@ from streams.calls.hangup import HangupFacts
 from streams.calls.pbx_profile import PbxProfile
 
 
-def is_answered(story: CallFacts, site: PbxProfile, hangup: HangupFacts) -> tuple[bool, str]:
+def is_answered(story: CallFacts, profile: PbxProfile, hangup: HangupFacts) -> tuple[bool, str]:
     """Whether a person on the other side talked, and what says so."""
     if story.root is None:
         return False, "not answered: no calling channel"
@@ -15,9 +15,9 @@ def is_answered(story: CallFacts, site: PbxProfile, hangup: HangupFacts) -> tupl
             "at the same time as another person's (no row names a peer)" if story.peerless else "with another person's"
         )
         return True, f"answered: the calling channel was in a bridge {seen}, last at row {story.root_talk_row}"
-    if called := called_by_asterisk(story, site):
+    if called := called_by_asterisk(story, profile):
         return True, f"answered: Asterisk called {called.endpoint}, and it answered"
-    if not site.bridges_logged:
+    if not profile.bridges_logged:
         answered = hangup.dial_status == "ANSWER"
         return answered, f"{'' if answered else 'not '}answered: no BRIDGE rows are logged, the dial status decides"
     if bridges_missing(story, hangup):
@@ -38,7 +38,7 @@ def assume_talks(story: CallFacts) -> None:
         root.talks = [[min(each.talks[0][0] for each in called), root.ended or story.last]]
 
 
-def called_by_asterisk(story: CallFacts, site: PbxProfile) -> Channel | None:
+def called_by_asterisk(story: CallFacts, profile: PbxProfile) -> Channel | None:
     """The trunk channel that Asterisk itself originated, and that answered: the person called is on it.
 
     Called through a Local channel, which then began the call, it is the trunk that this was connected with.
@@ -47,7 +47,7 @@ def called_by_asterisk(story: CallFacts, site: PbxProfile) -> Channel | None:
     if root is None or not root.originated or root.answered is None:
         return None
     reached = [root] if root.real else [each for each in story.channels.values() if each.name in story.root_reached]
-    return next((each for each in reached if side_of(each, site)[0] == "outside"), None)
+    return next((each for each in reached if side_of(each, profile)[0] == "outside"), None)
 
 
 def bridges_missing(story: CallFacts, hangup: HangupFacts) -> bool:

@@ -26,28 +26,30 @@ class Decision(NamedTuple):
     rule: str
 
 
-def judge(call: Call, rules: Rules, site: PbxProfile, *, cut_short: bool = False) -> Classification:
+def classify(call: Call, rules: Rules, profile: PbxProfile, *, cut_short: bool = False) -> Classification:
     """The outcome of a call as far as its rows go, and its legs. `cut_short`: ended by the time limit, not its rows."""
-    story, result = judge_story(call, rules, site, cut_short=cut_short)
-    return Classification(result, legs_of(story, result, site))
+    story, result = facts_and_result(call, rules, profile, cut_short=cut_short)
+    return Classification(result, legs_of(story, result, profile))
 
 
-def judge_story(call: Call, rules: Rules, site: PbxProfile, *, cut_short: bool = False) -> tuple[CallFacts, CallResult]:
-    """The same without the legs, and the story that it was judged by."""
-    story = tell(call.rows, call.linkedid, site.timezone_of(call.pbx))
-    who = parties(story, site)
-    hangup = hangup_facts(story, site)
-    answered, answered_why = is_answered(story, site, hangup)
-    if answered and not site.bridges_logged and not story.bridges_seen:
+def facts_and_result(
+    call: Call, rules: Rules, profile: PbxProfile, *, cut_short: bool = False
+) -> tuple[CallFacts, CallResult]:
+    """The same without the legs, and the story that it was classified by."""
+    story = tell(call.rows, call.linkedid, profile.timezone_of(call.pbx))
+    who = parties(story, profile)
+    hangup = hangup_facts(story, profile)
+    answered, answered_why = is_answered(story, profile, hangup)
+    if answered and not profile.bridges_logged and not story.bridges_seen:
         assume_talks(story)
     decision = decide(story, hangup, answered, rules)
     version = call.version
     went_on = pieces.went_on(call, story)
     complete, incomplete_reason = _completeness(call, cut_short)
-    abandoned = went_on and not people.outside(story, site)
+    abandoned = went_on and not people.outside(story, profile)
     timeline = story.timeline
-    rang = people.rang_last(story, site)
-    talk = durations.talk_span(story, who, site)
+    rang = people.rang_last(story, profile)
+    talk = durations.talk_span(story, who, profile)
     why = [*who.why, answered_why, hangup.why, decision.rule]
     warnings = _warnings(story, who, hangup, answered)
     if CallWarning.ZONE in warnings:
@@ -63,30 +65,30 @@ def judge_story(call: Call, rules: Rules, site: PbxProfile, *, cut_short: bool =
         version=0,
         version_row_id=0,
         version_rows=0,
-        rules_hash=hash_in_force(rules.hash, site.hash),
+        rules_hash=hash_in_force(rules.hash, profile.hash),
         direction=who.direction,
         answered=answered,
-        answered_by=people.answered_by(story, who, site) if answered else None,
-        talked_with=people.talked_with(story, site),
+        answered_by=people.answered_by(story, who, profile) if answered else None,
+        talked_with=people.talked_with(story, profile),
         caller=who.caller,
         called=who.called,
-        caller_e164=_e164(who.caller, site),
-        called_e164=_e164(who.called, site),
-        client=site.outside_number(who.client) if who.client else None,
-        extension=people.extension(story, who, site, rang),
+        caller_e164=_e164(who.caller, profile),
+        called_e164=_e164(who.called, profile),
+        client=profile.outside_number(who.client) if who.client else None,
+        extension=people.extension(story, who, profile, rang),
         rang_last=rang,
         did=who.did,
         trunk=who.trunk,
         started_at=story.first,
         answered_at=talk.first if answered else None,
         ended_at=max(story.last, story.first),
-        timezone=site.timezone_of(call.pbx),
+        timezone=profile.timezone_of(call.pbx),
         utc_offset_seconds=timeline.offset,
         utc_offset_source=timeline.source,
         ivr_seconds=durations.ivr_seconds(story),
         queue_seconds=durations.queue_seconds(story, talk),
-        ringing_seconds=durations.ringing_seconds(story, who, site, talk.first),
-        talk_seconds=talk.seconds if answered else 0.0 if story.bridges_seen or site.bridges_logged else None,
+        ringing_seconds=durations.ringing_seconds(story, who, profile, talk.first),
+        talk_seconds=talk.seconds if answered else 0.0 if story.bridges_seen or profile.bridges_logged else None,
         result=decision.result,
         result_name=RESULT_NAMES[decision.result],
         rule=decision.rule,
@@ -145,10 +147,10 @@ def _talk_lasted(story: CallFacts) -> bool:
     return not any(row.id > talk and (left is None or row.id < left) for row in story.attempts)
 
 
-def _e164(number: str | None, site: PbxProfile) -> str | None:
-    if not number or site.is_inside(number):
+def _e164(number: str | None, profile: PbxProfile) -> str | None:
+    if not number or profile.is_inside(number):
         return None
-    normalised = site.outside_number(number)
+    normalised = profile.outside_number(number)
     return normalised if normalised and normalised.startswith("+") else None
 
 

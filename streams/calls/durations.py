@@ -17,7 +17,7 @@ class Talk(NamedTuple):
     seconds: float | None = None
 
 
-def talk_span(story: CallFacts, who: Parties, site: PbxProfile) -> Talk:
+def talk_span(story: CallFacts, who: Parties, profile: PbxProfile) -> Talk:
     """When the call's client talked: with the calling channel, and with those to whom it left the client."""
     root = story.root
     if root is None:
@@ -28,11 +28,11 @@ def talk_span(story: CallFacts, who: Parties, site: PbxProfile) -> Talk:
     if root.real and root.talks:
         end = root.talks[-1][1]
         if who.direction == "outgoing":
-            spans = [span for each in others if side_of(each, site)[0] == "outside" for span in each.talks]
+            spans = [span for each in others if side_of(each, profile)[0] == "outside" for span in each.talks]
         elif who.direction == "incoming":
             spans = []  # the caller is the client: without him nobody talks with him
         spans = root.talks + [span for span in spans if span[0] >= end]
-    elif not spans and root.answered is not None and called_by_asterisk(story, site):
+    elif not spans and root.answered is not None and called_by_asterisk(story, profile):
         spans = [[root.answered, max(root.ended or story.last, root.answered)]]
     seconds = _union(spans)
     if not spans or (story.talk_seen_late and not seconds):
@@ -50,13 +50,13 @@ def _union(spans: list[list[int]]) -> int:
     return total
 
 
-def ringing_seconds(story: CallFacts, who: Parties, site: PbxProfile, talk: int | None) -> float | None:
+def ringing_seconds(story: CallFacts, who: Parties, profile: PbxProfile, talk: int | None) -> float | None:
     """From the first channel called to the talk, or in vain."""
     root = story.root
     legs = [each for each in story.channels.values() if each is not root and each.real and each.born_here]
     if root is not None and not root.real and who.direction == "outgoing":
         # Click to call through a Local channel rings the agent's own phone first.
-        legs = [leg for leg in legs if side_of(leg, site)[0] == "outside"]
+        legs = [leg for leg in legs if side_of(leg, profile)[0] == "outside"]
     if not legs:
         return None
     start = min(leg.started for leg in legs)

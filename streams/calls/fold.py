@@ -106,7 +106,7 @@ class Channel:
 
 @dataclass(slots=True)
 class CallFacts:
-    """Everything that judging needs, gathered in one pass."""
+    """Everything that classifying needs, gathered in one pass."""
 
     channels: dict[str, Channel] = field(default_factory=dict)
     root: Channel | None = None
@@ -224,7 +224,7 @@ class _RowFolder:
         self._root_bridged = False
 
     def read(self, rows: list[CelRow]) -> None:
-        """Take the rows, in the order of their ids. This loop is most of what judging costs."""
+        """Take the rows, in the order of their ids. This loop is most of what classifying costs."""
         story, channels, handlers = self.story, self.story.channels, _HANDLERS
         story.timeline.begin(rows)
         instant = story.timeline.instant

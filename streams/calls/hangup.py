@@ -19,12 +19,12 @@ class HangupFacts(NamedTuple):
     why: str = ""
 
 
-def hangup_facts(story: CallFacts, site: PbxProfile) -> HangupFacts:
+def hangup_facts(story: CallFacts, profile: PbxProfile) -> HangupFacts:
     """Cause and dial status, from the HANGUP row of the calling channel."""
     row = story.root.hangup if story.root else None
     if row is None:
         return HangupFacts(False, why="no HANGUP row of the calling channel: processed the old way")
-    if site.old_way:
+    if profile.two_status_mode:
         return HangupFacts(False, row_id=row.id, why="database.column_name_aliases.cel_extra asks for the old way")
     extra = json_object(row.extra)
     cause = extra.get("hangupcause") if extra else None

@@ -15,24 +15,24 @@ _TOGETHER = 2 * MICROS_PER_SECOND
 """Microseconds between the ends of channels that ended for one reason (FreePBX's table holds whole seconds)."""
 
 
-def legs_of(story: CallFacts, result: CallResult, site: PbxProfile) -> tuple[CallLeg, ...]:
+def legs_of(story: CallFacts, result: CallResult, profile: PbxProfile) -> tuple[CallLeg, ...]:
     """One leg a channel, in order of start; Local halves and Asterisk's helpers are none."""
     real = [channel for channel in story.channels.values() if channel.real]
-    return tuple(_leg(number, channel, story, result, site) for number, channel in enumerate(real, start=1))
+    return tuple(_leg(number, channel, story, result, profile) for number, channel in enumerate(real, start=1))
 
 
-def _leg(number: int, channel: Channel, story: CallFacts, result: CallResult, site: PbxProfile) -> CallLeg:
+def _leg(number: int, channel: Channel, story: CallFacts, result: CallResult, profile: PbxProfile) -> CallLeg:
     root = channel is story.root
     cause = (json_object(channel.hangup.extra) or {}).get("hangupcause") if channel.hangup else None
     cause = cause if isinstance(cause, int) and not isinstance(cause, bool) else None
     reached = channel.answered if channel.answered is not None else channel.ended
     rings = (not root or channel.originated) and channel.born_here
-    inside = side_of(channel, site)[0] == "inside"
+    inside = side_of(channel, profile)[0] == "inside"
     return CallLeg(
         call_id=result.call_id,
         version=result.version,
         leg=number,
-        number=extension_of(channel, site) if inside else _outside_number(channel, root=root),
+        number=extension_of(channel, profile) if inside else _outside_number(channel, root=root),
         channel=channel.name,
         started_at=channel.started,
         answered_at=channel.answered,

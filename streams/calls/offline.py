@@ -1,4 +1,4 @@
-"""Judging rows from a file or a table: follows open calls only, and gives each call once."""
+"""Classifying rows from a file or a table: follows open calls only, and gives each call once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streams.calls.call import Call
-from streams.calls.classify import judge_story
+from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.rows.row import CapturedRow
@@ -35,17 +35,17 @@ class Batch:
     """Rows in, outcomes out."""
 
     rules: Rules
-    site: PbxProfile
+    profile: PbxProfile
     pbx: str = "pbx1"
     place: Callable[[], int] | None = None
     """Where the rows are a share of those of a file: the number of the one just read among all."""
     strays: int = 0
     """Rows that came after their call had been given: too late to count."""
 
-    def judge(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
+    def classify(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
         """The outcome of each of the rows' calls."""
         for call, cut_short, _ in self.calls(rows):
-            yield judge_story(call, self.rules, self.site, cut_short=cut_short)[1]
+            yield facts_and_result(call, self.rules, self.profile, cut_short=cut_short)[1]
 
     def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
         """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""

@@ -19,7 +19,7 @@ from streams.settings import NumberSettings, Settings
 
 @dataclass(frozen=True)
 class PbxProfile:
-    """The settings that judging a call needs; a function of the settings file alone."""
+    """The settings that classifying a call needs; a function of the settings file alone."""
 
     directions: Directions = field(default_factory=load_directions)
     internal_digits: int | None = None
@@ -29,7 +29,7 @@ class PbxProfile:
     region: str = "RU"
     rewrite: tuple[tuple[re.Pattern[str], str], ...] = ()
     bridges_logged: bool = True
-    old_way: bool = False
+    two_status_mode: bool = False
     """The operator chose two statuses for every call (`database.column_name_aliases.cel_extra: id`)."""
     timezone_of: Callable[[str], str | None] = field(default=lambda _pbx: None)
 
@@ -48,14 +48,14 @@ class PbxProfile:
             region=numbers.region,
             rewrite=_rewrites(numbers),
             bridges_logged=settings.aggregate.bridges_logged,
-            old_way=settings.database.column_name_aliases.get("cel_extra") == "id",
+            two_status_mode=settings.database.column_name_aliases.get("cel_extra") == "id",
             timezone_of=settings.timezone_of,
         )
 
     @cached_property
     def hash(self) -> str:
         """Changes with everything here that can change a call's outcome, but its PBX's zone: the result names that."""
-        judged_by = [
+        classified_by = [
             self.directions.effective(),
             self.internal_digits,
             [pattern.pattern for pattern in self.internal_patterns],
@@ -63,9 +63,9 @@ class PbxProfile:
             self.region,
             [(pattern.pattern, replacement) for pattern, replacement in self.rewrite],
             self.bridges_logged,
-            self.old_way,
+            self.two_status_mode,
         ]
-        return hashlib.sha256(json.dumps(judged_by).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(classified_by).encode()).hexdigest()[:12]
 
     def is_trunk(self, endpoint: str) -> bool:
         """The endpoint is one of the configured trunks."""

@@ -132,7 +132,7 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Classification(NamedTuple):
-    """What judging a call gives."""
+    """What classifying a call gives."""
 
     result: CallResult
     legs: tuple[CallLeg, ...]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.direction import side_of
 from streams.calls.fold import tell
 from streams.calls.pbx_profile import PbxProfile
@@ -23,7 +23,7 @@ _IN_OTHER_WORDS = frozenset({"why", "rules_hash", "outcome_hash"})
 
 @dataclass(frozen=True, slots=True)
 class CapturedCase:
-    """The rows of a few calls that belong together, and what a judge must know of their PBX."""
+    """The rows of a few calls that belong together, and what a classifier must know of their PBX."""
 
     linkedids: tuple[str, ...]
     anonymised: Anonymised
@@ -44,38 +44,43 @@ def calls_of(pbx: str, rows: Iterable[CelRow]) -> list[Call]:
     return list(calls.values())
 
 
-def capture_case(calls: Sequence[Call], site: PbxProfile, *, keep_trunks: bool = False) -> CapturedCase:
+def capture_case(calls: Sequence[Call], profile: PbxProfile, *, keep_trunks: bool = False) -> CapturedCase:
     """Calls that belong together, anonymised; the first is the one that the case is about."""
     rows = sorted((row for call in calls for row in call.rows), key=lambda row: row.id)
-    outside, staff = _outside_endpoints(calls, site), _staff(rows, site)
-    anonymised = anonymise(rows, lambda number: _shape(number, site), trunks=outside, keep_trunks=keep_trunks)
+    outside, staff = _outside_endpoints(calls, profile), _staff(rows, profile)
+    anonymised = anonymise(rows, lambda number: _shape(number, profile), trunks=outside, keep_trunks=keep_trunks)
     text = anonymised.pseudonyms.text
     numbers: dict[str, Any] = {}
-    if trunks := sorted({text(name) for name in outside if site.is_trunk(name)}):
+    if trunks := sorted({text(name) for name in outside if profile.is_trunk(name)}):
         numbers["trunks"] = trunks
     if staff:
         numbers["internal_patterns"] = sorted(re.escape(text(number)) for number in staff)
-    if site.internal_digits is not None:
-        numbers["internal_digits"] = site.internal_digits
-    if site.region != PbxProfile().region:
-        numbers["region"] = site.region
-    if site.rewrite:
-        numbers["rewrite"] = [[pattern.pattern, replacement] for pattern, replacement in site.rewrite]
+    if profile.internal_digits is not None:
+        numbers["internal_digits"] = profile.internal_digits
+    if profile.region != PbxProfile().region:
+        numbers["region"] = profile.region
+    if profile.rewrite:
+        numbers["rewrite"] = [[pattern.pattern, replacement] for pattern, replacement in profile.rewrite]
     settings: dict[str, Any] = {"numbers": numbers} if numbers else {}
-    if not site.bridges_logged:
+    if not profile.bridges_logged:
         settings["aggregate"] = {"bridges_logged": False}
     return CapturedCase(tuple(call.linkedid for call in calls), anonymised, settings)
 
 
-def told_differently(
-    calls: Sequence[Call], case: CapturedCase, rules: Rules, site: PbxProfile, case_site: PbxProfile, case_rules: Rules
+def outcome_differences(
+    calls: Sequence[Call],
+    case: CapturedCase,
+    rules: Rules,
+    profile: PbxProfile,
+    case_site: PbxProfile,
+    case_rules: Rules,
 ) -> list[str]:
     """How the outcome of the anonymised calls differs from that of the real ones, but for the numbers."""
     text, pbx = case.anonymised.pseudonyms.text, calls[0].pbx
-    anonymised = {call.linkedid: _judged(call, case_rules, case_site) for call in case.calls(pbx)}
+    anonymised = {call.linkedid: _classified(call, case_rules, case_site) for call in case.calls(pbx)}
     found = []
     for call in calls:
-        real, made = _judged(call, rules, site), anonymised[call.linkedid]
+        real, made = _classified(call, rules, profile), anonymised[call.linkedid]
         for field in CallResult.__struct_fields__:
             before, after = getattr(real, field), getattr(made, field)
             if field not in _IN_OTHER_WORDS and _mapped(before, text) != _sorted(after):
@@ -83,8 +88,8 @@ def told_differently(
     return found
 
 
-def _judged(call: Call, rules: Rules, site: PbxProfile) -> CallResult:
-    return judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
+def _classified(call: Call, rules: Rules, profile: PbxProfile) -> CallResult:
+    return classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
 
 
 def _mapped(value: Any, text: Any) -> Any:
@@ -100,26 +105,26 @@ def _sorted(value: Any) -> Any:
     return sorted(value) if isinstance(value, tuple) else value
 
 
-def _outside_endpoints(calls: Iterable[Call], site: PbxProfile) -> set[str]:
-    stories = [tell(call.rows, call.linkedid, site.timezone_of(call.pbx)) for call in calls]
+def _outside_endpoints(calls: Iterable[Call], profile: PbxProfile) -> set[str]:
+    stories = [tell(call.rows, call.linkedid, profile.timezone_of(call.pbx)) for call in calls]
     channels = [channel for story in stories for channel in story.channels.values() if channel.real]
-    return {channel.endpoint for channel in channels if side_of(channel, site)[0] == "outside"}
+    return {channel.endpoint for channel in channels if side_of(channel, profile)[0] == "outside"}
 
 
-def _staff(rows: Iterable[CelRow], site: PbxProfile) -> set[str]:
+def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
     numbers = {
         number
         for row in rows
         for number in (row.cid_num, row.cid_ani, row.cid_dnid, row.exten)
         if number.removeprefix("+").isdigit()
     }
-    return {number for number in numbers if site.is_staff(number) and not site.is_extension(number)}
+    return {number for number in numbers if profile.is_staff(number) and not profile.is_extension(number)}
 
 
-def _shape(number: str, site: PbxProfile) -> tuple[bool, bool, int]:
+def _shape(number: str, profile: PbxProfile) -> tuple[bool, bool, int]:
     """What decides how a number is told, but for being one of staff: the case's settings say that."""
-    outside = site.outside_number(number) or ""
-    return site.is_extension(number), outside.startswith("+"), len(outside)
+    outside = profile.outside_number(number) or ""
+    return profile.is_extension(number), outside.startswith("+"), len(outside)
 
 
 def case_line(case: CapturedCase, facts: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Replacements for the numbers, names and addresses of a few calls: an original always becomes the same word. Pure.
 
-What judging looks at stays: lengths, country and area, who is an extension, the order of numbers that begin alike.
+What classifying looks at stays: lengths, country and area, who is an extension, the order of numbers that begin alike.
 """
 
 import re

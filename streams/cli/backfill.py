@@ -10,21 +10,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.apply import connect_client, words
+from connectors.apply import connect_client, describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
-from streams.cli.prompts import ByOption, NoteOption, YesOption, go_on, name_of
-from streams.cli.row_sources import split_call_id
+from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.clock import format_span, utc_now_us
 from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
-from streams.operations import connection as operate
-from streams.operations import dead_letter_commands as acting
-from streams.operations.backfill import Waiting, already_judged, backfill, checked_linkedid, is_plain
+from streams.operations import connection as operations
+from streams.operations import dead_letter_commands
+from streams.operations.backfill import Waiting, already_classified, backfill, checked_linkedid, is_plain
+from streams.operations.call_reference import split_call_id
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
 from streams.operations.dead_letter_commands import Operator
-from streams.operations.dead_letters import Filter, letters_of
+from streams.operations.dead_letter_topic import letters_of
+from streams.operations.dead_letters import Filter
 from streams.operations.results import newest_results, receiving
 from streams.settings import Settings, load_settings
 from streams.sources.window import Bound
@@ -61,9 +62,9 @@ def backfill_calls(
     """Read whole calls from the PBX's table again, and wait until their results are out.
 
     For calls whose first rows were missed, because capture began in the middle of them or they were forgotten: their
-    late rows are dead letters, and this heals them. Debezium reads the table as it always does; nothing is written to
-    the database. Backfilled calls do not ring in a CRM, unless --deliver asks for it; each is looked up first where it
-    may be there already.
+    late rows are dead letters, and this recovers the calls. Debezium reads the table as it always does; nothing is
+    written to the database. Backfilled calls do not ring in a CRM, unless --deliver asks for it; each is looked up
+    first where it may be there already.
 
     Examples:
 
@@ -81,10 +82,10 @@ def backfill_calls(
     sys.stderr.write(f"{len(calls):,} calls with {rows:,} rows in the table\n")
     if dry_run or not calls:
         return
-    operator = Operator(name_of(by), note)
+    operator = Operator(operator_name(by), note)
     if deliver:
         _say_how_long(settings, calls)
-    go_on(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
+    confirm(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
     waiting = asyncio.run(_run(settings, calls, operator, patience, deliver=deliver))
     _report(waiting, settings)
     if waiting.missing:
@@ -152,7 +153,7 @@ def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) ->
 async def _late(settings: Settings) -> list[str]:
     """Linkedids of this PBX's calls whose rows are unresolved dead letters."""
     found: dict[str, None] = {}
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         async for letter, _ in letters_of(connection, Filter(component="aggregate")):
             pbx, _, linkedid = (letter.call_id or "").partition("/")
             if letter.recovery is Recovery.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
@@ -162,7 +163,7 @@ async def _late(settings: Settings) -> list[str]:
 
 def _say_how_long(settings: Settings, calls: list[TableCall]) -> None:
     for portal in receiving(settings, f"{settings.pbx.name}/"):
-        seconds = acting.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
+        seconds = dead_letter_commands.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
         sys.stderr.write(
             f"at most {len(calls):,} deliveries to {portal.crm} (portal {portal.name}): about "
             f"{format_span(seconds * 1_000_000)} at the portal's limit\n"
@@ -173,17 +174,17 @@ async def _run(
     settings: Settings, calls: list[TableCall], operator: Operator, patience: float, *, deliver: bool
 ) -> Waiting:
     await _capture_runs(settings)
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         began = utc_now_us()
-        waiting = await already_judged(connection, calls)
+        waiting = await already_classified(connection, calls)
         if waiting.missing:
             with _progress(waiting) as tell:
                 await backfill(connection, waiting, tell, patience_seconds=patience)
-        await acting.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
+        await dead_letter_commands.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
         if deliver:
             results = await newest_results(connection, waiting.done)
             targets = [(portal.crm, record) for name, record in results.items() for portal in receiving(settings, name)]
-            await acting.deliver(connection, targets, operator, lambda _: None)
+            await dead_letter_commands.deliver(connection, targets, operator, lambda _: None)
             sys.stderr.write(f"{len(targets):,} deliveries ordered: cel2crm deliveries\n")
     return waiting
 
@@ -194,7 +195,7 @@ async def _capture_runs(settings: Settings) -> None:
     async with connect_client(settings) as connect:
         status = await connect.status(name)
     if status is None or not status.running:
-        told = f"there is no connector {name}" if status is None else words(status)
+        told = f"there is no connector {name}" if status is None else describe_status(status)
         raise UserError(f"the capture does not run: {told}", "See cel2crm connectors status; cel2crm connectors apply.")
 
 

@@ -9,11 +9,12 @@ import typer
 
 from streams.calls.call import Call
 from streams.calls.pbx_profile import PbxProfile
-from streams.cases.case import CapturedCase, capture_case, case_line, told_differently
-from streams.cli.classify.truth import DIRECTIONS, site_of
+from streams.cases.case import CapturedCase, capture_case, case_line, outcome_differences
+from streams.cli.classify.truth import DIRECTIONS, profile_of
 from streams.cli.options import SettingsOption
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.errors import UserError
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.rules.results import RESULT_NAMES
 from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES
@@ -47,8 +48,8 @@ def capture(
     """Write one call, and those that share a channel with it, as one line of an anonymised case.
 
     Numbers, names, hosts and addresses are replaced, the same by the same everywhere; who is an extension, which
-    country and area a number is of, events, applications, contexts, ids and times stay. The case is judged as the call
-    is, but for the numbers. What you know of the call goes into the options: real numbers, they are replaced too.
+    country and area a number is of, events, applications, contexts, ids and times stay. The case is classified as the
+    call is, but for the numbers. What you know of the call goes into the options: real numbers, they are replaced too.
 
     Examples:
 
@@ -63,7 +64,7 @@ def capture(
     _check("--bitrix24", bitrix24, BITRIX24_STATUSES)
     _check("--kommo", kommo, KOMMO_STATUSES)
     settings = load_settings(settings_file)
-    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:
         found = find_call(finder, wanted, pbx=pbx)
@@ -72,7 +73,7 @@ def capture(
         names = ", ".join(call.pbx for call in found.own)
         raise UserError(f"several PBXs have a call {wanted}: {names}", f"Say which: {own.pbx}/{wanted}.")
     calls = [own, *(call for call in found.linked if call.pbx == own.pbx)]
-    case = capture_case(calls, site, keep_trunks=keep_trunks)
+    case = capture_case(calls, profile, keep_trunks=keep_trunks)
     facts = {
         "case": name or f"field_{own.linkedid.replace('.', '_')}",
         "asterisk": asterisk,
@@ -85,7 +86,7 @@ def capture(
         "kommo": kommo,
     }
     _write(case_line(case, facts), output)
-    _report(calls, case, rules, site)
+    _report(calls, case, rules, profile)
 
 
 def _check(option: str, value: object, allowed: Any) -> None:
@@ -104,7 +105,7 @@ def _write(line: bytes, output: Path | None) -> None:
         raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
-def _report(calls: list[Call], case: CapturedCase, rules: Rules, site: PbxProfile) -> None:
+def _report(calls: list[Call], case: CapturedCase, rules: Rules, profile: PbxProfile) -> None:
     """On standard error: what was replaced, and whether the case is told as the call is."""
     say = sys.stderr.write
     rows = len(case.anonymised.rows)
@@ -114,7 +115,7 @@ def _report(calls: list[Call], case: CapturedCase, rules: Rules, site: PbxProfil
     if any("-" in call.linkedid for call in calls):
         say("  Ids stay, and begin with the PBX's systemname.\n")
     shipped = orjson.loads(case_line(case, {"case": "captured"}))
-    different = told_differently(calls, case, rules, site, site_of(shipped, PbxProfile()), load_rules())
+    different = outcome_differences(calls, case, rules, profile, profile_of(shipped, PbxProfile()), load_rules())
     if different:
         say("The shipped rules tell the anonymised case differently from your settings:\n")
         for line in different:

@@ -9,20 +9,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.calls.call import call_id
+from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.row_sources import split_call_id
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
-from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
+from streams.operations.call_reference import call_ids
+from streams.operations.connection import check_crm
 from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
-from streams.operations.delivery_view import as_fields, story
+from streams.operations.delivery_view import delivery_lines, delivery_to_json
 from streams.operations.labels import STATES
 from streams.settings import Settings, load_settings
-
-CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM: bitrix24, kommo or webhook.")]
 
 NOT_THERE = 1
 """Exit status: no CRM's log knows the call."""
@@ -50,11 +48,10 @@ def deliveries(
         cel2crm deliveries office/1795389780.12 --json | jq .state
     """
     settings = load_settings(settings_file)
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
     quiet_kafka_client()
     if call is None:
-        (_tell_json if as_json else _tell)(asyncio.run(_overviews(settings, crm)))
+        (_print_json if as_json else _print_table)(asyncio.run(_overviews(settings, crm)))
         return
     found = asyncio.run(_histories(settings, call, crm))
     if not found:
@@ -67,13 +64,13 @@ def deliveries(
     numbers = settings.logging.mask_numbers
     for delivery in found:
         if as_json:
-            sys.stdout.write(orjson.dumps(as_fields(delivery, numbers=numbers)).decode() + "\n")
+            sys.stdout.write(orjson.dumps(delivery_to_json(delivery, numbers=numbers)).decode() + "\n")
         else:
-            sys.stdout.write("\n".join(story(delivery, utc_now_us(), numbers=numbers)) + "\n")
+            sys.stdout.write("\n".join(delivery_lines(delivery, utc_now_us(), numbers=numbers)) + "\n")
 
 
 async def _histories(settings: Settings, call: str, crm: str | None) -> list[Delivery]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return [
             delivery
             for wanted in call_ids(call, settings)
@@ -82,18 +79,11 @@ async def _histories(settings: Settings, call: str, crm: str | None) -> list[Del
 
 
 async def _overviews(settings: Settings, crm: str | None) -> list[Overview]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return [await overview_of(connection, each) for each in crms_of(settings, crm)]
 
 
-def call_ids(text: str, settings: Settings) -> list[str]:
-    """The calls that a user may mean: a bare linkedid is one of each PBX."""
-    pbx, linkedid = split_call_id(text, settings)
-    names = [each.name for each in (settings.pbx, *settings.other_pbxs)]
-    return [call_id(name, linkedid) for name in ([pbx] if pbx else names)]
-
-
-def _tell(overviews: list[Overview]) -> None:
+def _print_table(overviews: list[Overview]) -> None:
     now = utc_now_us()
     table = Table(header_style="bold")
     for name in ("CRM", "portal", "state", "deliveries"):
@@ -114,7 +104,7 @@ def _tell(overviews: list[Overview]) -> None:
             sys.stdout.write(f"{seen.crm}: {seen.unreadable} records of the log cannot be read\n")
 
 
-def _tell_json(overviews: list[Overview]) -> None:
+def _print_json(overviews: list[Overview]) -> None:
     for seen in overviews:
         for portal in sorted({portal for portal, _ in seen.counts}):
             oldest, since = seen.oldest.get(portal, (None, None))

@@ -10,16 +10,17 @@ import orjson
 import typer
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.clock import MICROS_PER_SECOND
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.sources.finding import MOST_LINKED, Found, find_call
@@ -68,7 +69,7 @@ def explain(
         cel2crm explain 1795389970.80 --topic --json
     """
     settings = settings_with_rules(settings_file, rules_file)
-    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic) as finder:
         found = find_call(finder, wanted, pbx=pbx)
@@ -76,7 +77,7 @@ def explain(
         sys.stderr.write(f"cel2crm: {wanted} is a channel of call {found.asked}\n")
     calls = [*found.own, *(found.linked if linked else [])]
     for number, call in enumerate(calls):
-        told = tell_call(call, rules, site)
+        told = tell_call(call, rules, profile)
         links = list(_links(call, found))
         if as_json:
             sys.stdout.buffer.write(
@@ -89,10 +90,10 @@ def explain(
         sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
 
 
-def tell_call(call: Call, rules: Rules, site: PbxProfile) -> ExplainedCall:
-    """Judge and tell one call."""
-    result = judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
-    return ExplainedCall(result, narrate(call, result, site), grounds(result, rules))
+def tell_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
+    """Classify and tell one call."""
+    result = classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
+    return ExplainedCall(result, narrate(call, result, profile), grounds(result, rules))
 
 
 def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:

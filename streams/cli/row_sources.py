@@ -76,10 +76,3 @@ def _path(source: str, opened: ExitStack) -> Path:
     with copy.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return copy
-
-
-def split_call_id(text: str, settings: Settings) -> tuple[str | None, str]:
-    """PBX and linkedid of what a user gave: a call id (`office/1795389780.0`) or a bare linkedid."""
-    names = {each.name for each in (settings.pbx, *settings.other_pbxs)}
-    pbx, slash, linkedid = text.partition("/")
-    return (pbx, linkedid) if slash and pbx in names else (None, text)

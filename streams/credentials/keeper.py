@@ -25,7 +25,7 @@ from streams.credentials import record
 from streams.credentials.record import Claim, Credential, Pair, worth_renewing
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
-from streams.credentials.vendors import GrantRefused, TokenAnswer
+from streams.credentials.vendors import GrantRefused, TokenAnswer, outcome_label
 from streams.crm.tokens import Token
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
@@ -241,7 +241,7 @@ class Keeper:
         return self._claim_seen[1] + claim.seconds - boot_seconds()
 
     async def _answered(self, claim: Claim, answer: TokenAnswer) -> float | None:
-        self._told("renewed" if isinstance(answer, Pair) else type(answer).__name__.lower())
+        self._told(outcome_label(answer))
         match answer:
             case Pair():
                 await self._keep(lambda before: record.rotated(before, claim.mark, answer, utc_now_us()))

@@ -6,7 +6,7 @@ developers.kommo.com oauth-20, get-token, and amocrm-api-php issues 123, 235 (er
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 from yarl import URL
@@ -42,11 +42,17 @@ BITRIX24_REFUSING = ("INVALID_GRANT", "EXPIRED_TOKEN", "NOT_INSTALLED")
 class GrantRefused:
     """The code or refresh token is used, expired or withdrawn; no other try will do."""
 
+    code: ClassVar[str] = "grantrefused"
     why: str
 
 
 TokenAnswer = Pair | GrantRefused | PortalBlocked | RetryLater | OutcomeUnknown
-"""Later and Pause: surely without effect. Unsure: the refresh token may be used up."""
+"""RetryLater and PortalBlocked: the request had no effect. OutcomeUnknown: the refresh token may be used up."""
+
+
+def outcome_label(answer: TokenAnswer) -> str:
+    """The value of the label `outcome` of cel2crm_token_refreshes."""
+    return "renewed" if isinstance(answer, Pair) else answer.code
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,12 @@ class Narrative:
     """The row that gave cause and dial status."""
 
 
-def narrate(call: Call, result: CallResult, site: PbxProfile) -> Narrative:
+def narrate(call: Call, result: CallResult, profile: PbxProfile) -> Narrative:
     """Tell a call whose outcome is known."""
     rows = call.rows
-    story = tell(rows, call.linkedid, site.timezone_of(call.pbx))
-    times = _times(rows, site.timezone_of(call.pbx))
-    narrator = _Narrator(story, result, site, times)
+    story = tell(rows, call.linkedid, profile.timezone_of(call.pbx))
+    times = _times(rows, profile.timezone_of(call.pbx))
+    narrator = _Narrator(story, result, profile, times)
     moments = sorted(narrator.moments(rows), key=lambda moment: moment.at)
     return Narrative(
         tuple(moments),
@@ -70,7 +70,7 @@ class _Narrator:
 
     story: CallFacts
     result: CallResult
-    site: PbxProfile
+    profile: PbxProfile
     times: dict[int, int]
     _applications: dict[str, str] = field(default_factory=dict)
     _transfers: Iterator[str] = field(init=False)
@@ -102,7 +102,7 @@ class _Narrator:
             text = self._originated(root)
         else:
             text = f"{result.caller or 'somebody without a number'} called {result.called or 'no number'}"
-            if side_of(root, self.site)[0] == "outside":
+            if side_of(root, self.profile)[0] == "outside":
                 text += f" through {root.endpoint}"
         yield Moment(self.story.first, text, root.start_row.id)
         for channel in self.story.channels.values():
@@ -113,7 +113,7 @@ class _Narrator:
     def _originated(self, root: Channel) -> str:
         if not root.real:
             return "Asterisk began a call by itself"
-        outside = side_of(root, self.site)[0] == "outside"
+        outside = side_of(root, self.profile)[0] == "outside"
         named = f"somebody through {root.endpoint}" if outside else self._named(root)
         if root.answered is not None:
             return f"Asterisk called {named}: answered after {seconds(root.answered - root.started)}"
@@ -121,7 +121,7 @@ class _Narrator:
         return f"Asterisk called {named}: {leg.outcome}"
 
     def _told_legs(self) -> tuple[CallLeg, ...]:
-        return legs_of(self.story, self.result, self.site)
+        return legs_of(self.story, self.result, self.profile)
 
     def _legs(self) -> Iterator[Moment]:
         """The channels called. Those called at once that fared alike are one line; so are vain attempts repeated."""
@@ -262,8 +262,8 @@ class _Narrator:
         return endpoint(name)
 
     def _named(self, channel: Channel) -> str:
-        if side_of(channel, self.site)[0] == "inside":
-            return extension_of(channel, self.site)
+        if side_of(channel, self.profile)[0] == "inside":
+            return extension_of(channel, self.profile)
         if channel is self.story.root and not channel.originated:
             return self.result.caller or channel.first_number or channel.endpoint
         return channel.number or channel.endpoint

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self, cast
+
+from faust.types import ConsumerMessage
 
 from schemas.registry import Serializer
 from streams.dead_letter_reasons import DeadLetterReason
@@ -21,6 +23,19 @@ class Origin(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int | None = None
+
+    @classmethod
+    def of(cls, message: ConsumerMessage) -> Self:
+        """A record as a worker's consumer gives it, whose timestamp is in seconds."""
+        return cls(
+            message.tp.topic,
+            message.tp.partition,
+            message.offset,
+            message.key,
+            message.value,
+            cast(Sequence[tuple[str, bytes | None]], message.headers or ()),
+            None if message.timestamp is None else round(message.timestamp * 1000),
+        )
 
 
 class DeadLetters:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 ORIGIN = "origin"
 """`live`, or `backfill` where every row of the call came from a snapshot of the table."""
 PROCESSED = "processed_at"
-"""When the result was judged (UTC microseconds from 1970, as text)."""
+"""When the result was classified (UTC microseconds from 1970, as text)."""
 
 LIVE = "live"
 BACKFILL = "backfill"

@@ -21,8 +21,8 @@ from prometheus_client import start_http_server
 
 from streams.errors import UserError
 from streams.kafka import logs
+from streams.kafka.client import stop_client, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.fenced_log import stopped
 from streams.kafka.hard_exit import hard_exit
 from streams.settings import KafkaSettings, Settings
 
@@ -140,7 +140,7 @@ async def _run(settings: Settings, worker: Worker) -> None:
         async with asyncio.timeout(_START_SECONDS):
             await app.start()
     except (KafkaError, TimeoutError) as error:
-        raise _unreachable(settings.kafka, error) from None
+        raise unreachable(settings.kafka.bootstrap_servers, error) from None
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
     await _until(stop, app)
     _log.info("stopping", worker=worker.name)
@@ -177,9 +177,9 @@ async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: I
             await consumer.start()
             existing = await consumer.topics()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise _unreachable(kafka, error) from None
+        raise unreachable(kafka.bootstrap_servers, error) from None
     finally:
-        await stopped(consumer, 5.0)
+        await stop_client(consumer, 5.0)
         chatter.setLevel(level)
     wanted = [kafka.topic(name) for name in (*consumes, *needs)]
     if missing := [name for name in wanted if name not in existing]:
@@ -187,13 +187,6 @@ async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: I
             f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}",
             "Make the topics with `cel2crm topics apply`; kafka.topic_prefix must be the same.",
         )
-
-
-def _unreachable(kafka: KafkaSettings, error: BaseException) -> UserError:
-    return UserError(
-        f"no Kafka broker answers at {kafka.bootstrap_servers} ({str(error) or type(error).__name__})",
-        "Start it, or set kafka.bootstrap_servers to where it is.",
-    )
 
 
 def _serve_metrics(settings: Settings) -> Any:

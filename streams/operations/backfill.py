@@ -90,7 +90,7 @@ class Waiting:
     """By call id."""
     seen: dict[str, set[int]] = field(default_factory=dict)
     """Ids of the rows that came, by call id."""
-    judged: dict[str, tuple[int, int]] = field(default_factory=dict)
+    classified: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The newest version of each call's result."""
 
     @property
@@ -101,7 +101,7 @@ class Waiting:
     @property
     def done(self) -> list[str]:
         """Calls whose result holds every row."""
-        return [name for name, call in self.calls.items() if self.judged.get(name, (0, 0)) >= call.version]
+        return [name for name, call in self.calls.items() if self.classified.get(name, (0, 0)) >= call.version]
 
     @property
     def open(self) -> list[str]:
@@ -119,13 +119,13 @@ class Waiting:
         return len(self.seen.get(name, ())) >= self.calls[name].rows
 
 
-async def already_judged(connection: Connection, calls: Collection[TableCall]) -> Waiting:
+async def already_classified(connection: Connection, calls: Collection[TableCall]) -> Waiting:
     """What the results topic holds of these calls before anything is asked for. Raises UserError."""
     pbx = connection.settings.pbx.name
     waiting = Waiting({call_id(pbx, call.linkedid): call for call in calls})
     for name, record in (await newest_results(connection, waiting.calls)).items():
         fields = await connection.serializer.read(record.value, CALL_RESULTS.schema)
-        waiting.judged[name] = (fields["version_row_id"], fields["version_rows"])
+        waiting.classified[name] = (fields["version_row_id"], fields["version_rows"])
     return waiting
 
 
@@ -183,5 +183,5 @@ async def _result_came(waiting: Waiting, connection: Connection, record: TopicRe
     except MalformedRecord:
         return False
     version = fields["version_row_id"], fields["version_rows"]
-    waiting.judged[name] = max(version, waiting.judged.get(name, (0, 0)))
+    waiting.classified[name] = max(version, waiting.classified.get(name, (0, 0)))
     return True

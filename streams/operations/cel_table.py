@@ -37,7 +37,7 @@ class TableCall:
 
     @property
     def version(self) -> tuple[int, int]:
-        """Of the result that is judged from all of its rows."""
+        """Of the result that is classified from all of its rows."""
         return self.highest, self.rows
 
 

@@ -93,9 +93,9 @@ def _shipped_directions() -> Directions:
 
 
 @lru_cache
-def hash_in_force(tables: str, site: str) -> str:
-    """Twelve hex digits that name everything calls were judged by: the tables' hash and the site's."""
-    return hashlib.sha256(f"{tables} {site}".encode()).hexdigest()[:12]
+def hash_in_force(tables: str, profile: str) -> str:
+    """Twelve hex digits that name everything calls were classified by: the tables' hash and the PBX profile's."""
+    return hashlib.sha256(f"{tables} {profile}".encode()).hexdigest()[:12]
 
 
 def build_rules(own: RuleSource, settings: RuleSettings, faults: Faults) -> Rules:

@@ -84,7 +84,7 @@ def _classify(path: Path) -> None:
     source = RowSource(RowDecoder(), _unexpected)
     outcomes = Outcomes(rules, Settings())
     with Path(os.devnull).open("wb") as out:
-        out.writelines(map(outcomes.json_line, Batch(rules, PbxProfile()).judge(source.rows(path))))
+        out.writelines(map(outcomes.json_line, Batch(rules, PbxProfile()).classify(source.rows(path))))
 
 
 def _unexpected(name: str, line: int, reason: str) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from deploy.demo.recordings import read_recordings
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.cli.classify.truth import judge_case
+from streams.cli.classify.truth import classify_case
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.rules import load_rules
 from tests.calls.hashed import hashed
@@ -87,8 +87,10 @@ def waiting_table(measured: list[Figures]) -> Table:
 def many_results(count: int) -> Iterator[CallResult]:
     """The outcomes of the recorded calls that a CRM gets, again and again, each a call of its own of an hour ago."""
     rules = load_rules()
-    judged = [result for case in read_recordings() for result in judge_case({"cel": case.rows}, rules, PbxProfile())]
-    recorded = [result for result in judged if result.client is not None and result.direction != "internal"]
+    classified = [
+        result for case in read_recordings() for result in classify_case({"cel": case.rows}, rules, PbxProfile())
+    ]
+    recorded = [result for result in classified if result.client is not None and result.direction != "internal"]
     ended = utc_now_us() - 3600 * MICROS_PER_SECOND
     for number, result in zip(range(count), cycle(recorded), strict=False):
         linkedid = f"{ended // MICROS_PER_SECOND - 600}.{number}"

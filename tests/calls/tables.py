@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult, Classification
 from streams.rows.row import CelRow
@@ -91,15 +91,15 @@ def folded(rows: Iterable[CelRow], pbx: str = "pbx1") -> Call:
     return call
 
 
-def judged(
-    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: PbxProfile | None = None, **options: Any
+def classified(
+    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, profile: PbxProfile | None = None, **options: Any
 ) -> Classification:
     """The outcome of one call's rows."""
-    return judge(folded(cel(rows) if isinstance(rows, str) else rows), rules, site or PbxProfile(), **options)
+    return classify(folded(cel(rows) if isinstance(rows, str) else rows), rules, profile or PbxProfile(), **options)
 
 
 def outcome(
-    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, site: PbxProfile | None = None, **options: Any
+    rows: Sequence[CelRow] | str, *, rules: Rules = RULES, profile: PbxProfile | None = None, **options: Any
 ) -> CallResult:
     """The result alone."""
-    return judged(rows, rules=rules, site=site, **options).result
+    return classified(rows, rules=rules, profile=profile, **options).result

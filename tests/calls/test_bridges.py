@@ -1,9 +1,9 @@
 """Who was connected with whom, from the rows of bridges."""
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
-from tests.calls.tables import RULES, judged, outcome
+from tests.calls.tables import RULES, classified, outcome
 
 TRUNK, PHONE, OTHER = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1", "PJSIP/1002-03 2"
 CALLING = f"""
@@ -73,7 +73,7 @@ def test_who_leaves_two_others_alone_lets_them_talk_on() -> None:
         f"9 exit {PHONE} peer=PJSIP/1002-03,PJSIP/trunk1-01",
         f"15 exit {OTHER} peer=PJSIP/trunk1-01",
     )
-    assert [leg.talk_seconds for leg in judged(rows).legs] == [12.0, 6.0, 11.0]
+    assert [leg.talk_seconds for leg in classified(rows).legs] == [12.0, 6.0, 11.0]
 
 
 def test_leg_that_sent_its_call_elsewhere_is_forwarded_and_no_other() -> None:
@@ -83,14 +83,14 @@ def test_leg_that_sent_its_call_elsewhere_is_forwarded_and_no_other() -> None:
         f"3 hangup {PHONE} cause=16",
         f"4 hangup {OTHER} cause=17",
     )
-    assert [leg.outcome for leg in judged(rows).legs] == ["calling", "forwarded", "busy"]
+    assert [leg.outcome for leg in classified(rows).legs] == ["calling", "forwarded", "busy"]
 
 
 def test_leg_that_answered_is_not_the_one_that_was_forwarded() -> None:
     rows = call(f"2 forward {OTHER}", f"3 answer {PHONE}", f"4 hangup {PHONE} cause=16", f"4 hangup {OTHER} cause=16")
-    assert [leg.outcome for leg in judged(rows).legs][1:] == ["answered", "forwarded"]
+    assert [leg.outcome for leg in classified(rows).legs][1:] == ["answered", "forwarded"]
 
 
 def test_call_without_rows_has_no_outcome_to_tell() -> None:
-    result = judge(Call("pbx1", "1.1"), RULES, PbxProfile()).result
+    result = classify(Call("pbx1", "1.1"), RULES, PbxProfile()).result
     assert (result.answered, result.result, result.direction, result.complete) == (False, 0, "unknown", False)

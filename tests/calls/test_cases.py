@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.cli.classify.truth import compare, judge_case, read_cases
+from streams.cli.classify.truth import classify_case, compare, read_cases
 from tests.calls.tables import RULES
 
 FOLDER = Path(__file__).parent / "cases"
@@ -37,8 +37,10 @@ def test_a_case_brings_the_settings_that_its_pbx_needs() -> None:
     linkedid, client = case["linkedids"][0], case["cel"][0]["cid_num"]
     mobile_of_staff = {**case, "settings": {"numbers": {"internal_patterns": [client]}}}
 
-    def direction(judged: dict[str, Any]) -> str:
-        return next(each.direction for each in judge_case(judged, RULES, PbxProfile()) if each.linkedid == linkedid)
+    def direction(classified: dict[str, Any]) -> str:
+        return next(
+            each.direction for each in classify_case(classified, RULES, PbxProfile()) if each.linkedid == linkedid
+        )
 
     assert direction(case) == "incoming"
     assert direction(mobile_of_staff) != "incoming"

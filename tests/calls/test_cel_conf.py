@@ -9,7 +9,7 @@ import pytest
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.cli.classify.truth import judge_case, read_cases
+from streams.cli.classify.truth import classify_case, read_cases
 from tests.calls.tables import RULES
 
 Row = dict[str, Any]
@@ -30,10 +30,10 @@ def empty(*columns: str) -> Callable[[Row], Row | None]:
 
 
 def told(
-    case: Row, change: Callable[[Row], Row | None] = dict, site: PbxProfile | None = None
+    case: Row, change: Callable[[Row], Row | None] = dict, profile: PbxProfile | None = None
 ) -> dict[str, CallResult]:
     rows = [changed for row in case["cel"] if (changed := change(dict(row))) is not None]
-    return {result.linkedid: result for result in judge_case({**case, "cel": rows}, RULES, site or PbxProfile())}
+    return {result.linkedid: result for result in classify_case({**case, "cel": rows}, RULES, profile or PbxProfile())}
 
 
 def facts(result: CallResult, *left_out: str) -> dict[str, object]:
@@ -78,7 +78,7 @@ def test_incoming_calls_stay_incoming_without_chan_start_rows() -> None:
 
 
 def test_without_bridge_rows_the_setting_makes_the_dial_status_decide() -> None:
-    behind_local = ("local_n_to_queue", "local_n_to_voicemail")  # dial status ANSWER by a machine, README says so
+    behind_local = ("local_n_to_queue", "local_n_to_voicemail")  # ANSWER by a machine: docs/call-status.md, 2
     for case in CASES:
         less = told(case, without(*BRIDGE_EVENTS), PbxProfile(bridges_logged=False))
         for linkedid, result in told(case).items():

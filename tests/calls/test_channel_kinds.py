@@ -148,25 +148,25 @@ def test_clients_number_out_of_what_carriers_send(number: str, client: str | Non
 
 
 def test_a_mobile_of_the_staff_that_calls_in_through_a_trunk_is_inside() -> None:
-    site = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
+    profile = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
     call = outcome(
         CALL.format(
             caller="PJSIP/fmc-01", number="79161112233", dialled="79031234567", context="from-trunk",
             leg="PJSIP/carrier-02", leg_number="79031234567", leg_context="from-trunk",
         ),
-        site=site,
+        profile=profile,
     )  # fmt: skip
     assert (call.direction, call.caller, call.called) == ("outgoing", "79161112233", "79031234567")
 
 
 def test_a_mobile_of_the_staff_that_is_rung_through_a_trunk_is_the_extension() -> None:
-    site = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
+    profile = PbxProfile.of(Settings(numbers=NumberSettings(internal_patterns=(r"7916111\d{4}",))))
     call = outcome(
         CALL.format(
             caller="PJSIP/carrier-01", number="79031234567", dialled="74951001001", context="from-trunk",
             leg="PJSIP/fmc-02", leg_number="79161112233", leg_context="from-trunk",
         ),
-        site=site,
+        profile=profile,
     )  # fmt: skip
     assert (call.direction, call.client) == ("incoming", "+79031234567")
     assert (call.answered_by, call.extension) == ("79161112233", "79161112233")

@@ -1,4 +1,4 @@
-"""Rules of judging that the recordings do not hold, as rows in and outcome out."""
+"""Rules of classifying that the recordings do not hold, as rows in and outcome out."""
 
 import msgspec
 import pytest
@@ -7,7 +7,7 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.rows.row import CelRow
 from streams.rules import load_rules
 from streams.settings import DatabaseSettings, NumberSettings, RuleSettings, Settings
-from tests.calls.tables import cel, hangup, judged, outcome
+from tests.calls.tables import cel, classified, hangup, outcome
 
 ANSWERED = """
     0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
@@ -191,7 +191,7 @@ def test_without_bridge_rows_the_dial_status_decides_where_the_operator_says_so(
         9  end     PJSIP/trunk1-01 0
         9  over    PJSIP/trunk1-01 0
     """
-    call = outcome(rows, site=PbxProfile(bridges_logged=False))
+    call = outcome(rows, profile=PbxProfile(bridges_logged=False))
     assert (call.answered, call.talked_with, call.talk_seconds) == (True, ("1001",), 6.0)
     silent = outcome(rows)
     assert not silent.answered
@@ -220,7 +220,7 @@ def with_extra(row: CelRow, extra: str) -> CelRow:
 
 def test_the_alias_asks_for_the_old_way_for_every_call() -> None:
     settings = Settings(database=DatabaseSettings(column_name_aliases={"cel_extra": "id"}))
-    call = outcome(ANSWERED.format(cause="19/ANSWER"), site=PbxProfile.of(settings))
+    call = outcome(ANSWERED.format(cause="19/ANSWER"), profile=PbxProfile.of(settings))
     assert (call.result, call.extra_usable, call.answered) == (0, False, True)
 
 
@@ -260,7 +260,7 @@ def test_what_a_transferred_party_tries_later_is_no_attempt_of_the_caller() -> N
 
 
 def test_who_picked_a_call_up_from_a_call_of_his_own_has_a_leg_that_talked() -> None:
-    call = judged("""
+    call = classified("""
         0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
         1  start   PJSIP/1001-02   1 context=from-internal
         3  pickup  PJSIP/1001-02   1 extra={"pickup_channel":"PJSIP/1002-03"}
@@ -314,7 +314,7 @@ def test_an_abandoned_piece_is_told_from_a_call() -> None:
 
 
 def test_legs_of_a_ring_group_say_what_became_of_each_phone() -> None:
-    legs = judged("""
+    legs = classified("""
         0  start   PJSIP/trunk1-01 0 num=79161234567 exten=74951001001 context=from-trunk
         1  start   PJSIP/1001-02   1 context=from-internal
         1  start   PJSIP/1002-03   2 context=from-internal
@@ -358,7 +358,7 @@ def test_legs_of_a_ring_group_say_what_became_of_each_phone() -> None:
 def test_direction(
     channel: str, num: str, exten: str, context: str, numbers: dict[str, object], direction: str
 ) -> None:
-    site = PbxProfile.of(Settings(numbers=NumberSettings.model_validate(numbers)))
+    profile = PbxProfile.of(Settings(numbers=NumberSettings.model_validate(numbers)))
     call = outcome(
         f"""
         0  start   {channel} 0 num={num} exten={exten} context={context}
@@ -366,7 +366,7 @@ def test_direction(
         9  end     {channel} 0
         9  over    {channel} 0
         """,
-        site=site,
+        profile=profile,
     )
     assert call.direction == direction
     assert call.why[0].startswith(direction) or call.why[0].startswith("direction unknown")

@@ -1,6 +1,6 @@
 """Calls whose rows stop: Asterisk was killed, or the machine lost power (kill -9: no HANGUP, no LINKEDID_END)."""
 
-from tests.calls.tables import judged, outcome
+from tests.calls.tables import classified, outcome
 
 RINGING = """
     0  start      PJSIP/carrier-01 0 num=79161234567 exten=74951001001 context=from-trunk
@@ -33,7 +33,7 @@ def test_how_long_they_talked_is_not_known() -> None:
 
 
 def test_a_phone_that_rang_when_the_rows_stop_is_unfinished() -> None:
-    legs = judged(RINGING, cut_short=True).legs
+    legs = classified(RINGING, cut_short=True).legs
     assert [(leg.number, leg.outcome, leg.ended_at) for leg in legs] == [
         ("79161234567", "calling", None),
         ("1001", "unfinished", None),

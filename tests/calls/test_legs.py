@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.calls.tables import judged
+from tests.calls.tables import classified
 
 
 def outcomes(rows: str) -> dict[str, str]:
-    return {leg.channel: leg.outcome for leg in judged(rows).legs}
+    return {leg.channel: leg.outcome for leg in classified(rows).legs}
 
 
 @pytest.mark.parametrize("cause", [0, 16, 17, 34, 127])

@@ -1,4 +1,4 @@
-"""Judging rows of a file: follows open calls only, and gives each call once, some rows after its end."""
+"""Classifying rows of a file: follows open calls only, and gives each call once, some rows after its end."""
 
 from collections.abc import Iterator
 
@@ -54,13 +54,15 @@ class Reading:
             yield row
 
 
-def given(reading: Reading, judging: Batch | None = None) -> list[tuple[str, int]]:
+def given(reading: Reading, classifying: Batch | None = None) -> list[tuple[str, int]]:
     """Each call as it is given, and how many rows were taken until then."""
-    return [(result.linkedid, reading.taken) for result in (judging or Batch(RULES, PbxProfile())).judge(reading)]
+    return [
+        (result.linkedid, reading.taken) for result in (classifying or Batch(RULES, PbxProfile())).classify(reading)
+    ]
 
 
-def results(*parts: list[CapturedRow], judging: Batch | None = None) -> list[CallResult]:
-    return list((judging or Batch(RULES, PbxProfile())).judge(Reading(*parts)))
+def results(*parts: list[CapturedRow], classifying: Batch | None = None) -> list[CallResult]:
+    return list((classifying or Batch(RULES, PbxProfile())).classify(Reading(*parts)))
 
 
 def test_call_is_given_when_more_than_ten_rows_came_after_its_end() -> None:
@@ -103,33 +105,33 @@ def test_end_counts_from_the_last_channels_end() -> None:
 def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> None:
     late = call("1.1", "9 dtmf PJSIP/trunk1-01 0", first_id=50)
     reading = Reading(call("1.1"), others(3), late, others(30, "other"))
-    judged = Batch(RULES, PbxProfile()).judge(reading)
-    first = next(judged)
+    classified = Batch(RULES, PbxProfile()).classify(reading)
+    first = next(classified)
     assert (first.linkedid, first.version_rows, reading.taken) == ("1.1", 5, 16)
 
 
 def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
-    judging = Batch(RULES, PbxProfile())
+    classifying = Batch(RULES, PbxProfile())
     stray = call("1.1", "30 dtmf PJSIP/trunk1-01 0\n31 dtmf PJSIP/trunk1-01 0", first_id=90)
-    told = results(call("1.1"), others(20), stray, call("1.2"), judging=judging)
+    told = results(call("1.1"), others(20), stray, call("1.2"), classifying=classifying)
     assert [result.linkedid for result in told] == ["1.1", "1.2", "open"]
-    assert judging.strays == 2
+    assert classifying.strays == 2
 
 
 def test_only_the_calls_given_last_are_remembered() -> None:
-    judging = Batch(RULES, PbxProfile())
+    classifying = Batch(RULES, PbxProfile())
     three = [*call("1.1"), *call("1.2"), *call("1.3")]
     stray = [*call("1.1", "30 dtmf PJSIP/trunk1-01 0", 90), *call("1.3", "30 dtmf PJSIP/trunk1-01 0", 91)]
-    told = results(three, others(20), stray, judging=judging)
+    told = results(three, others(20), stray, classifying=classifying)
     assert [result.linkedid for result in told] == ["1.1", "1.2", "1.3", "open", "1.1"]
-    assert judging.strays == 1
+    assert classifying.strays == 1
     remembered = Batch(RULES, PbxProfile())
-    results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), judging=remembered)
+    results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), classifying=remembered)
     assert remembered.strays == 1
 
 
 def test_the_same_linkedid_on_two_pbxs_is_two_calls() -> None:
-    told = results(call("1.1", pbx="north"), call("1.1"), judging=Batch(RULES, PbxProfile(), "south"))
+    told = results(call("1.1", pbx="north"), call("1.1"), classifying=Batch(RULES, PbxProfile(), "south"))
     assert [result.call_id for result in told] == ["north/1.1", "south/1.1"]
 
 
@@ -165,7 +167,7 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
 
 def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
     rows = [*call("1.1"), *others(3)]
-    judging, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
-    first = next(judging.calls(taken))
+    classifying, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
+    first = next(classifying.calls(taken))
     assert first.call.linkedid == "1.1"
     assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file

@@ -1,6 +1,6 @@
 """What Asterisk 1.8 to 11 and products on ARI log otherwise: one bridge row a talk, plain text in `extra`, Stasis."""
 
-from tests.calls.tables import judged, outcome
+from tests.calls.tables import classified, outcome
 
 
 def test_transfer_and_pickup_before_asterisk_12_name_the_other_in_plain_text() -> None:
@@ -30,7 +30,7 @@ def test_transfer_and_pickup_before_asterisk_12_name_the_other_in_plain_text() -
 
 
 def test_the_leavings_of_a_masquerade_are_no_leg() -> None:
-    legs = judged("""
+    legs = classified("""
         0  start         SIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
         0  start         SIP/1001-04    1 num=1001 exten=s context=from-internal
         2  answer        SIP/1001-04    1

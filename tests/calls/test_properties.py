@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas import load
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.offline import Batch
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
@@ -27,7 +27,7 @@ from tests.calls.tables import RULES, folded
 
 
 def result_of(call: Call) -> CallResult:
-    return judge(call, RULES, PbxProfile()).result
+    return classify(call, RULES, PbxProfile()).result
 
 
 @given(calls(), st.randoms(use_true_random=False))
@@ -44,7 +44,7 @@ def test_neither_order_nor_repetition_of_rows_changes_the_outcome(rows: list[Cel
 
 
 @given(calls())
-def test_any_prefix_is_judged_and_a_snapshot_goes_on_where_it_was(rows: list[CelRow]) -> None:
+def test_any_prefix_is_classified_and_a_snapshot_goes_on_where_it_was(rows: list[CelRow]) -> None:
     call = Call("pbx1", rows[0].linkedid)
     for row in rows:
         call = Call.from_bytes(call.to_bytes()) if call.version[1] else call
@@ -73,7 +73,7 @@ def through_avro(name: str, record: dict[str, Any]) -> dict[str, Any]:
 
 @given(calls())
 def test_avro_gives_back_what_it_was_given(rows: list[CelRow]) -> None:
-    result, legs = judge(folded(rows), RULES, PbxProfile())
+    result, legs = classify(folded(rows), RULES, PbxProfile())
     read = through_avro("call_result", result.record())
     assert read == result.record()
     assert CallResult.from_record(read) == result
@@ -107,16 +107,16 @@ def test_rows_of_calls_may_be_mixed(one: Exchange, other: Exchange, random: Rand
     while waiting := [source for source in sources if source]:
         mixed.append(random.choice(waiting).pop())
     captured = [CapturedRow(**msgspec.structs.asdict(row), pbx="pbx1") for row in mixed]
-    together = {result.linkedid: result for result in Batch(RULES, PbxProfile()).judge(captured)}
+    together = {result.linkedid: result for result in Batch(RULES, PbxProfile()).classify(captured)}
     for rows in (one.rows, others):
         call = folded(rows)
         cut_short = not (call.linkedid_end or call.channels_ended)
-        assert together[call.linkedid] == judge(call, RULES, PbxProfile(), cut_short=cut_short).result
+        assert together[call.linkedid] == classify(call, RULES, PbxProfile(), cut_short=cut_short).result
 
 
 @given(calls())
 def test_no_time_runs_backwards(rows: list[CelRow]) -> None:
-    result, legs = judge(folded(rows), RULES, PbxProfile())
+    result, legs = classify(folded(rows), RULES, PbxProfile())
     for each in (result.ivr_seconds, result.queue_seconds, result.ringing_seconds, result.talk_seconds):
         assert each is None or each >= 0
     assert result.started_at <= result.ended_at
@@ -135,15 +135,15 @@ def test_call_is_answered_if_the_calling_channel_was_in_a_bridge_with_another(ex
 
 @given(calls())
 def test_outcome_hash_ignores_the_version_alone(rows: list[CelRow]) -> None:
-    judged = result_of(folded(rows))
+    classified = result_of(folded(rows))
     moved = [msgspec.structs.replace(row, id=row.id + 1000) for row in rows]
     again = result_of(folded(moved))
-    assert again.version > judged.version
+    assert again.version > classified.version
     same = msgspec.structs.replace(
         again,
-        version=judged.version,
-        version_row_id=judged.version_row_id,
-        version_rows=judged.version_rows,
-        outcome_hash=judged.outcome_hash,
+        version=classified.version,
+        version_row_id=classified.version_row_id,
+        version_rows=classified.version_rows,
+        outcome_hash=classified.outcome_hash,
     )
-    assert (again.outcome_hash == judged.outcome_hash) == (same == judged)
+    assert (again.outcome_hash == classified.outcome_hash) == (same == classified)

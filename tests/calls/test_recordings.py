@@ -7,7 +7,7 @@ import pytest
 
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.pbx_profile import PbxProfile
-from streams.cli.classify.truth import compare, judge_case, read_cases
+from streams.cli.classify.truth import classify_case, compare, read_cases
 from tests.calls.tables import RULES
 
 CASES = read_cases(Path(RECORDINGS))
@@ -32,9 +32,9 @@ def test_every_recording_is_here() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
 def test_answered_needs_no_extra(case: dict[str, Any]) -> None:
-    with_extra = {result.linkedid: result.answered for result in judge_case(case, RULES, PbxProfile())}
+    with_extra = {result.linkedid: result.answered for result in classify_case(case, RULES, PbxProfile())}
     bare = {**case, "cel": [{**row, "extra": ""} for row in case["cel"]]}
-    without = judge_case(bare, RULES, PbxProfile())
+    without = classify_case(bare, RULES, PbxProfile())
     assert {result.linkedid: result.answered for result in without} == with_extra
     assert {result.result for result in without} <= {0}
 
@@ -44,6 +44,6 @@ def test_times_of_pbxs_in_other_zones_are_utc() -> None:
     zoned = [case for case in CASES if case["case"].startswith("tz_")]
     assert len(zoned) == 4
     for case in zoned:
-        for result in judge_case(case, RULES, PbxProfile()):
+        for result in classify_case(case, RULES, PbxProfile()):
             assert 0 <= result.started_at // 1_000_000 - int(result.linkedid.partition(".")[0]) <= 1
             assert result.utc_offset_seconds in {3 * 3600, -5 * 3600}

@@ -15,7 +15,7 @@ import pytest
 
 from streams.calls.call import Call
 from streams.calls.result import Classification
-from tests.calls.tables import cel, judged
+from tests.calls.tables import cel, classified
 
 SECONDS = {"talk": "talk_seconds", "ringing": "ringing_seconds", "queue": "queue_seconds", "ivr": "ivr_seconds"}
 LISTS = {"talked_with", "transfers", "pickups", "linked_calls", "legs"}
@@ -67,16 +67,16 @@ def calls_of(table: list[str]) -> tuple[dict[int, Classification], dict[str, int
     for call in folded.values():
         for row in call.rows:
             rows[call.linkedid].append(row)
-    outcomes = {int(linkedid.rpartition(".")[2]): judged(each) for linkedid, each in rows.items()}
+    outcomes = {int(linkedid.rpartition(".")[2]): classified(each) for linkedid, each in rows.items()}
     uniqueids = {row.uniqueid: int(row.uniqueid.rpartition(".")[2]) for call in folded.values() for row in call.rows}
     return outcomes, uniqueids
 
 
-def found(name: str, judgement: Classification, uniqueids: dict[str, int], expected: object) -> object:
+def found(name: str, classification: Classification, uniqueids: dict[str, int], expected: object) -> object:
     """The value of a field, as the file writes it."""
     if name == "legs":
-        return tuple(f"{leg.number} {leg.outcome}" for leg in judgement.legs)
-    value: Any = getattr(judgement.result, SECONDS.get(name, name))
+        return tuple(f"{leg.number} {leg.outcome}" for leg in classification.legs)
+    value: Any = getattr(classification.result, SECONDS.get(name, name))
     if name == "linked_calls":
         return tuple(f"@{uniqueids[each]}" for each in value)
     if name == "part_of" and value is not None:

@@ -102,7 +102,7 @@ def test_trunks_are_kept_where_asked_for_but_not_the_numbers_in_them() -> None:
     assert "1234567" not in told["channame"]
 
 
-def test_what_judging_needs_of_extra_stays_byte_for_byte() -> None:
+def test_what_classifying_needs_of_extra_stays_byte_for_byte() -> None:
     extra = '{"hangupcause":17,"hangupsource":"dialplan/builtin","dialstatus":"CHANUNAVAIL"}'
     assert only(row(extra=extra, exten="17", cid_num="17"))[0]["extra"] == extra
     bridge = '{"bridge_id":"09bd53f9-045d-4fd2-877a-045671234567","bridge_technology":"simple_bridge"}'

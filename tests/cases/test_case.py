@@ -1,4 +1,4 @@
-"""A captured case is judged as the real call is, but for the numbers."""
+"""A captured case is classified as the real call is, but for the numbers."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.pbx_profile import PbxProfile
-from streams.cases.case import calls_of, capture_case, case_line, told_differently
-from streams.cli.classify.truth import read_cases, site_of
+from streams.cases.case import calls_of, capture_case, case_line, outcome_differences
+from streams.cli.classify.truth import profile_of, read_cases
 from streams.rows.row import RowDecoder
 from tests.calls.tables import RULES
 
@@ -23,14 +23,14 @@ SITES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("site", SITES.values(), ids=SITES.keys())
-def test_every_recording_is_told_the_same_when_it_is_anonymised(site: PbxProfile) -> None:
+@pytest.mark.parametrize("profile", SITES.values(), ids=SITES.keys())
+def test_every_recording_is_told_the_same_when_it_is_anonymised(profile: PbxProfile) -> None:
     # All of them with the defaults; with the others every third is enough, and quick.
-    for number, case in enumerate(CASES if site is SITES["defaults"] else CASES[::3]):
+    for number, case in enumerate(CASES if profile is SITES["defaults"] else CASES[::3]):
         calls = calls_of("pbx1", map(DECODER.from_columns, case["cel"]))
-        captured = capture_case(calls, site, keep_trunks=number % 2 == 0)
-        own = site_of({"case": case["case"], "settings": captured.settings}, PbxProfile())
-        assert told_differently(calls, captured, RULES, site, own, RULES) == [], case["case"]
+        captured = capture_case(calls, profile, keep_trunks=number % 2 == 0)
+        own = profile_of({"case": case["case"], "settings": captured.settings}, PbxProfile())
+        assert outcome_differences(calls, captured, RULES, profile, own, RULES) == [], case["case"]
 
 
 @pytest.mark.slow
@@ -48,5 +48,5 @@ def test_a_case_that_is_told_differently_is_seen() -> None:
     calls = calls_of("pbx1", map(DECODER.from_columns, CASES[0]["cel"]))
     captured = capture_case(calls, PbxProfile())
     extensions_are_trunks = PbxProfile(trunks=("1*",))
-    told = told_differently(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
+    told = outcome_differences(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
     assert any("extension is None, and was '1001'" in line for line in told), told

@@ -9,7 +9,7 @@ from deploy.demo.recordings import RECORDINGS
 from tests.cli.commands import Done, run
 
 PICKED_UP, PICKER, BUSY, INTERNAL = "1795389970.80", "1795389971.82", "1795391128.1109", "1795389855.24"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/calls.md"
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
 
 
@@ -116,13 +116,13 @@ def test_mistakes_are_one_message(arguments: list[str], problem: str) -> None:
     assert "hidden" not in done.stderr
 
 
-def test_readme_shows_what_the_command_prints() -> None:
-    blocks = [block for block in README.read_text(encoding="utf-8").split("```") if block.startswith("\nCall pbx1/")]
+def test_page_of_calls_shows_what_the_command_prints() -> None:
+    blocks = [block for block in PAGE.read_text(encoding="utf-8").split("```") if block.startswith("\nCall pbx1/")]
     assert len(blocks) == 5
     for block in blocks:
         linkedid = block.partition("/")[2].partition(":")[0]
         shown, printed = block.strip().splitlines(), told(linkedid, str(RECORDINGS)).splitlines()
-        # Where a line of a table stands may change with every line above it: not worth a new README.
+        # Where a line of a table stands may change with every line above it: not worth a new page.
         assert [line for line in shown if ".yaml:" not in line] == [line for line in printed if ".yaml:" not in line], (
-            f"put into README.md what `cel2crm explain {linkedid} {RECORDINGS.name}` prints"
+            f"put into docs/calls.md what `cel2crm explain {linkedid} {RECORDINGS.name}` prints"
         )

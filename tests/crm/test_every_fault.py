@@ -58,7 +58,7 @@ async def _kommo(fault: dict[str, Any], on_revision: str) -> tuple[Any, KommoPor
 async def test_register_and_finish_in_one_request(name: str) -> None:
     delivery, portal = await _bitrix24(dict(QUICK[name]), "batch")
     assert delivery.state is State.DELIVERED, delivery.history
-    # A proxy that sends a POST twice: no client can know (README, bitrix24_batch).
+    # A proxy that sends a POST twice: no client can know (docs/crms.md, bitrix24_batch).
     assert len(portal.entries()) == 1 + (name in SENT_TWICE)
 
 

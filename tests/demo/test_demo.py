@@ -13,7 +13,7 @@ from deploy.demo.report import verdict
 from streams.calls.call import epoch_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.cli.classify.truth import judge_case
+from streams.cli.classify.truth import classify_case
 from streams.errors import UserError
 from streams.settings import Settings
 from tests.calls.tables import RULES
@@ -38,7 +38,7 @@ def right() -> tuple[Observer, list[Expected]]:
     truths = [truth for case in cases for truth in expected(case)]
     observer = Observer(Settings(), {"bitrix24": "", "kommo": "", "webhook": ""})
     for case in cases:
-        for result in judge_case({"cel": case.rows}, RULES, PbxProfile()):
+        for result in classify_case({"cel": case.rows}, RULES, PbxProfile()):
             observer.results[result.linkedid] = result
     for portal in observer.portals:
         wanted = [observer.results[truth.linkedid] for truth in truths if truth.stands_in(portal)]
@@ -107,7 +107,7 @@ def test_moved_cases_keep_their_ids_apart_and_their_truth() -> None:
 def test_moving_changes_no_outcome() -> None:
     before = [case for case in read_recordings() if case.name == "inbound_dtmf_att_transfer_answered"]
     after: list[Case] = list(unique_starts(before, START))
-    told = [judge_case({"cel": case.rows}, RULES, PbxProfile())[0] for case in (*before, *after)]
+    told = [classify_case({"cel": case.rows}, RULES, PbxProfile())[0] for case in (*before, *after)]
     assert told[0].talked_with == told[1].talked_with == ("1001", "1002")
     assert told[0].result == told[1].result
 

@@ -8,10 +8,10 @@ from streams.calls.fold import tell
 from streams.calls.hangup import HangupFacts, hangup_facts
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from tests.calls.tables import cel, folded, hangup, judged, outcome
+from tests.calls.tables import cel, classified, folded, hangup, outcome
 
 Told = Callable[[], CallResult]
-"""Judged within the test: what is judged at import, mutation testing cannot change."""
+"""Classified within the test: what is classified at import, mutation testing cannot change."""
 
 RANG = """
     0 start  PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001
@@ -26,14 +26,14 @@ TALK = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0 peer=PJSIP/1001-02"
 PEERLESS = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0"
 
 
-def told(extra: str | None = hangup(16, "NOANSWER"), talk: str = "", site: PbxProfile | None = None) -> CallResult:
+def told(extra: str | None = hangup(16, "NOANSWER"), talk: str = "", profile: PbxProfile | None = None) -> CallResult:
     end = "" if extra is None else f"9 hangup PJSIP/trunk1-01 0 extra={extra}\n9 end PJSIP/trunk1-01 0"
-    return outcome(RANG.format(talk=talk, end=end), site=site)
+    return outcome(RANG.format(talk=talk, end=end), profile=profile)
 
 
-def facts(extra: str, site: PbxProfile | None = None) -> HangupFacts:
+def facts(extra: str, profile: PbxProfile | None = None) -> HangupFacts:
     rows = cel(RANG.format(talk="", end=f"9 hangup PJSIP/trunk1-01 0 extra={extra}"))
-    return hangup_facts(tell(rows, rows[0].linkedid, None), site or PbxProfile())
+    return hangup_facts(tell(rows, rows[0].linkedid, None), profile or PbxProfile())
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def facts(extra: str, site: PbxProfile | None = None) -> HangupFacts:
             " (no row names a peer), last at row 4",
         ),
         (
-            lambda: told(hangup(16, "ANSWER"), site=PbxProfile(bridges_logged=False)),
+            lambda: told(hangup(16, "ANSWER"), profile=PbxProfile(bridges_logged=False)),
             "answered: no BRIDGE rows are logged, the dial status decides",
         ),
         (
-            lambda: told(site=PbxProfile(bridges_logged=False)),
+            lambda: told(profile=PbxProfile(bridges_logged=False)),
             "not answered: no BRIDGE rows are logged, the dial status decides",
         ),
         (
@@ -75,7 +75,10 @@ def test_whether_a_person_talked_and_what_says_so(told_by: Told, sentence: str) 
         (lambda: told('{"hangupcause":17}'), "row 5: the calling channel ended with cause 17, dial status empty"),
         (lambda: told(None), "no HANGUP row of the calling channel: processed the old way"),
         (lambda: told("[]"), "extra of row 5 holds no hangup cause: the old way"),
-        (lambda: told(site=PbxProfile(old_way=True)), "database.column_name_aliases.cel_extra asks for the old way"),
+        (
+            lambda: told(profile=PbxProfile(two_status_mode=True)),
+            "database.column_name_aliases.cel_extra asks for the old way",
+        ),
     ],
 )
 def test_what_the_callers_hangup_says(told_by: Told, sentence: str) -> None:
@@ -106,7 +109,7 @@ def test_which_rule_decided(told_by: Told, result: int, sentence: str) -> None:
 def test_facts_name_the_row_they_were_read_from() -> None:
     assert facts(hangup(17, "BUSY", "PJSIP/x-1"))[:5] == (True, 17, "BUSY", "PJSIP/x-1", 5)
     assert facts("{}")[:5] == (False, None, None, None, 5)
-    assert facts(hangup(17), PbxProfile(old_way=True))[:5] == (False, None, None, None, 5)
+    assert facts(hangup(17), PbxProfile(two_status_mode=True))[:5] == (False, None, None, None, 5)
 
 
 def test_facts_that_are_no_text_are_none() -> None:
@@ -116,7 +119,7 @@ def test_facts_that_are_no_text_are_none() -> None:
 
 def test_call_without_an_end_says_that_its_rows_stop() -> None:
     rows = cel("0 start PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001")
-    call = judged(rows).result
+    call = classified(rows).result
     assert (call.complete, call.incomplete_reason) == (False, "cut short: its rows stop without an end")
     assert "cut short: its rows stop without an end" in call.why
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.truth import read_cases
 from streams.explain.narrative import Narrative, narrate
@@ -19,9 +19,9 @@ DECODER = RowDecoder()
 CASES = {case["case"]: case for case in read_cases(RECORDINGS)}
 
 
-def told(rows: list[CelRow] | str, site: PbxProfile | None = None) -> Narrative:
+def told(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrative:
     call = folded(cel(rows) if isinstance(rows, str) else rows)
-    return narrate(call, judge(call, RULES, site or PbxProfile()).result, site or PbxProfile())
+    return narrate(call, classify(call, RULES, profile or PbxProfile()).result, profile or PbxProfile())
 
 
 def story(rows: list[CelRow] | str) -> list[str]:
@@ -154,7 +154,7 @@ def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered
     for case in CASES.values():
         for linkedid in {row["linkedid"] for row in case["cel"]}:
             rows = rows_of(case, linkedid)
-            result = judge(folded(rows), RULES, PbxProfile()).result
+            result = classify(folded(rows), RULES, PbxProfile()).result
             talked = any(" talked " in line for line in story(rows))
             by_itself = case["case"].startswith("callfile_")  # one channel alone: it answered, and heard a machine
             assert talked == result.answered or by_itself, case["case"]

@@ -81,8 +81,8 @@ def _rules() -> Rules:
 @cache
 def new_serializer() -> Serializer:
     serializer = Serializer(SchemaRegistry("http://127.0.0.1:1"))
-    serializer.register("call_result", 1)
-    serializer.register(SCHEMA, 2)
+    serializer.add_schema("call_result", 1)
+    serializer.add_schema(SCHEMA, 2)
     return serializer
 
 

@@ -1,4 +1,4 @@
-"""Results of the recorded calls, as the aggregate worker judges them, under made-up call ids."""
+"""Results of the recorded calls, as the aggregate worker classifies them, under made-up call ids."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from deploy.demo.recordings import read_recordings
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
@@ -25,13 +25,13 @@ from tests.worker_installation import captured
 def recorded_results() -> tuple[CallResult, ...]:
     """One result a recorded call."""
     settings = Settings()
-    rules, site, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
+    rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
     calls: dict[str, Call] = {}
     for case in read_recordings():
         for number, row in enumerate(case.rows, 1):
             decoded = decoder.decode(orjson.dumps({**captured(row), "id": number}))
             calls.setdefault(decoded.linkedid, Call(decoded.pbx, decoded.linkedid)).add(decoded)
-    return tuple(judge(call, rules, site, cut_short=False).result for call in calls.values())
+    return tuple(classify(call, rules, profile, cut_short=False).result for call in calls.values())
 
 
 def many_results(count: int, seed: int) -> Iterator[CallResult]:

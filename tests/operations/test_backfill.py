@@ -10,7 +10,7 @@ from streams.calls.call import version_number
 from streams.cli import backfill as cli
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
-from streams.operations.backfill import Waiting, already_judged, backfill, filter_of, signals_of
+from streams.operations.backfill import Waiting, already_classified, backfill, filter_of, signals_of
 from streams.operations.cel_table import TableCall
 from streams.operations.connection import Connection
 from streams.settings import DatabaseSettings, PbxSettings, Settings
@@ -149,7 +149,7 @@ async def test_a_call_that_goes_on_has_its_rows_and_no_result_yet(capture: Captu
 
 async def test_what_has_its_result_already_is_not_read_again(capture: Capture) -> None:
     capture.result(30, 3)
-    assert (await already_judged(capture.connection, [THREE_ROWS])).missing == []
+    assert (await already_classified(capture.connection, [THREE_ROWS])).missing == []
 
 
 # The command.

@@ -19,7 +19,7 @@ from connectors.apply import apply_source
 from deploy.demo.recordings import Case, read_recordings
 from schemas import SchemaRegistry
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.command_line import command_line
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
@@ -91,7 +91,7 @@ def expected(pbx: Installation, case: Case) -> dict[str, Any]:
     call, decoder = Call(pbx.name, case.linkedids[0]), RowDecoder()
     for number, row in enumerate(case.rows, start=1):
         call.add(decoder.from_columns({**row, "id": number, "eventtime": row["eventtime"][:19]}))
-    return judge(call, load_rules(pbx.settings.rules), PbxProfile.of(pbx.settings), cut_short=False).result.record()
+    return classify(call, load_rules(pbx.settings.rules), PbxProfile.of(pbx.settings), cut_short=False).result.record()
 
 
 async def test_a_call_whose_first_rows_were_missed_is_named_backfilled_and_right(
@@ -116,7 +116,7 @@ async def test_a_call_whose_first_rows_were_missed_is_named_backfilled_and_right
             assert said == "1 calls have results with all their rows\n"
             assert await groups(file) == []
             results = pbx.settings.kafka.topic("call-results")
-            serializer = await registry.open({results: "call_result"})
+            serializer = await registry.reader({results: "call_result"})
             async with Tail(pbx.settings.kafka.bootstrap_servers, results) as tail:
                 await tail.until_more(1)
             (record,) = tail.records

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from schemas import SchemaRegistry
 from streams.cli.command_line import command_line
 from streams.delivery.record import State
 from tests.workers.deliver.crm_installation import CrmInstallation, recent, some_results
@@ -120,3 +121,37 @@ async def test_a_shadow_sends_nothing_and_its_calls_are_not_sent_afterwards(inst
         real = recent(2, ended_at=since + 1)
         await installation.produce_results([trial, real])
         await installation.until_delivered([real])
+
+
+READING = (
+    ("deliveries",),
+    ("dead-letters", "list"),
+    ("dead-letters", "retry"),
+    ("portal", "status"),
+    ("portal", "unmatched", "main"),
+    ("portal", "enable", "main"),
+)
+
+
+async def test_commands_that_only_read_leave_the_registry_as_it_is(install: NewInstallation) -> None:
+    async with install("kommo") as installation:
+        before = await subjects(installation)
+        for command in READING:
+            await told(installation, *command)
+        assert await subjects(installation) == before
+        worker = installation.start_worker("kommo")
+        result = recent(1)
+        await installation.produce_results([result])
+        await installation.until_delivered([result])
+        before = await subjects(installation)
+        assert any("deliveries-kommo" in subject for subject in before)
+        for command in (*READING, ("deliveries", result.call_id), ("deliveries", "--crm", "bitrix24")):
+            await told(installation, *command)
+        assert await subjects(installation) == before
+        assert worker.poll() is None
+
+
+async def subjects(installation: CrmInstallation) -> list[str]:
+    """The subjects of the registry."""
+    async with SchemaRegistry(installation.registry_url) as registry:
+        return sorted(subject for subject in await registry._call("GET", "/subjects") if installation.prefix in subject)

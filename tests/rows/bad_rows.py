@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tests.calls.tables import cel, hangup
 
-AS_USUAL, OLD_WAY = 480, 0
+AS_USUAL, TWO_STATUSES = 480, 0
 GOOD_EXTRA = hangup(19, "NOANSWER")
 CALL = [
     {name: getattr(row, name) for name in row.__struct_fields__}
@@ -57,33 +57,33 @@ def with_extra_bytes(value: bytes) -> bytes:
 DEEP = 100_000
 
 EXTRAS = [
-    extra("is missing", OLD_WAY, ""),
-    extra("is null", OLD_WAY, None),
-    extra("is broken JSON", OLD_WAY, GOOD_EXTRA[:-2]),
-    extra("is JSON and more", OLD_WAY, GOOD_EXTRA + "}"),
-    extra("is an array", OLD_WAY, "[19]"),
-    extra("is an array of the object", OLD_WAY, f"[{GOOD_EXTRA}]"),
-    extra("is a number", OLD_WAY, 19),
-    extra("is a truth value", OLD_WAY, True),
-    extra("is a word", OLD_WAY, "hangup"),
-    extra("is the word null", OLD_WAY, "null"),
-    extra("is NULL", OLD_WAY, "NULL"),
-    extra("is an empty object", OLD_WAY, "{}"),
+    extra("is missing", TWO_STATUSES, ""),
+    extra("is null", TWO_STATUSES, None),
+    extra("is broken JSON", TWO_STATUSES, GOOD_EXTRA[:-2]),
+    extra("is JSON and more", TWO_STATUSES, GOOD_EXTRA + "}"),
+    extra("is an array", TWO_STATUSES, "[19]"),
+    extra("is an array of the object", TWO_STATUSES, f"[{GOOD_EXTRA}]"),
+    extra("is a number", TWO_STATUSES, 19),
+    extra("is a truth value", TWO_STATUSES, True),
+    extra("is a word", TWO_STATUSES, "hangup"),
+    extra("is the word null", TWO_STATUSES, "null"),
+    extra("is NULL", TWO_STATUSES, "NULL"),
+    extra("is an empty object", TWO_STATUSES, "{}"),
     extra("is the object itself", AS_USUAL, json.loads(GOOD_EXTRA)),
-    extra("is an object deeper than any", OLD_WAY, '{"a":' * DEEP + "1" + "}" * DEEP),
-    extra("is an array deeper than any", OLD_WAY, '{"a":' + "[" * DEEP + "]" * DEEP + "}"),
-    extra("is 1 MB of a member", OLD_WAY, of_extra("x", f'"{"x" * 1_000_000}"')),
-    extra("is 1 MB before the members", OLD_WAY, '{"x":"' + "x" * 1_000_000 + '",' + GOOD_EXTRA[1:]),
-    extra("is 1 MB of letters", OLD_WAY, "x" * 1_000_000),
-    extra("has a NUL within", OLD_WAY, GOOD_EXTRA[:9] + "\0" + GOOD_EXTRA[9:]),
-    extra("ends in a NUL", OLD_WAY, GOOD_EXTRA + "\0"),
+    extra("is an object deeper than any", TWO_STATUSES, '{"a":' * DEEP + "1" + "}" * DEEP),
+    extra("is an array deeper than any", TWO_STATUSES, '{"a":' + "[" * DEEP + "]" * DEEP + "}"),
+    extra("is 1 MB of a member", TWO_STATUSES, of_extra("x", f'"{"x" * 1_000_000}"')),
+    extra("is 1 MB before the members", TWO_STATUSES, '{"x":"' + "x" * 1_000_000 + '",' + GOOD_EXTRA[1:]),
+    extra("is 1 MB of letters", TWO_STATUSES, "x" * 1_000_000),
+    extra("has a NUL within", TWO_STATUSES, GOOD_EXTRA[:9] + "\0" + GOOD_EXTRA[9:]),
+    extra("ends in a NUL", TWO_STATUSES, GOOD_EXTRA + "\0"),
     extra("names its cause twice", AS_USUAL, GOOD_EXTRA.replace("{", '{"hangupcause":16,', 1)),
     extra("holds half a letter", AS_USUAL, of_extra("hangupsource", '"PJSIP/caf\u00e9-1"')),
-    extra("holds half of a pair", OLD_WAY, of_extra("hangupsource", '"\\ud800"')),
+    extra("holds half of a pair", TWO_STATUSES, of_extra("hangupsource", '"\\ud800"')),
 ]
 
 CAUSES = [
-    extra(f"has the cause {value[:30]}", OLD_WAY, of_extra("hangupcause", value))
+    extra(f"has the cause {value[:30]}", TWO_STATUSES, of_extra("hangupcause", value))
     for value in (
         '"19"', "null", "true", "false", "[19]", '{"a":19}', "-1", "128", "9999", "19.0", "1.9e1", "1e999", "NaN",
         "Infinity", "-Infinity", "9223372036854775808", "1" + "0" * 400, "-9223372036854775809", "019", "0x13", '""',
@@ -113,9 +113,9 @@ COLUMNS = [
     Bad("eventtime huge", AS_USUAL, {"eventtime": 10**300}),
     Bad("eventtime a truth value", AS_USUAL, {"eventtime": True}),
     Bad("eventtime with a NUL", AS_USUAL, {"eventtime": "2026-11-22 23:23:09\0"}),
-    Bad("eventtype unknown", OLD_WAY, {"eventtype": "HANGUP_LATER"}),
-    Bad("eventtype a number", OLD_WAY, {"eventtype": 6}),
-    Bad("eventtype in small letters", OLD_WAY, {"eventtype": "hangup"}),
+    Bad("eventtype unknown", TWO_STATUSES, {"eventtype": "HANGUP_LATER"}),
+    Bad("eventtype a number", TWO_STATUSES, {"eventtype": 6}),
+    Bad("eventtype in small letters", TWO_STATUSES, {"eventtype": "hangup"}),
     Bad("eventtype empty", None, {"eventtype": ""}),
     Bad("eventtype null", None, {"eventtype": None}),
     Bad("eventtype a list", None, {"eventtype": ["HANGUP"]}),
@@ -144,9 +144,9 @@ COLUMNS = [
     Bad("id digits of another script", None, {"id": "٥"}),
     Bad("id a truth value", None, {"id": True}),
     Bad("id a list", None, {"id": [5]}),
-    Bad("only what is needed", OLD_WAY, without=("cid_name", "cid_num", "cid_ani", "cid_rdnis", "cid_dnid", "exten",
-                                                 "context", "channame", "appname", "appdata", "peer", "userdeftype",
-                                                 "extra")),
+    Bad("only what is needed", TWO_STATUSES,
+        without=("cid_name", "cid_num", "cid_ani", "cid_rdnis", "cid_dnid", "exten", "context", "channame", "appname",
+                 "appdata", "peer", "userdeftype", "extra")),
     Bad("without uniqueid", AS_USUAL, without=("uniqueid",)),
     Bad("without linkedid", None, without=("linkedid",)),
     Bad("without eventtype", None, without=("eventtype",)),
@@ -171,7 +171,7 @@ RECORDS = [
     Bad("a column of no use deeper than is read", None,
         raw=b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"," + json.dumps(CALL[DAMAGED]).encode()[1:]),
     Bad("a number of 400 digits for extra", None, raw=with_extra_bytes(b"@@").replace(b'"@@"', b"1" * 400)),
-    Bad("extra as a value, 300 deep", OLD_WAY,
+    Bad("extra as a value, 300 deep", TWO_STATUSES,
         raw=with_extra_bytes(b"@@").replace(b'"@@"', b'{"a":' * 300 + b"1" + b"}" * 300)),
 ]  # fmt: skip
 

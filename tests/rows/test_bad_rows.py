@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.command_line import command_line
@@ -43,12 +43,12 @@ def read(records: list[bytes], decoder: RowDecoder) -> tuple[list[CapturedRow], 
 
 
 def outcome_of(rows: list[CapturedRow]) -> CallResult:
-    return judge(folded(rows), RULES, PbxProfile()).result
+    return classify(folded(rows), RULES, PbxProfile()).result
 
 
 @pytest.mark.parametrize("aliases", [None, {"cel_userdeftype": "userdeftype2"}], ids=["as named", "with an alias"])
 @pytest.mark.parametrize("bad", EVERY_BAD, ids=lambda bad: bad.name)
-def test_bad_row_is_judged_the_old_way_or_told_unreadable(bad: Bad, aliases: dict[str, str] | None) -> None:
+def test_bad_row_is_classified_with_two_statuses_or_named_unreadable(bad: Bad, aliases: dict[str, str] | None) -> None:
     rows, reasons = read(damaged(bad, LINKEDID), RowDecoder(aliases))
     result = outcome_of([row for row in rows if row.linkedid == LINKEDID])
     assert (result.result, len(reasons)) == (bad.result or 0, 0 if bad.result is not None else 1)

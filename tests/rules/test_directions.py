@@ -10,7 +10,7 @@ from streams.settings import Settings
 from tests.rules.files import refusal
 
 
-def site(tmp_path: Path, text: str, **numbers: object) -> PbxProfile:
+def profile(tmp_path: Path, text: str, **numbers: object) -> PbxProfile:
     own = tmp_path / "own.yaml"
     own.write_text(f"directions:\n{text}", encoding="utf-8")
     return PbxProfile.of(Settings.model_validate({"rules": {"directions_file": own}, "numbers": numbers}))
@@ -31,13 +31,13 @@ def test_usual_contexts_tell_the_side(context: str, side: str | None) -> None:
 
 
 def test_operators_line_goes_before_the_shipped_one(tmp_path: Path) -> None:
-    own = site(tmp_path, "  - {context: [from-trunk-staff, 'gsm*'], side: inside}\n").directions
+    own = profile(tmp_path, "  - {context: [from-trunk-staff, 'gsm*'], side: inside}\n").directions
     found = [own.of_context(each) for each in ("from-trunk-staff", "from-trunk-staff-2", "gsm-7", "from-trunk")]
     assert [rule.side for rule in found if rule] == ["inside", "inside", "inside", "outside"]
 
 
 def test_endpoint_line_puts_a_phone_or_a_trunk_on_its_side(tmp_path: Path) -> None:
-    own = site(tmp_path, "  - {endpoint: [reception, 'door*'], side: inside}\n").directions
+    own = profile(tmp_path, "  - {endpoint: [reception, 'door*'], side: inside}\n").directions
     assert own.of_endpoint("door2")
     assert own.of_endpoint("reception")
     assert not own.of_endpoint("reception2")
@@ -46,23 +46,23 @@ def test_endpoint_line_puts_a_phone_or_a_trunk_on_its_side(tmp_path: Path) -> No
 def test_short_number_is_an_extension_unless_a_line_puts_it_outside(tmp_path: Path) -> None:
     assert PbxProfile().is_extension("1001")
     assert not PbxProfile().is_extension("10001")
-    own = site(tmp_path, "  - {digits: 3-5, side: inside}\n  - {number: '11[02]', side: outside}\n")
+    own = profile(tmp_path, "  - {digits: 3-5, side: inside}\n  - {number: '11[02]', side: outside}\n")
     assert [each for each in ("12", "112", "1001", "10001", "100001") if own.is_extension(each)] == ["1001", "10001"]
 
 
 def test_number_line_takes_mobile_staff_inside(tmp_path: Path) -> None:
-    own = site(tmp_path, "  - {number: ['7916111\\d{4}', '7495.*'], side: inside}\n")
+    own = profile(tmp_path, "  - {number: ['7916111\\d{4}', '7495.*'], side: inside}\n")
     assert own.is_staff("79161112233")
     assert own.is_staff("74951112233")
     assert not own.is_staff("791611122334")
 
 
 def test_setting_for_extensions_goes_before_the_line(tmp_path: Path) -> None:
-    assert site(tmp_path, "  - {digits: 3-5, side: inside}\n", internal_digits=2).is_extension("12")
+    assert profile(tmp_path, "  - {digits: 3-5, side: inside}\n", internal_digits=2).is_extension("12")
 
 
 def test_operators_word_for_a_missing_number_is_added(tmp_path: Path) -> None:
-    own = site(tmp_path, "  - {no_number: Скрыт}\n")
+    own = profile(tmp_path, "  - {no_number: Скрыт}\n")
     assert own.directions.no_number >= {"скрыт", "anonymous"}
 
 
@@ -76,7 +76,7 @@ def test_operators_word_for_a_missing_number_is_added(tmp_path: Path) -> None:
     ],
 )
 def test_every_line_changes_the_hash(tmp_path: Path, text: str) -> None:
-    assert site(tmp_path, text).hash != PbxProfile().hash
+    assert profile(tmp_path, text).hash != PbxProfile().hash
 
 
 @pytest.mark.parametrize(

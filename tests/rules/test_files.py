@@ -38,9 +38,9 @@ def test_one_file_may_hold_every_section() -> None:
     assert rules.directions.of_context("gsm")
 
 
-def test_example_of_the_readme_is_good() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    example = readme.partition("### Change the rules")[2].partition("    cel2crm rules check")[0]
+def test_example_of_the_page_is_good() -> None:
+    page = (Path(__file__).parents[2] / "docs/call-status.md").read_text(encoding="utf-8")
+    example = page.partition("## Change the rules")[2].partition("    cel2crm rules check")[0]
     text = "\n".join(line[4:] for line in example.splitlines() if line.startswith("    "))
     rules = rules_of(text)
     assert rules.kommo.status(Seen(480, "incoming", False)) == (6, "Fermé")

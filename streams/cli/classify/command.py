@@ -15,7 +15,7 @@ from streams.calls.offline import Batch
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
-from streams.cli.classify.parallel import Classifiers, judging_processes
+from streams.cli.classify.parallel import Classifiers, classifying_processes
 from streams.cli.classify.truth import report_truth
 from streams.cli.classify.what_if import RulesComparison
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
@@ -55,7 +55,7 @@ def classify(
         typer.Option(
             min=1,
             max=256,
-            help="Processes that judge, with --json. Default: one a core for large files.",
+            help="Processes that classify, with --json. Default: one a core for large files.",
             show_default=False,
         ),
     ] = None,
@@ -85,12 +85,12 @@ def classify(
         raise typer.Exit(_report_truth(paths, settings))
     _refuse(paths, compare=compare, rules_file=rules_file)
     telling = RulesComparison(load_settings(settings_file), settings) if compare else _Judging(settings)
-    if PbxProfile.of(settings).old_way:
+    if PbxProfile.of(settings).two_status_mode:
         sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
     unreadable = _Unreadable()
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     alone = not as_json or compare or database is not None or bool(since or until)
-    if not alone and (processes := judging_processes(jobs, paths)):
+    if not alone and (processes := classifying_processes(jobs, paths)):
         _in_processes(Classifiers([path for path in paths if path is not None], settings, processes), paths)
         return
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
@@ -112,21 +112,21 @@ def classify(
         sys.stderr.write(f"cel2crm: {remark}\n")
 
 
-def _in_processes(judges: Classifiers, paths: list[Path | None]) -> None:
+def _in_processes(classifiers: Classifiers, paths: list[Path | None]) -> None:
     with _progress(of_bytes=True) as progress:
         task = progress.add_task("rows", total=_size(paths))
         shown = 0
-        for line in judges.lines():
+        for line in classifiers.lines():
             sys.stdout.buffer.write(line)
-            if judges.read != shown:
-                shown = judges.read
+            if classifiers.read != shown:
+                shown = classifiers.read
                 progress.update(task, completed=shown)
     unreadable = _Unreadable()
-    for name, number, reason in sorted(judges.unreadable):
+    for name, number, reason in sorted(classifiers.unreadable):
         unreadable.in_file(name, number, reason)
     unreadable.report()
-    if judges.strays:
-        sys.stderr.write(f"cel2crm: {_strays(judges.strays)}\n")
+    if classifiers.strays:
+        sys.stderr.write(f"cel2crm: {_strays(classifiers.strays)}\n")
 
 
 def _report_truth(paths: list[Path | None], settings: Settings) -> int:
@@ -161,10 +161,10 @@ class _Judging:
         return self._batch.strays
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        return map(Outcomes(self._rules, self._settings).json_line, self._batch.judge(rows))
+        return map(Outcomes(self._rules, self._settings).json_line, self._batch.classify(rows))
 
     def table(self, rows: Iterator[CapturedRow]) -> Table:
-        return _table(self._batch.judge(rows), self._rules)
+        return _table(self._batch.classify(rows), self._rules)
 
 
 class _Unreadable:

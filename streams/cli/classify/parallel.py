@@ -1,7 +1,8 @@
-"""Judging on all cores: each process reads the files and judges its share of the calls; told in the order of one.
+"""Classify on all cores: each process reads the files and classifies its share of the calls; outcomes come in the order
+of a single process.
 
-Reading a line as far as its linkedid costs little beside decoding and judging, and calls have nothing to do with each
-other. So nothing has to be handed over but the outcomes.
+Reading a line as far as its linkedid costs little beside decoding and classifying, and calls have nothing to do with
+each other. So nothing has to be handed over but the outcomes.
 """
 
 import multiprocessing
@@ -15,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.calls.classify import judge_story
+from streams.calls.classify import facts_and_result
 from streams.calls.offline import Batch
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
@@ -50,8 +51,8 @@ class _Mistake(NamedTuple):
     remedy: str
 
 
-def judging_processes(jobs: int | None, paths: list[Path | None]) -> int:
-    """How many processes are to judge: `jobs`, else one a core where the input is large enough; 0: this one alone."""
+def classifying_processes(jobs: int | None, paths: list[Path | None]) -> int:
+    """How many processes classify: `jobs`, else one a core where the input is large enough; 0: this one alone."""
     files = [path for path in paths if path is not None and path.is_file()]
     if len(files) != len(paths):
         return 0
@@ -94,7 +95,9 @@ class Classifiers:
             try:
                 message = connection.recv()
             except EOFError:
-                raise UserError("a judging process was killed", "Is memory short? Try again with --jobs 1.") from None
+                raise UserError(
+                    "a process that classifies was killed", "Is memory short? Try again with --jobs 1."
+                ) from None
             match message:
                 case _Chunk():
                     self.read = self.read if number else message.read
@@ -110,15 +113,15 @@ class Classifiers:
 def _work(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process tells what is to be told
     try:
-        there.send(_judge(there, share, paths, settings))
+        there.send(_classify_share(there, share, paths, settings))
     except UserError as error:
         there.send(_Mistake(error.problem, error.remedy))
     except BrokenPipeError:
         return  # nobody reads any more
 
 
-def _judge(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> _Done:
-    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+def _classify_share(there: Connection, share: tuple[int, int], paths: list[Path], settings: Settings) -> _Done:
+    rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     outcomes = Outcomes(rules, settings)
     unreadable: list[tuple[str, int, str]] = []
     read, size, told = 0, 0, list[Told]()
@@ -133,10 +136,10 @@ def _judge(there: Connection, share: tuple[int, int], paths: list[Path], setting
 
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     source = RowSource(decoder, refused, progress, share)
-    batch = Batch(rules, site, settings.pbx.name, lambda: source.place)
+    batch = Batch(rules, profile, settings.pbx.name, lambda: source.place)
     rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
     for call, cut_short, order in batch.calls(rows):
-        line = outcomes.json_line(judge_story(call, rules, site, cut_short=cut_short)[1])
+        line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])
         told.append((order, line))
         size += len(line)
         if size > _CHUNK_BYTES:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.errors import UserError
@@ -54,12 +54,12 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
     return cases
 
 
-def compare(case: dict[str, Any], rules: Rules, site: PbxProfile) -> Iterator[TruthComparison]:
+def compare(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> Iterator[TruthComparison]:
     """Each question that the case's truth answers, beside the outcome.
 
     A captured case may answer more: `result`, `bitrix24` and `kommo` of its first call.
     """
-    results = {result.linkedid: result for result in judge_case(case, rules, site)}
+    results = {result.linkedid: result for result in classify_case(case, rules, profile)}
     if not results:
         return
     if case.get("calls"):
@@ -81,37 +81,37 @@ def compare(case: dict[str, Any], rules: Rules, site: PbxProfile) -> Iterator[Tr
             yield TruthComparison(case["case"], question, str(case[question]), str(outcome))
 
 
-def site_of(case: dict[str, Any], site: PbxProfile) -> PbxProfile:
+def profile_of(case: dict[str, Any], profile: PbxProfile) -> PbxProfile:
     """The site of a case that brings its own settings (`cel2crm capture` writes those that its PBX needs)."""
     if not case.get("settings"):
-        return site
+        return profile
     own = case["settings"]
     try:
         numbers = NumberSettings.model_validate(own.get("numbers", {}))
         aggregate = AggregateSettings.model_validate(own.get("aggregate", {}))
     except ValidationError as error:
         raise UserError(f"case {case['case']}: its settings cannot be used: {error}") from None
-    # Not from the environment: a case is judged the same everywhere.
+    # Not from the environment: a case is classified the same everywhere.
     return PbxProfile.of(Settings.model_construct(numbers=numbers, aggregate=aggregate))
 
 
-def judge_case(case: dict[str, Any], rules: Rules, site: PbxProfile) -> list[CallResult]:
+def classify_case(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> list[CallResult]:
     """The outcomes of a case's calls."""
-    site = site_of(case, site)
+    profile = profile_of(case, profile)
     decoder = RowDecoder()
     calls: dict[str, Call] = {}
     for columns in case["cel"]:
         row = decoder.from_columns(columns)
         calls.setdefault(row.linkedid, Call("pbx1", row.linkedid)).add(row)
     return [
-        judge(call, rules, site, cut_short=not (call.linkedid_end or call.channels_ended)).result
+        classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
         for call in calls.values()
     ]
 
 
-def report_truth(paths: list[Path], rules: Rules, site: PbxProfile) -> bool:
+def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
     """Print what agrees and what does not; True where everything agrees."""
-    compared = [each for path in paths for case in read_cases(path) for each in compare(case, rules, site)]
+    compared = [each for path in paths for case in read_cases(path) for each in compare(case, rules, profile)]
     console = Console()
     summary = Table("question", "truth", "outcome", "calls", title=f"{len(compared)} answers compared")
     counts: dict[tuple[str, str, str], int] = {}

@@ -34,7 +34,7 @@ class Change:
 
 
 class RulesComparison:
-    """Judges the same rows by two settings, side by side."""
+    """Classifies the same rows by two settings, side by side."""
 
     def __init__(self, before: Settings, after: Settings) -> None:
         self._batches = [Batch(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)]
@@ -56,8 +56,8 @@ class RulesComparison:
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
         """The calls that are told differently, in the order of `classify`."""
         # When a batch gives a call depends on the rows alone: both give the same one at the same row.
-        judged = (batch.judge(copy) for batch, copy in zip(self._batches, tee(rows), strict=True))
-        for pair in zip(*judged, strict=True):
+        classified = (batch.classify(copy) for batch, copy in zip(self._batches, tee(rows), strict=True))
+        for pair in zip(*classified, strict=True):
             self.calls += 1
             before, after = (outcomes.as_object(result) for outcomes, result in zip(self._outcomes, pair, strict=True))
             differing = [name for name in before if before[name] != after[name] and name not in HOW_IT_WAS_FOUND]

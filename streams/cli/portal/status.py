@@ -20,7 +20,7 @@ from streams.credentials.sealing import Unreadable
 from streams.credentials.standing import NEED_A_PERSON, AuthorisationState, Tokens, standing_of
 from streams.credentials.store import key_of
 from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
 from streams.operations.deliveries import WAITING, Overview, overview_of
 from streams.settings import PortalSettings, Settings, load_settings
 
@@ -80,7 +80,7 @@ def status(
     found = asyncio.run(_found(settings, wanted))
     if as_json:
         for one in found:
-            sys.stdout.write(orjson.dumps(_as_fields(one)).decode() + "\n")
+            sys.stdout.write(orjson.dumps(_to_json(one)).decode() + "\n")
     else:
         _tell(found)
     if any(one.needs_a_person for one in found):
@@ -90,7 +90,7 @@ def status(
 async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:
     standings = await _standings(settings, portals)
     crms = dict.fromkeys(portal.crm for portal in portals)
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         seen = {crm: await overview_of(connection, crm) for crm in crms}
     return [_status(portal, standing, seen[portal.crm]) for portal, standing in zip(portals, standings, strict=True)]
 
@@ -115,7 +115,7 @@ async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[
     return found
 
 
-def _as_fields(one: PortalStatus) -> dict[str, object]:
+def _to_json(one: PortalStatus) -> dict[str, object]:
     standing = one.standing
     return {
         "portal": one.portal.name,

@@ -11,7 +11,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.clock import format_time
 from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
 from streams.operations.unmatched_extensions import Unmatched, unmatched_of
 from streams.settings import PortalSettings, Settings, load_settings
 
@@ -38,7 +38,7 @@ def unmatched(
     found = asyncio.run(_found(settings, portal))
     if as_json:
         for one in found:
-            sys.stdout.write(orjson.dumps(_as_fields(one, portal)).decode() + "\n")
+            sys.stdout.write(orjson.dumps(_to_json(one, portal)).decode() + "\n")
     else:
         sys.stdout.write("\n".join(_told(found, portal)) + "\n")
 
@@ -53,11 +53,11 @@ def portal_named(settings: Settings, name: str) -> PortalSettings:
 
 
 async def _found(settings: Settings, portal: PortalSettings) -> list[Unmatched]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return await unmatched_of(connection, portal)
 
 
-def _as_fields(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
+def _to_json(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
     who = {"extension": one.who} if one.user is None else {"user": one.user, "extensions": _led_by(one, portal)}
     return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
 

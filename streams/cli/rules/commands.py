@@ -43,12 +43,14 @@ def show(
         cel2crm rules show matrix > combinations.csv
     """
     settings = settings_with_rules(settings_file, rules_file)
-    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     if table == "matrix":
         _print_matrix(rules, as_json=as_json)
         return
-    shown: dict[str, list[Line]] = {name: make(rules, site) for name, make in TABLES.items() if table in (None, name)}
-    named = {"hash": hash_in_force(rules.hash, site.hash), "preset": rules.preset, "language": rules.language}
+    shown: dict[str, list[Line]] = {
+        name: make(rules, profile) for name, make in TABLES.items() if table in (None, name)
+    }
+    named = {"hash": hash_in_force(rules.hash, profile.hash), "preset": rules.preset, "language": rules.language}
     if as_json:
         _print_json({**named, **shown})
         return

@@ -13,7 +13,7 @@ Line = dict[str, object]
 Status = TypeVar("Status")
 
 
-def results(rules: Rules, _site: PbxProfile) -> list[Line]:
+def results(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """The result table, with the number of combinations that each line decides."""
     in_force = list(rules.results.rules.values())
     return [
@@ -28,7 +28,7 @@ def results(rules: Rules, _site: PbxProfile) -> list[Line]:
     ]
 
 
-def bitrix24(rules: Rules, _site: PbxProfile) -> list[Line]:
+def bitrix24(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """Bitrix24's table."""
     return [
         _start(rule) | {"status": rule.status, "meaning": BITRIX24_STATUSES[rule.status], "from": rule.line.place}
@@ -36,7 +36,7 @@ def bitrix24(rules: Rules, _site: PbxProfile) -> list[Line]:
     ]
 
 
-def kommo(rules: Rules, _site: PbxProfile) -> list[Line]:
+def kommo(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """Kommo's table."""
     return [
         _start(rule)
@@ -50,7 +50,7 @@ def kommo(rules: Rules, _site: PbxProfile) -> list[Line]:
     ]
 
 
-def texts(rules: Rules, _site: PbxProfile) -> list[Line]:
+def texts(rules: Rules, _profile: PbxProfile) -> list[Line]:
     """The texts of the language in force."""
     return [
         {"name": name, "text": text.words, "language": text.language, "from": text.line.place}
@@ -58,17 +58,22 @@ def texts(rules: Rules, _site: PbxProfile) -> list[Line]:
     ]
 
 
-def directions(_rules: Rules, site: PbxProfile) -> list[Line]:
+def directions(_rules: Rules, profile: PbxProfile) -> list[Line]:
     """What tells inside from outside: the settings, then the patterns."""
     told: list[Line] = []
     for subject, values, side, setting in (
-        ("number", [pattern.pattern for pattern in site.internal_patterns], "inside", "numbers.internal_patterns"),
-        ("endpoint", list(site.trunks), "outside", "numbers.trunks"),
-        ("digits", [f"1-{site.internal_digits}"] if site.internal_digits else [], "inside", "numbers.internal_digits"),
+        ("number", [pattern.pattern for pattern in profile.internal_patterns], "inside", "numbers.internal_patterns"),
+        ("endpoint", list(profile.trunks), "outside", "numbers.trunks"),
+        (
+            "digits",
+            [f"1-{profile.internal_digits}"] if profile.internal_digits else [],
+            "inside",
+            "numbers.internal_digits",
+        ),
     ):
         if values:
             told.append({"subject": subject, "pattern": values, "side": side, "from": setting})
-    for rule in site.directions.lines:
+    for rule in profile.directions.lines:
         side = rule.side or side_in_words(rule, "")
         told.append({"subject": rule.subject, "pattern": list(rule.values), "side": side, "from": rule.line.place})
     return told

@@ -1,7 +1,6 @@
 """A partition of the CEL topic while this process holds it: the protocol's steps carried out on Kafka."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -36,7 +35,6 @@ class AssignedPartition:
         self._all_sent.set()
         self._ending = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._progress = (partition.position, time.monotonic())
 
     def start(self, flush_seconds: float) -> None:
         """Checkpoint every `flush_seconds` from now on."""
@@ -58,7 +56,7 @@ class AssignedPartition:
             if not self._unsent:
                 self._all_sent.set()
 
-    async def give_up(self, limit_seconds: float) -> None:
+    async def release(self, limit_seconds: float) -> None:
         """Checkpoint for the last time, as far as the time allows, and close."""
         self._ending.set()
         try:
@@ -67,16 +65,8 @@ class AssignedPartition:
                     await self._loop
                 await self._checkpoint()
         except TimeoutError:
-            _log.warning("given up without a last checkpoint; its next owner replays the rows", partition=self.tp)
+            _log.warning("released without a last checkpoint; its next owner replays the rows", partition=self.tp)
         await self._log.close()
-
-    def seconds_without_progress(self, end_offset: int) -> float:
-        """For how long rows have been waiting without one being taken."""
-        position, since = self._progress
-        if self.partition.position != position or position >= end_offset:
-            self._progress = (self.partition.position, time.monotonic())
-            return 0.0
-        return time.monotonic() - since
 
     async def _checkpoint_loop(self, flush_seconds: float) -> None:
         while not self._ending.is_set():

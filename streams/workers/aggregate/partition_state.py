@@ -65,7 +65,7 @@ class TrackedCall:
 
 
 class CallEnded(NamedTuple):
-    """A call ended, or got a new row after its end: judge it now, for it may change with the next row."""
+    """A call ended, or got a new row after its end: classify it now, for it may change with the next row."""
 
     call: Call
     cut_short: bool
@@ -96,7 +96,10 @@ class ReadSnapshots(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """Feed the rows start <= offset < end to `partition.replay`, or `partition.skip` for unreadable ones."""
+    """Feed the rows start <= offset < end to `partition.replay`, or `partition.skip` for unreadable ones.
+
+    Rows that the topic does not hold any more are to be told, not passed over silently.
+    """
 
     partition: "PartitionState"
     start: int
@@ -365,6 +368,6 @@ def restore(
     partition = new(limits, marker.offset, marker.times)
     partition.adopt(snapshots, marker, start, end_offset)
     if marker.offset < start:
-        yield Replay(partition, max(marker.offset, first_offset), min(start, end_offset))
+        yield Replay(partition, marker.offset, min(start, end_offset))
     partition.position = max(start, first_offset)
     return partition

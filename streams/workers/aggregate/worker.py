@@ -6,23 +6,25 @@ The state of a partition, and when it is durable: partition_state.py.
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import cast
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
 from schemas.registry import SchemaRegistry, Serializer
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.errors import UnreadableRow, UserError
+from streams.errors import UnreadableRow
+from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.fenced_log import FencedLog, stopped
+from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.rows.row import CapturedRow, RowDecoder
@@ -44,17 +46,13 @@ from streams.workers.aggregate.partition_state import (
 )
 
 _TICK_SECONDS = 1.0
-_GIVE_UP_SECONDS = 8.0
-"""Below the shortest session: a rebalance waits for it."""
-_SILENT_SECONDS = 180.0
-"""A consumer can go silent after a cluster died (aiokafka issue 703): rows wait, and none comes."""
 _DAY_SECONDS = 24 * 3600
 
 _log = structlog.get_logger("aggregate")
 
 
 class AggregateWorker:
-    """The worker around the protocol: decodes, judges, encodes, sends."""
+    """The worker around the protocol: decodes, classifies, encodes, sends."""
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
@@ -66,41 +64,41 @@ class AggregateWorker:
         self._topic = settings.kafka.topic
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
-        self._site = PbxProfile.of(settings)
+        self._profile = PbxProfile.of(settings)
         self._decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
         self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
-        self._held: dict[TP, AssignedPartition] = {}
-        self._cautions = WarningReporter()
+        self._assigned: dict[TP, AssignedPartition] = {}
+        self._watchdog = SilenceWatchdog()
+        self._warnings = WarningReporter()
         self._group: Consumer
         self._serializer: Serializer
-        self._dead: DeadLetters
+        self._dead_letters: DeadLetters
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, group: Consumer) -> None:
         """See runtime.Worker."""
         self._group = group
         settings, topic = self._settings, self._topic
-        dead_topic = topic(DEAD_LETTERS)
         async with self._registry:
-            self._serializer = await self._registry.open(
+            self._serializer = await self._registry.register(
                 {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
             await self._outbox.start()
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {settings.kafka.bootstrap_servers} ({error!r})") from None
-        self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+            raise unreachable(settings.kafka.bootstrap_servers, error) from None
+        self._dead_letters = DeadLetters(self._outbox, self._serializer, topic(DEAD_LETTERS), self.name)
         _log.info(
             "aggregating",
             topic=topic(CEL),
             registry=settings.registry.url,
-            rules=hash_in_force(self._rules.hash, self._site.hash),
+            rules=hash_in_force(self._rules.hash, self._profile.hash),
             pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
             **settings.aggregate.model_dump(),
         )
-        metrics.OLD_WAY.set(self._site.old_way)
-        if self._site.old_way:
+        metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
+        if self._profile.two_status_mode:
             _log.warning(
                 "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
                 "statuses, and why a call was not answered is given away"
@@ -117,47 +115,39 @@ class AggregateWorker:
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""
-        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in partitions}
-        try:
-            taken = {tp: await task for tp, task in tasks.items()}
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            for held in await asyncio.gather(*tasks.values(), return_exceptions=True):
-                if isinstance(held, AssignedPartition):
-                    await held.give_up(_GIVE_UP_SECONDS)
-            raise
-        for held in taken.values():
-            held.start(self._settings.aggregate.flush_seconds)
-        self._held = taken
-        return {tp: held.partition.position for tp, held in taken.items()}
+        taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
+        for assigned in taken.values():
+            assigned.start(self._settings.aggregate.flush_seconds)
+        self._watchdog.restart()
+        self._assigned = taken
+        return {tp: assigned.partition.position for tp, assigned in taken.items()}
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
-        held, self._held = self._held, {}
-        if held:
-            await asyncio.gather(*(each.give_up(_GIVE_UP_SECONDS) for each in held.values()))
+        assigned, self._assigned = self._assigned, {}
+        if assigned:
+            await asyncio.gather(*(each.release(RELEASE_SECONDS) for each in assigned.values()))
 
     async def take(self, message: ConsumerMessage) -> None:
         """See runtime.Worker."""
-        held = self._held.get(message.tp)
-        if held is None or message.offset < held.partition.position:
+        assigned = self._assigned.get(message.tp)
+        if assigned is None or message.offset < assigned.partition.position:
             return
         metrics.ROWS.inc()
         offset = message.offset
         try:
             captured = self._decode(message.value, message.timestamp)
         except UnreadableRow as error:
-            held.partition.skip(offset)
-            await held.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
+            assigned.partition.skip(offset)
+            await assigned.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
-        effect = held.partition.row(offset, captured)
+        effect = assigned.partition.row(offset, captured)
         if effect is None:
             return
         if isinstance(effect, CallEnded):
-            await held.send(self._results(effect, held))
+            await assigned.send(self._results(effect, assigned))
         else:
-            await held.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
+            await assigned.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
 
     def _decode(self, value: bytes | None, record_seconds: float | None) -> CapturedRow:
         """The row; its commit time checked against when the record was written, for stream time never goes back.
@@ -176,44 +166,41 @@ class AggregateWorker:
             )
         return captured
 
-    def _results(self, finished: CallEnded, held: AssignedPartition) -> list[Message]:
-        """The records of a judged call. At once, without an await: the call changes with its next row."""
+    def _results(self, finished: CallEnded, assigned: AssignedPartition) -> list[Message]:
+        """The records of a classified call. At once, without an await: the call changes with its next row."""
         call = finished.call
         try:
-            judgement = judge(call, self._rules, self._site, cut_short=finished.cut_short)
+            classification = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
             key = call.call_id.encode()
             origin = BACKFILL if finished.backfilled else LIVE
             now = str(time.time_ns() // 1000).encode()
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
             messages: list[Message] = [
-                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, judgement.result.record()), headers)
+                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, classification.result.record()), headers)
             ]
-            for leg in judgement.legs:
+            for leg in classification.legs:
                 messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
         except Exception as error:  # a call that nobody thought of must not stop the others
-            _log.exception("call could not be judged", call_id=call.call_id)
-            tp, last = held.tp, held.partition.position - 1
-            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_JUDGED.code).inc()
+            _log.exception("call could not be classified", call_id=call.call_id)
+            tp, last = assigned.tp, assigned.partition.position - 1
+            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_CLASSIFIED.code).inc()
             rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
             source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
             return [
-                self._dead.message(
-                    source, DeadLetterReason.NOT_JUDGED, f"{type(error).__name__}: {error}", call_id=call.call_id
+                self._dead_letters.message(
+                    source, DeadLetterReason.NOT_CLASSIFIED, f"{type(error).__name__}: {error}", call_id=call.call_id
                 )
             ]
         metrics.RESULTS.labels(origin).inc()
-        self._cautions.take(judgement.result)
+        self._warnings.report(classification.result)
         return messages
 
     def _dead_letter(
         self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
     ) -> Message:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
-        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
-        tp, headers = message.tp, cast("list[tuple[str, bytes | None]]", message.headers or [])
-        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
-        return self._dead.message(origin, reason, why, call_id=call_id)
+        return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
 
     async def _tick_loop(self) -> None:
         while True:
@@ -226,20 +213,19 @@ class AggregateWorker:
                 hard_exit("the timer failed", error)
 
     async def _tick(self) -> None:
-        ends = await self._group.end_offsets(list(self._held)) if self._held else {}
-        for tp, held in list(self._held.items()):
+        ends = await self._group.end_offsets(list(self._assigned)) if self._assigned else {}
+        for tp, assigned in list(self._assigned.items()):
             end = ends.get(tp)
             if end is None:
                 continue
-            finished = held.partition.tick(time.time_ns() // 1_000_000, end)
-            messages = [message for each in finished for message in self._results(each, held)]
+            finished = assigned.partition.tick(time.time_ns() // 1_000_000, end)
+            messages = [message for each in finished for message in self._results(each, assigned)]
             if messages:
-                await held.send(messages)
-            metrics.LAG.labels(tp.partition).set(max(0, end - held.partition.position))
-            if held.seconds_without_progress(end) > _SILENT_SECONDS:
-                hard_exit(f"rows wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
-        metrics.OPEN_CALLS.set(sum(held.partition.open_calls for held in self._held.values()))
-        metrics.KEPT_CALLS.set(sum(len(held.partition.calls) for held in self._held.values()))
+                await assigned.send(messages)
+            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
+            self._watchdog.check(tp, assigned.partition.position, end)
+        metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))
+        metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         """Carry out the steps of rule 10."""
@@ -259,7 +245,9 @@ class AggregateWorker:
                     case Fence():
                         answer = await log.fence()
                     case ReadCommitted():
-                        answer = await self._group.committed_marked(tp)
+                        committed = answer = await self._group.committed_marked(tp)
+                        if committed is not None and committed.offset < first:
+                            _rows_lost(ExpiredRecords(tp.topic, tp.partition, committed.offset, first))
                     case ReadSnapshots():
                         answer = {key.decode(): value for key, value in (await log.read()).items()}
                     case Replay():
@@ -276,18 +264,24 @@ class AggregateWorker:
     async def _replay(self, tp: TP, step: Replay) -> None:
         """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
         partition = TopicPartition(tp.topic, tp.partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka.bootstrap_servers, enable_auto_commit=False)
-        try:
-            await consumer.start()
-            consumer.assign([partition])
-            consumer.seek(partition, step.start)
-            while await consumer.position(partition) < step.end:
-                for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, ()):
-                    if record.offset >= step.end:
-                        return
+        # Uncommitted records too: the rows must be the ones that the consumer group gave before.
+        async with BoundedReader(self._settings.kafka.bootstrap_servers, uncommitted=True) as reader:
+            async for records in reader.read(
+                [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=_rows_lost
+            ):
+                for record in records:
                     try:
                         step.partition.replay(record.offset, self._decode(record.value, record.timestamp / 1000))
                     except UnreadableRow:
                         step.partition.skip(record.offset)
-        finally:
-            await stopped(consumer, 5.0)
+
+
+def _rows_lost(expired: ExpiredRecords) -> None:
+    _log.error(
+        "retention removed rows before they were taken: results of their calls lack them, or are missing; "
+        "backfill the calls of that time (cel2crm backfill)",
+        topic=expired.topic,
+        partition=expired.partition,
+        first_lost_offset=expired.first,
+        last_lost_offset=expired.next - 1,
+    )

@@ -1,7 +1,6 @@
 """`cel2crm worker bitrix24|kommo|webhook`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 import structlog
@@ -16,10 +15,12 @@ from streams.delivery.plan import PLANS
 from streams.delivery.record import Delivery
 from streams.delivery.routing import make_client, served_portals
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
@@ -34,9 +35,6 @@ from streams.workers.deliver.tokens import PortalTokens
 
 _COMMIT_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
-_RELEASE_SECONDS = 8.0
-"""Time to release partitions, below the shortest session timeout: a rebalance waits for it."""
-_SILENT_SECONDS = 180.0
 
 _log = structlog.get_logger("deliver")
 
@@ -67,7 +65,7 @@ class DeliverWorker:
         """The owned partitions, by their partition of call-results."""
         self._by_commands: dict[TP, PartitionDeliveries] = {}
         """The same ones, by their partition of delivery-commands."""
-        self._progress: dict[TP, tuple[int, float]] = {}
+        self._watchdog = SilenceWatchdog()
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
         self._serializer: Serializer
@@ -81,7 +79,7 @@ class DeliverWorker:
         dead_topic = self._topic(DEAD_LETTERS)
         await self._tokens.start(self._on_new_token)
         clients = await self._clients()
-        self._serializer = await self._registry.open(
+        self._serializer = await self._registry.register(
             {
                 self._topic(each): each.schema
                 for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), DEAD_LETTERS)
@@ -97,7 +95,7 @@ class DeliverWorker:
             for portal in self._portals:
                 self._served_since[portal.name] = await self._standing.served_since(portal)
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
         self._intake = Intake(
             self.name, self._serializer, self._dead_letters, self._portals, self._served_since, self._remember_us
         )
@@ -148,18 +146,7 @@ class DeliverWorker:
         """See faust_overrides.Owner."""
         results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
-        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in mine}
-        try:
-            taken = {tp: await task for tp, task in tasks.items()}
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            for partition in await asyncio.gather(*tasks.values(), return_exceptions=True):
-                if isinstance(partition, PartitionDeliveries):
-                    partition.stop_starting()
-                    self._drop_from_queues(frozenset({partition}))
-                    await partition.close()
-            raise
+        taken = await take_over_all(mine, self._take_over, self._release)
         total = self._settings.kafka.partitions
         for queue in self._queues.values():
             queue.throttle.set_share(min(1.0, max(1, len(taken)) / total))
@@ -168,10 +155,15 @@ class DeliverWorker:
             tp: by_number[tp.partition] for tp in partitions if tp.topic != results and tp.partition in by_number
         }
         self._by_results, self._by_commands = taken, by_commands
-        self._progress = {tp: (partition.results.position, time.monotonic()) for tp, partition in taken.items()}
+        self._watchdog.restart()
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in by_commands}
         return strays | {tp: tracker.position for tp, tracker in self._trackers().items()}
+
+    async def _release(self, partition: PartitionDeliveries) -> None:
+        partition.stop_starting()
+        self._drop_from_queues(frozenset({partition}))
+        await partition.close()
 
     def _trackers(self) -> dict[TP, OffsetTracker]:
         results = {tp: partition.results for tp, partition in self._by_results.items()}
@@ -187,8 +179,8 @@ class DeliverWorker:
             partition.stop_starting()
         self._drop_from_queues(frozenset(released.values()))
         try:
-            async with asyncio.timeout(_RELEASE_SECONDS):
-                await asyncio.gather(*(queue.finish_attempts(_RELEASE_SECONDS / 2) for queue in self._queues.values()))
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(queue.finish_attempts(RELEASE_SECONDS / 2) for queue in self._queues.values()))
                 await asyncio.gather(*(partition.close() for partition in released.values()))
                 await self._commit(trackers)
         except TimeoutError:
@@ -296,17 +288,12 @@ class DeliverWorker:
                 trackers[tp].committed = offset
 
     async def _watch(self) -> None:
-        """Metrics, and the end of a consumer that went silent (aiokafka issue 703)."""
+        """Metrics, and the end of a consumer that went silent."""
         ends = await self._group.end_offsets(list(self._by_results)) if self._by_results else {}
-        now = time.monotonic()
         for tp, partition in list(self._by_results.items()):
             end = ends.get(tp, partition.results.position)
             metrics.LAG.labels(self.name, tp.partition).set(max(0, end - partition.results.position))
-            position, since = self._progress.get(tp, (-1, now))
-            if partition.results.position != position or partition.results.position >= end:
-                self._progress[tp] = (partition.results.position, now)
-            elif now - since > _SILENT_SECONDS:
-                hard_exit(f"results wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
+            self._watchdog.check(tp, partition.results.position, end)
         metrics.WAITING.labels(self.name).set(sum(partition.open_calls for partition in self._by_results.values()))
         for name, queue in self._queues.items():
             metrics.PAUSED.labels(self.name, name).set(queue.throttle.pause_reason is not None)

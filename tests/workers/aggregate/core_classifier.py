@@ -5,29 +5,29 @@ from collections.abc import Callable
 import msgspec
 
 from streams.calls.call import Call
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.rules import load_rules
 from streams.settings import Settings
 
 
-def core_judge() -> Callable[[Call], bytes]:
-    """Judges with the shipped rules."""
+def core_classifier() -> Callable[[Call], bytes]:
+    """Classifies with the shipped rules."""
     settings = Settings()
-    rules, site = load_rules(settings.rules), PbxProfile.of(settings)
+    rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     encode = msgspec.msgpack.Encoder().encode
 
-    judged: dict[tuple[object, ...], bytes] = {}
+    classified: dict[tuple[object, ...], bytes] = {}
 
     def bytes_of(call: Call) -> bytes:
-        """A schedule judges the same rows over and over: judging is pure (tests/calls), so once is enough."""
+        """A schedule classifies the same rows over and over: classifying is pure (tests/calls), so once is enough."""
         key = (call.call_id, *((row.id, row.eventtype, row.uniqueid, row.channame) for row in call.rows))
-        found = judged.get(key)
+        found = classified.get(key)
         if found is None:
-            if len(judged) > 2_000:
-                judged.clear()
+            if len(classified) > 2_000:
+                classified.clear()
             cut_short = not (call.linkedid_end or call.channels_ended)
-            found = judged[key] = encode(judge(call, rules, site, cut_short=cut_short))
+            found = classified[key] = encode(classify(call, rules, profile, cut_short=cut_short))
         return found
 
     return bytes_of

@@ -29,7 +29,7 @@ from streams.workers.aggregate.partition_state import (
 )
 from tests.workers.aggregate.scenario import LIMITS, START, Arrival, arrivals, expected
 
-Judge = Callable[[Call], bytes]
+Classifier = Callable[[Call], bytes]
 
 
 class Violation(AssertionError):
@@ -83,8 +83,8 @@ class Rules:
 class Owner:
     """A worker process that holds the partition, or believes so."""
 
-    def __init__(self, broker: Broker, rng: Random, rules: Rules, judge: Judge) -> None:
-        self._broker, self._rng, self._rules, self._judge = broker, rng, rules, judge
+    def __init__(self, broker: Broker, rng: Random, rules: Rules, classify: Classifier) -> None:
+        self._broker, self._rng, self._rules, self._classify = broker, rng, rules, classify
         broker.generation += 1
         self._generation = broker.generation
         self._epoch = 0
@@ -165,7 +165,7 @@ class Owner:
     def _send(self, offset: int, effect: RowEffect | None) -> None:
         if isinstance(effect, CallEnded):
             call = effect.call
-            self._sent.append((call.call_id, call.version, self._judge(call)))
+            self._sent.append((call.call_id, call.version, self._classify(call)))
         elif effect is not None:
             self._sent.append(offset)
 
@@ -198,9 +198,9 @@ class Owner:
 class Simulation:
     """One seeded schedule."""
 
-    def __init__(self, seed: int, judge: Judge, rules: Rules) -> None:
+    def __init__(self, seed: int, classify: Classifier, rules: Rules) -> None:
         self._rng = Random(seed)
-        self._judge, self._rules = judge, rules
+        self._classify, self._rules = classify, rules
         self._broker = Broker()
         self._clock = START
         self._owner = self._new_owner()
@@ -274,7 +274,7 @@ class Simulation:
             self._end(self._owner)
 
     def _new_owner(self) -> Owner:
-        return Owner(self._broker, self._rng, self._rules, self._judge)
+        return Owner(self._broker, self._rng, self._rules, self._classify)
 
     def _settle(self) -> None:
         """Faults end; the last owner, sometimes a new one, reads to the end, and time passes."""
@@ -317,7 +317,7 @@ class Simulation:
             versions = broker.results.get(key)
             if not versions:
                 raise Violation(f"{key}: no result")
-            if versions[max(versions)] != self._judge(call):
+            if versions[max(versions)] != self._classify(call):
                 raise Violation(f"{key}: last result {max(versions)} is not that of its rows, {call.version}")
         committed = broker.committed
         if committed is None or committed.offset != len(broker.log):
@@ -348,6 +348,6 @@ class Simulation:
             raise Violation(f"the marker stands at {decoded}, the log ends at {len(self._broker.log)}")
 
 
-def simulate(seed: int, judge: Judge, rules: Rules | None = None) -> None:
+def simulate(seed: int, classify: Classifier, rules: Rules | None = None) -> None:
     """Play one schedule. Raises Violation."""
-    Simulation(seed, judge, rules or Rules()).run()
+    Simulation(seed, classify, rules or Rules()).run()

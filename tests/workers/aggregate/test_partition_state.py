@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.calls.classify import judge
+from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.kafka.marker import METADATA_LIMIT, Committed, Marker
 from streams.rows.row import CapturedRow
@@ -215,7 +215,7 @@ def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.Mo
     assert refused.reason.code == "too_many_rows"
     ended = log.row("LINKEDID_END", 5)
     assert isinstance(ended, CallEnded)
-    result = judge(ended.call, load_rules(), PbxProfile()).result
+    result = classify(ended.call, load_rules(), PbxProfile()).result
     assert (result.complete, result.version_rows) == (False, 4)
 
 
@@ -344,6 +344,17 @@ def test_a_restored_partition_holds_the_same_calls_and_replays_what_its_snapshot
     assert partition.calls[f"north/{START}.1"].call.version == (2, 2)
     assert partition.times == {"north": (START + 3) * 1000}
     assert [type(step) for step in checkpoint(partition)] == [AwaitSent, WriteSnapshots, AwaitSent, Commit]
+
+
+def test_rows_to_be_replayed_that_retention_has_removed_are_asked_for_all_the_same() -> None:
+    marker = Marker(5, {"north": 1})
+    steps = restore(LIMITS, 8, 100)
+    assert isinstance(next(steps), Fence)
+    assert isinstance(steps.send(None), ReadCommitted)
+    assert isinstance(steps.send(Committed(10, marker.encode())), ReadSnapshots)
+    replay = steps.send({})
+    assert isinstance(replay, Replay)
+    assert (replay.start, replay.end) == (5, 10)  # who carries it out says what is gone
 
 
 def test_a_group_without_offsets_begins_at_the_topics_first_row() -> None:

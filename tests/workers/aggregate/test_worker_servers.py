@@ -6,7 +6,10 @@ import signal
 import subprocess
 import time
 
+import orjson
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka import Producer
 
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, captured, last_versions, recorded_rows
 
@@ -57,6 +60,26 @@ async def test_every_recorded_call_gets_the_result_of_its_rows(install: NewInsta
             await legs.until(lambda records: any(record.key == answered.encode() for record in records))
             own = [serializer.decode(leg.value) for leg in legs.records if leg.key == answered.encode()]
             assert [leg["number"] for leg in own if leg["leg"] == 1]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_rows_are_read_whatever_codec_compressed_them(install: NewInstallation, codec: str) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        rows = recorded_rows()[:200]
+        produce_compressed(installation, rows, codec)
+        await results_of(installation, rows)
+
+
+def produce_compressed(installation: Installation, rows: list[Row], codec: str) -> None:
+    """Write rows as librdkafka does, whose compression is not that of the library which reads them."""
+    producer = Producer({"bootstrap.servers": installation.bootstrap_servers, "compression.type": codec})
+    place = DefaultPartitioner()
+    known = list(range(installation.partitions))
+    for row in rows:
+        key = row["linkedid"].encode()
+        producer.produce(installation.topic("cel"), orjson.dumps(row), key, place(key, known, known))
+    assert producer.flush(30) == 0
 
 
 async def test_poison_goes_to_the_dead_letters_untouched_and_the_worker_goes_on(install: NewInstallation) -> None:

@@ -109,7 +109,7 @@ class CrmInstallation(Installation):
     async def serializer(self) -> Serializer:
         """See Installation."""
         async with SchemaRegistry(self.registry_url) as registry:
-            return await registry.open(
+            return await registry.register(
                 {
                     self.topic("call-results"): "call_result",
                     self.topic(f"deliveries-{self.crm}"): "delivery",

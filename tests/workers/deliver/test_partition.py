@@ -115,8 +115,8 @@ async def partition_under_test(
     crm: Crm, log: PartitionLog | None = None, **fields: Any
 ) -> AsyncIterator[PartitionUnderTest]:
     serializer = Serializer(SchemaRegistry("http://nowhere"))
-    serializer.register("call_result", 1)
-    serializer.register(SCHEMA, 2)
+    serializer.add_schema("call_result", 1)
+    serializer.add_schema(SCHEMA, 2)
     portal = PortalSettings(
         name="main", crm="kommo", settle_seconds=0, request_timeout_seconds=0.01,
         rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
