@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass
 class Crm:
-    """What the CRMs share: entries, and lookups that lag."""
+    """A CRM with entries, and lookups that lag."""
 
     random: Random
     entries: list[Entry] = field(default_factory=list)

@@ -218,7 +218,7 @@ class Owner:
         world.schedule(0, self.guarded(self.tick))
 
     def guarded(self, turn: Callable[[], None]) -> Callable[[], None]:
-        """Nothing is done by the dead; the sleeping do it when they wake; the fenced die."""
+        """A turn that a dead owner leaves out, a sleeping one takes when it wakes, and a fenced one dies of."""
 
         def guarded_turn() -> None:
             world = self.world
@@ -405,7 +405,7 @@ class Owner:
         self.busy.discard(call)
 
     def found(self, look_up: LookUp, delivery: Delivery) -> LookupResult:
-        """What the CRM shows of the doubtful request."""
+        """The CRM's answer about the doubtful request."""
         version = delivery.doubt.version if delivery.doubt else delivery.version
         return self.world.crm.find(look_up.step, delivery.call_id, version, self.world.now)
 

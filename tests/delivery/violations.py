@@ -1,4 +1,4 @@
-"""What a schedule of the simulation broke."""
+"""The promises that a schedule of the simulation must keep."""
 
 from streams.delivery.record import Action, Delivery, State
 from tests.delivery.simulated_crms import CHANGED_BY_PERSON, Entry, Kommo, Receiver
@@ -6,7 +6,7 @@ from tests.delivery.simulation import LAST_WORD, World
 
 
 def violations(world: World) -> list[str]:
-    """What a schedule broke: each call once, with a version that it has, nothing lost, and a log that says so."""
+    """The promises that a schedule broke: each call once, with a version that it has, nothing lost, and a log that says so."""
     wrong = []
     last_words = {call for at, call, _ in world.commands if at == LAST_WORD}
     dropped = {call for _, call, command in world.commands if command.action is Action.DROP} - last_words
@@ -65,7 +65,7 @@ def _of_receiver(world: World, delivery: Delivery, versions: list[int]) -> list[
 
 
 def _revision_problem(world: World, delivery: Delivery, entry: Entry) -> str:
-    """What is wrong with the version that the CRM shows, or with its notes of later ones; empty: nothing."""
+    """The fault in the version that the CRM shows, or in its notes of later ones; empty: none."""
     notes = [note.version for note in world.crm.notes if note.call == delivery.call_id]
     if len(notes) != len(set(notes)):
         return f"the same version was noted twice: {notes}"

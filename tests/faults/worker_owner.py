@@ -160,15 +160,15 @@ class Owner:
         queue.throttle.disable(why)
 
     def stop(self) -> None:
-        """As SIGSTOP."""
+        """Stop, as by SIGSTOP."""
         self.running.clear()
 
     def resume(self) -> None:
-        """As SIGCONT."""
+        """Go on, as by SIGCONT."""
         self.running.set()
 
     def kill(self) -> None:
-        """As SIGKILL: its connections end, nothing of it goes on."""
+        """End, as by SIGKILL: the connections close, no task goes on."""
         if not self.alive:
             return
         self.alive = False

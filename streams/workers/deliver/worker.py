@@ -64,7 +64,7 @@ class DeliverWorker:
         self._by_results: dict[TP, PartitionDeliveries] = {}
         """The owned partitions, by their partition of call-results."""
         self._by_commands: dict[TP, PartitionDeliveries] = {}
-        """The same ones, by their partition of delivery-commands."""
+        """The owned partitions, by their partition of delivery-commands."""
         self._watchdog = SilenceWatchdog()
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
