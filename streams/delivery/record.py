@@ -79,8 +79,8 @@ class Action(StrEnum):
     RETRY = "retry"
     """Try a call again that was refused or given up, or waits."""
     DELIVER = "deliver"
-    """As RETRY, and also deliver a call that was skipped for its time (history, backfill), dropped, shadowed, or seen to
-    be missing in the CRM: looked up first where it may be there."""
+    """As RETRY, and also deliver a call that was skipped for its time (history, backfill), dropped or shadowed, or is
+    missing in the CRM: looked up first where it may be there."""
     DROP = "drop"
     """Do not deliver the call."""
 
