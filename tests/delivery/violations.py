@@ -6,7 +6,7 @@ from tests.delivery.simulation import LAST_WORD, World
 
 
 def violations(world: World) -> list[str]:
-    """The promises that a schedule broke: each call once, with one of its versions, nothing lost, a log that says so."""
+    """The promises that a schedule broke: each call once, one of its versions, nothing lost, a log that says so."""
     wrong = []
     last_words = {call for at, call, _ in world.commands if at == LAST_WORD}
     dropped = {call for _, call, command in world.commands if command.action is Action.DROP} - last_words
