@@ -1,16 +1,16 @@
-"""What the aggregate worker tells Prometheus (served on worker.metrics_port)."""
+"""Prometheus metrics of the aggregate worker (served on worker.metrics_port)."""
 
 from prometheus_client import Counter, Gauge
 
 ROWS = Counter("cel2crm_cel_rows", "CEL rows taken from the topic, repeated ones included")
 RESULTS = Counter("cel2crm_call_results", "Versions of call results sent", ["origin"])
 DEAD_LETTERS = Counter("cel2crm_aggregate_dead_letters", "Rows that went to the dead letters", ["reason"])
-CAUTIONS = Counter(
+WARNINGS = Counter(
     "cel2crm_call_cautions",
     "Results that show what an operator can mend: direction_unknown, no_bridge_rows, zone_disagrees, extra_unusable",
     ["caution"],
 )
-OLD_WAY = Gauge("cel2crm_old_way_chosen", "1: cel_extra is `id`, all details of calls are given away")
+TWO_STATUS_MODE = Gauge("cel2crm_old_way_chosen", "1: cel_extra is `id`, all details of calls are given away")
 OPEN_CALLS = Gauge("cel2crm_open_calls", "Calls that have not ended")
 KEPT_CALLS = Gauge("cel2crm_kept_calls", "Calls in memory: open, or within the grace time after their end")
 LAG = Gauge("cel2crm_aggregate_lag_rows", "Rows on the topic that are not taken yet", ["partition"])
