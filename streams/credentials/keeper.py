@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
+from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
 from streams.credentials import record
 from streams.credentials.record import Claim, Credential, worth_renewing
 from streams.credentials.sealing import Unreadable
@@ -42,7 +42,7 @@ _log = structlog.get_logger("tokens")
 class Refresher(Protocol):
     """TokenVendor, as far as it is needed here."""
 
-    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: float) -> TokenAnswer:
+    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: BootSeconds) -> TokenAnswer:
         """The next pair."""
         ...
 
@@ -84,11 +84,11 @@ class Keeper:
                 self._seen = (known.pair.access, float("-inf"))
         self._loop = asyncio.create_task(self._run())
 
-    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+    async def token(self, until: BootSeconds) -> Token | RetryLater | PortalBlocked:
         """See TokenSource."""
         return await self._token(None, until) or RetryLater("no access token yet", whole_portal=True)
 
-    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def after(self, rejected: Token, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         """See TokenSource."""
         return await self._token(rejected.access, until)
 
@@ -119,7 +119,7 @@ class Keeper:
         self._loop.cancel()
         await asyncio.wait([self._loop])
 
-    async def _token(self, rejected: str | None, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def _token(self, rejected: str | None, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         while True:
             try:
                 known = self._store.get(self._key)
@@ -146,7 +146,7 @@ class Keeper:
             if not await self._change(until):
                 return RetryLater("its access token is being renewed", whole_portal=True)
 
-    async def _change(self, until: float) -> bool:
+    async def _change(self, until: BootSeconds) -> bool:
         """Wait for a change, and leave some time for the request itself."""
         left = until - boot_seconds()
         self._changed.clear()

@@ -39,14 +39,14 @@ class Origin(NamedTuple):
 
 
 class DeadLetters:
-    """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
+    """The dead-letter topic. A dead letter that cannot be written ends the process hard (IdempotentProducer).
 
     `topic`: its full name. `serializer`: opened with that topic. `component`: the worker that gives up
     (aggregate, or a CRM's name).
     """
 
-    def __init__(self, outbox: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:
-        self._outbox = outbox
+    def __init__(self, producer: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:
+        self._producer = producer
         self._serializer = serializer
         self._topic = topic
         self._component = component
@@ -67,7 +67,7 @@ class DeadLetters:
         `explanation`: the reason in words, and what recovers the call.
         """
         topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
-        return await self._outbox.send(topic, key, value)
+        return await self._producer.send(topic, key, value)
 
     def message(
         self,

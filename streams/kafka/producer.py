@@ -48,7 +48,7 @@ class IdempotentProducer:
     ) -> "asyncio.Future[object]":
         """Hand a record over; the future that is returned ends with the brokers' answer and need not be awaited."""
         if self._producer is None:
-            raise RuntimeError("the outbox is not started")
+            raise RuntimeError("the producer is not started")
         if len(self._waiting) >= _IN_FLIGHT:
             await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
         try:

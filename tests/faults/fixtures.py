@@ -1,4 +1,4 @@
-"""What a cell needs to run: its calls, its portal, our client and settings for it, and what an entry should show."""
+"""The parts of a cell: its calls, its portal, our client and settings for it, and what an entry should show."""
 
 from collections.abc import Mapping
 from functools import cache

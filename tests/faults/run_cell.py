@@ -57,7 +57,7 @@ class CellRun:
         self._versions = {result.call_id: [result] for result in self._results}
 
     async def run(self) -> list[str]:
-        """What is wrong at the end, a line each, and then how it came to be; empty: nothing."""
+        """The violations at the end, a line each, and then how they came to be; empty: none."""
         cell = self.cell
         async with self._portal as portal:
             portal.advance_clock(cell.clock_skew_s)

@@ -43,7 +43,7 @@ class SoakReport:
         return latencies[min(len(latencies) - 1, int(part * len(latencies)))] if latencies else 0.0
 
     def complaints(self) -> list[str]:
-        """What is wrong, in words."""
+        """The violations, a line each."""
         kinds = {"lost": self.lost, "doubled": self.doubled, "wrong": self.wrong, "dead letter": self.dead_letters}
         return [f"{self.crm}: {call} {kind}: {why}" for kind, calls in kinds.items() for call, why in calls.items()]
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wrong() -> dict[str, list[str]]:
-    """What is wrong in each cell; all are run at once."""
+    """The violations by cell; all cells are run at once."""
     return asyncio.run(run_cells(cells(), AT_ONCE))
 
 

@@ -149,7 +149,7 @@ MANNERS = {"killed": killed_at_each, "stopped": stopped_at_each}
 
 @pytest.fixture(scope="module")
 async def outcomes(stack: "LocalStack", tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], object]:
-    """What each run raised, None where all was well: all of them at the same time."""
+    """The exception of each run, None where all was well; all run at the same time."""
     directory = tmp_path_factory.mktemp("runs")
     kinds = [(manner, way) for manner in MANNERS for way in KILLED]
     runs = [MANNERS[manner](way, stack, directory / f"{manner}-{way}") for manner, way in kinds]

@@ -80,6 +80,6 @@ WAYS: Mapping[str, Way] = {
 NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
-"""Of any receiver the status alone decides: 410 wants no more calls, 400 refuses this one, 200 has taken it."""
+"""Faults that no retry survives: a receiver's status alone decides (410: no more calls, 400: refused, 200: taken)."""
 TRUSTED_REFUSALS = {("bitrix24_batch", "503_done")}
 """Documented as a refusal before anything is done; a finish alone survives even a portal that lies about that."""

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from schemas import Serializer
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
+from streams.clock import BootSeconds, utc_now_us
 from streams.crm.shared.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult
@@ -160,15 +160,15 @@ class Owner:
         queue.throttle.disable(why)
 
     def stop(self) -> None:
-        """As SIGSTOP."""
+        """Stop, as by SIGSTOP."""
         self.running.clear()
 
     def resume(self) -> None:
-        """As SIGCONT."""
+        """Go on, as by SIGCONT."""
         self.running.set()
 
     def kill(self) -> None:
-        """As SIGKILL: its connections end, nothing of it goes on."""
+        """End, as by SIGKILL: the connections close, no task goes on."""
         if not self.alive:
             return
         self.alive = False
@@ -208,13 +208,13 @@ class _WatchedClient:
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         return self._client.request(delivery, result)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         await self._owner.reach("send", delivery.step)
         answer = await self._client.send(delivery, until)
         await self._owner.reach("answered", delivery.step)
         return answer
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         await self._owner.reach("look_up", delivery.step)
         sighting = await self._client.look_up(delivery, until)
         await self._owner.reach("looked_up", delivery.step)

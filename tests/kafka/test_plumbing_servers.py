@@ -1,4 +1,4 @@
-"""Fenced log and outbox on a real broker; and what a worker says to a person who made a mistake."""
+"""Fenced log and producer on a real broker; and what a worker says to a person who made a mistake."""
 
 import asyncio
 import gc
@@ -13,8 +13,7 @@ import pytest
 import yaml
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.kafka import client
-from streams.kafka import producer as outbox
+from streams.kafka import client, producer
 from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.producer import IdempotentProducer
 from tests.worker_installation import Installation, NewInstallation, Tail
@@ -136,7 +135,7 @@ async def test_drain_waits_for_everything_sent_before(installation: Installation
 
 async def test_a_record_that_is_not_taken_ends_the_process_hard(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[tuple[str, BaseException | None]] = []
-    monkeypatch.setattr(outbox, "hard_exit", lambda problem, error=None: ends.append((problem, error)))
+    monkeypatch.setattr(producer, "hard_exit", lambda problem, error=None: ends.append((problem, error)))
     answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     answer.add_done_callback(IdempotentProducer("127.0.0.1:1")._answered)
     answer.set_exception(error := KafkaTimeoutError())
@@ -153,7 +152,7 @@ async def test_a_record_that_cannot_be_handed_over_ends_the_process_hard(monkeyp
     def end(problem: str, error: BaseException | None = None) -> None:
         raise Ended(problem)
 
-    monkeypatch.setattr(outbox, "hard_exit", end)
+    monkeypatch.setattr(producer, "hard_exit", end)
     out = IdempotentProducer("127.0.0.1:1")
     monkeypatch.setattr(out, "_producer", Producer())
     with pytest.raises(Ended, match="for letters could not be sent"):

@@ -7,7 +7,7 @@ import structlog
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import boot_seconds, utc_now_us
+from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
@@ -71,7 +71,7 @@ class Bitrix24Client:
         status = finish.get("STATUS_CODE") if isinstance(finish, dict) else None
         return Request(orjson.dumps(fields).decode(), str(status) if status else None, step=step, no_user=no_user)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """Register or finish, or both in a batch, the question before, the comment after."""
         intent = delivery.intent
         if intent is None:
@@ -91,7 +91,7 @@ class Bitrix24Client:
                 return batch_answer_of(ending, utc_now_us(), sent)
         return answer_of(intent.step, ending, utc_now_us(), sent)
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""
         doubt = delivery.doubt
         if doubt is not None and doubt.step == "comment":
@@ -113,7 +113,9 @@ class Bitrix24Client:
         """Close the connections."""
         await self._http.close()
 
-    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | PortalBlocked | RetryLater:
+    async def _call(
+        self, method: str, fields: dict[str, object], until: BootSeconds
+    ) -> Ending | PortalBlocked | RetryLater:
         if self._tokens is None:
             return await self._post(self._base / f"{method}.json", fields, until)
 
@@ -123,7 +125,7 @@ class Bitrix24Client:
 
         return await with_token(self._tokens, until, ask, token_outdated)
 
-    async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | PortalBlocked:
+    async def _post(self, url: URL, body: dict[str, object], until: BootSeconds) -> Ending | PortalBlocked:
         for _ in range(2):
             ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
             ending = await request(self._http, "POST", url, until=ends, json=body)

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from streams.clock import BootSeconds
 from streams.crm.bitrix24.steps import LOOKUP_METHOD
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.shared.tokens import GrantRefused, Pair
@@ -67,7 +68,7 @@ class Bitrix24Tokens(TokenVendor):
             "address bar within 30 seconds: it holds the code.",
         ]
 
-    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: float) -> str:
+    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: BootSeconds) -> str:
         """See TokenVendor: the scopes, and a lookup that finds nothing."""
         base = URL(pair.endpoint) if pair.endpoint else self.url / "rest"
         auth = {"auth": pair.access}

@@ -7,7 +7,7 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
+from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.plan import PLAN
 from streams.crm.kommo.revision import (
@@ -84,7 +84,7 @@ class KommoClient:
         outcome = self._status(result)
         return Request(sent, str(outcome.code), outcome.text, step=step, no_user=no_user)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """POST one item: errors then belong to it alone."""
         intent = delivery.intent
         if intent is None:
@@ -100,7 +100,7 @@ class KommoClient:
             return ending
         return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now_us())
 
-    async def _revise(self, step: str, sent: dict[str, Any], until: float) -> Answer:
+    async def _revise(self, step: str, sent: dict[str, Any], until: BootSeconds) -> Answer:
         """A text note; or the call's own note, read first: what a person wrote there stays."""
         notes = self._base / PLURALS[sent["entity_type"]] / "notes"
         if step == "text_note":
@@ -121,7 +121,9 @@ class KommoClient:
             ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now_us())
         )
 
-    async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
+    async def _read(
+        self, sent: dict[str, Any], until: BootSeconds
+    ) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
         """The call's note; None: it is no longer there."""
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes" / sent["note"]
         ending = await self._ask("GET", where, until)
@@ -136,7 +138,7 @@ class KommoClient:
         problem = portal_problem(ending, utc_now_us())
         return problem if isinstance(problem, PortalBlocked | RetryLater) else RetryLater(error_text(ending))
 
-    async def _client(self, digits: str, until: float) -> Answer:
+    async def _client(self, digits: str, until: BootSeconds) -> Answer:
         """Who is responsible for the contact with this number."""
         found = await self._contact(digits, until)
         if isinstance(found, RetryLater | PortalBlocked):
@@ -144,7 +146,7 @@ class KommoClient:
         user = str(found.get("responsible_user_id") or "") if isinstance(found, dict) else ""
         return Succeeded({RESPONSIBLE: user} if user else {})
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """What the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the number."""
         doubt = delivery.doubt
         if doubt is None:
@@ -176,7 +178,7 @@ class KommoClient:
                 return noted
         return RetryLater("the account's clock moves")
 
-    async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> LookupResult:
+    async def _text(self, delivery: Delivery, doubt: Intent, until: BootSeconds) -> LookupResult:
         sent = orjson.loads(doubt.sent)
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
         query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
@@ -184,7 +186,7 @@ class KommoClient:
         found = await self._search(where, query, "notes", lambda note: wanted in str(note.get("params")), until)
         return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 
-    async def _note(self, uniq: str, doubt: Intent, until: float) -> LookupResult:
+    async def _note(self, uniq: str, doubt: Intent, until: BootSeconds) -> LookupResult:
         """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
         span = doubt.started_at + self._ahead - SKEW, doubt.deadline + self._ahead + SKEW
         query = [
@@ -202,7 +204,9 @@ class KommoClient:
                 return found
         return NotFound()
 
-    async def _contact(self, digits: str, until: float) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
+    async def _contact(
+        self, digits: str, until: BootSeconds
+    ) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         query = [("query", digits), ("order[id]", "asc")]
         return await self._search(
             self._base / "contacts", query, "contacts", lambda contact: has_phone(contact, digits), until
@@ -213,7 +217,12 @@ class KommoClient:
         await self._http.close()
 
     async def _search(
-        self, url: URL, query: list[tuple[str, str]], kind: str, ours: Callable[[dict[str, Any]], bool], until: float
+        self,
+        url: URL,
+        query: list[tuple[str, str]],
+        kind: str,
+        ours: Callable[[dict[str, Any]], bool],
+        until: BootSeconds,
     ) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         for page in range(1, MOST_PAGES + 1):
             await self.pace()
@@ -239,7 +248,7 @@ class KommoClient:
         return RetryLater(f"more than {MOST_PAGES} pages of {kind}")
 
     async def _ask(
-        self, method: str, url: URL, until: float, body: object = None
+        self, method: str, url: URL, until: BootSeconds, body: object = None
     ) -> Ending | PortalBlocked | RetryLater:
         async def ask(token: Token) -> Ending:
             headers = {"Authorization": f"Bearer {token.access}"}

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from streams.clock import BootSeconds
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked
@@ -51,7 +52,7 @@ class KommoTokens(TokenVendor):
             "Copy the authorization code: it is good for 20 minutes, once.",
         ]
 
-    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: float) -> str:
+    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: BootSeconds) -> str:
         """See TokenVendor: the account's name."""
         headers = {"Authorization": f"Bearer {pair.access}"}
         ending = await request(http, "GET", self.url / "api" / "v4" / "account", until=until, headers=headers)

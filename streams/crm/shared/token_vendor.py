@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import aiohttp
 from yarl import URL
 
-from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.clock import MICROS_PER_SECOND, BootSeconds, utc_now_us
 from streams.crm.shared.tokens import GrantRefused, Pair, TokenAnswer
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError, UserError
@@ -61,18 +61,18 @@ class TokenVendor(ABC):
         """What a person does to get a code, in lines. `state`: to be found again in the address that holds the code."""
 
     @abstractmethod
-    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: float) -> str:
+    async def check(self, http: aiohttp.ClientSession, pair: Pair, until: BootSeconds) -> str:
         """Ask what harms nothing, as the deliveries will ask; who answered, in words. Raises UserError."""
 
-    async def redeem(self, http: aiohttp.ClientSession, code: str, until: float) -> TokenAnswer:
+    async def redeem(self, http: aiohttp.ClientSession, code: str, until: BootSeconds) -> TokenAnswer:
         """The first pair, for the code that an administrator was given: good once, and not for long."""
         return await self._ask(http, {"grant_type": "authorization_code", "code": code}, until)
 
-    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: float) -> TokenAnswer:
+    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: BootSeconds) -> TokenAnswer:
         """The next pair, for a refresh token, which is used up by it."""
         return await self._ask(http, {"grant_type": "refresh_token", "refresh_token": refresh}, until)
 
-    async def _ask(self, http: aiohttp.ClientSession, grant: Mapping[str, str], until: float) -> TokenAnswer:
+    async def _ask(self, http: aiohttp.ClientSession, grant: Mapping[str, str], until: BootSeconds) -> TokenAnswer:
         where = f"portals.{self.portal.name}.oauth.client_secret"
         try:
             client_secret = secret(self.oauth.client_secret, self.oauth.client_secret_file, where)

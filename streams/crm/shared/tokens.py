@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
+from streams.clock import BootSeconds
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.errors import SettingsError
 from streams.settings import PortalSettings, secret
@@ -62,11 +63,11 @@ def outcome_label(answer: TokenAnswer) -> str:
 class TokenSource(Protocol):
     """The access tokens of one portal."""
 
-    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+    async def token(self, until: BootSeconds) -> Token | RetryLater | PortalBlocked:
         """A token for a request that ends before `until` (`boot_seconds`); may wait for one."""
         ...
 
-    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def after(self, rejected: Token, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         """Another one than that which the portal did not take. None: there is no better; the portal's answer stands."""
         ...
 
@@ -79,11 +80,11 @@ class FixedToken:
         self._portal = portal
         self._token = self._read()
 
-    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+    async def token(self, until: BootSeconds) -> Token | RetryLater | PortalBlocked:
         """See TokenSource."""
         return self._token
 
-    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def after(self, rejected: Token, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         """See TokenSource."""
         try:
             self._token = self._read()
@@ -100,7 +101,7 @@ Ended = TypeVar("Ended")
 
 
 async def with_token(
-    tokens: TokenSource, until: float, ask: Callable[[Token], Awaitable[Ended]], outdated: Callable[[Ended], bool]
+    tokens: TokenSource, until: BootSeconds, ask: Callable[[Token], Awaitable[Ended]], outdated: Callable[[Ended], bool]
 ) -> Ended | RetryLater | PortalBlocked:
     """Ask with a token; if the answer says that it is `outdated`, and so had no effect, ask the same once more."""
     token = await tokens.token(until)

@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
+from streams.clock import BootSeconds, utc_now_us
 from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
@@ -40,7 +40,7 @@ class WebhookClient:
         """The body, and the call's result as its status."""
         return Request(body_of(result), str(result.result), result.result_name)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """POST the body of the open intent, under the id of its version."""
         intent = delivery.intent
         if intent is None:
@@ -57,7 +57,7 @@ class WebhookClient:
         )
         return answer_of(ending, message, utc_now_us())
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A receiver cannot be asked; its plan never wants to."""
         return NotFound()
 

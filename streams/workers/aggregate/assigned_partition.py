@@ -1,4 +1,4 @@
-"""A partition of the CEL topic while this process holds it: the protocol's steps carried out on Kafka."""
+"""A partition of the CEL topic while it is assigned to this process: sends what its rows gave, and checkpoints it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import Headers, IdempotentProducer
 from streams.workers.aggregate import metrics
-from streams.workers.aggregate.partition_state import AwaitSent, CheckpointStep, Commit, PartitionState, WriteSnapshots
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.steps import AwaitSent, CheckpointStep, Commit, WriteSnapshots
 
 Message = tuple[str, bytes | None, bytes, Headers]
 """Topic, key, value and headers of a record to send."""
@@ -23,13 +24,13 @@ class AssignedPartition:
     """The partition's state, its fenced checkpoint log, and the loop that checkpoints it."""
 
     def __init__(
-        self, tp: TP, partition: PartitionState, log: FencedLog, group: Consumer, outbox: IdempotentProducer
+        self, tp: TP, partition: PartitionState, log: FencedLog, group: Consumer, producer: IdempotentProducer
     ) -> None:
         self.tp = tp
         self.partition = partition
         self._log = log
         self._group = group
-        self._outbox = outbox
+        self._producer = producer
         self._unsent = 0
         self._all_sent = asyncio.Event()
         self._all_sent.set()
@@ -50,7 +51,7 @@ class AssignedPartition:
         self._all_sent.clear()
         try:
             for topic, key, value, headers in messages:
-                await self._outbox.send(topic, key, value, headers=headers)
+                await self._producer.send(topic, key, value, headers=headers)
         finally:
             self._unsent -= 1
             if not self._unsent:
@@ -94,7 +95,7 @@ class AssignedPartition:
     async def _carry_out(self, step: CheckpointStep) -> bool:
         match step:
             case AwaitSent():
-                await self._outbox.drain()
+                await self._producer.drain()
                 return True
             case WriteSnapshots(records):
                 try:

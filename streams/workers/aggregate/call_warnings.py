@@ -20,7 +20,7 @@ class WarningReporter:
     def report(self, result: CallResult) -> None:
         """Count the warnings of a result; log what is new."""
         for code in result.warnings:
-            metrics.CAUTIONS.labels(code).inc()
+            metrics.WARNINGS.labels(code).inc()
             detail = _detail(code, result)
             if (code, detail) in self._reported or len(self._reported) >= MAX_REPORTED:
                 continue

@@ -1,15 +1,14 @@
 """`cel2crm worker aggregate`: CEL rows in, each call's result and legs out.
 
-The state of a partition, and when it is durable: partition_state.py.
+A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
@@ -18,7 +17,6 @@ from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
-from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -27,32 +25,24 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
-from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
-from streams.workers.aggregate.partition_state import (
-    CallEnded,
-    Fence,
-    Limits,
-    PartitionState,
-    ReadCommitted,
-    ReadSnapshots,
-    Replay,
-    restore,
-)
+from streams.workers.aggregate.record_decoder import RecordDecoder
+from streams.workers.aggregate.steps import CallEnded, Limits
+from streams.workers.aggregate.take_over import reasons_before, take_over
+from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
-_DAY_SECONDS = 24 * 3600
 
 _log = structlog.get_logger("aggregate")
 
 
 class AggregateWorker:
-    """The worker around the protocol: decodes, classifies, encodes, sends."""
+    """The worker around the partitions' states: decodes rows, classifies calls, encodes results, sends them."""
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
@@ -65,8 +55,10 @@ class AggregateWorker:
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
-        self._decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
-        self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._decoder = RecordDecoder(settings)
+        self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
+        self._looked_back = False
+        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
@@ -77,7 +69,7 @@ class AggregateWorker:
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, group: Consumer) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         self._group = group
         settings, topic = self._settings, self._topic
         async with self._registry:
@@ -85,10 +77,10 @@ class AggregateWorker:
                 {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
-            await self._outbox.start()
+            await self._producer.start()
         except (KafkaError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
-        self._dead_letters = DeadLetters(self._outbox, self._serializer, topic(DEAD_LETTERS), self.name)
+        self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -100,21 +92,22 @@ class AggregateWorker:
         metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
         if self._profile.two_status_mode:
             _log.warning(
-                "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
-                "statuses, and why a call was not answered is given away"
+                "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
+                "call was not answered is given away"
             )
         self._ticking = asyncio.create_task(self._tick_loop())
 
     async def stop(self) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
-        await self._outbox.drain()
-        await self._outbox.stop()
+        await self._producer.drain()
+        await self._producer.stop()
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""
+        await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         for assigned in taken.values():
             assigned.start(self._settings.aggregate.flush_seconds)
@@ -129,18 +122,22 @@ class AggregateWorker:
             await asyncio.gather(*(each.release(RELEASE_SECONDS) for each in assigned.values()))
 
     async def take(self, message: ConsumerMessage) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         assigned = self._assigned.get(message.tp)
         if assigned is None or message.offset < assigned.partition.position:
             return
         metrics.ROWS.inc()
         offset = message.offset
         try:
-            captured = self._decode(message.value, message.timestamp)
+            captured = self._decoder.decode(message.value, message.timestamp)
         except UnreadableRow as error:
+            self._unreadable.add(str(error))
+            if self._unreadable.too_many:
+                raise self._unreadable.error(f"{message.tp.topic}/{message.tp.partition}/{offset}") from None
             assigned.partition.skip(offset)
             await assigned.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
+        self._unreadable.add(None)
         effect = assigned.partition.row(offset, captured)
         if effect is None:
             return
@@ -148,23 +145,6 @@ class AggregateWorker:
             await assigned.send(self._results(effect, assigned))
         else:
             await assigned.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
-
-    def _decode(self, value: bytes | None, record_seconds: float | None) -> CapturedRow:
-        """The row; its commit time checked against when the record was written, for stream time never goes back.
-
-        Raises UnreadableRow.
-        """
-        captured = self._decoder.decode(value)
-        if record_seconds is None:
-            return captured
-        if not captured.commit_ms:
-            return msgspec.structs.replace(captured, commit_ms=round(record_seconds * 1000))
-        if captured.commit_ms / 1000 > record_seconds + _DAY_SECONDS:
-            raise UnreadableRow(
-                f"its commit time is over a day ahead of the record's: {captured.commit_ms} ms; "
-                "is the clock of the PBX right?"
-            )
-        return captured
 
     def _results(self, finished: CallEnded, assigned: AssignedPartition) -> list[Message]:
         """The records of a classified call. At once, without an await: the call changes with its next row."""
@@ -228,60 +208,23 @@ class AggregateWorker:
         metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
-        """Carry out the steps of rule 10."""
-        first, end = await self._group.bounds(tp)
         servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
-        steps = restore(self._limits, first, end)
-        answer: object = None
         try:
-            while True:
-                try:
-                    step = steps.send(answer)
-                except StopIteration as restored:
-                    partition: PartitionState = restored.value
-                    break
-                match step:
-                    case Fence():
-                        answer = await log.fence()
-                    case ReadCommitted():
-                        committed = answer = await self._group.committed_marked(tp)
-                        if committed is not None and committed.offset < first:
-                            _rows_lost(ExpiredRecords(tp.topic, tp.partition, committed.offset, first))
-                    case ReadSnapshots():
-                        answer = {key.decode(): value for key, value in (await log.read()).items()}
-                    case Replay():
-                        await self._replay(tp, step)
-                        answer = None
+            partition = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
         except BaseException:
             await log.close()
             raise
-        _log.info(
-            "partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls)
-        )
-        return AssignedPartition(tp, partition, log, self._group, self._outbox)
+        return AssignedPartition(tp, partition, log, self._group, self._producer)
 
-    async def _replay(self, tp: TP, step: Replay) -> None:
-        """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
-        partition = TopicPartition(tp.topic, tp.partition)
-        # Uncommitted records too: the rows must be the ones that the consumer group gave before.
-        async with BoundedReader(self._settings.kafka.bootstrap_servers, uncommitted=True) as reader:
-            async for records in reader.read(
-                [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=_rows_lost
-            ):
-                for record in records:
-                    try:
-                        step.partition.replay(record.offset, self._decode(record.value, record.timestamp / 1000))
-                    except UnreadableRow:
-                        step.partition.skip(record.offset)
-
-
-def _rows_lost(expired: ExpiredRecords) -> None:
-    _log.error(
-        "retention removed rows before they were taken: results of their calls lack them, or are missing; "
-        "backfill the calls of that time (cel2crm backfill)",
-        topic=expired.topic,
-        partition=expired.partition,
-        first_lost_offset=expired.first,
-        last_lost_offset=expired.next - 1,
-    )
+    async def _look_back(self, partitions: Iterable[TP]) -> None:
+        """Count the unreadable rows that an earlier process has passed, once in the life of this one."""
+        if self._looked_back or not self._unreadable.can_be_too_many:
+            return
+        committed = {tp: await self._group.committed_marked(tp) for tp in partitions}
+        positions = {tp: found.offset for tp, found in committed.items() if found is not None}
+        self._looked_back = bool(committed)
+        if positions:
+            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka.bootstrap_servers
+            for reason in await reasons_before(positions, window, servers, self._decoder):
+                self._unreadable.add(reason)

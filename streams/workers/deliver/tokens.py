@@ -20,7 +20,7 @@ from streams.workers.deliver import metrics
 
 
 class PortalTokens:
-    """Nothing is read, written or needed where no portal uses OAuth."""
+    """The tokens by portal. No topic is read, written or needed where no portal uses OAuth."""
 
     def __init__(self, settings: Settings, portals: Sequence[PortalSettings]) -> None:
         """Raises SettingsError for a portal that has two kinds of authorisation, or lacks a part of OAuth's."""

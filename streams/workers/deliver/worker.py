@@ -20,21 +20,18 @@ from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
+from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
-from streams.workers.deliver.partition import PartitionDeliveries
+from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
-from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.tokens import PortalTokens
-
-_COMMIT_SECONDS = 1.0
-_SWEEP_SECONDS = 30.0
+from streams.workers.deliver.upkeep import Upkeep
 
 _log = structlog.get_logger("deliver")
 
@@ -61,12 +58,8 @@ class DeliverWorker:
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
-        self._by_results: dict[TP, PartitionDeliveries] = {}
-        """The owned partitions, by their partition of call-results."""
-        self._by_commands: dict[TP, PartitionDeliveries] = {}
-        """The same ones, by their partition of delivery-commands."""
-        self._watchdog = SilenceWatchdog()
-        self._loops: list[asyncio.Task[None]] = []
+        self._owned = OwnedPartitions()
+        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us)
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
@@ -108,7 +101,7 @@ class DeliverWorker:
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
                 _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
-        self._loops = [asyncio.create_task(self._commit_loop()), asyncio.create_task(self._sweep_loop())]
+        self._upkeep.start(group)
 
     async def _clients(self) -> dict[str, CrmClient]:
         clients: dict[str, CrmClient] = {}
@@ -128,10 +121,7 @@ class DeliverWorker:
 
     async def stop(self) -> None:
         """See runtime.Worker."""
-        for loop in self._loops:
-            loop.cancel()
-        if self._loops:
-            await asyncio.wait(self._loops)
+        await self._upkeep.stop()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
@@ -154,25 +144,21 @@ class DeliverWorker:
         by_commands = {
             tp: by_number[tp.partition] for tp in partitions if tp.topic != results and tp.partition in by_number
         }
-        self._by_results, self._by_commands = taken, by_commands
-        self._watchdog.restart()
+        self._owned.replace(taken, by_commands)
+        self._upkeep.partitions_changed()
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in by_commands}
-        return strays | {tp: tracker.position for tp, tracker in self._trackers().items()}
+        return strays | {tp: tracker.position for tp, tracker in self._owned.trackers().items()}
 
     async def _release(self, partition: PartitionDeliveries) -> None:
         partition.stop_starting()
         self._drop_from_queues(frozenset({partition}))
         await partition.close()
 
-    def _trackers(self) -> dict[TP, OffsetTracker]:
-        results = {tp: partition.results for tp, partition in self._by_results.items()}
-        return results | {tp: partition.commands for tp, partition in self._by_commands.items()}
-
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
-        released, trackers = self._by_results, self._trackers()
-        self._by_results, self._by_commands = {}, {}
+        released, trackers = dict(self._owned.by_results), self._owned.trackers()
+        self._owned.replace({}, {})
         if not released:
             return
         for partition in released.values():
@@ -182,7 +168,7 @@ class DeliverWorker:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(queue.finish_attempts(RELEASE_SECONDS / 2) for queue in self._queues.values()))
                 await asyncio.gather(*(partition.close() for partition in released.values()))
-                await self._commit(trackers)
+                await self._upkeep.commit(trackers)
         except TimeoutError:
             hard_exit("partitions could not be released in time")
 
@@ -233,13 +219,12 @@ class DeliverWorker:
 
     async def take(self, message: ConsumerMessage) -> None:
         """See runtime.Worker."""
-        if (partition := self._by_results.get(message.tp)) is not None:
+        owned = self._owned
+        if (partition := owned.by_results.get(message.tp)) is not None:
             if message.offset >= partition.results.position:
                 metrics.RESULTS.labels(self.name).inc()
                 await partition.take_result(message.offset, await self._intake.result(message, partition.remembers))
-        elif (
-            partition := self._by_commands.get(message.tp)
-        ) is not None and message.offset >= partition.commands.position:
+        elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
             call_id, event = await self._intake.command(message, partition.remembers)
             await partition.take_command(message.offset, call_id, event)
 
@@ -265,47 +250,3 @@ class DeliverWorker:
             f"cel2crm portal enable {queue.portal.name}, or another address or secret, and a restart; calls are kept"
         )
         _log.error("portal is disabled, it gets nothing more", portal=queue.portal.name, why=why, remedy=remedy)
-
-    # Time.
-
-    async def _commit_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_COMMIT_SECONDS)
-            try:
-                await self._commit(self._trackers())
-                await self._watch()
-            except (KafkaError, TimeoutError) as error:
-                _log.warning("Kafka does not answer", error=repr(error))
-            except Exception as error:  # whatever the cause: offsets would never move again
-                hard_exit("offsets cannot be committed", error)
-
-    async def _commit(self, trackers: Mapping[TP, OffsetTracker]) -> None:
-        """Commit the offsets up to which all changes are durable, in the log or in the dead letters."""
-        offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
-        await self._producer.drain()
-        for tp, offset in offsets.items():
-            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, ""):
-                trackers[tp].committed = offset
-
-    async def _watch(self) -> None:
-        """Metrics, and the end of a consumer that went silent."""
-        ends = await self._group.end_offsets(list(self._by_results)) if self._by_results else {}
-        for tp, partition in list(self._by_results.items()):
-            end = ends.get(tp, partition.results.position)
-            metrics.LAG.labels(self.name, tp.partition).set(max(0, end - partition.results.position))
-            self._watchdog.check(tp, partition.results.position, end)
-        metrics.WAITING.labels(self.name).set(sum(partition.open_calls for partition in self._by_results.values()))
-        for name, queue in self._queues.items():
-            metrics.PAUSED.labels(self.name, name).set(queue.throttle.pause_reason is not None)
-
-    async def _sweep_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            try:
-                now = utc_now_us()
-                for partition in list(self._by_results.values()):
-                    await partition.expire_overdue(now)
-                    # A day more: the clocks of PBXs and workers differ, and a later version may end later.
-                    partition.forget(now - self._remember_us - MICROS_PER_DAY)
-            except Exception as error:  # whatever the cause: deadlines would never come
-                hard_exit("partition cannot be swept", error)

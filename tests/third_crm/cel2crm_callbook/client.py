@@ -5,7 +5,7 @@ from collections.abc import Callable
 import orjson
 
 from streams.calls.result import CallResult
-from streams.clock import boot_seconds, utc_now_us
+from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.shared.call_fields import external_id
 from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.shared.tokens import FixedToken, Token, with_token
@@ -42,13 +42,13 @@ class CallbookClient:
         fields = fields_of(result, status, self._portal.options["board"])
         return Request(orjson.dumps(fields).decode(), str(status.code))
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """POST the call of the open intent."""
         assert delivery.intent is not None
         ending = await self._ask("POST", until, orjson.loads(delivery.intent.sent))
         return ending if isinstance(ending, RetryLater | PortalBlocked) else answer_of(ending, utc_now_us())
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """The call with our id."""
         ending = await self._ask("GET", until, uniq=external_id(delivery.call_id, KIND.longest_external_id))
         return ending if isinstance(ending, RetryLater | PortalBlocked) else lookup_result(ending, utc_now_us())
@@ -58,7 +58,7 @@ class CallbookClient:
         await self._http.close()
 
     async def _ask(
-        self, method: str, until: float, body: object = None, uniq: str = ""
+        self, method: str, until: BootSeconds, body: object = None, uniq: str = ""
     ) -> Ending | RetryLater | PortalBlocked:
         url = self._calls.with_query(external_id=uniq) if uniq else self._calls
 

@@ -7,28 +7,28 @@ import pytest
 
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
-from streams.kafka.marker import METADATA_LIMIT, Committed, Marker
+from streams.kafka.committed import METADATA_LIMIT, Committed
 from streams.rows.row import CapturedRow
 from streams.rules import load_rules
 from streams.settings import AggregateSettings
-from streams.workers.aggregate.partition_state import (
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
     Commit,
     Fence,
     Limits,
-    PartitionState,
     ReadCommitted,
     ReadSnapshots,
     Replay,
     RowEffect,
     RowRefused,
     WriteSnapshots,
-    restore,
 )
 
 START = 1_795_390_000
-LIMITS = Limits(quiet=10_000, time_limit=3600_000, grace=900_000, backfill_grace=20_000)
+LIMITS = Limits(quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)
 
 
 class Log:
@@ -396,4 +396,4 @@ def test_the_marker_of_hundreds_of_pbxs_fits_and_keeps_those_heard_last() -> Non
 
 def test_the_limits_come_from_the_settings_in_seconds() -> None:
     limits = Limits.of(AggregateSettings(quiet_seconds=2, time_limit_seconds=30, grace_seconds=5))
-    assert limits == Limits(quiet=2000, time_limit=30_000, grace=5000, backfill_grace=5000)
+    assert limits == Limits(quiet_ms=2000, time_limit_ms=30_000, grace_ms=5000, backfill_grace_ms=5000)

@@ -10,7 +10,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from faust.types import TP
 from structlog.testing import capture_logs
 
-from streams.kafka.marker import Committed, Marker
+from streams.kafka.committed import Committed
+from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.worker import AggregateWorker
 from tests.worker_installation import Installation, NewInstallation, captured
 

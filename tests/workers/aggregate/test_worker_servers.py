@@ -100,6 +100,61 @@ async def test_poison_goes_to_the_dead_letters_untouched_and_the_worker_goes_on(
         await results_of(installation, rows)
 
 
+async def ended(installation: Installation, worker: subprocess.Popen[bytes]) -> str:
+    """Wait until a worker has stopped as for a fault that a person mends; its log."""
+    assert await asyncio.to_thread(worker.wait, 60) == 2
+    return installation.log_of(worker)
+
+
+async def test_a_source_that_gives_rubbish_stops_the_worker_until_somebody_lets_it_pass(
+    install: NewInstallation,
+) -> None:
+    rows = recorded_rows()[:400]
+    installation = install(unreadable_window=100)
+    installation.partitions = 1  # so that all rows are taken in the order in which they were written
+    async with installation:
+        serializer = await installation.serializer()
+
+        async def dead_letters() -> list[str]:
+            async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+                return [serializer.decode(record.value)["reason"] for record in await dead.everything()]
+
+        first = installation.start_worker()
+        await installation.produce(rows[:200])
+        await installation.produce([b"rubbish"] * 80)
+        said = await ended(installation, first)
+        assert "51 of the last 100 CEL rows cannot be read" in said
+        assert "51 times: not JSON" in said
+        assert await dead_letters() == ["unreadable_row"] * 50
+
+        again = await ended(installation, installation.start_worker())
+        assert "CEL rows cannot be read" in again
+        assert await dead_letters() == ["unreadable_row"] * 50, "a restart filled the dead letters, or repeated some"
+
+        await installation.produce(rows[200:])
+        installation.aggregate["max_unreadable_share"] = 1
+        installation.start_worker()
+        await results_of(installation, rows)
+        assert await dead_letters() == ["unreadable_row"] * 80
+
+
+async def test_a_worker_goes_on_where_rows_become_readable_and_does_not_stop_for_what_it_passed(
+    install: NewInstallation,
+) -> None:
+    rows = recorded_rows()[:200]
+    async with install(unreadable_window=100) as installation:
+        first = installation.start_worker()
+        await installation.produce([b"rubbish"] * 50)
+        async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+            await dead.until(lambda records: len(records) == 50)
+        first.terminate()
+        assert await asyncio.to_thread(first.wait, 30) == 0
+        second = installation.start_worker()
+        await installation.produce(rows)
+        await results_of(installation, rows)
+        assert second.poll() is None
+
+
 async def test_killed_five_times_no_call_is_lost_or_wrong(install: NewInstallation) -> None:
     rng = random.Random(7)
     rows = [row for pbx in ("north", "south", "east", "west") for row in recorded_rows(pbx)]
