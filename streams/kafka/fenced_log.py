@@ -1,4 +1,4 @@
-"""A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
+"""A partition of a compacted topic with one writer: whoever fenced it last. It holds snapshots and delivery states."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,7 +13,8 @@ from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 
 _ONE_FETCH = 64 * 1024
-"""Bytes that the brokers send along with a single record that is looked for; a longer one comes whole all the same."""
+"""Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
+same."""
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
@@ -84,7 +85,7 @@ class FencedLog:
     async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
         """Give every record to `take`, oldest first: of committed transactions only, up to the end as of now.
 
-        Raises KafkaError or TimeoutError (no progress for the whole time limit).
+        Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
         async with BoundedReader(self._servers, silence_seconds=self._timeout) as reader:
             async for records in reader.read([TopicPartition(self.topic, self.partition)]):
