@@ -47,12 +47,7 @@ def narrate(facts: CallFacts, result: CallResult, profile: PbxProfile) -> Narrat
     narrator = _Narrator(facts, result, profile)
     moments = sorted(narrator.moments(), key=lambda moment: moment.at)
     hangup = facts.calling.hangup if facts.calling else None
-    return Narrative(
-        tuple(moments),
-        result.utc_offset_seconds,
-        narrator.whole_seconds,
-        hangup.row if hangup else None,
-    )
+    return Narrative(tuple(moments), result.utc_offset_seconds, narrator.whole_seconds, hangup)
 
 
 @dataclass(slots=True)
@@ -227,11 +222,9 @@ class _Narrator:
     def _ending(self) -> Iterator[Moment]:
         calling, result, last = self.facts.calling, self.result, self.facts.last
         if calling is not None and calling.hangup is not None:
-            left = last - self._instants[calling.hangup.row.id] > (
-                MICROS_PER_SECOND if self.whole_seconds else TOGETHER
-            )
+            left = last - self._instants[calling.hangup.id] > (MICROS_PER_SECOND if self.whole_seconds else TOGETHER)
             text = f"{self._named(calling)} left" if left else self._ended(calling)
-            yield Moment(self._instants[calling.hangup.row.id], text, calling.hangup.row.id)
+            yield Moment(self._instants[calling.hangup.id], text, calling.hangup.id)
             if left:
                 yield Moment(last, "the call ended")
         if result.abandoned:
