@@ -1,4 +1,4 @@
-"""What an installation knows about its own numbers, trunks and logging."""
+"""The profile of a PBX: its own numbers, trunks and logging, as the settings describe them."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class PbxProfile:
     def of(cls, settings: Settings) -> "PbxProfile":
         """The profile of a settings tree.
 
-        Raises SettingsError for a pattern that is not a regular expression, RulesError for a bad line of the operator's.
+        Raises SettingsError for a pattern that is not a regular expression, RulesError for a bad line in the rules.
         """
         numbers = settings.numbers
         return cls(
@@ -54,7 +54,7 @@ class PbxProfile:
 
     @cached_property
     def hash(self) -> str:
-        """Changes with everything here that can change a call's outcome, but its PBX's zone: the result names that."""
+        """Changes with everything here that can change a call's outcome, but the PBX's zone: the result names that."""
         classified_by = [
             self.directions.effective(),
             self.internal_digits,
@@ -68,10 +68,10 @@ class PbxProfile:
         return hashlib.sha256(json.dumps(classified_by).encode()).hexdigest()[:12]
 
     def is_trunk(self, endpoint: str) -> bool:
-        """The endpoint is one of the configured trunks."""
+        """Whether the endpoint is one of the configured trunks."""
         return any(fnmatchcase(endpoint, trunk) for trunk in self.trunks)
 
-    # What is asked again and again for the same few numbers and contexts is a function with a memory.
+    # The next five are functions with a memory: they are asked again and again for the same few numbers and contexts.
 
     @cached_property
     def is_staff(self) -> Callable[[str], bool]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.calls.call import MOST_ROWS, Call, call_id, epoch_of
+from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.marker import Committed, Marker
 from streams.rows.row import CapturedRow
@@ -195,7 +195,7 @@ class PartitionState:
             return RowRefused(key, _late_reason(captured, "ended longer ago than the grace time"))
         elif kept.call.full and captured.eventtype != "LINKEDID_END":
             return RowRefused(
-                key, f"call {key} has {MOST_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
+                key, f"call {key} has {MAX_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
             )
         return self._fold(key, kept, captured, now)
 
