@@ -93,7 +93,7 @@ def explain(
 
 def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
     """Classify one call and tell it by the same facts."""
-    cut_short = not (call.linkedid_end or call.channels_ended)
+    cut_short = not call.ended
     facts, result = facts_and_result(call, rules, profile, cut_short=cut_short)
     return ExplainedCall(result, narrate(facts, result, profile), grounds(result, rules))
 

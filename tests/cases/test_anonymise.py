@@ -12,11 +12,11 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.cases.anonymise import DROPPED, Anonymised, anonymise
 from streams.rows.row import CelRow
 
-SITE = PbxProfile()
+PROFILE = PbxProfile()
 
 
 def shape(number: str) -> tuple[bool, bool]:
-    return SITE.is_extension(number), (SITE.normalised_number(number) or "").startswith("+")
+    return PROFILE.is_extension(number), (PROFILE.normalised_number(number) or "").startswith("+")
 
 
 def row(**columns: Any) -> CelRow:
@@ -138,7 +138,7 @@ def test_no_two_numbers_become_one_and_lengths_stay(outside: list[str], inside: 
     assert [len(each) for each in replaced] == [len(each) for each in numbers]
     assert len(set(replaced)) == len(numbers)
     assert all(number in each["appdata"] for number, each in zip(replaced, done.rows, strict=True))
-    assert [SITE.is_extension(each) for each in replaced] == [SITE.is_extension(each) for each in numbers]
+    assert [PROFILE.is_extension(each) for each in replaced] == [PROFILE.is_extension(each) for each in numbers]
 
 
 @given(st.text(max_size=60))

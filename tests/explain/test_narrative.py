@@ -11,7 +11,7 @@ from streams.calls.classify import classify, facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.truth import read_cases
 from streams.explain.narrative import Narrative, narrate
-from streams.explain.phrases import seconds
+from streams.explain.phrases import format_seconds
 from streams.rows.row import CelRow, RowDecoder
 from tests.calls.generated import calls
 from tests.calls.tables import EPOCH, RULES, cel, folded
@@ -188,7 +188,7 @@ def test_a_row_whose_time_cannot_be_read_is_told_when_it_is_classified_to_be() -
      (3_725_000_000, "1:02:05")],
 )  # fmt: skip
 def test_spans_are_told_as_people_say_them(span: int, shown: str) -> None:
-    assert seconds(span) == shown
+    assert format_seconds(span) == shown
 
 
 def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered() -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.calls.classify import facts_and_result
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.errors import UserError
-from streams.rows.files import RowSource, mine
+from streams.rows.files import RowSource, in_share
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
 from streams.settings import Settings
@@ -136,9 +136,9 @@ def _classify_share(there: Connection, share: tuple[int, int], paths: list[Path]
 
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     source = RowSource(decoder, refused, progress, share)
-    batch = Batch(rules, profile, settings.pbx.name, lambda: source.place)
-    rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
-    for call, cut_short, order in batch.calls(rows):
+    classifier = OfflineClassifier(rules, profile, settings.pbx.name, lambda: source.place)
+    rows = (row for path in paths for row in source.rows(path) if not source.undivided or in_share(row.linkedid, share))
+    for call, cut_short, order in classifier.calls(rows):
         line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])
         told.append((order, line))
         size += len(line)
@@ -146,4 +146,4 @@ def _classify_share(there: Connection, share: tuple[int, int], paths: list[Path]
             there.send(_Chunk(told, read))
             size, told = 0, []
     there.send(_Chunk(told, read))
-    return _Done(batch.strays, unreadable)
+    return _Done(classifier.strays, unreadable)

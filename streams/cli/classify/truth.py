@@ -102,10 +102,7 @@ def classify_case(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> li
     for columns in case["cel"]:
         row = decoder.from_columns(columns)
         calls.setdefault(row.linkedid, Call("pbx1", row.linkedid)).add(row)
-    return [
-        classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
-        for call in calls.values()
-    ]
+    return [classify(call, rules, profile, cut_short=not call.ended).result for call in calls.values()]
 
 
 def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.rows.row import CapturedRow
@@ -37,16 +37,19 @@ class RulesComparison:
     """Classifies the same rows by two settings, side by side."""
 
     def __init__(self, before: Settings, after: Settings) -> None:
-        self._batches = [Batch(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)]
+        self._classifiers = [
+            OfflineClassifier(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)
+        ]
         self._outcomes = [
-            Outcomes(batch.rules, each) for batch, each in zip(self._batches, (before, after), strict=True)
+            Outcomes(classifier.rules, each)
+            for classifier, each in zip(self._classifiers, (before, after), strict=True)
         ]
         self.calls = self.changed = 0
 
     @property
     def strays(self) -> int:
         """Rows that came too late to count."""
-        return self._batches[0].strays
+        return self._classifiers[0].strays
 
     @property
     def remark(self) -> str:
@@ -55,8 +58,8 @@ class RulesComparison:
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
         """The calls that are told differently, in the order of `classify`."""
-        # When a batch gives a call depends on the rows alone: both give the same one at the same row.
-        classified = (batch.classify(copy) for batch, copy in zip(self._batches, tee(rows), strict=True))
+        # When a classifier gives a call depends on the rows alone: both give the same one at the same row.
+        classified = (classifier.classify(copy) for classifier, copy in zip(self._classifiers, tee(rows), strict=True))
         for pair in zip(*classified, strict=True):
             self.calls += 1
             before, after = (outcomes.as_object(result) for outcomes, result in zip(self._outcomes, pair, strict=True))

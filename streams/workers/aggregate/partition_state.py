@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.calls.call import MOST_ROWS, Call, call_id, epoch_of
+from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
@@ -91,7 +91,7 @@ class PartitionState:
             return RowRefused(key, _late_reason(captured, "ended longer ago than the grace time"))
         elif tracked.call.full and captured.eventtype != "LINKEDID_END":
             return RowRefused(
-                key, f"call {key} has {MOST_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
+                key, f"call {key} has {MAX_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
             )
         return self._fold(key, tracked, captured, now)
 
