@@ -65,6 +65,14 @@ class ConnectorStatus:
         return own + tuple(task.failure for task in self.tasks if task.failure)
 
 
+def describe_status(status: ConnectorStatus) -> str:
+    """A connector's state in one line."""
+    tasks = ", ".join(f"task {task.number} {task.state}" for task in status.tasks) or "no task yet"
+    if status.state == STOPPED:
+        tasks = "no tasks"
+    return f"connector {status.name} {status.state}, {tasks}"
+
+
 class ConnectClient:
     """Use in `async with`. Every call raises ConnectUnreachable when Connect does not answer.
 

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.apply import connect_client, describe_status
+from connectors.apply import connect_client
+from connectors.client import describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
