@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from connectors.failures import START_AFRESH
 from connectors.mariadb.history import BinlogMark, DatabaseHistory, RowMark
 from streams.errors import UserError
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.topic_client import Topics
 from streams.settings import Settings

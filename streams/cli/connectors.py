@@ -16,7 +16,7 @@ from connectors.start_afresh import start_afresh
 from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
-from streams.cli.prompts import ASK_FROM, YesOption, go_on
+from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.errors import SettingsError, UserError
 from streams.settings import Settings, load_settings
 
@@ -64,7 +64,7 @@ def start_afresh_command(
     """
     quiet_kafka_client()
     loaded = load_settings(settings)
-    go_on(f"Delete the position of connector {connector_name(loaded)}, and capture from now on?", ASK_FROM, yes=yes)
+    confirm(f"Delete the position of connector {connector_name(loaded)}, and capture from now on?", ASK_FROM, yes=yes)
     started = asyncio.run(start_afresh(loaded, _progress, timeout_seconds=timeout))
     for warning in started.warnings:
         typer.echo(f"warning: {warning}", err=True)
