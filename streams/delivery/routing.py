@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
+from streams.calls.result_headers import LIVE
 from streams.clock import UtcMicros, format_iso
 from streams.delivery.eligibility import skip_reason
 from streams.errors import SettingsError, UserError
-from streams.kafka.result_headers import LIVE
 from streams.settings import PortalSettings, Settings
 
 
@@ -52,7 +52,7 @@ def skip_reason_for(result: CallResult, portal: PortalSettings) -> str | None:
 def history_reason(result: CallResult, portal: PortalSettings, since: UtcMicros, origin: str = "live") -> str | None:
     """Why the call's time keeps it out of a portal; None: it does not. An operator may have it delivered all the same.
 
-    `since`: when the portal's service began; `origin`: the header of the result's record (kafka/result_headers.py).
+    `since`: when the portal's service began; `origin`: the header of the result's record (calls/result_headers.py).
     """
     if result.ended_at < since:
         return f"it ended before {format_iso(since)} (portals[].deliver_from)"

@@ -221,7 +221,7 @@ def token_outdated(ending: object) -> bool:
 
 
 def lookup_result(ending: Ending, call_id: str, now: int) -> LookupResult:
-    """What a lookup in the statistics shows. A filter that the portal did not understand must not find strangers."""
+    """What a lookup in the statistics shows. A filter that the portal did not understand must not find other calls."""
     if not isinstance(ending, Reply):
         return lookup_without_reply(ending)
     document = ending.document

@@ -15,6 +15,7 @@ from faust.types import TP, ConsumerMessage
 from schemas.registry import SchemaRegistry, Serializer
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.kafka.client import unreachable
@@ -24,7 +25,6 @@ from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
-from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS

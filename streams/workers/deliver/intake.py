@@ -8,13 +8,13 @@ from faust.types import ConsumerMessage
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.calls.result import CallResult
+from streams.calls.result_headers import LIVE, origin_of
 from streams.clock import UtcMicros, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.command_record import Command
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
 from streams.kafka.dead_letters import DeadLetters, Origin
-from streams.kafka.result_headers import LIVE, origin_of
 from streams.settings import PortalSettings
 from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
 from streams.workers.deliver import metrics
