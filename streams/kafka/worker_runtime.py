@@ -162,6 +162,8 @@ async def _run(settings: Settings, worker: Worker) -> None:
         raise unreachable(settings.kafka.bootstrap_servers, error) from None
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
     await _until(ending.asked, app)
+    if ending.error is not None:
+        _log.error("the worker refuses to go on", worker=worker.name, problem=ending.error.problem)
     _log.info("stopping", worker=worker.name)
     try:
         async with asyncio.timeout(_STOP_SECONDS):
