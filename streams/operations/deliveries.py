@@ -11,6 +11,7 @@ from streams import topics
 from streams.delivery.record import OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import CRMS, Connection
+from streams.operations.portal_states import portal_records_of, take_old
 from streams.settings import Settings
 
 
@@ -64,24 +65,25 @@ class Overview:
 
 async def overview_of(connection: Connection, crm: str) -> Overview:
     """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
-    standings: dict[bytes, DeliveryCounts] = {}
+    deliveries: dict[bytes, DeliveryCounts] = {}
     seen = Overview(crm)
+    of_portals = await portal_records_of(connection, crm)
     async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
+        await take_old(connection, record, of_portals)
         if record.value is None:
-            standings.pop(record.key or b"", None)
-        elif (standing := await _standing(connection, record)) is not None:
-            standings[record.key or b""] = standing
+            deliveries.pop(record.key or b"", None)
+        elif (delivery := await _counts(connection, record)) is not None:
+            deliveries[record.key or b""] = delivery
         else:
             seen.unreadable += 1
-    for key, standing in standings.items():
-        if standing.state not in OF_PORTALS:
-            _count(seen, key.decode("utf-8", "replace"), standing)
-    disabled = (standing for standing in standings.values() if standing.state is State.DISABLED)
-    seen.paused |= {standing.portal: standing.reason or "" for standing in disabled}
+    for key, delivery in deliveries.items():
+        if delivery.state not in OF_PORTALS:
+            _count(seen, key.decode("utf-8", "replace"), delivery)
+    seen.paused |= of_portals.disabled_portals
     return seen
 
 
-async def _standing(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
+async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
     try:
         fields = await connection.serializer.read(record.value, "delivery")
         return DeliveryCounts(fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"])
@@ -89,13 +91,13 @@ async def _standing(connection: Connection, record: TopicRecord) -> DeliveryCoun
         return None
 
 
-def _count(seen: Overview, call_id: str, standing: DeliveryCounts) -> None:
-    portal, state = standing.portal, standing.state
+def _count(seen: Overview, call_id: str, delivery: DeliveryCounts) -> None:
+    portal, state = delivery.portal, delivery.state
     seen.counts[portal, state] += 1
     if state is State.PAUSED:
-        seen.paused[portal] = standing.reason or ""
-    if state in WAITING and standing.queued_at < seen.oldest.get(portal, ("", 1 << 62))[1]:
-        seen.oldest[portal] = (call_id, standing.queued_at)
+        seen.paused[portal] = delivery.reason or ""
+    if state in WAITING and delivery.queued_at < seen.oldest.get(portal, ("", 1 << 62))[1]:
+        seen.oldest[portal] = (call_id, delivery.queued_at)
 
 
 WAITING = frozenset(
