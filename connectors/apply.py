@@ -20,7 +20,7 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply_source` did."""
+    """The outcome of `apply_source`."""
 
     name: str
     action: Literal["created", "updated", "restarted", "unchanged"]
@@ -80,7 +80,7 @@ async def apply_source(settings: Settings, progress: Progress, *, timeout_second
 async def _until_running(
     connect: ConnectClient, name: str, progress: Progress, *, restart: bool
 ) -> tuple[ConnectorStatus, bool]:
-    """Wait for RUNNING. What had failed before is restarted once, which Connect itself never does."""
+    """Wait for RUNNING. A part that had failed before is restarted once, which Connect itself never does."""
     last, restarted = "", False
     while True:
         status = await connect.status(name)
@@ -89,11 +89,11 @@ async def _until_running(
                 return status, restarted
             if status.failures:
                 if not restart or restarted:
-                    raise failed(status)
-                progress(f"restarting what has failed: {status.failures[0].reason}")
+                    raise failure_error(status)
+                progress(f"restarting the failed parts: {status.failures[0].reason}")
                 await connect.restart(name)
                 restarted = True
-            elif (line := words(status)) != last:
+            elif (line := describe_status(status)) != last:
                 progress(line)
                 last = line
         await asyncio.sleep(POLL_SECONDS)
@@ -104,19 +104,19 @@ async def _until_beating(connect: ConnectClient, name: str, heartbeats: Heartbea
     while True:
         status = await connect.status(name)
         if status is not None and status.failures:
-            raise failed(status)
+            raise failure_error(status)
         if status is not None and status.running and await heartbeats.count() > seen:
             return status
         await asyncio.sleep(POLL_SECONDS)
 
 
-def failed(status: ConnectorStatus) -> UserError:
+def failure_error(status: ConnectorStatus) -> UserError:
     """A connector's failure as the one message that a user gets."""
     failure = status.failures[0]
     return UserError(f"connector {status.name} failed: {failure.reason}", failure.remedy or "See Kafka Connect's log.")
 
 
-def words(status: ConnectorStatus) -> str:
+def describe_status(status: ConnectorStatus) -> str:
     """A connector's state in one line."""
     tasks = ", ".join(f"task {task.number} {task.state}" for task in status.tasks) or "no task yet"
     return f"connector {status.name} {status.state}, {tasks}"

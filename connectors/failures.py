@@ -1,4 +1,4 @@
-"""What a failed task's Java stack trace means: one line for a person, and what to do. Pure."""
+"""Failures of connectors and tasks: a Java stack trace becomes one line for a person, and what to do. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connectors.source import ConnectorConfig
 
-LONGEST = 300
+MAX_REASON_LENGTH = 300
 """Characters of a message that is shown as it came."""
 
 
@@ -123,11 +123,11 @@ def root_cause(trace: str) -> str:
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     line = causes[-1] if causes else (lines[0] if lines else "no reason is given")
     line = re.sub(r"^(?:[a-z][\w]*\.)+([A-Z][\w$]*)", r"\1", line)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return line if len(line) <= MAX_REASON_LENGTH else line[: MAX_REASON_LENGTH - 1] + "…"
 
 
 def masked(line: str, secrets: Iterable[str]) -> str:
-    """`line` without the secrets."""
+    """`line` with each secret replaced by ***."""
     for secret in secrets:
         if secret:
             line = line.replace(secret, "***")
@@ -135,7 +135,7 @@ def masked(line: str, secrets: Iterable[str]) -> str:
 
 
 def setting_of(field: str, config: ConnectorConfig) -> str:
-    """A field of the configuration in our messages, with its value where that is no secret."""
+    """A field of the configuration in our messages, with its value unless that is a secret."""
     if "password" in field or field not in config:
         return field
     return f"{field} = {config[field]}"

@@ -1,8 +1,9 @@
-"""`cel2crm connectors watch`: restarts what has failed of a connector, which Connect itself never does."""
+"""`cel2crm connectors watch`: restarts failed parts of a connector, which Connect itself never does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -15,7 +16,7 @@ log = structlog.get_logger("connectors.watch")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a restart, in seconds: doubled each time, forgotten after a good while of running."""
+    """Waits before restarts, in seconds: doubled each time, back to the first after a long while of running."""
 
     first: float = 1.0
     longest: float = 300.0
@@ -33,7 +34,7 @@ class Watcher:
     connect: ConnectClient
     name: str
     heartbeats: Callable[[], Awaitable[int]]
-    """How many heartbeats there have been; may raise UserError when no broker answers."""
+    """Number of heartbeats so far; raises UserError when no broker answers."""
     backoff: Backoff = Backoff()
     poll_seconds: float = 2.0
     silence_seconds: float = 60.0
@@ -42,36 +43,55 @@ class Watcher:
     To be well above the heartbeat's interval (5 s; 8 s were seen) and a database's restart (15 s)."""
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    missing_seconds: float = 60.0
+    """A 404 is believed after so long."""
+    repeat_seconds: float = 60.0
+    """Between two lines about something that only a person can mend."""
+    _missing_since: float | None = None
+    _repeated_at: float = 0.0
     _restarts: int = 0
     _restarted_at: float = 0.0
     _beats: int = -1
     _beat_at: float = 0.0
     _said: str = ""
 
-    async def run(self) -> None:
-        """Watch until cancelled; ends by itself only when the connector is deleted meanwhile.
+    async def run(self) -> NoReturn:
+        """Watch until cancelled. A Connect, connector or broker that is away is waited for, loudly.
 
-        Raises UserError when there is no such connector at the start. A Connect or broker that is away is waited for.
+        Connect answers 404 for some seconds after its start, before it has read its own topics. So a connector counts
+        as missing only after `missing_seconds` of 404 while Connect lists its connectors without it.
         """
-        known = False
         while True:
             try:
                 status = await self.connect.status(self.name)
+                if status is None:
+                    await self._handle_missing()
+                else:
+                    self._missing_since = None
+                    await self._handle_status(status)
             except ConnectUnreachable as error:
+                self._missing_since = None
                 self._say("unreachable", "connect does not answer", reason=error.problem)
             except UserError as error:
+                self._missing_since = None
                 self._say("refused", "connect answers with an error", reason=error.problem)
-            else:
-                if status is None and not known:
-                    raise UserError(f"there is no connector {self.name}", "Run: cel2crm connectors apply")
-                if status is None:
-                    log.warning("the connector is gone, nothing is left to watch", connector=self.name)
-                    return
-                known = True
-                await self._look(status)
             await self.sleep(self.poll_seconds)
 
-    async def _look(self, status: ConnectorStatus) -> None:
+    async def _handle_missing(self) -> None:
+        now = self.clock()
+        if self.name in await self.connect.names():
+            self._missing_since = None
+        elif self._missing_since is None:
+            self._missing_since = now
+            self._say("missing", "connect does not know the connector, it may still be starting")
+        elif now - self._missing_since >= self.missing_seconds:
+            self._repeat(
+                "connector missing",
+                reason="the connector was deleted, or never applied: nothing is captured",
+                remedy="Run: cel2crm connectors apply. A deleted connector's position is kept: it goes on from there.",
+            )
+
+    async def _handle_status(self, status: ConnectorStatus) -> None:
         if status.failures:
             wait = self.backoff.wait(self._restarts)
             for part, failure in failed_parts(status):
@@ -114,6 +134,13 @@ class Watcher:
         else:
             log.info("restarted", connector=self.name, restarts=self._restarts)
 
+    def _repeat(self, event: str, **facts: object) -> None:
+        """An error that stays until a person acts: one line each `repeat_seconds`."""
+        now = self.clock()
+        if event != self._said or now - self._repeated_at >= self.repeat_seconds:
+            self._said, self._repeated_at = event, now
+            log.error(event, connector=self.name, **facts)
+
     def _say(self, state: str, event: str, **facts: object) -> None:
         """One line for each change of state, not one for each look."""
         if state != self._said:
@@ -122,6 +149,6 @@ class Watcher:
 
 
 def failed_parts(status: ConnectorStatus) -> list[tuple[str, Failure]]:
-    """What has failed, the connector itself or `task N`, and why."""
+    """Failed parts (`connector` or `task N`), each with its failure."""
     own = [("connector", status.failure)] if status.failure else []
     return own + [(f"task {task.number}", task.failure) for task in status.tasks if task.failure]

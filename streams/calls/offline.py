@@ -1,4 +1,4 @@
-"""Classifying rows from a file or a table: follows open calls only, and gives each call once."""
+"""Classify rows from a file or a table: follow open calls only, and give each call once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator

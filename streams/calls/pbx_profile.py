@@ -97,6 +97,12 @@ class PbxProfile:
         """An extension, or a number of staff."""
         return self._known_inside(number)
 
+    def is_outside_number(self, number: str) -> bool:
+        """The number is as long as outside ones are, with or without `+`, and not a number of staff."""
+        digits = number.removeprefix("+")
+        long_enough = len(digits) in self.directions.outside_digits  # shorter ones are feature codes
+        return digits.isascii() and digits.isdigit() and long_enough and not self.is_inside(number)
+
     def side_of_context(self, context: str) -> Side | None:
         """The side that the direction patterns tell of a dialplan context."""
         return self._known_context(context)
@@ -109,7 +115,7 @@ class PbxProfile:
     def _known_inside(self) -> Callable[[str], bool]:
         return lru_cache(65_536)(lambda number: self.is_extension(number) or self.is_staff(number))
 
-    def outside_number(self, number: str) -> str | None:
+    def normalised_number(self, number: str) -> str | None:
         """The number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
 
         Takes the user part of a SIP URI, and applies the configured rewrites first.

@@ -9,8 +9,7 @@ import msgspec
 
 from streams.calls.call import Call
 from streams.calls.classify import classify
-from streams.calls.direction import side_of
-from streams.calls.fold import tell
+from streams.calls.fold import fold_call
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cases.anonymise import Anonymised, anonymise
@@ -106,9 +105,7 @@ def _sorted(value: Any) -> Any:
 
 
 def _outside_endpoints(calls: Iterable[Call], profile: PbxProfile) -> set[str]:
-    stories = [tell(call.rows, call.linkedid, profile.timezone_of(call.pbx)) for call in calls]
-    channels = [channel for story in stories for channel in story.channels.values() if channel.real]
-    return {channel.endpoint for channel in channels if side_of(channel, profile)[0] == "outside"}
+    return {channel.endpoint for call in calls for channel in fold_call(call, profile).on_side("outside")}
 
 
 def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
@@ -123,7 +120,7 @@ def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
 
 def _shape(number: str, profile: PbxProfile) -> tuple[bool, bool, int]:
     """What decides how a number is told, but for being one of staff: the case's settings say that."""
-    outside = profile.outside_number(number) or ""
+    outside = profile.normalised_number(number) or ""
     return profile.is_extension(number), outside.startswith("+"), len(outside)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.apply import connect_client, words
+from connectors.apply import connect_client, describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
@@ -195,7 +195,7 @@ async def _capture_runs(settings: Settings) -> None:
     async with connect_client(settings) as connect:
         status = await connect.status(name)
     if status is None or not status.running:
-        told = f"there is no connector {name}" if status is None else words(status)
+        told = f"there is no connector {name}" if status is None else describe_status(status)
         raise UserError(f"the capture does not run: {told}", "See cel2crm connectors status; cel2crm connectors apply.")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from connectors.apply import apply_source, connect_client, words
+from connectors.apply import apply_source, connect_client, describe_status
 from connectors.client import ConnectorStatus
 from connectors.heartbeat import Heartbeats
 from connectors.source import connector_name, heartbeat_topic
@@ -39,7 +39,7 @@ def apply(
     applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
     for warning in applied.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{words(applied.status)} ({applied.action})")
+    typer.echo(f"{describe_status(applied.status)} ({applied.action})")
 
 
 @app.command()
@@ -62,7 +62,9 @@ def status(
     elif found is None:
         typer.echo(f"connector {connector_name(loaded)}: not applied yet (cel2crm connectors apply)")
     else:
-        typer.echo(f"{words(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}")
+        typer.echo(
+            f"{describe_status(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}"
+        )
         for failure in found.failures:
             typer.echo(f"  {failure.reason}")
             typer.echo(f"    {failure.remedy or 'See the log of Kafka Connect.'}")

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from streams.calls.call import Call
-from streams.calls.classify import classify
+from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
@@ -77,7 +77,7 @@ def explain(
         sys.stderr.write(f"cel2crm: {wanted} is a channel of call {found.asked}\n")
     calls = [*found.own, *(found.linked if linked else [])]
     for number, call in enumerate(calls):
-        told = tell_call(call, rules, profile)
+        told = explain_call(call, rules, profile)
         links = list(_links(call, found))
         if as_json:
             sys.stdout.buffer.write(
@@ -90,10 +90,11 @@ def explain(
         sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
 
 
-def tell_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
-    """Classify and tell one call."""
-    result = classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
-    return ExplainedCall(result, narrate(call, result, profile), grounds(result, rules))
+def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
+    """Classify one call and tell it by the same facts."""
+    cut_short = not (call.linkedid_end or call.channels_ended)
+    facts, result = facts_and_result(call, rules, profile, cut_short=cut_short)
+    return ExplainedCall(result, narrate(facts, result, profile), grounds(result, rules))
 
 
 def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 from streams.credentials.record import Credential
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
-from streams.kafka.fenced_log import Fenced, FencedLog, stopped
+from streams.kafka.client import stop_client
+from streams.kafka.fenced_log import Fenced, FencedLog
 
 """Its short name (connectors/topics.yaml)."""
 
@@ -155,7 +156,7 @@ class KafkaCredentials:
                         self._take(key, value)
                     last.clear()
         finally:
-            await stopped(consumer, 5.0)
+            await stop_client(consumer, 5.0)
 
 
 def _unsettled(what: str, error: BaseException) -> None:

@@ -17,7 +17,7 @@ class Succeeded:
 
     code: ClassVar[str] = "done"
     ids: Mapping[str, str] = field(default_factory=dict)
-    """What the CRM calls the things that the request made, by kind."""
+    """The CRM's ids of the things that the request made, by kind."""
     note: str = ""
 
 
@@ -155,7 +155,7 @@ def metric_label(answer: Answer | LookupResult) -> str:
 
 
 def explanation(answer: Answer | LookupResult) -> str:
-    """What the history keeps of an answer: why not, or the CRM's ids of what it made."""
+    """The text that the history keeps of an answer: why not, or the CRM's ids of the things that were made."""
     if isinstance(answer, Succeeded | CallFound):
         ids = ", ".join(f"{name} {value}" for name, value in answer.ids.items())
         return "; ".join(part for part in (getattr(answer, "note", ""), ids) if part)

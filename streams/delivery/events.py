@@ -1,4 +1,4 @@
-"""What happens to a delivery (events), and what the machine asks its caller to do (effects).
+"""Events of a delivery, and the effects that the machine asks its caller for.
 
 `now`: when the event happened. `jitter`: 0 <= jitter < 1, drawn by the caller.
 """

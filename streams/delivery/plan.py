@@ -117,7 +117,7 @@ class Policy:
     deadline_us: int
     """From the first sight of the call to giving it up."""
     on_revision: str = "keep"
-    """What to do about a version that comes after delivery: keep what was delivered, or a name in Plan.revisions."""
+    """The way of a version that comes after delivery: `keep` (leave the CRM as it is), or a name in Plan.revisions."""
     backoff_base_us: int = 1_000_000
     backoff_limit_us: int = 60_000_000
 

@@ -74,13 +74,13 @@ _INTERNED = ("crm", "portal", "step", "source_topic")
 
 
 class Action(StrEnum):
-    """What an operator may command."""
+    """The commands that an operator may give."""
 
     RETRY = "retry"
-    """Try again what was refused or given up, or waits."""
+    """Try a call again that was refused or given up, or waits."""
     DELIVER = "deliver"
-    """The same, and also what was skipped for its time (history, backfill), dropped, shadowed, or seen to be missing
-    in the CRM: looked up first where it may be there."""
+    """As RETRY, and also deliver a call that was skipped for its time (history, backfill), dropped or shadowed, or is
+    missing in the CRM: looked up first where it may be there."""
     DROP = "drop"
     """Do not deliver the call."""
 

@@ -108,7 +108,7 @@ def answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) ->
 def _other_way(
     delivery: Delivery, closed: Delivery, intent: Intent, event: Answered, plan: Plan, policy: Policy
 ) -> Transition:
-    """The request had no effect, or only its first part had, and the answer says how to go on."""
+    """Go on as the answer says: the request had no effect, or only its first part had."""
     answer, now = event.answer, event.now
     match answer:
         case PrerequisiteMissing() if answer.step not in delivery.steps_done:

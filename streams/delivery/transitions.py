@@ -46,7 +46,7 @@ def close_attempt(delivery: Delivery, intent: Intent, now: UtcMicros, outcome: s
 def step_done(
     delivery: Delivery, intent: Intent, ids: Mapping[str, str], plan: Plan, policy: Policy, now: UtcMicros
 ) -> Delivery:
-    """The intent's step took effect: its successor is due, or the call is delivered."""
+    """The delivery after the intent's step took effect: the next step is due, or the call is delivered."""
     after = replace(
         delivery,
         steps_done=(*(step for step in delivery.steps_done if step != intent.step), intent.step),
@@ -78,7 +78,7 @@ def retry(
     *,
     failures: int,
 ) -> Transition:
-    """Surely without effect: sent again at `until`, unless the call is no longer wanted or its deadline is over."""
+    """Wait, after a request without effect, until `until`; end where the call is not wanted or its deadline is over."""
     if delivery.skip:
         return Transition(skipped(delivery), effects)
     if overdue(delivery, now, policy):
@@ -91,7 +91,7 @@ def retry(
 
 
 def in_doubt(delivery: Delivery, intent: Intent, until: UtcMicros, why: str) -> Delivery:
-    """The intent's outcome is unknown, and its request may take effect until `until`."""
+    """The delivery whose intent's outcome is unknown; its request may take effect until `until`."""
     return replace(
         delivery,
         state=State.UNSURE,
@@ -121,7 +121,7 @@ def _deadline_missed(delivery: Delivery) -> Transition:
 
 
 def give_up(delivery: Delivery, reason: DeadLetterReason, why: str) -> Transition:
-    """To the dead letters, unless an operator dropped the call."""
+    """End in the dead letters, or as dropped where an operator dropped the call."""
     if delivery.wish == Action.DROP:
         explanation = f"{delivery.skip}; {why}"
         return Transition(skipped(replace(delivery, skip=explanation), explanation))
@@ -129,7 +129,7 @@ def give_up(delivery: Delivery, reason: DeadLetterReason, why: str) -> Transitio
 
 
 def resume_paused(delivery: Delivery, now: UtcMicros) -> Transition:
-    """A paused delivery is due now; any other stays as it is."""
+    """Make a paused delivery due now; any other stays as it is."""
     if delivery.state is not State.PAUSED:
         return Transition(delivery)
     if delivery.skip:

@@ -19,7 +19,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from streams.clock import boot_seconds
+from streams.clock import BootSeconds, boot_seconds
 from streams.http.addresses import ForbiddenAddress
 
 LONGEST_BODY = 4 * 1024 * 1024
@@ -116,14 +116,14 @@ async def request(
     method: str,
     url: URL,
     *,
-    until: float,
+    until: BootSeconds,
     json: object = None,
     form: Mapping[str, str] | None = None,
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     status_decides: bool = False,
 ) -> Ending:
-    """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens.
+    """Send one request, never following a redirect, and end before `until` whatever happens.
 
     The body is `json`, or `form`, or the JSON in `data` to the byte. `status_decides`: the answer is complete with its
     status; of its body no more is read than a remark's length, and nothing of it proves anything.

@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 
 TOPIC_ALREADY_EXISTS = 36
 DYNAMIC_TOPIC_CONFIG = 1
@@ -137,11 +138,3 @@ class KafkaAdmin:
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")
-
-
-def unreachable(servers: str, error: BaseException) -> UserError:
-    """What a user is told when no broker answers."""
-    return UserError(
-        f"no Kafka broker at {servers} ({str(error) or type(error).__name__})",
-        "Start it, or set kafka.bootstrap_servers to where it listens.",
-    )

@@ -27,8 +27,8 @@ from faust.types import TP
 from yarl import URL
 
 from streams.errors import UserError
+from streams.kafka.committed import Committed
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.marker import Committed
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 

@@ -17,7 +17,7 @@ def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
     A graceful stop would commit offsets of records whose results are not on the topics.
     """
     log = structlog.get_logger("worker")
-    log.critical("the worker ends hard, to take up again from its checkpoint", problem=problem, exc_info=error)
+    log.critical("the worker exits; it will resume from its last checkpoint", problem=problem, exc_info=error)
     end_process()
 
 

@@ -5,7 +5,6 @@ import sys
 
 import structlog
 
-from streams.kafka.fenced_log import untold
 from streams.settings import LoggingSettings
 
 _CHATTY = ("aiokafka", "faust", "mode", "asyncio", "kafka", "streams.kafka.faust_overrides")
@@ -47,4 +46,3 @@ def configure(settings: LoggingSettings) -> None:
     root.setLevel(settings.level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if settings.level == "debug" else logging.WARNING)
-    logging.getLogger("asyncio").addFilter(untold)

@@ -156,7 +156,7 @@ class RuleSettings(Section):
 
 
 class AggregateSettings(Section):
-    """When a call has ended, and how long late rows may come. Seconds."""
+    """When a call has ended, and how long late rows may come (seconds); and how many rows may be unreadable."""
 
     quiet_seconds: float = Field(default=10.0, gt=0)
     """Wait after all channels ended where the PBX logs no LINKEDID_END."""
@@ -167,6 +167,11 @@ class AggregateSettings(Section):
     flush_seconds: float = Field(default=5.0, gt=0)
     bridges_logged: bool = True
     """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
+    max_unreadable_share: float = Field(default=0.5, ge=0, le=1)
+    """More unreadable rows than this share of `unreadable_window` stop the worker: their source is at fault. 1: none
+    ever stops it."""
+    unreadable_window: int = Field(default=1000, ge=1, le=100_000)
+    """The last rows among which unreadable ones are counted."""
 
 
 class CredentialSettings(Section):

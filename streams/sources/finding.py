@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streams.calls.call import Call
-from streams.calls.fold import json_object
+from streams.calls.facts import json_object
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder

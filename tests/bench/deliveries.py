@@ -58,7 +58,7 @@ class Watched:
     @property
     def waiting(self) -> int:
         """Calls that do not yet."""
-        return sum(partition.open_calls for partition in self.worker._by_results.values())
+        return self.worker._owned.open_calls
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait; the parent sees to the time."""

@@ -388,7 +388,7 @@ def test_direction(
     ],
 )
 def test_outside_numbers_become_what_a_crm_can_use(number: str, normalised: str | None) -> None:
-    assert PbxProfile().outside_number(number) == normalised
+    assert PbxProfile().normalised_number(number) == normalised
 
 
 def test_hangup_extra_reads_answered_as_answer() -> None:

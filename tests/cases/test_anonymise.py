@@ -16,7 +16,7 @@ SITE = PbxProfile()
 
 
 def shape(number: str) -> tuple[bool, bool]:
-    return SITE.is_extension(number), (SITE.outside_number(number) or "").startswith("+")
+    return SITE.is_extension(number), (SITE.normalised_number(number) or "").startswith("+")
 
 
 def row(**columns: Any) -> CelRow:

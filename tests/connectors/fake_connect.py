@@ -18,6 +18,7 @@ class FakeConnect:
     def __init__(self, *states: str) -> None:
         self.states = list(states)
         self.config: dict[str, str] | None = None
+        self.starting = False
         self.conflicts = 0
         self.restarts: list[str] = []
         self.puts = 0
@@ -25,6 +26,7 @@ class FakeConnect:
     def app(self) -> web.Application:
         """The server."""
         app = web.Application()
+        app.router.add_get("/connectors", self._names)
         app.router.add_get("/connectors/c/status", self._status)
         app.router.add_get("/connectors/c/config", self._get_config)
         app.router.add_put("/connectors/c/config", self._put_config)
@@ -32,6 +34,11 @@ class FakeConnect:
         app.router.add_delete("/connectors/c", self._delete)
         app.router.add_put("/connector-plugins/{plugin}/config/validate", self._validate)
         return app
+
+    async def _names(self, _: web.Request) -> web.Response:
+        if self.starting:
+            return web.json_response({"error_code": 500, "message": "Request timed out"}, status=500)
+        return web.json_response([] if self.states[0] == "MISSING" else ["c"])
 
     async def _status(self, _: web.Request) -> web.Response:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]

@@ -168,6 +168,7 @@ async def watching(pbx: Installation, silence_seconds: float) -> Any:
             try:
                 yield lines
             finally:
+                assert not task.done(), "the watcher ended by itself"
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
@@ -178,6 +179,12 @@ async def until_logged(lines: list[Any], event: str) -> Any:
         while not (found := [line for line in lines if line["event"] == event]):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     return found[0]
+
+
+async def position_stored(pbx: Installation) -> None:
+    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
+        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
 
 
 async def test_watch_brings_a_locked_out_connector_back_and_no_row_is_lost(stack: LocalStack) -> None:
@@ -205,3 +212,20 @@ async def test_a_killed_database_loses_nothing(stack: LocalStack) -> None:
             await asyncio.to_thread(stack.start_part, "mariadb")
             pbx.insert(["1795480300.2"])
             assert sorted(record.key for record in await pbx.records(2)) == [b"1795480300.1", b"1795480300.2"]
+
+
+async def test_a_restarted_connect_does_not_end_the_watcher(stack: LocalStack) -> None:
+    async with installed(stack) as pbx:
+        await applied(pbx.settings)
+        async with watching(pbx, silence_seconds=30) as lines:
+            await until_logged(lines, "connector runs")
+            await position_stored(pbx)
+            await asyncio.to_thread(stack.kill, "connect")
+            await until_logged(lines, "connect does not answer")
+            await asyncio.to_thread(stack.start_part, "connect")
+            del lines[:]
+            pbx.insert(["1795480300.1"])
+            assert [record.key for record in await pbx.records(1)] == [b"1795480300.1"]
+            await until_logged(lines, "connector runs")
+        # `watching` would have raised had the watcher ended by itself.
+        assert not [line for line in lines if line["event"] == "connector missing"]

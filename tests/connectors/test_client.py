@@ -160,14 +160,28 @@ async def test_watch_does_not_restart_because_kafka_is_away() -> None:
     assert fake.restarts == []
 
 
-async def test_watch_refuses_a_connector_that_was_never_applied() -> None:
-    async with client_of(FakeConnect("MISSING")) as client:
-        with pytest.raises(UserError, match="there is no connector c"):
-            await Watcher(client, "c", lambda: beating(Clock(1))).run()
+async def test_a_connect_that_is_still_starting_is_not_a_deletion() -> None:
+    fake = FakeConnect("RUNNING", *["MISSING"] * 15, "RUNNING", "FAILED", "RUNNING")
+    with capture_logs() as lines:
+        await watched(fake, beating, until=100)
+    assert fake.restarts == ["true"]
+    assert not [line for line in lines if line["event"] == "connector missing"]
 
 
-async def test_watch_ends_when_the_connector_is_deleted() -> None:
-    clock = Clock(100)
-    async with client_of(FakeConnect("RUNNING", "MISSING")) as client:
-        await Watcher(client, "c", lambda: beating(clock), clock=clock, sleep=clock.sleep).run()
-    assert clock.now == 2
+async def test_a_404_is_not_believed_while_connect_cannot_list_its_connectors() -> None:
+    fake = FakeConnect("RUNNING", "MISSING")
+    fake.starting = True
+    with capture_logs() as lines:
+        await watched(fake, beating, until=300)
+    assert [line["event"] for line in lines] == ["connector runs", "connect answers with an error"]
+
+
+@pytest.mark.parametrize("before", [[], ["RUNNING"]])
+async def test_a_missing_connector_is_told_every_minute_and_watched_for(before: list[str]) -> None:
+    fake = FakeConnect(*before, *["MISSING"] * 100, "RUNNING")
+    with capture_logs() as lines:
+        await watched(fake, beating, until=300)
+    missing = [line for line in lines if line["event"] == "connector missing"]
+    assert len(missing) == 3 and missing[0]["log_level"] == "error"
+    assert "cel2crm connectors apply" in missing[0]["remedy"]
+    assert lines[-1]["event"] == "connector runs"

@@ -13,7 +13,7 @@ from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
 from tests.crm.test_correction_note import revised
-from tests.faults.portal_faults import FAULTS, TWICE
+from tests.faults.portal_faults import FAULTS, SENT_TWICE
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ async def test_register_and_finish_in_one_request(name: str) -> None:
     delivery, portal = await _bitrix24(dict(QUICK[name]), "batch")
     assert delivery.state is State.DELIVERED, delivery.history
     # A proxy that sends a POST twice: no client can know (docs/crms.md, bitrix24_batch).
-    assert len(portal.entries()) == 1 + (name in TWICE)
+    assert len(portal.entries()) == 1 + (name in SENT_TWICE)
 
 
 @pytest.mark.parametrize("name", NO_LIMIT)
@@ -69,14 +69,14 @@ async def test_a_comment_in_the_clients_timeline(name: str) -> None:
         assert delivery.state is State.REFUSED and not portal.crm.comments
         return
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.crm.comments) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.crm.comments) == 1 + (name in SENT_TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)
 async def test_a_text_note_beside_the_call(name: str) -> None:
     delivery, portal = await _kommo(dict(QUICK[name]), "note")
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.account.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.account.texts) == 1 + (name in SENT_TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)

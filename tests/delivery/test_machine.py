@@ -28,7 +28,6 @@ from streams.delivery.answers import (
 from streams.delivery.events import (
     Answered,
     Arrived,
-    CommandReceived,
     DeadLetter,
     Due,
     Event,
@@ -42,8 +41,8 @@ from streams.delivery.events import (
     SlowPortal,
 )
 from streams.delivery.machine import advance, begin
-from streams.delivery.plan import BITRIX24, KOMMO, WEBHOOK, Plan, Policy
-from streams.delivery.record import MAX_HISTORY, Action, Attempt, Delivery, Intent, OperatorCommand, State, with_attempt
+from streams.delivery.plan import BITRIX24, KOMMO, Plan, Policy
+from streams.delivery.record import MAX_HISTORY, Attempt, Delivery, Intent, State, with_attempt
 from streams.delivery.transitions import Transition
 
 POLICY = Policy(request_limit_us=60, settle_us=30, deadline_us=1000, backoff_base_us=4, backoff_limit_us=64)
@@ -333,88 +332,6 @@ def test_transition(
     assert outcome.effects == effects
 
 
-V1_AGAIN = with_(V1, version=3)
-NOTE = with_(POLICY, on_revision="note")
-NOTED = (Due(9, '{"c":3}', step="comment"), answered(3, Succeeded({"comment": "5"}), 10))
-REVISIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[type, ...]]] = [
-    (
-        "a later version waits to be told, with a deadline of its own",
-        (with_(V2, now=9),),
-        State.WAITING,
-        {"step": "comment", "queued_at": 9, "wait_until": 9, "result": b"two", "sent_version": 1},
-        (),
-    ),
-    ("one with the same outcome does not", (SAME,), State.DELIVERED, {"result": None}, ()),
-    ("nor one that is not to be sent", (with_(V2, skip="internal"),), State.SUPERSEDED, {"result": None}, ()),
-    (
-        "told beside the call, which shows what it showed",
-        (V2, *NOTED),
-        State.DELIVERED,
-        {"sent_version": 2, "sent_hash": "bbb", "sent": '{"b":2}', "status": "304", "result": None},
-        (),
-    ),
-    ("and not again", (V2, *NOTED, with_(V2, version=3)), State.DELIVERED, {"version": 3}, ()),
-    ("but a third outcome is", (V2, *NOTED, V1_AGAIN), State.WAITING, {"step": "comment", "version": 3}, ()),
-    (
-        "overtaken while it is told",
-        (V2, NOTED[0], V1_AGAIN, NOTED[1]),
-        State.WAITING,
-        {"step": "comment", "sent_version": 2, "version": 3},
-        (),
-    ),
-    (
-        "of unknown outcome: looked up as a request of its own",
-        (V2, NOTED[0], answered(3, OutcomeUnknown("reset"), 10), Due(69)),
-        State.UNSURE,
-        {"step": "comment", "sent_version": 1},
-        (LookUp,),
-    ),
-    (
-        "a person's word: the call stays as it is",
-        (V2, NOTED[0], answered(3, SkipCall("a person changed it"))),
-        State.SUPERSEDED,
-        {"reason": "a person changed it", "sent_version": 1, "result": None},
-        (),
-    ),
-    (
-        "refused: to the dead letters, for the version is in no CRM",
-        (V2, NOTED[0], answered(3, Refused("no scope"))),
-        State.REFUSED,
-        {"sent_version": 1, "result": b"two"},
-        (DeadLetter,),
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("events", "state", "fields", "effects"), [row[1:] for row in REVISIONS], ids=[row[0] for row in REVISIONS]
-)
-def test_a_version_after_delivery_that_the_operator_wants_told(
-    events: tuple[Event, ...], state: State, fields: dict[str, Any], effects: tuple[type, ...]
-) -> None:
-    outcome = Transition(run(*DELIVERED).delivery)
-    for event in events:
-        outcome = advance(outcome.delivery, event, BITRIX24, NOTE)
-    assert outcome.delivery.state is state
-    assert {name: getattr(outcome.delivery, name) for name in fields} == fields
-    assert tuple(type(effect) for effect in outcome.effects) == effects
-
-
-def test_in_place_of_the_call_the_change_is_what_stands_there() -> None:
-    sent = (Due(0, "{}", "4", "Success call"), answered(1, Succeeded({"note": "7"})))
-    delivery = run(*sent, plan=KOMMO).delivery
-    policy = with_(POLICY, on_revision="update")
-    for event in (V2, Due(9, '{"u":1}', "7", "Number busy"), answered(2, Succeeded(), 10)):
-        delivery = advance(delivery, event, KOMMO, policy).delivery
-    assert (delivery.state, delivery.step, delivery.sent_version) == (State.DELIVERED, "update", 2)
-    assert (delivery.sent, delivery.status, delivery.text, delivery.crm_ids) == (
-        '{"u":1}',
-        "7",
-        "Number busy",
-        {"note": "7"},
-    )
-
-
 def test_a_call_that_is_skipped_at_sight_is_recorded() -> None:
     delivery = run(first=with_(V1, skip="internal")).delivery
     assert (delivery.state, delivery.reason, delivery.due_at) == (State.SKIPPED, "internal", None)
@@ -427,101 +344,6 @@ def test_kommo_makes_the_contact_first_and_once() -> None:
     assert run(*made, plan=KOMMO).delivery.step == "call"
     again = run(*made, answered(3, PrerequisiteMissing("contact", "not found"), 3), plan=KOMMO).delivery
     assert (again.step, again.state, again.wait_until) == ("call", State.WAITING, 5)
-
-
-POSTED = (*OPEN, V2, answered(1, OutcomeUnknown("HTTP 500", 70), 3))  # a newer version came meanwhile
-
-
-def test_a_receiver_in_doubt_gets_the_very_same_again() -> None:
-    doubtful = run(*POSTED, plan=WEBHOOK).delivery
-    assert (doubtful.state, doubtful.wait_until, doubtful.failures) == (State.UNSURE, 70, 1)
-    again = run(*POSTED, Due(70, '{"newer":1}', "408"), plan=WEBHOOK)
-    assert again.delivery.intent == Intent(
-        attempt=2,
-        step="post",
-        version=1,
-        outcome_hash="aaa",
-        started_at=70,
-        deadline=130,
-        sent='{"a":1}',
-        status="304",
-        text="missed",
-    )
-    assert again.effects == (Send(2, "post", 130),)
-    limited = (*POSTED, Due(70), answered(2, RetryLater("429", 90), 71), Due(90))
-    assert run(*limited, plan=WEBHOOK).delivery.intent == Intent(
-        attempt=3,
-        step="post",
-        version=1,
-        outcome_hash="aaa",
-        started_at=90,
-        deadline=150,
-        sent='{"a":1}',
-        status="304",
-        text="missed",
-    )
-    paused = (*POSTED, Due(70), answered(2, PortalBlocked("HTTP 404"), 71), PortalBack(90), Due(90))
-    assert run(*paused, plan=WEBHOOK).delivery.intent == run(*limited, plan=WEBHOOK).delivery.intent
-    done = run(*limited, answered(3, Succeeded({"webhook-id": "m"}), 91), plan=WEBHOOK).delivery
-    assert (done.state, done.sent_version, done.version, done.doubt) == (State.SUPERSEDED, 1, 2, None)
-
-
-RETRIED = CommandReceived(80, OperatorCommand("c1", Action.RETRY, "ann", 80))
-
-
-def test_a_receiver_that_refuses_what_was_in_doubt_has_settled_it() -> None:
-    refused = run(*POSTED, Due(70), answered(2, Refused("HTTP 422"), 71), plan=WEBHOOK)
-    assert (refused.delivery.state, refused.delivery.doubt) == (State.REFUSED, None)
-    assert refused.effects == (DeadLetter(DeadLetterReason.REFUSED, "HTTP 422"),)
-    assert run(
-        *POSTED, Due(70), answered(2, Refused("x"), 71), RETRIED, Due(80, "new"), plan=WEBHOOK
-    ).delivery.intent == (
-        Intent(attempt=3, step="post", version=2, outcome_hash="bbb", started_at=80, deadline=140, sent="new")
-    )
-
-
-def test_what_is_repeated_in_doubt_is_repeated_ever_later_up_to_the_deadline() -> None:
-    waits, outcome, now = [], run(*OPEN, plan=WEBHOOK), 0
-    for attempt in range(1, 9):
-        outcome = advance(outcome.delivery, Answered(now, attempt, OutcomeUnknown("500"), 0.99), WEBHOOK, POLICY)
-        assert outcome.delivery.wait_until is not None
-        waits.append(outcome.delivery.wait_until - now)
-        now = outcome.delivery.wait_until
-        outcome = advance(outcome.delivery, Due(now), WEBHOOK, POLICY)
-    assert waits == [60, 60, 60, 60, 63, 63, 63, 63]
-    over = advance(run(*OPEN, answered(1, OutcomeUnknown("500")), plan=WEBHOOK).delivery, Due(1000), WEBHOOK, POLICY)
-    assert over.delivery.state is State.GIVEN_UP and over.delivery.result == b"one"
-    assert over.effects == (
-        DeadLetter(DeadLetterReason.OUTCOME_UNKNOWN, "its deadline is over, its outcome unknown: 500"),
-    )
-
-
-def test_a_receiver_that_wants_no_more_is_not_even_tried() -> None:
-    outcome = run(*OPEN, answered(1, PortalBlocked("HTTP 410", for_good=True)), plan=WEBHOOK)
-    assert (outcome.delivery.state, outcome.effects) == (State.PAUSED, (PausePortal("HTTP 410", for_good=True),))
-
-
-REVISING = with_(POLICY, on_revision="update")
-
-
-def revised(*events: Event) -> Delivery:
-    delivery = begin(V1, WEBHOOK)
-    for event in events:
-        delivery = advance(delivery, event, WEBHOOK, REVISING).delivery
-    return delivery
-
-
-def test_later_versions_are_sent_where_that_is_wished() -> None:
-    posted = (*OPEN, answered(1, Succeeded({"webhook-id": "m1"})))
-    late = revised(*posted, with_(V2, now=50))
-    assert (late.state, late.step, late.queued_at, late.result) == (State.WAITING, "post", 50, b"two")
-    sent = revised(*posted, V2, Due(50, "two"), answered(2, Succeeded({"webhook-id": "m2"}), 51))
-    assert (sent.state, sent.sent_version, sent.sent, sent.crm_ids) == (State.DELIVERED, 2, "two", {"webhook-id": "m2"})
-    meanwhile = revised(*OPEN, V2, answered(1, Succeeded()))
-    assert (meanwhile.state, meanwhile.sent_version, meanwhile.version) == (State.WAITING, 1, 2)
-    assert revised(*posted, SAME).state is State.DELIVERED
-    gone = revised(*posted, V2, with_(V1, version=3, outcome_hash="ccc", skip="a piece"))
-    assert (gone.state, gone.reason, gone.sent_version) == (State.SUPERSEDED, "a piece", 1)
 
 
 def test_a_longer_limit_of_the_owner_before_is_waited_out() -> None:

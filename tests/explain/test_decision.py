@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.calls.fold import tell
+from streams.calls.fold import fold_rows
 from streams.calls.hangup import HangupFacts, hangup_facts
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -33,7 +33,7 @@ def told(extra: str | None = hangup(16, "NOANSWER"), talk: str = "", profile: Pb
 
 def facts(extra: str, profile: PbxProfile | None = None) -> HangupFacts:
     rows = cel(RANG.format(talk="", end=f"9 hangup PJSIP/trunk1-01 0 extra={extra}"))
-    return hangup_facts(tell(rows, rows[0].linkedid, None), profile or PbxProfile())
+    return hangup_facts(fold_rows(rows, rows[0].linkedid, None), profile or PbxProfile())
 
 
 @pytest.mark.parametrize(

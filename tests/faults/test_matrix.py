@@ -1,7 +1,7 @@
 """The whole matrix in one process: every fault at every step of every way into a CRM, owners killed and stopped.
 
 Each cell: each call stands once in the portal with the right status, the log says so, no dead letter that should not
-be. A failure prints the cell's id; `python -m tests.faults ID` plays it again.
+be. A failure prints the cell's id; `python -m tests.faults ID` runs it again.
 """
 
 import asyncio
@@ -21,24 +21,25 @@ from streams.delivery.record import Delivery
 from streams.delivery.transitions import Transition
 from streams.http import request as http
 from streams.workers.deliver import attempt, partition
-from tests.faults.cells import WAYS, cells
+from tests.faults.cells import cells
 from tests.faults.fenced_memory import Writer
-from tests.faults.run_cells import AT_ONCE, play
+from tests.faults.run_cells import AT_ONCE, run_cells
+from tests.faults.ways import WAYS
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def wrong() -> dict[str, list[str]]:
-    """What is wrong in each cell; all are played at once."""
-    return asyncio.run(play(cells(), AT_ONCE))
+    """The violations by cell; all cells are run at once."""
+    return asyncio.run(run_cells(cells(), AT_ONCE))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_call_is_delivered_once_and_rightly(way: str, wrong: dict[str, list[str]]) -> None:
-    played = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
-    assert len(played) > 30
-    failed = {cell: wrong[cell] for cell in played if cell in wrong}
+    names = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
+    assert len(names) > 30
+    failed = {cell: wrong[cell] for cell in names if cell in wrong}
     assert not failed, "\n".join("\n".join([cell, *words]) for cell, words in failed.items())
 
 
@@ -55,7 +56,7 @@ LEFT_OUT = {
 def test_the_matrix_notices_when_a_rule_is_left_out(rule: str) -> None:
     cell, broken = LEFT_OUT[rule]
     with left_out(broken):
-        assert asyncio.run(play([one for one in cells() if one.id.startswith(f"{cell}:")]))
+        assert asyncio.run(run_cells([one for one in cells() if one.id.startswith(f"{cell}:")]))
 
 
 @pytest.mark.parametrize("way", ["bitrix24", "webhook"])
@@ -64,7 +65,7 @@ def test_a_request_from_the_gap_makes_no_second_entry_where_the_crm_compares(way
     asleep = [one for one in cells() if one.name.startswith(f"{way}-sleep")]
     assert len(asleep) >= 10
     with left_out("deadline_check"):
-        assert not asyncio.run(play(asleep))
+        assert not asyncio.run(run_cells(asleep))
 
 
 @contextmanager

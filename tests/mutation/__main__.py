@@ -50,8 +50,8 @@ FUNCTIONS = {
     "end of a call": [
         "streams.calls.call.xǁEnding*", "streams.calls.call.xǁCallǁadd*", "streams.calls.call.xǁCallǁknows*",
         "streams.calls.classify.x__completeness*", "streams.calls.offline.*",
-        *(f"streams.workers.aggregate.partition_state.xǁPartitionǁ{name}__mutmut*" for name in (
-            "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at", "_forget",
+        *(f"streams.workers.aggregate.partition_state.xǁPartitionStateǁ{name}__mutmut*" for name in (
+            "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at_ms", "_forget",
         )),
     ],
 }  # fmt: skip

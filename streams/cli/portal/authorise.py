@@ -23,7 +23,7 @@ from streams.credentials.store import CredentialStore, key_of
 from streams.credentials.vendors import TokenVendor
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 from streams.settings import PortalSettings, Settings, load_settings, secret
 from streams.topics import CREDENTIALS
 

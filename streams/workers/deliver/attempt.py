@@ -28,7 +28,7 @@ LOOKUP_REQUESTS = 5
 
 
 class DeliveryEscalation(Protocol):
-    """What the worker does where a delivery, or its portal, needs a person."""
+    """The worker's part where a delivery, or its portal, needs a person."""
 
     async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """Write a delivery to the dead letters. Returns when the brokers have it."""
@@ -74,7 +74,7 @@ class AttemptRunner:
         await self._follow_up(delivery, Answered(utc_now_us(), send.attempt, answer, random.random()), queue)
 
     async def _send(self, delivery: Delivery, queue: PortalQueue, until: BootSeconds) -> Answer:
-        """Nothing goes out any more to a portal that turned away an earlier request."""
+        """Send, unless the portal was disabled by the answer to an earlier request."""
         if queue.throttle.disabled:
             return NotSent(f"its portal is disabled: {queue.throttle.pause_reason}")
         return await queue.client.send(delivery, until)
@@ -86,12 +86,12 @@ class AttemptRunner:
         await self._follow_up(delivery, LookedUp(utc_now_us(), look_up.attempt, result, random.random()), queue)
 
     async def _follow_up(self, delivery: Delivery, event: Event, queue: PortalQueue) -> None:
-        """Apply the outcome to the state as it is now; to none where a command ended the delivery meanwhile."""
+        """Apply the outcome to the state as it is now, if no command ended the delivery meanwhile."""
         if (latest := self._states.open.get(delivery.call_id)) is not None:
             await self.apply(latest, event, queue)
 
     async def apply(self, delivery: Delivery, event: Event, queue: PortalQueue) -> Transition:
-        """One event through the machine: dead letters first, then the state, both durable on return."""
+        """Advance the machine by one event: dead letters first, then the state, both durable on return."""
         transition = advance(delivery, event, self._plan, queue.policy)
         letters = [effect for effect in transition.effects if isinstance(effect, DeadLetter)]
         for letter in letters:

@@ -120,8 +120,4 @@ class Intake:
 
     async def _unreadable(self, message: ConsumerMessage, reason: DeadLetterReason, why: str) -> None:
         metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
-        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
-        headers = cast(Headers, message.headers or [])
-        tp = message.tp
-        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
-        await (await self._dead_letters.send(origin, reason, why))
+        await (await self._dead_letters.send(Origin.of(message), reason, why))

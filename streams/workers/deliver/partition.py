@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
+from faust.types import TP
 from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer
@@ -213,3 +214,32 @@ class PartitionDeliveries:
                 await self._attempts.apply(delivery, Overdue(now), queue)
             finally:
                 self._busy.discard(delivery.call_id)
+
+
+class OwnedPartitions:
+    """The partitions that the group gave to this process."""
+
+    def __init__(self) -> None:
+        self.by_results: dict[TP, PartitionDeliveries] = {}
+        """By their partition of call-results."""
+        self.by_commands: dict[TP, PartitionDeliveries] = {}
+        """By their partition of delivery-commands."""
+
+    def replace(
+        self, by_results: Mapping[TP, PartitionDeliveries], by_commands: Mapping[TP, PartitionDeliveries]
+    ) -> None:
+        """Own these partitions, and no others."""
+        self.by_results.clear()
+        self.by_results.update(by_results)
+        self.by_commands.clear()
+        self.by_commands.update(by_commands)
+
+    def trackers(self) -> dict[TP, OffsetTracker]:
+        """The offsets of results and of commands."""
+        results = {tp: partition.results for tp, partition in self.by_results.items()}
+        return results | {tp: partition.commands for tp, partition in self.by_commands.items()}
+
+    @property
+    def open_calls(self) -> int:
+        """The number of calls that are not delivered, skipped or given up."""
+        return sum(partition.open_calls for partition in self.by_results.values())

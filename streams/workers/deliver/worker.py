@@ -1,7 +1,6 @@
 """`cel2crm worker bitrix24|kommo|webhook`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 import structlog
@@ -18,27 +17,23 @@ from streams.delivery.portal_records import is_old_key
 from streams.delivery.record import Delivery
 from streams.delivery.routing import make_client, served_portals
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
-from streams.workers.deliver.partition import PartitionDeliveries
+from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
-from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.tokens import PortalTokens
-
-_COMMIT_SECONDS = 1.0
-_SWEEP_SECONDS = 30.0
-_RELEASE_SECONDS = 8.0
-"""Time to release partitions, below the shortest session timeout: a rebalance waits for it."""
-_SILENT_SECONDS = 180.0
+from streams.workers.deliver.upkeep import Upkeep
 
 _log = structlog.get_logger("deliver")
 
@@ -60,19 +55,15 @@ class DeliverWorker:
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(deliveries(crm))
         self._remember_us = (settings.kafka.retention_days + 1) * MICROS_PER_DAY
-        self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
-        self._by_results: dict[TP, PartitionDeliveries] = {}
-        """The owned partitions, by their partition of call-results."""
-        self._by_commands: dict[TP, PartitionDeliveries] = {}
-        """The same ones, by their partition of delivery-commands."""
+        self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
-        self._progress: dict[TP, tuple[int, float]] = {}
-        self._loops: list[asyncio.Task[None]] = []
+        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us)
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
@@ -92,8 +83,8 @@ class DeliverWorker:
             }
         )
         try:
-            await self._outbox.start()
-            self._dead_letters = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+            await self._producer.start()
+            self._dead_letters = DeadLetters(self._producer, self._serializer, dead_topic, self.name)
             self._portal_states = PortalStateStore(
                 self._portals,
                 {name: client.fingerprint for name, client in clients.items()},
@@ -104,7 +95,7 @@ class DeliverWorker:
             )
             await self._portal_states.start()
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {self._settings.kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
         self._intake = Intake(
             self.name, self._serializer, self._dead_letters, self._portals, self._served_since, self._remember_us
         )
@@ -113,7 +104,7 @@ class DeliverWorker:
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
                 _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
-        self._loops = [asyncio.create_task(self._commit_loop()), asyncio.create_task(self._sweep_loop())]
+        self._upkeep.start(group)
 
     async def _clients(self) -> dict[str, CrmClient]:
         clients: dict[str, CrmClient] = {}
@@ -133,16 +124,13 @@ class DeliverWorker:
 
     async def stop(self) -> None:
         """See runtime.Worker."""
-        for loop in self._loops:
-            loop.cancel()
-        if self._loops:
-            await asyncio.wait(self._loops)
+        await self._upkeep.stop()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
         await self._tokens.stop()
-        await self._outbox.drain()
-        await self._outbox.stop()
+        await self._producer.drain()
+        await self._producer.stop()
         await self._registry.close()
 
     # Partitions.
@@ -152,18 +140,7 @@ class DeliverWorker:
         results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
         self._logs.clear()
-        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in mine}
-        try:
-            taken = {tp: await task for tp, task in tasks.items()}
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            for partition in await asyncio.gather(*tasks.values(), return_exceptions=True):
-                if isinstance(partition, PartitionDeliveries):
-                    partition.stop_starting()
-                    self._drop_from_queues(frozenset({partition}))
-                    await partition.close()
-            raise
+        taken = await take_over_all(mine, self._take_over, self._release)
         total = self._settings.kafka.partitions
         for queue in self._queues.values():
             queue.throttle.set_share(min(1.0, max(1, len(taken)) / total))
@@ -171,31 +148,32 @@ class DeliverWorker:
         by_commands = {
             tp: by_number[tp.partition] for tp in partitions if tp.topic != results and tp.partition in by_number
         }
-        self._by_results, self._by_commands = taken, by_commands
-        self._progress = {tp: (partition.results.position, time.monotonic()) for tp, partition in taken.items()}
+        self._owned.replace(taken, by_commands)
+        self._upkeep.partitions_changed()
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in by_commands}
-        return strays | {tp: tracker.position for tp, tracker in self._trackers().items()}
+        return strays | {tp: tracker.position for tp, tracker in self._owned.trackers().items()}
 
-    def _trackers(self) -> dict[TP, OffsetTracker]:
-        results = {tp: partition.results for tp, partition in self._by_results.items()}
-        return results | {tp: partition.commands for tp, partition in self._by_commands.items()}
+    async def _release(self, partition: PartitionDeliveries) -> None:
+        partition.stop_starting()
+        self._drop_from_queues(frozenset({partition}))
+        await partition.close()
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
-        released, trackers = self._by_results, self._trackers()
-        self._by_results, self._by_commands = {}, {}
+        released, trackers = dict(self._owned.by_results), self._owned.trackers()
+        self._owned.replace({}, {})
         if not released:
             return
         for partition in released.values():
             partition.stop_starting()
         self._drop_from_queues(frozenset(released.values()))
         try:
-            async with asyncio.timeout(_RELEASE_SECONDS):
-                await asyncio.gather(*(queue.finish_attempts(_RELEASE_SECONDS / 2) for queue in self._queues.values()))
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await asyncio.gather(*(queue.finish_attempts(RELEASE_SECONDS / 2) for queue in self._queues.values()))
                 self._logs.clear()
                 await asyncio.gather(*(partition.close() for partition in released.values()))
-                await self._commit(trackers)
+                await self._upkeep.commit(trackers)
         except TimeoutError:
             hard_exit("partitions could not be released in time")
 
@@ -268,13 +246,12 @@ class DeliverWorker:
 
     async def take(self, message: ConsumerMessage) -> None:
         """See runtime.Worker."""
-        if (partition := self._by_results.get(message.tp)) is not None:
+        owned = self._owned
+        if (partition := owned.by_results.get(message.tp)) is not None:
             if message.offset >= partition.results.position:
                 metrics.RESULTS.labels(self.name).inc()
                 await partition.take_result(message.offset, await self._intake.result(message, partition.remembers))
-        elif (
-            partition := self._by_commands.get(message.tp)
-        ) is not None and message.offset >= partition.commands.position:
+        elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
             call_id, event = await self._intake.command(message, partition.remembers)
             await partition.take_command(message.offset, call_id, event)
 
@@ -303,52 +280,3 @@ class DeliverWorker:
             f"cel2crm portal enable {queue.portal.name}, or another address or secret, and a restart; calls are kept"
         )
         _log.error("portal is disabled, it gets nothing more", portal=queue.portal.name, why=why, remedy=remedy)
-
-    # Time.
-
-    async def _commit_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_COMMIT_SECONDS)
-            try:
-                await self._commit(self._trackers())
-                await self._watch()
-            except (KafkaError, TimeoutError) as error:
-                _log.warning("Kafka does not answer", error=repr(error))
-            except Exception as error:  # whatever the cause: offsets would never move again
-                hard_exit("offsets cannot be committed", error)
-
-    async def _commit(self, trackers: Mapping[TP, OffsetTracker]) -> None:
-        """Commit the offsets up to which all changes are durable, in the log or in the dead letters."""
-        offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
-        await self._outbox.drain()
-        for tp, offset in offsets.items():
-            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, ""):
-                trackers[tp].committed = offset
-
-    async def _watch(self) -> None:
-        """Metrics, and the end of a consumer that went silent (aiokafka issue 703)."""
-        ends = await self._group.end_offsets(list(self._by_results)) if self._by_results else {}
-        now = time.monotonic()
-        for tp, partition in list(self._by_results.items()):
-            end = ends.get(tp, partition.results.position)
-            metrics.LAG.labels(self.name, tp.partition).set(max(0, end - partition.results.position))
-            position, since = self._progress.get(tp, (-1, now))
-            if partition.results.position != position or partition.results.position >= end:
-                self._progress[tp] = (partition.results.position, now)
-            elif now - since > _SILENT_SECONDS:
-                hard_exit(f"results wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
-        metrics.WAITING.labels(self.name).set(sum(partition.open_calls for partition in self._by_results.values()))
-        for name, queue in self._queues.items():
-            metrics.PAUSED.labels(self.name, name).set(queue.throttle.pause_reason is not None)
-
-    async def _sweep_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            try:
-                now = utc_now_us()
-                for partition in list(self._by_results.values()):
-                    await partition.expire_overdue(now)
-                    # A day more: the clocks of PBXs and workers differ, and a later version may end later.
-                    partition.forget(now - self._remember_us - MICROS_PER_DAY)
-            except Exception as error:  # whatever the cause: deadlines would never come
-                hard_exit("partition cannot be swept", error)

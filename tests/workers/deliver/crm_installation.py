@@ -50,7 +50,7 @@ def some_results(count: int, seed: int = 1) -> list[CallResult]:
 
 @dataclass
 class CrmInstallation(Installation):
-    """The same for a delivery worker; `portal_fields` go into the portal's settings."""
+    """An installation for a delivery worker; `portal_fields` go into the portal's settings."""
 
     crm: str = "bitrix24"
     portal_fields: dict[str, Any] = field(default_factory=dict)
@@ -198,7 +198,7 @@ class CrmInstallation(Installation):
             raise AssertionError(f"{len(unfinished)} of {len(wanted)} calls are not over: {unfinished[:3]}") from None
 
     async def no_dead_letters(self) -> None:
-        """Nothing was given up."""
+        """Check that no call was given up."""
         serializer = await self.serializer()
         async with Tail(self.bootstrap_servers, self.topic("dead-letters")) as dead:
             letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]

@@ -10,7 +10,7 @@ import pytest
 
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
+from streams.clock import BootSeconds, utc_now_us
 from streams.crm.client import Pace, Request, unpaced
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnknown, PortalBlocked, Refused, Succeeded
@@ -45,11 +45,11 @@ class Crm:
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         return Request(f'{{"phone":"{result.client}"}}', "4", "Success call")
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         self.sent.append(delivery.call_id)
         return self.answers.pop(0)
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         self.looking.set()
         await self.look.wait()
         return self.lookups.pop(0)
@@ -226,7 +226,7 @@ async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(mon
         return await write(self, records)
 
     class Slow(Crm):
-        async def send(self, delivery: Delivery, until: float) -> Answer:
+        async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
             self.sent.append(delivery.call_id)
             await answered.wait()
             return self.answers.pop(0)

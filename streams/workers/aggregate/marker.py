@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
-METADATA_LIMIT = 4000
-"""Bytes. A broker refuses more than 4096 (`offset.metadata.max.bytes`)."""
+from streams.kafka.committed import METADATA_LIMIT
 
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,13 +15,6 @@ class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Form).decode
-
-
-class Committed(NamedTuple):
-    """What a consumer group has committed for a partition."""
-
-    offset: int
-    metadata: str
 
 
 @dataclass(frozen=True, slots=True)
