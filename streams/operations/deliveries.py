@@ -16,14 +16,14 @@ from streams.settings import Settings
 
 
 def crms_of(settings: Settings, crm: str | None = None) -> tuple[str, ...]:
-    """The one that is asked for; else those of the settings' portals; else all."""
+    """The CRM that is asked for; else the CRMs of the settings' portals; else all."""
     if crm is not None:
         return (crm,)
     return tuple(dict.fromkeys(portal.crm for portal in settings.portals)) or CRMS
 
 
 async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) -> list[Delivery]:
-    """What each CRM's log says of a call. Raises UserError."""
+    """The deliveries of a call, one of each CRM whose log knows it. Raises UserError."""
     found = []
     key = call_id.encode()
     for crm in crms:
@@ -41,7 +41,7 @@ async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What is counted of one delivery."""
+    """The fields of a delivery that are counted."""
 
     portal: str
     state: State
@@ -66,7 +66,7 @@ class Overview:
 async def overview_of(connection: Connection, crm: str) -> Overview:
     """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
     deliveries: dict[bytes, DeliveryCounts] = {}
-    seen = Overview(crm)
+    overview = Overview(crm)
     of_portals = await portal_records_of(connection, crm)
     async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
         await take_old(connection, record, of_portals)
@@ -75,12 +75,12 @@ async def overview_of(connection: Connection, crm: str) -> Overview:
         elif (delivery := await _counts(connection, record)) is not None:
             deliveries[record.key or b""] = delivery
         else:
-            seen.unreadable += 1
+            overview.unreadable += 1
     for key, delivery in deliveries.items():
         if delivery.state not in OF_PORTALS:
-            _count(seen, key.decode("utf-8", "replace"), delivery)
-    seen.paused |= of_portals.disabled_portals
-    return seen
+            _count(overview, key.decode("utf-8", "replace"), delivery)
+    overview.paused |= of_portals.disabled_portals
+    return overview
 
 
 async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
@@ -91,16 +91,16 @@ async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts
         return None
 
 
-def _count(seen: Overview, call_id: str, delivery: DeliveryCounts) -> None:
+def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
     portal, state = delivery.portal, delivery.state
-    seen.counts[portal, state] += 1
+    overview.counts[portal, state] += 1
     if state is State.PAUSED:
-        seen.paused[portal] = delivery.reason or ""
-    if state in WAITING and delivery.queued_at < seen.oldest.get(portal, ("", 1 << 62))[1]:
-        seen.oldest[portal] = (call_id, delivery.queued_at)
+        overview.paused[portal] = delivery.reason or ""
+    if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
+        overview.oldest[portal] = (call_id, delivery.queued_at)
 
 
 WAITING = frozenset(
     {State.NEW, State.INTENT, State.REGISTERED, State.UNSURE, State.LOOKED_UP, State.WAITING, State.PAUSED}
 )
-"""Not over yet."""
+"""States of deliveries that are not over."""

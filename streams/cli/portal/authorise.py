@@ -76,7 +76,7 @@ def oauth_portal(settings: Settings, name: str) -> PortalSettings:
 
 
 def _require_secrets(portal: PortalSettings, settings: Settings) -> None:
-    """What lacks is said before a person fetches a code that is good for seconds. Raises SettingsError."""
+    """Raise SettingsError for what is missing, before a person fetches a code that is good for seconds."""
     assert portal.oauth is not None  # noqa: S101 (oauth_portal)
     where = f"portals.{portal.name}.oauth"
     secret(portal.oauth.client_secret, portal.oauth.client_secret_file, f"{where}.client_secret")
@@ -125,7 +125,7 @@ def _given(code_file: Path | None, lines: list[str]) -> str:
         try:
             return code_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
+            why = getattr(error, "strerror", None) or "it is not text"
             raise UserError(f"--code-file: cannot read {code_file}: {why}") from None
     if code_file is not None or not sys.stdin.isatty():
         return sys.stdin.readline()

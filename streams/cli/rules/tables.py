@@ -1,4 +1,4 @@
-"""The rules in force as lines to print: the columns of call-status.md, and where each line comes from."""
+"""The rules in force as lines to print: the columns of docs/call-status.md, and where each line comes from."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
