@@ -51,6 +51,7 @@ class FencedLog:
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
 
     async def fence(self) -> Self:
         """Make every earlier writer's writes fail from now on, and end the transaction that it left open.
@@ -92,20 +93,24 @@ class FencedLog:
                 for record in records:
                     take(record)
 
-    async def write(self, records: Sequence[Record]) -> Sequence[int] | None:
+    async def write(self, records: Sequence[Record], *, to: tuple[str, int] | None = None) -> Sequence[int] | None:
         """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
-        Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
+        `to`: another topic and partition than the log's own, written under the log's fence. One transaction at a time;
+        a second call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
+        the transaction.
         """
+        async with self._writing:
+            return await self._write(records, *(to or (self.topic, self.partition)))
+
+    async def _write(self, records: Sequence[Record], topic: str, partition: int) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the log is not fenced yet")
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [
-                    await producer.send(self.topic, value, key=key, partition=self.partition) for key, value in records
-                ]
+                sent = [await producer.send(topic, value, key=key, partition=partition) for key, value in records]
                 written = await asyncio.gather(*sent)
                 await producer.commit_transaction()
         except ProducerFenced as error:

@@ -1,4 +1,4 @@
-"""`cel2crm classify --rules FILE --compare`: which calls another rule file would tell differently."""
+"""`cel2crm classify --rules FILE --compare`: which calls another rule file would classify differently."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ HOW_IT_WAS_FOUND = frozenset({"rules_hash", "outcome_hash", "rule", "why"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that is told differently, and the members that differ."""
+    """A call that is classified differently, and the members that differ."""
 
     linkedid: str
     before: dict[str, Any]
@@ -29,8 +29,8 @@ class Change:
 
     def json_line(self) -> bytes:
         """One JSON object and a newline."""
-        told = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
-        return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+        members = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class RulesComparison:
@@ -53,11 +53,11 @@ class RulesComparison:
 
     @property
     def remark(self) -> str:
-        """How many calls are told differently."""
+        """The number of calls that are classified differently, in words."""
         return f"{self.changed} of {self.calls} calls would be told differently"
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
-        """The calls that are told differently, in the order of `classify`."""
+        """The calls that are classified differently, in the order of `classify`."""
         # When a classifier gives a call depends on the rows alone: both give the same one at the same row.
         classified = (classifier.classify(copy) for classifier, copy in zip(self._classifiers, tee(rows), strict=True))
         for pair in zip(*classified, strict=True):
@@ -81,12 +81,12 @@ class RulesComparison:
         table = Table("linkedid", "what", "before", "after", header_style="bold")
         for change in self.changes(rows):
             for number, name in enumerate(change.before):
-                shown = (_shown(each[name]) for each in (change.before, change.after))
-                table.add_row("" if number else change.linkedid, name.replace("_", " "), *shown)
+                cells = (_format(each[name]) for each in (change.before, change.after))
+                table.add_row("" if number else change.linkedid, name.replace("_", " "), *cells)
         return table
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
