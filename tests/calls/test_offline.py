@@ -114,8 +114,8 @@ def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> No
 def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
     classifier = OfflineClassifier(RULES, PbxProfile())
     stray = call("1.1", "30 dtmf PJSIP/trunk1-01 0\n31 dtmf PJSIP/trunk1-01 0", first_id=90)
-    told = results(call("1.1"), others(20), stray, call("1.2"), classifier=classifier)
-    assert [result.linkedid for result in told] == ["1.1", "1.2", "open"]
+    found = results(call("1.1"), others(20), stray, call("1.2"), classifier=classifier)
+    assert [result.linkedid for result in found] == ["1.1", "1.2", "open"]
     assert classifier.strays == 2
 
 
@@ -123,8 +123,8 @@ def test_only_the_calls_given_last_are_remembered() -> None:
     classifier = OfflineClassifier(RULES, PbxProfile())
     three = [*call("1.1"), *call("1.2"), *call("1.3")]
     stray = [*call("1.1", "30 dtmf PJSIP/trunk1-01 0", 90), *call("1.3", "30 dtmf PJSIP/trunk1-01 0", 91)]
-    told = results(three, others(20), stray, classifier=classifier)
-    assert [result.linkedid for result in told] == ["1.1", "1.2", "1.3", "open", "1.1"]
+    found = results(three, others(20), stray, classifier=classifier)
+    assert [result.linkedid for result in found] == ["1.1", "1.2", "1.3", "open", "1.1"]
     assert classifier.strays == 1
     remembered = OfflineClassifier(RULES, PbxProfile())
     results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), classifier=remembered)
@@ -132,8 +132,8 @@ def test_only_the_calls_given_last_are_remembered() -> None:
 
 
 def test_the_same_linkedid_on_two_pbxs_is_two_calls() -> None:
-    told = results(call("1.1", pbx="north"), call("1.1"), classifier=OfflineClassifier(RULES, PbxProfile(), "south"))
-    assert [result.call_id for result in told] == ["north/1.1", "south/1.1"]
+    found = results(call("1.1", pbx="north"), call("1.1"), classifier=OfflineClassifier(RULES, PbxProfile(), "south"))
+    assert [result.call_id for result in found] == ["north/1.1", "south/1.1"]
 
 
 def share(rows: list[CapturedRow], places: list[int]) -> tuple[OfflineClassifier, Iterator[CapturedRow]]:
@@ -154,19 +154,19 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
         others(30), call("1.5"), call("1.6", "0 start PJSIP/trunk1-01 0"),
     ]  # fmt: skip
     rows = [row for part in parts for row in part]
-    whole = [
+    undivided = [
         (ended.call.linkedid, ended.cut_short, ended.order)
         for ended in OfflineClassifier(RULES, PbxProfile()).calls(rows)
     ]
-    assert [order for *_, order in whole] == sorted(order for *_, order in whole)
-    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is True} == {"open", "1.3", "1.6"}
-    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
+    assert [order for *_, order in undivided] == sorted(order for *_, order in undivided)
+    assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is True} == {"open", "1.3", "1.6"}
+    assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
     merged = []
     for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
         places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
         batch_of_share, taken = share([rows[place - 1] for place in places], places)
         merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
-    assert sorted(merged, key=lambda each: each[2]) == whole
+    assert sorted(merged, key=lambda each: each[2]) == undivided
 
 
 def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:

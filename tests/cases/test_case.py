@@ -48,5 +48,5 @@ def test_a_case_that_is_told_differently_is_seen() -> None:
     calls = calls_of("pbx1", map(DECODER.from_columns, CASES[0]["cel"]))
     captured = capture_case(calls, PbxProfile())
     extensions_are_trunks = PbxProfile(trunks=("1*",))
-    told = outcome_differences(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
-    assert any("extension is None, and was '1001'" in line for line in told), told
+    differences = outcome_differences(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
+    assert any("extension is None, and was '1001'" in line for line in differences), differences
