@@ -16,7 +16,7 @@ import aiohttp
 
 from connectors.failures import Failure, explain, setting_of
 from connectors.source import ConnectorConfig
-from schemas.registry import shown
+from schemas.registry import without_password
 from streams.errors import UserError
 
 REBALANCE_TRIES = 20
@@ -63,6 +63,14 @@ class ConnectorStatus:
         """Failures of the connector and its tasks, the connector's own first."""
         own = (self.failure,) if self.failure else ()
         return own + tuple(task.failure for task in self.tasks if task.failure)
+
+
+def describe_status(status: ConnectorStatus) -> str:
+    """A connector's state in one line."""
+    tasks = ", ".join(f"task {task.number} {task.state}" for task in status.tasks) or "no task yet"
+    if status.state == STOPPED:
+        tasks = "no tasks"
+    return f"connector {status.name} {status.state}, {tasks}"
 
 
 class ConnectClient:
@@ -219,7 +227,7 @@ class ConnectClient:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ConnectUnreachable(
-                f"no Kafka Connect at {shown(self.url)} ({str(error) or type(error).__name__})",
+                f"no Kafka Connect at {without_password(self.url)} ({str(error) or type(error).__name__})",
                 "Start it, or set connect.url to where its REST interface listens.",
             ) from None
         try:
@@ -232,6 +240,6 @@ class ConnectClient:
             message = answer.get("message") if isinstance(answer, dict) else answer
             failure = explain(str(message), self._secrets)
             raise UserError(
-                f"Kafka Connect at {shown(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
+                f"Kafka Connect at {without_password(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
                 failure.remedy or "Check connect.url: it must lead to Connect's REST interface; its log says more.",
             )

@@ -11,7 +11,7 @@ import yaml
 from connectors.placeholders import Value, fill
 from streams.errors import SettingsError
 from streams.settings import Settings
-from streams.topics import CEL
+from streams.topics import CAPTURE_STATE, CEL
 
 FOLDER = Path(__file__).parent
 
@@ -65,12 +65,13 @@ def values_of(settings: Settings) -> dict[str, Value]:
 
 
 def topics_of(settings: Settings) -> dict[str, str]:
-    """The topics that the connector writes to or reads; all of them must exist before it starts."""
+    """The topics that the connector and its guard write or read; all of them must exist before it starts."""
     return {
         "topics.cel": settings.kafka.topic(CEL),
         "topics.signals": settings.kafka.topic("signals"),
         "topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}"),
         "topics.heartbeat": heartbeat_topic(settings),
+        "topics.capture-state": settings.kafka.topic(CAPTURE_STATE),
     }
 
 

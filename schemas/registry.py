@@ -153,7 +153,7 @@ class SchemaRegistry:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UserError(
-                f"no schema registry at {shown(self._url)} ({str(error) or type(error).__name__})",
+                f"no schema registry at {without_password(self._url)} ({str(error) or type(error).__name__})",
                 "Start it, or set registry.url to where Confluent's interface is (Apicurio: under /apis/ccompat/v7).",
             ) from None
         try:
@@ -161,16 +161,16 @@ class SchemaRegistry:
         except ValueError:
             decoded = None
         if status >= 300:
-            told = decoded if isinstance(decoded, dict) else {}
-            message = str(told.get("message") or answer[:200].decode("utf-8", "replace"))
-            raise RegistryRefusal(status, message, told.get("error_code"))
+            answered = decoded if isinstance(decoded, dict) else {}
+            message = str(answered.get("message") or answer[:200].decode("utf-8", "replace"))
+            raise RegistryRefusal(status, message, answered.get("error_code"))
         if decoded is None:
             raise RegistryRefusal(status, "the answer is not JSON")
         return decoded
 
     def _unusable(self, refusal: RegistryRefusal) -> UserError:
         return UserError(
-            f"the schema registry at {shown(self._url)} answers {refusal}",
+            f"the schema registry at {without_password(self._url)} answers {refusal}",
             "Check registry.url: it must lead to Confluent's interface (Apicurio has it under /apis/ccompat/v7).",
         )
 
@@ -249,7 +249,9 @@ class Serializer:
         """Take up how another version, or another program, wrote the records of an id."""
         reader = self._readers.get(full_name(writer))
         if reader is None:
-            self._foreign[schema_id] = f"a record {full_name(writer) or 'without a name'}, which is none of ours here"
+            self._foreign[schema_id] = (
+                f"a record {full_name(writer) or 'without a name'}, which is not one of ours here"
+            )
         else:
             name, schema = reader
             self._decoders[schema_id] = (name, Decoder(writer, schema))
@@ -261,7 +263,7 @@ class Serializer:
         return schema
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """An address without the user and password that may stand in it."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

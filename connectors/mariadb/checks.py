@@ -1,7 +1,8 @@
 """Checks of the PBX's database before a connector is applied: where one fails, Debezium would lose rows silently."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,25 +143,32 @@ def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
     return warnings
 
 
-def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
+@contextlib.contextmanager
+def connected(database: DatabaseSettings, password: str) -> Iterator[DictCursor]:
+    """A cursor on the PBX's database. Every error of the database, inside as well, becomes a UserError."""
     try:
         connection = pymysql.connect(
             host=database.host, port=database.port, user=database.user, password=password,
             connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor,
         )  # fmt: skip
         with connection, connection.cursor() as cursor:
-            cursor.execute(QUERY)
-            variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
-            cursor.execute("SHOW GRANTS")
-            grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
-            cursor.execute(
-                "SELECT column_name AS name, column_type AS type, column_key AS part_of "
-                "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
-                (database.name, database.table),
-            )
-            columns = _rows(cursor)
+            yield cursor
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         raise connection_error(error, database) from None
+
+
+def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
+    with connected(database, password) as cursor:
+        cursor.execute(QUERY)
+        variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
+        cursor.execute("SHOW GRANTS")
+        grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
+        cursor.execute(
+            "SELECT column_name AS name, column_type AS type, column_key AS part_of "
+            "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+            (database.name, database.table),
+        )
+        columns = _rows(cursor)
     return DatabaseFacts(
         variables,
         grants,

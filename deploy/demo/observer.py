@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Observer:
-    """What has been seen so far."""
+    """Everything that has been seen so far."""
 
     settings: Settings
     portals: dict[str, str]

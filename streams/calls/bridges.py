@@ -74,7 +74,7 @@ class InferredPeers:
 
     @classmethod
     def where_needed(cls, rows: list[CelRow]) -> "InferredPeers | None":
-        """For the rows of a call; None where one of its bridge rows names a peer, or there are none."""
+        """The inferred peers of a call's rows; None where a bridge row names a peer, or no row is of a bridge."""
         bridge_rows = []
         for row in rows:
             if row.eventtype in BRIDGE_EVENTS and not is_helper(row.channame):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from streams.calls import durations, linked_calls, participants
 from streams.calls.answered import assume_talks, bridges_missing, is_answered
-from streams.calls.call import MOST_ROWS, Call, version_number
+from streams.calls.call import MAX_ROWS, Call, version_number
 from streams.calls.direction import Parties, parties
 from streams.calls.facts import CallFacts
 from streams.calls.fold import fold_call
@@ -156,7 +156,7 @@ def _e164(number: str | None, profile: PbxProfile) -> str | None:
 
 def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:
     if call.full:
-        return False, f"cut short: only its first {MOST_ROWS} rows count, the others are in the dead letters"
+        return False, f"cut short: only its first {MAX_ROWS} rows count, the others are in the dead letters"
     if call.linkedid_end or (call.channels_ended and not cut_short):
         return True, None
     return False, "cut short: its rows stop without an end"

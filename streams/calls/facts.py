@@ -7,7 +7,6 @@ Instants are UTC microseconds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,14 +16,6 @@ from streams.calls.transfers import Pickup, Transfer
 from streams.clock import UtcMicros
 from streams.rows.row import CelRow
 from streams.rules.directions import Side
-
-
-class HangupRow(NamedTuple):
-    """A channel's HANGUP row."""
-
-    row: CelRow
-    extra: dict[str, object] | None
-    """The JSON object in the row's `extra`; None where it holds none."""
 
 
 @dataclass(slots=True)
@@ -48,7 +39,10 @@ class Channel:
     """The first extension or number that it asked for."""
     dnid: str = ""
     """The first dialled number (`cid_dnid`) seen on it."""
-    hangup: HangupRow | None = None
+    hangup: CelRow | None = None
+    """The channel's HANGUP row."""
+    hangup_extra: dict[str, object] | None = None
+    """The JSON object in that row's `extra`; None where it holds none."""
     is_calling: bool = False
     """The channel began the call (`CallFacts.calling`)."""
     originated: bool = False
@@ -76,9 +70,9 @@ class Channel:
     @property
     def hung_up_itself(self) -> bool:
         """Whether the channel's own party ended it: a phone that was busy or declined, or that hung up."""
-        if self.hangup is None or self.hangup.extra is None:
+        if self.hangup is None or self.hangup_extra is None:
             return False
-        return self.hangup.extra.get("hangupsource") == self.hangup.row.channame
+        return self.hangup_extra.get("hangupsource") == self.hangup.channame
 
     def rename(self, name: str) -> None:
         """Give the channel the name that it goes on under."""

@@ -20,7 +20,7 @@ from streams.calls.events import (
     ORIGINATED,
     TRACKED_APPS,
 )
-from streams.calls.facts import CallFacts, Channel, HangupRow, json_object
+from streams.calls.facts import CallFacts, Channel, json_object
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.sides import settle_side
 from streams.calls.timeline import Timeline
@@ -85,7 +85,7 @@ class _RowFolder:
                 if is_helper(row.channame):
                     continue
                 channel = self._channel(row, now)
-            if (number := row.cid_num) and number not in NO_NUMBER:
+            if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
                 channel.number = number
                 if not channel.first_number:
                     channel.first_number = number
@@ -236,7 +236,7 @@ class _RowFolder:
 
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.eventtype == "HANGUP":
-            channel.hangup = HangupRow(row, json_object(row.extra))
+            channel.hangup, channel.hangup_extra = row, json_object(row.extra)
             if self._forwarding and channel.real and not channel.is_calling and channel.answered is None:
                 channel.forwarded, self._forwarding = True, False
         if channel is self.facts.calling:

@@ -23,10 +23,10 @@ class HangupFacts(NamedTuple):
 
 def hangup_facts(facts: CallFacts, profile: PbxProfile) -> HangupFacts:
     """Cause and dial status, from the HANGUP row of the calling channel."""
-    hangup = facts.calling.hangup if facts.calling else None
-    if hangup is None:
+    calling = facts.calling
+    if calling is None or calling.hangup is None:
         return HangupFacts(False, why="no HANGUP row of the calling channel: processed the old way")
-    row_id, extra = hangup.row.id, hangup.extra
+    row_id, extra = calling.hangup.id, calling.hangup_extra
     if profile.two_status_mode:
         return HangupFacts(False, row_id=row_id, why="database.column_name_aliases.cel_extra asks for the old way")
     cause = extra.get("hangupcause") if extra else None

@@ -22,7 +22,7 @@ def legs_of(facts: CallFacts, result: CallResult, profile: PbxProfile) -> tuple[
 
 def _leg(number: int, channel: Channel, facts: CallFacts, result: CallResult, profile: PbxProfile) -> CallLeg:
     calling = channel is facts.calling
-    cause = (channel.hangup.extra or {}).get("hangupcause") if channel.hangup else None
+    cause = (channel.hangup_extra or {}).get("hangupcause")
     cause = cause if isinstance(cause, int) and not isinstance(cause, bool) else None
     reached = channel.answered if channel.answered is not None else channel.ended
     rings = (not calling or channel.originated) and channel.started_in_call
@@ -75,4 +75,4 @@ def _caller_left(leg: Channel, facts: CallFacts, result: CallResult) -> bool:
         return False
     left = result.hangup_source == calling.name or result.dial_status == "CANCEL"
     together = abs(leg.ended - calling.ended) < _TOGETHER
-    return left and together and (leg.hangup is None or leg.hangup.row.id > facts.calling_progress_row)
+    return left and together and (leg.hangup is None or leg.hangup.id > facts.calling_progress_row)

@@ -13,7 +13,7 @@ def settle_side(channel: Channel, profile: PbxProfile) -> None:
 
 
 def _by_settings(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
-    """What the operator says goes first."""
+    """The side by the operator's settings, which go first."""
     name = channel.endpoint
     if profile.is_staff(channel.first_number):
         return "inside", f"number {channel.first_number} is one of the configured inside numbers"
@@ -25,7 +25,7 @@ def _by_settings(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | No
 
 
 def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
-    """What was called on it, its context, its own name."""
+    """The side by the number called on the channel, its context and its own name."""
     name, context = channel.endpoint, channel.start_row.context
     side = profile.side_of_context(context)
     if channel.number_dialled and profile.is_outside_number(channel.number):
@@ -47,7 +47,7 @@ def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
 
 
 def _by_number(channel: Channel, profile: PbxProfile) -> tuple[Side | None, str]:
-    """The length of the caller's number."""
+    """The side by the length of the caller's number."""
     number = channel.first_number
     if number and profile.normalised_number(number):
         if profile.is_inside(number):

@@ -27,7 +27,7 @@ class CapturedCase:
     linkedids: tuple[str, ...]
     anonymised: Anonymised
     settings: dict[str, Any]
-    """Those settings that differ from the defaults and that decide how these calls are told."""
+    """The settings that differ from the defaults and that decide how these calls are classified."""
 
     def calls(self, pbx: str) -> list[Call]:
         """The anonymised calls."""
@@ -71,12 +71,12 @@ def outcome_differences(
     case: CapturedCase,
     rules: Rules,
     profile: PbxProfile,
-    case_site: PbxProfile,
+    case_profile: PbxProfile,
     case_rules: Rules,
 ) -> list[str]:
-    """How the outcome of the anonymised calls differs from that of the real ones, but for the numbers."""
+    """Where the outcome of the anonymised calls differs from that of the real ones, but for the numbers: sentences."""
     text, pbx = case.anonymised.pseudonyms.text, calls[0].pbx
-    anonymised = {call.linkedid: _classified(call, case_rules, case_site) for call in case.calls(pbx)}
+    anonymised = {call.linkedid: _classified(call, case_rules, case_profile) for call in case.calls(pbx)}
     found = []
     for call in calls:
         real, made = _classified(call, rules, profile), anonymised[call.linkedid]
@@ -88,7 +88,7 @@ def outcome_differences(
 
 
 def _classified(call: Call, rules: Rules, profile: PbxProfile) -> CallResult:
-    return classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
+    return classify(call, rules, profile, cut_short=not call.ended).result
 
 
 def _mapped(value: Any, text: Any) -> Any:
@@ -119,13 +119,13 @@ def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
 
 
 def _shape(number: str, profile: PbxProfile) -> tuple[bool, bool, int]:
-    """What decides how a number is told, but for being one of staff: the case's settings say that."""
+    """The properties of a number that decide an outcome, but for being one of staff: the case's settings say that."""
     outside = profile.normalised_number(number) or ""
     return profile.is_extension(number), outside.startswith("+"), len(outside)
 
 
 def case_line(case: CapturedCase, facts: dict[str, Any]) -> bytes:
-    """The case as one line of JSON, in the order of fields of the recordings. `facts`: what its user says of it."""
+    """The case as a line of JSON, its fields as in the recordings. `facts`: what the operator knows of the call."""
     text = case.anonymised.pseudonyms.text
     who = facts.get("who_answered")
     fields = {

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.apply import connect_client, describe_status
+from connectors.apply import connect_client
+from connectors.client import describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
@@ -118,7 +119,7 @@ def _chosen(
     if ids is not None:
         first, dash, last = ids.partition("-")
         if not (dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-            raise UserError(f"--ids {ids!r} is no stretch of row ids", "Write it as 1200-4711.")
+            raise UserError(f"--ids {ids!r} is not a stretch of row ids", "Write it as 1200-4711.")
         bounds = Bound(row_id=int(first)), Bound(row_id=int(last) + 1)
     else:
         bounds = Bound.of(since or "0", "--since"), Bound.of(until or str(1 << 62), "--until")
@@ -140,13 +141,13 @@ def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) ->
     found = calls_named(settings, linkedids)
     if absent := sorted(set(linkedids) - {each.linkedid for each in found}):
         at = settings.database
-        told = ", ".join(absent[:5]) + (" .." if len(absent) > 5 else "")
+        names = ", ".join(absent[:5]) + (" .." if len(absent) > 5 else "")
         if not found and call:
             raise UserError(
-                f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {told}",
+                f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {names}",
                 "Was the table purged, or is it another PBX's call?",
             )
-        sys.stderr.write(f"not in the table any more: {told}\n")
+        sys.stderr.write(f"not in the table any more: {names}\n")
     return found
 
 
@@ -178,8 +179,8 @@ async def _run(
         began = utc_now_us()
         waiting = await already_classified(connection, calls)
         if waiting.missing:
-            with _progress(waiting) as tell:
-                await backfill(connection, waiting, tell, patience_seconds=patience)
+            with _progress(waiting) as report_progress:
+                await backfill(connection, waiting, report_progress, patience_seconds=patience)
         await dead_letter_commands.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
         if deliver:
             results = await newest_results(connection, waiting.done)
@@ -190,13 +191,15 @@ async def _run(
 
 
 async def _capture_runs(settings: Settings) -> None:
-    """Raises UserError: a signal that nobody reads would be waited for in vain."""
+    """Raise UserError where the capture does not run: nobody would read the signal."""
     name = connector_name(settings)
     async with connect_client(settings) as connect:
         status = await connect.status(name)
     if status is None or not status.running:
-        told = f"there is no connector {name}" if status is None else describe_status(status)
-        raise UserError(f"the capture does not run: {told}", "See cel2crm connectors status; cel2crm connectors apply.")
+        state = f"there is no connector {name}" if status is None else describe_status(status)
+        raise UserError(
+            f"the capture does not run: {state}", "See cel2crm connectors status; cel2crm connectors apply."
+        )
 
 
 @contextmanager
@@ -208,11 +211,11 @@ def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
         calls = progress.add_task("calls", total=len(missing))
         sys.stderr.write(f"{_IDLE}\n")
 
-        def tell(now: Waiting) -> None:
+        def report_progress(now: Waiting) -> None:
             progress.update(rows, completed=now.rows)
             progress.update(calls, completed=len(missing) - len(now.missing))
 
-        yield tell
+        yield report_progress
 
 
 def _report(waiting: Waiting, settings: Settings) -> None:

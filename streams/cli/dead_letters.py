@@ -18,7 +18,7 @@ from streams.clock import MICROS_PER_SECOND, format_span
 from streams.delivery.record import Action
 from streams.operations import connection as operations
 from streams.operations.connection import Connection
-from streams.operations.dead_letter_commands import Carried, Operator, carry_out, seconds_at_limit
+from streams.operations.dead_letter_commands import CarriedOut, Operator, carry_out, seconds_at_limit
 from streams.operations.dead_letter_topic import decoded, letters_of
 from streams.operations.dead_letter_view import group_to_json, letter_lines, letter_to_json, table_of
 from streams.operations.dead_letters import Filter, Group, Letter, by_call, grouped
@@ -80,8 +80,8 @@ def list_letters(
                 sys.stdout.write(f"  {line}\n")
         else:
             for group in groups:
-                told = masked_text(group.explanation, numbers=numbers)
-                sys.stdout.write(f"  {group.component} {group.reason}, the last: {told}\n    {group.command}\n")
+                explanation = masked_text(group.explanation, numbers=numbers)
+                sys.stdout.write(f"  {group.component} {group.reason}, the last: {explanation}\n    {group.command}\n")
 
 
 @app.command()
@@ -153,7 +153,7 @@ def retry(
     sys.stdout.write(
         f"{carried.resolved} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list\n"
     )
-    _tell_overtaken(carried)
+    _report_overtaken(carried)
 
 
 @app.command()
@@ -187,7 +187,7 @@ def drop(
         confirm(f"Drop {plan.letters:,} dead letters?", plan.letters, yes=yes)
         carried = runner.run(_carry_out(connection, plan, Operator(operator_name(by), note)))
     sys.stdout.write(f"{carried.resolved} dead letters dropped\n")
-    _tell_overtaken(carried)
+    _report_overtaken(carried)
 
 
 async def _groups(settings: Settings, wanted: Filter, *, calls: bool) -> list[Group]:
@@ -201,12 +201,12 @@ async def _found(settings: Settings, wanted: Filter) -> list[tuple[Letter, list[
         return [(letter, list(decoded(fields, connection))) async for letter, fields in letters_of(connection, wanted)]
 
 
-async def _carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator) -> Carried:
+async def _carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator) -> CarriedOut:
     with progress_bar("dead letters", plan.letters) as progress:
         return await carry_out(connection, plan, operator, progress)
 
 
-def _tell_overtaken(carried: Carried) -> None:
+def _report_overtaken(carried: CarriedOut) -> None:
     if carried.overtaken:
         sys.stderr.write(f"{carried.overtaken:,} were left alone: somebody else dealt with them meanwhile\n")
 

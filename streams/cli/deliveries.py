@@ -89,34 +89,36 @@ def _print_table(overviews: list[Overview]) -> None:
     table = Table(header_style="bold")
     for name in ("CRM", "portal", "state", "deliveries"):
         table.add_column(name, justify="right" if name == "deliveries" else "left")
-    for seen in overviews:
-        for (portal, state), count in sorted(seen.counts.items()):
-            table.add_row(seen.crm, portal, STATES[state], f"{count:,}")
+    for overview in overviews:
+        for (portal, state), count in sorted(overview.counts.items()):
+            table.add_row(overview.crm, portal, STATES[state], f"{count:,}")
     if not table.row_count:
         sys.stdout.write("no deliveries yet\n")
         return
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    for seen in overviews:
-        for portal, (oldest, since) in sorted(seen.oldest.items()):
-            sys.stdout.write(f"{seen.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}\n")
-        for portal, why in sorted(seen.paused.items()):
-            sys.stdout.write(f"{seen.crm} {portal} is paused, a person must act: {why}\n")
-        if seen.unreadable:
-            sys.stdout.write(f"{seen.crm}: {seen.unreadable} records of the log cannot be read\n")
+    for overview in overviews:
+        for portal, (oldest, since) in sorted(overview.oldest.items()):
+            sys.stdout.write(
+                f"{overview.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}\n"
+            )
+        for portal, why in sorted(overview.paused.items()):
+            sys.stdout.write(f"{overview.crm} {portal} is paused, a person must act: {why}\n")
+        if overview.unreadable:
+            sys.stdout.write(f"{overview.crm}: {overview.unreadable} records of the log cannot be read\n")
 
 
 def _print_json(overviews: list[Overview]) -> None:
-    for seen in overviews:
-        for portal in sorted({portal for portal, _ in seen.counts}):
-            oldest, since = seen.oldest.get(portal, (None, None))
+    for overview in overviews:
+        for portal in sorted({portal for portal, _ in overview.counts}):
+            oldest, since = overview.oldest.get(portal, (None, None))
             line = {
-                "crm": seen.crm,
+                "crm": overview.crm,
                 "portal": portal,
                 "deliveries": {
-                    state.value: count for (its, state), count in sorted(seen.counts.items()) if its == portal
+                    state.value: count for (its, state), count in sorted(overview.counts.items()) if its == portal
                 },
                 "oldest_waiting": oldest,
                 "waiting_since": since,
-                "paused": seen.paused.get(portal),
+                "paused": overview.paused.get(portal),
             }
             sys.stdout.write(orjson.dumps(line).decode() + "\n")

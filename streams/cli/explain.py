@@ -78,14 +78,14 @@ def explain(
         sys.stderr.write(f"cel2crm: {wanted} is a channel of call {found.asked}\n")
     calls = [*found.own, *(found.linked if linked else [])]
     for number, call in enumerate(calls):
-        told = explain_call(call, rules, profile)
+        explained = explain_call(call, rules, profile)
         links = list(_links(call, found))
         if as_json:
             sys.stdout.buffer.write(
-                orjson.dumps(as_object(told, links, rules, settings), option=orjson.OPT_APPEND_NEWLINE)
+                orjson.dumps(as_object(explained, links, rules, settings), option=orjson.OPT_APPEND_NEWLINE)
             )
         else:
-            text = "\n".join([*([""] if number else []), *_lines(told, links, settings, hint=not linked)])
+            text = "\n".join([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
             typer.echo(text)
     if found.more:
         sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
@@ -93,14 +93,14 @@ def explain(
 
 def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
     """Classify one call and tell it by the same facts."""
-    cut_short = not (call.linkedid_end or call.channels_ended)
+    cut_short = not call.ended
     facts, result = facts_and_result(call, rules, profile, cut_short=cut_short)
     return ExplainedCall(result, narrate(facts, result, profile), grounds(result, rules))
 
 
-def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
+def as_object(explained: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
     """The story as JSON, beside the members that `classify --json` gives."""
-    result, narrative, ground = told
+    result, narrative, ground = explained
     row = narrative.hangup
     return {
         **Outcomes(rules, settings).as_object(result),
@@ -132,8 +132,8 @@ def _links(call: Call, found: Found) -> Iterator[Link]:
         yield Link(other.linkedid, ", ".join(shared))
 
 
-def _lines(told: ExplainedCall, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
-    result, narrative, ground = told
+def _lines(explained: ExplainedCall, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
+    result, narrative, ground = explained
     answered = f"answered by {result.answered_by or 'somebody'}" if result.answered else "not answered"
     yield f"Call {result.call_id}: {result.direction}, {answered}, {result.result} {result.result_name}"
     yield ""
@@ -175,11 +175,11 @@ def _after(span: int, *, whole: bool) -> str:
 
 
 def _decision(result: CallResult, ground: Grounds) -> str:
-    line, told = ground.result_line, f": {result.result} {result.result_name}"
+    line, outcome = ground.result_line, f": {result.result} {result.result_name}"
     if ground.by_table and line is not None:
-        return f"{line.place}: {line.words.removesuffix(told)}"
-    rule = result.rule.removesuffix(told)
-    if line is None or line.words.endswith(told):
+        return f"{line.place}: {line.words.removesuffix(outcome)}"
+    rule = result.rule.removesuffix(outcome)
+    if line is None or line.words.endswith(outcome):
         return rule
     return f"{rule}\n         (the table alone: {line.place}: {line.words})"
 

@@ -50,7 +50,7 @@ def one_database(sources: Sequence[str], settings: Settings) -> DatabaseSettings
 
 @contextmanager
 def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> Iterator[RowFinder]:
-    """What the arguments name, open for look-ups. Raises UserError where it cannot be."""
+    """The source that the arguments name, open for look-ups. Raises UserError where it cannot be opened."""
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     if topic:
         if sources:

@@ -49,6 +49,6 @@ def show(settings: SettingsOption = None) -> None:
 
 
 def line_of(change: TopicChange, *, dry_run: bool) -> str:
-    """One line about one topic."""
+    """The line that reports what was done, or would be done, with a topic."""
     verb = f"would {change.action}" if dry_run else {"create": "created", "alter": "altered"}[change.action]
     return f"{verb} {change.topic} ({', '.join(change.details)})"

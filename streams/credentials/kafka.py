@@ -19,8 +19,6 @@ from streams.credentials.store import Decide, opened, sealed
 from streams.kafka.client import stop_client
 from streams.kafka.fenced_log import Fenced, FencedLog
 
-"""Its short name (connectors/topics.yaml)."""
-
 TIMEOUT_SECONDS = 15.0
 _ANYTHING = object()
 _TRIES = 20

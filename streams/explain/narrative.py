@@ -13,11 +13,11 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
 from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.explain.conversations import conversations
-from streams.explain.phrases import APPLICATIONS, ASTERISKS, PARK_ENDS, STREAMS, listed, seconds
+from streams.explain.phrases import APPLICATIONS, ASTERISK_EVENTS, PARK_ENDS, STREAMS, format_seconds, join_names
 from streams.rows.row import CelRow
 
 TOGETHER = MICROS_PER_SECOND // 4
-"""Channels called within this time, and that fared alike, are told in one line (microseconds)."""
+"""Channels called within this time, and that fared alike, are one line of the story (microseconds)."""
 
 _BETWEEN_DIGITS = 4 * MICROS_PER_SECOND
 
@@ -47,12 +47,7 @@ def narrate(facts: CallFacts, result: CallResult, profile: PbxProfile) -> Narrat
     narrator = _Narrator(facts, result, profile)
     moments = sorted(narrator.moments(), key=lambda moment: moment.at)
     hangup = facts.calling.hangup if facts.calling else None
-    return Narrative(
-        tuple(moments),
-        result.utc_offset_seconds,
-        narrator.whole_seconds,
-        hangup.row if hangup else None,
-    )
+    return Narrative(tuple(moments), result.utc_offset_seconds, narrator.whole_seconds, hangup)
 
 
 @dataclass(slots=True)
@@ -110,7 +105,7 @@ class _Narrator:
         outside = calling.side == "outside"
         named = f"somebody through {calling.endpoint}" if outside else self._named(calling)
         if calling.answered is not None:
-            return f"Asterisk called {named}: answered after {seconds(calling.answered - calling.started)}"
+            return f"Asterisk called {named}: answered after {format_seconds(calling.answered - calling.started)}"
         leg = next(leg for leg in self._call_legs() if leg.channel == calling.name)
         return f"Asterisk called {named}: {leg.outcome}"
 
@@ -128,16 +123,16 @@ class _Narrator:
                 groups[-1].append((channel, leg))
             else:
                 groups.append([(channel, leg)])
-        told = [(self._rang(group), group[0][0]) for group in groups]
-        for text, same in groupby(told, key=lambda each: each[0]):
+        lines = [(self._rang(group), group[0][0]) for group in groups]
+        for text, same in groupby(lines, key=lambda each: each[0]):
             channels = [channel for _, channel in same]
             times = f" ({len(channels)} times)" if len(channels) > 1 else ""
             yield Moment(channels[0].started, text + times, channels[0].start_row.id)
 
     def _rang(self, legs: list[tuple[Channel, CallLeg]]) -> str:
         _, leg = legs[0]
-        names = listed(sorted(self._reached(each) for each, _ in legs))
-        rang = "" if leg.ring_seconds is None else f" for {seconds(round(leg.ring_seconds * MICROS_PER_SECOND))}"
+        names = join_names(sorted(self._reached(each) for each, _ in legs))
+        rang = "" if leg.ring_seconds is None else f" for {format_seconds(round(leg.ring_seconds * MICROS_PER_SECOND))}"
         outcome = leg.outcome
         if outcome == "unavailable" and leg.hangup_cause is not None:
             outcome = f"unavailable (cause {leg.hangup_cause})"
@@ -146,12 +141,11 @@ class _Narrator:
     def _talk(self, names: tuple[str, ...], span: int) -> str:
         calling = self.facts.calling
         others = [self._person(name) for name in names if calling is None or name != calling.name]
-        lasted = f"for {seconds(span)}"
+        lasted = f"for {format_seconds(span)}"
         if calling is not None and calling.name in names:
-            return (
-                f"{self._person(calling.name)} talked with {listed(others)} {lasted}" if others else f"talked {lasted}"
-            )
-        return f"{listed(others)} talked {lasted}"
+            talked_with = f"{self._person(calling.name)} talked with {join_names(others)}" if others else "talked"
+            return f"{talked_with} {lasted}"
+        return f"{join_names(others)} talked {lasted}"
 
     def _application(self, row: CelRow) -> str | None:
         """The words for a channel's application, at the first row that names it, be it APP_START or not."""
@@ -174,7 +168,7 @@ class _Narrator:
         if calling is None or row.uniqueid != calling.uniqueid or calling.originated:
             return None
         if row.appname in ("Dial", "Queue") or row.appname in APPLICATIONS:
-            return None  # a person answered, or the application was told already
+            return None  # a person answered, or the story mentions the application already
         return f"the PBX answered by itself ({row.appname or 'no application named'})"
 
     def _transfer(self, row: CelRow) -> str | None:
@@ -201,7 +195,7 @@ class _Narrator:
         return PARK_ENDS.get(reason, f"parking ended ({reason or 'no reason logged'})")
 
     def _own_event(self, row: CelRow) -> str | None:
-        if row.eventtype in ASTERISKS:
+        if row.eventtype in ASTERISK_EVENTS:
             return None
         note = (json_object(row.extra) or {}).get("extra")
         return f"the dialplan logged {row.eventtype}" + (f": {note}" if note else "")
@@ -227,16 +221,14 @@ class _Narrator:
     def _ending(self) -> Iterator[Moment]:
         calling, result, last = self.facts.calling, self.result, self.facts.last
         if calling is not None and calling.hangup is not None:
-            left = last - self._instants[calling.hangup.row.id] > (
-                MICROS_PER_SECOND if self.whole_seconds else TOGETHER
-            )
+            left = last - self._instants[calling.hangup.id] > (MICROS_PER_SECOND if self.whole_seconds else TOGETHER)
             text = f"{self._named(calling)} left" if left else self._ended(calling)
-            yield Moment(self._instants[calling.hangup.row.id], text, calling.hangup.row.id)
+            yield Moment(self._instants[calling.hangup.id], text, calling.hangup.id)
             if left:
                 yield Moment(last, "the call ended")
         if result.abandoned:
-            whole = f"call {result.part_of}" if result.part_of else "another call"
-            yield Moment(last, f"went on in {whole}")
+            other = f"call {result.part_of}" if result.part_of else "another call"
+            yield Moment(last, f"went on in {other}")
         elif result.incomplete_reason:
             yield Moment(last, result.incomplete_reason)
 
@@ -253,7 +245,7 @@ class _Narrator:
         return "the dialplan ended the call" if result.ended_by == "pbx" else "the call ended, no row says by whom"
 
     def _person(self, name: str) -> str:
-        """Who is on a channel, by the channel's name."""
+        """The number or endpoint of who is on a channel, by the channel's name."""
         for channel in self.facts.channels.values():
             if channel.name == name:
                 return self._named(channel)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from streams.kafka.client import MAX_RECORD_BYTES, stop_client
+from streams.kafka.client import stop_client
 
 _POLL_MS = 200
 _BATCH_RECORDS = 2_000
@@ -75,7 +75,6 @@ class BoundedReader:
             enable_auto_commit=False,
             auto_offset_reset="none",  # an offset that expired is an error here, and told (`_fetch`)
             isolation_level=self._isolation,
-            max_partition_fetch_bytes=MAX_RECORD_BYTES,
         )
         try:
             await self._answer(consumer.start())
@@ -93,22 +92,25 @@ class BoundedReader:
             self._consumer = None
 
     async def partitions(self, topic: str) -> int:
-        """The number of a topic's partitions; 0: there is no such topic."""
+        """The number of a topic's partitions; 0: the topic does not exist."""
         metadata = await self._answer(self._started._client.fetch_all_metadata())
         return len(metadata.partitions_for_topic(topic) or ())
 
     async def begins(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The first offset that each partition still holds."""
+        await self._learn(partitions)
         found: dict[TopicPartition, int] = await self._answer(self._started.beginning_offsets(list(partitions)))
         return found
 
     async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each partition."""
+        await self._learn(partitions)
         found: dict[TopicPartition, int] = await self._answer(self._started.end_offsets(list(partitions)))
         return found
 
     async def since(self, partitions: Collection[TopicPartition], since_ms: int) -> dict[TopicPartition, int]:
         """The first offset written at that time (Unix milliseconds) or later; partitions without one are left out."""
+        await self._learn(partitions)
         found = await self._answer(self._started.offsets_for_times(dict.fromkeys(partitions, max(0, since_ms))))
         return {each: at.offset for each, at in found.items() if at is not None}
 
@@ -182,6 +184,11 @@ class BoundedReader:
                     self._started.seek(partition, begin)
             return {}
         return found
+
+    async def _learn(self, partitions: Collection[TopicPartition]) -> None:
+        """Ask where the partitions' leaders are. aiokafka's requests for offsets find out by failing, and wait then."""
+        for topic in {each.topic for each in partitions}:
+            await self._answer(self._started._client.add_topic(topic))
 
     @property
     def _started(self) -> AIOKafkaConsumer:

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from streams.errors import UserError
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
-"""As the topics' max.message.bytes (connectors/topics.yaml)."""
+"""Equal to the topics' max.message.bytes (connectors/topics.yaml)."""
 
 
 async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a consumer group commits for a partition."""
+"""The position of a consumer group on a partition."""
 
 from typing import NamedTuple
 

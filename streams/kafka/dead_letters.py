@@ -1,4 +1,4 @@
-"""What could not be processed: kept with its untouched bytes, its origin and the reason, so that it can be retried."""
+"""Dead letters: records that could not be processed, with their untouched bytes, their origin and the reason."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from streams.topics import DEAD_LETTERS
 
 
 class Origin(NamedTuple):
-    """The record that is given up, as it stands on its topic."""
+    """The record that could not be processed, as it stands on its topic."""
 
     topic: str
     partition: int

@@ -1,4 +1,4 @@
-"""A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
+"""A partition of a compacted topic with one writer: whoever fenced it last. It holds snapshots and delivery states."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,7 +13,8 @@ from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 
 _ONE_FETCH = 64 * 1024
-"""Bytes that the brokers send along with a single record that is looked for; a longer one comes whole all the same."""
+"""Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
+same."""
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
@@ -50,6 +51,7 @@ class FencedLog:
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
 
     async def fence(self) -> Self:
         """Make every earlier writer's writes fail from now on, and end the transaction that it left open.
@@ -84,27 +86,31 @@ class FencedLog:
     async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
         """Give every record to `take`, oldest first: of committed transactions only, up to the end as of now.
 
-        Raises KafkaError or TimeoutError (no progress for the whole time limit).
+        Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
         async with BoundedReader(self._servers, silence_seconds=self._timeout) as reader:
             async for records in reader.read([TopicPartition(self.topic, self.partition)]):
                 for record in records:
                     take(record)
 
-    async def write(self, records: Sequence[Record]) -> Sequence[int] | None:
+    async def write(self, records: Sequence[Record], *, to: tuple[str, int] | None = None) -> Sequence[int] | None:
         """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
-        Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
+        `to`: another topic and partition than the log's own, written under the log's fence. One transaction at a time;
+        a second call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
+        the transaction.
         """
+        async with self._writing:
+            return await self._write(records, *(to or (self.topic, self.partition)))
+
+    async def _write(self, records: Sequence[Record], topic: str, partition: int) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the log is not fenced yet")
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [
-                    await producer.send(self.topic, value, key=key, partition=self.partition) for key, value in records
-                ]
+                sent = [await producer.send(topic, value, key=key, partition=partition) for key, value in records]
                 written = await asyncio.gather(*sent)
                 await producer.commit_transaction()
         except ProducerFenced as error:

@@ -22,7 +22,7 @@ def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
 
 
 def end_process() -> NoReturn:
-    """No cleaning up, no waiting."""
+    """End at once: nothing is cleaned up or waited for."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

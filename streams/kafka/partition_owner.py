@@ -1,4 +1,4 @@
-"""What owning partitions means for every worker: all are taken over, or none; and none may fall silent."""
+"""Owning partitions, the same for every worker: all are taken over, or none; and none may fall silent."""
 
 import asyncio
 import time

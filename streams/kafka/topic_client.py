@@ -44,7 +44,7 @@ class Topics(Protocol):
     """Full names throughout. Every method raises UserError: no broker, no such topic."""
 
     async def partitions(self, topic: str) -> int:
-        """How many there are."""
+        """The number of its partitions."""
         ...
 
     async def ends(self, topic: str) -> dict[int, int]:
@@ -59,7 +59,7 @@ class Topics(Protocol):
         start: Mapping[int, int] | None = None,
         since_ms: int | None = None,
     ) -> AsyncIterator[TopicRecord]:
-        """What stands there now: committed records up to the end offsets as of the call, one reading at a time.
+        """Records that stand there now: committed ones up to the end offsets as of the call, one reading at a time.
 
         `start`: offsets to begin at; `since_ms`: no record written before (Unix milliseconds) is needed.
         """
@@ -71,7 +71,7 @@ class Topics(Protocol):
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Where aiokafka, and with it every worker, puts a key."""
+    """The partition in which aiokafka, and with it every worker, puts a key."""
     known = list(range(partitions))
     return int(DefaultPartitioner()(key, known, known))
 
@@ -133,7 +133,7 @@ class KafkaTopics:
         try:
             async for records in batches:
                 for record in records:
-                    yield _taken(record)
+                    yield _record_of(record)
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(self._servers, error) from None
 
@@ -172,7 +172,7 @@ class KafkaTopics:
             raise unreachable(self._servers, error) from None
 
 
-def _taken(record: Any) -> TopicRecord:
+def _record_of(record: Any) -> TopicRecord:
     return TopicRecord(
         record.topic, record.partition, record.offset, record.key, record.value, record.headers, record.timestamp
     )

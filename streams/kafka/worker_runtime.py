@@ -1,6 +1,6 @@
 """A worker process: one Faust app with one agent, on the partitions that its consumer group gives it.
 
-    runtime.run(settings, AggregateWorker(settings))
+    worker_runtime.run(settings, AggregateWorker(settings))
 
 A `Worker` says what it consumes and keeps the state of its partitions; everything around it is here: the checks before
 the start, Faust with each dangerous default set, signals, metrics, the graceful and the hard end.
@@ -34,7 +34,7 @@ _log = structlog.get_logger("worker")
 
 
 class Worker(Protocol):
-    """What a worker has to say and do. All of it runs in one event loop."""
+    """A worker's part. All of it runs in one event loop."""
 
     name: str
     """`aggregate`, or a CRM's name: the consumer group is `<kafka.topic_prefix>.<name>`."""
@@ -62,7 +62,7 @@ class Worker(Protocol):
         """Take a record: raw bytes in `key` and `value`; `tp`, `offset`, `headers`, `timestamp` (seconds).
 
         In the order of its partition, from the offset that `assigned` said; ignore those of partitions that are not
-        held. A UserError ends the process as a signal does, before this record, and is told to the user; any other
+        assigned. A UserError ends the process as a signal does, before this record, and is told to the user; any other
         exception ends it hard. Returning means nothing for commits: only `group.commit_marked` commits."""
         ...
 
@@ -104,7 +104,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker=";".join(f"kafka://{server}" for server in servers),
         autodiscover=False,
         store="memory://",
-        # Faust's defaults that bite (local-stack.md), each with a test:
+        # Faust's defaults that bite (docs/traps.md), each with a test:
         broker_session_timeout=settings.worker.session_timeout_seconds,
         broker_heartbeat_interval=min(3.0, settings.worker.session_timeout_seconds / 3),
         broker_request_timeout=max(90.0, settings.worker.session_timeout_seconds),
@@ -162,6 +162,8 @@ async def _run(settings: Settings, worker: Worker) -> None:
         raise unreachable(settings.kafka.bootstrap_servers, error) from None
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
     await _until(ending.asked, app)
+    if ending.error is not None:
+        _log.error("the worker refuses to go on", worker=worker.name, problem=ending.error.problem)
     _log.info("stopping", worker=worker.name)
     try:
         async with asyncio.timeout(_STOP_SECONDS):

@@ -14,6 +14,7 @@ from streams.topics import (
     DEAD_LETTER_RESOLUTIONS,
     DEAD_LETTERS,
     DELIVERY_COMMANDS,
+    PORTAL_STATES,
     Topic,
     deliveries,
 )
@@ -33,8 +34,8 @@ def check_crm(crm: str | None) -> None:
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    ours = (CALL_RESULTS, DELIVERY_COMMANDS, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS, *map(deliveries, crm_names()))
-    return {topic(each): each.schema for each in ours}
+    ours = (CALL_RESULTS, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS)
+    return {topic(each): each.schema for each in (*ours, *map(deliveries, crm_names()))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedOut:
     """The outcome of a plan, in letters."""
 
     resolved: int
@@ -66,7 +66,7 @@ def seconds_at_limit(settings: Settings, crm: str, portal: str | None, calls: in
     return max(0.0, requests - rate.burst) / rate.per_second
 
 
-async def carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator, progress: Progress) -> Carried:
+async def carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator, progress: Progress) -> CarriedOut:
     """Take the steps of a plan, and no others; `progress` is told the letters of each batch. Raises UserError."""
     partitions = await _owners(connection) if plan.orders else 0
     resolved = overtaken = 0
@@ -85,7 +85,7 @@ async def carry_out(connection: Connection, plan: RecoveryPlan, operator: Operat
         resolved += len(done)
         overtaken += letters - len(done)
         progress(letters)
-    return Carried(resolved, overtaken)
+    return CarriedOut(resolved, overtaken)
 
 
 async def backfilled(connection: Connection, calls: Iterable[str], until: UtcMicros, operator: Operator) -> int:
@@ -157,7 +157,7 @@ def _verb(step: RecoveryStep, action: Action) -> str:
 
 
 def _command_id(connection: Connection, letter: Letter, action: Action) -> str:
-    """The same for whoever does the same about a letter of which the same was known."""
+    """The id of the command about a letter: the same for two operators who know the same of it and do the same."""
     place = f"{connection.topic(DEAD_LETTERS)}/{letter.partition}/{letter.offset}"
     return uuid.uuid5(_COMMAND_IDS, f"{place} {action.value} {len(letter.resolved)}").hex
 

@@ -78,11 +78,11 @@ def letter_lines(letter: Letter, fields: list[tuple[str, Any]], *, numbers: bool
     for done in letter.resolved:
         yield f"  {done.action} by {done.by}, {format_time(done.at)}" + (f": {done.note}" if done.note else "")
     for name, value in fields:
-        shown = masked(value, numbers=numbers)
-        if isinstance(shown, str | None):
-            yield f"  {name}: {shown if shown is not None else '(none)'}"
+        readable = masked(value, numbers=numbers)
+        if isinstance(readable, str | None):
+            yield f"  {name}: {readable if readable is not None else '(none)'}"
             continue
-        for each in shown if isinstance(shown, list) else [shown]:
+        for each in readable if isinstance(readable, list) else [readable]:
             yield f"  {name}:"
             yield from (f"    {member}: {inner}" for member, inner in each.items() if inner not in (None, ""))
     if not letter.resolved:

@@ -33,7 +33,7 @@ class _Key(msgspec.Struct, gc=False):
 _linkedid_of = msgspec.json.Decoder(_Key).decode
 
 
-def mine(linkedid: str, share: tuple[int, int] | None) -> bool:
+def in_share(linkedid: str, share: tuple[int, int] | None) -> bool:
     """Whether a call belongs to a share; all belong to None."""
     return share is None or zlib.crc32(linkedid.encode()) % share[1] == share[0]
 
@@ -48,7 +48,7 @@ class RowSource:
     on_progress: Callable[[int], None] = field(default=lambda _read: None)
     """Called now and then with the bytes read since the last time."""
     share: tuple[int, int] | None = None
-    """(k, n): only the k-th of n shares of the calls, as far as that can be told before a row is decoded."""
+    """(k, n): only the k-th of n shares of the calls, as far as that is seen before a row is decoded."""
     place: int = 0
     """Lines read so far."""
     undivided: bool = False
@@ -97,14 +97,14 @@ class RowSource:
         self.on_progress(unread)
 
     def _of_another_share(self, line: bytes) -> bool:
-        """Whether the line surely is none of ours. What cannot be told of the line is told of its row."""
+        """Whether the line surely belongs to another share. Where the line does not say, its decoded row does."""
         try:
             linkedid = _linkedid_of(line).linkedid
         except (msgspec.MsgspecError, UnicodeDecodeError):
             self.undivided = True
             return False
         self.undivided = False
-        return not mine(linkedid, self.share)
+        return not in_share(linkedid, self.share)
 
     def _unusual(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
         if (case := _case_rows(line)) is not None:
@@ -151,7 +151,7 @@ class RowSource:
         for line, values in lines:
             self.place += 1
             self.undivided = key is None or len(values) != width
-            if key is not None and not self.undivided and not mine(values[key], self.share):
+            if key is not None and not self.undivided and not in_share(values[key], self.share):
                 continue
             if len(values) != width:
                 self.on_unreadable(name, line, f"{len(values)} columns where the header has {width}")

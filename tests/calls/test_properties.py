@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas import load
 from streams.calls.call import Call
 from streams.calls.classify import classify
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
 from streams.cli.classify.outcomes import Outcomes
@@ -107,7 +107,7 @@ def test_rows_of_calls_may_be_mixed(one: Exchange, other: Exchange, random: Rand
     while waiting := [source for source in sources if source]:
         mixed.append(random.choice(waiting).pop())
     captured = [CapturedRow(**msgspec.structs.asdict(row), pbx="pbx1") for row in mixed]
-    together = {result.linkedid: result for result in Batch(RULES, PbxProfile()).classify(captured)}
+    together = {result.linkedid: result for result in OfflineClassifier(RULES, PbxProfile()).classify(captured)}
     for rows in (one.rows, others):
         call = folded(rows)
         cut_short = not (call.linkedid_end or call.channels_ended)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 (the names in the statements are the test's own)
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import pymysql
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
 
 from connectors.apply import connect_client
 from connectors.source import FOLDER, connector_name
@@ -90,6 +92,32 @@ class Installation:
         for linkedid in linkedids:
             values = ["CHAN_START", "2026-11-24 01:02:03", 3, linkedid, linkedid, *[""] * len(TEXTS)]
             self.root(f"INSERT INTO {self.name}.cel ({', '.join(names)}) VALUES ({marks})", values=values)
+
+    async def empty_topic(self, topic: str) -> None:
+        """Delete every record of a topic of one partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic])
+        finally:
+            await admin.close()
+        async with asyncio.timeout(30):
+            while topic not in await self._made_topics():  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+    async def _made_topics(self) -> list[str]:
+        return [change.topic for change in await apply_topics(self.settings) if change.action == "create"]
+
+    def purge_binlogs(self) -> None:
+        """Leave only a new binlog file. The session of a connector that has ended would still hold the old ones."""
+        self.root("FLUSH BINARY LOGS")
+        for (session,) in self.root("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"):
+            self.root(f"KILL {session}")
+        while self.root("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"):
+            pass
+        last = self.root("SHOW BINARY LOGS")[-1][0]
+        self.root(f"PURGE BINARY LOGS TO '{last}'")
+        assert len(self.root("SHOW BINARY LOGS")) == 1
 
     async def records(self, count: int, topic: str | None = None) -> list[ConsumerRecord]:
         """The first `count` records of a topic; fails when they do not come."""

@@ -3,7 +3,6 @@
 # ruff: noqa: S608 (the names in the statements are the test's own)
 
 import asyncio
-import contextlib
 import json
 from typing import Any
 
@@ -12,34 +11,14 @@ import pytest
 from aiohttp.test_utils import unused_port
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
-from structlog.testing import capture_logs
 
-from connectors.apply import apply_source, connect_client
-from connectors.heartbeat import Heartbeats
-from connectors.source import connector_name, heartbeat_topic
-from connectors.watch import Backoff, Watcher
+from connectors.apply import connect_client
+from connectors.source import connector_name
 from deploy.local import LocalStack
-from streams.errors import UserError
-from streams.settings import Settings
-from tests.connectors.installation import Installation, installed
+from tests.connectors.capturing import applied, position_stored, refusal, until_logged, watching
+from tests.connectors.installation import installed
 
 pytestmark = pytest.mark.servers
-
-
-def silent(_: str) -> None:
-    """No progress lines."""
-
-
-async def applied(settings: Settings) -> str:
-    return (await apply_source(settings, silent)).action
-
-
-async def refusal(settings: Settings) -> str:
-    with pytest.raises(UserError) as caught:
-        await apply_source(settings, silent)
-    assert settings.database.password is not None
-    assert settings.database.password.get_secret_value() not in str(caught.value)
-    return str(caught.value)
 
 
 async def test_rows_arrive_with_bare_keys_where_aiokafka_would_put_them(stack: LocalStack) -> None:
@@ -154,37 +133,6 @@ async def test_a_binlog_that_loses_rows_is_refused(stack: LocalStack, variable: 
             assert variable in await refusal(pbx.settings)
         finally:
             pbx.root(f"SET GLOBAL {variable} = {good}")
-
-
-@contextlib.asynccontextmanager
-async def watching(pbx: Installation, silence_seconds: float) -> Any:
-    """The watcher at work, with the log lines it writes."""
-    beats = Heartbeats(pbx.settings.kafka.bootstrap_servers, heartbeat_topic(pbx.settings))
-    with capture_logs() as lines:
-        async with connect_client(pbx.settings) as connect, beats:
-            name = connector_name(pbx.settings)
-            watcher = Watcher(connect, name, beats.count, Backoff(1, 4), silence_seconds=silence_seconds)
-            task = asyncio.ensure_future(watcher.run())
-            try:
-                yield lines
-            finally:
-                assert not task.done(), "the watcher ended by itself"
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-
-async def until_logged(lines: list[Any], event: str) -> Any:
-    async with asyncio.timeout(120):
-        while not (found := [line for line in lines if line["event"] == event]):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    return found[0]
-
-
-async def position_stored(pbx: Installation) -> None:
-    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
-        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
 
 
 async def test_watch_brings_a_locked_out_connector_back_and_no_row_is_lost(stack: LocalStack) -> None:

@@ -11,7 +11,7 @@ from streams.calls.classify import classify, facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.truth import read_cases
 from streams.explain.narrative import Narrative, narrate
-from streams.explain.phrases import seconds
+from streams.explain.phrases import format_seconds
 from streams.rows.row import CelRow, RowDecoder
 from tests.calls.generated import calls
 from tests.calls.tables import EPOCH, RULES, cel, folded
@@ -20,7 +20,7 @@ DECODER = RowDecoder()
 CASES = {case["case"]: case for case in read_cases(RECORDINGS)}
 
 
-def told(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrative:
+def narrative_of(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrative:
     call = folded(cel(rows) if isinstance(rows, str) else rows)
     profile = profile or PbxProfile()
     facts, result = facts_and_result(call, RULES, profile)
@@ -29,7 +29,7 @@ def told(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrati
 
 def story(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> list[str]:
     """Each line with the seconds that have gone by."""
-    narrative = told(rows, profile)
+    narrative = narrative_of(rows, profile)
     first = narrative.moments[0].at
     return [f"{(moment.at - first) / 1_000_000:.1f} {moment.text}" for moment in narrative.moments]
 
@@ -121,7 +121,7 @@ def test_parking_that_nobody_ends_is_told_to_the_end() -> None:
         "46.0 nobody took the parked call in time",
         "50.0 79161234567 gave up",
     ]
-    assert told(rows).whole_seconds
+    assert narrative_of(rows).whole_seconds
 
 
 def test_a_company_of_three_is_one_conversation() -> None:
@@ -174,7 +174,7 @@ def test_a_row_whose_time_cannot_be_read_is_told_when_it_is_classified_to_be() -
         2 start PJSIP/1001-2 1 num=1001 context=from-internal
         9 hangup PJSIP/trunk1-1 0 cause=16 source=PJSIP/trunk1-1
     """)
-    moments = told([msgspec.structs.replace(rows[0], eventtime="soon"), *rows[1:]]).moments
+    moments = narrative_of([msgspec.structs.replace(rows[0], eventtime="soon"), *rows[1:]]).moments
     assert [moment.text for moment in moments[:2]] == [
         "79161234567 called 74951001001 through trunk1",
         "79161234567 entered queue q700",
@@ -188,7 +188,7 @@ def test_a_row_whose_time_cannot_be_read_is_told_when_it_is_classified_to_be() -
      (3_725_000_000, "1:02:05")],
 )  # fmt: skip
 def test_spans_are_told_as_people_say_them(span: int, shown: str) -> None:
-    assert seconds(span) == shown
+    assert format_seconds(span) == shown
 
 
 def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered() -> None:
@@ -203,6 +203,6 @@ def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered
 
 @given(calls())
 def test_any_rows_make_a_story_in_the_order_of_time(rows: list[CelRow]) -> None:
-    moments = told(rows).moments
+    moments = narrative_of(rows).moments
     assert moments == tuple(sorted(moments, key=lambda moment: moment.at))
     assert all(moment.text for moment in moments)

@@ -121,6 +121,16 @@ async def test_a_transaction_that_fails_may_be_tried_again(installation: Install
 
 
 @pytest.mark.servers
+async def test_a_record_of_many_times_a_fetch_is_read_complete(installation: Installation) -> None:
+    log = await log_of(installation).fence()
+    large = b"x" * (client.MAX_RECORD_BYTES - 1024)
+    assert await log.write([(b"large", large)])
+    assert await log.write([(b"small", b"1")])
+    assert await log.read() == {b"large": large, b"small": b"1"}
+    await log.close()
+
+
+@pytest.mark.servers
 async def test_drain_waits_for_everything_sent_before(installation: Installation) -> None:
     out = IdempotentProducer(installation.bootstrap_servers)
     await out.start()

@@ -15,6 +15,7 @@ from streams.calls.result import CallResult
 from streams.cli.command_line import command_line
 from streams.clock import utc_now_us
 from streams.delivery.command_record import Command
+from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations import connection
@@ -127,6 +128,10 @@ class Operator:
     def delivery(self, delivery: Delivery) -> None:
         """A state in the delivery log."""
         self.put(f"deliveries-{delivery.crm}", "delivery", delivery.call_id, delivery.record())
+
+    def portal_state(self, key: bytes, state: PortalState) -> None:
+        """A record about a portal, as its worker writes it."""
+        self.put("portal-states", "portal_state", key.decode(), state.record(), partition=0)
 
     def result(self, result: CallResult) -> TopicRecord:
         """A result on its topic."""

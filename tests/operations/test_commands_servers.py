@@ -117,7 +117,8 @@ async def test_a_shadow_sends_nothing_and_its_calls_are_not_sent_afterwards(inst
         installation.portal_fields = {}
         installation.start_worker("bitrix24")
         await installation.until_state(late.call_id, State.SKIPPED)
-        since = (await installation.deliveries())["portal:main"].queued_at
+        since = (await installation.portal_states())["bitrix24/main"].serving_since
+        assert since is not None
         real = recent(2, ended_at=since + 1)
         await installation.produce_results([trial, real])
         await installation.until_delivered([real])

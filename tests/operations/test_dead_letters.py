@@ -14,7 +14,7 @@ from streams.dead_letter_reasons import Recovery
 from streams.delivery.record import Action
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
-from streams.operations.dead_letter_commands import Carried, carry_out
+from streams.operations.dead_letter_commands import CarriedOut, carry_out
 from streams.operations.dead_letter_commands import Operator as By
 from streams.operations.dead_letter_topic import letter_of
 from streams.operations.dead_letters import Filter, moment, places_of
@@ -57,7 +57,7 @@ def groups(operator: Operator, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in operator.told("dead-letters", "list", "--json", *arguments).splitlines()]
 
 
-async def retried(operator: Operator, call: str) -> Carried:
+async def retried(operator: Operator, call: str) -> CarriedOut:
     """What another operator does, in a process of their own."""
     connection = await operator.connection()
     plan = await plan_recovery(connection, Filter(calls=frozenset({call})), Action.RETRY)
@@ -79,7 +79,7 @@ def test_nothing_there(operator: Operator) -> None:
     assert operator.run("dead-letters", "show", "1.1").exit_code == 1
 
 
-def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator) -> None:
+def test_groups_tell_how_many_since_when_and_what_recovers_them(operator: Operator) -> None:
     for number in (1, 2, 3):
         refused(operator, number, failed_at=number * MICROS_PER_SECOND)
     late(operator)
@@ -98,7 +98,7 @@ def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator)
     assert "bitrix24 refused, the last: why refused" in text and "1970-01-01 00:00:03 UTC" in text
 
 
-def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_heals_it(operator: Operator) -> None:
+def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_recovers_it(operator: Operator) -> None:
     for _ in range(5):
         late(operator)
     late(operator, "pbx1/1795389999.1")
@@ -377,7 +377,7 @@ def test_nothing_is_deleted(operator: Operator) -> None:
         ("aggregate", "too_many_rows", CALL, Recovery.NOTHING),
     ],
 )
-def test_what_heals_what(component: str, reason: str, call: str | None, recovery: Recovery) -> None:
+def test_what_recovers_what(component: str, reason: str, call: str | None, recovery: Recovery) -> None:
     fields = {"topic": "t", "partition": 0, "offset": 0, "explanation": "", "failed_at": 0, "portal": None}
     found = letter_of({**fields, "component": component, "reason": reason, "call_id": call}, 3, 9)
     assert found.recovery is recovery

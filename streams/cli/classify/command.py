@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
@@ -155,17 +155,17 @@ class _Judging:
 
     def __init__(self, settings: Settings) -> None:
         self._rules, self._settings = load_rules(settings.rules), settings
-        self._batch = Batch(self._rules, PbxProfile.of(settings), settings.pbx.name)
+        self._classifier = OfflineClassifier(self._rules, PbxProfile.of(settings), settings.pbx.name)
 
     @property
     def strays(self) -> int:
-        return self._batch.strays
+        return self._classifier.strays
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        return map(Outcomes(self._rules, self._settings).json_line, self._batch.classify(rows))
+        return map(Outcomes(self._rules, self._settings).json_line, self._classifier.classify(rows))
 
     def table(self, rows: Iterator[CapturedRow]) -> Table:
-        return _table(self._batch.classify(rows), self._rules)
+        return _table(self._classifier.classify(rows), self._rules)
 
 
 class _Unreadable:

@@ -17,26 +17,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.calls.classify import facts_and_result
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.errors import UserError
-from streams.rows.files import RowSource, mine
+from streams.rows.files import RowSource, in_share
 from streams.rows.row import RowDecoder
 from streams.rules import load_rules
 from streams.settings import Settings
 
 WORTH_BYTES = 8 * 1024 * 1024
-"""Of input; less is read in the blink of an eye."""
+"""Size of an input for which processes are worth their start."""
 
 _CHUNK_BYTES = 64 * 1024
 
-Told = tuple[tuple[int, int], bytes]
+OutcomeLine = tuple[tuple[int, int], bytes]
 """A call's order and its JSON line."""
 
 
 class _Chunk(NamedTuple):
-    told: list[Told]
+    lines: list[OutcomeLine]
     read: int
     """Bytes read since the last chunk."""
 
@@ -52,7 +52,7 @@ class _Mistake(NamedTuple):
 
 
 def classifying_processes(jobs: int | None, paths: list[Path | None]) -> int:
-    """How many processes classify: `jobs`, else one a core where the input is large enough; 0: this one alone."""
+    """The number of processes that classify: `jobs`, else one a core for a large input; 0: this one alone."""
     files = [path for path in paths if path is not None and path.is_file()]
     if len(files) != len(paths):
         return 0
@@ -64,7 +64,7 @@ def classifying_processes(jobs: int | None, paths: list[Path | None]) -> int:
 
 @dataclass(slots=True)
 class Classifiers:
-    """The processes. Make them before a thread runs in this one: they are forked."""
+    """Processes that classify. Make them before a thread runs in this one: they are forked."""
 
     paths: list[Path]
     settings: Settings
@@ -72,7 +72,7 @@ class Classifiers:
     unreadable: list[tuple[str, int, str]] = field(default_factory=list)
     strays: int = 0
     read: int = 0
-    """Bytes that each has read."""
+    """Bytes that each process has read."""
     _connections: list[Connection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,12 +85,12 @@ class Classifiers:
             self._connections.append(here)
 
     def lines(self) -> Iterator[bytes]:
-        """The JSON lines. Raises UserError for what a process cannot go on from."""
-        streams = [self._told(number, connection) for number, connection in enumerate(self._connections)]
+        """The JSON lines of all calls, in the order of a single process. Raises UserError: a process cannot go on."""
+        streams = [self._receive(number, connection) for number, connection in enumerate(self._connections)]
         for _, line in merge(*streams, key=itemgetter(0)):
             yield line
 
-    def _told(self, number: int, connection: Connection) -> Iterator[Told]:
+    def _receive(self, number: int, connection: Connection) -> Iterator[OutcomeLine]:
         while True:
             try:
                 message = connection.recv()
@@ -101,7 +101,7 @@ class Classifiers:
             match message:
                 case _Chunk():
                     self.read = self.read if number else message.read
-                    yield from message.told
+                    yield from message.lines
                 case _Done():
                     self.strays += message.strays
                     self.unreadable += message.unreadable
@@ -124,7 +124,7 @@ def _classify_share(there: Connection, share: tuple[int, int], paths: list[Path]
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     outcomes = Outcomes(rules, settings)
     unreadable: list[tuple[str, int, str]] = []
-    read, size, told = 0, 0, list[Told]()
+    read, size, lines = 0, 0, list[OutcomeLine]()
 
     def progress(more: int) -> None:
         nonlocal read
@@ -136,14 +136,14 @@ def _classify_share(there: Connection, share: tuple[int, int], paths: list[Path]
 
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     source = RowSource(decoder, refused, progress, share)
-    batch = Batch(rules, profile, settings.pbx.name, lambda: source.place)
-    rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
-    for call, cut_short, order in batch.calls(rows):
+    classifier = OfflineClassifier(rules, profile, settings.pbx.name, lambda: source.place)
+    rows = (row for path in paths for row in source.rows(path) if not source.undivided or in_share(row.linkedid, share))
+    for call, cut_short, order in classifier.calls(rows):
         line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])
-        told.append((order, line))
+        lines.append((order, line))
         size += len(line)
         if size > _CHUNK_BYTES:
-            there.send(_Chunk(told, read))
-            size, told = 0, []
-    there.send(_Chunk(told, read))
-    return _Done(batch.strays, unreadable)
+            there.send(_Chunk(lines, read))
+            size, lines = 0, []
+    there.send(_Chunk(lines, read))
+    return _Done(classifier.strays, unreadable)

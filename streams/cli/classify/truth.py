@@ -102,10 +102,7 @@ def classify_case(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> li
     for columns in case["cel"]:
         row = decoder.from_columns(columns)
         calls.setdefault(row.linkedid, Call("pbx1", row.linkedid)).add(row)
-    return [
-        classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
-        for call in calls.values()
-    ]
+    return [classify(call, rules, profile, cut_short=not call.ended).result for call in calls.values()]
 
 
 def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
@@ -115,10 +112,10 @@ def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
     summary = Table("question", "truth", "outcome", "calls", title=f"{len(compared)} answers compared")
     counts: dict[tuple[str, str, str], int] = {}
     for each in compared:
-        shown = ("", "") if each.question == "talked with" else (str(each.truth), str(each.outcome))
+        cells = ("", "") if each.question == "talked with" else (str(each.truth), str(each.outcome))
         if each.question == "talked with":
-            shown = ("as recorded", "the same" if each.agrees else "different")
-        counts[(each.question, *shown)] = counts.get((each.question, *shown), 0) + 1
+            cells = ("as recorded", "the same" if each.agrees else "different")
+        counts[(each.question, *cells)] = counts.get((each.question, *cells), 0) + 1
     for (question, expected, found), count in sorted(counts.items()):
         summary.add_row(question, expected, found, str(count))
     console.print(summary)

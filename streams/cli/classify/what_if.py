@@ -1,4 +1,4 @@
-"""`cel2crm classify --rules FILE --compare`: which calls another rule file would tell differently."""
+"""`cel2crm classify --rules FILE --compare`: which calls another rule file would classify differently."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.rows.row import CapturedRow
@@ -21,7 +21,7 @@ HOW_IT_WAS_FOUND = frozenset({"rules_hash", "outcome_hash", "rule", "why"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that is told differently, and the members that differ."""
+    """A call that is classified differently, and the members that differ."""
 
     linkedid: str
     before: dict[str, Any]
@@ -29,34 +29,37 @@ class Change:
 
     def json_line(self) -> bytes:
         """One JSON object and a newline."""
-        told = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
-        return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+        members = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class RulesComparison:
     """Classifies the same rows by two settings, side by side."""
 
     def __init__(self, before: Settings, after: Settings) -> None:
-        self._batches = [Batch(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)]
+        self._classifiers = [
+            OfflineClassifier(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)
+        ]
         self._outcomes = [
-            Outcomes(batch.rules, each) for batch, each in zip(self._batches, (before, after), strict=True)
+            Outcomes(classifier.rules, each)
+            for classifier, each in zip(self._classifiers, (before, after), strict=True)
         ]
         self.calls = self.changed = 0
 
     @property
     def strays(self) -> int:
         """Rows that came too late to count."""
-        return self._batches[0].strays
+        return self._classifiers[0].strays
 
     @property
     def remark(self) -> str:
-        """How many calls are told differently."""
+        """The number of calls that are classified differently, in words."""
         return f"{self.changed} of {self.calls} calls would be told differently"
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
-        """The calls that are told differently, in the order of `classify`."""
-        # When a batch gives a call depends on the rows alone: both give the same one at the same row.
-        classified = (batch.classify(copy) for batch, copy in zip(self._batches, tee(rows), strict=True))
+        """The calls that are classified differently, in the order of `classify`."""
+        # When a classifier gives a call depends on the rows alone: both give the same one at the same row.
+        classified = (classifier.classify(copy) for classifier, copy in zip(self._classifiers, tee(rows), strict=True))
         for pair in zip(*classified, strict=True):
             self.calls += 1
             before, after = (outcomes.as_object(result) for outcomes, result in zip(self._outcomes, pair, strict=True))
@@ -78,12 +81,12 @@ class RulesComparison:
         table = Table("linkedid", "what", "before", "after", header_style="bold")
         for change in self.changes(rows):
             for number, name in enumerate(change.before):
-                shown = (_shown(each[name]) for each in (change.before, change.after))
-                table.add_row("" if number else change.linkedid, name.replace("_", " "), *shown)
+                cells = (_format(each[name]) for each in (change.before, change.after))
+                table.add_row("" if number else change.linkedid, name.replace("_", " "), *cells)
         return table
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -78,7 +78,7 @@ def oauth_portal(settings: Settings, name: str) -> PortalSettings:
 
 
 def _require_secrets(vendor: TokenVendor, settings: Settings) -> None:
-    """Raise SettingsError for what lacks, before a person fetches a code that is good for seconds."""
+    """Raise SettingsError for what is missing, before a person fetches a code that is good for seconds."""
     where, oauth = f"portals.{vendor.portal.name}.oauth", vendor.oauth
     secret(oauth.client_secret, oauth.client_secret_file, f"{where}.client_secret")
     if vendor.redirect_uri_needed and not oauth.redirect_uri:
@@ -127,7 +127,7 @@ def _given(code_file: Path | None, lines: list[str]) -> str:
         try:
             return code_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not a text"
+            why = getattr(error, "strerror", None) or "it is not text"
             raise UserError(f"--code-file: cannot read {code_file}: {why}") from None
     if code_file is not None or not sys.stdin.isatty():
         return sys.stdin.readline()

@@ -10,7 +10,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.portal.unmatched import portal_named
 from streams.operations import connection as operations
-from streams.operations.enable_portal import enable as enable_portal
+from streams.operations import portal_states
 from streams.settings import PortalSettings, Settings, load_settings
 
 
@@ -38,4 +38,4 @@ def enable(
 
 async def _enabled(settings: Settings, portal: PortalSettings) -> str | None:
     async with operations.connect(settings) as connection:
-        return await enable_portal(connection, portal)
+        return await portal_states.enable(connection, portal)

@@ -27,7 +27,7 @@ from streams.settings import PortalSettings, Settings, load_settings
 NEEDS_A_PERSON = 1
 """Exit status when a portal does."""
 
-WORDS = {
+TOKEN_LABELS = {
     Tokens.FIXED: "in the settings",
     Tokens.GOOD: "good",
     Tokens.EXPIRED: "good (the next call renews the access token)",
@@ -43,14 +43,14 @@ class PortalStatus:
     """One portal: its authorisation, and its calls."""
 
     portal: PortalSettings
-    standing: AuthorisationState
+    authorisation: AuthorisationState
     waiting: int
     paused: str | None
 
     @property
     def needs_a_person(self) -> bool:
         """Whether its calls wait until somebody acts, or will."""
-        return self.paused is not None or self.standing.tokens in NEED_A_PERSON
+        return self.paused is not None or self.authorisation.tokens in NEED_A_PERSON
 
 
 def status(
@@ -83,25 +83,28 @@ def status(
         for one in found:
             sys.stdout.write(orjson.dumps(_to_json(one)).decode() + "\n")
     else:
-        _tell(found)
+        _print_table(found)
     if any(one.needs_a_person for one in found):
         raise typer.Exit(NEEDS_A_PERSON)
 
 
 async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:
-    standings = await _standings(settings, portals)
+    authorisations = await _authorisations(settings, portals)
     crms = dict.fromkeys(portal.crm for portal in portals)
     async with operations.connect(settings) as connection:
-        seen = {crm: await overview_of(connection, crm) for crm in crms}
-    return [_status(portal, standing, seen[portal.crm]) for portal, standing in zip(portals, standings, strict=True)]
+        overviews = {crm: await overview_of(connection, crm) for crm in crms}
+    return [
+        _status(portal, authorisation, overviews[portal.crm])
+        for portal, authorisation in zip(portals, authorisations, strict=True)
+    ]
 
 
-def _status(portal: PortalSettings, standing: AuthorisationState, seen: Overview) -> PortalStatus:
-    waiting = sum(count for (name, state), count in seen.counts.items() if name == portal.name and state in WAITING)
-    return PortalStatus(portal, standing, waiting, seen.paused.get(portal.name))
+def _status(portal: PortalSettings, authorisation: AuthorisationState, overview: Overview) -> PortalStatus:
+    waiting = sum(count for (name, state), count in overview.counts.items() if name == portal.name and state in WAITING)
+    return PortalStatus(portal, authorisation, waiting, overview.paused.get(portal.name))
 
 
-async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
+async def _authorisations(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
     if not any(portal.oauth for portal in portals):
         return [standing_of(portal, None, utc_now_us()) for portal in portals]
     found = []
@@ -117,16 +120,16 @@ async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[
 
 
 def _to_json(one: PortalStatus) -> dict[str, object]:
-    standing = one.standing
+    authorisation = one.authorisation
     return {
         "portal": one.portal.name,
         "crm": one.portal.crm,
-        "authorisation": standing.authorisation,
+        "authorisation": authorisation.authorisation,
         "tokens": {
-            "state": standing.tokens.value,
-            "access_until": format_time(standing.access_until) if standing.access_until else None,
-            "refresh_until": format_time(standing.refresh_until) if standing.refresh_until else None,
-            "why": standing.why,
+            "state": authorisation.tokens.value,
+            "access_until": format_time(authorisation.access_until) if authorisation.access_until else None,
+            "refresh_until": format_time(authorisation.refresh_until) if authorisation.refresh_until else None,
+            "why": authorisation.why,
         },
         "waiting": one.waiting,
         "paused": one.paused,
@@ -134,24 +137,24 @@ def _to_json(one: PortalStatus) -> dict[str, object]:
     }
 
 
-def _tell(found: list[PortalStatus]) -> None:
+def _print_table(found: list[PortalStatus]) -> None:
     table = Table(header_style="bold")
     for name in ("portal", "CRM", "let in by", "tokens", "access until", "refresh until", "calls waiting"):
         table.add_column(name, justify="right" if name == "calls waiting" else "left")
     for one in found:
-        standing = one.standing
+        authorisation = one.authorisation
         table.add_row(
             one.portal.name,
             one.portal.crm,
-            standing.authorisation,
-            WORDS[standing.tokens],
-            format_time(standing.access_until),
-            format_time(standing.refresh_until),
+            authorisation.authorisation,
+            TOKEN_LABELS[authorisation.tokens],
+            format_time(authorisation.access_until),
+            format_time(authorisation.refresh_until),
             f"{one.waiting:,}",
         )
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     for one in found:
-        if one.standing.why:
-            sys.stdout.write(f"{one.portal.name}: {one.standing.why}\n")
+        if one.authorisation.why:
+            sys.stdout.write(f"{one.portal.name}: {one.authorisation.why}\n")
         if one.paused is not None:
             sys.stdout.write(f"{one.portal.name} is paused, its calls are kept: {one.paused}\n")

@@ -40,11 +40,11 @@ def unmatched(
         for one in found:
             sys.stdout.write(orjson.dumps(_to_json(one, portal)).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(_told(found, portal)) + "\n")
+        sys.stdout.write("\n".join(_lines(found, portal)) + "\n")
 
 
 def portal_named(settings: Settings, name: str) -> PortalSettings:
-    """One of the settings' portals. Raises UserError."""
+    """The portal of that name in the settings. Raises UserError: there is none."""
     found = next((portal for portal in settings.portals if portal.name == name), None)
     if found is None:
         known = ", ".join(portal.name for portal in settings.portals)
@@ -66,18 +66,18 @@ def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
     return [extension for extension, user in portal.users.items() if user == one.user]
 
 
-def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
+def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
     if not found:
         return [f"{portal.name}: every extension that had calls has its person"]
     instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"
     lines = [f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
     lines.append("    users:")
     extensions = [one for one in found if one.user is None]
-    lines += [f'      "{one.who}": "USER_ID"   # {_seen(one)}' for one in extensions]
+    lines += [f'      "{one.who}": "USER_ID"   # {_calls_of(one)}' for one in extensions]
     for one in found:
         if one.user is None:
             continue
-        why = f"the CRM knows no active user {one.user}; {_seen(one)}"
+        why = f"the CRM knows no active user {one.user}; {_calls_of(one)}"
         lines += [f'      "{extension}": "USER_ID"   # {why}' for extension in _led_by(one, portal)]
         if one.user == portal.default_user:
             lines.append(f'    default_user: "USER_ID"   # {why}')
@@ -86,5 +86,5 @@ def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
     return lines
 
 
-def _seen(one: Unmatched) -> str:
+def _calls_of(one: Unmatched) -> str:
     return f"{one.calls} call{'s' * (one.calls != 1)}, the last {format_time(one.last_call)}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.calls.call import MOST_ROWS, Call, call_id, epoch_of
+from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
@@ -40,7 +40,7 @@ _DAY_MS = 24 * 3600 * 1000
 
 @dataclass(slots=True)
 class _Copy:
-    """What a flush writes: every dirty call as it was at one position."""
+    """The content of a flush: every dirty call as it was at one position."""
 
     marker: Marker
     records: list[tuple[str, bytes | None]] = field(default_factory=list)
@@ -91,7 +91,7 @@ class PartitionState:
             return RowRefused(key, _late_reason(captured, "ended longer ago than the grace time"))
         elif tracked.call.full and captured.eventtype != "LINKEDID_END":
             return RowRefused(
-                key, f"call {key} has {MOST_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
+                key, f"call {key} has {MAX_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
             )
         return self._fold(key, tracked, captured, now)
 
@@ -100,7 +100,7 @@ class PartitionState:
         self.row(offset, captured)
 
     def skip(self, offset: int) -> None:
-        """Pass over a record that is no row."""
+        """Pass over a record that is not a row."""
         self.position = offset + 1
 
     def tick(self, now: int, end_offset: int) -> list[CallEnded]:
@@ -162,7 +162,7 @@ class PartitionState:
         self._dirty[key] = None
         if tracked.call.linkedid_end:
             return self._end(key, tracked)
-        tracked.ended = False  # an ending by the timer is no fact of the rows
+        tracked.ended = False  # an ending by the timer is not a fact of the rows
         self._open[key] = tracked
         return None
 
@@ -174,7 +174,7 @@ class PartitionState:
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
 
     def _wait(self, call: Call) -> int:
-        """How long without a row ends a call."""
+        """Milliseconds without a row that end a call."""
         if call.linkedid_end:
             return 0
         return self._limits.quiet_ms if call.channels_ended else self._limits.time_limit_ms

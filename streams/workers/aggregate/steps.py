@@ -18,7 +18,7 @@ _BACKFILL_GRACE_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a call has ended and how long it takes late rows. Milliseconds."""
+    """Time limits: after which a call has ended, and how long it takes late rows (milliseconds)."""
 
     quiet_ms: int
     time_limit_ms: int

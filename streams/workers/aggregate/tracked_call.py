@@ -13,12 +13,13 @@ class TrackedCall:
 
     call: Call
     opened_at_ms: int | None
-    """When its channel was made, by its linkedid; None where the linkedid does not tell (or tells the future)."""
+    """Time at which its channel was made, by its linkedid (Unix milliseconds); None where the linkedid does not tell
+    (or tells the future)."""
     last_row_ms: int = 0
-    """Stream time at its last new row."""
+    """Stream time at its last new row (Unix milliseconds)."""
     ended: bool = False
     backfilled: bool = True
-    """No row of it was seen live: every one came from a snapshot of the table."""
+    """True while every row came from a snapshot of the table, none live."""
     covered_offset: int = 0
     """The snapshot that it was restored from says what became of rows before this offset, which may be ahead of the
     committed one: they are in it, or they were refused and must not come in now because the call is known by now."""

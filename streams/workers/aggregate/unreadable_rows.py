@@ -44,15 +44,15 @@ class UnreadableRows:
         return self._max_share < 1
 
     def error(self, place: str) -> UserError:
-        """What a person is told when the worker stops before the unreadable row at `place` (topic/partition/offset)."""
+        """The error of a worker that stops before the unreadable row at `place` (topic/partition/offset)."""
         reasons = Counter(reason[:_REASON_CHARACTERS] for reason in self._rows if reason is not None)
-        shown = "".join(f"\n  {count} times: {reason}" for reason, count in reasons.most_common(_REASONS_SHOWN))
+        listed = "".join(f"\n  {count} times: {reason}" for reason, count in reasons.most_common(_REASONS_SHOWN))
         others = len(reasons) - _REASONS_SHOWN
         more = f"\n  and {others} other reasons" if others > 0 else ""
         return UserError(
             f"{self._unreadable} of the last {len(self._rows)} CEL rows cannot be read, more than "
             f"aggregate.max_unreadable_share ({self._max_share:g}) of aggregate.unreadable_window ({self._window}) "
-            f"allows; the worker stops before {place} instead of filling the dead letters:{shown}{more}",
+            f"allows; the worker stops before {place} instead of filling the dead letters:{listed}{more}",
             "Every row before that one is processed, or is a dead letter; a restart goes on there, and stops again at "
             "the next unreadable row. Check what writes the topic: cel2crm connectors status, the table's columns, "
             "database.column_name_aliases. "

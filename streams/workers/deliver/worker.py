@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 import structlog
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
@@ -12,6 +13,7 @@ from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import make_client, plan_of
 from streams.crm.shared.client import CrmClient
 from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.portal_records import is_old_key
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
 from streams.errors import UserError
@@ -24,7 +26,7 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
-from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
+from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
@@ -48,7 +50,7 @@ class DeliverWorker:
         self._plan = plan_of(crm)
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
-        self.needs: tuple[str, ...] = (deliveries(crm), DEAD_LETTERS, *self._tokens.needs)
+        self.needs: tuple[str, ...] = (deliveries(crm), PORTAL_STATES, DEAD_LETTERS, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(deliveries(crm))
@@ -59,12 +61,14 @@ class DeliverWorker:
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
         self._owned = OwnedPartitions()
+        self._logs: dict[int, FencedLog] = {}
+        """The fenced delivery logs of the owned partitions."""
         self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us)
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
         self._intake: Intake
-        self._standing: PortalStateStore
+        self._portal_states: PortalStateStore
 
     async def start(self, group: Consumer) -> None:
         """See runtime.Worker."""
@@ -75,29 +79,28 @@ class DeliverWorker:
         self._serializer = await self._registry.register(
             {
                 self._topic(each): each.schema
-                for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), DEAD_LETTERS)
+                for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), PORTAL_STATES, DEAD_LETTERS)
             }
         )
         try:
             await self._producer.start()
             self._dead_letters = DeadLetters(self._producer, self._serializer, dead_topic, self.name)
-            self._standing = PortalStateStore(
-                self.name, self._log_topic, self._producer, self._serializer, lambda: self._fenced_log(0)
+            self._portal_states = PortalStateStore(
+                self._portals,
+                {name: client.fingerprint for name, client in clients.items()},
+                self._serializer,
+                FencedLog(self._settings.kafka.bootstrap_servers, self._topic(PORTAL_STATES), 0, ""),
+                self._fenced_log,
+                self._settings.kafka.partitions,
             )
-            await self._standing.read()
-            for portal in self._portals:
-                self._served_since[portal.name] = await self._standing.served_since(portal)
+            await self._portal_states.start()
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
         self._intake = Intake(
             self.name, self._serializer, self._dead_letters, self._portals, self._served_since, self._remember_us
         )
         for portal in self._portals:
-            queue = self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
-            if (why := await self._standing.disabled(portal.name, queue.client.fingerprint)) is not None:
-                self._close_portal(queue, why)
-            since = format_iso(self._served_since[portal.name])
-            _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=portal.pbxs or "all", deliver_from=since)
+            self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
                 _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
@@ -136,6 +139,7 @@ class DeliverWorker:
         """See faust_overrides.Owner."""
         results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
+        self._logs.clear()
         taken = await take_over_all(mine, self._take_over, self._release)
         total = self._settings.kafka.partitions
         for queue in self._queues.values():
@@ -167,6 +171,7 @@ class DeliverWorker:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(queue.finish_attempts(RELEASE_SECONDS / 2) for queue in self._queues.values()))
+                self._logs.clear()
                 await asyncio.gather(*(partition.close() for partition in released.values()))
                 await self._upkeep.commit(trackers)
         except TimeoutError:
@@ -195,15 +200,37 @@ class DeliverWorker:
                 results_offset=position,
                 commands_offset=first_command,
             )
-            await log.scan(lambda record: partition.read(record.key, record.value, record.offset))
+            of_portals: list[ConsumerRecord] = []
+
+            def take(record: ConsumerRecord) -> None:
+                partition.read(record.key, record.value, record.offset)
+                if tp.partition == 0 and is_old_key(record.key):
+                    of_portals.append(record)
+
+            await log.scan(take)
+            await self._portal_states.take_over(tp.partition, log, of_portals)
         except BaseException:
             if partition is not None:
                 partition.abandon()
             await log.close()
             raise
+        self._logs[tp.partition] = log
+        self._apply_portal_states()
         partition.restore(utc_now_us())
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=partition.open_calls)
         return partition
+
+    def _apply_portal_states(self) -> None:
+        """Serve the portals as their records say."""
+        for portal in self._portals:
+            since = self._portal_states.served_since(portal)
+            if self._served_since.get(portal.name) != since:
+                self._served_since[portal.name] = since
+                pbxs = portal.pbxs or "all"
+                _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=pbxs, deliver_from=format_iso(since))
+            why = self._portal_states.disabled(portal)
+            if why is not None and portal.name not in self._disabled:
+                self._close_portal(self._queues[portal.name], why)
 
     async def _start_offset(self, tp: TP) -> int:
         """The offset from which a topic's partition is read: the committed one, if it is still there."""
@@ -241,7 +268,10 @@ class DeliverWorker:
         if queue.portal.name in self._disabled:
             return  # the answer to a request from before
         self._close_portal(queue, why)
-        await self._standing.disable(queue.portal.name, queue.client.fingerprint, why)
+        if not self._logs:
+            return  # released meanwhile: the portal says it again to the next owner
+        partition = min(self._logs)  # any that is owned: its fence holds for what is written beside its log too
+        await self._portal_states.disable(queue.portal, why, partition, self._logs[partition])
 
     def _close_portal(self, queue: PortalQueue, why: str) -> None:
         self._disabled.add(queue.portal.name)

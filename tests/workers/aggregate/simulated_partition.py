@@ -312,7 +312,7 @@ class Simulation:
         if wrongly := broker.dead - truth.dead - truth.may_be_dead:
             raise Violation(f"dead letters of rows that came in time: offsets {sorted(wrongly)}")
         if missing := truth.dead - broker.dead:
-            raise Violation(f"rows that came too late are no dead letters: offsets {sorted(missing)}")
+            raise Violation(f"rows that came too late are not dead letters: offsets {sorted(missing)}")
         for key, call in truth.calls.items():
             versions = broker.results.get(key)
             if not versions:

@@ -207,7 +207,7 @@ def test_a_backfilled_call_takes_streamed_rows_for_the_shorter_grace_time() -> N
 
 
 def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.calls.call.MOST_ROWS", 3)
+    monkeypatch.setattr("streams.calls.call.MAX_ROWS", 3)
     log = Log()
     assert [log.row("DTMF", second) for second in range(3)] == [None, None, None]
     refused = log.row("DTMF", 4)

@@ -15,6 +15,7 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import FencedLog
 from tests.crm.calls import call_result
@@ -113,6 +114,7 @@ class CrmInstallation(Installation):
                 {
                     self.topic("call-results"): "call_result",
                     self.topic(f"deliveries-{self.crm}"): "delivery",
+                    self.topic("portal-states"): "portal_state",
                     self.topic("dead-letters"): "dead_letter",
                 }
             )
@@ -163,6 +165,15 @@ class CrmInstallation(Installation):
             for key, value in (await log.read()).items():
                 found[key.decode()] = Delivery.from_record(serializer.decode(value, "delivery"))
         return found
+
+    async def portal_states(self) -> dict[str, PortalState]:
+        """What is recorded of portals, by key."""
+        serializer = await self.serializer()
+        log = FencedLog(self.bootstrap_servers, self.topic("portal-states"), 0, "reader")
+        return {
+            key.decode(): PortalState.from_record(serializer.decode(value, "portal_state"))
+            for key, value in (await log.read()).items()
+        }
 
     async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
         """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""

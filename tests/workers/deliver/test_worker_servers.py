@@ -215,14 +215,15 @@ async def test_calls_from_before_the_portal_was_served_are_skipped(install: NewI
         await installation.produce_results([old])
         worker = installation.start_worker("kommo")
         assert "deliver_from" in str((await installation.until_state(old.call_id, State.SKIPPED)).reason)
-        serving = (await installation.deliveries())["portal:main"].queued_at
+        serving = (await installation.portal_states())["kommo/main"].serving_since
+        assert serving is not None
         worker.terminate()
         await asyncio.to_thread(worker.wait, 30)
         new = recent(2, ended_at=serving + 1)  # while nobody delivered
         await installation.produce_results([new])
         installation.start_worker("kommo")
         await installation.until_delivered([new])
-        assert (await installation.deliveries())["portal:main"].queued_at == serving
+        assert (await installation.portal_states())["kommo/main"].serving_since == serving
 
 
 async def test_two_workers_share_the_partitions(install: NewInstallation) -> None:

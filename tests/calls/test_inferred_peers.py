@@ -24,26 +24,26 @@ def talk_seconds(*lines: str) -> float | None:
 
 
 def test_two_in_a_bridge_at_the_same_time_talk() -> None:
-    root, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
-    assert talked(f"3 enter {phone}", f"4 enter {root}", f"9 exit {root}", f"9 exit {phone}") == (True, ("1001",))
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    assert talked(f"3 enter {phone}", f"4 enter {calling}", f"9 exit {calling}", f"9 exit {phone}") == (True, ("1001",))
 
 
 def test_who_left_before_the_other_came_was_not_there() -> None:
-    root, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
-    assert talked(f"3 enter {phone}", f"4 exit {phone}", f"5 enter {root}", f"6 exit {root}") == (False, ())
-    assert talked(f"3 enter {root}", f"4 exit {root}", f"5 enter {phone}", f"6 exit {phone}") == (False, ())
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    assert talked(f"3 enter {phone}", f"4 exit {phone}", f"5 enter {calling}", f"6 exit {calling}") == (False, ())
+    assert talked(f"3 enter {calling}", f"4 exit {calling}", f"5 enter {phone}", f"6 exit {phone}") == (False, ())
 
 
 def test_who_is_first_seen_leaving_was_there_from_the_beginning() -> None:
-    root, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
-    assert talked(f"4 enter {root}", f"9 exit {stranger}", f"9 exit {root}") == (True, ("1007",))
-    assert talk_seconds(f"4 enter {root}", f"9 exit {stranger}", f"9 exit {root}") == 5.0
+    calling, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
+    assert talked(f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}") == (True, ("1007",))
+    assert talk_seconds(f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}") == 5.0
 
 
 def test_what_other_rows_come_first_makes_no_difference_to_who_was_there() -> None:
-    root, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
-    told = talked(f"2 answer {stranger}", f"4 enter {root}", f"9 exit {stranger}", f"9 exit {root}")
-    assert told == (True, ("1007",))
+    calling, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
+    seen = talked(f"2 answer {stranger}", f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}")
+    assert seen == (True, ("1007",))
 
 
 def test_half_of_a_local_channel_is_not_there_from_the_beginning() -> None:
@@ -51,16 +51,21 @@ def test_half_of_a_local_channel_is_not_there_from_the_beginning() -> None:
 
 
 def test_bridges_are_told_apart_by_their_ids() -> None:
-    root, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
-    apart = [f'3 enter {phone} extra={{"bridge_id":"a"}}', f'4 enter {root} extra={{"bridge_id":"b"}}']
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    apart = [f'3 enter {phone} extra={{"bridge_id":"a"}}', f'4 enter {calling} extra={{"bridge_id":"b"}}']
     assert talked(*apart) == (False, ())
     assert talked(*(line.replace('"b"', '"a"') for line in apart)) == (True, ("1001",))
 
 
 def test_leaving_twice_is_leaving() -> None:
-    root, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
     assert talked(
-        f"3 enter {phone}", f"4 enter {root}", f"9 exit {phone}", f"9 exit {phone}", f"9 exit {root}", f"9 exit {root}"
+        f"3 enter {phone}",
+        f"4 enter {calling}",
+        f"9 exit {phone}",
+        f"9 exit {phone}",
+        f"9 exit {calling}",
+        f"9 exit {calling}",
     ) == (True, ("1001",))
 
 

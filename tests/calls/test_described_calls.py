@@ -1,4 +1,4 @@
-"""Calls made with a real Asterisk 22, each told as a person who listened would tell it: `told/*.cel`.
+"""Calls made with a real Asterisk 22, each described as by a person who listened: `described/*.cel`.
 
 A case is a name (`##`), what happened (`#`), what is expected of each call (`> channel: field=value ..`, by the channel
 that began it) and the rows as in tables.py. Seconds may differ by 0.3. `> xfail reason` marks what is known to fail.
@@ -23,7 +23,7 @@ WORDS = {"yes": True, "no": False, "none": None}
 
 
 @dataclass(slots=True)
-class Told:
+class DescribedCall:
     """One case of a file."""
 
     name: str
@@ -33,13 +33,13 @@ class Told:
     table: list[str] = field(default_factory=list)
 
 
-def read(path: Path) -> Iterator[Told]:
-    case: Told | None = None
+def read(path: Path) -> Iterator[DescribedCall]:
+    case: DescribedCall | None = None
     for line in path.read_text().splitlines():
         if line.startswith("## "):
             if case is not None:
                 yield case
-            case = Told(f"{path.stem}: {line[3:]}")
+            case = DescribedCall(f"{path.stem}: {line[3:]}")
         elif case is None or not line.strip():
             continue
         elif line.startswith("# "):
@@ -55,7 +55,7 @@ def read(path: Path) -> Iterator[Told]:
         yield case
 
 
-CASES = [case for path in sorted((Path(__file__).parent / "told").glob("*.cel")) for case in read(path)]
+CASES = [case for path in sorted((Path(__file__).parent / "described").glob("*.cel")) for case in read(path)]
 
 
 def calls_of(table: list[str]) -> tuple[dict[int, Classification], dict[str, int]]:
@@ -95,7 +95,7 @@ def wanted(name: str, text: str) -> object:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_call_is_told_as_a_person_would(case: Told, request: pytest.FixtureRequest) -> None:
+def test_call_is_classified_as_a_person_would_describe_it(case: DescribedCall, request: pytest.FixtureRequest) -> None:
     if case.fails:
         request.applymarker(pytest.mark.xfail(strict=True, reason=case.fails))
     outcomes, uniqueids = calls_of(case.table)
@@ -103,9 +103,9 @@ def test_call_is_told_as_a_person_would(case: Told, request: pytest.FixtureReque
     for channel, fields in case.expected.items():
         for name, text in fields.items():
             expected = wanted(name, text)
-            told = found(name, outcomes[channel], uniqueids, expected)
-            if told != expected:
-                wrong.append(f"call of channel {channel}: {name} is {told}, expected {expected}")
+            value = found(name, outcomes[channel], uniqueids, expected)
+            if value != expected:
+                wrong.append(f"call of channel {channel}: {name} is {value}, expected {expected}")
     assert len(wrong) == 1, "\n".join(wrong)
 
 
