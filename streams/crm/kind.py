@@ -62,7 +62,7 @@ class CrmKind:
     title: str
     """The vendor's name for it, as people read it."""
     summary: str
-    """What its worker does: one sentence, shown by `cel2crm worker --help`."""
+    """The work of its worker in one sentence, shown by `cel2crm worker --help`."""
     adapter: str
     """`module:attribute` of its CrmAdapter (shared/adapter.py), which is imported only where calls are delivered."""
     rate: Rate
@@ -74,11 +74,11 @@ class CrmKind:
     required: Mapping[str, str] = field(default_factory=dict)
     """Settings without which its worker does not start, and what to do where one is missing."""
     unknown_number: tuple[str, ...] = ()
-    """What it can do with a number that it does not know; the first is the default. Empty: numbers do not matter."""
+    """Its ways with a number that it does not know; the first is the default. Empty: numbers do not matter to it."""
     users_by: tuple[str, ...] = ("id",)
     """How it can be told whose call it was; inner_phone: it finds users by their extension."""
     revisions: tuple[str, ...] = ("keep",)
-    """What it can do about a version that comes after delivery: keep, and the names in its plan's `revisions`."""
+    """Its ways with a version that comes after delivery: keep, and the names in its plan's `revisions`."""
     check_options: Callable[[Mapping[str, object]], None] = refuse_options
     """Checks portals[].options, which are its own. Raises ValueError that names the option, never its value."""
     number_needed: bool = True

@@ -31,7 +31,7 @@ class Registry:
     unusable: Mapping[str, str] = field(default_factory=dict)
     """Plugins that cannot be used, and why."""
     warnings: tuple[str, ...] = ()
-    """What else an operator should know of the plugins."""
+    """Further remarks about plugins, for an operator."""
 
     def kind(self, name: str) -> CrmKind:
         """One CRM. Raises UserError: there is none of that name, or its plugin cannot be used."""
@@ -82,7 +82,10 @@ def build_registry(plugins: Iterable[EntryPoint]) -> Registry:
 
 
 def load(reference: str) -> object:
-    """What a `module:attribute` names. Raises whatever its import raises, AttributeError where it is not there."""
+    """The object that `module:attribute` names.
+
+    Raises whatever its import raises, AttributeError where it is not there.
+    """
     module, _, attribute = reference.partition(":")
     return getattr(import_module(module), attribute)
 

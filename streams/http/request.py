@@ -72,7 +72,7 @@ class NoReply:
 
 @dataclass(frozen=True, slots=True)
 class TooLate:
-    """Its time was over before it went out."""
+    """The request's time was over before it went out."""
 
 
 Ending = Reply | NothingSent | NoReply | TooLate
@@ -173,7 +173,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _remark(response: aiohttp.ClientResponse) -> bytes:
-    """What can be had of the body; the status has said all."""
+    """As much of the body as can be had: the status has said all."""
     body = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
         while len(body) < LONGEST_REMARK and (chunk := await response.content.readany()):
@@ -209,7 +209,7 @@ def _moment(http_date: str) -> int | None:
 
 
 def as_time(unix_seconds: object) -> int | None:
-    """Unix seconds out of an answer as UTC microseconds; None where it is no such number."""
+    """Unix seconds out of an answer as UTC microseconds; None where it is not such a number."""
     if isinstance(unix_seconds, bool) or not isinstance(unix_seconds, int | float):
         return None
     return int(unix_seconds * 1_000_000)

@@ -16,8 +16,8 @@ from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES, ResultTab
 from streams.rules.source import RuleSource, status_codes
 from streams.rules.statuses import (
     SITUATIONS,
+    CallFeatures,
     CrmStatus,
-    Seen,
     StatusRule,
     StatusTable,
     build_statuses,
@@ -47,7 +47,7 @@ class Rules:
     def hash(self) -> str:
         """Twelve hex digits that change when any call could get another result, status or text.
 
-        Where a line stands in its file is no part of it. The direction patterns are in the site's hash.
+        Where a line stands in its file is not part of it. The direction patterns are in the site's hash.
         """
         return hashlib.sha256(json.dumps(list(self._effective())).encode()).hexdigest()[:12]
 
@@ -59,7 +59,7 @@ class Rules:
                 yield rule.words if rule else 0
         for result in RESULT_NAMES:
             for situation in SITUATIONS:
-                call = Seen(result, *situation)
+                call = CallFeatures(result, *situation)
                 yield tuple(table.to_hash(table.status(call)) for table in self.tables.values())
 
     def table(self, crm: str) -> StatusTable:
@@ -87,7 +87,7 @@ def load_rules(settings: RuleSettings | None = None) -> Rules:
 
 
 def check_file(path: Path, settings: RuleSettings) -> tuple[RuleSource, tuple[Fault, ...]]:
-    """What an operator's file holds, and everything that is wrong in it, as if it were the only one."""
+    """The lines of an operator's file, and everything that is wrong in it, as if it were the only one."""
     faults, own = Faults(), RuleSource()
     own.add_file(path, faults)
     build_rules(own, settings, faults)

@@ -1,4 +1,4 @@
-"""What two sets of rules tell differently."""
+"""The differences between two sets of rules."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
@@ -15,7 +15,7 @@ from streams.rules.results import (
     result_in_words,
     statuses_in_words,
 )
-from streams.rules.statuses import CONDITIONS, SITUATIONS, CrmStatus, Seen, Situation, StatusRule, StatusTable
+from streams.rules.statuses import CONDITIONS, SITUATIONS, CallFeatures, CrmStatus, Situation, StatusRule, StatusTable
 
 NOWHERE = "no line"
 
@@ -139,8 +139,8 @@ def situations_in_words(situations: Iterable[Situation]) -> str:
     return "; ".join(f"{direction}, {'answered' if answered else 'not answered'}" for direction, answered in each)
 
 
-def _calls() -> Iterator[Seen]:
-    return (Seen(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
+def _calls() -> Iterator[CallFeatures]:
+    return (CallFeatures(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
 
 
 def _grouped(pairs: Iterable[tuple[Key, Member]]) -> dict[Key, list[Member]]:

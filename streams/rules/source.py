@@ -1,4 +1,4 @@
-"""What one or several rule files hold, read line by line but not yet put in force."""
+"""The lines of one or several rule files, read but not yet put in force."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ def table_sections() -> tuple[str, ...]:
 
 
 def sections() -> tuple[str, ...]:
-    """What a rule file may hold; each is optional."""
+    """The sections that a rule file may hold; each is optional."""
     return ("preset", "language", *table_sections())
 
 

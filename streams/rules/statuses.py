@@ -16,7 +16,7 @@ from streams.rules.texts import Text
 
 
 class CallOutcome(Protocol):
-    """What a CRM table looks at (a call result)."""
+    """The part of a call result that a CRM's table looks at."""
 
     @property
     def result(self) -> int: ...
@@ -26,7 +26,7 @@ class CallOutcome(Protocol):
     def answered(self) -> bool: ...
 
 
-class Seen(NamedTuple):
+class CallFeatures(NamedTuple):
     """As much of a call as a CRM's table looks at."""
 
     result: int
@@ -35,7 +35,10 @@ class Seen(NamedTuple):
 
 
 class CrmStatus(NamedTuple):
-    """What a CRM shows of a call. In a rule that was read but is not in force yet, `text` may be the name of a text."""
+    """The status that a CRM shows of a call.
+
+    In a rule that was read but is not in force yet, `text` may be the name of a text.
+    """
 
     code: str | int
     text: str | None = None
@@ -55,7 +58,7 @@ CONDITIONS: Mapping[str, frozenset[Situation]] = {
     **{f"{direction}, answered": frozenset({(direction, True)}) for direction in DIRECTIONS},
     **{f"{direction}, not answered": frozenset({(direction, False)}) for direction in DIRECTIONS},
 }
-"""What a line's `when` may say."""
+"""The conditions that a line's `when` may name, and the situations that each covers."""
 
 _LOOKS_LIKE_A_NAME = re.compile(r"[a-z]+(_[a-z]+)+")
 

@@ -119,7 +119,7 @@ class RegistrySettings(Section):
 
 
 class NumberSettings(Section):
-    """What tells the inside from the outside."""
+    """Numbers and trunks: how the inside is told from the outside."""
 
     internal_digits: int | None = Field(default=None, ge=1, le=9)
     """Numbers of 1 to this many digits are extensions; None: as the direction patterns say (4)."""
@@ -148,7 +148,7 @@ class RuleSettings(Section):
     kommo_file: Path | None = None
     directions_file: Path | None = None
     language: str = "en"
-    """Of the texts: en, ru, de, or one that the operator's file adds."""
+    """Language of the texts: en, ru, de, or one that the operator's file adds."""
 
     def what_if(self, file: Path) -> "RuleSettings":
         """The same with `file` instead of the operator's own."""
@@ -176,7 +176,7 @@ class AggregateSettings(Section):
 
 
 class CredentialSettings(Section):
-    """What encrypts the OAuth tokens that are stored on Kafka. A secret: a file, or the environment."""
+    """The key that encrypts the OAuth tokens stored on Kafka. A secret: a file, or the environment."""
 
     key: SecretStr | None = None
     """Made by `cel2crm portal new-key`. Several keys (one a line): the first encrypts, all decrypt."""

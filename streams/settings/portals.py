@@ -28,7 +28,7 @@ class OAuthSettings(Section):
     token_endpoint: str | None = None
     """Where tokens are issued, if not where the vendor says (docs/crms.md)."""
     request_timeout_seconds: float = Field(default=30.0, gt=0)
-    """What a token request may take. A refresh whose worker died is taken over a third later than that."""
+    """The time that a token request may take. A refresh whose worker died is taken over a third later than that."""
 
 
 def _known_crm(name: str) -> str:
@@ -76,7 +76,7 @@ class PortalSettings(Section):
     missed_call_user: Literal["responsible", "last_rung", "default"] = "last_rung"
     """responsible: who is responsible for the client in the CRM, else who rang last, else `default_user`."""
     unknown_number: str | None = None
-    """What to do about a number that the CRM does not know; None: the first of CrmKind.unknown_number."""
+    """The way with a number that the CRM does not know; None: the first of CrmKind.unknown_number."""
     bitrix24_batch: Literal["auto", "always", "never"] = "auto"
     """auto: register and finish in one request when many calls wait, as after an outage."""
     rate_limit: RateLimit | None = None
@@ -88,7 +88,10 @@ class PortalSettings(Section):
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """What only this CRM knows; a CRM that has none refuses them. Never a secret: that is what `token_file` is for."""
+    """Settings that only this CRM knows; a CRM that has none refuses them.
+
+    Never a secret: that is what `token_file` is for.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -120,12 +123,12 @@ class PortalSettings(Section):
 
     @property
     def kind(self) -> CrmKind:
-        """What its CRM is. Raises UserError where that is a plugin that cannot be used."""
+        """The kind of its CRM. Raises UserError where that is a plugin that cannot be used."""
         return kind_of(self.crm)
 
     @property
     def for_unknown_number(self) -> str:
-        """What to do about a number that the CRM does not know; empty where numbers do not matter to it."""
+        """The way with a number that the CRM does not know; empty where numbers do not matter to it."""
         return self.unknown_number or next(iter(self.kind.unknown_number), "")
 
     @property

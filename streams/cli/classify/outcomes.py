@@ -11,7 +11,7 @@ from streams.calls.result import CallResult
 from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.rules import Rules
-from streams.rules.statuses import Seen
+from streams.rules.statuses import CallFeatures
 from streams.settings import PortalSettings, Settings
 
 _encode = msgspec.json.Encoder().encode
@@ -44,7 +44,7 @@ class Outcomes:
             why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
             result = msgspec.structs.replace(result, why=why)
         return _encode(result)[:-1] + self._told(
-            Seen(result.result, result.direction, result.answered), tuple(map(bool, skipped))
+            CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
         )
 
     def as_object(self, result: CallResult) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class Outcomes:
         return fields
 
     @cached_property
-    def _told(self) -> Callable[[Seen, tuple[bool, ...]], bytes]:
+    def _told(self) -> Callable[[CallFeatures, tuple[bool, ...]], bytes]:
         """The end of a JSON line: what the CRMs show. Few calls differ in it."""
 
         @cache
-        def told(seen: Seen, skipped: tuple[bool, ...]) -> bytes:
+        def told(seen: CallFeatures, skipped: tuple[bool, ...]) -> bytes:
             shown = {
                 crm: None if left_out else table.to_json(table.status(seen))
                 for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)

@@ -29,7 +29,7 @@ def batch_fields(sent: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
 
 
 def batch_answer_of(ending: Ending, now: int, sent: Mapping[str, dict[str, object]]) -> Answer:
-    """What the end of a batch proves. Where the finish failed, the call goes on from its registration."""
+    """The answer that the end of a batch proves. Where the finish failed, the call goes on from its registration."""
     document = ending.document if isinstance(ending, Reply) else None
     inner = document.get("result") if isinstance(document, dict) else None
     if not isinstance(ending, Reply) or ending.status != 200 or not isinstance(inner, dict):

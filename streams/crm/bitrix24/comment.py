@@ -56,7 +56,7 @@ def _words(code: object) -> str:
 
 
 def without_request(sent: dict[str, Any]) -> Answer | None:
-    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    """The answer that is known before anything is sent: there is nothing to tell, or nowhere to. None: send."""
     fields = sent["fields"]
     if not fields["COMMENT"]:
         return Succeeded(note="nothing that the CRM shows has changed")
@@ -66,7 +66,7 @@ def without_request(sent: dict[str, Any]) -> Answer | None:
 
 
 def comment_answer_of(ending: Ending, now: int) -> Answer:
-    """What the end of an add proves. A scope that only comments need must not stop the portal's calls."""
+    """The answer that the end of an add proves. A scope that only comments need must not stop the portal's calls."""
     if not isinstance(ending, Reply):
         return without_reply(ending)
     document = ending.document if isinstance(ending.document, dict) else {}

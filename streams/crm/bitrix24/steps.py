@@ -79,7 +79,7 @@ PAUSING = {
 LIMITS = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
 
 BY_STATUS = {401: "NO_AUTH_FOUND", 402: "PAYMENT_REQUIRED", 403: "ACCESS_DENIED", 404: "NOT_FOUND"}
-"""What stands for a code where `error` is empty, as live portals have it."""
+"""Codes for answers whose `error` is empty, as live portals have it."""
 
 BY_WORDS = (
     ("token provided has expired", "EXPIRED_TOKEN"),
@@ -147,7 +147,7 @@ def _register_fields(user: dict[str, object], result: CallResult, *, create: boo
 
 
 def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> Answer:
-    """What the end of a register or finish proves. `sent`: its fields."""
+    """The answer that the end of a register or finish proves. `sent`: its fields."""
     if not isinstance(ending, Reply):
         return without_reply(ending)
     document = ending.document
@@ -172,7 +172,7 @@ def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> A
 
 
 def client_lookup_result(ending: Ending, portal: PortalSettings, now: int) -> Answer:
-    """What the portal knows of the client; where it cannot be asked, the call goes on without that."""
+    """The answer to the question about the client; where the portal cannot tell, the call goes on without that."""
     if isinstance(ending, TooLate):
         return NotSent()
     if not isinstance(ending, Reply):
@@ -194,7 +194,7 @@ def client_lookup_result(ending: Ending, portal: PortalSettings, now: int) -> An
 
 
 def portal_problem(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
-    """What an answer without result says of the portal; None: the error is about this call."""
+    """The problem of the portal that an answer without result tells; None: the error is about this call."""
     document = reply.document
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
     if reply.status == 429 or (own and code_of(reply) in LIMITS):
@@ -221,7 +221,7 @@ def token_outdated(ending: object) -> bool:
 
 
 def lookup_result(ending: Ending, call_id: str, now: int) -> LookupResult:
-    """What a lookup in the statistics shows. A filter that the portal did not understand must not find other calls."""
+    """The call in the answer of a lookup. A filter that the portal did not understand must not find other calls."""
     if not isinstance(ending, Reply):
         return lookup_without_reply(ending)
     document = ending.document

@@ -139,7 +139,7 @@ class KommoClient:
         return problem if isinstance(problem, PortalBlocked | RetryLater) else RetryLater(error_text(ending))
 
     async def _client(self, digits: str, until: BootSeconds) -> Answer:
-        """Who is responsible for the contact with this number."""
+        """Ask who is responsible for the contact with this number."""
         found = await self._contact(digits, until)
         if isinstance(found, RetryLater | PortalBlocked):
             return found
@@ -147,7 +147,8 @@ class KommoClient:
         return Succeeded({RESPONSIBLE: user} if user else {})
 
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
-        """What the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the number."""
+        """Look for what the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the
+        number."""
         doubt = delivery.doubt
         if doubt is None:
             return NotFound()

@@ -21,7 +21,7 @@ from streams.rules import CrmStatus
 
 PLURALS = {"contact": "contacts", "lead": "leads", "company": "companies"}
 SHOWN = ("call_status", "call_result", "duration")
-"""What of a call's note is ours, and may become a person's."""
+"""The fields of a call's note that are ours, and that a person may change."""
 
 
 def _values(result: CallResult, status: Callable[[CallResult], CrmStatus]) -> dict[str, object]:
@@ -72,7 +72,7 @@ def update_fields(
 
 
 def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
-    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    """The answer that is known before anything is sent: there is nothing to tell, or nowhere to. None: send."""
     nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == sent["was"]
     if nothing:
         return Succeeded(note="nothing that the CRM shows has changed")
@@ -84,7 +84,7 @@ def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
 
 
 def touched(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
-    """What the note, as read just before the change, says against the change; None: nothing."""
+    """The answer if the note, as read just before the change, is not to be changed; None: change it."""
     if note is None:
         return SkipCall("a later version came; the call's note is no longer there")
     now = _shown_in(note.get("params") or {})
@@ -108,7 +108,7 @@ def changed_note(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object
 
 
 def edited_of(ending: Ending, note: str, now: int) -> Answer:
-    """What the end of the PATCH proves."""
+    """The answer that the end of the PATCH proves."""
     if not isinstance(ending, Reply):
         return without_reply(ending)
     edited = items_of(ending.document, "text_note") if ending.status == 200 else []

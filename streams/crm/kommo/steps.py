@@ -151,12 +151,12 @@ ADDRESSES = {
 
 
 def _without_null(fields: dict[str, object | None]) -> dict[str, object]:
-    """What is not set is left out: Kommo refuses null."""
+    """The fields that are set: Kommo refuses null."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def last_digits(number: str) -> str:
-    """What Kommo compares of a phone number: its last 10 digits."""
+    """The part of a phone number that Kommo compares: its last 10 digits."""
     return re.sub(r"\D", "", number)[-10:]
 
 
@@ -169,7 +169,7 @@ def has_phone(contact: dict[str, Any], digits: str) -> bool:
 
 
 def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
-    """What is to be done where no contact, company or lead has the call's number (`unknown_number`)."""
+    """The answer where no contact, company or lead has the call's number, by the setting `unknown_number`."""
     why = "no contact or lead has this number (Entity not found)"
     match policy:
         case "retry":
@@ -185,7 +185,10 @@ def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
 
 
 def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
-    """What the end of a POST of one item proves. `sent`: the item; `policy`: what to do about an unknown number."""
+    """The answer that the end of a POST of one item proves.
+
+    `sent`: the item; `policy`: what to do about an unknown number.
+    """
     if not isinstance(ending, Reply):
         return without_reply(ending)
     document = ending.document if isinstance(ending.document, dict) else None
@@ -209,7 +212,7 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
 
 
 def portal_problem(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
-    """What an answer says of the account; None: the error is about this call."""
+    """The problem of the account that an answer tells; None: the error is about this call."""
     if reply.status == 429:
         return RetryLater("too many requests", reply.retry_after(now), whole_portal=True)
     if 300 <= reply.status < 400:
@@ -255,7 +258,7 @@ def _is_of(item: dict[str, Any], request_id: str) -> bool:
 
 
 def ids_of(item: dict[str, Any], step: str) -> dict[str, str]:
-    """What the CRM calls what a step made."""
+    """The CRM's ids of what a step made."""
     match step:
         case "contact":
             ids = {"contact": item.get("id")}

@@ -1,4 +1,4 @@
-"""What all CRMs share: the contract's moving parts, and helpers for clients.
+"""Parts that all CRMs share: the contract's moving parts, and helpers for clients.
 
 adapter.py             a CRM's plan, client and token vendor, and how a worker gets them
 client.py              what a delivery worker asks of a CRM's client

@@ -1,4 +1,7 @@
-"""What a CRM does: its plan, its client, its token vendor. Only workers and the commands that need one import it."""
+"""A CRM's moving parts: its plan, its client, its token vendor.
+
+Only workers and the commands that need one import it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +58,10 @@ def make_client(portal: PortalSettings, rules: Rules, tokens: TokenSource | None
 
 
 def token_vendor(portal: PortalSettings) -> TokenVendor:
-    """Who issues a portal's tokens. Raises SettingsError where that cannot be said, UserError as `adapter_of`."""
+    """The vendor that issues a portal's tokens.
+
+    Raises SettingsError where that cannot be said, UserError as `adapter_of`.
+    """
     make = adapter_of(portal.crm).token_vendor
     if make is None:
         raise SettingsError(f"portals.{portal.name}.oauth: {portal.kind.title} has no OAuth", "Leave it out.")

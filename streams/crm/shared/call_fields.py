@@ -37,7 +37,7 @@ def asks_responsible(result: CallResult, portal: PortalSettings) -> bool:
 
 
 def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) -> Person:
-    """Who talked; for a missed call as `missed_call_user` says; else the default user.
+    """The person who talked; for a missed call as `missed_call_user` says; else the default user.
 
     Who turned out to be unknown to the CRM (`unmatched`) is passed over. What was asked of the CRM stands in the
     delivery's ids, so that the same person comes out again after a crash.

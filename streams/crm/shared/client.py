@@ -38,7 +38,7 @@ class CrmClient(Protocol):
     pace: Pace
     """Awaited before each request where `look_up` makes several: the portal's rate. Set by the portal's queue."""
     fingerprint: str
-    """Of address and credentials, telling neither; empty where a portal never says that it wants no more."""
+    """A hash of address and credentials that tells neither; empty where a portal never says that it wants no more."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The request of the delivery's step, or of one in its place. Pure."""

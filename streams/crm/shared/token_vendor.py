@@ -54,11 +54,14 @@ class TokenVendor(ABC):
 
     @abstractmethod
     def _refusal(self, status: int, document: Mapping[str, Any]) -> GrantRefused | PortalBlocked | RetryLater | None:
-        """What the vendor's error proves; None: it is not one of the vendor's own."""
+        """The answer that the vendor's error proves; None: it is not one of the vendor's own errors."""
 
     @abstractmethod
     def instructions(self, state: str) -> list[str]:
-        """What a person does to get a code, in lines. `state`: to be found again in the address that holds the code."""
+        """Instructions for a person who is to get a code, in lines.
+
+        `state`: to be found again in the address that holds the code.
+        """
 
     @abstractmethod
     async def check(self, http: aiohttp.ClientSession, pair: Pair, until: BootSeconds) -> str:
@@ -89,7 +92,7 @@ class TokenVendor(ABC):
         return self.answer_of(ending, utc_now_us())
 
     def answer_of(self, ending: Ending, now: int) -> TokenAnswer:
-        """What the end of a token request proves. Pure."""
+        """The answer that the end of a token request proves. Pure."""
         match ending:
             case TooLate():
                 return RetryLater("the token request's time was over before it went out")
@@ -146,5 +149,5 @@ class TokenVendor(ABC):
 
 
 def joined(document: Mapping[str, Any], *names: str) -> str:
-    """Those of an error's fields that are there, as one remark."""
+    """The named fields of an error, those that are there, as one remark."""
     return ": ".join(str(document[name]) for name in names if document.get(name))[:300]

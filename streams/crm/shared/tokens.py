@@ -68,7 +68,10 @@ class TokenSource(Protocol):
         ...
 
     async def after(self, rejected: Token, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
-        """Another one than that which the portal did not take. None: there is no better; the portal's answer stands."""
+        """A token instead of one that the portal did not take.
+
+        None: there is no better one; the portal's answer stands.
+        """
         ...
 
 

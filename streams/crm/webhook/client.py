@@ -34,7 +34,7 @@ class WebhookClient:
         self._signers = [Webhook(each) for each in secrets]
         self._http = session(None if portal.allow_private else guarded(is_public))
         self.fingerprint = blake2b(str(self._url).encode(), key=secrets[0].encode()[:64], digest_size=16).hexdigest()
-        """Another address or another secret gives another one; it tells neither."""
+        """The fingerprint of address and secret: another one for another address or secret. It tells neither."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The body, and the call's result as its status."""
