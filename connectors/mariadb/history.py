@@ -181,7 +181,8 @@ async def read_snapshot(database: DatabaseSettings, remembered: DatabaseHistory 
 
 
 def _read_snapshot(database: DatabaseSettings, password: str, remembered: DatabaseHistory | None) -> DatabaseSnapshot:
-    with connected(database, password) as cursor:
+    # The binlog's statements hold whatever callers sent.
+    with connected(database, password, texts=False) as cursor:
         (server,) = _select(cursor, "SELECT @@server_id AS id, @@gtid_binlog_pos AS gtids")
         uid = _select(cursor, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
         binlogs = {row["Log_name"]: int(row["File_size"]) for row in _select(cursor, "SHOW BINARY LOGS")}
@@ -262,4 +263,8 @@ def _quoted(name: str) -> str:
 
 def _select(cursor: DictCursor, query: str, *values: object) -> list[dict[str, Any]]:
     cursor.execute(query, values or None)
-    return [dict(row) for row in cursor.fetchall()]
+    return [{name: _text(value) for name, value in row.items()} for row in cursor.fetchall()]
+
+
+def _text(value: object) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
