@@ -5,7 +5,8 @@ soon as the new history has as many transactions as the old one, and every row b
 
 The proof of an unbroken history is a mark: a position in the binlog with the GTIDs up to there, and a digest of the
 file's first events. BINLOG_GTID_POS() answers with the GTIDs at a position of a file, and with NULL where no event
-begins; SHOW BINLOG EVENTS shows statements and transaction numbers, which no other history repeats (both on 10.11).
+begins; SHOW BINLOG EVENTS shows statements and transaction numbers, which no other history repeats. Neither holds up
+inserts (measured on 10.11 with a file of 60 MB: 10 to 60 ms and 3 ms, inserts as fast as without).
 """
 
 import asyncio
