@@ -34,7 +34,7 @@ DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command")
 DEAD_LETTERS = Topic("dead-letters", "dead_letter")
 DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resolution")
 CAPTURE_STATE = Topic("capture-state")
-"""The memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
+"""The capture's memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
 
 CREDENTIALS = Topic("credentials")
 """OAuth tokens, encrypted; key: `<crm>/<portal>`."""

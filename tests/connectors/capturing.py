@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
 from connectors.apply import apply_source, connect_client, open_capture
 from connectors.client import ConnectorStatus
@@ -14,6 +16,7 @@ from connectors.report import CaptureReport, report
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
 from connectors.watch import Backoff, Watcher
+from streams.cli.connectors import app
 from streams.errors import UserError
 from streams.kafka.topic_client import KafkaTopics
 from streams.settings import Settings
@@ -44,6 +47,17 @@ async def started_afresh(settings: Settings) -> str:
 async def reported(settings: Settings) -> CaptureReport:
     async with open_capture(settings) as capture:
         return await report(capture)
+
+
+async def command(pbx: Installation, *words: str) -> Result:
+    """`cel2crm connectors` with these words, in a thread: it has an event loop of its own."""
+    assert pbx.settings.database.password is not None
+    tree = pbx.settings.model_dump(mode="json", exclude={"portals"})
+    tree["database"]["password"] = pbx.settings.database.password.get_secret_value()
+    file = pbx.stack.endpoints.directory / f"{pbx.name}.yaml"
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return await asyncio.to_thread(CliRunner().invoke, app, [*words, "--settings", str(file)])
 
 
 @contextlib.asynccontextmanager
@@ -97,3 +111,9 @@ async def captured(pbx: Installation, *linkedids: str) -> None:
         while missing:
             missing -= {record.key or b"" async for record in topics.read(pbx.topic)}
             await asyncio.sleep(0.2)
+
+
+async def looked_at(pbx: Installation) -> None:
+    """One look that remembers, as `watch` does each minute."""
+    async with open_capture(pbx.settings) as capture:
+        assert (await capture.guard.check()).hold is None

@@ -57,12 +57,13 @@ class Installation:
         branch = getattr(self.settings, section)
         return self.settings.model_copy(update={section: branch.model_copy(update=values)})
 
-    def root(self, *statements: str, values: Sequence[Any] = ()) -> list[Any]:
+    def root(self, *statements: str, values: Sequence[Any] = (), charset: str = "utf8mb4") -> list[Any]:
         """Run statements as root; the rows of the last."""
         at = self.stack.endpoints
         connection = pymysql.connect(
-            host=at.mariadb_host, port=at.mariadb_port, user="root", password=at.mariadb_root_password, autocommit=True
-        )
+            host=at.mariadb_host, port=at.mariadb_port, user="root", password=at.mariadb_root_password, autocommit=True,
+            charset=charset,
+        )  # fmt: skip
         with connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement, values or None)
@@ -108,16 +109,21 @@ class Installation:
     async def _made_topics(self) -> list[str]:
         return [change.topic for change in await apply_topics(self.settings) if change.action == "create"]
 
-    def purge_binlogs(self) -> None:
-        """Leave only a new binlog file. The session of a connector that has ended would still hold the old ones."""
+    async def purge_binlogs(self) -> None:
+        """Leave only a new binlog file.
+
+        MariaDB keeps a file while a replica's session reads it, one that has ended too, or its checkpoint is not done.
+        """
         self.root("FLUSH BINARY LOGS")
-        for (session,) in self.root("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"):
-            self.root(f"KILL {session}")
-        while self.root("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"):
-            pass
         last = self.root("SHOW BINARY LOGS")[-1][0]
-        self.root(f"PURGE BINARY LOGS TO '{last}'")
-        assert len(self.root("SHOW BINARY LOGS")) == 1
+        readers = "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"
+        async with asyncio.timeout(30):
+            while len(self.root("SHOW BINARY LOGS")) > 1:
+                for (session,) in self.root(readers):
+                    with contextlib.suppress(pymysql.MySQLError):  # it has ended
+                        self.root(f"KILL {session}")
+                self.root(f"PURGE BINARY LOGS TO '{last}'")
+                await asyncio.sleep(0.1)
 
     async def records(self, count: int, topic: str | None = None) -> list[ConsumerRecord]:
         """The first `count` records of a topic; fails when they do not come."""

@@ -15,7 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from connectors.apply import connect_client
 from connectors.source import connector_name
 from deploy.local import LocalStack
-from tests.connectors.capturing import applied, position_stored, refusal, until_logged, watching
+from tests.connectors.capturing import applied, looked_at, position_stored, refusal, until_logged, watching
 from tests.connectors.installation import installed
 
 pytestmark = pytest.mark.servers
@@ -40,9 +40,11 @@ async def test_only_inserts_reach_kafka(stack: LocalStack) -> None:
     async with installed(stack) as pbx:
         await applied(pbx.settings)
         pbx.insert(["1795480300.1", "1795480300.2"])
+        await looked_at(pbx)
         pbx.root(f"UPDATE {pbx.name}.cel SET exten = '100'", f"DELETE FROM {pbx.name}.cel", f"TRUNCATE {pbx.name}.cel")
         pbx.insert(["1795480300.3"])
         records = await pbx.records(3)
+        await looked_at(pbx)  # ids that begin again after a TRUNCATE are legal
         # The last insert is there, so what was done before it is through: nothing may stand beside the three.
         assert sorted(record.key for record in records) == [b"1795480300.1", b"1795480300.2", b"1795480300.3"]
 
@@ -143,11 +145,11 @@ async def test_watch_brings_a_locked_out_connector_back_and_no_row_is_lost(stack
             for (session,) in pbx.root(f"SELECT id FROM information_schema.processlist WHERE user = '{pbx.name}'"):
                 pbx.root(f"KILL {session}")
             pbx.insert(["1795480300.1"])
-            failure = await until_logged(lines, "failed")
-            assert failure["reason"] == "the database user is locked"
+            told = await until_logged(lines, "database cannot be compared")
+            assert "account is locked" in told["reason"]
+            await until_logged(lines, "no sign of life from the database")
             pbx.root(f"ALTER USER '{pbx.name}'@'%' ACCOUNT UNLOCK")
             assert [record.key for record in await pbx.records(1)] == [b"1795480300.1"]
-            assert [line for line in lines if line["event"] == "restarted"]
 
 
 async def test_a_killed_database_loses_nothing(stack: LocalStack) -> None:
