@@ -55,14 +55,16 @@ class CaptureGuard:
         judgement = judge(state, await self._evidence(state))
         return self._verdict(judgement)
 
-    async def check(self) -> Verdict:
-        """Compare, and remember the outcome: where capture stands, or that it is held."""
+    async def check(self, *, hold: bool = True) -> Verdict:
+        """Compare, and remember the outcome: where capture stands, or (`hold`) that it is held."""
         for _ in range(TRIES):
             state = await self.store.read()
             if state is not None and state.hold is not None:
                 return Verdict(state.hold, state)
             judgement = judge(state, await self._evidence(state))
             verdict = self._verdict(judgement)
+            if verdict.hold and not hold:
+                return verdict
             new = msgspec.structs.replace(judgement.state, hold=verdict.hold)
             if new == state or await self.store.change(state, new):
                 return verdict
