@@ -15,7 +15,7 @@ from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnap
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What there is to see now."""
+    """The evidence as of now."""
 
     database: DatabaseSnapshot
     position: BinlogMark | None
@@ -43,7 +43,7 @@ class Assessment:
 
 
 def presumed(position: BinlogMark | None, captured: RowMark | None) -> DatabaseHistory | None:
-    """What can be said of the database when nothing is remembered: the connector's position, the topic's last row.
+    """The history to presume when nothing is remembered: the connector's position, the topic's last row.
 
     None: neither is there, so this PBX was never captured.
     """

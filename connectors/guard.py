@@ -30,7 +30,7 @@ class Verdict:
 
     hold: Hold | None
     state: CaptureState
-    """What is remembered now; after `look`, what `check` would remember."""
+    """The memory as it is now; after `look`, as `check` would store it."""
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -130,7 +130,7 @@ class CaptureGuard:
 
 
 def backfill_since(state: CaptureState, longest_call_seconds: float) -> str:
-    """What `cel2crm backfill --since` takes: so long before the last row known to be captured that no call is cut."""
+    """The value for `cel2crm backfill --since`: so long before the last row known as captured that no call is cut."""
     row: RowMark | None = state.captured or state.database.last_row
     wall = wall_micros(row.eventtime) if row else None
     if wall is None:

@@ -1,4 +1,4 @@
-"""Who is joined with whom while a call's rows go by: bridges, as channel names that are joined."""
+"""Bridges while a call's rows go by: which channel names are joined."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from streams.rows.row import CelRow
 
 
 class Bridges:
-    """Who is joined with whom at this moment, by channel names. The halves of a Local channel are always joined."""
+    """The channels that are joined at this moment, by name. The halves of a Local channel are always joined."""
 
     __slots__ = ("_joined",)
 
