@@ -47,7 +47,7 @@ class Bridges:
 
 def logged_peers(row: CelRow) -> list[str]:
     """The channels that a bridge row names as being in the bridge too."""
-    return [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
+    return [peer for peer in row.peer.split(",") if peer and not is_helper(peer)]
 
 
 class InferredPeers:
