@@ -69,7 +69,7 @@ READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
 
 
-_INTERNED = ("crm", "portal", "step", "source_topic")
+_INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
 
@@ -178,6 +178,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
+    correction: int = 0
+    """Of `version`."""
+    result_schema: str = ""
+    """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
 
     @property
     def final(self) -> bool:

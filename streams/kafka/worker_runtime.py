@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -85,10 +85,14 @@ class Ending:
         self.asked = asyncio.Event()
         self.error: UserError | None = None
 
-    async def stop_for(self, error: UserError) -> None:
-        """Ask for the end because of `error`, and take no further record until it comes."""
+    def ask(self, error: UserError) -> None:
+        """Ask for the end because of `error`."""
         self.error = error
         self.asked.set()
+
+    async def stop_for(self, error: UserError) -> None:
+        """Ask for the end because of `error`, and take no further record until it comes."""
+        self.ask(error)
         await asyncio.Event().wait()
 
 
@@ -101,6 +105,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
         owner=worker,
+        on_refusal=None if ending is None else ending.ask,
         broker=";".join(f"kafka://{server}" for server in servers),
         autodiscover=False,
         store="memory://",
@@ -154,7 +159,10 @@ async def _run(settings: Settings, worker: Worker) -> None:
     await require_topics(settings.kafka, worker.consumes, worker.needs)
     metrics = _serve_metrics(settings)
     app = make_app(settings, worker, ending)
-    await worker.start(app.group)
+    if not await _unless_asked(ending.asked, worker.start(app.group)):
+        metrics()
+        _log.info("ended before it had started", worker=worker.name)
+        return
     try:
         async with asyncio.timeout(_START_SECONDS):
             await app.start()
@@ -175,6 +183,19 @@ async def _run(settings: Settings, worker: Worker) -> None:
     _log.info("stopped", worker=worker.name)
     if ending.error is not None:
         raise ending.error
+
+
+async def _unless_asked(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> bool:
+    """Carry `start` out, or cancel it when the end is asked for: it may wait for a server. False: it was cancelled."""
+    starting, asked = asyncio.ensure_future(start), asyncio.ensure_future(stop.wait())
+    await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if starting.done():
+        await starting
+        return True
+    starting.cancel()
+    await asyncio.wait([starting])
+    return False
 
 
 async def _until(stop: asyncio.Event, app: App) -> None:

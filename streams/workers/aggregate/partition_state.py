@@ -9,6 +9,7 @@ answer (steps.py).
 All times are Unix milliseconds of the PBX's database ("stream time"), but for `tick`'s clock.
 """
 
+import zlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ from streams.workers.aggregate.steps import (
     RowRefused,
     WriteSnapshots,
 )
-from streams.workers.aggregate.tracked_call import Snapshot, TrackedCall
+from streams.workers.aggregate.tracked_call import Snapshot, TrackedCall, UnreadableSnapshot
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -134,12 +135,18 @@ class PartitionState:
             self._confirm(offset, marker)
 
     def adopt(self, snapshots: Mapping[str, bytes], marker: Marker, committed: int, end_offset: int) -> None:
-        """Begin from a checkpoint. One that is ahead of the topic's end is of an earlier topic of that name."""
+        """Begin from a checkpoint. One that is ahead of the topic's end is of an earlier topic of that name.
+
+        Raises UnreadableSnapshot.
+        """
         self._marker = self._confirmed = marker
         self._committed_offset = committed
         for key, value in snapshots.items():
-            snapshot = Snapshot.decode(value)
-            call = Call.from_bytes(snapshot.call)
+            try:
+                snapshot = Snapshot.decode(value)
+                call = Call.from_bytes(snapshot.call)
+            except (ValueError, TypeError, zlib.error) as error:  # msgspec's errors are ValueErrors
+                raise UnreadableSnapshot(key, error) from error
             opened_at_ms = self._opened_at_ms(call.linkedid, snapshot.last_row_ms)
             covered_offset = snapshot.covered_offset if snapshot.covered_offset <= end_offset else 0
             tracked = TrackedCall(

@@ -25,6 +25,14 @@ class TrackedCall:
     committed one: they are in it, or they were refused and must not come in now because the call is known by now."""
 
 
+class UnreadableSnapshot(ValueError):
+    """A value in the checkpoints is not the snapshot of a call."""
+
+    def __init__(self, key: str, error: Exception) -> None:
+        super().__init__(f"not a snapshot of a call ({type(error).__name__}: {error})")
+        self.key = key
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """A call in the checkpoints: its state, and the offset before which its rows are in it.
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
 from deploy.fake_crms.webhook import FAKE_SECRET
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, own_headers
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
@@ -137,7 +137,7 @@ class CrmInstallation(Installation):
     @asynccontextmanager
     async def results_producer(self, origin: str = "live") -> "AsyncIterator[Produce]":
         """Writes one result; what it returns ends when the brokers have it."""
-        headers = [("origin", origin.encode())]
+        headers = [*own_headers("call_result"), ("origin", origin.encode())]
         serializer = await self.serializer()
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
         await producer.start()

@@ -8,6 +8,7 @@ import pytest
 
 from streams.delivery.answers import Succeeded
 from streams.delivery.record import Action, State
+from streams.kafka.fenced_log import StoredRecord
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer
 from tests.workers.deliver.test_partition import CALL, Crm, PartitionUnderTest, partition_under_test
@@ -21,7 +22,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     offsets: list[int] = []
     read_at = Writer.read_at
 
-    async def counted(self: Writer, offset: int) -> tuple[bytes, bytes] | None:
+    async def counted(self: Writer, offset: int) -> StoredRecord | None:
         offsets.append(offset)
         return await read_at(self, offset)
 
