@@ -209,14 +209,6 @@ async def test_missing_topics_are_one_clear_message(stack: "LocalStack", tmp_pat
 
 
 @pytest.mark.servers
-async def test_no_registry_is_one_clear_message(installation: Installation, tmp_path: Path) -> None:
-    status, said = await run_worker({**installation.tree, "registry": {"url": "http://127.0.0.1:1"}}, tmp_path)
-    assert status == 2
-    assert "no schema registry at http://127.0.0.1:1" in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.servers
 async def test_a_metrics_port_in_use_is_one_clear_message(
     installation: Installation, stack: "LocalStack", tmp_path: Path
 ) -> None:
