@@ -9,6 +9,7 @@ from streams.calls.answered import assume_talks, bridges_missing, is_answered
 from streams.calls.call import MOST_ROWS, Call, version_number
 from streams.calls.direction import Parties, parties
 from streams.calls.fold import CallFacts, tell
+from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
@@ -108,7 +109,7 @@ def facts_and_result(
         warnings=warnings,
         why=tuple(sentence for sentence in why if sentence),
     )
-    return story, result.stamped(version_number(version), *version)
+    return story, with_gaps(result, call, timeline).stamped(version_number(version), *version)
 
 
 def _warnings(story: CallFacts, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:

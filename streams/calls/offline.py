@@ -1,8 +1,8 @@
 """Classifying rows from a file or a table: follows open calls only, and gives each call once."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.calls.call import Call
@@ -41,6 +41,20 @@ class Batch:
     """Where the rows are a share of those of a file: the number of the one just read among all."""
     strays: int = 0
     """Rows that came after their call had been given: too late to count."""
+    _open: dict[tuple[str, str], tuple[Call, int]] = field(default_factory=dict)
+    _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
+    _lost: Counter[str] = field(default_factory=Counter)
+    """Rows that could not be read, by the linkedids that they may have."""
+
+    def lost(self, linkedids: Sequence[str]) -> None:
+        """A row could not be read: that of these calls; of any that has not ended where none is named.
+
+        To be called where the row would have been given.
+        """
+        if linkedids:
+            self._lost.update(linkedids)
+        else:
+            self._lost.update({linkedid for pbx, linkedid in self._open if (pbx, linkedid) not in self._ended})
 
     def classify(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
         """The outcome of each of the rows' calls."""
@@ -49,13 +63,13 @@ class Batch:
 
     def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
         """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""
-        calls: dict[tuple[str, str], tuple[Call, int]] = {}
-        ended: OrderedDict[tuple[str, str], int] = OrderedDict()
+        calls, ended = self._open, self._ended
         given: OrderedDict[tuple[str, str], None] = OrderedDict()
         place, look = self.place, _LOOK_ROWS
 
         def give(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
             call, _ = calls.pop(key)
+            call.unreadable_rows = self._lost.get(call.linkedid, 0)
             given[key] = None
             if len(given) > _REMEMBERED:
                 given.popitem(last=False)

@@ -11,6 +11,16 @@ SettingsOption = Annotated[
     Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="The columns of files without a header: cel_custom for the order of the sample in Asterisk's "
+        "cel_custom.conf, names between commas, or your mapping's right side.",
+        show_default=False,
+    ),
+]
 RulesOption = Annotated[
     Path | None, typer.Option("--rules", help="A rule file instead of those in the settings: what if it were in force?")
 ]

@@ -10,6 +10,7 @@ from streams.calls.fold import json_object
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
+from streams.rows.unreadable import UnreadableLine
 
 MOST_LINKED = 50
 """Calls followed from one: the channel of an agent who stays logged in leads to every call of his day."""
@@ -103,14 +104,25 @@ class FileFinder:
 
     paths: list[Path]
     decoder: RowDecoder
+    columns: tuple[str, ...] | None = None
+    """Of tables without a header."""
+    unreadable: dict[UnreadableLine, None] = field(default_factory=dict)
+    """Rows that were passed over; a dict, for each look-up reads them again."""
+    remarks: dict[str, None] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return ", ".join(map(str, self.paths))
 
+    def _note(self, line: UnreadableLine) -> None:
+        self.unreadable[line] = None
+
+    def _remark(self, words: str) -> None:
+        self.remarks[words] = None
+
     def matching(self, linkedids: Collection[str], uniqueids: Collection[str]) -> Iterator[CapturedRow]:
         # A new source each time: rows without an id get the same one in each reading.
-        source = RowSource(self.decoder, lambda _file, _line, _reason: None)
+        source = RowSource(self.decoder, self._note, columns=self.columns, on_remark=self._remark)
         for path in self.paths:
             for row in source.rows(path):
                 if row.linkedid in linkedids or row.uniqueid in uniqueids:

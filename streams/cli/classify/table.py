@@ -1,0 +1,146 @@
+"""Outcomes as a table for people: as many columns as the terminal has room for, and no number ever cut."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rich import box
+from rich.cells import cell_len
+from rich.text import Text
+
+from streams.calls.result import CallResult
+from streams.cli.output import Table, cell
+from streams.delivery.eligibility import skip_reason
+from streams.printable import printable
+from streams.rules import Rules
+
+_LONGEST_NUMBER = 24
+"""Places that a number gets on one line; what is longer is no number, and goes on in the next line."""
+
+_WORDS = 10
+"""Places below which words are not squeezed."""
+
+
+class _Call(NamedTuple):
+    """A line of the table: everything that may be shown of a call, made safe for a terminal."""
+
+    linkedid: str
+    direction: str
+    caller: str
+    called: str
+    answered: bool
+    answered_by: str
+    talk: str
+    result: str
+    result_name: str
+    bitrix24: str
+    kommo: str
+    kommo_text: str
+
+
+class _Column(NamedTuple):
+    """A column, with one or two things of a call, one below the other. `fixed`: never broken nor squeezed."""
+
+    name: str
+    lines: Callable[[_Call], tuple[str | Text, ...]]
+    fixed: bool = True
+    right: bool = False
+
+
+def _who(call: _Call) -> Text:
+    return cell(call.answered_by, "green" if call.answered else "red")
+
+
+def _by_code(call: _Call) -> str:
+    return " ".join(filter(None, (call.result, call.result_name)))
+
+
+_LINKEDID = _Column("linkedid", lambda call: (call.linkedid,))
+_ONE_LINE = (
+    _LINKEDID,
+    _Column("direction", lambda call: (call.direction,)),
+    _Column("caller", lambda call: (call.caller,)),
+    _Column("called", lambda call: (call.called,)),
+    _Column("answered by", lambda call: (_who(call),)),
+    _Column("talk", lambda call: (call.talk,), right=True),
+    _Column("result", lambda call: (_by_code(call),), fixed=False),
+    _Column("Bitrix24", lambda call: (call.bitrix24,)),
+    _Column("Kommo", lambda call: (f"{call.kommo} {call.kommo_text}".strip(),), fixed=False),
+)
+_CALL = _Column("call", lambda call: (call.linkedid, call.direction))
+_PARTIES = _Column("from, to", lambda call: (call.caller or "?", call.called or "?"))
+_ANSWERED = _Column("answered", lambda call: (_who(call), call.talk))
+_TWO_LINES = (
+    _CALL, _PARTIES, _ANSWERED,
+    _Column("result", lambda call: (call.result, call.result_name), fixed=False),
+    _Column("Bitrix24, Kommo", lambda call: (call.bitrix24, f"{call.kommo} {call.kommo_text}".strip()), fixed=False),
+)  # fmt: skip
+_NARROW = (
+    _CALL, _PARTIES, _ANSWERED,
+    _Column("result", lambda call: (call.result,)),
+    _Column("CRMs", lambda call: (call.bitrix24, call.kommo)),
+)  # fmt: skip
+_NARROWEST = (
+    _CALL,
+    _Column("from, to, by", lambda call: (call.caller or "?", call.called or "?", _who(call))),
+    _Column("result", lambda call: (call.result, call.talk)),
+)
+_LAYOUTS = (_ONE_LINE, _TWO_LINES, _NARROW, _NARROWEST)
+
+
+def outcome_table(results: Iterator[CallResult], rules: Rules, width: int) -> Table:
+    """The table for so many places: in one line a call, in two, or with fewer columns."""
+    calls = [_call(result, rules) for result in results]
+    layout = next((each for each in _LAYOUTS if _needs(each, calls) <= width), _LAYOUTS[-1])
+    one_line = layout is _ONE_LINE
+    table = Table(header_style="bold", box=box.HEAVY_HEAD if one_line else box.SIMPLE_HEAD, padding=(0, 1))
+    if not one_line:
+        table.pad_edge = False
+    for column in layout:
+        least = _least(column, calls)
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            min_width=least,
+            max_width=least if column.fixed else None,
+            overflow="fold",
+        )
+    for call in calls:
+        table.add_row(*(Text("\n").join(map(_text, column.lines(call))) for column in layout))
+    return table
+
+
+def _text(line: str | Text) -> Text:
+    return line if isinstance(line, Text) else Text(line)
+
+
+def _needs(layout: tuple[_Column, ...], calls: list[_Call]) -> int:
+    """Places without which a layout would cut something."""
+    between = 3 if layout is _ONE_LINE else 2
+    return sum(_least(column, calls) for column in layout) + between * len(layout) + 1
+
+
+def _least(column: _Column, calls: list[_Call]) -> int:
+    """Places without which the column would cut a number, or break words apart."""
+    head = max(map(len, column.name.split())) if not column.fixed else len(column.name)
+    lines = (str(line) for call in calls for line in column.lines(call))
+    if not column.fixed:
+        words = max((cell_len(word) for line in lines for word in line.split()), default=0)
+        return max(head, min(_LONGEST_NUMBER, words), _WORDS)
+    return max(head, min(_LONGEST_NUMBER, max(map(cell_len, lines), default=0)))
+
+
+def _call(result: CallResult, rules: Rules) -> _Call:
+    skipped = skip_reason(result)
+    kommo = rules.kommo.status(result)
+    talk = "?" if result.answered and result.talk_seconds is None else f"{result.talk_seconds or 0:.0f} s"
+    return _Call(
+        *map(printable, (result.linkedid, result.direction, result.caller or "", result.called or "")),
+        answered=result.answered,
+        answered_by=printable((result.answered_by or "yes") if result.answered else "nobody"),
+        talk=talk,
+        result=str(result.result),
+        result_name=result.result_name,
+        bitrix24="" if skipped else printable(rules.bitrix24.status(result)),
+        kommo="" if skipped else str(kommo.status),
+        kommo_text="" if skipped else printable(kommo.text or ""),
+    )
