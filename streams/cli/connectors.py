@@ -1,7 +1,6 @@
 """`cel2crm connectors`: the Debezium source in Kafka Connect."""
 
 import asyncio
-import json
 import signal
 import time
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from connectors.source import connector_name, heartbeat_topic
 from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import add_remark, say, say_json
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -38,8 +38,8 @@ def apply(
     quiet_kafka_client()
     applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
     for warning in applied.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{words(applied.status)} ({applied.action})")
+        add_remark(f"warning: {warning}")
+    say(f"{words(applied.status)} ({applied.action})")
 
 
 @app.command()
@@ -58,14 +58,14 @@ def status(
     if as_json:
         facts = asdict(found) if found else {"name": connector_name(loaded), "state": "MISSING"}
         running = found is not None and found.running
-        typer.echo(json.dumps({"running": running, "seconds_since_heartbeat": beat, **facts}))
+        say_json({"running": running, "seconds_since_heartbeat": beat, **facts})
     elif found is None:
-        typer.echo(f"connector {connector_name(loaded)}: not applied yet (cel2crm connectors apply)")
+        say(f"connector {connector_name(loaded)}: not applied yet (cel2crm connectors apply)")
     else:
-        typer.echo(f"{words(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}")
+        say(f"{words(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}")
         for failure in found.failures:
-            typer.echo(f"  {failure.reason}")
-            typer.echo(f"    {failure.remedy or 'See the log of Kafka Connect.'}")
+            say(f"  {failure.reason}")
+            say(f"    {failure.remedy or 'See the log of Kafka Connect.'}")
     if found is None or not found.running:
         raise typer.Exit(NOT_RUNNING)
 
@@ -76,7 +76,7 @@ def delete(settings: SettingsOption = None) -> None:
     loaded = load_settings(settings)
     name = connector_name(loaded)
     deleted = asyncio.run(_delete(loaded, name))
-    typer.echo(f"connector {name}: {'deleted' if deleted else 'there was none'}")
+    say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
 
 
 @app.command()
@@ -117,7 +117,7 @@ async def _watch(settings: Settings, silence: float) -> None:
         try:
             await watching
         except asyncio.CancelledError:
-            typer.echo("watch ended", err=True)
+            add_remark("watch ended")
         finally:
             # A second signal (Ctrl-C again, one for the process group) must not disturb the end.
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -126,4 +126,4 @@ async def _watch(settings: Settings, silence: float) -> None:
 
 
 def _progress(line: str) -> None:
-    typer.echo(line, err=True)
+    add_remark(line)

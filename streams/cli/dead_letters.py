@@ -1,18 +1,16 @@
 """`cel2crm dead-letters`: what could not be processed; seen, retried, dropped."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
 from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import add_remark, console_of, remark, say, say_json, say_lines
 from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.clock import format_span
 from streams.errors import UserError
@@ -89,18 +87,18 @@ def list_letters(
     numbers = settings.logging.mask_numbers
     if as_json:
         for group in groups:
-            sys.stdout.write(orjson.dumps(group_fields(group, calls=calls, numbers=numbers)).decode() + "\n")
+            say_json(group_fields(group, calls=calls, numbers=numbers))
     elif not groups:
-        sys.stdout.write("no dead letters\n" if resolved else "no unresolved dead letters\n")
+        say("no dead letters" if resolved else "no unresolved dead letters")
     else:
-        Console(width=None if sys.stdout.isatty() else 180).print(table_of(groups, calls=calls))
+        console_of(180).print(table_of(groups, calls=calls))
         if calls:
             for line in dict.fromkeys(group.remedy for group in groups):
-                sys.stdout.write(f"  {line}\n")
+                say(f"  {line}")
         else:
             for group in groups:
                 told = masked_text(group.explanation, numbers=numbers)
-                sys.stdout.write(f"  {group.component} {group.reason}, the last: {told}\n    {group.remedy}\n")
+                say(f"  {group.component} {group.reason}, the last: {told}\n    {group.remedy}")
 
 
 @app.command()
@@ -122,15 +120,15 @@ def show(
     quiet_kafka_client()
     found = asyncio.run(_found(settings, wanted))
     if not found:
-        sys.stderr.write(f"cel2crm: there is no dead letter {target}\n")
+        remark(f"there is no dead letter {target}")
         raise typer.Exit(NOT_THERE)
     numbers = settings.logging.mask_numbers
     for letter, fields in found:
         if as_json:
             members = {**letter_fields(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
-            sys.stdout.write(orjson.dumps(members, default=str).decode() + "\n")
+            say_json(members)
         else:
-            sys.stdout.write("\n".join(story_of(letter, fields, numbers=numbers)) + "\n")
+            say_lines(story_of(letter, fields, numbers=numbers))
 
 
 @app.command()
@@ -167,16 +165,14 @@ def retry(
     quiet_kafka_client()
     plan = asyncio.run(_planned(settings, wanted))
     for line in _plan_lines(plan, settings):
-        sys.stderr.write(line + "\n")
+        add_remark(line)
     orders = sum(len(each) for each in plan.calls.values())
     if not orders and not plan.returned:
-        sys.stdout.write("nothing to retry\n")
+        say("nothing to retry")
         return
     go_on("Retry them?", orders + plan.returned, yes=yes)
     count = asyncio.run(_act(settings, wanted, Operator(name_of(by), note), acting.retry, plan.letters))
-    sys.stdout.write(
-        f"{count} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list\n"
-    )
+    say(f"{count} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list")
 
 
 @app.command()
@@ -207,11 +203,11 @@ def drop(
     quiet_kafka_client()
     plan = asyncio.run(_planned(settings, wanted))
     if not plan.letters:
-        sys.stdout.write("nothing to drop\n")
+        say("nothing to drop")
         return
     go_on(f"Drop {plan.letters:,} dead letters?", plan.letters, yes=yes)
     count = asyncio.run(_act(settings, wanted, Operator(name_of(by), note), acting.drop, plan.letters))
-    sys.stdout.write(f"{count} dead letters dropped\n")
+    say(f"{count} dead letters dropped")
 
 
 def _filter(

@@ -1,7 +1,6 @@
 """`cel2crm deliver`: an operator's order to deliver calls, whatever their time."""
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from streams.cli.deliveries import CrmOption, call_ids
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.cli.output import say
 from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
 from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord
@@ -46,8 +46,8 @@ def deliver(
     go_on(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
     asyncio.run(_order(settings, targets, Operator(name_of(by), note)))
     for name, record in targets:
-        sys.stdout.write(f"ordered: {(record.key or b'').decode()} at {name}\n")
-    sys.stdout.write("what comes of it: cel2crm deliveries CALL\n")
+        say(f"ordered: {(record.key or b'').decode()} at {name}")
+    say("what comes of it: cel2crm deliveries CALL")
 
 
 async def _targets(settings: Settings, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:

@@ -1,17 +1,14 @@
 """`cel2crm deliveries`: where deliveries stand, and the history of one call."""
 
 import asyncio
-import sys
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.calls.call import call_id
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import Table, console_of, remark, say, say_json, say_lines
 from streams.cli.row_sources import split_call_id
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
@@ -58,18 +55,18 @@ def deliveries(
         return
     found = asyncio.run(_histories(settings, call, crm))
     if not found:
-        sys.stderr.write(
-            f"cel2crm: no CRM's log knows call {call}\n"
+        remark(
+            f"no CRM's log knows call {call}\n"
             "  Its result may not be out yet, or no worker of a CRM has read it; cel2crm explain tells the call "
-            "itself.\n"
+            "itself."
         )
         raise typer.Exit(NOT_THERE)
     numbers = settings.logging.mask_numbers
     for delivery in found:
         if as_json:
-            sys.stdout.write(orjson.dumps(as_fields(delivery, numbers=numbers)).decode() + "\n")
+            say_json(as_fields(delivery, numbers=numbers))
         else:
-            sys.stdout.write("\n".join(story(delivery, utc_now_us(), numbers=numbers)) + "\n")
+            say_lines(story(delivery, utc_now_us(), numbers=numbers))
 
 
 async def _histories(settings: Settings, call: str, crm: str | None) -> list[Delivery]:
@@ -102,16 +99,16 @@ def _tell(overviews: list[Overview]) -> None:
         for (portal, state), count in sorted(seen.counts.items()):
             table.add_row(seen.crm, portal, STATES[state], f"{count:,}")
     if not table.row_count:
-        sys.stdout.write("no deliveries yet\n")
+        say("no deliveries yet")
         return
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console_of(120).print(table)
     for seen in overviews:
         for portal, (oldest, since) in sorted(seen.oldest.items()):
-            sys.stdout.write(f"{seen.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}\n")
+            say(f"{seen.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}")
         for portal, why in sorted(seen.paused.items()):
-            sys.stdout.write(f"{seen.crm} {portal} is paused, a person must act: {why}\n")
+            say(f"{seen.crm} {portal} is paused, a person must act: {why}")
         if seen.unreadable:
-            sys.stdout.write(f"{seen.crm}: {seen.unreadable} records of the log cannot be read\n")
+            say(f"{seen.crm}: {seen.unreadable} records of the log cannot be read")
 
 
 def _tell_json(overviews: list[Overview]) -> None:
@@ -128,4 +125,4 @@ def _tell_json(overviews: list[Overview]) -> None:
                 "waiting_since": since,
                 "paused": seen.paused.get(portal),
             }
-            sys.stdout.write(orjson.dumps(line).decode() + "\n")
+            say_json(line)

@@ -8,11 +8,15 @@ from typing import Any
 
 import orjson
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from streams.errors import UserError
 from streams.printable import printable, printable_json, printable_lines
+from streams.safe_table import Table, cell
+
+__all__ = [
+    "Table", "add_remark", "cannot_write", "cell", "console_of", "lead_nowhere", "remark", "say", "say_json",
+    "say_json_line", "say_json_lines", "say_lines", "say_table",
+]  # fmt: skip
 
 _CANNOT_WRITE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 
@@ -20,6 +24,12 @@ _CANNOT_WRITE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, e
 def say(text: str = "") -> None:
     """Words for standard output, and a line feed."""
     sys.stdout.write(printable_lines(text) + "\n")
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Lines for standard output; a line feed within one is shown, so that no caller writes lines of their own."""
+    for line in lines:
+        sys.stdout.write(printable(line) + "\n")
 
 
 def say_json(value: Any) -> None:
@@ -48,28 +58,12 @@ def add_remark(text: str) -> None:
     sys.stderr.write(printable_lines(text) + "\n")
 
 
-def cell(value: object, style: str = "") -> Text:
-    """A value for a table of Rich: never markup, nothing that a terminal obeys."""
-    return Text(printable(value if isinstance(value, str) else str(value)), style=style)
-
-
-class Table(RichTable):
-    """A table of Rich whose texts are shown as they are."""
-
-    def __init__(self, *headers: Any, title: str | None = None, **options: Any) -> None:
-        super().__init__(*headers, title=cell(title, "table.title") if title else None, **options)
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        """Texts are made safe; other renderables are taken as they are."""
-        super().add_row(*(cell(each) if isinstance(each, str) else each for each in cells), **options)
-
-
 def console_of(width: int) -> Console:
     """Standard output as wide as the terminal; `width`: characters where there is none."""
     return Console(width=None if sys.stdout.isatty() else width, highlight=False)
 
 
-def say_table(table: RichTable, width: int) -> None:
+def say_table(table: Table, width: int) -> None:
     """A table on standard output, of this width where there is no terminal."""
     console_of(width).print(table)
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from streams.errors import UserError
 
@@ -17,12 +17,19 @@ _HEADING = re.compile(r"\*{3,} *\d+\. row \*{3,}\s*|-\[ \D+ \d+ \][-+]*\s*")
 _COLUMN = re.compile(r" *(\w+) *(?:: ?|\| ?)(.*)", re.DOTALL)
 
 
+class Readable(Protocol):
+    """What is needed of a text file."""
+
+    def read(self, size: int) -> str:
+        """About so many characters; empty at the end."""
+
+
 def begins_records(line: str) -> bool:
     """Whether a file that begins so holds a column a line."""
     return _HEADING.fullmatch(line) is not None
 
 
-def json_values(text: TextIO) -> Iterator[tuple[int, Any]]:
+def json_values(text: Readable) -> Iterator[tuple[int, Any]]:
     """The values in JSON arrays, or one after the other over several lines, with their numbers, in little memory.
 
     Raises UserError where what stands there is not JSON.

@@ -1,5 +1,6 @@
 """Finding one call, and those that its channels came from or went on in, in any source of rows."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +71,10 @@ def find_call(finder: RowFinder, linkedid: str, *, pbx: str | None = None) -> Fo
         linkedids = {name for _, name in found.calls} | _foreign(found.calls.values())
         uniqueids = {row.uniqueid for call in found.calls.values() for row in call.rows}
         new_linkedids, new_channels = linkedids - looked_up, uniqueids - channels
-        if not (new_linkedids or new_channels):
-            return found
-        if len(found.calls) > MOST_LINKED:
-            found.more = True
+        found.more = bool(new_linkedids or new_channels) and len(found.calls) > MOST_LINKED
+        if found.more or not (new_linkedids or new_channels):
+            if isinstance(finder, FileFinder):
+                finder.mark(found.calls.values())
             return found
         looked_up |= new_linkedids
         channels |= new_channels
@@ -113,6 +114,12 @@ class FileFinder:
     @property
     def name(self) -> str:
         return ", ".join(map(str, self.paths))
+
+    def mark(self, calls: Iterable[Call]) -> None:
+        """Tell calls how many of their rows could not be read."""
+        lost = Counter(linkedid for line in self.unreadable for linkedid in line.linkedids)
+        for call in calls:
+            call.unreadable_rows = lost[call.linkedid]
 
     def _note(self, line: UnreadableLine) -> None:
         self.unreadable[line] = None

@@ -134,7 +134,10 @@ def _call(result: CallResult, rules: Rules) -> _Call:
     kommo = rules.kommo.status(result)
     talk = "?" if result.answered and result.talk_seconds is None else f"{result.talk_seconds or 0:.0f} s"
     return _Call(
-        *map(printable, (result.linkedid, result.direction, result.caller or "", result.called or "")),
+        linkedid=printable(result.linkedid),
+        direction=result.direction,
+        caller=printable(result.caller or ""),
+        called=printable(result.called or ""),
         answered=result.answered,
         answered_by=printable((result.answered_by or "yes") if result.answered else "nobody"),
         talk=talk,

@@ -1,18 +1,15 @@
 """`cel2crm portal status`: how portals are let in, for how long, and which calls wait for them."""
 
 import asyncio
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import Table, console_of, say, say_json
 from streams.cli.portal import authorise
 from streams.clock import format_time, utc_now_us
 from streams.credentials.record import Credential
@@ -80,7 +77,7 @@ def status(
     found = asyncio.run(_found(settings, wanted))
     if as_json:
         for one in found:
-            sys.stdout.write(orjson.dumps(_as_fields(one)).decode() + "\n")
+            say_json(_as_fields(one))
     else:
         _tell(found)
     if any(one.needs_a_person for one in found):
@@ -148,9 +145,9 @@ def _tell(found: list[PortalStatus]) -> None:
             format_time(standing.refresh_until),
             f"{one.waiting:,}",
         )
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console_of(140).print(table)
     for one in found:
         if one.standing.why:
-            sys.stdout.write(f"{one.portal.name}: {one.standing.why}\n")
+            say(f"{one.portal.name}: {one.standing.why}")
         if one.paused is not None:
-            sys.stdout.write(f"{one.portal.name} is paused, its calls are kept: {one.paused}\n")
+            say(f"{one.portal.name} is paused, its calls are kept: {one.paused}")
