@@ -12,9 +12,6 @@ _KEPT = frozenset("\u00a0\u202f\u3000")
 """Spaces that names contain."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_JSON_CONTROLS = re.compile(
-    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-)
 
 
 def printable(text: str) -> str:
@@ -33,7 +30,10 @@ def printable_json(encoded: bytes) -> bytes:
     """JSON with what JSON lets stand (DEL, C1, overrides) escaped as well: to a program it is the same document."""
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
-    return _JSON_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode()).encode()
+    text = encoded.decode()
+    if text.rstrip("\n").isprintable() and _UNSEEN.isdisjoint(text):
+        return encoded
+    return "".join(letter if letter == "\n" or _is_seen(letter) else _escaped(letter) for letter in text).encode()
 
 
 def csv_cell(value: object) -> object:
@@ -45,10 +45,20 @@ def csv_cell(value: object) -> object:
     return f"'{shown}" if begins in _FORMULA and begins and not _NUMBER.fullmatch(value) else shown
 
 
+def _is_seen(letter: str) -> bool:
+    return (letter.isprintable() and letter not in _UNSEEN) or letter in _KEPT
+
+
 def _shown(letter: str) -> str:
-    if (letter.isprintable() and letter not in _UNSEEN) or letter in _KEPT:
+    if _is_seen(letter):
         return letter
     if letter in "\n\t\r":
         return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[letter]
     code = ord(letter)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escaped(letter: str) -> str:
+    """A letter within a JSON text, as one or two units of UTF-16."""
+    units = letter.encode("utf-16-be", errors="surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
