@@ -91,19 +91,12 @@ def outcome_table(results: Iterator[CallResult], rules: Rules, width: int) -> Ta
     """The table for so many places: in one line a call, in two, or with fewer columns."""
     calls = [_call(result, rules) for result in results]
     layout = next((each for each in _LAYOUTS if _needs(each, calls) <= width), _LAYOUTS[-1])
-    one_line = layout is _ONE_LINE
-    table = Table(header_style="bold", box=box.HEAVY_HEAD if one_line else box.SIMPLE_HEAD, padding=(0, 1))
-    if not one_line:
-        table.pad_edge = False
-    for column in layout:
-        least = _least(column, calls)
-        table.add_column(
-            column.name,
-            justify="right" if column.right else "left",
-            min_width=least,
-            max_width=least if column.fixed else None,
-            overflow="fold",
-        )
+    table = Table(header_style="bold", box=box.HEAVY_HEAD)
+    if layout is not _ONE_LINE:
+        table = Table(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    # Rich would squeeze columns by their length; which may not be squeezed is known here alone.
+    for column, places in zip(layout, _widths(layout, calls, width), strict=True):
+        table.add_column(column.name, justify="right" if column.right else "left", width=places, overflow="fold")
     for call in calls:
         table.add_row(*(Text("\n").join(map(_text, column.lines(call))) for column in layout))
     return table
@@ -113,10 +106,27 @@ def _text(line: str | Text) -> Text:
     return line if isinstance(line, Text) else Text(line)
 
 
+def _widths(layout: tuple[_Column, ...], calls: list[_Call], width: int) -> list[int]:
+    """The places of each column: what it needs, and of the places left over those that words need to stay in a line."""
+    widths = [_least(column, calls) for column in layout]
+    spare = width - _needs(layout, calls)
+    wanted = {
+        place: max((cell_len(str(line)) for call in calls for line in column.lines(call)), default=0) - widths[place]
+        for place, column in enumerate(layout)
+        if not column.fixed
+    }
+    while spare > 0 and (short := [place for place, more in wanted.items() if more > 0]):
+        for place in short[:spare]:  # one place for each in turn
+            widths[place] += 1
+            wanted[place] -= 1
+        spare -= len(short[:spare])
+    return widths
+
+
 def _needs(layout: tuple[_Column, ...], calls: list[_Call]) -> int:
-    """Places without which a layout would cut something."""
-    between = 3 if layout is _ONE_LINE else 2
-    return sum(_least(column, calls) for column in layout) + between * len(layout) + 1
+    """Places without which a layout would cut something: its columns, and what stands between them."""
+    columns = sum(_least(column, calls) for column in layout)
+    return columns + (3 * len(layout) + 1 if layout is _ONE_LINE else 2 * (len(layout) - 1))
 
 
 def _least(column: _Column, calls: list[_Call]) -> int:
