@@ -22,7 +22,8 @@ from streams.calls.offline import Batch
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.errors import UserError
-from streams.rows.files import RowSource, can_be_shared, mine, none_read
+from streams.rows.files import RowSource, can_be_shared, none_read
+from streams.rows.reading import mine
 from streams.rows.row import RowDecoder
 from streams.rows.unreadable import UnreadableLine
 from streams.rules import load_rules
