@@ -6,6 +6,7 @@ module. The fields of records keep the names of their Avro schema: those are UTC
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 UtcMicros: TypeAlias = int
@@ -59,6 +60,14 @@ def format_span(micros: float) -> str:
     return f"{seconds} s"
 
 
-def iso_utc(micros: int) -> str:
+def iso_utc(micros: UtcMicros) -> str:
     """UTC microseconds as ISO 8601 to the millisecond: `2026-11-22T20:23:00.650Z`, the form of every JSON output."""
-    return (_UNIX_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    days, rest = divmod(micros // 1000, 86_400_000)
+    seconds, millis = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_day(days)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{millis:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _day(days: int) -> str:
+    return (_UNIX_EPOCH + timedelta(days=days)).date().isoformat()

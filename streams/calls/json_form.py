@@ -10,6 +10,7 @@ import msgspec
 from streams.calls.result import TIMES, CallResult
 from streams.clock import iso_utc
 
+_MEMBERS = tuple((name, name.encode()) for name in sorted(TIMES))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,10 +25,11 @@ def json_fields(result: CallResult) -> dict[str, Any]:
 def encode_call(result: CallResult) -> bytes:
     """The same as bytes, in a fraction of the time."""
     encoded = _encode(result)
-    for name in TIMES:
+    for name, member in _MEMBERS:
         moment: int | None = getattr(result, name)
         if moment is not None:
             # No text holds these bytes: a quote within one has a backslash before it.
-            member = b'"%b":' % name.encode()
-            encoded = encoded.replace(member + b"%d" % moment, b'%b"%b"' % (member, iso_utc(moment).encode()), 1)
+            encoded = encoded.replace(
+                b'"%b":%d' % (member, moment), b'"%b":"%b"' % (member, iso_utc(moment).encode()), 1
+            )
     return encoded

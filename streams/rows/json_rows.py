@@ -75,7 +75,8 @@ class JsonReading(RowReading):
                 return self.decoder.decode(line)  # says what is wrong
             if not isinstance(found, dict):
                 return self.decoder.decode(line)
-            return self._decode_named({header.renamed.get(each, each): value for each, value in found.items()})
+            names = header.renamed
+            return self._decode_named({names.get(str(each), each): value for each, value in found.items()})
 
         return renamed
 

@@ -33,52 +33,71 @@ class Delimited:
     def __init__(self, delimiter: str, width: int, refuse: Callable[[int, str, str], None]) -> None:
         self._delimiter, self._width, self._refuse = delimiter, width, refuse
         self._escaped = False
+        self._lines: Iterator[str] = iter(())
+        self._given: list[str] = []
+        """The line at hand, until the reader takes it."""
+        self._taken: list[str] = []
+        """Lines after it that its quotes span."""
 
     def cells(self, lines: Iterator[str], first: int = 2) -> Iterator[NumberedCells]:
         """The lines that are not empty. `first`: the number of the first line."""
-        rest: Iterator[str] | None = lines
-        number = first - 1
-        while rest is not None:
-            again, rest, delimiter = rest, None, self._delimiter
-            for line in again:
+        delimiter, given, taken = self._delimiter, self._given, self._taken
+        number, self._lines, rest = first - 1, lines, True
+        reader = self._new_reader()
+        while rest:
+            rest = False
+            for line in self._lines:
                 number += 1
-                if '"' not in line and "\\" not in line:
+                if "\\" in line:
+                    if self._escapes(line):
+                        reader = self._new_reader()
+                    line = _NULL.sub("", line)  # noqa: PLW2901
+                elif '"' not in line:
                     if values := line.rstrip("\r\n"):
                         if values[0] == "(" and is_footer(values):
                             continue
                         yield number, values.split(delimiter)
                     continue
-                taken: list[str] = []
-                cells = self._quoted(line, again, taken)
-                if len(taken) > 1 and (cells is None or len(cells) != self._width):
-                    # A quote without its partner took the lines that follow: they are read by themselves.
-                    self._refuse(number, line, "a quote without its partner")
-                    rest = chain(taken[1:], again)
-                    break
-                if cells is not None:
+                given.append(line)
+                cells: list[str] | None = None
+                try:
+                    cells = next(reader)
+                except (csv.Error, StopIteration):
+                    reader = self._new_reader()
+                if taken or cells is None:
+                    if cells is None or len(cells) != self._width:
+                        # A quote without its partner took the lines that follow: they are read by themselves.
+                        self._refuse(number, line, "a quote without its partner, or a cell that is too long")
+                        self._lines, rest = chain(tuple(taken), self._lines), True
+                        taken.clear()
+                        break
+                    span = len(taken)
+                    taken.clear()
                     yield number, cells
+                    number += span
                 else:
-                    self._refuse(number, line, "a quote without its partner, or a cell that is too long")
-                number += len(taken) - 1
+                    yield number, cells
 
-    def _quoted(self, line: str, more: Iterator[str], taken: list[str]) -> list[str] | None:
-        """The cells of a line with quotes, and of those that its quotes span; None where they cannot be told."""
-        escaped = "\\" in line and self._escapes(line)
+    def _new_reader(self) -> Iterator[list[str]]:
+        return _reader(self._fed(), self._delimiter, escaped=self._escaped)
 
-        def lines() -> Iterator[str]:
-            for each in chain((line,), more):
-                taken.append(each)
-                yield _NULL.sub("", each) if escaped else each
-
-        try:
-            cells = next(_reader(lines(), self._delimiter, escaped=escaped), None)
-        except csv.Error:
-            return None
-        return cells if escaped or cells is None or "\\" not in line else ["" if c == "\\N" else c for c in cells]
+    def _fed(self) -> Iterator[str]:
+        """The line at hand, and as many of those that follow as its quotes span."""
+        given, taken = self._given, self._taken
+        while True:
+            if given:
+                yield given.pop()
+            elif (line := next(self._lines, None)) is None:
+                return
+            else:
+                taken.append(line)
+                yield line
 
     def _escapes(self, line: str) -> bool:
-        if not self._escaped and '\\"' in line:
-            self._escaped = self._fits(line, escaped=True) and not self._fits(line, escaped=False)
+        """Whether the line shows, and no line did before, that a backslash escapes."""
+        if self._escaped or '\\"' not in line:
+            return False
+        self._escaped = self._fits(line, escaped=True) and not self._fits(line, escaped=False)
         return self._escaped
 
     def _fits(self, line: str, *, escaped: bool) -> bool:

@@ -53,7 +53,7 @@ def unsafe(text: str) -> str:
 
 def hostile_calls() -> dict[str, list[dict[str, Any]]]:
     """A call for each of them, that has it wherever a caller's data can stand; by linkedid."""
-    calls = {}
+    calls: dict[str, list[dict[str, Any]]] = {}
     for number, text in enumerate(HOSTILE.values()):
         rows = cel(f"""
             0 start  PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.recordings import RECORDINGS
+from streams.calls.offline import Batch
+from streams.calls.pbx_profile import PbxProfile
+from streams.crm.webhook.steps import body_of
+from streams.rows.files import RowSource
+from streams.rows.row import RowDecoder
+from tests.calls.tables import RULES
 from tests.cli.commands import Done, run
 
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
@@ -186,3 +193,19 @@ def test_several_processes_tell_the_same_in_the_same_order(tmp_path: Path) -> No
     assert two.stdout == one.stdout
     assert sorted(two.stderr.splitlines()) == sorted(one.stderr.splitlines())
     assert b"4 rows could not be read" in one.stderr
+
+
+def test_one_json_form_for_classify_explain_and_webhook(expected: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(as_json_lines())
+    linkedid, told = next((key, each) for key, each in expected.items() if each["answered"])
+    explained = json.loads(run("explain", linkedid, str(file), "--json").stdout)
+    assert {name: explained[name] for name in told} == told
+    rows = list(RowSource(RowDecoder(), lambda _line: None).rows(file))
+    result = next(each for each in Batch(RULES, PbxProfile()).classify(rows) if each.linkedid == linkedid)
+    data = json.loads(body_of(result))["data"]
+    assert {name: told[name] for name in data if name != "rules_hash"} == {
+        name: value for name, value in data.items() if name != "rules_hash"
+    }
+    assert set(told) - set(data) == {"bitrix24", "kommo"}
+    assert re.fullmatch(r"2026-11-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(told["started_at"]))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -183,7 +184,7 @@ def test_dead_letters(text: str, operator: Operator) -> None:  # noqa: F811
 
 @VALUES
 def test_unmatched_extensions(text: str, operator: Operator) -> None:  # noqa: F811
-    names = {"unmatched": (text,), "call_ended_at": 10 * MICROS_PER_SECOND}
+    names: dict[str, Any] = {"unmatched": (text,), "call_ended_at": 10 * MICROS_PER_SECOND}
     operator.delivery(Delivery("pbx1/1.1", "bitrix24", "main", State.DELIVERED, **names))
     for arguments in (["main"], ["main", "--json"]):
         assert unsafe(operator.told("portal", "unmatched", *arguments)) == ""
