@@ -122,7 +122,7 @@ async def _applied(capture: Capture, progress: Progress) -> Action:
     if await connect.config(name) is None:
         # Its position, which outlives a deletion, can be asked for only now; it must not start without.
         await connect.create_stopped(name, capture.config)
-        await _refuse_gap(capture)
+        await _refuse_gap(capture, remember=True)
         await connect.resume(name)
         progress(f"connector {name}: created")
         return "created"
@@ -136,10 +136,11 @@ async def _applied(capture: Capture, progress: Progress) -> Action:
     return action
 
 
-async def _refuse_gap(capture: Capture) -> None:
+async def _refuse_gap(capture: Capture, *, remember: bool = False) -> None:
     """Raises UserError where rows would be skipped. Nothing is held for it: the settings may be the ones to blame."""
-    if hold := (await capture.guard.look()).hold:
-        raise held(hold)
+    verdict = await (capture.guard.check(hold=False) if remember else capture.guard.look())
+    if verdict.hold:
+        raise held(verdict.hold)
 
 
 def held(hold: Hold) -> UserError:

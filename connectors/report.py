@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from connectors.apply import Capture
-from connectors.client import ConnectorStatus, describe_status
+from connectors.client import STOPPED, ConnectorStatus, describe_status
 from connectors.guard import Verdict
 from streams.errors import UserError
 
@@ -25,7 +25,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
-    """What there is to say of a capture. `connector` None: not applied, or deleted."""
+    """The state of a capture, to be told. `connector` None: not applied, or deleted."""
 
     name: str
     connector: ConnectorStatus | None
@@ -88,14 +88,18 @@ async def report(capture: Capture) -> CaptureReport:
         if verdict.hold:
             faults.append(Fault(f"capture is held: {verdict.hold.reason}. {verdict.hold.missing}", verdict.hold.remedy))
         faults += [Fault(warning, "Run: cel2crm connectors start-afresh") for warning in verdict.warnings]
-    return CaptureReport(capture.name, status, beat, verdict, (*_connector_faults(status, beat), *faults))
+    is_held = verdict is not None and verdict.hold is not None
+    return CaptureReport(capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults))
 
 
-def _connector_faults(status: ConnectorStatus | None, beat: float | None) -> list[Fault]:
+def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held: bool) -> list[Fault]:
+    """Why nothing is captured, as far as connector and heartbeats show. One that is held is stopped for it."""
     if status is None:
         return [Fault("not applied yet, or deleted: nothing is captured", "Run: cel2crm connectors apply")]
     if status.failures:
         return [Fault(failure.reason, failure.remedy or "See the log of Kafka Connect.") for failure in status.failures]
+    if held and status.state == STOPPED:
+        return []
     if not status.running:
         return [Fault(f"it is {status.state}: nothing is captured", "Run: cel2crm connectors apply")]
     if beat is None or beat > SILENCE_SECONDS:

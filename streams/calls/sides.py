@@ -52,6 +52,6 @@ def _by_number(channel: Channel, profile: PbxProfile) -> tuple[Side | None, str]
     if number and profile.normalised_number(number):
         if profile.is_inside(number):
             return "inside", f"number {number} is short"
-        return "outside", f"number {number} is no inside number"
+        return "outside", f"number {number} is not an inside number"
     context = channel.start_row.context or "(none)"
     return None, f"neither {channel.endpoint}, nor context {context}, nor a number tells its side"

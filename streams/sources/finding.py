@@ -12,7 +12,7 @@ from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 
 MOST_LINKED = 50
-"""Calls followed from one: the channel of an agent who stays logged in leads to every call of his day."""
+"""Calls followed from one: the channel of an agent who stays logged in leads to every call of their day."""
 
 
 class RowFinder(Protocol):

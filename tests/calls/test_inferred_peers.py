@@ -57,6 +57,12 @@ def test_bridges_are_told_apart_by_their_ids() -> None:
     assert talked(*(line.replace('"b"', '"a"') for line in apart)) == (True, ("1001",))
 
 
+def test_an_id_that_is_not_a_text_tells_no_bridges_apart() -> None:
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    rows = [f'3 enter {phone} extra={{"bridge_id":1}}', f'4 enter {calling} extra={{"bridge_id":2}}']
+    assert talked(*rows) == (True, ("1001",))
+
+
 def test_leaving_twice_is_leaving() -> None:
     calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
     assert talked(

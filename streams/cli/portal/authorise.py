@@ -30,7 +30,7 @@ from streams.settings import PortalSettings, Settings, load_settings, secret
 from streams.topics import CREDENTIALS
 
 SECONDS = 30.0
-"""What each request may take."""
+"""Limit of each request."""
 
 
 def authorise(
