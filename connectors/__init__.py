@@ -1,0 +1,20 @@
+"""Capture: the Debezium source in Kafka Connect, and the topics that it needs.
+
+topics.py           every topic of the product, made from topics.yaml
+source.py           the connector's configuration, made from <engine>/source.yaml
+client.py           Kafka Connect's REST interface
+failures.py         Java stack traces as one line for a person
+heartbeat.py        Debezium's sign of life
+apply.py            `connectors apply`: check, apply, wait until it works (progress.py)
+watch.py            `connectors watch`: restart failed parts, unless rows are missing
+start_afresh.py     `connectors start-afresh`: the way on where rows are missing
+report.py           `connectors status`
+
+guard.py            whether capture may go on; holds it where rows may be missing
+continuity.py       the comparison behind it: memory against database, position and topics
+capture_state.py    the memory, a record a PBX on the topic capture-state
+captured_rows.py    the last row on the cel topic
+schema_history.py   where Debezium began without a position
+
+mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user
+"""

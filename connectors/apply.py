@@ -1,31 +1,45 @@
-"""`cel2crm connectors apply`: everything that must be right is checked, then the source is applied and seen to work."""
+"""`cel2crm connectors apply`: check all that must be right, apply the source, and wait until it works."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from connectors.client import ConnectClient, ConnectorStatus
+from connectors.capture_state import Hold
+from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus
+from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.mariadb.checks import check_database
-from connectors.source import connector_name, heartbeat_topic, source_config, topics_of
+from connectors.progress import Progress, until_beating, until_position_stored, until_running
+from connectors.source import ConnectorConfig, connector_name, heartbeat_topic, source_config, topics_of
 from connectors.topics import missing_topics
 from streams.errors import UserError
+from streams.kafka.topic_client import KafkaTopics
 from streams.settings import Settings, secret
 
-Progress = Callable[[str], None]
-
-POLL_SECONDS = 0.3
+Action = Literal["created", "updated", "resumed", "restarted", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply_source` did."""
+    """The outcome of `apply_source`."""
 
     name: str
-    action: Literal["created", "updated", "restarted", "unchanged"]
+    action: Action
     warnings: tuple[str, ...]
     status: ConnectorStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One PBX's capture: its connector, and what there is to see of it."""
+
+    name: str
+    config: ConnectorConfig
+    connect: ConnectClient
+    heartbeats: Heartbeats
+    guard: CaptureGuard
 
 
 def connect_client(settings: Settings) -> ConnectClient:
@@ -36,87 +50,110 @@ def connect_client(settings: Settings) -> ConnectClient:
     return ConnectClient(settings.connect.url, secrets=[password])
 
 
+@asynccontextmanager
+async def open_capture(settings: Settings) -> AsyncIterator[Capture]:
+    """Connections to Connect and Kafka. Raises UserError: no broker, settings that cannot be used."""
+    config = source_config(settings)
+    async with (
+        connect_client(settings) as connect,
+        Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as heartbeats,
+        KafkaTopics(settings.kafka.bootstrap_servers) as topics,
+    ):
+        guard = CaptureGuard(settings, connect, topics)
+        yield Capture(connector_name(settings), config, connect, heartbeats, guard)
+
+
 async def apply_source(settings: Settings, progress: Progress, *, timeout_seconds: float = 90.0) -> Applied:
     """Check database, topics and configuration, apply the source, and wait until it follows the database.
 
-    Rows written after it returned are captured: the connector has its place in the binlog by then.
+    Rows written after it returned are captured: the connector has its place in the binlog by then, and has stored it.
+    A connector that is stopped or paused is resumed; one whose rows may be missing is not, until `start_afresh`.
     Raises UserError naming what is wrong and the remedy.
     """
-    config = source_config(settings)
-    name = connector_name(settings)
+    warnings = await check_prerequisites(settings, progress)
+    async with open_capture(settings) as capture:
+        await check_configuration(capture, progress)
+        await _refuse_gap(capture)
+        seen = await capture.heartbeats.count()
+        action = await _applied(capture, progress)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                status, restarted = await until_running(
+                    capture.connect, capture.name, progress, restart=action != "created"
+                )
+                if restarted and action == "unchanged":
+                    action = "restarted"
+                if action != "unchanged":
+                    progress("waiting for its first sign of life from the database")
+                    status = await until_beating(capture.connect, capture.name, capture.heartbeats, seen)
+                if action == "created":
+                    progress("waiting until Connect has stored its position (its offset.flush.interval.ms)")
+                    await until_position_stored(capture.connect, capture.name)
+        except TimeoutError:
+            raise too_slow(capture.name, timeout_seconds) from None
+        if hold := (verdict := await capture.guard.check()).hold:
+            raise held(hold)
+    return Applied(capture.name, action, (*warnings, *verdict.remarks, *verdict.warnings), status)
+
+
+async def check_prerequisites(settings: Settings, progress: Progress) -> list[str]:
+    """Check the database and the topics. Returns warnings, a line each. Raises UserError."""
+    source_config(settings)
     progress(f"checking the database at {settings.database.host}:{settings.database.port}")
     warnings = await check_database(settings.database)
     progress("checking the topics")
     if missing := await missing_topics(settings, list(topics_of(settings).values())):
         raise UserError(f"topics are missing: {', '.join(missing)}", "Run: cel2crm topics apply")
-    async with (
-        connect_client(settings) as connect,
-        Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as heartbeats,
-    ):
-        progress(f"checking the configuration with Kafka Connect at {settings.connect.url}")
-        if faults := await connect.validate(config):
-            raise UserError(
-                f"Kafka Connect refuses the configuration of {name}:\n" + "\n".join(f"  {fault}" for fault in faults)
-            )
-        seen = await heartbeats.count()
-        action: Literal["created", "updated", "restarted", "unchanged"] = await connect.apply(name, config)
-        progress(f"connector {name}: {action}")
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                status, restarted = await _until_running(connect, name, progress, restart=action != "created")
-                if restarted and action == "unchanged":
-                    action = "restarted"
-                if action != "unchanged":
-                    progress("waiting for its first sign of life from the database")
-                    status = await _until_beating(connect, name, heartbeats, seen)
-        except TimeoutError:
-            raise UserError(
-                f"connector {name} does not work within {timeout_seconds:g} s, and says no reason",
-                "See Kafka Connect's log, and: cel2crm connectors status",
-            ) from None
-    return Applied(name, action, tuple(warnings), status)
+    return warnings
 
 
-async def _until_running(
-    connect: ConnectClient, name: str, progress: Progress, *, restart: bool
-) -> tuple[ConnectorStatus, bool]:
-    """Wait for RUNNING. What had failed before is restarted once, which Connect itself never does."""
-    last, restarted = "", False
-    while True:
-        status = await connect.status(name)
-        if status is not None:
-            if status.running:
-                return status, restarted
-            if status.failures:
-                if not restart or restarted:
-                    raise failed(status)
-                progress(f"restarting what has failed: {status.failures[0].reason}")
-                await connect.restart(name)
-                restarted = True
-            elif (line := words(status)) != last:
-                progress(line)
-                last = line
-        await asyncio.sleep(POLL_SECONDS)
+async def check_configuration(capture: Capture, progress: Progress) -> None:
+    """Let Connect and the connector check the configuration. Raises UserError with every fault."""
+    progress(f"checking the configuration with Kafka Connect at {capture.connect.url}")
+    if faults := await capture.connect.validate(capture.config):
+        raise UserError(
+            f"Kafka Connect refuses the configuration of {capture.name}:\n" + "\n".join(f"  {line}" for line in faults)
+        )
 
 
-async def _until_beating(connect: ConnectClient, name: str, heartbeats: Heartbeats, seen: int) -> ConnectorStatus:
-    """Wait for a heartbeat: RUNNING alone does not say that the connector has its place in the binlog."""
-    while True:
-        status = await connect.status(name)
-        if status is not None and status.failures:
-            raise failed(status)
-        if status is not None and status.running and await heartbeats.count() > seen:
-            return status
-        await asyncio.sleep(POLL_SECONDS)
+async def _applied(capture: Capture, progress: Progress) -> Action:
+    """Give the connector its configuration, and start it where it is not started."""
+    connect, name = capture.connect, capture.name
+    if await connect.config(name) is None:
+        # Its position, which outlives a deletion, can be asked for only now; it must not start without.
+        await connect.create_stopped(name, capture.config)
+        await _refuse_gap(capture, remember=True)
+        await connect.resume(name)
+        progress(f"connector {name}: created")
+        return "created"
+    action: Action = await connect.apply(name, capture.config)
+    progress(f"connector {name}: {action}")
+    status = await connect.status(name)
+    if status is not None and status.state in (STOPPED, PAUSED):
+        progress(f"connector {name} is {status.state}: resuming it")
+        await connect.resume(name)
+        return "resumed"
+    return action
 
 
-def failed(status: ConnectorStatus) -> UserError:
-    """A connector's failure as the one message that a user gets."""
-    failure = status.failures[0]
-    return UserError(f"connector {status.name} failed: {failure.reason}", failure.remedy or "See Kafka Connect's log.")
+async def _refuse_gap(capture: Capture, *, remember: bool = False) -> None:
+    """Raises UserError where rows would be skipped. Nothing is held for it: the settings may be the ones to blame."""
+    verdict = await (capture.guard.check(hold=False) if remember else capture.guard.look())
+    if verdict.hold:
+        raise held(verdict.hold)
 
 
-def words(status: ConnectorStatus) -> str:
-    """A connector's state in one line."""
-    tasks = ", ".join(f"task {task.number} {task.state}" for task in status.tasks) or "no task yet"
-    return f"connector {status.name} {status.state}, {tasks}"
+def held(hold: Hold) -> UserError:
+    """Why the capture must not go on, as the one message that a user gets."""
+    return UserError(
+        f"the capture must not go on: {hold.reason}. {hold.missing}",
+        f"{hold.remedy} (Where database.host leads to another database by mistake: mend the settings.)",
+    )
+
+
+def too_slow(name: str, seconds: float) -> UserError:
+    """The message when a connector neither works nor fails in time."""
+    return UserError(
+        f"connector {name} does not work within {seconds:g} s, and says no reason",
+        "See Kafka Connect's log, and: cel2crm connectors status",
+    )

@@ -5,7 +5,7 @@ Source: https://kafka.apache.org/documentation/#connect_rest
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -16,11 +16,17 @@ import aiohttp
 
 from connectors.failures import Failure, explain, setting_of
 from connectors.source import ConnectorConfig
-from schemas.registry import shown
+from schemas.registry import without_password
 from streams.errors import UserError
 
 REBALANCE_TRIES = 20
 """Connect answers 409 while its workers share the work out anew; each try waits half a second."""
+
+
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED)
+
+STOPPED = "STOPPED"
+PAUSED = "PAUSED"
 
 
 class ConnectUnreachable(UserError):
@@ -54,9 +60,17 @@ class ConnectorStatus:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Why it does not run, the connector's own reason first."""
+        """Failures of the connector and its tasks, the connector's own first."""
         own = (self.failure,) if self.failure else ()
         return own + tuple(task.failure for task in self.tasks if task.failure)
+
+
+def describe_status(status: ConnectorStatus) -> str:
+    """A connector's state in one line."""
+    tasks = ", ".join(f"task {task.number} {task.state}" for task in status.tasks) or "no task yet"
+    if status.state == STOPPED:
+        tasks = "no tasks"
+    return f"connector {status.name} {status.state}, {tasks}"
 
 
 class ConnectClient:
@@ -83,7 +97,7 @@ class ConnectClient:
             await self._session.close()
 
     async def validate(self, config: ConnectorConfig) -> list[str]:
-        """What Connect and the connector find wrong with a configuration, a line each; empty: nothing.
+        """Faults that Connect and the connector find in a configuration, a line each; empty: none.
 
         Debezium connects to the database for it.
         """
@@ -111,6 +125,12 @@ class ConnectClient:
         self._expect_success(status, answer, f"apply connector {name}")
         return "created" if present is None else "updated"
 
+    async def names(self) -> list[str]:
+        """Names of all connectors."""
+        status, answer = await self._call("GET", "/connectors")
+        self._expect_success(status, answer, "list its connectors")
+        return list(answer)
+
     async def config(self, name: str) -> ConnectorConfig | None:
         """The configuration that Connect has, with its references unresolved; None: no such connector."""
         status, answer = await self._call("GET", f"/connectors/{quote(name)}/config")
@@ -127,6 +147,39 @@ class ConnectClient:
         self._expect_success(status, answer, f"read the status of connector {name}")
         return self._status(answer)
 
+    async def offset(self, name: str) -> dict[str, Any] | None:
+        """The stored position of the connector, as the connector itself writes it; empty: none is stored.
+
+        None: no such connector. Stored once in Connect's `offset.flush.interval.ms` (a minute by default). Needs
+        Connect 3.5.
+        """
+        status, answer = await self._call("GET", f"/connectors/{quote(name)}/offsets")
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        self._expect_success(status, answer, f"read the position of connector {name}")
+        return next((dict(entry["offset"]) for entry in answer["offsets"] if entry["offset"]), {})
+
+    async def delete_offset(self, name: str) -> None:
+        """Make a stopped connector forget its position. Needs Connect 3.6."""
+        status, answer = await self._call("DELETE", f"/connectors/{quote(name)}/offsets")
+        self._expect_success(status, answer, f"delete the position of connector {name}")
+
+    async def create_stopped(self, name: str, config: ConnectorConfig) -> None:
+        """Create a connector without starting it. Needs Connect 3.7."""
+        body = {"name": name, "config": config, "initial_state": STOPPED}
+        status, answer = await self._call("POST", "/connectors", body)
+        self._expect_success(status, answer, f"create connector {name}")
+
+    async def stop(self, name: str) -> None:
+        """End its tasks, and start none until `resume`; its position stays. Needs Connect 3.5."""
+        status, answer = await self._call("PUT", f"/connectors/{quote(name)}/stop")
+        self._expect_success(status, answer, f"stop connector {name}")
+
+    async def resume(self, name: str) -> None:
+        """Start the tasks of a connector that is stopped or paused."""
+        status, answer = await self._call("PUT", f"/connectors/{quote(name)}/resume")
+        self._expect_success(status, answer, f"resume connector {name}")
+
     async def delete(self, name: str) -> bool:
         """Delete the connector; its offsets stay: applied again, it goes on where it was. False: there was none."""
         status, answer = await self._call("DELETE", f"/connectors/{quote(name)}")
@@ -136,7 +189,7 @@ class ConnectClient:
         return True
 
     async def restart(self, name: str, *, only_failed: bool = True) -> None:
-        """Restart what has failed of the connector, itself included; or all of it."""
+        """Restart the failed parts of the connector, itself included; or all of it."""
         which = "true" if only_failed else "false"
         status, answer = await self._call(
             "POST", f"/connectors/{quote(name)}/restart?includeTasks=true&onlyFailed={which}"
@@ -155,7 +208,7 @@ class ConnectClient:
     def _failure(self, part: dict[str, Any]) -> Failure | None:
         return explain(part.get("trace", ""), self._secrets) if part["state"] == "FAILED" else None
 
-    async def _call(self, method: str, path: str, body: ConnectorConfig | None = None) -> tuple[int, Any]:
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         for _ in range(REBALANCE_TRIES):
             status, answer = await self._once(method, path, body)
             if status != HTTPStatus.CONFLICT:
@@ -163,7 +216,7 @@ class ConnectClient:
             await asyncio.sleep(0.5)
         return status, answer
 
-    async def _once(self, method: str, path: str, body: ConnectorConfig | None) -> tuple[int, Any]:
+    async def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, Any]:
         if self._session is None:
             raise RuntimeError("ConnectClient is used outside of its `async with`")
         try:
@@ -174,7 +227,7 @@ class ConnectClient:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ConnectUnreachable(
-                f"no Kafka Connect at {shown(self.url)} ({str(error) or type(error).__name__})",
+                f"no Kafka Connect at {without_password(self.url)} ({str(error) or type(error).__name__})",
                 "Start it, or set connect.url to where its REST interface listens.",
             ) from None
         try:
@@ -183,10 +236,10 @@ class ConnectClient:
             return response.status, answer[:200].decode("utf-8", "replace")
 
     def _expect_success(self, status: int, answer: Any, what: str) -> None:
-        if status >= 300 or (status != HTTPStatus.NO_CONTENT and not isinstance(answer, dict | list)):
+        if status >= 300 or (status not in _WITHOUT_BODY and not isinstance(answer, dict | list)):
             message = answer.get("message") if isinstance(answer, dict) else answer
             failure = explain(str(message), self._secrets)
             raise UserError(
-                f"Kafka Connect at {shown(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
+                f"Kafka Connect at {without_password(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
                 failure.remedy or "Check connect.url: it must lead to Connect's REST interface; its log says more.",
             )

@@ -1,12 +1,13 @@
-"""What a failed task's Java stack trace means: one line for a person, and what to do. Pure."""
+"""Failures of connectors and tasks: a Java stack trace becomes one line for a person, and what to do. Pure."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from connectors.source import ConnectorConfig
 
-LONGEST = 300
+MAX_REASON_LENGTH = 300
 """Characters of a message that is shown as it came."""
 
 
@@ -16,6 +17,8 @@ class Failure:
 
     reason: str
     remedy: str = ""
+    needs_person: bool = False
+    """Rows are missing, or will be: a restart that succeeds would only hide it."""
 
     def __str__(self) -> str:
         return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
@@ -24,79 +27,95 @@ class Failure:
 USER_FILE = "connectors/mariadb/capture_user.sql"
 
 START_AFRESH = (
-    "Make the connector forget its position (PUT /connectors/<name>/stop, then DELETE /connectors/<name>/offsets), "
-    "apply it again, and backfill the gap."
+    "Run: cel2crm connectors start-afresh. It captures from then on, and names the backfill for the rows between."
 )
 
-# Looked for in the whole trace, the first that is found counts; {0} is what the group matched.
-KNOWN: tuple[tuple[str, str, str], ...] = (
-    (
+
+class KnownFailure(NamedTuple):
+    """A pattern looked for in a whole stack trace. `{0}` in the reason is the text that its group matched."""
+
+    pattern: str
+    reason: str
+    remedy: str
+    needs_person: bool = False
+
+
+# The first that is found counts.
+KNOWN: tuple[KnownFailure, ...] = (
+    KnownFailure(
         r"Access denied for user '([^']*)'@",
         "the database refuses user {0}: wrong password, or no such user",
         f"Compare what connect.password_reference leads to with the user's password ({USER_FILE} makes the user).",
     ),
-    (
+    KnownFailure(
         r"Account is locked|Access denied, this account is locked",
         "the database user is locked",
         f"Give it a password: the first lines of {USER_FILE} say how.",
     ),
-    (
+    KnownFailure(
         r"(?:SELECT|SHOW VIEW) command denied to user '?([^'@]*)",
         "the database user {0} may not read the table",
         f"Grant what {USER_FILE} grants.",
     ),
-    (
+    KnownFailure(
         r"need \(at least one of\) the ([A-Z ,()]+?) privilege",
         "the database user lacks the privilege {0}",
         f"Grant what {USER_FILE} grants.",
     ),
-    (
+    KnownFailure(
         r"no longer available on the server|Could not find first log file name|purged (?:the )?binary logs|"
         r"binlog that has been purged|error code:? ?=? ?1236|errno:? 1236",
         "the binlog was purged before it was read (MariaDB error 1236): rows are missing on the topic",
         f"{START_AFRESH} Then raise binlog_expire_logs_seconds.",
+        needs_person=True,
     ),
-    (
+    KnownFailure(
+        r"this\.gtidSet\"? is null",
+        "the database's binlog holds no transaction yet (Debezium fails then)",
+        "It works as soon as anything has been written, a call's first row is enough: then give the command again.",
+    ),
+    KnownFailure(
         r"history topic (?:is|or its content is fully or partially) missing|history topic .{0,40}missing",
         "the schema history topic has lost its records",
         START_AFRESH,
+        needs_person=True,
     ),
-    (
+    KnownFailure(
         r"Topic (\S+) not present in metadata",
         "topic {0} does not exist",
         "Run: cel2crm topics apply",
     ),
-    (
+    KnownFailure(
         r"UnknownTopicOrPartitionException",
         "a topic that the connector needs does not exist",
         "Run: cel2crm topics apply",
     ),
-    (
+    KnownFailure(
         r"UnknownHostException: ([^\s:]+)",
         "host {0} is not known to Kafka Connect",
         "Check database.host and kafka.bootstrap_servers as the Connect host sees them.",
     ),
-    (
+    KnownFailure(
         r"Socket fail to connect to (?:host:)?(?:address=\(host=)?([^\s,)]+)",
         "no database answers at {0}",
         "Start it, or check database.host and database.port as the Connect host sees them.",
     ),
-    (
+    KnownFailure(
         r"Connection refused|Communications link failure|Could not connect to address|connect timed out",
         "no database answers",
         "Start it, or check database.host and database.port as the Connect host sees them.",
     ),
-    (
+    KnownFailure(
         r"binlog_format .{0,60}ROW|not configured to use a ROW binlog_format",
         "the database does not write its binlog by rows",
         "Set binlog_format=ROW in the [mariadb] section of its configuration, and restart it.",
     ),
-    (
+    KnownFailure(
         r"Field does not exist: (\S+)|ValueToKey .{0,80}field (\S+)",
         "the rows have no column {0}",
         "Check database.column_name_aliases.cel_linkedid.",
     ),
-    (
+    KnownFailure(
         r"Could not read properties from file (\S+)|NoSuchFileException: (\S+)",
         "Kafka Connect cannot read the file with the password ({0})",
         "Check that the file of connect.password_reference is there on the Connect host, readable for Connect.",
@@ -106,10 +125,11 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
 
 def explain(trace: str, secrets: Iterable[str] = ()) -> Failure:
     """The failure behind a Java stack trace, in one line; `secrets` never appear in it."""
-    for pattern, reason, remedy in KNOWN:
-        if found := re.search(pattern, trace, re.IGNORECASE):
+    for known in KNOWN:
+        if found := re.search(known.pattern, trace, re.IGNORECASE):
             named = next((group for group in found.groups() if group), "").strip(" .'\"")
-            return Failure(masked(reason.format(named).replace("  ", " "), secrets), remedy)
+            reason = masked(known.reason.format(named).replace("  ", " "), secrets)
+            return Failure(reason, known.remedy, known.needs_person)
     return Failure(masked(root_cause(trace), secrets))
 
 
@@ -123,11 +143,11 @@ def root_cause(trace: str) -> str:
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     line = causes[-1] if causes else (lines[0] if lines else "no reason is given")
     line = re.sub(r"^(?:[a-z][\w]*\.)+([A-Z][\w$]*)", r"\1", line)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return line if len(line) <= MAX_REASON_LENGTH else line[: MAX_REASON_LENGTH - 1] + "…"
 
 
 def masked(line: str, secrets: Iterable[str]) -> str:
-    """`line` without the secrets."""
+    """`line` with each secret replaced by ***."""
     for secret in secrets:
         if secret:
             line = line.replace(secret, "***")
@@ -135,7 +155,7 @@ def masked(line: str, secrets: Iterable[str]) -> str:
 
 
 def setting_of(field: str, config: ConnectorConfig) -> str:
-    """A field of the configuration in our messages, with its value where that is no secret."""
+    """A field of the configuration in our messages, with its value unless that is a secret."""
     if "password" in field or field not in config:
         return field
     return f"{field} = {config[field]}"

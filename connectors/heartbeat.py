@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 
 
 class Heartbeats:
@@ -45,12 +45,12 @@ class Heartbeats:
             await self._consumer.stop()
 
     async def count(self) -> int:
-        """How many there have been: the offset that the next one will have."""
+        """Number of heartbeats so far: the offset that the next one will have."""
         offsets = await self._answer(self._started.end_offsets([self._partition]))
         return int(offsets[self._partition])
 
     async def last(self) -> float | None:
-        """When the last one was written, in Unix seconds; None: there is none."""
+        """Time of the last heartbeat in Unix seconds; None: there is none."""
         end = await self.count()
         begin = await self._answer(self._started.beginning_offsets([self._partition]))
         if end <= begin[self._partition]:

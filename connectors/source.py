@@ -11,7 +11,7 @@ import yaml
 from connectors.placeholders import Value, fill
 from streams.errors import SettingsError
 from streams.settings import Settings
-from streams.topics import CEL
+from streams.topics import CAPTURE_STATE, CEL
 
 FOLDER = Path(__file__).parent
 
@@ -28,12 +28,12 @@ def connector_name(settings: Settings) -> str:
 def source_config(settings: Settings) -> ConnectorConfig:
     """The configuration as Connect takes it: texts only, with the password by reference.
 
-    Raises SettingsError for an engine that has no source.yaml, and where the reference to the password is none.
+    Raises SettingsError for an engine without a source.yaml, and for a password reference that is not one.
     """
     if not PASSWORD_REFERENCE.fullmatch(settings.connect.password_reference):
         # Not shown: it may be the password itself, which Connect would store and give to anyone who asks.
         raise SettingsError(
-            "connect.password_reference is no reference of a Connect ConfigProvider",
+            "connect.password_reference is not a reference of a Connect ConfigProvider",
             "Write it as ${file:/etc/cel2crm/connect-secrets.properties:cel.password}: Connect looks it up there.",
         )
     return filled(_template(settings.database.engine), settings)
@@ -45,7 +45,7 @@ def filled(template: Mapping[str, Any], settings: Settings) -> ConnectorConfig:
 
 
 def values_of(settings: Settings) -> dict[str, Value]:
-    """What the placeholders of a source.yaml stand for."""
+    """The values of the placeholders in a source.yaml."""
     database, kafka = settings.database, settings.kafka
     return {
         "pbx.name": settings.pbx.name,
@@ -65,17 +65,18 @@ def values_of(settings: Settings) -> dict[str, Value]:
 
 
 def topics_of(settings: Settings) -> dict[str, str]:
-    """The topics that the connector writes to or reads; all of them must exist before it starts."""
+    """The topics that the connector and its guard write or read; all of them must exist before it starts."""
     return {
         "topics.cel": settings.kafka.topic(CEL),
         "topics.signals": settings.kafka.topic("signals"),
         "topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}"),
         "topics.heartbeat": heartbeat_topic(settings),
+        "topics.capture-state": settings.kafka.topic(CAPTURE_STATE),
     }
 
 
 def heartbeat_topic(settings: Settings) -> str:
-    """Where Debezium shows that it follows the database, rows or none."""
+    """Topic on which Debezium shows that it follows the database, rows or none."""
     return f"__debezium-heartbeat.{settings.pbx.name}"
 
 

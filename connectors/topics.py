@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from connectors.placeholders import Value, fill
+from streams.crm.registry import registered
 from streams.errors import UserError
 from streams.kafka.admin import ExistingTopic, KafkaAdmin
 from streams.settings import Settings
@@ -17,7 +18,7 @@ DECLARATION = Path(__file__).parent / "topics.yaml"
 MILLISECONDS_A_DAY = 24 * 3600 * 1000
 
 KEEPING = ("retention.ms", "retention.bytes", "delete.retention.ms")
-"""What lowers these deletes records. -1 is without limit."""
+"""Settings of which a lower value deletes records. -1 is without limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
-    """What `apply_topics` did, or would do, with one topic."""
+    """The change that `apply_topics` made, or would make, to one topic."""
 
     topic: str
     action: Literal["create", "alter", "unchanged"]
@@ -76,7 +77,7 @@ async def topic_table(settings: Settings) -> list[tuple[str, str, str, str, str,
 
 
 async def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Those of `names` (full ones) that the broker does not have. Raises UserError when there is no broker."""
+    """The topics among `names` (full ones) that the broker does not have. Raises UserError when no broker answers."""
     async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
         existing = await admin.topics(names)
     return [name for name in names if name not in existing]
@@ -92,11 +93,14 @@ def declared_topics(settings: Settings) -> list[Topic]:
         "kafka.retention_days": settings.kafka.retention_days,
         "durability.min_insync_replicas": 2 if settings.kafka.replication_factor >= 3 else 1,
     }
+    names: dict[str | None, list[dict[str, Value]]] = {
+        "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
+        "crm": [{"crm.name": name} for name in registered().kinds],
+    }
     topics = []
     for entry, declaration in tree["topics"].items():
-        pbxs = (settings.pbx, *settings.other_pbxs) if declaration.get("each") == "pbx" else (settings.pbx,)
-        for pbx in pbxs:
-            filled = fill({**tree["defaults"], **declaration}, {**values, "pbx.name": pbx.name})
+        for each in names.get(declaration.get("each"), [{}]):
+            filled = fill({**tree["defaults"], **declaration}, {**values, **each})
             common = fill(tree["defaults"]["config"], values)
             topics.append(_topic(filled, filled.get("name", settings.kafka.topic(entry)), common))
     return topics
@@ -131,7 +135,7 @@ def refusals_of(topic: Topic, present: ExistingTopic, *, shrink: bool = False) -
 
 
 def change_of(topic: Topic, present: ExistingTopic | None) -> TopicChange:
-    """What is to be done with a topic that is not refused."""
+    """The change that brings a topic to its declaration; for topics that are not refused."""
     if present is None:
         plural = "" if topic.partitions == 1 else "s"
         details = [f"{topic.partitions} partition{plural}", topic.config["cleanup.policy"]]

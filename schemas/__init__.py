@@ -1,8 +1,10 @@
 """The records that stand on Kafka: one `.avsc` file each, the only source of their form.
 
-    serializer = await SchemaRegistry(url).open({topic: "call_result", ...})
+    serializer = await SchemaRegistry(url).register({topic: "call_result", ...})
     value = serializer.encode("call_result", record)
     record = serializer.decode(value)
+
+Who only reads asks for a `reader` instead, which registers nothing.
 
 Times are plain integers on both sides (the unit is the field's logical type); the registered schema keeps the logical
 type for readers that know it.

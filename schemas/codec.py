@@ -20,11 +20,11 @@ _HEADER = struct.Struct(">bI")
 
 
 class MalformedRecord(ValueError):
-    """Bytes that are no record of ours; the message says why. A matter for the dead letters."""
+    """The bytes are not a record of ours; the message says why. A matter for the dead letters."""
 
 
 class UnknownSchema(LookupError):
-    """Written with a schema that is not known here yet; `await Serializer.read(value)` asks the registry for it."""
+    """The schema of a record is not known here yet; `await Serializer.read(value)` asks the registry for it."""
 
     def __init__(self, schema_id: int) -> None:
         super().__init__(f"schema id {schema_id} is not known here")

@@ -1,4 +1,7 @@
-"""The schema registry (Confluent's interface): registers our schemas at start, and finds those of other writers.
+"""A client of the schema registry (Confluent's interface): registers what is written, finds how others write.
+
+`SchemaRegistry.register` is for who writes to topics; `SchemaRegistry.reader` is for who only reads them, and leaves
+the registry as it is.
 
 Four calls with aiohttp, which is there already: confluent-kafka's AsyncSchemaRegistryClient lets the errors of an HTTP
 library of its own out (httpx2, no dependency of ours), and takes a second to import.
@@ -22,7 +25,8 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
-
+NO_SUBJECT = 40401
+"""The interface's own code: the registry is there, and the subject is not. Any other 404 is another server's."""
 
 _ATTEMPTS = 20
 _ATTEMPT_SECONDS = 0.1
@@ -31,16 +35,17 @@ _ATTEMPT_SECONDS = 0.1
 class RegistryRefusal(Exception):
     """The registry answered with an error of its own."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, code: int | None = None) -> None:
         super().__init__(f"HTTP {status}: {message}")
         self.status = status
         self.message = message
+        self.code = code
 
 
 class SchemaRegistry:
     """A client of one registry, to be closed or used in `async with`.
 
-    The serializers that it opened need it afterwards only in `Serializer.read`.
+    Its serializers need it afterwards only in their coroutines.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
@@ -62,17 +67,18 @@ class SchemaRegistry:
             await self._session.close()
             self._session = None
 
-    async def open(self, schemas: Mapping[str, str]) -> "Serializer":
-        """Register `{topic: schema name}` under the subjects `<topic>-value`; learn every version that stands there.
-
-        Raises UserError when there is no registry, or when it refuses a schema.
-        """
+    async def register(self, schemas: Mapping[str, str]) -> "Serializer":
+        """A serializer that writes and reads records of `{topic: schema name}`. See Serializer.register."""
         serializer = Serializer(self)
         for topic, name in schemas.items():
-            subject = f"{topic}-value"
-            serializer.register(name, await self._register(subject, name))
-            for schema_id, writer in await self._versions(subject):
-                serializer.learn(schema_id, writer)
+            await serializer.register(topic, name)
+        return serializer
+
+    async def reader(self, schemas: Mapping[str, str]) -> "Serializer":
+        """A serializer that reads records of `{topic: schema name}`; nothing is registered. See Serializer.learn."""
+        serializer = Serializer(self)
+        for topic, name in schemas.items():
+            await serializer.learn(topic, name)
         return serializer
 
     async def schema(self, schema_id: int) -> Schema | None:
@@ -85,7 +91,9 @@ class SchemaRegistry:
             raise self._unusable(refusal) from None
         return _record_schema(answer["schema"])
 
-    async def _register(self, subject: str, name: str) -> int:
+    async def register_schema(self, topic: str, name: str) -> int:
+        """Register schema `name` under the subject `<topic>-value`: its id. Raises UserError."""
+        subject = f"{topic}-value"
         try:
             known = await self._set_compatibility(subject)
             answer = await self._call("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": text(name)})
@@ -117,12 +125,17 @@ class SchemaRegistry:
                 break
         return True
 
-    async def _versions(self, subject: str) -> list[tuple[int, Schema]]:
-        """Every version of a subject, so that records written before an upgrade decode without asking."""
-        path = f"/subjects/{quote(subject, safe='')}/versions"
+    async def versions(self, topic: str) -> list[tuple[int, Schema]]:
+        """Id and schema of every version of a topic's values; none where nobody has registered one. Raises UserError.
+
+        With them, records written before an upgrade decode without asking.
+        """
+        path = f"/subjects/{quote(f'{topic}-value', safe='')}/versions"
         try:
             versions = [await self._call("GET", f"{path}/{number}") for number in await self._call("GET", path)]
         except RegistryRefusal as refusal:
+            if refusal.code == NO_SUBJECT:
+                return []
             raise self._unusable(refusal) from None
         return [(int(version["id"]), schema) for version in versions if (schema := _record_schema(version["schema"]))]
 
@@ -140,7 +153,7 @@ class SchemaRegistry:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UserError(
-                f"no schema registry at {shown(self._url)} ({str(error) or type(error).__name__})",
+                f"no schema registry at {without_password(self._url)} ({str(error) or type(error).__name__})",
                 "Start it, or set registry.url to where Confluent's interface is (Apicurio: under /apis/ccompat/v7).",
             ) from None
         try:
@@ -148,21 +161,22 @@ class SchemaRegistry:
         except ValueError:
             decoded = None
         if status >= 300:
-            message = decoded.get("message") if isinstance(decoded, dict) else None
-            raise RegistryRefusal(status, str(message or answer[:200].decode("utf-8", "replace")))
+            answered = decoded if isinstance(decoded, dict) else {}
+            message = str(answered.get("message") or answer[:200].decode("utf-8", "replace"))
+            raise RegistryRefusal(status, message, answered.get("error_code"))
         if decoded is None:
-            raise RegistryRefusal(status, "the answer is no JSON")
+            raise RegistryRefusal(status, "the answer is not JSON")
         return decoded
 
     def _unusable(self, refusal: RegistryRefusal) -> UserError:
         return UserError(
-            f"the schema registry at {shown(self._url)} answers {refusal}",
+            f"the schema registry at {without_password(self._url)} answers {refusal}",
             "Check registry.url: it must lead to Confluent's interface (Apicurio has it under /apis/ccompat/v7).",
         )
 
 
 class Serializer:
-    """Encodes and decodes the records of the schemas it was opened with; synchronous, no network."""
+    """Encodes and decodes records of the schemas that it was given. Only its coroutines ask the registry."""
 
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
@@ -171,8 +185,28 @@ class Serializer:
         self._decoders: dict[int, tuple[str, Decoder]] = {}
         self._foreign: dict[int, str] = {}
 
+    async def register(self, topic: str, name: str) -> None:
+        """Register schema `name` under the subject `<topic>-value`, to write its records, and learn what stands there.
+
+        Raises UserError when there is no registry, or when it refuses the schema.
+        """
+        self.add_schema(name, await self._registry.register_schema(topic, name))
+        await self.learn(topic, name)
+
+    async def learn(self, topic: str, name: str) -> None:
+        """Be ready to read a topic's records, of schema `name`, whichever version wrote them. Nothing is registered.
+
+        Raises UserError when there is no registry.
+        """
+        self._expect(name)
+        for schema_id, writer in await self._registry.versions(topic):
+            self.add_version(schema_id, writer)
+
     def encode(self, name: str, record: Mapping[str, Any]) -> bytes:
-        """A record of schema `name` in the Confluent wire format. Raises ValueError or TypeError if it does not fit."""
+        """A record of schema `name`, which was registered, in the Confluent wire format.
+
+        Raises ValueError or TypeError if it does not fit.
+        """
         return self._encoders[name].encode(record)
 
     def decode(self, value: bytes | None, name: str | None = None) -> Record:
@@ -203,27 +237,33 @@ class Serializer:
             if writer is None:
                 # Not remembered: a registry that is being restored may know it later.
                 raise MalformedRecord(f"schema id {unknown.schema_id} is not in the registry") from None
-            self.learn(unknown.schema_id, writer)
+            self.add_version(unknown.schema_id, writer)
             return self.decode(value, name)
 
-    def register(self, name: str, schema_id: int) -> None:
-        """Take schema `name` up under the id that the registry gave it."""
-        schema = load(name)
-        self._encoders[name] = Encoder(schema, schema_id)
-        self._readers[full_name(schema)] = (name, schema)
-        self.learn(schema_id, schema)
+    def add_schema(self, name: str, schema_id: int) -> None:
+        """Take schema `name` up, for writing too, under the id that the registry gave it."""
+        self._encoders[name] = Encoder(self._expect(name), schema_id)
+        self.add_version(schema_id, load(name))
 
-    def learn(self, schema_id: int, writer: Schema) -> None:
+    def add_version(self, schema_id: int, writer: Schema) -> None:
         """Take up how another version, or another program, wrote the records of an id."""
         reader = self._readers.get(full_name(writer))
         if reader is None:
-            self._foreign[schema_id] = f"a record {full_name(writer) or 'without a name'}, which is none of ours here"
+            self._foreign[schema_id] = (
+                f"a record {full_name(writer) or 'without a name'}, which is not one of ours here"
+            )
         else:
             name, schema = reader
             self._decoders[schema_id] = (name, Decoder(writer, schema))
 
+    def _expect(self, name: str) -> Schema:
+        """Read records of schema `name` from now on, in our form of it."""
+        schema = load(name)
+        self._readers[full_name(schema)] = (name, schema)
+        return schema
 
-def shown(url: str) -> str:
+
+def without_password(url: str) -> str:
     """An address without the user and password that may stand in it."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,4 +1,4 @@
-"""Text from outside made safe to show: numbers, names and files' headers are chosen by callers and strangers.
+"""Text from outside made safe to show: numbers, names and files' headers are chosen by people outside.
 
 On a terminal an escape sequence moves the cursor, renames the window or fills the clipboard; a bidirectional override
 turns a number round; what has no width hides. In a spreadsheet a cell that begins with `=` is a formula.

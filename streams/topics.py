@@ -27,9 +27,15 @@ CALL_LEGS = Topic("call-legs", "call_leg")
 AGGREGATE_CHECKPOINTS = Topic("aggregate-checkpoints")
 """The state of open calls, in the form of workers/aggregate/partition_state.py; key: call id."""
 
+PORTAL_STATES = Topic("portal-states", "portal_state")
+"""Portals' own records, beside their calls; key: `<crm>/<portal>`, `<crm>/<portal>/<partition>`."""
+
 DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command")
 DEAD_LETTERS = Topic("dead-letters", "dead_letter")
 DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resolution")
+CAPTURE_STATE = Topic("capture-state")
+"""The capture's memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
+
 CREDENTIALS = Topic("credentials")
 """OAuth tokens, encrypted; key: `<crm>/<portal>`."""
 

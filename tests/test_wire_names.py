@@ -10,10 +10,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from connectors.topics import declared_topics
 from streams import topics
-from streams.credentials.record import Pair
-from streams.credentials.vendors import TokenAnswer
+from streams.crm.shared.tokens import Pair, TokenAnswer
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
-from streams.delivery.events import Answer, LookupResult, metric_label
+from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State
 from streams.kafka.hard_exit import STATUS
 from streams.settings import Settings

@@ -142,7 +142,7 @@ class Installation:
     async def serializer(self) -> Serializer:
         """Reads and writes this installation's records."""
         async with SchemaRegistry(self.registry_url) as registry:
-            return await registry.open(
+            return await registry.register(
                 {
                     self.topic("call-results"): "call_result",
                     self.topic("call-legs"): "call_leg",

@@ -1,7 +1,8 @@
-"""What must be right in the PBX's database before a connector is applied: Debezium would lose rows without a word."""
+"""Checks of the PBX's database before a connector is applied: where one fails, Debezium would lose rows silently."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ SELECT @@version AS version, @@log_bin AS log_bin, @@global.binlog_format AS bin
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What a look into the database showed."""
+    """The server's settings, the user's grants and the table's columns, as read at once."""
 
     variables: Mapping[str, str]
     grants: tuple[str, ...]
@@ -39,13 +40,13 @@ class DatabaseFacts:
 
 
 async def check_database(database: DatabaseSettings) -> list[str]:
-    """Look at the database as the capture user and refuse what would lose rows; the answer is warnings, a line each.
+    """Read the database as the capture user, and refuse settings that would lose rows. Returns warnings, a line each.
 
     Raises UserError: no database, a refused password, a binlog that cannot be followed, something missing (the table, a
     column, a grant).
     """
     password = secret(database.password, database.password_file, "database.password")
-    facts = await asyncio.to_thread(_look, database, password)
+    facts = await asyncio.to_thread(_read_facts, database, password)
     refusals = [*binlog_refusals(facts.variables), *grant_refusals(facts.grants), *table_refusals(facts, database)]
     if refusals:
         raise UserError(
@@ -92,7 +93,7 @@ def grant_refusals(grants: Iterable[str]) -> list[str]:
 
 
 def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
-    """What is missing of the table and its columns."""
+    """Why the table cannot be captured: it, a column or its primary key is missing; empty: it can."""
     table = f"{database.name}.{database.table}"
     if not facts.columns:
         return [
@@ -127,7 +128,7 @@ def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[
 
 
 def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
-    """What works, but less well than it could."""
+    """Missing columns without which calls are told with less, a line each."""
     present = {column.lower() for column in facts.columns}
     absent = [
         column
@@ -142,25 +143,35 @@ def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
     return warnings
 
 
-def _look(database: DatabaseSettings, password: str) -> DatabaseFacts:
+@contextlib.contextmanager
+def connected(database: DatabaseSettings, password: str, *, texts: bool = True) -> Iterator[DictCursor]:
+    """A cursor on the PBX's database. Every error of the database, inside as well, becomes a UserError.
+
+    `texts` False: texts come as bytes, where they may hold what is not valid in any character set.
+    """
     try:
         connection = pymysql.connect(
             host=database.host, port=database.port, user=database.user, password=password,
-            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor,
+            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor, use_unicode=texts,
         )  # fmt: skip
         with connection, connection.cursor() as cursor:
-            cursor.execute(QUERY)
-            variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
-            cursor.execute("SHOW GRANTS")
-            grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
-            cursor.execute(
-                "SELECT column_name AS name, column_type AS type, column_key AS part_of "
-                "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
-                (database.name, database.table),
-            )
-            columns = _rows(cursor)
+            yield cursor
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
-        raise unusable(error, database) from None
+        raise connection_error(error, database) from None
+
+
+def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
+    with connected(database, password) as cursor:
+        cursor.execute(QUERY)
+        variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
+        cursor.execute("SHOW GRANTS")
+        grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
+        cursor.execute(
+            "SELECT column_name AS name, column_type AS type, column_key AS part_of "
+            "FROM information_schema.columns WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+            (database.name, database.table),
+        )
+        columns = _rows(cursor)
     return DatabaseFacts(
         variables,
         grants,
@@ -173,8 +184,8 @@ def _rows(cursor: DictCursor) -> list[dict[str, Any]]:
     return [dict(row) for row in cursor.fetchall()]
 
 
-def unusable(error: BaseException, database: DatabaseSettings) -> UserError:
-    """What a user is told when MariaDB or MySQL refuses, or does not answer."""
+def connection_error(error: BaseException, database: DatabaseSettings) -> UserError:
+    """The message for a user when MariaDB or MySQL refuses, or does not answer."""
     code = error.args[0] if error.args else None
     where = f"{database.host}:{database.port}"
     if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):

@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiokafka import AIOKafkaConsumer
 
-from schemas import SchemaRegistry
+from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
+from streams.kafka.topic_client import KafkaTopics, TopicRecord
 from streams.settings import Settings
+from streams.topics import CALL_RESULTS, CEL, DEAD_LETTERS, Topic
 
 POLL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class Observer:
-    """What has been seen so far."""
+    """Everything that has been seen so far."""
 
     settings: Settings
     portals: dict[str, str]
@@ -34,24 +35,27 @@ class Observer:
 
     async def _topics(self) -> None:
         kafka = self.settings.kafka
-        cel, results, dead = (kafka.topic(name) for name in ("cel", "call-results", "dead-letters"))
-        consumer = AIOKafkaConsumer(
-            cel, results, dead, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest",
-            metadata_max_age_ms=5000,
-        )  # fmt: skip
-        await consumer.start()
-        try:
-            async with SchemaRegistry(self.settings.registry.url) as registry:
-                reader = await registry.open({results: "call_result", dead: "dead_letter"})
-                async for record in consumer:
-                    if record.topic == cel:
-                        self.captured += 1
-                    elif record.topic == results:
-                        self._result(CallResult.from_record(await reader.read(record.value, "call_result")))
-                    else:
-                        self.dead_letters.append(await reader.read(record.value, "dead_letter"))
-        finally:
-            await consumer.stop()
+        watched = {kafka.topic(each): each for each in (CEL, CALL_RESULTS, DEAD_LETTERS)}
+        positions: dict[str, dict[int, int]] = {name: {} for name in watched}
+        async with (
+            KafkaTopics(kafka.bootstrap_servers) as topics,
+            SchemaRegistry(self.settings.registry.url) as registry,
+        ):
+            reader = await registry.reader({name: topic.schema for name, topic in watched.items() if topic.schema})
+            while True:
+                for name, topic in watched.items():
+                    async for record in topics.read(name, start=positions[name]):
+                        positions[name][record.partition] = record.offset + 1
+                        await self._record(topic, record, reader)
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _record(self, topic: Topic, record: TopicRecord, reader: Serializer) -> None:
+        if topic == CEL:
+            self.captured += 1
+        elif topic == CALL_RESULTS:
+            self._result(CallResult.from_record(await reader.read(record.value, topic.schema)))
+        else:
+            self.dead_letters.append(await reader.read(record.value, topic.schema))
 
     def _result(self, result: CallResult) -> None:
         self.result_records += 1

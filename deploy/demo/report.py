@@ -46,7 +46,7 @@ def show(console: Console, observer: Observer, written_at: Mapping[str, float]) 
 
 
 def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> list[str]:
-    """What is missing, doubled or wrong; an empty list: nothing."""
+    """The calls that are missing, doubled or wrong; an empty list: none."""
     faults: list[str] = []
     truths = list(truths)
     for truth in truths:
@@ -77,7 +77,7 @@ def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> lis
 def _due(portal: str, result: CallResult, rules: Rules) -> str:
     if portal == "webhook":
         return str(result.result)
-    return rules.bitrix24.status(result) if portal == "bitrix24" else str(rules.kommo.status(result).status)
+    return str(rules.tables[portal].status(result).code)
 
 
 def tell_verdict(console: Console, faults: list[str], truths: list[Expected], names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""A call: the CEL rows of one linkedid, folded in any order, and whether it has ended."""
+"""A call: the CEL rows of one linkedid, taken in any order, and whether it has ended."""
 
 import zlib
 
@@ -10,7 +10,7 @@ from streams.rows.row import COLUMNS, CelRow
 Version = tuple[int, int]
 """Highest row id, number of rows. Ids can commit out of order, so neither alone tells two states apart."""
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 """A call with more rows is damage, or days of a conference: the rest would only make its snapshots too large to write
 (16 MiB, connectors/topics.yaml)."""
 
@@ -35,7 +35,7 @@ def epoch_of(uniqueid: str) -> int | None:
 
 
 def age_of(uniqueid: str) -> tuple[int, int]:
-    """Sorts uniqueids by when their channels were made: second, then the counter behind the dot."""
+    """Sort key of uniqueids, oldest channel first: the second when it was made, then the counter behind the dot."""
     counter = uniqueid.rpartition(".")[2]
     return epoch_of(uniqueid) or 0, int(counter) if counter.isascii() and counter.isdigit() else 0
 
@@ -68,11 +68,11 @@ class Call:
         return call_id(self.pbx, self.linkedid)
 
     def knows(self, row_id: int) -> bool:
-        """Whether the row was folded already."""
+        """Whether the call holds a row of this id."""
         return row_id in self._rows
 
     def add(self, row: CelRow) -> bool:
-        """Fold a row; False (and nothing changes) where its id is known."""
+        """Add a row; False (and nothing changes) where its id is known."""
         if row.id in self._rows:
             return False
         self._rows[row.id] = row
@@ -88,17 +88,22 @@ class Call:
 
     @property
     def channels_ended(self) -> bool:
-        """Every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
+        """Whether every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
         return bool(self._rows) and self._seen <= self._ended
 
     @property
+    def ended(self) -> bool:
+        """Whether the rows show that the call is over."""
+        return self.linkedid_end or self.channels_ended
+
+    @property
     def full(self) -> bool:
-        """It takes no more rows, but for its end."""
-        return len(self._rows) >= MOST_ROWS
+        """Whether the call takes no more rows but those of its end."""
+        return len(self._rows) >= MAX_ROWS
 
     @property
     def version(self) -> Version:
-        """Which rows it holds, as far as one pair can say."""
+        """The rows that the call holds, as far as one pair can say."""
         return max(self._rows, default=0), len(self._rows)
 
     @property

@@ -1,4 +1,4 @@
-"""What a channel's name tells: `technology/endpoint-suffix`."""
+"""Channel names, `technology/endpoint-suffix`, and what kind of channel they show."""
 
 from functools import lru_cache
 
@@ -33,25 +33,25 @@ PORT_TECHNOLOGIES = frozenset(
 
 @lru_cache(maxsize=65_536)
 def is_local(name: str) -> bool:
-    """Half of a Local channel: a hinge between two parts of the dialplan."""
+    """Whether the channel is half of a Local channel: a hinge between two parts of the dialplan."""
     return name.startswith("Local/")
 
 
 @lru_cache(maxsize=65_536)
 def is_helper(name: str) -> bool:
-    """One of Asterisk's own channels, such as a conference's announcer."""
+    """Whether the channel is one of Asterisk's own, such as a conference's announcer."""
     return name.partition("/")[0] in HELPER_TECHNOLOGIES
 
 
 @lru_cache(maxsize=65_536)
 def is_real(name: str) -> bool:
-    """A channel that a phone or a trunk is on."""
+    """Whether a phone or a trunk is on the channel."""
     return "/" in name and not is_local(name) and not is_helper(name)
 
 
 @lru_cache(maxsize=65_536)
 def is_port(name: str) -> bool:
-    """The channel is named after a line of a card or a modem (`DAHDI/1-1`), not after who is on it."""
+    """Whether the channel is named after a line of a card or a modem (`DAHDI/1-1`), not after who is on it."""
     return name.partition("/")[0] in PORT_TECHNOLOGIES
 
 
@@ -66,7 +66,7 @@ def endpoint(name: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def local_twin(name: str) -> str | None:
-    """The other half of a Local channel."""
+    """The other half of a Local channel; None for other channels."""
     if name.endswith(";1"):
         return name[:-1] + "2"
     if name.endswith(";2"):

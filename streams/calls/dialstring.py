@@ -1,9 +1,12 @@
-"""What Dial() was asked to call: the numbers in its `appdata`, where no channel's row holds them.
+"""Who dialled a leg, and the number that Dial() was given: its `appdata` holds it where no channel's row does.
 
 A dialplan that dials inside a Gosub shows the extension `s` on every row, and so do the legs' caller ids.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+
+from streams.calls.facts import Channel
 
 
 @lru_cache(maxsize=4096)
@@ -30,3 +33,22 @@ def dialled(appdata: str) -> tuple[tuple[str, str], ...]:
         if number.isascii() and number.isdigit():
             found.append((endpoint, number))
     return tuple(found)
+
+
+def settle_dialler(leg: Channel, dialling: Mapping[tuple[str, str], int]) -> None:
+    """Set `dialled_by`, and `number` to the number that Dial() was given: caller ids may hold the dialling one's.
+
+    `dialling`: see CallFacts. The last Dial() of the leg's endpoint before the leg began counts, else the first after.
+    """
+    began = leg.start_row.id
+    found = [
+        (row_id <= began, row_id if row_id <= began else -row_id, channel, number)
+        for (channel, appdata), row_id in dialling.items()
+        for endpoint, number in dialled(appdata)
+        if endpoint == leg.endpoint
+    ]
+    if found:
+        *_, leg.dialled_by, number = max(found)
+        if number not in (leg.number, leg.first_number):
+            leg.number = number
+        leg.number_dialled = True

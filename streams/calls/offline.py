@@ -1,4 +1,4 @@
-"""Classifying rows from a file or a table: follows open calls only, and gives each call once."""
+"""Classify rows from a file or a table: follow open calls only, and give each call once."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +15,11 @@ from streams.rules import Rules
 LINGER_ROWS = 5_000
 """Rows of other calls for which an ended call stays open: rows commit out of order, and files repeat some."""
 
-_LOOK_ROWS = 128
-"""How often it is looked which calls have ended long enough ago."""
+_CHECK_EVERY_ROWS = 128
+"""After so many rows, calls that ended long enough ago are handed out."""
 
-_REMEMBERED = 200_000
+_REMEMBERED_CALLS = 200_000
+"""Calls handed out of which later rows are still recognised."""
 
 
 class EndedCall(NamedTuple):
@@ -27,20 +28,20 @@ class EndedCall(NamedTuple):
     call: Call
     cut_short: bool
     order: tuple[int, int]
-    """Rises from call to call, over all the rows of which these are a share."""
+    """Rises from call to call, also between the shares of one file."""
 
 
 @dataclass(slots=True)
-class Batch:
-    """Rows in, outcomes out."""
+class OfflineClassifier:
+    """Classifies the calls of rows that are read once, in about the order of their ids."""
 
     rules: Rules
     profile: PbxProfile
     pbx: str = "pbx1"
     place: Callable[[], int] | None = None
-    """Where the rows are a share of those of a file: the number of the one just read among all."""
+    """The number of the row just read among all of a file, where the rows are only a share of these."""
     strays: int = 0
-    """Rows that came after their call had been given: too late to count."""
+    """Rows that came after their call had been handed out: too late to count."""
     _open: dict[tuple[str, str], tuple[Call, int]] = field(default_factory=dict)
     _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     _lost: Counter[str] = field(default_factory=Counter)
@@ -64,23 +65,23 @@ class Batch:
     def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
         """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""
         calls, ended = self._open, self._ended
-        given: OrderedDict[tuple[str, str], None] = OrderedDict()
-        place, look = self.place, _LOOK_ROWS
+        handed_out: OrderedDict[tuple[str, str], None] = OrderedDict()
+        place, next_check = self.place, _CHECK_EVERY_ROWS
 
-        def give(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
+        def hand_out(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
             call, _ = calls.pop(key)
             call.unreadable_rows = self._lost.get(call.linkedid, 0)
-            given[key] = None
-            if len(given) > _REMEMBERED:
-                given.popitem(last=False)
-            return EndedCall(call, not (call.linkedid_end or call.channels_ended), order)
+            handed_out[key] = None
+            if len(handed_out) > _REMEMBERED_CALLS:
+                handed_out.popitem(last=False)
+            return EndedCall(call, not call.ended, order)
 
         for number, row in enumerate(rows, start=1):
             count = number if place is None else place()
             key = (row.pbx or self.pbx, row.linkedid)
             known = calls.get(key)
             if known is None:
-                if key in given:
+                if key in handed_out:
                     self.strays += 1
                     continue
                 known = calls[key] = Call(*key), count
@@ -92,12 +93,12 @@ class Batch:
                 ended.move_to_end(key)
             elif ended and key in ended and not call.linkedid_end:
                 del ended[key]
-            if count >= look:
-                look = count - count % _LOOK_ROWS + _LOOK_ROWS
+            if count >= next_check:
+                next_check = count - count % _CHECK_EVERY_ROWS + _CHECK_EVERY_ROWS
                 while ended and next(iter(ended.values())) < count - LINGER_ROWS:
                     key, end = ended.popitem(last=False)
-                    yield give(key, (0, end))
+                    yield hand_out(key, (0, end))
         for key, end in ended.items():
-            yield give(key, (0, end))
+            yield hand_out(key, (0, end))
         for key, (_, begin) in list(calls.items()):
-            yield give(key, (1, begin))
+            yield hand_out(key, (1, begin))

@@ -1,4 +1,4 @@
-"""What an installation knows about its own numbers, trunks and logging."""
+"""The profile of a PBX: its own numbers, trunks and logging, as the settings describe them."""
 
 import hashlib
 import json
@@ -35,9 +35,9 @@ class PbxProfile:
 
     @classmethod
     def of(cls, settings: Settings) -> "PbxProfile":
-        """The site of a settings tree.
+        """The profile of a settings tree.
 
-        Raises SettingsError for a pattern that is no regular expression, RulesError for a bad line of the operator's.
+        Raises SettingsError for a pattern that is not a regular expression, RulesError for a bad line in the rules.
         """
         numbers = settings.numbers
         return cls(
@@ -54,7 +54,7 @@ class PbxProfile:
 
     @cached_property
     def hash(self) -> str:
-        """Changes with everything here that can change a call's outcome, but its PBX's zone: the result names that."""
+        """Changes with everything here that can change a call's outcome, but the PBX's zone: the result names that."""
         classified_by = [
             self.directions.effective(),
             self.internal_digits,
@@ -68,15 +68,42 @@ class PbxProfile:
         return hashlib.sha256(json.dumps(classified_by).encode()).hexdigest()[:12]
 
     def is_trunk(self, endpoint: str) -> bool:
-        """The endpoint is one of the configured trunks."""
+        """Whether the endpoint is one of the configured trunks."""
         return any(fnmatchcase(endpoint, trunk) for trunk in self.trunks)
 
-    def is_staff(self, number: str) -> bool:
-        """The number belongs to the configured inside numbers, such as mobile phones of staff."""
-        return self._side_of_number(number) == "inside"
+    # The next five are functions with a memory: they are asked again and again for the same few numbers and contexts.
+
+    @cached_property
+    def is_staff(self) -> Callable[[str], bool]:
+        """Whether a number belongs to the configured inside numbers, such as mobile phones of staff."""
+        return lru_cache(65_536)(lambda number: self._side_of_number(number) == "inside")
+
+    @cached_property
+    def is_inside(self) -> Callable[[str], bool]:
+        """Whether a number is an extension, or one of staff."""
+        return lru_cache(65_536)(lambda number: self.is_extension(number) or self.is_staff(number))
+
+    @cached_property
+    def is_outside_number(self) -> Callable[[str], bool]:
+        """Whether a number is as long as outside ones are, with or without `+`, and not one of staff."""
+        return lru_cache(65_536)(self._is_outside_number)
+
+    @cached_property
+    def side_of_context(self) -> Callable[[str], Side | None]:
+        """The side that the direction patterns tell of a dialplan context."""
+        return lru_cache(4096)(lambda context: getattr(self.directions.of_context(context), "side", None))
+
+    @cached_property
+    def normalised_number(self) -> Callable[[str], str | None]:
+        """A number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
+
+        Takes the user part of a SIP URI, and applies the configured rewrites first.
+        """
+        region, rewrite, no_number = self.region, self.rewrite, self.directions.no_number
+        return lru_cache(65_536)(lambda number: _normalised(number, region, rewrite, no_number))
 
     def is_extension(self, number: str) -> bool:
-        """The number is short."""
+        """Whether a number is as short as extensions are."""
         digits = self.directions.inside_digits
         if self.internal_digits is not None:
             digits = range(1, self.internal_digits + 1)
@@ -87,39 +114,16 @@ class PbxProfile:
             and self._side_of_number(number) != "outside"
         )
 
+    def _is_outside_number(self, number: str) -> bool:
+        digits = number.removeprefix("+")
+        long_enough = len(digits) in self.directions.outside_digits  # shorter ones are feature codes
+        return digits.isascii() and digits.isdigit() and long_enough and not self.is_inside(number)
+
     def _side_of_number(self, number: str) -> Side | None:
         if any(pattern.fullmatch(number) for pattern in self.internal_patterns):
             return "inside"
         rule = self.directions.of_number(number)
         return rule.side if rule else None
-
-    def is_inside(self, number: str) -> bool:
-        """An extension, or a number of staff."""
-        return self._known_inside(number)
-
-    def side_of_context(self, context: str) -> Side | None:
-        """The side that the direction patterns tell of a dialplan context."""
-        return self._known_context(context)
-
-    @cached_property
-    def _known_context(self) -> Callable[[str], Side | None]:
-        return lru_cache(4096)(lambda context: getattr(self.directions.of_context(context), "side", None))
-
-    @cached_property
-    def _known_inside(self) -> Callable[[str], bool]:
-        return lru_cache(65_536)(lambda number: self.is_extension(number) or self.is_staff(number))
-
-    def outside_number(self, number: str) -> str | None:
-        """The number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
-
-        Takes the user part of a SIP URI, and applies the configured rewrites first.
-        """
-        return self._known_outside(number)
-
-    @cached_property
-    def _known_outside(self) -> Callable[[str], str | None]:
-        region, rewrite, no_number = self.region, self.rewrite, self.directions.no_number
-        return lru_cache(65_536)(lambda number: _normalised(number, region, rewrite, no_number))
 
 
 def _normalised(
@@ -149,7 +153,7 @@ def _pattern(path: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise SettingsError(f"{path}: {text!r} is no regular expression: {error}") from None
+        raise SettingsError(f"{path}: {text!r} is not a regular expression: {error}") from None
 
 
 def _rewrites(numbers: NumberSettings) -> tuple[tuple[re.Pattern[str], str], ...]:

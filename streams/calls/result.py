@@ -18,7 +18,7 @@ _STAMP = ("version", "version_row_id", "version_rows", "outcome_hash")
 
 
 class CallWarning(StrEnum):
-    """What an operator can mend, by a code to count."""
+    """Something that an operator can mend, by a code to count."""
 
     DIRECTION = "direction_unknown"
     """numbers.trunks, or the contexts, do not tell the caller's side."""
@@ -31,7 +31,7 @@ class CallWarning(StrEnum):
     ROWS = "rows_unreadable"
     """Rows of the call, or rows that may be of it, could not be read: whatever they told is missing."""
     EXTRA = "extra_unusable"
-    """The calling channel's HANGUP row holds no cause: processed the old way."""
+    """The calling channel's HANGUP row holds no cause: processed with two statuses only."""
 
 
 class CallLeg(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class CallLeg(msgspec.Struct, frozen=True):
     outcome: str
 
     def record(self) -> dict[str, Any]:
-        """For the Avro codec."""
+        """The fields as the Avro codec takes them."""
         return msgspec.structs.asdict(self)
 
 
@@ -109,7 +109,7 @@ class CallResult(msgspec.Struct, frozen=True):
     why: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """For the Avro codec."""
+        """The fields as the Avro codec takes them."""
         fields = msgspec.structs.asdict(self)
         for name in ("talked_with", "transfers", "pickups", "linked_calls", "warnings", "why"):
             fields[name] = list(fields[name])
@@ -117,7 +117,7 @@ class CallResult(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "CallResult":
-        """What the Avro codec read (it gives times as datetime)."""
+        """The result in a record that the Avro codec read (times come as datetime)."""
         fields = dict(record)
         for name in TIMES:
             if isinstance(fields.get(name), datetime):
@@ -125,7 +125,7 @@ class CallResult(msgspec.Struct, frozen=True):
         return msgspec.convert(fields, cls)
 
     def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
-        """Itself with its version, and the `outcome_hash` over all but the version: that says nothing of it.
+        """This result with its version, and with the `outcome_hash` over everything but the version.
 
         Call it once, on a fresh result whose version is 0.
         """
@@ -136,7 +136,7 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Classification(NamedTuple):
-    """What classifying a call gives."""
+    """The outcome of a call: its result, and one leg for each channel."""
 
     result: CallResult
     legs: tuple[CallLeg, ...]

@@ -1,7 +1,7 @@
 """From the PBX's wall clock to UTC, row by row.
 
 `uniqueid` starts with the UTC second in which the channel was made, so CHAN_START tells the offset of the wall clock
-(cel/README.md, g). A configured zone is checked against it and tells about a change of the clocks within a call.
+(docs/call-status.md). A configured zone is checked against it and tells about a change of the clocks within a call.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rows without numbers, names and addresses; events, applications, contexts, times and ids stay. Pure."""
+"""Anonymise rows: numbers, names and addresses go; events, applications, contexts, times and ids stay. Pure."""
 
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
@@ -14,11 +14,11 @@ from streams.rows.row import CelRow
 
 _NUMBERS = ("cid_num", "cid_ani", "cid_rdnis", "cid_dnid")
 _STAY = frozenset({"id", "eventtype", "eventtime", "uniqueid", "linkedid", "appname", "userdeftype"})
-_TELLING = frozenset({
+_ARGUMENTS_MATTER = frozenset({
     "Dial", "AppDial", "AppDial2", "AppQueue", "Queue", "VoiceMail", "VoiceMailMain", "ConfBridge", "MeetMe", "Park",
     "ParkedCall", "Pickup", "PickupChan", "ChanSpy", "ExtenSpy", "FollowMe", "Page", "Transfer",
 })  # fmt: skip
-"""Applications whose arguments tell something of a call; others' may hold anything, and are dropped."""
+"""Applications whose arguments classifying needs; those of others may hold anything, and are dropped."""
 _NAMED_FIRST = frozenset({"Queue", "ConfBridge", "MeetMe"})
 _STAYING_EXTRA = frozenset({
     "dialstatus", "bridge_id", "bridge1_id", "bridge2_id", "bridge_technology", "reason", "format", "language", "class",
@@ -38,7 +38,7 @@ _FORM = (
 
 @dataclass(frozen=True, slots=True)
 class Anonymised:
-    """Rows as text, column by column in the form of the recordings, and what stands for what."""
+    """Rows as text, column by column in the form of the recordings, and the replacement of each original."""
 
     rows: tuple[dict[str, str], ...]
     pseudonyms: Pseudonyms
@@ -47,7 +47,7 @@ class Anonymised:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of each kind were replaced."""
+        """The number of replacements by kind, in words."""
         known = self.pseudonyms
         return {
             "outside numbers": len(known.tails),
@@ -82,7 +82,7 @@ def _originals(rows: Iterable[CelRow]) -> Originals:
             found.add_party(row.cid_name.strip(), found.names)
         for name in (row.channame, *row.peer.split(",")):
             _channel(name, found)
-        if row.appname in _TELLING:
+        if row.appname in _ARGUMENTS_MATTER:
             _arguments(row, found)
         for text in _texts(_extra(row.extra)):
             _channel(text, found)
@@ -110,7 +110,7 @@ def _number(text: str, found: Originals) -> bool:
 
 
 def _channel(name: str, found: Originals) -> None:
-    """Who is on a channel, by its name: `PJSIP/trunk1-0000001a`, `Local/1001@from-internal-00000001;1`."""
+    """Note who is on a channel, by its name: `PJSIP/trunk1-0000001a`, `Local/1001@from-internal-00000001;1`."""
     if not re.match(r"(?!dialplan/)[A-Za-z][A-Za-z0-9]+/.", name):  # hangupsource may be dialplan/builtin
         return
     for part in re.split(r"[@/]", endpoint(name)):
@@ -140,26 +140,26 @@ def _arguments(row: CelRow, found: Originals) -> None:
 
 
 def _anonymous(row: CelRow, pseudonyms: Pseudonyms, dropped: list[str]) -> dict[str, str]:
-    told = {column: str(getattr(row, column)) for column in CelRow.__struct_fields__}
-    for column, text in told.items():
+    anonymous = {column: str(getattr(row, column)) for column in CelRow.__struct_fields__}
+    for column, text in anonymous.items():
         if column == "context":
-            told[column] = pseudonyms.long_numbers(text)
+            anonymous[column] = pseudonyms.long_numbers(text)
         elif column == "appdata":
-            told[column] = _appdata(row, pseudonyms, dropped)
+            anonymous[column] = _appdata(row, pseudonyms, dropped)
         elif column == "extra":
-            told[column] = _anonymous_extra(row, pseudonyms, dropped)
+            anonymous[column] = _anonymous_extra(row, pseudonyms, dropped)
         elif column == "cid_name":
-            told[column] = pseudonyms.name(text)
+            anonymous[column] = pseudonyms.name(text)
         elif column not in _STAY:
-            told[column] = pseudonyms.text(text)
-    told |= _EMPTY
-    return {column: told[column] for column in _FORM}
+            anonymous[column] = pseudonyms.text(text)
+    anonymous |= _EMPTY
+    return {column: anonymous[column] for column in _FORM}
 
 
 def _appdata(row: CelRow, pseudonyms: Pseudonyms, dropped: list[str]) -> str:
     if row.appdata in ("", "(Outgoing Line)"):
         return row.appdata
-    if row.appname not in _TELLING:
+    if row.appname not in _ARGUMENTS_MATTER:
         dropped.append(row.appdata)
         return DROPPED
     return pseudonyms.text(row.appdata)

@@ -9,8 +9,7 @@ import msgspec
 
 from streams.calls.call import Call
 from streams.calls.classify import classify
-from streams.calls.direction import side_of
-from streams.calls.fold import tell
+from streams.calls.fold import fold_call
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cases.anonymise import Anonymised, anonymise
@@ -28,7 +27,7 @@ class CapturedCase:
     linkedids: tuple[str, ...]
     anonymised: Anonymised
     settings: dict[str, Any]
-    """Those settings that differ from the defaults and that decide how these calls are told."""
+    """The settings that differ from the defaults and that decide how these calls are classified."""
 
     def calls(self, pbx: str) -> list[Call]:
         """The anonymised calls."""
@@ -72,12 +71,12 @@ def outcome_differences(
     case: CapturedCase,
     rules: Rules,
     profile: PbxProfile,
-    case_site: PbxProfile,
+    case_profile: PbxProfile,
     case_rules: Rules,
 ) -> list[str]:
-    """How the outcome of the anonymised calls differs from that of the real ones, but for the numbers."""
+    """Where the outcome of the anonymised calls differs from that of the real ones, but for the numbers: sentences."""
     text, pbx = case.anonymised.pseudonyms.text, calls[0].pbx
-    anonymised = {call.linkedid: _classified(call, case_rules, case_site) for call in case.calls(pbx)}
+    anonymised = {call.linkedid: _classified(call, case_rules, case_profile) for call in case.calls(pbx)}
     found = []
     for call in calls:
         real, made = _classified(call, rules, profile), anonymised[call.linkedid]
@@ -89,7 +88,7 @@ def outcome_differences(
 
 
 def _classified(call: Call, rules: Rules, profile: PbxProfile) -> CallResult:
-    return classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
+    return classify(call, rules, profile, cut_short=not call.ended).result
 
 
 def _mapped(value: Any, text: Any) -> Any:
@@ -106,9 +105,7 @@ def _sorted(value: Any) -> Any:
 
 
 def _outside_endpoints(calls: Iterable[Call], profile: PbxProfile) -> set[str]:
-    stories = [tell(call.rows, call.linkedid, profile.timezone_of(call.pbx)) for call in calls]
-    channels = [channel for story in stories for channel in story.channels.values() if channel.real]
-    return {channel.endpoint for channel in channels if side_of(channel, profile)[0] == "outside"}
+    return {channel.endpoint for call in calls for channel in fold_call(call, profile).on_side("outside")}
 
 
 def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
@@ -122,13 +119,13 @@ def _staff(rows: Iterable[CelRow], profile: PbxProfile) -> set[str]:
 
 
 def _shape(number: str, profile: PbxProfile) -> tuple[bool, bool, int]:
-    """What decides how a number is told, but for being one of staff: the case's settings say that."""
-    outside = profile.outside_number(number) or ""
+    """The properties of a number that decide an outcome, but for being one of staff: the case's settings say that."""
+    outside = profile.normalised_number(number) or ""
     return profile.is_extension(number), outside.startswith("+"), len(outside)
 
 
 def case_line(case: CapturedCase, facts: dict[str, Any]) -> bytes:
-    """The case as one line of JSON, in the order of fields of the recordings. `facts`: what its user says of it."""
+    """The case as a line of JSON, its fields as in the recordings. `facts`: what the operator knows of the call."""
     text = case.anonymised.pseudonyms.text
     who = facts.get("who_answered")
     fields = {

@@ -29,7 +29,7 @@ _NUMBERS = r"""
 
 
 def _tokens(words: Iterable[str] = ()) -> re.Pattern[str]:
-    """What is told apart in a text, in this order: ids that stay, addresses, known words, feature codes, numbers."""
+    """The tokens of a text, matched in this order: ids that stay, addresses, known words, feature codes, numbers."""
     known = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
     word = rf"| (?P<word> (?<![A-Za-z0-9_.]) (?-i:{known}) (?![A-Za-z0-9_]) )" if known else ""
     return re.compile(f"{_ADDRESSES} {word} | {_NUMBERS}", re.VERBOSE | re.IGNORECASE)
@@ -41,19 +41,19 @@ _ANY = _tokens()
 
 @dataclass(slots=True)
 class Originals:
-    """What was found in the rows, before anything is replaced."""
+    """The numbers, names and addresses found in the rows, before anything is replaced."""
 
     numbers: set[str] = field(default_factory=set)
-    """As written: digits, a plus before them or not."""
+    """Numbers as written: digits, a plus before them or not."""
     endpoints: set[str] = field(default_factory=set)
-    """Names of phones and trunks that are no numbers."""
+    """Names of phones and trunks that are not numbers."""
     queues: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     hosts: set[str] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
 
     def add_text(self, text: str) -> None:
-        """Everything in a text that is an address or a number by its own looks."""
+        """Note everything in a text that looks like an address or a number."""
         for found in _ANY.finditer(text):
             kind = _kind(found)
             if kind in ("uri", "mail"):
@@ -66,7 +66,7 @@ class Originals:
                 self.numbers.add(found[0])
 
     def add_party(self, text: str, others: set[str]) -> None:
-        """A number, or a word that goes to `others`."""
+        """Note a number, or a word that goes to `others`."""
         if re.fullmatch(r"\+?[0-9]+", text):
             self.numbers.add(text)
         elif text:
@@ -96,7 +96,10 @@ class Pseudonyms:
         trunks: Collection[str] = (),
         keep_trunks: bool = False,
     ) -> "Pseudonyms":
-        """`shape`: what must stay of a number: its side, whether it is valid. `trunks`: the endpoints outside."""
+        """Choose the replacements.
+
+        `shape`: what must stay of a number: its side, whether it is valid. `trunks`: the endpoints outside.
+        """
         words: dict[str, str] = {}
         outside = sorted(originals.endpoints & set(trunks))
         if not keep_trunks:
@@ -128,7 +131,7 @@ class Pseudonyms:
         return self.words.get(text.strip()) or self.text(text)
 
     def long_numbers(self, text: str) -> str:
-        """A text in which only numbers that are no extensions are replaced."""
+        """A text in which only numbers of seven digits and more are replaced."""
         return re.sub(r"(?<![0-9])[0-9]{7,}(?![0-9])", lambda found: self._number(found[0]), text)
 
     def _replaced(self, found: re.Match[str]) -> str:
@@ -142,8 +145,8 @@ class Pseudonyms:
         if kind in ("uri", "mail"):
             user, host = found[f"{kind}_user"], found[f"{kind}_host"]
             scheme = found[0].partition(":")[0] + ":" if kind == "uri" else ""
-            told = self.words.get(user) or self.users.get(user) or self._number(user)
-            return scheme + told + (f"@{self.hosts.get(host.lower(), host)}" if host else "")
+            replaced = self.words.get(user) or self.users.get(user) or self._number(user)
+            return scheme + replaced + (f"@{self.hosts.get(host.lower(), host)}" if host else "")
         if kind == "star":
             digits = found["star_digits"]
             stars = found[0][: -len(digits)]
@@ -151,7 +154,7 @@ class Pseudonyms:
         return self._number(found[0])
 
     def _feature(self, digits: str) -> str:
-        """What follows a feature code's star: the code, and perhaps a number."""
+        """The replacement of what follows a feature code's star: the code, and perhaps a number."""
         for start in range(1, len(digits) - 1):
             if digits[start:] in self.shorts:
                 return digits[:start] + self.shorts[digits[start:]]

@@ -10,22 +10,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from connectors.apply import connect_client, words
+from connectors.apply import connect_client
+from connectors.client import describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
-from streams.cli.prompts import ByOption, NoteOption, YesOption, go_on, name_of
-from streams.cli.row_sources import split_call_id
+from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.clock import format_span, utc_now_us
 from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
-from streams.operations import connection as operate
-from streams.operations import dead_letter_commands as acting
+from streams.operations import connection as operations
+from streams.operations import dead_letter_commands
 from streams.operations.backfill import Waiting, already_classified, backfill, checked_linkedid, is_plain
+from streams.operations.call_reference import split_call_id
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
 from streams.operations.dead_letter_commands import Operator
-from streams.operations.dead_letters import Filter, letters_of
+from streams.operations.dead_letter_topic import letters_of
+from streams.operations.dead_letters import Filter
 from streams.operations.results import newest_results, receiving
 from streams.settings import Settings, load_settings
 from streams.sources.window import Bound
@@ -62,9 +64,9 @@ def backfill_calls(
     """Read whole calls from the PBX's table again, and wait until their results are out.
 
     For calls whose first rows were missed, because capture began in the middle of them or they were forgotten: their
-    late rows are dead letters, and this heals them. Debezium reads the table as it always does; nothing is written to
-    the database. Backfilled calls do not ring in a CRM, unless --deliver asks for it; each is looked up first where it
-    may be there already.
+    late rows are dead letters, and this recovers the calls. Debezium reads the table as it always does; nothing is
+    written to the database. Backfilled calls do not ring in a CRM, unless --deliver asks for it; each is looked up
+    first where it may be there already.
 
     Examples:
 
@@ -82,10 +84,10 @@ def backfill_calls(
     add_remark(f"{len(calls):,} calls with {rows:,} rows in the table")
     if dry_run or not calls:
         return
-    operator = Operator(name_of(by), note)
+    operator = Operator(operator_name(by), note)
     if deliver:
         _say_how_long(settings, calls)
-    go_on(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
+    confirm(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
     waiting = asyncio.run(_run(settings, calls, operator, patience, deliver=deliver))
     _report(waiting, settings)
     if waiting.missing:
@@ -118,7 +120,7 @@ def _chosen(
     if ids is not None:
         first, dash, last = ids.partition("-")
         if not (dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-            raise UserError(f"--ids {ids!r} is no stretch of row ids", "Write it as 1200-4711.")
+            raise UserError(f"--ids {ids!r} is not a stretch of row ids", "Write it as 1200-4711.")
         bounds = Bound(row_id=int(first)), Bound(row_id=int(last) + 1)
     else:
         bounds = Bound.of(since or "0", "--since"), Bound.of(until or str(1 << 62), "--until")
@@ -140,20 +142,20 @@ def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) ->
     found = calls_named(settings, linkedids)
     if absent := sorted(set(linkedids) - {each.linkedid for each in found}):
         at = settings.database
-        told = ", ".join(absent[:5]) + (" .." if len(absent) > 5 else "")
+        names = ", ".join(absent[:5]) + (" .." if len(absent) > 5 else "")
         if not found and call:
             raise UserError(
-                f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {told}",
+                f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {names}",
                 "Was the table purged, or is it another PBX's call?",
             )
-        add_remark(f"not in the table any more: {told}")
+        add_remark(f"not in the table any more: {names}")
     return found
 
 
 async def _late(settings: Settings) -> list[str]:
     """Linkedids of this PBX's calls whose rows are unresolved dead letters."""
     found: dict[str, None] = {}
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         async for letter, _ in letters_of(connection, Filter(component="aggregate")):
             pbx, _, linkedid = (letter.call_id or "").partition("/")
             if letter.recovery is Recovery.BACKFILL and pbx == settings.pbx.name and is_plain(linkedid):
@@ -163,7 +165,7 @@ async def _late(settings: Settings) -> list[str]:
 
 def _say_how_long(settings: Settings, calls: list[TableCall]) -> None:
     for portal in receiving(settings, f"{settings.pbx.name}/"):
-        seconds = acting.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
+        seconds = dead_letter_commands.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
         add_remark(
             f"at most {len(calls):,} deliveries to {portal.crm} (portal {portal.name}): about "
             f"{format_span(seconds * 1_000_000)} at the portal's limit"
@@ -174,29 +176,31 @@ async def _run(
     settings: Settings, calls: list[TableCall], operator: Operator, patience: float, *, deliver: bool
 ) -> Waiting:
     await _capture_runs(settings)
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         began = utc_now_us()
         waiting = await already_classified(connection, calls)
         if waiting.missing:
-            with _progress(waiting) as tell:
-                await backfill(connection, waiting, tell, patience_seconds=patience)
-        await acting.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
+            with _progress(waiting) as report_progress:
+                await backfill(connection, waiting, report_progress, patience_seconds=patience)
+        await dead_letter_commands.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
         if deliver:
             results = await newest_results(connection, waiting.done)
             targets = [(portal.crm, record) for name, record in results.items() for portal in receiving(settings, name)]
-            await acting.deliver(connection, targets, operator, lambda _: None)
+            await dead_letter_commands.deliver(connection, targets, operator, lambda _: None)
             add_remark(f"{len(targets):,} deliveries ordered: cel2crm deliveries")
     return waiting
 
 
 async def _capture_runs(settings: Settings) -> None:
-    """Raises UserError: a signal that nobody reads would be waited for in vain."""
+    """Raise UserError where the capture does not run: nobody would read the signal."""
     name = connector_name(settings)
     async with connect_client(settings) as connect:
         status = await connect.status(name)
     if status is None or not status.running:
-        told = f"there is no connector {name}" if status is None else words(status)
-        raise UserError(f"the capture does not run: {told}", "See cel2crm connectors status; cel2crm connectors apply.")
+        state = f"there is no connector {name}" if status is None else describe_status(status)
+        raise UserError(
+            f"the capture does not run: {state}", "See cel2crm connectors status; cel2crm connectors apply."
+        )
 
 
 @contextmanager
@@ -208,11 +212,11 @@ def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
         calls = progress.add_task("calls", total=len(missing))
         add_remark(_IDLE)
 
-        def tell(now: Waiting) -> None:
+        def report_progress(now: Waiting) -> None:
             progress.update(rows, completed=now.rows)
             progress.update(calls, completed=len(missing) - len(now.missing))
 
-        yield tell
+        yield report_progress
 
 
 def _report(waiting: Waiting, settings: Settings) -> None:

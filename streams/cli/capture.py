@@ -12,11 +12,11 @@ from streams.cases.case import CapturedCase, capture_case, case_line, outcome_di
 from streams.cli.classify.truth import DIRECTIONS, profile_of
 from streams.cli.options import ColumnsOption, SettingsOption
 from streams.cli.output import add_remark, remark, say_json_line
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.errors import UserError
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.rules.results import RESULT_NAMES
-from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES
 from streams.settings import load_settings
 from streams.sources.finding import find_call
 
@@ -61,10 +61,10 @@ def capture(
     """
     _check("--direction", direction, DIRECTIONS)
     _check("--result", result, RESULT_NAMES)
-    _check("--bitrix24", bitrix24, BITRIX24_STATUSES)
-    _check("--kommo", kommo, KOMMO_STATUSES)
     settings = load_settings(settings_file)
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
+    _check("--bitrix24", bitrix24, rules.tables["bitrix24"].codes.meanings)
+    _check("--kommo", kommo, rules.tables["kommo"].codes.meanings)
     pbx, wanted = split_call_id(linkedid, settings)
     with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
         found = find_call(finder, wanted, pbx=pbx)

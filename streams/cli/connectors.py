@@ -2,28 +2,33 @@
 
 import asyncio
 import signal
-import time
-from dataclasses import asdict
 from typing import Annotated
 
+import structlog
 import typer
 
-from connectors.apply import apply_source, connect_client, words
-from connectors.client import ConnectorStatus
-from connectors.heartbeat import Heartbeats
-from connectors.source import connector_name, heartbeat_topic
+from connectors.apply import apply_source, connect_client, open_capture
+from connectors.client import describe_status
+from connectors.report import CaptureReport, report
+from connectors.source import connector_name
+from connectors.start_afresh import start_afresh
 from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
+from streams.cli.prompts import ASK_FROM, YesOption, confirm
+from streams.errors import SettingsError, UserError
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
     help="Bring the PBX's rows to Kafka: apply, see and watch the source connector.", no_args_is_help=True
 )
+log = structlog.get_logger("connectors.watch")
 
-NOT_RUNNING = 1
-"""Exit status of `status` when the connector does not run."""
+UNHEALTHY = 1
+"""Exit status of `status` when rows are not captured, or may be missing."""
+
+RETRY_SECONDS = 60.0
 
 
 @app.command()
@@ -33,13 +38,40 @@ def apply(
 ) -> None:
     """Check database, topics and configuration, apply the connector and wait until it works.
 
-    Applied again, it changes nothing, but restarts what has failed.
+    Applied again, it changes nothing, but restarts what has failed and resumes what is stopped or paused. Where rows
+    would be skipped (the database was reset, restored or replaced, the connector's position is lost) it refuses: see
+    start-afresh.
     """
     quiet_kafka_client()
     applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
     for warning in applied.warnings:
         add_remark(f"warning: {warning}")
-    say(f"{words(applied.status)} ({applied.action})")
+    say(f"{describe_status(applied.status)} ({applied.action})")
+
+
+@app.command(name="start-afresh")
+def start_afresh_command(
+    settings: SettingsOption = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 120.0,
+    yes: YesOption = False,
+) -> None:
+    """Capture from now on, where the connector's position is of no use any more. Names the backfill for the gap.
+
+    After a purged binlog, a lost schema history or position, a database that was reset, restored or replaced: stops
+    the connector, deletes its position, resumes it, waits until it follows the database, and remembers the database
+    as it is now. Rows written since the last captured one are not lost while they are in the table: the backfill that
+    it names brings them.
+    """
+    quiet_kafka_client()
+    loaded = load_settings(settings)
+    confirm(f"Delete the position of connector {connector_name(loaded)}, and capture from now on?", ASK_FROM, yes=yes)
+    started = asyncio.run(start_afresh(loaded, _progress, timeout_seconds=timeout))
+    for warning in started.warnings:
+        add_remark(f"warning: {warning}")
+    say(f"{describe_status(started.status)} (started afresh)")
+    say("Rows written before are not on the topic unless they were captured. To bring them from the table:")
+    say(f"    cel2crm backfill --since '{started.backfill_since}'")
+    say("(and --deliver to deliver them to the CRMs; calls that have their results already are left alone)")
 
 
 @app.command()
@@ -47,27 +79,20 @@ def status(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the connector and its tasks. Exit status 0: all of it runs; 1: it does not.
+    """Show the connector, and whether it follows the database that it followed before.
 
-    The last heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
+    Exit status 0: rows are captured, and none may be missing; 1: something is wrong, with what to do. The last
+    heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
     """
     quiet_kafka_client()
-    loaded = load_settings(settings)
-    found = asyncio.run(_status(loaded))
-    beat = asyncio.run(_last_heartbeat(loaded)) if found else None
+    found = asyncio.run(_report(load_settings(settings)))
     if as_json:
-        facts = asdict(found) if found else {"name": connector_name(loaded), "state": "MISSING"}
-        running = found is not None and found.running
-        say_json({"running": running, "seconds_since_heartbeat": beat, **facts})
-    elif found is None:
-        say(f"connector {connector_name(loaded)}: not applied yet (cel2crm connectors apply)")
+        say_json(found.as_json())
     else:
-        say(f"{words(found)}, {'no heartbeat yet' if beat is None else f'last heartbeat {beat:.0f} s ago'}")
-        for failure in found.failures:
-            say(f"  {failure.reason}")
-            say(f"    {failure.remedy or 'See the log of Kafka Connect.'}")
-    if found is None or not found.running:
-        raise typer.Exit(NOT_RUNNING)
+        for line in found.lines():
+            say(line)
+    if not found.healthy:
+        raise typer.Exit(UNHEALTHY)
 
 
 @app.command()
@@ -84,21 +109,19 @@ def watch(
     settings: SettingsOption = None,
     silence: Annotated[float, typer.Option(min=1, help="Seconds without a heartbeat that count as a failure.")] = 60.0,
 ) -> None:
-    """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C."""
+    """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C only.
+
+    Each minute, and before each restart, the database is compared with what is remembered of it. Where rows may be
+    missing (a purged binlog, a database that was reset, restored or replaced, a lost position) the connector is
+    stopped, and that is said every minute, until a person gives start-afresh.
+    """
     quiet_kafka_client()
     asyncio.run(_watch(load_settings(settings), silence))
 
 
-async def _status(settings: Settings) -> ConnectorStatus | None:
-    async with connect_client(settings) as connect:
-        return await connect.status(connector_name(settings))
-
-
-async def _last_heartbeat(settings: Settings) -> float | None:
-    """Seconds since the connector last showed that it follows the database."""
-    async with Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as beats:
-        last = await beats.last()
-    return None if last is None else round(max(0.0, time.time() - last), 1)
+async def _report(settings: Settings) -> CaptureReport:
+    async with open_capture(settings) as capture:
+        return await report(capture)
 
 
 async def _delete(settings: Settings, name: str) -> bool:
@@ -107,22 +130,34 @@ async def _delete(settings: Settings, name: str) -> bool:
 
 
 async def _watch(settings: Settings, silence: float) -> None:
-    beats = Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings))
-    async with connect_client(settings) as connect, beats:
-        watcher = Watcher(connect, connector_name(settings), beats.count, silence_seconds=silence)
-        watching = asyncio.ensure_future(watcher.run())
-        loop = asyncio.get_running_loop()
+    watching = asyncio.ensure_future(_watch_on(settings, silence))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, watching.cancel)
+    try:
+        await watching
+    except asyncio.CancelledError:
+        add_remark("watch ended")
+    finally:
+        # A second signal (Ctrl-C again, one for the process group) must not disturb the end.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, watching.cancel)
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def _watch_on(settings: Settings, silence: float) -> None:
+    """Watch; a broker that is away at the start is waited for, one line a minute."""
+    while True:
         try:
-            await watching
-        except asyncio.CancelledError:
-            add_remark("watch ended")
-        finally:
-            # A second signal (Ctrl-C again, one for the process group) must not disturb the end.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)
+            async with open_capture(settings) as capture:
+                await Watcher(
+                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, silence_seconds=silence
+                ).run()
+        except SettingsError:
+            raise
+        except UserError as error:
+            log.error("cannot watch yet", reason=error.problem, remedy=error.remedy)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _progress(line: str) -> None:

@@ -2,34 +2,26 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from streams.cli.deliveries import CrmOption, call_ids
+from streams.cli.connected import connected
+from streams.cli.filter_options import FilterOptions, with_filter_options
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, console_of, remark, say, say_json, say_lines
-from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
-from streams.clock import format_span
-from streams.errors import UserError
-from streams.operations import connection as operate
-from streams.operations import dead_letter_commands as acting
-from streams.operations.dead_letter_commands import Operator, RecoveryPlan
-from streams.operations.dead_letter_view import group_fields, letter_fields, story_of, table_of
-from streams.operations.dead_letters import (
-    Filter,
-    Group,
-    Letter,
-    by_call,
-    decoded,
-    grouped,
-    letters_of,
-    moment,
-    places_of,
-)
+from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
+from streams.clock import MICROS_PER_SECOND, format_span
+from streams.delivery.record import Action
+from streams.operations import connection as operations
+from streams.operations.connection import Connection
+from streams.operations.dead_letter_commands import CarriedOut, Operator, carry_out, seconds_at_limit
+from streams.operations.dead_letter_topic import decoded, letters_of
+from streams.operations.dead_letter_view import group_to_json, letter_lines, letter_to_json, table_of
+from streams.operations.dead_letters import Filter, Group, Letter, by_call, grouped
 from streams.operations.masking import masked, masked_text
+from streams.operations.recovery_plan import RecoveryPlan, plan_recovery
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -37,12 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-PortalOption = Annotated[str | None, typer.Option("--portal", help="Only this portal of the settings.")]
-ComponentOption = Annotated[str | None, typer.Option("--component", help="Only from aggregate, bitrix24, kommo ..")]
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only for this reason, as `list` names it.")]
-SinceOption = Annotated[str | None, typer.Option("--since", help="Only from then on: 2026-11-25, or with a time.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="Only before then.")]
-CallOption = Annotated[str | None, typer.Option("--call", help="Only of this call: linkedid, or PBX/linkedid.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Also those about which something was done already.")]
 TargetArgument = Annotated[
     list[str] | None,
@@ -54,22 +40,17 @@ NOT_THERE = 1
 
 
 @app.command("list")
+@with_filter_options
 def list_letters(
-    crm: CrmOption = None,
-    portal: PortalOption = None,
-    component: ComponentOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    call: CallOption = None,
-    calls: Annotated[bool, typer.Option("--calls", help="Each call once, with the command that heals it.")] = False,
+    options: FilterOptions,
+    calls: Annotated[bool, typer.Option("--calls", help="Each call once, with the command that recovers it.")] = False,
     resolved: AllOption = False,
     as_json: JsonOption = False,
     settings_file: SettingsOption = None,
 ) -> None:
     """List what is unresolved: by component, reason and portal in numbers, or call by call.
 
-    Rows of calls that were forgotten, or that began before capture did, are healed by a backfill of the whole call;
+    Rows of calls that were forgotten, or that began before capture did, are recovered by a backfill of the whole call;
     deliveries that were refused or given up by a retry, once what was wrong is mended.
 
     Examples:
@@ -81,24 +62,24 @@ def list_letters(
         cel2crm dead-letters list --crm kommo --since 2026-11-24 --json | jq .letters
     """
     settings = load_settings(settings_file)
-    wanted = _filter(settings, crm, portal, component, reason, since, until, call, None, resolved=resolved)
+    wanted = options.to_filter(settings, resolved=resolved)
     quiet_kafka_client()
     groups = asyncio.run(_groups(settings, wanted, calls=calls))
     numbers = settings.logging.mask_numbers
     if as_json:
         for group in groups:
-            say_json(group_fields(group, calls=calls, numbers=numbers))
+            say_json(group_to_json(group, calls=calls, numbers=numbers))
     elif not groups:
         say("no dead letters" if resolved else "no unresolved dead letters")
     else:
         console_of(180).print(table_of(groups, calls=calls))
         if calls:
-            for line in dict.fromkeys(group.remedy for group in groups):
+            for line in dict.fromkeys(group.command for group in groups):
                 say(f"  {line}")
         else:
             for group in groups:
-                told = masked_text(group.explanation, numbers=numbers)
-                say(f"  {group.component} {group.reason}, the last: {told}\n    {group.remedy}")
+                explanation = masked_text(group.explanation, numbers=numbers)
+                say(f"  {group.component} {group.reason}, the last: {explanation}\n    {group.command}")
 
 
 @app.command()
@@ -116,7 +97,7 @@ def show(
         cel2crm dead-letters show 3/1207 --json
     """
     settings = load_settings(settings_file)
-    wanted = _filter(settings, None, None, None, None, None, None, None, [target], resolved=True)
+    wanted = FilterOptions().to_filter(settings, [target], resolved=True)
     quiet_kafka_client()
     found = asyncio.run(_found(settings, wanted))
     if not found:
@@ -125,22 +106,17 @@ def show(
     numbers = settings.logging.mask_numbers
     for letter, fields in found:
         if as_json:
-            members = {**letter_fields(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
+            members = {**letter_to_json(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
             say_json(members)
         else:
-            say_lines(story_of(letter, fields, numbers=numbers))
+            say_lines(letter_lines(letter, fields, numbers=numbers))
 
 
 @app.command()
+@with_filter_options
 def retry(
+    options: FilterOptions,
     targets: TargetArgument = None,
-    crm: CrmOption = None,
-    portal: PortalOption = None,
-    component: ComponentOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    call: CallOption = None,
     resolved: AllOption = False,
     yes: YesOption = False,
     by: ByOption = None,
@@ -161,30 +137,26 @@ def retry(
         cel2crm dead-letters retry --component aggregate --reason unreadable_row --yes
     """
     settings = load_settings(settings_file)
-    wanted = _filter(settings, crm, portal, component, reason, since, until, call, targets, resolved=resolved)
+    wanted = options.to_filter(settings, targets, resolved=resolved)
     quiet_kafka_client()
-    plan = asyncio.run(_planned(settings, wanted))
-    for line in _plan_lines(plan, settings):
-        add_remark(line)
-    orders = sum(len(each) for each in plan.calls.values())
-    if not orders and not plan.returned:
-        say("nothing to retry")
-        return
-    go_on("Retry them?", orders + plan.returned, yes=yes)
-    count = asyncio.run(_act(settings, wanted, Operator(name_of(by), note), acting.retry, plan.letters))
-    say(f"{count} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list")
+    with connected(settings) as (connection, runner):
+        plan = runner.run(plan_recovery(connection, wanted, Action.RETRY))
+        for line in _plan_lines(plan, settings):
+            add_remark(line)
+        if not plan.steps:
+            say("nothing to retry")
+            return
+        confirm(f"Retry {plan.letters:,} dead letters?", len(plan.steps), yes=yes)
+        carried = runner.run(_carry_out(connection, plan, Operator(operator_name(by), note)))
+    say(f"{carried.resolved} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list")
+    _report_overtaken(carried)
 
 
 @app.command()
+@with_filter_options
 def drop(
+    options: FilterOptions,
     targets: TargetArgument = None,
-    crm: CrmOption = None,
-    portal: PortalOption = None,
-    component: ComponentOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    call: CallOption = None,
     yes: YesOption = False,
     by: ByOption = None,
     note: NoteOption = "",
@@ -199,77 +171,66 @@ def drop(
         cel2crm dead-letters drop 3/1207
     """
     settings = load_settings(settings_file)
-    wanted = _filter(settings, crm, portal, component, reason, since, until, call, targets)
+    wanted = options.to_filter(settings, targets)
     quiet_kafka_client()
-    plan = asyncio.run(_planned(settings, wanted))
-    if not plan.letters:
-        say("nothing to drop")
-        return
-    go_on(f"Drop {plan.letters:,} dead letters?", plan.letters, yes=yes)
-    count = asyncio.run(_act(settings, wanted, Operator(name_of(by), note), acting.drop, plan.letters))
-    say(f"{count} dead letters dropped")
-
-
-def _filter(
-    settings: Settings,
-    crm: str | None,
-    portal: str | None,
-    component: str | None,
-    reason: str | None,
-    since: str | None,
-    until: str | None,
-    call: str | None,
-    targets: list[str] | None,
-    *,
-    resolved: bool = False,
-) -> Filter:
-    """Raises UserError."""
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
-    wanted = Filter(crm, portal, component, reason, moment(since, "--since"), moment(until, "--until"))
-    named = [*(targets or ()), *([call] if call else ())]
-    places = frozenset(place for each in named for place in places_of(each))
-    calls = frozenset(each for text in named if not places_of(text) for each in call_ids(text, settings))
-    return replace(wanted, calls=calls, places=places, resolved=resolved)
+    with connected(settings) as (connection, runner):
+        plan = runner.run(plan_recovery(connection, wanted, Action.DROP))
+        if not plan.steps:
+            say("nothing to drop")
+            return
+        for line in _drop_lines(plan):
+            add_remark(line)
+        confirm(f"Drop {plan.letters:,} dead letters?", plan.letters, yes=yes)
+        carried = runner.run(_carry_out(connection, plan, Operator(operator_name(by), note)))
+    say(f"{carried.resolved} dead letters dropped")
+    _report_overtaken(carried)
 
 
 async def _groups(settings: Settings, wanted: Filter, *, calls: bool) -> list[Group]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         letters = [letter async for letter, _ in letters_of(connection, wanted)]
     return by_call(letters) if calls else grouped(letters)
 
 
 async def _found(settings: Settings, wanted: Filter) -> list[tuple[Letter, list[tuple[str, Any]]]]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return [(letter, list(decoded(fields, connection))) async for letter, fields in letters_of(connection, wanted)]
 
 
-async def _planned(settings: Settings, wanted: Filter) -> RecoveryPlan:
-    async with operate.connect(settings) as connection:
-        return await acting.planned(connection, wanted)
+async def _carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator) -> CarriedOut:
+    with progress_bar("dead letters", plan.letters) as progress:
+        return await carry_out(connection, plan, operator, progress)
 
 
-async def _act(settings: Settings, wanted: Filter, operator: Operator, action: Any, total: int) -> int:
-    with counting("dead letters", total) as progress:
-        async with operate.connect(settings) as connection:
-            count: int = await action(connection, wanted, operator, progress)
-            return count
+def _report_overtaken(carried: CarriedOut) -> None:
+    if carried.overtaken:
+        add_remark(f"{carried.overtaken:,} were left alone: somebody else dealt with them meanwhile")
 
 
 def _plan_lines(plan: RecoveryPlan, settings: Settings) -> Iterator[str]:
-    """What would be done, a line each."""
-    for (crm, portal), calls in sorted(plan.calls.items(), key=str):
+    """The steps of a retry in numbers, and what it leaves alone."""
+    for (crm, portal), calls in sorted(plan.orders.items(), key=str):
         known = next((each for each in settings.portals if each.crm == crm and each.name == portal), None)
-        yield (
-            f"{len(calls):,} deliveries to {crm} (portal {portal or '?'}): about "
-            f"{format_span(acting.seconds_at_limit(settings, crm, portal, len(calls)) * 1_000_000)} "
-            "at the portal's limit"
-        )
+        span = format_span(seconds_at_limit(settings, crm, portal, calls) * MICROS_PER_SECOND)
+        yield f"{calls:,} deliveries to {crm} (portal {portal or '?'}): about {span} at the portal's limit"
         if known is not None and known.shadow:
-            yield f"  portal {portal} is a shadow: they go out when it is none"
+            yield f"  portal {portal} is a shadow: they go out when it no longer is one"
     if plan.returned:
         yield f"{plan.returned:,} records back to their topics"
     if plan.backfills:
         yield f"{len(plan.backfills):,} calls need a backfill: cel2crm dead-letters list --component aggregate --calls"
-    if plan.nothing:
-        yield f"{plan.nothing:,} that nothing heals: cel2crm dead-letters drop"
+    if plan.hopeless:
+        yield f"{plan.hopeless:,} that nothing recovers: cel2crm dead-letters drop"
+    yield from _beyond(plan)
+
+
+def _drop_lines(plan: RecoveryPlan) -> Iterator[str]:
+    """The steps of a drop in numbers."""
+    for (crm, portal), calls in sorted(plan.orders.items(), key=str):
+        yield f"{calls:,} deliveries to {crm} (portal {portal or '?'}) will not be made"
+    yield from _beyond(plan)
+
+
+def _beyond(plan: RecoveryPlan) -> Iterator[str]:
+    if plan.beyond:
+        yield f"{plan.beyond:,} more are left out, they are too much at once: give the command again afterwards"

@@ -1,22 +1,24 @@
 """`cel2crm deliver`: an operator's order to deliver calls, whatever their time."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-from streams.cli.deliveries import CrmOption, call_ids
+from streams.cli.connected import connected
+from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import say
-from streams.cli.prompts import ByOption, NoteOption, YesOption, counting, go_on, name_of
+from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
 from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord
-from streams.operations import connection as operate
-from streams.operations import dead_letter_commands as acting
+from streams.operations import dead_letter_commands
+from streams.operations.call_reference import call_ids
+from streams.operations.connection import Connection, check_crm
 from streams.operations.dead_letter_commands import Operator
 from streams.operations.results import newest_results, receiving
-from streams.settings import Settings, load_settings
+from streams.settings import load_settings
+from streams.topics import CALL_RESULTS
 
 
 def deliver(
@@ -39,32 +41,31 @@ def deliver(
         cel2crm deliver office/1795389780.12 --crm kommo --note "lost in their restore"
     """
     settings = load_settings(settings_file)
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
     quiet_kafka_client()
-    targets = asyncio.run(_targets(settings, calls, crm))
-    go_on(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
-    asyncio.run(_order(settings, targets, Operator(name_of(by), note)))
+    with connected(settings) as (connection, runner):
+        targets = runner.run(_targets(connection, calls, crm))
+        confirm(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
+        runner.run(_order(connection, targets, Operator(operator_name(by), note)))
     for name, record in targets:
         say(f"ordered: {(record.key or b'').decode()} at {name}")
     say("what comes of it: cel2crm deliveries CALL")
 
 
-async def _targets(settings: Settings, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:
-    async with operate.connect(settings) as connection:
-        found: dict[str, TopicRecord] = {}
-        for text in calls:
-            results = await newest_results(connection, call_ids(text, settings))
-            if not results:
-                raise UserError(
-                    f"there is no result of call {text} on {connection.topic('call-results')}",
-                    "If its rows are in the PBX's table: cel2crm backfill --call LINKEDID.",
-                )
-            found |= results
+async def _targets(connection: Connection, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:
+    found: dict[str, TopicRecord] = {}
+    settings = connection.settings
+    for text in calls:
+        results = await newest_results(connection, call_ids(text, settings))
+        if not results:
+            raise UserError(
+                f"there is no result of call {text} on {connection.topic(CALL_RESULTS)}",
+                "If its rows are in the PBX's table: cel2crm backfill --call LINKEDID.",
+            )
+        found |= results
     return [(portal.crm, record) for call_id, record in found.items() for portal in receiving(settings, call_id, crm)]
 
 
-async def _order(settings: Settings, targets: list[tuple[str, TopicRecord]], operator: Operator) -> None:
-    with counting("deliveries", len(targets)) as progress:
-        async with operate.connect(settings) as connection:
-            await acting.deliver(connection, targets, operator, progress)
+async def _order(connection: Connection, targets: list[tuple[str, TopicRecord]], operator: Operator) -> None:
+    with progress_bar("deliveries", len(targets)) as progress:
+        await dead_letter_commands.deliver(connection, targets, operator, progress)

@@ -5,21 +5,19 @@ from typing import Annotated
 
 import typer
 
-from streams.calls.call import call_id
+from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.output import Table, console_of, remark, say, say_json, say_lines
-from streams.cli.row_sources import split_call_id
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
-from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
+from streams.operations.call_reference import call_ids
+from streams.operations.connection import check_crm
 from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
-from streams.operations.delivery_view import as_fields, story
+from streams.operations.delivery_view import delivery_lines, delivery_to_json
 from streams.operations.labels import STATES
 from streams.settings import Settings, load_settings
-
-CrmOption = Annotated[str | None, typer.Option("--crm", help="Only this CRM: bitrix24, kommo or webhook.")]
 
 NOT_THERE = 1
 """Exit status: no CRM's log knows the call."""
@@ -47,11 +45,11 @@ def deliveries(
         cel2crm deliveries office/1795389780.12 --json | jq .state
     """
     settings = load_settings(settings_file)
-    if crm is not None and crm not in operate.CRMS:
-        raise UserError(f"there is no CRM {crm}", f"Known: {', '.join(operate.CRMS)}.")
+    check_crm(crm)
+    warn_of_plugins()
     quiet_kafka_client()
     if call is None:
-        (_tell_json if as_json else _tell)(asyncio.run(_overviews(settings, crm)))
+        (_print_json if as_json else _print_table)(asyncio.run(_overviews(settings, crm)))
         return
     found = asyncio.run(_histories(settings, call, crm))
     if not found:
@@ -64,13 +62,13 @@ def deliveries(
     numbers = settings.logging.mask_numbers
     for delivery in found:
         if as_json:
-            say_json(as_fields(delivery, numbers=numbers))
+            say_json(delivery_to_json(delivery, numbers=numbers))
         else:
-            say_lines(story(delivery, utc_now_us(), numbers=numbers))
+            say_lines(delivery_lines(delivery, utc_now_us(), numbers=numbers))
 
 
 async def _histories(settings: Settings, call: str, crm: str | None) -> list[Delivery]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return [
             delivery
             for wanted in call_ids(call, settings)
@@ -79,50 +77,43 @@ async def _histories(settings: Settings, call: str, crm: str | None) -> list[Del
 
 
 async def _overviews(settings: Settings, crm: str | None) -> list[Overview]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return [await overview_of(connection, each) for each in crms_of(settings, crm)]
 
 
-def call_ids(text: str, settings: Settings) -> list[str]:
-    """The calls that a user may mean: a bare linkedid is one of each PBX."""
-    pbx, linkedid = split_call_id(text, settings)
-    names = [each.name for each in (settings.pbx, *settings.other_pbxs)]
-    return [call_id(name, linkedid) for name in ([pbx] if pbx else names)]
-
-
-def _tell(overviews: list[Overview]) -> None:
+def _print_table(overviews: list[Overview]) -> None:
     now = utc_now_us()
     table = Table(header_style="bold")
     for name in ("CRM", "portal", "state", "deliveries"):
         table.add_column(name, justify="right" if name == "deliveries" else "left")
-    for seen in overviews:
-        for (portal, state), count in sorted(seen.counts.items()):
-            table.add_row(seen.crm, portal, STATES[state], f"{count:,}")
+    for overview in overviews:
+        for (portal, state), count in sorted(overview.counts.items()):
+            table.add_row(overview.crm, portal, STATES[state], f"{count:,}")
     if not table.row_count:
         say("no deliveries yet")
         return
     console_of(120).print(table)
-    for seen in overviews:
-        for portal, (oldest, since) in sorted(seen.oldest.items()):
-            say(f"{seen.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}")
-        for portal, why in sorted(seen.paused.items()):
-            say(f"{seen.crm} {portal} is paused, a person must act: {why}")
-        if seen.unreadable:
-            say(f"{seen.crm}: {seen.unreadable} records of the log cannot be read")
+    for overview in overviews:
+        for portal, (oldest, since) in sorted(overview.oldest.items()):
+            say(f"{overview.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}")
+        for portal, why in sorted(overview.paused.items()):
+            say(f"{overview.crm} {portal} is paused, a person must act: {why}")
+        if overview.unreadable:
+            say(f"{overview.crm}: {overview.unreadable} records of the log cannot be read")
 
 
-def _tell_json(overviews: list[Overview]) -> None:
-    for seen in overviews:
-        for portal in sorted({portal for portal, _ in seen.counts}):
-            oldest, since = seen.oldest.get(portal, (None, None))
+def _print_json(overviews: list[Overview]) -> None:
+    for overview in overviews:
+        for portal in sorted({portal for portal, _ in overview.counts}):
+            oldest, since = overview.oldest.get(portal, (None, None))
             line = {
-                "crm": seen.crm,
+                "crm": overview.crm,
                 "portal": portal,
                 "deliveries": {
-                    state.value: count for (its, state), count in sorted(seen.counts.items()) if its == portal
+                    state.value: count for (its, state), count in sorted(overview.counts.items()) if its == portal
                 },
                 "oldest_waiting": oldest,
                 "waiting_since": since,
-                "paused": seen.paused.get(portal),
+                "paused": overview.paused.get(portal),
             }
             say_json(line)

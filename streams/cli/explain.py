@@ -8,17 +8,19 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from streams.calls.call import Call
-from streams.calls.classify import classify
+from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.options import ColumnsOption, JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.output import remark, say_json, say_lines
-from streams.cli.row_sources import SourceArgument, TopicOption, row_finder, split_call_id
+from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.clock import MICROS_PER_SECOND, iso_utc
+from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
+from streams.operations.call_reference import split_call_id
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.sources.finding import MOST_LINKED, Found, find_call
@@ -76,25 +78,26 @@ def explain(
         remark(f"{wanted} is a channel of call {found.asked}")
     calls = [*found.own, *(found.linked if linked else [])]
     for number, call in enumerate(calls):
-        told = tell_call(call, rules, profile)
+        explained = explain_call(call, rules, profile)
         links = list(_links(call, found))
         if as_json:
-            say_json(as_object(told, links, rules, settings))
+            say_json(as_object(explained, links, rules, settings))
         else:
-            say_lines([*([""] if number else []), *_lines(told, links, settings, hint=not linked)])
+            say_lines([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
     if found.more:
         remark(f"more than {MOST_LINKED} calls are linked with it; the rest is left out")
 
 
-def tell_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
-    """Classify and tell one call."""
-    result = classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
-    return ExplainedCall(result, narrate(call, result, profile), grounds(result, rules))
+def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
+    """Classify one call and tell it by the same facts."""
+    cut_short = not call.ended
+    facts, result = facts_and_result(call, rules, profile, cut_short=cut_short)
+    return ExplainedCall(result, narrate(facts, result, profile), grounds(result, rules))
 
 
-def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
+def as_object(explained: ExplainedCall, links: list[Link], rules: Rules, settings: Settings) -> dict[str, Any]:
     """The story as JSON, beside the members that `classify --json` gives."""
-    result, narrative, ground = told
+    result, narrative, ground = explained
     row = narrative.hangup
     return {
         **Outcomes(rules, settings).as_object(result),
@@ -108,7 +111,11 @@ def as_object(told: ExplainedCall, links: list[Link], rules: Rules, settings: Se
             for moment in narrative.moments
         ],
         "hangup_row": {"id": row.id, "channame": row.channame, "extra": row.extra} if row else None,
-        "grounds": asdict(ground),
+        "grounds": {
+            "result_line": asdict(ground.result_line) if ground.result_line else None,
+            "by_table": ground.by_table,
+            **{crm: asdict(its) for crm, its in ground.crms.items()},
+        },
         "linked": [link._asdict() for link in links],
     }
 
@@ -122,8 +129,8 @@ def _links(call: Call, found: Found) -> Iterator[Link]:
         yield Link(other.linkedid, ", ".join(shared))
 
 
-def _lines(told: ExplainedCall, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
-    result, narrative, ground = told
+def _lines(explained: ExplainedCall, links: list[Link], settings: Settings, *, hint: bool) -> Iterator[str]:
+    result, narrative, ground = explained
     answered = f"answered by {result.answered_by or 'somebody'}" if result.answered else "not answered"
     yield f"Call {result.call_id}: {result.direction}, {answered}, {result.result} {result.result_name}"
     yield ""
@@ -134,8 +141,8 @@ def _lines(told: ExplainedCall, links: list[Link], settings: Settings, *, hint: 
     yield f"Result   {result.result} {result.result_name}"
     for line in _decision(result, ground):
         yield f"         {line}"
-    yield from _crm("Bitrix24", "bitrix24", ground.bitrix24, result, settings)
-    yield from _crm("Kommo", "kommo", ground.kommo, result, settings)
+    for crm, its in ground.crms.items():
+        yield from _crm(crm, its, result, settings)
     yield "Why"
     for sentence in result.why:
         yield f"  - {sentence}"
@@ -166,24 +173,26 @@ def _after(span: int, *, whole: bool) -> str:
 
 
 def _decision(result: CallResult, ground: Grounds) -> Iterator[str]:
-    line, told = ground.result_line, f": {result.result} {result.result_name}"
+    line, outcome = ground.result_line, f": {result.result} {result.result_name}"
     if ground.by_table and line is not None:
-        yield f"{line.place}: {line.words.removesuffix(told)}"
+        yield f"{line.place}: {line.words.removesuffix(outcome)}"
         return
-    yield result.rule.removesuffix(told)
-    if line is not None and not line.words.endswith(told):
+    yield result.rule.removesuffix(outcome)
+    if line is not None and not line.words.endswith(outcome):
         yield f"(the table alone: {line.place}: {line.words})"
 
 
-def _crm(title: str, crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:
+def _crm(crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:
     """One line for the CRM, or one for each of its portals."""
+    kind = registered().kinds[crm]
     status = f"{ground.status} {ground.meaning}" + (f", text {ground.text!r}" if ground.text else "")
     for portal in settings.portals_of(crm) or (None,):
-        name = f"{title} ({portal.name})" if portal else title
+        name = f"{kind.title} ({portal.name})" if portal else kind.title
         skipped = skip_reason(
             result,
             internal=portal.deliver_internal if portal else False,
             unknown=portal.deliver_unknown if portal else False,
+            number_needed=kind.number_needed,
         )
         if skipped:
             yield f"{name:<8} not there: {skipped}"

@@ -1,8 +1,8 @@
-"""Silence of libraries whose log lines would surround our one message."""
+"""Logging of the commands: libraries are silent where their log lines would surround our one message."""
 
 import logging
 
 
 def quiet_kafka_client() -> None:
-    """An unreachable broker is told in our one message; aiokafka's own log lines would surround it."""
+    """Silence aiokafka: an unreachable broker is reported in our one message."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.output import remark
+from streams.crm.registry import registered
 from streams.settings import Settings, load_settings
 
 SettingsOption = Annotated[
@@ -32,3 +34,9 @@ def settings_with_rules(settings_file: Path | None, rules_file: Path | None) -> 
     if rules_file is None:
         return settings
     return settings.model_copy(update={"rules": settings.rules.what_if(rules_file)})
+
+
+def warn_of_plugins() -> None:
+    """Name on standard error what is wrong with the packages that bring CRMs."""
+    for problem in registered().problems:
+        remark(f"warning: {problem}")

@@ -13,15 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from streams.errors import UserError
 
 ASK_FROM = 10
-"""So many at once are asked about."""
+"""Commands that do fewer things than this do not ask."""
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; for scripts.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who orders it; default: the user's name.")]
 NoteOption = Annotated[str, typer.Option("--note", help="Why, in your words; stands in every record of it.")]
 
 
-def name_of(by: str | None) -> str:
-    """Who is at the keyboard."""
+def operator_name(by: str | None) -> str:
+    """The name of who gives the command: `by`, or the user's. Raises UserError where it is not known."""
     if by:
         return by
     try:
@@ -30,8 +30,11 @@ def name_of(by: str | None) -> str:
         raise UserError("it is not known who orders this", "Give --by NAME.") from None
 
 
-def go_on(question: str, count: int, *, yes: bool) -> None:
-    """Ask where it is much. Raises typer.Abort where the answer is no, UserError where nobody can answer."""
+def confirm(question: str, count: int, *, yes: bool) -> None:
+    """Ask whether to do `count` things, unless they are few or `yes` was given.
+
+    Raises typer.Abort where the answer is no, UserError where nobody can answer.
+    """
     if yes or count < ASK_FROM:
         return
     try:
@@ -43,8 +46,8 @@ def go_on(question: str, count: int, *, yes: bool) -> None:
 
 
 @contextmanager
-def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; gives what takes each advance."""
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; the function that it gives takes each advance."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:

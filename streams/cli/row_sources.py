@@ -55,7 +55,7 @@ def one_database(sources: Sequence[str], settings: Settings) -> DatabaseSettings
 def row_finder(
     sources: Sequence[str], settings: Settings, *, topic: bool, columns: str | None = None
 ) -> Iterator[RowFinder]:
-    """What the arguments name, open for look-ups; says at the end which rows of files could not be read.
+    """The source that the arguments name, open for look-ups; says at the end which rows of files could not be read.
 
     `columns`: the option of that name. Raises UserError where it cannot be opened.
     """
@@ -92,10 +92,3 @@ def _path(source: str, opened: ExitStack) -> Path:
     with copy.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return copy
-
-
-def split_call_id(text: str, settings: Settings) -> tuple[str | None, str]:
-    """PBX and linkedid of what a user gave: a call id (`office/1795389780.0`) or a bare linkedid."""
-    names = {each.name for each in (settings.pbx, *settings.other_pbxs)}
-    pbx, slash, linkedid = text.partition("/")
-    return (pbx, linkedid) if slash and pbx in names else (None, text)

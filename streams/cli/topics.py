@@ -7,7 +7,7 @@ import typer
 
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import SettingsOption
+from streams.cli.options import SettingsOption, warn_of_plugins
 from streams.cli.output import say
 from streams.settings import load_settings
 
@@ -27,6 +27,7 @@ def apply(
     Partitions and cleanup policies are never changed: such a difference is refused, and nothing is done.
     """
     quiet_kafka_client()
+    warn_of_plugins()
     changes = asyncio.run(apply_topics(load_settings(settings), dry_run=dry_run, shrink=shrink))
     for change in changes:
         if change.action != "unchanged":
@@ -40,6 +41,7 @@ def apply(
 def show(settings: SettingsOption = None) -> None:
     """Show each topic as it is, and what `apply` would do with it."""
     quiet_kafka_client()
+    warn_of_plugins()
     head = ("topic", "partitions", "replicas", "cleanup", "retention", "state")
     rows = [head, *asyncio.run(topic_table(load_settings(settings)))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
@@ -48,6 +50,6 @@ def show(settings: SettingsOption = None) -> None:
 
 
 def line_of(change: TopicChange, *, dry_run: bool) -> str:
-    """One line about one topic."""
+    """The line that reports what was done, or would be done, with a topic."""
     verb = f"would {change.action}" if dry_run else {"create": "created", "alter": "altered"}[change.action]
     return f"{verb} {change.topic} ({', '.join(change.details)})"

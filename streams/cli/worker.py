@@ -1,10 +1,9 @@
-"""`cel2crm worker`: the long-running parts, one process each."""
-
-from pathlib import Path
+"""`cel2crm worker`: the long-running parts, one process each; one for each registered CRM."""
 
 import typer
 
-from streams.cli.options import SettingsOption
+from streams.cli.options import SettingsOption, warn_of_plugins
+from streams.crm.registry import kind_of, registered
 from streams.settings import load_settings
 
 app = typer.Typer(help="Run a worker, until SIGTERM.", no_args_is_help=True)
@@ -21,27 +20,19 @@ def aggregate(settings: SettingsOption = None) -> None:
     runtime.run(loaded, AggregateWorker(loaded))
 
 
-@app.command()
-def bitrix24(settings: SettingsOption = None) -> None:
-    """Deliver call results to Bitrix24."""
-    _deliver("bitrix24", settings)
+def _add_crm(name: str, summary: str) -> None:
+    @app.command(name, help=summary)
+    def deliver(settings: SettingsOption = None) -> None:
+        kind_of(name)  # where its plugin cannot be used, it says so and ends
+        warn_of_plugins()
+        from streams.kafka import worker_runtime as runtime
+        from streams.workers.deliver.worker import DeliverWorker
+
+        loaded = load_settings(settings)
+        runtime.run(loaded, DeliverWorker(loaded, name))
 
 
-@app.command()
-def kommo(settings: SettingsOption = None) -> None:
-    """Deliver call results to Kommo (amoCRM)."""
-    _deliver("kommo", settings)
-
-
-@app.command()
-def webhook(settings: SettingsOption = None) -> None:
-    """Send call results to a receiver of your own, signed as Standard Webhooks has it."""
-    _deliver("webhook", settings)
-
-
-def _deliver(crm: str, settings: Path | None) -> None:
-    from streams.kafka import worker_runtime as runtime
-    from streams.workers.deliver.worker import DeliverWorker
-
-    loaded = load_settings(settings)
-    runtime.run(loaded, DeliverWorker(loaded, crm))
+for _kind in registered().kinds.values():
+    _add_crm(_kind.name, _kind.summary)
+for _name, _why in registered().unusable.items():
+    _add_crm(_name, f"Cannot be used: {_why}.")

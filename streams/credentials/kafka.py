@@ -16,9 +16,8 @@ from aiokafka.errors import KafkaError
 from streams.credentials.record import Credential
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
-from streams.kafka.fenced_log import Fenced, FencedLog, stopped
-
-"""Its short name (connectors/topics.yaml)."""
+from streams.kafka.client import stop_client
+from streams.kafka.fenced_log import Fenced, FencedLog
 
 TIMEOUT_SECONDS = 15.0
 _ANYTHING = object()
@@ -28,7 +27,7 @@ _log = structlog.get_logger("tokens")
 
 
 class Unsettled(KafkaError):  # type: ignore[misc]
-    """It is not known whether a change was stored."""
+    """A change may or may not have been stored."""
 
 
 class KafkaCredentials:
@@ -155,7 +154,7 @@ class KafkaCredentials:
                         self._take(key, value)
                     last.clear()
         finally:
-            await stopped(consumer, 5.0)
+            await stop_client(consumer, 5.0)
 
 
 def _unsettled(what: str, error: BaseException) -> None:

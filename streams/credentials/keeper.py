@@ -1,8 +1,8 @@
 """Keeps a portal's tokens fresh: of all workers, the one whose claim stands refreshes; the others take what it stored.
 
-When: Bitrix24 asks not to refresh by the clock (apidocs.bitrix24.com, oauth auto-renewal), so a token is renewed when a
-request needs it: shortly before its end, or when the portal does not take it. Only a refresh token that has spent half
-of its life is renewed without need.
+When: vendors ask not to refresh by the clock (docs/crms.md), so a token is renewed when a request needs it: shortly
+before its end, or when the portal does not take it. Only a refresh token that has spent half of its life is renewed
+without need.
 
 Order: the claim is durable, then the refresh token goes out, then the new pair is durable, then it is used. Whoever
 dies in between leaves the claim standing; after its time another one tries the same token once more, and the vendor's
@@ -20,14 +20,13 @@ import aiohttp
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
+from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
 from streams.credentials import record
-from streams.credentials.record import Claim, Credential, Pair, worth_renewing
+from streams.credentials.record import Claim, Credential, worth_renewing
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
-from streams.credentials.vendors import GrantRefused, TokenAnswer, outcome_label
-from streams.crm.tokens import Token
-from streams.delivery.events import OutcomeUnknown, PortalBlocked, RetryLater
+from streams.crm.shared.tokens import GrantRefused, Pair, Token, TokenAnswer, outcome_label
+from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
 from streams.settings import PortalSettings
 
 YOUNG_SECONDS = 30.0
@@ -43,7 +42,7 @@ _log = structlog.get_logger("tokens")
 class Refresher(Protocol):
     """TokenVendor, as far as it is needed here."""
 
-    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: float) -> TokenAnswer:
+    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: BootSeconds) -> TokenAnswer:
         """The next pair."""
         ...
 
@@ -85,11 +84,11 @@ class Keeper:
                 self._seen = (known.pair.access, float("-inf"))
         self._loop = asyncio.create_task(self._run())
 
-    async def token(self, until: float) -> Token | RetryLater | PortalBlocked:
+    async def token(self, until: BootSeconds) -> Token | RetryLater | PortalBlocked:
         """See TokenSource."""
         return await self._token(None, until) or RetryLater("no access token yet", whole_portal=True)
 
-    async def after(self, rejected: Token, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def after(self, rejected: Token, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         """See TokenSource."""
         return await self._token(rejected.access, until)
 
@@ -120,7 +119,7 @@ class Keeper:
         self._loop.cancel()
         await asyncio.wait([self._loop])
 
-    async def _token(self, rejected: str | None, until: float) -> Token | RetryLater | PortalBlocked | None:
+    async def _token(self, rejected: str | None, until: BootSeconds) -> Token | RetryLater | PortalBlocked | None:
         while True:
             try:
                 known = self._store.get(self._key)
@@ -147,7 +146,7 @@ class Keeper:
             if not await self._change(until):
                 return RetryLater("its access token is being renewed", whole_portal=True)
 
-    async def _change(self, until: float) -> bool:
+    async def _change(self, until: BootSeconds) -> bool:
         """Wait for a change, and leave some time for the request itself."""
         left = until - boot_seconds()
         self._changed.clear()
@@ -187,7 +186,7 @@ class Keeper:
             self._wanted = None
 
     def _due(self) -> Credential | None:
-        """What is to be renewed, if it still is."""
+        """The authorisation to renew; None: it needs no renewal any more."""
         try:
             known = self._store.get(self._key)
         except Unreadable:
@@ -279,12 +278,12 @@ class Keeper:
 
 
 def command(portal: str) -> str:
-    """What a person has to run."""
+    """The command that authorises a portal."""
     return f"cel2crm portal authorise {portal}"
 
 
 def unreadable(portal: str) -> str:
-    """What is said of tokens that cannot be decrypted."""
+    """The message about tokens that cannot be decrypted."""
     return (
         "its stored tokens were encrypted with another key than credentials.key: put that key back (below the new "
         f"one), or run `{command(portal)}`"

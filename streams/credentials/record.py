@@ -1,37 +1,13 @@
-"""What is kept of a portal's authorisation, and how it changes. Pure.
+"""A portal's authorisation as it is stored, and how it changes. Pure.
 
 Every change is a compare and swap against what is stored (store.py), so that of several workers one refreshes: the one
 whose claim stands. Times: UTC microseconds from 1970.
 """
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from streams.clock import MICROS_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Tokens as the vendor issued them together. A refresh token is good for one use; using it ends both."""
-
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    received_at: int
-    access_until: int
-    """By this machine's clock, from when it was received: the vendor's clock does not matter."""
-    refresh_until: int
-    endpoint: str = ""
-    """The portal's REST address as the vendor names it, within the portal's own domain; empty: that of the settings."""
-
-    @property
-    def mark(self) -> str:
-        """Tells refresh tokens apart without holding one."""
-        return hashlib.sha256(self.refresh.encode()).hexdigest()[:16]
-
-    @property
-    def half_spent_at(self) -> int:
-        """From then on the refresh token is to be renewed even if nobody needs an access token."""
-        return self.received_at + (self.refresh_until - self.received_at) // 2
+from streams.crm.shared.tokens import Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +18,7 @@ class Claim:
     mark: str
     since: int
     seconds: float
-    """Its request is over so long after the claim was written: a claim that stands longer is abandoned."""
+    """Longest time from the claim to the end of its request: a claim that stands longer is abandoned."""
     doubtful: bool = False
     """An earlier request with the same token ended nobody knows how."""
 
@@ -52,7 +28,7 @@ class Credential:
     """A portal's authorisation."""
 
     portal: str
-    """Its key in the store (store.key_of)."""
+    """The portal's key in the store (store.key_of)."""
     revision: int
     """Grows with every change."""
     pair: Pair

@@ -14,7 +14,7 @@ from streams.settings import CredentialSettings, secret
 
 
 class Unreadable(Exception):
-    """What is stored was encrypted with a key that is not among ours, or is damaged."""
+    """The stored tokens were encrypted with a key that is not among ours, or are damaged."""
 
 
 class Sealer:
@@ -25,14 +25,14 @@ class Sealer:
 
     @classmethod
     def of(cls, settings: CredentialSettings) -> "Sealer":
-        """Raises SettingsError where there is no key, or none that is one."""
+        """Raises SettingsError where there is no key, or what is there is not one."""
         text = secret(settings.key, settings.key_file, "credentials.key")
         lines = [line.strip() for line in text.replace(",", "\n").splitlines()]
         try:
             return cls(MultiFernet([Fernet(line) for line in lines if line and not line.startswith("#")]))
         except ValueError:
             raise SettingsError(
-                "credentials.key holds what is no key (its value is not shown here)",
+                "credentials.key holds what is not a key (its value is not shown here)",
                 "Make one with `cel2crm portal new-key FILE`, and set credentials.key_file to that file.",
             ) from None
 

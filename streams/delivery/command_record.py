@@ -4,34 +4,36 @@ from typing import Any
 
 import msgspec
 
-from streams.delivery.record import Action, Order
+from streams.clock import UtcMicros
+from streams.delivery.record import Action, OperatorCommand
 
 
-class Command(msgspec.Struct, frozen=True):
-    """What an operator orders of one call's delivery to one CRM. `at`: UTC microseconds from 1970."""
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's command about one call's delivery to one CRM."""
 
     id: str
     call_id: str
     crm: str
     action: Action
     by: str
-    at: int
+    at: UtcMicros
     note: str = ""
     result: bytes | None = None
+    """The call's result, as it stands on its topic; None: the delivery has it."""
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
 
     @property
-    def order(self) -> Order:
-        """What the delivery remembers of it."""
-        return Order(self.id, self.action, self.by, self.at, self.note)
+    def remembered(self) -> OperatorCommand:
+        """The part that the delivery remembers."""
+        return OperatorCommand(self.id, self.action, self.by, self.at, self.note)
 
     def record(self) -> dict[str, Any]:
-        """For the Avro codec."""
+        """The fields as the Avro codec takes them."""
         return {**msgspec.structs.asdict(self), "action": self.action.value}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Command":
-        """What the Avro codec read. Raises msgspec.ValidationError."""
+        """The command that the Avro codec read. Raises msgspec.ValidationError."""
         return msgspec.convert(record, cls)

@@ -1,99 +1,101 @@
-"""What an operator's command makes of a delivery. Pure; a command that is read twice changes nothing."""
+"""The delivery after an operator's command: a rule per action. Pure; a command that is read twice changes nothing."""
 
 from msgspec.structs import replace
 
-from streams.delivery.events import Arrived, Ordered
+from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan, UnknownOutcome
-from streams.delivery.record import DOUBTFUL, ORDERS, Action, Delivery, Intent, State
+from streams.delivery.record import DOUBTFUL, MAX_COMMANDS, Action, Delivery, Intent, State
 from streams.delivery.versions import queued, skipped, with_version
 
-_GIVEN_BACK = frozenset({State.REFUSED, State.GIVEN_UP, State.DROPPED})
+_STOPPED = frozenset({State.REFUSED, State.GIVEN_UP, State.DROPPED})
+"""A person took over, or nobody: RETRY brings these back."""
 _NOT_SENT = frozenset({State.SKIPPED, State.SHADOWED})
 _SENT = frozenset({State.DELIVERED, State.SUPERSEDED})
 
 
-def carried_out(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
+def apply_command(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery:
     """The delivery after a command; the command is remembered even where there was nothing to do."""
-    order = event.order
-    if any(known.id == order.id for known in delivery.orders):
+    command = event.command
+    if any(known.id == command.id for known in delivery.orders):
         return delivery
-    noted = replace(delivery, orders=(*delivery.orders, order)[-ORDERS:])
-    match order.action:
+    remembered = replace(delivery, orders=(*delivery.orders, command)[-MAX_COMMANDS:])
+    match command.action:
         case Action.DROP:
-            return _dropped(noted, event)
+            return _drop(remembered, event)
         case Action.RETRY:
-            return _retried(noted, event)
-    return _delivered_anyway(noted, event, plan)
+            return _retry(remembered, event)
+    return _deliver(remembered, event, plan)
 
 
-def begun(event: Ordered, plan: Plan) -> Delivery | None:
+def begin_from_command(event: CommandReceived, plan: Plan) -> Delivery | None:
     """The delivery of a call that is not known, or no longer; None: there is nothing to do, or nothing to send."""
-    arrived, order = event.arrived, event.order
-    if arrived is None or order.action is Action.DROP:
+    arrived, command = event.arrived, event.command
+    if arrived is None or command.action is Action.DROP:
         return None
-    wish = Action.DELIVER.value if order.action is Action.DELIVER else ""
     blank = Delivery(
-        arrived.call_id,
-        plan.crm,
-        arrived.portal,
-        State.NEW,
+        call_id=arrived.call_id,
+        crm=plan.crm,
+        portal=arrived.portal,
+        state=State.NEW,
         step=plan.first,
         queued_at=event.now,
-        wish=wish,
-        orders=(order,),
+        wish=Action.DELIVER.value if command.action is Action.DELIVER else "",
+        orders=(command,),
     )
     fresh = with_version(blank, arrived)
-    # What failed once was begun once, and what is known of it was forgotten.
-    look_first = event.look_first or order.action is Action.RETRY
-    return _looked_for(fresh, event, plan) if look_first and not fresh.skip else queued(fresh)
+    # A delivery that failed was begun once, and what was known of it is forgotten.
+    look_first = event.look_first or command.action is Action.RETRY
+    return _look_up_first(fresh, event, plan) if look_first and not fresh.skip else queued(fresh)
 
 
-def _dropped(delivery: Delivery, event: Ordered) -> Delivery:
+def _drop(delivery: Delivery, event: CommandReceived) -> Delivery:
     if delivery.state in _SENT | {State.SHADOWED, State.DROPPED}:
         return delivery
     unwanted = replace(delivery, wish=Action.DROP.value, skip=_by(event, "dropped"))
-    # What is out, or may have had its effect, is followed to its end: then it is known what stands in the CRM.
+    # A request that is out, or may have had its effect, is followed to its end: then it is known what the CRM shows.
     return unwanted if delivery.state in DOUBTFUL | {State.INTENT} else skipped(unwanted)
 
 
-def _retried(delivery: Delivery, event: Ordered) -> Delivery:
+def _retry(delivery: Delivery, event: CommandReceived) -> Delivery:
     if delivery.state in (State.WAITING, State.PAUSED):
         return replace(delivery, state=State.WAITING, wait_until=event.now, failures=0)
-    if delivery.state not in _GIVEN_BACK:
+    if delivery.state not in _STOPPED:
         return delivery
     wish = "" if delivery.wish == Action.DROP else delivery.wish
-    held = _with_result(replace(delivery, wish=wish), event.arrived)
-    return _taken_up(held, event) if held is not None else delivery
+    sendable = _with_result(replace(delivery, wish=wish), event.arrived)
+    return _resume(sendable, event) if sendable is not None else delivery
 
 
-def _delivered_anyway(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
+def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery:
     wanted = replace(delivery, wish=Action.DELIVER.value)
-    if delivery.state not in _GIVEN_BACK | _NOT_SENT | _SENT:
+    if delivery.state not in _STOPPED | _NOT_SENT | _SENT:
         skip = None if delivery.wish == Action.DROP else delivery.skip
         return replace(wanted, skip=skip)
-    held = _with_result(wanted, event.arrived)
-    if held is None:
+    sendable = _with_result(wanted, event.arrived)
+    if sendable is None:
         return delivery
-    if held.skip:
-        return replace(delivery, reason=f"{_by(event, 'ordered')}, but {held.skip}")
-    if delivery.state in _GIVEN_BACK:
-        return _taken_up(held, event)
-    if delivery.state is State.SHADOWED:  # what it says of sending was never sent
-        held = replace(held, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
+    if sendable.skip:
+        return replace(delivery, reason=f"{_by(event, 'ordered')}, but {sendable.skip}")
+    if delivery.state in _STOPPED:
+        return _resume(sendable, event)
+    if delivery.state is State.SHADOWED:  # its record of what was sent is of what would have been sent
+        sendable = replace(sendable, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
     if delivery.state in _SENT or event.look_first:
-        return _looked_for(held, event, plan)
-    return replace(queued(held), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered"))
+        return _look_up_first(sendable, event, plan)
+    return replace(
+        queued(sendable), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered")
+    )
 
 
 def _with_result(delivery: Delivery, arrived: Arrived | None) -> Delivery | None:
-    """With the bytes that are to be sent, never of an older version than was seen; None: nobody has them any more."""
+    """The delivery with the bytes to send, never of an older version than was seen; None: nobody has them any more."""
     if arrived is not None and arrived.version >= delivery.version:
         return with_version(delivery, arrived)
     return delivery if delivery.result is not None else None
 
 
-def _taken_up(delivery: Delivery, event: Ordered) -> Delivery:
-    """Where it stopped; one in doubt is looked up first."""
+def _resume(delivery: Delivery, event: CommandReceived) -> Delivery:
+    """Go on where the delivery stopped; one in doubt is looked up first."""
     if delivery.skip:
         return skipped(delivery)
     return replace(
@@ -106,8 +108,8 @@ def _taken_up(delivery: Delivery, event: Ordered) -> Delivery:
     )
 
 
-def _looked_for(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
-    """It may stand in the CRM: looked up, and sent only if it is not there."""
+def _look_up_first(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery:
+    """The call may stand in the CRM: it is looked up, and sent only if it is not there."""
     done = (step for step in reversed(delivery.steps_done) if plan.steps[step].then is None and not plan.revises(step))
     last = next(done, plan.path[-1])
     fresh = replace(
@@ -119,25 +121,24 @@ def _looked_for(delivery: Delivery, event: Ordered, plan: Plan) -> Delivery:
         intent=None,
         reason=_by(event, "ordered"),
     )
-    if (
-        plan.steps[last].settle is not UnknownOutcome.LOOK_UP
-    ):  # it cannot be asked, and tells repeated calls by their id
+    if plan.steps[last].unknown_outcome is not UnknownOutcome.LOOK_UP:
+        # Such a CRM cannot be asked, and tells repeated calls by their id.
         return replace(fresh, state=State.NEW, step=plan.first, steps_done=(), doubt=None)
     doubt = Intent(
-        fresh.attempt,
-        last,
-        fresh.sent_version or fresh.version,
-        fresh.sent_hash or fresh.outcome_hash,
-        fresh.call_ended_at or event.now,
-        event.now,
-        fresh.sent or "",
-        fresh.status,
-        fresh.text,
+        attempt=fresh.attempt,
+        step=last,
+        version=fresh.sent_version or fresh.version,
+        outcome_hash=fresh.sent_hash or fresh.outcome_hash,
+        started_at=fresh.call_ended_at or event.now,
+        deadline=event.now,
+        sent=fresh.sent or "",
+        status=fresh.status,
+        text=fresh.text,
     )
     gone = plan.steps[last].restart is not None
     return replace(fresh, state=State.UNSURE, step=last, doubt=doubt, gone=gone)
 
 
-def _by(event: Ordered, what: str) -> str:
-    note = f" ({event.order.note})" if event.order.note else ""
-    return f"{what} by {event.order.by}{note}"
+def _by(event: CommandReceived, verb: str) -> str:
+    note = f" ({event.command.note})" if event.command.note else ""
+    return f"{verb} by {event.command.by}{note}"

@@ -1,4 +1,7 @@
-"""Which calls a portal gets: a CRM those with an outside party that can be named, a webhook all but mere pieces."""
+"""Which calls a portal gets.
+
+A CRM gets the calls with an outside party that can be named; a webhook all but pieces of other calls.
+"""
 
 from streams.calls.result import CallResult
 
@@ -8,8 +11,8 @@ def skip_reason(
 ) -> str | None:
     """Why a call gets no entry in a CRM; None: it gets one.
 
-    `internal`, `unknown`: the portal's `deliver_internal` and `deliver_unknown`; `number_needed`: a call is nothing to
-    it without a number.
+    `internal`, `unknown`: the portal's `deliver_internal` and `deliver_unknown`; `number_needed`: the CRM can do
+    nothing with a call that has no number.
     """
     if result.abandoned:
         return "a piece of another call, without an outside party of its own"

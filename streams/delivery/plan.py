@@ -1,4 +1,4 @@
-"""Each CRM's steps as data."""
+"""A CRM's way of taking a call, as data: its steps, and a portal's times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from streams.delivery.record import Delivery
 class UnknownOutcome(Enum):
     """How the unknown outcome of a step is settled, once the request can have no more effect."""
 
-    RESEND = "send it again: at worst it leaves what nobody sees"
+    RESEND = "send it again: at worst it leaves something that nobody sees"
     RESEND_SAME = "send the very same request again, older version or not: the receiver knows it by its key"
     LOOK_UP = "look the call up, and send again only if it is not there"
 
@@ -23,11 +23,11 @@ class Step:
 
     then: str | None
     """The step after it; None: the call is delivered."""
-    settle: UnknownOutcome
+    unknown_outcome: UnknownOutcome
     restart: str | None = None
     """Where to begin again when the CRM no longer knows what an earlier step made; None: it cannot happen."""
-    beside: bool = False
-    """It leaves what stands beside the call: what the call itself shows stays as it was."""
+    is_annotation: bool = False
+    """The step adds a comment; the call's own entry in the CRM stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class Plan:
     first: str
     steps: Mapping[str, Step]
     revisions: Mapping[str, str] = field(default_factory=dict)
-    """`on_revision`: the step by which a later version is told after delivery. What is not there is not told."""
+    """By `on_revision`: the step that brings a later version to the CRM after delivery; none for what is not here."""
     when_many_wait: Mapping[str, str] = field(default_factory=dict)
-    """Step: the one that does more in one request, to be taken in its place when many calls wait."""
+    """By step: the one that does more in one request and takes its place when many calls wait."""
 
     def revises(self, step: str) -> bool:
-        """Whether a step only tells a later version of what another step delivered."""
+        """Whether a step only brings a later version of what another step delivered."""
         return step in self.revisions.values() and step not in self.path
 
-    def hurried(self, delivery: Delivery) -> Delivery:
-        """The delivery as it is to be asked for its request when many calls wait."""
+    def with_batch_step(self, delivery: Delivery) -> Delivery:
+        """The delivery with the step that its request is made for when many calls wait."""
         return replace(delivery, step=self.when_many_wait.get(delivery.step, delivery.step))
 
     @property
@@ -59,71 +59,24 @@ class Plan:
         return tuple(path)
 
 
-BITRIX24 = Plan(
-    "bitrix24",
-    "register",
-    {
-        # Whom the CRM knows by this number, and who is responsible: only asked where the settings need it.
-        "client": Step("register", UnknownOutcome.RESEND),
-        # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
-        "register": Step("finish", UnknownOutcome.RESEND),
-        "finish": Step(None, UnknownOutcome.LOOK_UP, restart="register"),
-        # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
-        "register_finish": Step(None, UnknownOutcome.LOOK_UP),
-        # A finished call cannot be changed: a later version is a comment in the client's timeline.
-        "comment": Step(None, UnknownOutcome.LOOK_UP, beside=True),
-    },
-    revisions={"note": "comment"},
-    when_many_wait={"register": "register_finish"},
-)
-
-KOMMO = Plan(
-    "kommo",
-    "call",
-    {
-        "client": Step("call", UnknownOutcome.RESEND),
-        "call": Step(None, UnknownOutcome.LOOK_UP),
-        # Only where the CRM knows nobody with this phone, as the operator wants it.
-        "contact": Step("call", UnknownOutcome.LOOK_UP),
-        "lead": Step("call", UnknownOutcome.LOOK_UP),
-        "unsorted": Step(None, UnknownOutcome.LOOK_UP),
-        "text_note": Step(None, UnknownOutcome.LOOK_UP, beside=True),
-        "update": Step(None, UnknownOutcome.LOOK_UP),
-    },
-    revisions={"note": "text_note", "update": "update"},
-)
-
-WEBHOOK = Plan(
-    "webhook",
-    "post",
-    {
-        # A receiver cannot be asked, but it takes each `webhook-id` once.
-        "post": Step(None, UnknownOutcome.RESEND_SAME),
-    },
-    revisions={"update": "post"},
-)
-
-PLANS: Mapping[str, Plan] = {plan.crm: plan for plan in (BITRIX24, KOMMO, WEBHOOK)}
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A portal's times. Microseconds."""
+    """A portal's times, in microseconds."""
 
-    request_limit: int
+    request_limit_us: int
     """From the intent on, no effect of a request comes later than this."""
-    settle: int
+    settle_us: int
     """A lookup that finds nothing is believed when it is repeated so much later: CRMs index late."""
-    deadline: int
+    deadline_us: int
     """From the first sight of the call to giving it up."""
     on_revision: str = "keep"
-    """What to do about a version that comes after delivery: keep what was delivered, or a name in Plan.revisions."""
-    backoff_base: int = 1_000_000
-    backoff_limit: int = 60_000_000
+    """The way of a version that comes after delivery: `keep` (leave the CRM as it is), or a name in Plan.revisions."""
+    backoff_base_us: int = 1_000_000
+    backoff_limit_us: int = 60_000_000
 
-    def backoff(self, failures: int, jitter: float) -> int:
-        """Wait after so many failures in a row: full jitter (0 <= jitter < 1) over a doubling span.
+    def backoff_us(self, failures: int, jitter: float) -> int:
+        """The wait after so many failures in a row: full jitter (0 <= jitter < 1) over a doubling span.
 
         Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
-        return int(jitter * min(self.backoff_limit, self.backoff_base * 2 ** min(failures, 30)))
+        return int(jitter * min(self.backoff_limit_us, self.backoff_base_us * 2 ** min(failures, 30)))

@@ -1,4 +1,4 @@
-"""The state of one call's delivery: the fields of schemas/delivery.avsc. Times: UTC microseconds from 1970."""
+"""The state of one call's delivery: the fields of schemas/delivery.avsc, which gives them their names."""
 
 import sys
 from enum import StrEnum
@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
-HISTORY = 20
+from streams.clock import UtcMicros
+
+MAX_HISTORY = 20
 """Attempts that a record keeps: the first one and the latest."""
 
-ORDERS = 10
+MAX_COMMANDS = 10
 """Operators' commands that a record remembers, so that one that is read twice changes nothing."""
 
 
@@ -24,28 +26,33 @@ class State(StrEnum):
     UNSURE = "unsure"
     """A request's outcome is unknown, and it may still take effect until `wait_until`."""
     LOOKED_UP = "looked_up"
-    """A lookup found nothing, or the CRM said so; to be repeated before it is believed."""
+    """A lookup found nothing, or the CRM said so; it is repeated before that is believed."""
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
     """Delivered; a later version with another outcome came and was not sent."""
     WAITING = "waiting"
+    """The last request surely had no effect; the step is repeated at `wait_until`."""
     PAUSED = "paused"
-    """Until its portal answers again (licence, rights, address)."""
+    """The delivery waits until its portal answers again (licence, rights, address)."""
     REFUSED = "refused"
+    """The CRM finds fault with the call; it is in the dead letters."""
     GIVEN_UP = "given_up"
+    """The deadline is over; the call is in the dead letters."""
     SKIPPED = "skipped"
+    """The settings keep the call out of the portal."""
     DROPPED = "dropped"
-    """An operator wants it no more."""
+    """An operator does not want the delivery any more."""
     SHADOWED = "shadowed"
-    """Its portal is a shadow: what would have gone out is recorded, and nothing was sent."""
+    """The portal is a shadow: what would have gone out is recorded, and nothing was sent."""
     SERVING = "serving"
-    """No call: since when a portal is served."""
+    """Not a call: since when a portal is served."""
     DISABLED = "disabled"
-    """No call: a portal that wants no more; `sent` is the fingerprint of the settings with which it said so."""
+    """Not a call: a portal that wants no more; `sent` is the fingerprint of the settings with which it said so."""
 
 
 OF_PORTALS = frozenset({State.SERVING, State.DISABLED})
-"""What is said of a portal, not of a call."""
+"""States of a portal, not of a call."""
+
 FINAL = OF_PORTALS | {
     State.DELIVERED,
     State.SUPERSEDED,
@@ -55,65 +62,69 @@ FINAL = OF_PORTALS | {
     State.DROPPED,
     State.SHADOWED,
 }
+"""Nothing more is done, unless a new version or a command comes."""
+
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
 
 
-_ALIKE = ("crm", "portal", "step", "source_topic")
-"""The same in very many deliveries: they share one text."""
+_INTERNED = ("crm", "portal", "step", "source_topic")
+"""Fields that are the same in very many deliveries: equal values share one string in memory."""
 
 
 class Action(StrEnum):
-    """What an operator may order."""
+    """The commands that an operator may give."""
 
     RETRY = "retry"
-    """Try again what was refused or given up, or waits."""
+    """Try a call again that was refused or given up, or waits."""
     DELIVER = "deliver"
-    """The same, and also what was skipped for its time (history, backfill), dropped, shadowed, or seen to be missing
-    in the CRM: looked up first where it may be there."""
+    """As RETRY, and also deliver a call that was skipped for its time (history, backfill), dropped or shadowed, or is
+    missing in the CRM: looked up first where it may be there."""
     DROP = "drop"
+    """Do not deliver the call."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """An operator's command, as the delivery remembers it."""
+class OperatorCommand(msgspec.Struct, frozen=True):
+    """An operator's command, as the delivery remembers it (Delivery.orders)."""
 
     id: str
     action: Action
     by: str
-    at: int
+    at: UtcMicros
     note: str = ""
 
 
-class Intent(msgspec.Struct, frozen=True):
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at one step: what goes out, and until when it may take effect."""
 
     attempt: int
     step: str
     version: int
     outcome_hash: str
-    started_at: int
-    deadline: int
+    started_at: UtcMicros
+    deadline: UtcMicros
     sent: str = ""
     status: str | None = None
     text: str | None = None
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """A line of the history."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the history: an attempt that ended."""
 
     attempt: int
     step: str
     version: int
-    started_at: int
-    ended_at: int
+    started_at: UtcMicros
+    ended_at: UtcMicros
     outcome: str
+    """The `code` of the answer or lookup result (delivery/answers.py), or `owner_lost`."""
     explanation: str = ""
     sent: str = ""
     """The request's fields; empty where they were those of the attempt before at this step."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The whole state of one call's delivery to one CRM."""
 
     call_id: str
@@ -121,54 +132,67 @@ class Delivery(msgspec.Struct, frozen=True):
     portal: str
     state: State
     reason: str | None = None
+    """Why the delivery is in its state, for people."""
     step: str = ""
+    """The step of the CRM's plan that is next, or under way."""
     steps_done: tuple[str, ...] = ()
     version: int = 0
+    """The newest version of the result that was read; the three fields after it are that version's."""
     outcome_hash: str = ""
     result: bytes | None = None
-    call_ended_at: int | None = None
-    queued_at: int = 0
-    updated_at: int = 0
-    delivered_at: int | None = None
+    call_ended_at: UtcMicros | None = None
+    queued_at: UtcMicros = 0
+    """When the deadline began to run."""
+    updated_at: UtcMicros = 0
+    delivered_at: UtcMicros | None = None
     attempt: int = 0
+    """Number of the last attempt."""
     failures: int = 0
+    """Failures in a row, for the backoff."""
     intent: Intent | None = None
+    """The open request."""
     doubt: Intent | None = None
+    """The first request whose outcome is unknown, until that is settled."""
     gone: bool = False
-    wait_until: int | None = None
-    not_found_since: int | None = None
+    """The CRM does not know any more what the step before made: if the lookup finds nothing, begin again there."""
+    wait_until: UtcMicros | None = None
+    not_found_since: UtcMicros | None = None
+    """When a lookup found nothing for the first time."""
     crm_ids: dict[str, str] = {}
     sent_version: int | None = None
+    """The version that the CRM shows; the four fields after it are of the request that brought it there."""
     sent_hash: str | None = None
     sent: str | None = None
     status: str | None = None
     text: str | None = None
     skip: str | None = None
+    """Why the newest version is not to be sent; None: it is."""
     last_error: str | None = None
     unmatched: tuple[str, ...] = ()
     """Extensions (or `user:<id>`) for which the CRM, or the settings, have nobody."""
     history: tuple[Attempt, ...] = ()
     wish: str = ""
-    """What an operator wants since: `deliver` (whatever its time) or `drop`; empty: what the settings say."""
-    orders: tuple[Order, ...] = ()
+    """The last command that still holds: `deliver` (whatever the call's time) or `drop`; empty: the settings decide."""
+    orders: tuple[OperatorCommand, ...] = ()
+    """The latest commands."""
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
 
     @property
     def final(self) -> bool:
-        """Nothing more is to be done."""
+        """Whether nothing more is to be done."""
         return self.state in FINAL
 
     @property
-    def due_at(self) -> int | None:
-        """When it wants to act next; None: never, or when its portal or its open request lets it."""
+    def due_at(self) -> UtcMicros | None:
+        """When the delivery is due next (0: now); None: never, or not before its portal or its open request lets it."""
         if self.final or self.state in (State.INTENT, State.PAUSED):
             return None
         return self.wait_until or 0
 
     def record(self) -> dict[str, Any]:
-        """For the Avro codec."""
+        """The fields as the Avro codec takes them."""
         fields = msgspec.structs.asdict(self)
         fields["state"] = self.state.value
         fields["steps_done"] = list(self.steps_done)
@@ -176,19 +200,21 @@ class Delivery(msgspec.Struct, frozen=True):
         fields["intent"] = msgspec.structs.asdict(self.intent) if self.intent else None
         fields["doubt"] = msgspec.structs.asdict(self.doubt) if self.doubt else None
         fields["history"] = [msgspec.structs.asdict(attempt) for attempt in self.history]
-        fields["orders"] = [{**msgspec.structs.asdict(order), "action": order.action.value} for order in self.orders]
+        fields["orders"] = [
+            {**msgspec.structs.asdict(command), "action": command.action.value} for command in self.orders
+        ]
         return fields
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Delivery":
-        """What the Avro codec read. Raises msgspec.ValidationError."""
-        for name in _ALIKE:
+        """The delivery that the Avro codec read. Raises msgspec.ValidationError."""
+        for name in _INTERNED:
             if isinstance(text := record.get(name), str):
                 record[name] = sys.intern(text)
         return msgspec.convert(record, cls)
 
 
 def with_attempt(history: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
-    """The history with one more line, bounded: the first line stays, for it tells when all began."""
+    """The history with one more line, at most MAX_HISTORY: the first line stays, for it tells when all began."""
     longer = (*history, attempt)
-    return longer if len(longer) <= HISTORY else (longer[0], *longer[-(HISTORY - 1) :])
+    return longer if len(longer) <= MAX_HISTORY else (longer[0], *longer[-(MAX_HISTORY - 1) :])

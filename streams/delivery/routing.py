@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
-from streams.clock import format_iso
-from streams.crm.client import CrmClient
-from streams.crm.tokens import TokenSource
+from streams.calls.result_headers import LIVE
+from streams.clock import UtcMicros, format_iso
 from streams.delivery.eligibility import skip_reason
 from streams.errors import SettingsError, UserError
-from streams.kafka.result_headers import LIVE
-from streams.rules import Rules
 from streams.settings import PortalSettings, Settings
 
 
@@ -21,11 +18,9 @@ def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
             f"no {crm} portal is configured", f"Add one under portals: (name, crm: {crm}, and its address)."
         )
     for number, portal in enumerate(portals):
-        if crm == "bitrix24" and portal.default_user is None:
-            raise SettingsError(
-                f"portals.{portal.name}.default_user is not set",
-                "Bitrix24 takes no call without a person: set the id of the one who gets calls of unknown extensions.",
-            )
+        for setting, remedy in portal.kind.required.items():
+            if getattr(portal, setting) is None:
+                raise SettingsError(f"portals.{portal.name}.{setting} is not set", remedy)
         for other in portals[number + 1 :]:
             if portal.name == other.name:
                 raise SettingsError(f"two {crm} portals are named {portal.name}", "Give each a name of its own.")
@@ -50,32 +45,17 @@ def skip_reason_for(result: CallResult, portal: PortalSettings) -> str | None:
         result,
         internal=portal.deliver_internal,
         unknown=portal.deliver_unknown,
-        number_needed=portal.crm != "webhook",
+        number_needed=portal.kind.number_needed,
     )
 
 
-def history_reason(result: CallResult, portal: PortalSettings, since: int, origin: str = "live") -> str | None:
-    """Why the call's time keeps it out of a portal; None: it does not. An operator may order it all the same.
+def history_reason(result: CallResult, portal: PortalSettings, since: UtcMicros, origin: str = "live") -> str | None:
+    """Why the call's time keeps it out of a portal; None: it does not. An operator may have it delivered all the same.
 
-    `since`: UTC microseconds; `origin`: the header of the result's record (kafka/result_headers.py).
+    `since`: when the portal's service began; `origin`: the header of the result's record (calls/result_headers.py).
     """
     if result.ended_at < since:
         return f"it ended before {format_iso(since)} (portals[].deliver_from)"
     if origin != LIVE and not portal.deliver_backfill:
         return "it comes from a backfill, not from a live call (portals[].deliver_backfill)"
     return None
-
-
-def make_client(portal: PortalSettings, rules: Rules, tokens: TokenSource | None = None) -> CrmClient:
-    """The client of a portal; `tokens` where it uses OAuth. Raises SettingsError."""
-    if portal.crm == "bitrix24":
-        from streams.crm.bitrix24.client import Bitrix24Client
-
-        return Bitrix24Client(portal, rules.bitrix24.status, tokens)
-    if portal.crm == "kommo":
-        from streams.crm.kommo.client import KommoClient
-
-        return KommoClient(portal, rules.kommo.status, tokens)
-    from streams.crm.webhook.client import WebhookClient
-
-    return WebhookClient(portal)

@@ -1,7 +1,8 @@
-"""A version of a call's result in its delivery: taken up, queued, skipped, or compared with what the CRM shows."""
+"""The versions of a call's result: taken into its delivery, queued, skipped, or compared with what the CRM shows."""
 
 from msgspec.structs import replace
 
+from streams.clock import UtcMicros
 from streams.delivery.events import Arrived
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Action, Delivery, State
@@ -25,21 +26,22 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
 
 
 def _skip(delivery: Delivery, event: Arrived) -> str | None:
-    """An operator's word goes over the call's time, but not over what kind of call it is."""
+    """A command to deliver overrides the call's time, but not the kind of call."""
     if delivery.wish == Action.DROP:
         return delivery.skip
     return event.skip if delivery.wish == Action.DELIVER else event.skip or event.history
 
 
 def queued(delivery: Delivery) -> Delivery:
-    """To be sent, unless it is not wanted."""
+    """The delivery due from now on, or skipped where the call is not wanted."""
     if delivery.skip:
         return skipped(delivery)
     return replace(delivery, state=State.REGISTERED if delivery.steps_done else State.NEW, reason=None)
 
 
 def skipped(delivery: Delivery, why: str = "") -> Delivery:
-    """Not wanted: by the settings, or by an operator. What an earlier version left in the CRM stays there."""
+    """The delivery ended without a request, by the settings or by an operator. An entry that an earlier version left in
+    the CRM stays there."""
     state = State.DROPPED if delivery.wish == Action.DROP else State.SKIPPED
     if delivery.sent_version is not None:
         state = State.SUPERSEDED
@@ -47,8 +49,8 @@ def skipped(delivery: Delivery, why: str = "") -> Delivery:
     return replace(delivery, state=state, reason=why or f"{delivery.skip}{doubt}", result=None, wait_until=None)
 
 
-def compared(delivery: Delivery, plan: Plan, policy: Policy, now: int) -> Delivery:
-    """Delivered, and the newest version is, or is not, what the CRM shows: then it is told as the operator has it."""
+def after_delivery(delivery: Delivery, plan: Plan, policy: Policy, now: UtcMicros) -> Delivery:
+    """The state of a delivered call: over if the CRM shows the newest version, else as `on_revision` says."""
     same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
     step = plan.revisions.get(policy.on_revision)
     if same or step is None or delivery.skip or delivery.result is None:

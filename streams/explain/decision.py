@@ -1,11 +1,12 @@
-"""What a call's outcome rests on: the row, the line of the result table, the line of each CRM's table. Pure."""
+"""The grounds of a call's outcome: the row, the line of the result table, the line of each CRM's table. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streams.calls.result import CallResult
 from streams.rules import Rules
 from streams.rules.results import RESULT_NAMES
-from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES, KommoStatus, StatusRule
+from streams.rules.statuses import StatusRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Grounds:
     result_line: TableLine | None
     """The table's line for the call's cause and dial status; None: there is none, or no cause."""
     by_table: bool
-    """That line decided; otherwise a rule that goes before the table did (`CallResult.rule`)."""
-    bitrix24: CrmGround
-    kommo: CrmGround
+    """True: that line decided; otherwise a rule that goes before the table did (`CallResult.rule`)."""
+    crms: Mapping[str, CrmGround]
+    """By CRM, those that have a table of statuses."""
 
 
 def grounds(result: CallResult, rules: Rules) -> Grounds:
@@ -48,21 +49,15 @@ def grounds(result: CallResult, rules: Rules) -> Grounds:
         if rule is not None:
             line = TableLine(rule.line.place, rule.words)
             by_table = rule.words == result.rule
-    bitrix24, kommo = rules.bitrix24.rule(result), rules.kommo.rule(result)
-    return Grounds(
-        line,
-        by_table,
-        CrmGround(bitrix24.status, BITRIX24_STATUSES[bitrix24.status], None, _line(bitrix24, result)),
-        CrmGround(
-            str(kommo.status.status),
-            KOMMO_STATUSES[kommo.status.status],
-            kommo.status.text,
-            _line(kommo, result),
-        ),
-    )
+    crms = {}
+    for crm, table in rules.tables.items():
+        decides = table.rule(result)
+        status = decides.status
+        crms[crm] = CrmGround(str(status.code), table.meaning(status), status.text, _line(decides, result))
+    return Grounds(line, by_table, crms)
 
 
-def _line(rule: StatusRule[str] | StatusRule[KommoStatus], result: CallResult) -> TableLine:
+def _line(rule: StatusRule, result: CallResult) -> TableLine:
     code = result.result if result.result in rule.results else 0
     words = f"result {code} {RESULT_NAMES[code]}{'' if rule.when == 'always' else f', {rule.when}'}"
     if code != result.result:

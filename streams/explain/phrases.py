@@ -20,7 +20,7 @@ APPLICATIONS: dict[str, str] = {
     "Page": "paged {0}",
     "FollowMe": "the follow-me of {0} took the call",
 }
-"""Applications that a story tells, with their first argument."""
+"""Applications that a story mentions, with their first argument."""
 
 PARK_ENDS = {
     "ParkedCallTimeOut": "nobody took the parked call in time",
@@ -29,7 +29,7 @@ PARK_ENDS = {
     "ParkedCallFailed": "parking failed",
 }
 STREAMS = frozenset({"STREAM_BEGIN", "STREAM_END"})
-ASTERISKS = frozenset({
+ASTERISK_EVENTS = frozenset({
     "CHAN_START", "CHAN_END", "ANSWER", "HANGUP", "APP_START", "APP_END", "BRIDGE_ENTER", "BRIDGE_EXIT", "BRIDGE_START",
     "BRIDGE_END", "CONF_ENTER", "CONF_EXIT", "CONF_START", "CONF_END", "PARK_START", "PARK_END", "BLINDTRANSFER",
     "ATTENDEDTRANSFER", "TRANSFER", "PICKUP", "FORWARD", "LINKEDID_END", "LOCAL_OPTIMIZE", "LOCAL_OPTIMIZE_BEGIN",
@@ -38,17 +38,18 @@ ASTERISKS = frozenset({
 """Every other event type is the dialplan's own (CELGenUserEvent)."""
 
 
-def seconds(span: int) -> str:
-    """A span of microseconds for people."""
-    told = span / MICROS_PER_SECOND
-    if told >= 120:
-        minutes, rest = divmod(round(told), 60)
+def format_seconds(micros: int) -> str:
+    """A span of microseconds for people: `0.7 s`, `90 s`, `2 min 30 s`, `1:02:05`."""
+    seconds = micros / MICROS_PER_SECOND
+    if seconds >= 120:
+        minutes, rest = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes} min {rest:02} s"
-    return f"{told:.1f} s" if 0.05 <= told < 10 and span % MICROS_PER_SECOND else f"{told:.0f} s"
+    exact = 0.05 <= seconds < 10 and micros % MICROS_PER_SECOND
+    return f"{seconds:.1f} s" if exact else f"{seconds:.0f} s"
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """`a, b and c`."""
     *first, last = dict.fromkeys(names)
     return f"{', '.join(first)} and {last}" if first else last

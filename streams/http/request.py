@@ -5,12 +5,10 @@ No secret leaves this module: what it says of a failure never holds an address b
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +17,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from streams.clock import boot_seconds
+from streams.clock import BootSeconds, boot_seconds
 from streams.http.addresses import ForbiddenAddress
 
 LONGEST_BODY = 4 * 1024 * 1024
@@ -33,7 +31,7 @@ CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete answer. `document` is its body as JSON, None where it is none."""
+    """A complete answer. `document` is its body as JSON, None where it is not JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -61,8 +59,8 @@ class NothingSent:
     """The request never went out: nobody there, name unknown, no TLS."""
 
     why: str
-    hopeless: bool = False
-    """A person must act: the certificate is not good, or the address is none."""
+    needs_a_person: bool = False
+    """A person must act: the certificate is not good, or the address is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class NoReply:
 
 @dataclass(frozen=True, slots=True)
 class TooLate:
-    """Its time was over before it went out."""
+    """The request's time was over before it went out."""
 
 
 Ending = Reply | NothingSent | NoReply | TooLate
@@ -116,14 +114,14 @@ async def request(
     method: str,
     url: URL,
     *,
-    until: float,
+    until: BootSeconds,
     json: object = None,
     form: Mapping[str, str] | None = None,
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     status_decides: bool = False,
 ) -> Ending:
-    """Send one request, never following a redirect, and end before `until` (`boot_seconds`) whatever happens.
+    """Send one request, never following a redirect, and end before `until` whatever happens.
 
     The body is `json`, or `form`, or the JSON in `data` to the byte. `status_decides`: the answer is complete with its
     status; of its body no more is read than a remark's length, and nothing of it proves anything.
@@ -152,49 +150,17 @@ async def request(
     except _OverError:
         return TooLate()
     except aiohttp.ClientConnectorCertificateError:
-        return NothingSent(f"the certificate of {url.host} is not good", hopeless=True)
+        return NothingSent(f"the certificate of {url.host} is not good", needs_a_person=True)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         if isinstance(getattr(error, "os_error", None), ForbiddenAddress):
-            return NothingSent(f"{url.host} may not be asked: {_words(error)}", hopeless=True)
+            return NothingSent(f"{url.host} may not be asked: {_words(error)}", needs_a_person=True)
         return NothingSent(f"nobody answers at {url.host}:{url.port} ({_words(error)})")
     except aiohttp.InvalidURL:
-        return NothingSent("the address is no URL", hopeless=True)
+        return NothingSent("the address is not a URL", needs_a_person=True)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         if isinstance(error.__cause__, _OverError):
             return TooLate()
         return NoReply(f"no complete answer ({_words(error)})")
-
-
-def same_house(one: URL, other: URL) -> bool:
-    """Whether a token that is meant for one address may go to the other.
-
-    Same scheme, and the same host, or two accounts in the same cloud of the vendor: an account may be renamed. Of
-    other domains nobody knows who owns the neighbours (`a.co.uk`, `b.co.uk`).
-    """
-    if one.scheme != other.scheme or not one.host or not other.host:
-        return False
-    if one.host == other.host:
-        return True
-    if loopback(one.host) and loopback(other.host):
-        return True
-    return _cloud(one.host) == _cloud(other.host) is not None
-
-
-def loopback(host: str) -> bool:
-    """Whether nobody else can be at this host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-_CLOUD = re.compile(r"[a-z0-9-]+\.(bitrix24(?:\.com)?\.[a-z]{2,3}|kommo\.com|amocrm\.(?:ru|com))")
-
-
-def _cloud(host: str) -> str | None:
-    """`portal.bitrix24.ru` is in the cloud `bitrix24.ru`; `bitrix24.company.ru` is in none."""
-    match = _CLOUD.fullmatch(host.lower().rstrip("."))
-    return match[1] if match else None
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -207,7 +173,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _remark(response: aiohttp.ClientResponse) -> bytes:
-    """What can be had of the body; the status has said all."""
+    """As much of the body as can be had: the status has said all."""
     body = bytearray()
     with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
         while len(body) < LONGEST_REMARK and (chunk := await response.content.readany()):
@@ -243,7 +209,7 @@ def _moment(http_date: str) -> int | None:
 
 
 def as_time(unix_seconds: object) -> int | None:
-    """Unix seconds out of an answer as UTC microseconds; None where it is no such number."""
+    """Unix seconds out of an answer as UTC microseconds; None where it is not such a number."""
     if isinstance(unix_seconds, bool) or not isinstance(unix_seconds, int | float):
         return None
     return int(unix_seconds * 1_000_000)

@@ -1,0 +1,20 @@
+"""Everything that talks to Kafka, for workers and commands alike. Knows nothing of calls or CRMs.
+
+    client.py           facts and acts that every client shares: stopping it, "no Kafka broker at .."
+    admin.py            topics made, altered and described
+    bounded_reader.py   partitions read up to where they end now: the only place that does
+    topic_client.py     topics as operators' commands need them: read, and written with every answer awaited
+    producer.py         the workers' idempotent producer; what is not taken ends the process
+    fenced_log.py       a partition with one writer: checkpoints, delivery states, tokens
+    dead_letters.py     records that could not be processed, with their origin and reason
+    result_headers.py   headers of the records on call-results
+
+    worker_runtime.py   a worker process: checks, Faust with safe defaults, signals, both kinds of end
+    faust_overrides.py  everything of Faust and aiokafka that is overridden, pinned to one version of each
+    partition_owner.py  partitions taken over all or none, and the watchdog over them
+    committed.py        a consumer group's position
+    hard_exit.py        the end of a worker that must not go on
+    logs.py             log lines of a worker
+
+Traps of Faust and aiokafka, and how each is met: docs/traps.md.
+"""

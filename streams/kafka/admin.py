@@ -1,4 +1,4 @@
-"""A thin layer over aiokafka: topics, bounded in time, with errors that a user can mend."""
+"""Topics made, altered and described: each call is bounded in time and raises errors that a user can mend."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from streams.errors import UserError
+from streams.kafka.client import unreachable
 
 TOPIC_ALREADY_EXISTS = 36
 DYNAMIC_TOPIC_CONFIG = 1
-"""Where a setting comes from: given for this topic, not the broker's default."""
+"""Source of a setting that was given for this topic (not the broker's default)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ExistingTopic:
     config: Mapping[str, str]
     """Every setting in force."""
     own: Mapping[str, str]
-    """Those given for this topic."""
+    """The settings given for this topic."""
 
 
 class KafkaAdmin:
@@ -58,7 +59,7 @@ class KafkaAdmin:
             await self._client.close()
 
     async def topics(self, names: Sequence[str]) -> dict[str, ExistingTopic]:
-        """Those of `names` that exist."""
+        """The topics among `names` that exist."""
         # All topics, not those by name: aiokafka asks so that a broker with auto.create.topics.enable
         # makes the missing ones, with partitions of its own choice.
         wanted = set(names)
@@ -137,11 +138,3 @@ class KafkaAdmin:
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")
-
-
-def unreachable(servers: str, error: BaseException) -> UserError:
-    """What a user is told when no broker answers."""
-    return UserError(
-        f"no Kafka broker at {servers} ({str(error) or type(error).__name__})",
-        "Start it, or set kafka.bootstrap_servers to where it listens.",
-    )

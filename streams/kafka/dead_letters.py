@@ -1,9 +1,11 @@
-"""What could not be processed: kept with its untouched bytes, its origin and the reason, so that it can be retried."""
+"""Dead letters: records that could not be processed, with their untouched bytes, their origin and the reason."""
 
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self, cast
+
+from faust.types import ConsumerMessage
 
 from schemas.registry import Serializer
 from streams.dead_letter_reasons import DeadLetterReason
@@ -12,7 +14,7 @@ from streams.topics import DEAD_LETTERS
 
 
 class Origin(NamedTuple):
-    """The record that is given up, as it stands on its topic."""
+    """The record that could not be processed, as it stands on its topic."""
 
     topic: str
     partition: int
@@ -22,16 +24,29 @@ class Origin(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int | None = None
 
+    @classmethod
+    def of(cls, message: ConsumerMessage) -> Self:
+        """A record as a worker's consumer gives it, whose timestamp is in seconds."""
+        return cls(
+            message.tp.topic,
+            message.tp.partition,
+            message.offset,
+            message.key,
+            message.value,
+            cast(Sequence[tuple[str, bytes | None]], message.headers or ()),
+            None if message.timestamp is None else round(message.timestamp * 1000),
+        )
+
 
 class DeadLetters:
-    """The dead-letter topic. One that cannot be written ends the process hard (Outbox): rather stop than skip.
+    """The dead-letter topic. A dead letter that cannot be written ends the process hard (IdempotentProducer).
 
-    `topic`: its full name. `serializer`: opened with that topic. `component`: who gives up (aggregate,
-    bitrix24, kommo, webhook).
+    `topic`: its full name. `serializer`: opened with that topic. `component`: the worker that gives up
+    (aggregate, or a CRM's name).
     """
 
-    def __init__(self, outbox: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:
-        self._outbox = outbox
+    def __init__(self, producer: IdempotentProducer, serializer: Serializer, topic: str, component: str) -> None:
+        self._producer = producer
         self._serializer = serializer
         self._topic = topic
         self._component = component
@@ -52,7 +67,7 @@ class DeadLetters:
         `explanation`: the reason in words, and what recovers the call.
         """
         topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
-        return await self._outbox.send(topic, key, value)
+        return await self._producer.send(topic, key, value)
 
     def message(
         self,

@@ -4,10 +4,10 @@ tests/kafka/test_faust_overrides.py holds hashes of the upstream methods that ar
 upgrade fails there first, and is made by reading what changed.
 
 * `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes
-  them over first (its state), says where to begin, and no row is fetched before (design.md, State, rule 10).
+  them over first (its state), says where to begin, and no row is fetched before (docs/architecture.md, rule 10).
 * `Consumer._commit`: Faust commits what its streams acknowledged, across gaps (open bug 606) and without metadata.
   Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
-  confirmed commit counts (rule 8). The owner gives up its partitions before a rebalance and before the process ends.
+  confirmed commit counts (rule 8). The owner releases its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream makes two tasks a message, half of all cost.
 * `Agent`: more than one concurrent actor would take rows out of order.
 * `App._create_directories`: nothing is kept on disk.
@@ -27,8 +27,8 @@ from faust.types import TP
 from yarl import URL
 
 from streams.errors import UserError
+from streams.kafka.committed import Committed
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.marker import Committed
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class Owner(Protocol):
-    """What keeps state for the partitions that the group gives to this process."""
+    """The keeper of state for the partitions that the group gives to this process."""
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """Take over these partitions and say from which offset each is to be consumed. May be cancelled by `revoked`.
@@ -51,7 +51,7 @@ class Owner(Protocol):
         ...
 
     async def revoked(self) -> None:
-        """Give up all partitions, at most within a few seconds: flush, commit, forget. Nothing of them may be written
+        """Release all partitions, at most within a few seconds: flush, commit, forget. Nothing of them may be written
         afterwards. Called before each rebalance and before the process ends."""
         ...
 
@@ -124,13 +124,13 @@ class Consumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Before a rebalance. Faust stops the flow first, so that no row comes in while the owner gives up."""
+        """Before a rebalance. Faust stops the flow first, so that no row comes in while the owner releases them."""
         await super().on_partitions_revoked(revoked)
-        await self._give_up()
+        await self._release()
 
     async def on_stop(self) -> None:
         """The flow is stopped; the thread still runs."""
-        await self._give_up()
+        await self._release()
         await super().on_stop()
 
     async def perform_seek(self) -> None:
@@ -156,7 +156,7 @@ class Consumer(driver.Consumer):
             hard_exit("partitions cannot be taken over", error)
         self.resume_partitions(assigned)
 
-    async def _give_up(self) -> None:
+    async def _release(self) -> None:
         taking_over, self._taking_over = self._taking_over, None
         self._assigned = frozenset()
         if taking_over is not None and not taking_over.done():

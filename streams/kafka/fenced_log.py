@@ -1,20 +1,20 @@
-"""A compacted topic's partition with one writer: whoever fenced it last. Snapshots and delivery states stand there."""
+"""A partition of a compacted topic with one writer: whoever fenced it last. It holds snapshots and delivery states."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from streams.kafka.bounded_reader import BoundedReader
+from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 
-MAX_RECORD_BYTES = 16 * 1024 * 1024
-"""As the topics' max.message.bytes (connectors/topics.yaml)."""
-
 _ONE_FETCH = 64 * 1024
-"""Bytes that the brokers send along with a single record that is looked for; a longer one comes whole all the same."""
+"""Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
+same."""
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
@@ -51,6 +51,7 @@ class FencedLog:
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
 
     async def fence(self) -> Self:
         """Make every earlier writer's writes fail from now on, and end the transaction that it left open.
@@ -85,44 +86,31 @@ class FencedLog:
     async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
         """Give every record to `take`, oldest first: of committed transactions only, up to the end as of now.
 
-        Raises KafkaError or TimeoutError (no progress for the whole time limit).
+        Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
-        partition = TopicPartition(self.topic, self.partition)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_RECORD_BYTES,
-        )
-        try:
-            async with asyncio.timeout(self._timeout) as limit:
-                await consumer.start()
-                consumer.assign([partition])
-                end = (await consumer.end_offsets([partition]))[partition]
-                await consumer.seek_to_beginning(partition)
-                while await consumer.position(partition) < end:
-                    for records in (await consumer.getmany(timeout_ms=200)).values():
-                        for record in records:
-                            take(record)
-                        limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
-        finally:
-            await stopped(consumer, self._timeout)
+        async with BoundedReader(self._servers, silence_seconds=self._timeout) as reader:
+            async for records in reader.read([TopicPartition(self.topic, self.partition)]):
+                for record in records:
+                    take(record)
 
-    async def write(self, records: Sequence[Record]) -> Sequence[int] | None:
+    async def write(self, records: Sequence[Record], *, to: tuple[str, int] | None = None) -> Sequence[int] | None:
         """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
-        Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of the transaction.
+        `to`: another topic and partition than the log's own, written under the log's fence. One transaction at a time;
+        a second call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
+        the transaction.
         """
+        async with self._writing:
+            return await self._write(records, *(to or (self.topic, self.partition)))
+
+    async def _write(self, records: Sequence[Record], topic: str, partition: int) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the log is not fenced yet")
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [
-                    await producer.send(self.topic, value, key=key, partition=self.partition) for key, value in records
-                ]
+                sent = [await producer.send(topic, value, key=key, partition=partition) for key, value in records]
                 written = await asyncio.gather(*sent)
                 await producer.commit_transaction()
         except ProducerFenced as error:
@@ -153,6 +141,7 @@ class FencedLog:
         return (record.key, record.value) if record.offset == offset and record.value is not None else None
 
     async def _abort(self, producer: AIOKafkaProducer, cause: BaseException) -> None:
+        _retrieve_abandoned_errors(producer)
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.abort_transaction()
@@ -167,22 +156,22 @@ class FencedLog:
     async def close(self) -> None:
         """Give the log up. What was not awaited may be lost."""
         if self._reader is not None:
-            await stopped(self._reader, 5.0)
+            await stop_client(self._reader, 5.0)
             self._reader = None
         if self._producer is not None:
-            await stopped(self._producer, 5.0)
+            await stop_client(self._producer, 5.0)
+            _retrieve_abandoned_errors(self._producer)
             self._producer = None
 
 
-def untold(record: logging.LogRecord) -> bool:
-    """A filter for asyncio's logger: not what `Fenced` tells. aiokafka leaves futures behind that nobody can await."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], ProducerFenced)
+def _retrieve_abandoned_errors(producer: AIOKafkaProducer) -> None:
+    """Look at the errors that aiokafka leaves on futures which no method of its hands out: asyncio logs unseen ones.
 
-
-async def stopped(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_seconds: float) -> None:
-    """Stop a client of aiokafka, whose own `stop` hangs while brokers are down (aiokafka issue 1101)."""
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            await client.stop()
-    except (KafkaError, TimeoutError):
-        pass  # it is given up either way
+    They are the end of a transaction that failed before anybody waited for it (TransactionManager.fatal_error), and
+    the sending of batches that never went out (MessageBatch.failure); `write` has raised the same error.
+    """
+    accumulator = producer._message_accumulator
+    batches = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    for future in (producer._txn_manager.wait_for_transaction_end(), *(batch._drain_waiter for batch in batches)):
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()

@@ -17,12 +17,12 @@ def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
     A graceful stop would commit offsets of records whose results are not on the topics.
     """
     log = structlog.get_logger("worker")
-    log.critical("the worker ends hard, to take up again from its checkpoint", problem=problem, exc_info=error)
+    log.critical("the worker exits; it will resume from its last checkpoint", problem=problem, exc_info=error)
     end_process()
 
 
 def end_process() -> NoReturn:
-    """No cleaning up, no waiting."""
+    """End at once: nothing is cleaned up or waited for."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

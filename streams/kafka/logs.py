@@ -5,7 +5,6 @@ import sys
 
 import structlog
 
-from streams.kafka.fenced_log import untold
 from streams.printable import printable, printable_lines
 from streams.settings import LoggingSettings
 
@@ -48,7 +47,6 @@ def configure(settings: LoggingSettings) -> None:
     root.setLevel(settings.level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if settings.level == "debug" else logging.WARNING)
-    logging.getLogger("asyncio").addFilter(untold)
 
 
 def _safe_for_terminals(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

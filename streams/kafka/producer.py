@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.kafka.fenced_log import MAX_RECORD_BYTES, stopped
+from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 
 Headers = Sequence[tuple[str, bytes]]
@@ -48,7 +48,7 @@ class IdempotentProducer:
     ) -> "asyncio.Future[object]":
         """Hand a record over; the future that is returned ends with the brokers' answer and need not be awaited."""
         if self._producer is None:
-            raise RuntimeError("the outbox is not started")
+            raise RuntimeError("the producer is not started")
         if len(self._waiting) >= _IN_FLIGHT:
             await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
         try:
@@ -69,7 +69,7 @@ class IdempotentProducer:
     async def stop(self) -> None:
         """Wait a few seconds for what is under way, and close."""
         if self._producer is not None:
-            await stopped(self._producer, 10.0)
+            await stop_client(self._producer, 10.0)
             self._producer = None
 
     def _answered(self, sent: "asyncio.Future[object]") -> None:

@@ -1,6 +1,6 @@
 """A worker process: one Faust app with one agent, on the partitions that its consumer group gives it.
 
-    runtime.run(settings, AggregateWorker(settings))
+    worker_runtime.run(settings, AggregateWorker(settings))
 
 A `Worker` says what it consumes and keeps the state of its partitions; everything around it is here: the checks before
 the start, Faust with each dangerous default set, signals, metrics, the graceful and the hard end.
@@ -21,8 +21,8 @@ from prometheus_client import start_http_server
 
 from streams.errors import UserError
 from streams.kafka import logs
+from streams.kafka.client import stop_client, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.fenced_log import stopped
 from streams.kafka.hard_exit import hard_exit
 from streams.settings import KafkaSettings, Settings
 
@@ -34,10 +34,10 @@ _log = structlog.get_logger("worker")
 
 
 class Worker(Protocol):
-    """What a worker has to say and do. All of it runs in one event loop."""
+    """A worker's part. All of it runs in one event loop."""
 
     name: str
-    """`aggregate`, `bitrix24`, ..: the consumer group is `<kafka.topic_prefix>.<name>`."""
+    """`aggregate`, or a CRM's name: the consumer group is `<kafka.topic_prefix>.<name>`."""
     consumes: tuple[str, ...]
     """Short names of the topics that its rows come from; all have the same number of partitions."""
     needs: tuple[str, ...]
@@ -62,8 +62,8 @@ class Worker(Protocol):
         """Take a record: raw bytes in `key` and `value`; `tp`, `offset`, `headers`, `timestamp` (seconds).
 
         In the order of its partition, from the offset that `assigned` said; ignore those of partitions that are not
-        held. An exception ends the process hard. Returning means nothing for commits: only `group.commit_marked`
-        commits."""
+        assigned. A UserError ends the process as a signal does, before this record, and is told to the user; any other
+        exception ends it hard. Returning means nothing for commits: only `group.commit_marked` commits."""
         ...
 
     async def stop(self) -> None:
@@ -78,8 +78,25 @@ def run(settings: Settings, worker: Worker) -> None:
     asyncio.run(_run(settings, worker))
 
 
-def make_app(settings: Settings, worker: Worker) -> App:
-    """The worker's Faust app, its agent included. Needs the running event loop."""
+class Ending:
+    """Why a worker ends gracefully: a signal, or a fault outside the program that a person mends."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.error: UserError | None = None
+
+    async def stop_for(self, error: UserError) -> None:
+        """Ask for the end because of `error`, and take no further record until it comes."""
+        self.error = error
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -> App:
+    """The worker's Faust app, its agent included. Needs the running event loop.
+
+    `ending`: asked for where the worker refuses to go on; without it that ends the process hard.
+    """
     servers = [server.strip() for server in settings.kafka.bootstrap_servers.split(",")]
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
@@ -87,7 +104,7 @@ def make_app(settings: Settings, worker: Worker) -> App:
         broker=";".join(f"kafka://{server}" for server in servers),
         autodiscover=False,
         store="memory://",
-        # Faust's defaults that bite (local-stack.md), each with a test:
+        # Faust's defaults that bite (docs/traps.md), each with a test:
         broker_session_timeout=settings.worker.session_timeout_seconds,
         broker_heartbeat_interval=min(3.0, settings.worker.session_timeout_seconds / 3),
         broker_request_timeout=max(90.0, settings.worker.session_timeout_seconds),
@@ -120,6 +137,8 @@ def make_app(settings: Settings, worker: Worker) -> App:
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
+                if ending is not None and isinstance(error, UserError):
+                    await ending.stop_for(error)
                 message = event.message
                 hard_exit(f"{message.topic}/{message.partition}/{message.offset} could not be processed", error)
 
@@ -128,21 +147,23 @@ def make_app(settings: Settings, worker: Worker) -> App:
 
 
 async def _run(settings: Settings, worker: Worker) -> None:
-    stop = asyncio.Event()
+    ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, ending.asked.set)
     await require_topics(settings.kafka, worker.consumes, worker.needs)
     metrics = _serve_metrics(settings)
-    app = make_app(settings, worker)
+    app = make_app(settings, worker, ending)
     await worker.start(app.group)
     try:
         async with asyncio.timeout(_START_SECONDS):
             await app.start()
     except (KafkaError, TimeoutError) as error:
-        raise _unreachable(settings.kafka, error) from None
+        raise unreachable(settings.kafka.bootstrap_servers, error) from None
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    await _until(stop, app)
+    await _until(ending.asked, app)
+    if ending.error is not None:
+        _log.error("the worker refuses to go on", worker=worker.name, problem=ending.error.problem)
     _log.info("stopping", worker=worker.name)
     try:
         async with asyncio.timeout(_STOP_SECONDS):
@@ -152,10 +173,12 @@ async def _run(settings: Settings, worker: Worker) -> None:
         hard_exit("a graceful end was not possible in time", error)
     metrics()
     _log.info("stopped", worker=worker.name)
+    if ending.error is not None:
+        raise ending.error
 
 
 async def _until(stop: asyncio.Event, app: App) -> None:
-    """Wait for a signal. A crash of Faust ends the process hard."""
+    """Wait until the end is asked for. A crash of Faust ends the process hard."""
     signalled = asyncio.ensure_future(stop.wait())
     crashed = asyncio.ensure_future(app._crashed.wait())
     ended = asyncio.ensure_future(app._stopped.wait())
@@ -177,9 +200,9 @@ async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: I
             await consumer.start()
             existing = await consumer.topics()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise _unreachable(kafka, error) from None
+        raise unreachable(kafka.bootstrap_servers, error) from None
     finally:
-        await stopped(consumer, 5.0)
+        await stop_client(consumer, 5.0)
         chatter.setLevel(level)
     wanted = [kafka.topic(name) for name in (*consumes, *needs)]
     if missing := [name for name in wanted if name not in existing]:
@@ -187,13 +210,6 @@ async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: I
             f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}",
             "Make the topics with `cel2crm topics apply`; kafka.topic_prefix must be the same.",
         )
-
-
-def _unreachable(kafka: KafkaSettings, error: BaseException) -> UserError:
-    return UserError(
-        f"no Kafka broker answers at {kafka.bootstrap_servers} ({str(error) or type(error).__name__})",
-        "Start it, or set kafka.bootstrap_servers to where it is.",
-    )
 
 
 def _serve_metrics(settings: Settings) -> Any:

@@ -34,7 +34,7 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def is_plain(linkedid: str) -> bool:
-    """Whether it may stand in SQL."""
+    """Whether a linkedid may stand in SQL."""
     return _LINKEDID.fullmatch(linkedid) is not None
 
 
@@ -42,7 +42,7 @@ def checked_linkedid(text: str) -> str:
     """A linkedid that may stand in SQL. Raises UserError for any other."""
     if not is_plain(text):
         raise UserError(
-            f"{text!r} is no linkedid that can be backfilled",
+            f"{text!r} is not a linkedid that can be backfilled",
             "It goes into SQL that Debezium runs: only letters, digits, dots, hyphens and underscores are let in.",
         )
     return text
@@ -84,7 +84,7 @@ def signals_of(settings: Settings, linkedids: Sequence[str]) -> list[Outgoing]:
 
 @dataclass(slots=True)
 class Waiting:
-    """What has come of a backfill so far."""
+    """A backfill under way: the calls, and the rows and results that have come."""
 
     calls: Mapping[str, TableCall]
     """By call id."""
@@ -95,7 +95,7 @@ class Waiting:
 
     @property
     def rows(self) -> int:
-        """Rows that are on the topic by now."""
+        """The number of rows that are on the topic by now."""
         return sum(map(len, self.seen.values()))
 
     @property
@@ -120,7 +120,7 @@ class Waiting:
 
 
 async def already_classified(connection: Connection, calls: Collection[TableCall]) -> Waiting:
-    """What the results topic holds of these calls before anything is asked for. Raises UserError."""
+    """The calls with the versions that stand on the results topic already. Raises UserError."""
     pbx = connection.settings.pbx.name
     waiting = Waiting({call_id(pbx, call.linkedid): call for call in calls})
     for name, record in (await newest_results(connection, waiting.calls)).items():

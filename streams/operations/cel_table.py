@@ -1,4 +1,4 @@
-"""What the PBX's table holds of the calls that are to be backfilled: how many rows, and up to which id. Only read."""
+"""The PBX's table, read only: how many rows it holds of the calls that are to be backfilled, and up to which id."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -31,18 +31,18 @@ class TableCall:
     linkedid: str
     rows: int
     highest: int
-    """Id of its last row."""
+    """Id of the call's last row."""
     ended: bool
-    """Its rows say that it is over: its result comes as soon as they are read."""
+    """Whether the rows say that the call is over: then its result comes as soon as they are read."""
 
     @property
     def version(self) -> tuple[int, int]:
-        """Of the result that is classified from all of its rows."""
+        """The version of the result that is classified from all rows of the call."""
         return self.highest, self.rows
 
 
 def calls_named(settings: Settings, linkedids: Collection[str]) -> list[TableCall]:
-    """Those of these calls that the table holds. Raises UserError."""
+    """The calls among these that the table holds. Raises UserError."""
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     calls: dict[str, Call] = {}
     with DatabaseRows(settings.database, decoder) as table:

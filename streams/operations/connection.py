@@ -1,42 +1,77 @@
 """An operator's connection: topics, and the codec of what stands on them. The one seam of the commands' tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from schemas import SchemaRegistry, Serializer
+from streams.crm.registry import kind_of, registered
 from streams.kafka.topic_client import KafkaTopics, Topics
 from streams.settings import Settings
-from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS, DELIVERY_COMMANDS, deliveries
+from streams.topics import (
+    CALL_RESULTS,
+    DEAD_LETTER_RESOLUTIONS,
+    DEAD_LETTERS,
+    DELIVERY_COMMANDS,
+    PORTAL_STATES,
+    Topic,
+    deliveries,
+)
 
-CRMS = ("bitrix24", "kommo", "webhook")
+
+def crm_names() -> tuple[str, ...]:
+    """The registered CRMs whose logs `cel2crm topics apply` has made; a plugin that cannot be used is none of them."""
+    return tuple(registered().kinds)
+
+
+def check_crm(crm: str | None) -> None:
+    """Raise UserError where there is no CRM of that name; None is all of them. One that cannot be used now is known."""
+    if crm is not None and crm not in registered().unusable:
+        kind_of(crm)
 
 
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    ours = (CALL_RESULTS, DELIVERY_COMMANDS, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS, *map(deliveries, CRMS))
-    return {topic(each): each.schema for each in ours}
+    ours = (CALL_RESULTS, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS)
+    return {topic(each): each.schema for each in (*ours, *map(deliveries, crm_names()))}
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a command works with."""
+    """The topics of an installation, and the codec of their records."""
 
     settings: Settings
     topics: Topics
     serializer: Serializer
+    """Reads every topic's records; writes those that `encode` registered."""
+    _registered: set[str] = field(default_factory=set)
 
     def topic(self, name: str) -> str:
         """The full name of one of the product's topics."""
         return self.settings.kafka.topic(name)
 
+    async def encode(self, topic: Topic, record: Mapping[str, Any]) -> bytes:
+        """The value of a record for a topic. The topic's schema is registered before its first one, and no other is.
+
+        Raises UserError: no registry, or it refuses the schema.
+        """
+        name = self.topic(topic)
+        if name not in self._registered:
+            await self.serializer.register(name, topic.schema)
+            self._registered.add(name)
+        return self.serializer.encode(topic.schema, record)
+
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Connection]:
-    """Raises UserError: no broker, no registry."""
+    """A connection that changes nothing by itself: schemas are learned, not registered.
+
+    Raises UserError: no broker, no registry.
+    """
     async with (
         SchemaRegistry(settings.registry.url) as registry,
         KafkaTopics(settings.kafka.bootstrap_servers) as topics,
     ):
-        yield Connection(settings, topics, await registry.open(schemas_of(settings)))
+        yield Connection(settings, topics, await registry.reader(schemas_of(settings)))

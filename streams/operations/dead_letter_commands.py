@@ -1,99 +1,94 @@
-"""What is done about dead letters and deliveries: commands, returned records, and a resolution for each letter.
+"""Acts on dead letters and deliveries: commands, returned records, and a resolution for each letter.
 
-Order: what heals is on its topic, with the brokers' word, before the resolution is. A command that ends in between is
-given again: a worker that reads it twice changes nothing, and so does a record that is returned twice.
+Order: what recovers a call is on its topic, with the brokers' word, before the resolution is. A command that ends in
+between is given again.
+
+Nothing is done twice, by two operators neither. Before each batch the resolutions are read on, and letters about which
+somebody did something since the plan was made are left out. Where both act within the moments between that reading and
+their writing, both write: the commands of both then have the same id, made of the letter's place, the action and the
+number of resolutions that the letter had, and a worker carries out an id once; a record that is returned twice changes
+nothing the second time.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from streams.clock import utc_now_us
+from streams.clock import UtcMicros, utc_now_us
+from streams.crm.registry import kind_of
+from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import Recovery
 from streams.delivery.command_record import Command
-from streams.delivery.plan import PLANS
 from streams.delivery.record import Action
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations.connection import Connection
-from streams.operations.dead_letters import Filter, Letter, letters_of
+from streams.operations.dead_letter_topic import letters_of
+from streams.operations.dead_letters import Filter, Letter
+from streams.operations.recovery_plan import RecoveryPlan, RecoveryStep
 from streams.operations.resolutions import Resolution
 from streams.settings import PortalSettings, Settings
-from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DELIVERY_COMMANDS
-from streams.workers.deliver.throttle import DEFAULT_RATES
+from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS, DELIVERY_COMMANDS
 
 BATCH = 200
-"""Letters that are dealt with at once: so many at most are done again after a break."""
+"""Steps that are taken at once: so many at most are taken again after a break."""
 
 Progress = Callable[[int], None]
+
+_COMMAND_IDS = uuid.UUID("6b1f2b53-4a0e-4f0b-9a35-0f4f6b7f2c1d")
+"""Namespace of the ids of commands about dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who orders, and why in his words."""
+    """A person who orders something, and why in their words."""
 
     by: str
     note: str = ""
 
 
-@dataclass(slots=True)
-class RecoveryPlan:
-    """What a command would do, counted before anything is done."""
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """The outcome of a plan, in letters."""
 
-    letters: int = 0
-    calls: dict[tuple[str, str | None], set[str]] = field(default_factory=dict)
-    """By CRM and portal: the calls that would be ordered."""
-    returned: int = 0
-    backfills: set[str] = field(default_factory=set)
-    nothing: int = 0
-
-    def take(self, letter: Letter) -> None:
-        """Count one."""
-        self.letters += 1
-        match letter.recovery:
-            case Recovery.RETRY:
-                self.calls.setdefault((letter.component, letter.portal), set()).add(letter.call_id or "")
-            case Recovery.RETURN:
-                self.returned += 1
-            case Recovery.BACKFILL if letter.call_id:
-                self.backfills.add(letter.call_id)
-            case _:
-                self.nothing += 1
-
-
-async def planned(connection: Connection, wanted: Filter) -> RecoveryPlan:
-    """Count what is meant. Raises UserError."""
-    plan = RecoveryPlan()
-    async for letter, _ in letters_of(connection, wanted):
-        plan.take(letter)
-    return plan
+    resolved: int
+    overtaken: int
+    """Letters that somebody else dealt with after the plan was made: left alone."""
 
 
 def seconds_at_limit(settings: Settings, crm: str, portal: str | None, calls: int) -> float:
-    """How long so many calls take at the portal's limit, if it has nothing else to do."""
+    """The seconds that so many calls take at the portal's limit, if it has nothing else to do."""
     known: PortalSettings | None = next(
         (each for each in settings.portals if each.crm == crm and each.name == portal), None
     )
-    rate = (known.rate_limit if known else None) or DEFAULT_RATES[crm]
-    requests = calls * (len(PLANS[crm].path) if crm in PLANS else 1)
+    rate = known.rate if known else kind_of(crm).rate
+    requests = calls * len(plan_of(crm).path)
     return max(0.0, requests - rate.burst) / rate.per_second
 
 
-async def retry(connection: Connection, wanted: Filter, operator: Operator, progress: Progress) -> int:
-    """Order deliveries again, and return what could not be read; backfills are not done here. How many letters.
+async def carry_out(connection: Connection, plan: RecoveryPlan, operator: Operator, progress: Progress) -> CarriedOut:
+    """Take the steps of a plan, and no others; `progress` is told the letters of each batch. Raises UserError."""
+    partitions = await _owners(connection) if plan.orders else 0
+    resolved = overtaken = 0
+    for batch in plan.batches(BATCH):
+        await plan.resolutions.read_on()
+        steps = [(step, left) for step in batch if (left := _left_of(step, plan))]
+        sent = [await _sent(connection, step, plan.action, operator, partitions) for step, _ in steps]
+        await connection.topics.send([outgoing for outgoing, _ in sent if outgoing is not None])
+        done = [
+            _resolution(letter, _verb(step, plan.action), operator, command)
+            for (step, left), (_, command) in zip(steps, sent, strict=True)
+            for letter in left
+        ]
+        await _record(connection, done)
+        letters = sum(len(step.letters) for step in batch)
+        resolved += len(done)
+        overtaken += letters - len(done)
+        progress(letters)
+    return CarriedOut(resolved, overtaken)
 
-    Raises UserError.
-    """
-    return await _each(connection, wanted, {Recovery.RETRY, Recovery.RETURN}, operator, Action.RETRY, progress)
 
-
-async def drop(connection: Connection, wanted: Filter, operator: Operator, progress: Progress) -> int:
-    """Record that they are wanted no more; deliveries are told. How many letters. Raises UserError."""
-    return await _each(connection, wanted, set(Recovery), operator, Action.DROP, progress)
-
-
-async def backfilled(connection: Connection, calls: Iterable[str], until: int, operator: Operator) -> int:
+async def backfilled(connection: Connection, calls: Iterable[str], until: UtcMicros, operator: Operator) -> int:
     """Record that calls came whole from the table: their letters of before `until`. How many. Raises UserError."""
     wanted = Filter(component="aggregate", calls=frozenset(calls), until=until)
     done = [
@@ -114,6 +109,7 @@ async def deliver(
         batch = targets[start : start + BATCH]
         orders = [
             _command(
+                uuid.uuid4().hex,
                 (record.key or b"").decode(),
                 crm,
                 Action.DELIVER,
@@ -123,69 +119,76 @@ async def deliver(
             )
             for crm, record in batch
         ]
-        await connection.topics.send([_outgoing(connection, order, partitions) for order in orders])
+        await connection.topics.send([await _outgoing(connection, order, partitions) for order in orders])
         progress(len(batch))
 
 
-async def _each(
-    connection: Connection,
-    wanted: Filter,
-    recoveries: set[Recovery],
-    operator: Operator,
-    action: Action,
-    progress: Progress,
-) -> int:
-    count = 0
-    batch: list[tuple[Letter, dict[str, Any]]] = []
-    selected = [letter.place async for letter, _ in letters_of(connection, wanted) if letter.recovery in recoveries]
-    chosen = frozenset(selected)  # what comes meanwhile was not counted, and is not touched
-    if not chosen:
-        return 0
-    async for letter, fields in letters_of(connection, Filter(places=chosen, resolved=wanted.resolved)):
-        batch.append((letter, fields))
-        if len(batch) == BATCH:
-            count += await _dealt_with(connection, batch, operator, action)
-            progress(len(batch))
-            batch = []
-    count += await _dealt_with(connection, batch, operator, action)
-    progress(len(batch))
-    return count
+def _left_of(step: RecoveryStep, plan: RecoveryPlan) -> list[Letter]:
+    """The letters of a step about which nothing was done since the plan was made."""
+    return [letter for letter in step.letters if len(plan.resolutions.of(letter.place)) == len(letter.resolved)]
 
 
-async def _dealt_with(
-    connection: Connection, batch: Sequence[tuple[Letter, dict[str, Any]]], operator: Operator, action: Action
-) -> int:
-    orders: dict[tuple[str, str], Command] = {}
-    returned: list[Outgoing] = []
-    done: list[Resolution] = []
-    for letter, fields in batch:
-        if letter.recovery is Recovery.RETRY and letter.call_id:
-            # Of several letters about one call the last holds the newest result, and one command is enough.
-            order = _command(letter.call_id, letter.component, action, operator, fields["value"], letter.source)
-            orders[letter.component, letter.call_id] = order
-            done.append(_resolution(letter, "retried" if action is Action.RETRY else "dropped", operator, order.id))
-        elif action is Action.RETRY:
-            headers = [(header["name"], header["value"]) for header in fields["headers"]]
-            topic, partition, _ = letter.source
-            returned.append(Outgoing(topic, fields["key"], fields["value"], partition, headers))
-            done.append(_resolution(letter, "returned", operator))
-        else:
-            done.append(_resolution(letter, "dropped", operator))
-    partitions = await _owners(connection) if orders else 0
-    await connection.topics.send([*(_outgoing(connection, each, partitions) for each in orders.values()), *returned])
-    await _record(connection, done)
-    return len(done)
+async def _sent(
+    connection: Connection, step: RecoveryStep, action: Action, operator: Operator, partitions: int
+) -> tuple[Outgoing | None, str | None]:
+    """The record that a step sends, and the id of its command; None where there is none."""
+    letter = step.last
+    if step.is_order:
+        order = _command(
+            _command_id(connection, letter, action),
+            letter.call_id or "",
+            letter.component,
+            action,
+            operator,
+            step.value,
+            letter.source,
+        )
+        return await _outgoing(connection, order, partitions), order.id
+    if action is Action.DROP:
+        return None, None
+    topic, partition, _ = letter.source
+    return Outgoing(topic, step.key, step.value, partition, step.headers), None
+
+
+def _verb(step: RecoveryStep, action: Action) -> str:
+    if action is Action.DROP:
+        return "dropped"
+    return "retried" if step.is_order else "returned"
+
+
+def _command_id(connection: Connection, letter: Letter, action: Action) -> str:
+    """The id of the command about a letter: the same for two operators who know the same of it and do the same."""
+    place = f"{connection.topic(DEAD_LETTERS)}/{letter.partition}/{letter.offset}"
+    return uuid.uuid5(_COMMAND_IDS, f"{place} {action.value} {len(letter.resolved)}").hex
 
 
 def _command(
-    call_id: str, crm: str, action: Action, operator: Operator, result: bytes | None, source: tuple[str, int, int]
+    command_id: str,
+    call_id: str,
+    crm: str,
+    action: Action,
+    operator: Operator,
+    result: bytes | None,
+    source: tuple[str, int, int],
 ) -> Command:
-    value = None if action is Action.DROP else result
-    return Command(uuid.uuid4().hex, call_id, crm, action, operator.by, utc_now_us(), operator.note, value, *source)
+    topic, partition, offset = source
+    return Command(
+        id=command_id,
+        call_id=call_id,
+        crm=crm,
+        action=action,
+        by=operator.by,
+        at=utc_now_us(),
+        note=operator.note,
+        result=result,
+        source_topic=topic,
+        source_partition=partition,
+        source_offset=offset,
+    )
 
 
 async def _owners(connection: Connection) -> int:
-    """How many partitions results and commands have: who owns a call's results reads its commands."""
+    """The number of partitions of results and of commands: who owns a call's results reads its commands."""
     results, topic = connection.topic(CALL_RESULTS), connection.topic(DELIVERY_COMMANDS)
     partitions = await connection.topics.partitions(results)
     if await connection.topics.partitions(topic) != partitions:
@@ -196,30 +199,29 @@ async def _owners(connection: Connection) -> int:
     return partitions
 
 
-def _outgoing(connection: Connection, order: Command, partitions: int) -> Outgoing:
+async def _outgoing(connection: Connection, order: Command, partitions: int) -> Outgoing:
     key = order.call_id.encode()
-    value = connection.serializer.encode(DELIVERY_COMMANDS.schema, order.record())
+    value = await connection.encode(DELIVERY_COMMANDS, order.record())
     return Outgoing(connection.topic(DELIVERY_COMMANDS), key, value, partition_of(key, partitions))
 
 
 def _resolution(letter: Letter, action: str, operator: Operator, command: str | None = None) -> Resolution:
     return Resolution(
-        letter.partition,
-        letter.offset,
-        action,
-        operator.by,
-        utc_now_us(),
-        operator.note,
-        letter.component,
-        letter.reason,
-        letter.call_id,
-        command,
+        partition=letter.partition,
+        offset=letter.offset,
+        action=action,
+        by=operator.by,
+        at=utc_now_us(),
+        note=operator.note,
+        component=letter.component,
+        reason=letter.reason,
+        call_id=letter.call_id,
+        command=command,
     )
 
 
 async def _record(connection: Connection, done: Sequence[Resolution]) -> None:
     topic = connection.topic(DEAD_LETTER_RESOLUTIONS)
-    encode = connection.serializer.encode
     await connection.topics.send(
-        [each.outgoing(topic, encode(DEAD_LETTER_RESOLUTIONS.schema, each.record())) for each in done]
+        [each.outgoing(topic, await connection.encode(DEAD_LETTER_RESOLUTIONS, each.record())) for each in done]
     )

@@ -1,20 +1,16 @@
-"""Dead letters as an operator sees them: filtered, grouped, and what heals each. Pure but for the readings."""
+"""Dead letters as an operator sees them: filtered, grouped, and the command that recovers each. Pure."""
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-from schemas import MalformedRecord
-from streams.clock import MICROS_PER_SECOND
+from streams.clock import MICROS_PER_SECOND, UtcMicros
+from streams.crm.registry import registered
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.errors import UserError
-from streams.operations.connection import CRMS, Connection
 from streams.operations.resolutions import Place, Resolution
-from streams.topics import DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS
 
 _PLACE = re.compile(r"\d+/\d+")
 
@@ -36,20 +32,20 @@ class Letter:
 
     @property
     def place(self) -> Place:
-        """Where it stands on the dead letters' topic."""
+        """Partition and offset of the letter on its topic."""
         return self.partition, self.offset
 
     @property
     def recovery(self) -> Recovery:
-        """How the call behind it gets its place after all."""
+        """The way in which the call behind the letter gets its place after all."""
         reason = DeadLetterReason.of(self.reason)
         if reason is not None and reason.recovery is not Recovery.RETRY:
             return reason.recovery
-        return Recovery.RETRY if self.component in CRMS and self.call_id else Recovery.NOTHING
+        return Recovery.RETRY if self.component in registered().names and self.call_id else Recovery.NOTHING
 
     @property
-    def remedy(self) -> str:
-        """The command that heals it."""
+    def command(self) -> str:
+        """The command line that recovers the call, or puts the letter aside."""
         match self.recovery:
             case Recovery.BACKFILL if self.call_id:
                 pbx, _, linkedid = self.call_id.partition("/")
@@ -62,25 +58,26 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters are meant. Times: UTC microseconds."""
+    """The dead letters that are meant: those for which everything that is set holds."""
 
-    crm: str | None = None
-    portal: str | None = None
     component: str | None = None
+    """The worker that wrote the letter: aggregate, or the name of a CRM."""
+    portal: str | None = None
     reason: str | None = None
-    since: int | None = None
-    until: int | None = None
+    since: UtcMicros | None = None
+    until: UtcMicros | None = None
     calls: frozenset[str] = frozenset()
+    """Call ids; with `places`: either of the two."""
     places: frozenset[Place] = frozenset()
     resolved: bool = False
-    """Also those about which something was done."""
+    """Take also the letters about which something was done."""
 
     def fits(self, letter: Letter) -> bool:
-        """Whether a letter is meant."""
+        """Return whether a letter is meant."""
         if letter.resolved and not self.resolved:
             return False
-        asked = (self.crm, self.component, self.portal, self.reason)
-        found = (letter.component, letter.component, letter.portal, letter.reason)
+        asked = (self.component, self.portal, self.reason)
+        found = (letter.component, letter.portal, letter.reason)
         if any(each is not None and each != its for each, its in zip(asked, found, strict=True)):
             return False
         if self.since is not None and letter.failed_at < self.since:
@@ -105,25 +102,26 @@ class Group:
     first: int = 1 << 62
     last: int = 0
     explanation: str = ""
-    remedy: str = ""
+    """Of the last letter, as is `command`."""
+    command: str = ""
 
     def take(self, letter: Letter) -> None:
-        """Count one."""
+        """Count a letter."""
         self.count += 1
         if letter.call_id:
             self.calls.add(letter.call_id)
         self.first = min(self.first, letter.failed_at)
         if letter.failed_at >= self.last:
-            self.last, self.explanation, self.remedy = letter.failed_at, letter.explanation, letter.remedy
+            self.last, self.explanation, self.command = letter.failed_at, letter.explanation, letter.command
 
 
 def grouped(letters: Iterable[Letter]) -> list[Group]:
-    """By component, reason and portal; the largest first."""
+    """Group letters by component, reason and portal; the largest first."""
     return _groups(letters, lambda letter: (letter.component, letter.reason, letter.portal))
 
 
 def by_call(letters: Iterable[Letter]) -> list[Group]:
-    """Each call once for each component, reason and portal; letters of no call each for itself; the oldest first."""
+    """Group letters by component, reason, portal and call, the oldest first; a letter of no call is a group."""
     groups = _groups(
         letters, lambda letter: (letter.component, letter.reason, letter.portal, letter.call_id or letter.place)
     )
@@ -139,7 +137,7 @@ def _groups(letters: Iterable[Letter], key_of: Any) -> list[Group]:
 
 
 def places_of(text: str) -> frozenset[Place]:
-    """PARTITION/OFFSET as `list` shows it; empty: something else, such as a call."""
+    """The place that `list` shows as PARTITION/OFFSET; empty where the text is something else, such as a call."""
     if not _PLACE.fullmatch(text):
         return frozenset()
     partition, _, offset = text.partition("/")
@@ -147,83 +145,13 @@ def places_of(text: str) -> frozenset[Place]:
 
 
 def moment(text: str | None, option: str) -> int | None:
-    """A time as people give it, UTC unless it says otherwise; UTC microseconds. Raises UserError."""
+    """A time as people give it, of UTC unless it says otherwise, in UTC microseconds. Raises UserError."""
     if text is None:
         return None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise UserError(f"{option} {text!r} is no time", "Write it as 2026-11-25 or 2026-11-25T10:00+03:00.") from None
+        raise UserError(
+            f"{option} {text!r} is not a time", "Write it as 2026-11-25 or 2026-11-25T10:00+03:00."
+        ) from None
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * MICROS_PER_SECOND)
-
-
-# Readings.
-
-
-async def letters_of(connection: Connection, wanted: Filter) -> AsyncIterator[tuple[Letter, dict[str, Any]]]:
-    """The letters that are meant, each with its record; memory follows the resolutions, not the letters.
-
-    Raises UserError: no broker, no topic.
-    """
-    done = await _resolutions(connection)
-    since_ms = None if wanted.since is None else wanted.since // 1000 - 3_600_000
-    partitions = {partition for partition, _ in wanted.places} if wanted.places and not wanted.calls else None
-    async for record in connection.topics.read(connection.topic(DEAD_LETTERS), partitions, since_ms=since_ms):
-        try:
-            fields = await connection.serializer.read(record.value, DEAD_LETTERS.schema)
-        except MalformedRecord:
-            continue  # not ours: shown by no list, touched by no command
-        letter = letter_of(fields, record.partition, record.offset)
-        letter = replace(letter, resolved=done.get(letter.place, ()))
-        if wanted.fits(letter):
-            yield letter, fields
-
-
-def letter_of(fields: Mapping[str, Any], partition: int, offset: int) -> Letter:
-    """A record of the topic."""
-    source = fields["topic"], fields["partition"], fields["offset"]
-    return Letter(
-        partition,
-        offset,
-        fields["component"],
-        fields["reason"],
-        fields["explanation"],
-        fields["failed_at"],
-        fields["call_id"],
-        fields["portal"],
-        source,
-    )
-
-
-async def _resolutions(connection: Connection) -> dict[Place, tuple[Resolution, ...]]:
-    found: dict[Place, tuple[Resolution, ...]] = {}
-    async for record in connection.topics.read(connection.topic(DEAD_LETTER_RESOLUTIONS)):
-        try:
-            fields = await connection.serializer.read(record.value, DEAD_LETTER_RESOLUTIONS.schema)
-            resolution = Resolution.from_record(fields)
-        except (MalformedRecord, msgspec.ValidationError):
-            continue
-        found[resolution.place] = (*found.get(resolution.place, ()), resolution)
-    return found
-
-
-def decoded(fields: Mapping[str, Any], connection: Connection) -> Iterator[tuple[str, Any]]:
-    """What the untouched bytes say, as far as they can be read."""
-    for name in ("key", "value"):
-        yield name, readable(fields[name], connection)
-    for header in fields["headers"]:
-        yield f"header {header['name']}", readable(header["value"], connection)
-
-
-def readable(value: bytes | None, connection: Connection) -> Any:
-    """One of our records or JSON as its members, text as text, anything else in hexadecimal."""
-    if value is None:
-        return None
-    try:
-        return connection.serializer.decode(value)
-    except (MalformedRecord, LookupError):
-        pass
-    try:
-        return [msgspec.json.decode(line) for line in value.splitlines()] if value.startswith(b"{") else value.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return value.hex(" ")

@@ -10,19 +10,20 @@ from schemas import MalformedRecord
 from streams import topics
 from streams.delivery.record import OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
-from streams.operations.connection import CRMS, Connection
+from streams.operations.connection import Connection, crm_names
+from streams.operations.portal_states import portal_records_of, take_old
 from streams.settings import Settings
 
 
 def crms_of(settings: Settings, crm: str | None = None) -> tuple[str, ...]:
-    """The one that is asked for; else those of the settings' portals; else all."""
+    """The CRM that is asked for; else the CRMs of the settings' portals; else all."""
     if crm is not None:
         return (crm,)
-    return tuple(dict.fromkeys(portal.crm for portal in settings.portals)) or CRMS
+    return tuple(dict.fromkeys(portal.crm for portal in settings.portals if portal.crm in crm_names())) or crm_names()
 
 
 async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) -> list[Delivery]:
-    """What each CRM's log says of a call. Raises UserError."""
+    """The deliveries of a call, one of each CRM whose log knows it. Raises UserError."""
     found = []
     key = call_id.encode()
     for crm in crms:
@@ -40,7 +41,7 @@ async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What is counted of one delivery."""
+    """The fields of a delivery that are counted."""
 
     portal: str
     state: State
@@ -64,24 +65,25 @@ class Overview:
 
 async def overview_of(connection: Connection, crm: str) -> Overview:
     """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
-    standings: dict[bytes, DeliveryCounts] = {}
-    seen = Overview(crm)
+    deliveries: dict[bytes, DeliveryCounts] = {}
+    overview = Overview(crm)
+    of_portals = await portal_records_of(connection, crm)
     async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
+        await take_old(connection, record, of_portals)
         if record.value is None:
-            standings.pop(record.key or b"", None)
-        elif (standing := await _standing(connection, record)) is not None:
-            standings[record.key or b""] = standing
+            deliveries.pop(record.key or b"", None)
+        elif (delivery := await _counts(connection, record)) is not None:
+            deliveries[record.key or b""] = delivery
         else:
-            seen.unreadable += 1
-    for key, standing in standings.items():
-        if standing.state not in OF_PORTALS:
-            _count(seen, key.decode("utf-8", "replace"), standing)
-    disabled = (standing for standing in standings.values() if standing.state is State.DISABLED)
-    seen.paused |= {standing.portal: standing.reason or "" for standing in disabled}
-    return seen
+            overview.unreadable += 1
+    for key, delivery in deliveries.items():
+        if delivery.state not in OF_PORTALS:
+            _count(overview, key.decode("utf-8", "replace"), delivery)
+    overview.paused |= of_portals.disabled_portals
+    return overview
 
 
-async def _standing(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
+async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
     try:
         fields = await connection.serializer.read(record.value, "delivery")
         return DeliveryCounts(fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"])
@@ -89,16 +91,16 @@ async def _standing(connection: Connection, record: TopicRecord) -> DeliveryCoun
         return None
 
 
-def _count(seen: Overview, call_id: str, standing: DeliveryCounts) -> None:
-    portal, state = standing.portal, standing.state
-    seen.counts[portal, state] += 1
+def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
+    portal, state = delivery.portal, delivery.state
+    overview.counts[portal, state] += 1
     if state is State.PAUSED:
-        seen.paused[portal] = standing.reason or ""
-    if state in WAITING and standing.queued_at < seen.oldest.get(portal, ("", 1 << 62))[1]:
-        seen.oldest[portal] = (call_id, standing.queued_at)
+        overview.paused[portal] = delivery.reason or ""
+    if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
+        overview.oldest[portal] = (call_id, delivery.queued_at)
 
 
 WAITING = frozenset(
     {State.NEW, State.INTENT, State.REGISTERED, State.UNSURE, State.LOOKED_UP, State.WAITING, State.PAUSED}
 )
-"""Not over yet."""
+"""States of deliveries that are not over."""

@@ -1,4 +1,4 @@
-"""One call's delivery to one CRM, told: as lines for people, and as JSON."""
+"""One call's delivery to one CRM for people and scripts: as lines, and as JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from streams.operations.labels import OUTCOMES, STATES
 from streams.operations.masking import masked, masked_fields, masked_text
 
 
-def as_fields(delivery: Delivery, *, numbers: bool) -> dict[str, Any]:
+def delivery_to_json(delivery: Delivery, *, numbers: bool) -> dict[str, Any]:
     """A delivery as JSON: the fields of its record, requests parsed, the result's bytes left out."""
     fields = delivery.record()
     fields["result_held"] = fields.pop("result") is not None
@@ -22,7 +22,7 @@ def as_fields(delivery: Delivery, *, numbers: bool) -> dict[str, Any]:
     return {**masked(fields, numbers=numbers), "call_id": delivery.call_id}
 
 
-def story(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
+def delivery_lines(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
     """A delivery as lines for people. `now`: UTC microseconds."""
     yield f"{delivery.call_id} at {delivery.crm} (portal {delivery.portal}): {STATES[delivery.state]}"
     if delivery.reason:
@@ -49,9 +49,9 @@ def story(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[str]:
 
 def _attempt(attempt: Attempt, *, numbers: bool) -> Iterator[str]:
     took = format_span(attempt.ended_at - attempt.started_at)
-    words = OUTCOMES.get(attempt.outcome, attempt.outcome)
-    said = f" ({masked_text(attempt.explanation, numbers=numbers)})" if attempt.explanation else ""
-    yield f"    {attempt.attempt}. {format_time(attempt.started_at)} {attempt.step}, {took}: {words}{said}"
+    outcome = OUTCOMES.get(attempt.outcome, attempt.outcome)
+    why = f" ({masked_text(attempt.explanation, numbers=numbers)})" if attempt.explanation else ""
+    yield f"    {attempt.attempt}. {format_time(attempt.started_at)} {attempt.step}, {took}: {outcome}{why}"
     if attempt.sent:
         yield from _sent("sent", attempt.sent, numbers=numbers)
 
@@ -72,7 +72,7 @@ def _sent(what: str, sent: str, *, numbers: bool) -> Iterator[str]:
     if not isinstance(fields, dict):
         yield f"         {what}: {fields}"
         return
-    told = " ".join(
+    text = " ".join(
         f"{name}={value if isinstance(value, str) else orjson.dumps(value).decode()}" for name, value in fields.items()
     )
-    yield f"         {what}: {told}"
+    yield f"         {what}: {text}"

@@ -1,4 +1,4 @@
-"""What may be shown of a request: never a secret; numbers, where the settings say so, without their middle digits."""
+"""Requests as they may be shown: never a secret; numbers, where the settings say so, without their middle digits."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ def masked_text(text: str, *, numbers: bool) -> str:
 
 
 def masked(value: Any, *, numbers: bool) -> Any:
-    """The same for what JSON holds."""
+    """A JSON value with every text in it masked, and secrets by the name of their member."""
     if isinstance(value, dict):
         return {
             key: MASK if str(key).lower() in _SECRETS else masked(inner, numbers=numbers)
@@ -34,7 +34,7 @@ def masked(value: Any, *, numbers: bool) -> Any:
 
 
 def masked_fields(sent: str | None, *, numbers: bool) -> Any:
-    """A request's fields as they stand in the log, parsed; a text where they are no JSON; None where there are none."""
+    """The fields of a request in the log, parsed; a text where they are not JSON; None where there are none."""
     if not sent:
         return None
     try:

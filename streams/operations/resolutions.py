@@ -1,4 +1,4 @@
-"""What was done about dead letters: a companion topic of records that are only ever added.
+"""Resolutions of dead letters, by whom and why: a companion topic of records that are only ever added.
 
 A topic of its own, since a topic has one schema: sinks that read the dead letters keep reading one kind of record. Not
 compacted: a letter that was retried, and later dropped, shows both. It is kept as long as the dead letters, and a
@@ -9,13 +9,16 @@ from typing import Any
 
 import msgspec
 
+from schemas import MalformedRecord
 from streams.kafka.topic_client import Outgoing
+from streams.operations.connection import Connection
+from streams.topics import DEAD_LETTER_RESOLUTIONS
 
 Place = tuple[int, int]
 """Partition and offset of a dead letter."""
 
 
-class Resolution(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """One line about one dead letter. `at`: UTC microseconds from 1970."""
 
     partition: int
@@ -31,7 +34,7 @@ class Resolution(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> Place:
-        """Which dead letter."""
+        """Place of the dead letter."""
         return self.partition, self.offset
 
     def record(self) -> dict[str, Any]:
@@ -40,9 +43,35 @@ class Resolution(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Resolution":
-        """What the Avro codec read. Raises msgspec.ValidationError."""
+        """The resolution that the Avro codec read. Raises msgspec.ValidationError."""
         return msgspec.convert(record, cls)
 
     def outgoing(self, topic: str, value: bytes) -> Outgoing:
         """The record to be written."""
         return Outgoing(topic, f"{self.partition}/{self.offset}".encode(), value, self.partition)
+
+
+class ResolutionLog:
+    """The resolutions as far as they were read; each record is read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._by_place: dict[Place, tuple[Resolution, ...]] = {}
+        self._next: dict[int, int] = {}
+        """By partition, the offset to read on from."""
+
+    def of(self, place: Place) -> tuple[Resolution, ...]:
+        """The resolutions of a dead letter, oldest first."""
+        return self._by_place.get(place, ())
+
+    async def read_on(self) -> None:
+        """Take up what has come since the last call. Raises UserError: no broker, no topic."""
+        topic = self._connection.topic(DEAD_LETTER_RESOLUTIONS)
+        async for record in self._connection.topics.read(topic, start=self._next):
+            self._next[record.partition] = record.offset + 1
+            try:
+                fields = await self._connection.serializer.read(record.value, DEAD_LETTER_RESOLUTIONS.schema)
+                resolution = Resolution.from_record(fields)
+            except (MalformedRecord, msgspec.ValidationError):
+                continue
+            self._by_place[resolution.place] = (*self.of(resolution.place), resolution)

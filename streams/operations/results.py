@@ -1,4 +1,4 @@
-"""Calls' newest results, from their topic, and the portals that they are for."""
+"""The newest results of calls, from their topic, and the portals that get them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Extensions that had nobody: whose calls went to the default user, as the delivery log remembers them."""
+"""Extensions without a person: their calls went to the default user, as the delivery log remembers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Unmatched:
 
 
 async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[Unmatched]:
-    """Those of one portal, most calls first; those that the settings meanwhile name are left out. Raises UserError."""
+    """The unmatched of one portal, most calls first, without those that the settings name by now. Raises UserError."""
     calls: dict[bytes, tuple[tuple[str, ...], int]] = {}
     async for record in connection.topics.read(connection.topic(topics.deliveries(portal.crm))):
         calls.pop(record.key or b"", None)
@@ -55,7 +55,7 @@ def _counted(calls: Iterable[tuple[tuple[str, ...], int]], portal: PortalSetting
 
 
 def _named_since(one: Unmatched, portal: PortalSettings) -> bool:
-    """The settings have changed since: the extension has a person now, or nobody leads to the unknown user."""
+    """Whether the settings have changed since: the extension has a person, or nobody leads to the unknown user."""
     refused = one.user
     if refused is not None:
         return refused not in (*portal.users.values(), portal.default_user)

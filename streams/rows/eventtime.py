@@ -30,7 +30,7 @@ and hyphens nobody can tell it from the month unless one of them is above 12."""
 
 
 def wall_micros(text: str) -> int | None:
-    """Microseconds from 1970 of a wall clock time; None where the text is no time between 1970 and 2100.
+    """Microseconds from 1970 of a wall clock time; None where the text is not a time between 1970 and 2100.
 
     Reads `2026-11-22 23:23:00.65`, ISO 8601 (a Z is not believed: Debezium puts it on local times), and Unix seconds,
     milliseconds or microseconds. Other orders of day, month and year as far as only one can be meant:

@@ -19,7 +19,7 @@ from streams.rows.columns import (
 )
 from streams.rows.json_rows import JsonReading, spans_lines
 from streams.rows.opening import is_plain, opened, refuse_others
-from streams.rows.reading import mine
+from streams.rows.reading import in_share
 from streams.rows.row import CapturedRow
 from streams.rows.tables import Delimited, batch_cells, drawn_cells
 from streams.rows.unreadable import UnreadableLine
@@ -109,7 +109,7 @@ class RowSource(JsonReading):
         for line, values in lines:
             self.place += 1
             self.undivided = key is None or len(values) != width
-            if key is not None and not self.undivided and not mine(values[key], self.share):
+            if key is not None and not self.undivided and not in_share(values[key], self.share):
                 continue
             if len(values) != width:
                 reason = f"{len(values)} columns where the header has {width}"

@@ -11,7 +11,7 @@ import orjson
 
 from streams.errors import UnreadableRow
 from streams.rows.columns import header_of, without_extra
-from streams.rows.reading import RowReading, mine
+from streams.rows.reading import RowReading, in_share
 from streams.rows.records import begins_records, column_lines, json_values
 from streams.rows.row import TEXT_LIMIT, CapturedRow
 
@@ -57,7 +57,7 @@ class JsonReading(RowReading):
     def _line_decoder(self, name: str, first: bytes) -> Callable[[bytes], CapturedRow]:
         """How the lines are decoded, by the names in the first: the fast way where the columns have their own."""
         try:
-            columns = orjson.loads(first)
+            columns: Any = orjson.loads(first)
         except orjson.JSONDecodeError:
             return self.decoder.decode
         if not isinstance(columns, dict) or "cel" in columns:
@@ -75,8 +75,8 @@ class JsonReading(RowReading):
                 return self.decoder.decode(line)  # says what is wrong
             if not isinstance(found, dict):
                 return self.decoder.decode(line)
-            names = header.renamed
-            return self._decode_named({names.get(str(each), each): value for each, value in found.items()})
+            named: dict[str, Any] = found
+            return self._decode_named({header.renamed.get(name, name): value for name, value in named.items()})
 
         return renamed
 
@@ -88,7 +88,7 @@ class JsonReading(RowReading):
             self.undivided = True
             return False
         self.undivided = False
-        return not mine(linkedid, self.share)
+        return not in_share(linkedid, self.share)
 
     def _unusual(self, name: str, number: int, line: bytes, error: UnreadableRow) -> Iterator[CapturedRow]:
         if (case := _case_rows(line)) is not None:

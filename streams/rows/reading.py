@@ -14,7 +14,7 @@ _NEWEST_FIRST = 1 << 40
 """Ids count down from here where a table without ids runs backwards, as web pages show them."""
 
 
-def mine(linkedid: str, share: tuple[int, int] | None) -> bool:
+def in_share(linkedid: str, share: tuple[int, int] | None) -> bool:
     """Whether a call belongs to a share; all belong to None."""
     return share is None or zlib.crc32(linkedid.encode()) % share[1] == share[0]
 

@@ -53,13 +53,13 @@ class CapturedRow(CelRow, frozen=True, gc=False):
     op: str = msgspec.field(name="__op", default="c")
     """`c`: streamed from the binlog; `r`: backfilled by a snapshot."""
     commit_ms: int = msgspec.field(name="__source_ts_ms", default=0)
-    """When the database committed it (Unix milliseconds)."""
+    """When the database committed the row (Unix milliseconds)."""
     pbx: str = msgspec.field(name="__source_name", default="")
     """Name of the PBX: the connector's topic.prefix."""
 
 
 def _of_pbx(default_pbx: str) -> type[CapturedRow]:
-    """A row that is of this PBX where its record does not say."""
+    """The type of rows that are of this PBX where their record does not say."""
 
     class NamedRow(CapturedRow, frozen=True, gc=False):
         pbx: str = msgspec.field(name="__source_name", default=default_pbx)
@@ -80,7 +80,7 @@ class RowDecoder:
         self._fast = msgspec.json.Decoder(_of_pbx(default_pbx), strict=False)
 
     def column(self, name: str) -> str:
-        """What this PBX's table calls a column."""
+        """The name that a column has in this PBX's table."""
         return self._aliases[name]
 
     def decode(self, value: bytes | None) -> CapturedRow:
@@ -108,7 +108,7 @@ class RowDecoder:
         return self.from_columns(columns)
 
     def from_short_cells(self, header: Sequence[str]) -> Callable[[list[str]], CapturedRow]:
-        """How the cells of one line of a table with this header become a row, none of them over TEXT_LIMIT.
+        """A function that makes a row of the cells of one line of a table with this header, none over TEXT_LIMIT.
 
         What is wrong with a row is named by `from_columns`.
         """
@@ -172,7 +172,7 @@ def _integer(column: str, value: object) -> int:
         digits = value.strip()
         number = int(digits) if digits.isascii() and digits.isdigit() else None
     if not isinstance(number, int) or isinstance(number, bool):
-        raise UnreadableRow(f"column {column} is missing or no whole number: {str(value)[:40]!r}")
+        raise UnreadableRow(f"column {column} is missing or not a whole number: {str(value)[:40]!r}")
     if not 0 <= number < _TOO_LARGE:
         raise UnreadableRow(f"column {column} is out of range: {number}")
     return number

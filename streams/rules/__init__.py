@@ -3,21 +3,32 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from streams.crm.registry import BUILT_IN, registered
 from streams.errors import Fault, RulesError
 from streams.rules.directions import Directions, build_directions
-from streams.rules.lines import Faults
+from streams.rules.lines import Faults, RuleLine
 from streams.rules.results import CAUSES, DIAL_STATUSES, RESULT_NAMES, ResultTable, build_literal, build_table
-from streams.rules.source import RuleSource
-from streams.rules.statuses import SITUATIONS, KommoStatus, Seen, StatusTable, build_statuses, name_texts
-from streams.rules.texts import Text, choose_texts
+from streams.rules.source import RuleSource, status_codes
+from streams.rules.statuses import (
+    SITUATIONS,
+    CallFeatures,
+    CrmStatus,
+    StatusRule,
+    StatusTable,
+    build_statuses,
+    name_texts,
+    refuse_gaps,
+    refuse_unreachable,
+)
+from streams.rules.texts import FALLBACK, Text, choose_texts
 from streams.settings import RuleSettings
 
-__all__ = ["KommoStatus", "Rules", "hash_in_force", "load_directions", "load_rules"]
+__all__ = ["CrmStatus", "Rules", "hash_in_force", "load_directions", "load_rules"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +38,8 @@ class Rules:
     preset: str
     language: str
     results: ResultTable
-    bitrix24: StatusTable[str]
-    kommo: StatusTable[KommoStatus]
+    tables: Mapping[str, StatusTable]
+    """The status table of each CRM that has one."""
     texts: Mapping[str, Text]
     directions: Directions
 
@@ -36,7 +47,7 @@ class Rules:
     def hash(self) -> str:
         """Twelve hex digits that change when any call could get another result, status or text.
 
-        Where a line stands in its file is no part of it. The direction patterns are in the site's hash.
+        Where a line stands in its file is not part of it. The direction patterns are in the site's hash.
         """
         return hashlib.sha256(json.dumps(list(self._effective())).encode()).hexdigest()[:12]
 
@@ -48,8 +59,14 @@ class Rules:
                 yield rule.words if rule else 0
         for result in RESULT_NAMES:
             for situation in SITUATIONS:
-                call = Seen(result, *situation)
-                yield self.bitrix24.status(call), self.kommo.status(call)
+                call = CallFeatures(result, *situation)
+                yield tuple(table.to_hash(table.status(call)) for table in self.tables.values())
+
+    def table(self, crm: str) -> StatusTable:
+        """A CRM's table. Raises RulesError where it has none that can be used."""
+        if crm in self.tables:
+            return self.tables[crm]
+        raise _shipped_statuses(crm)[1] or RulesError(Fault(crm, None, "this CRM has no status table"))
 
 
 def load_rules(settings: RuleSettings | None = None) -> Rules:
@@ -61,13 +78,8 @@ def load_rules(settings: RuleSettings | None = None) -> Rules:
     faults, own = Faults(), RuleSource()
     if settings.file:
         own.add_file(settings.file, faults)
-    for path, section in (
-        (settings.results_file, "results"),
-        (settings.bitrix24_file, "bitrix24"),
-        (settings.kommo_file, "kommo"),
-        (settings.directions_file, "directions"),
-    ):
-        if path:
+    for section in ("results", *status_codes(), "directions"):
+        if path := getattr(settings, f"{section}_file", None):
             own.add_file(path, faults, old_names={"statuses": section})
     rules = build_rules(own, settings, faults)
     faults.raise_any()
@@ -75,7 +87,7 @@ def load_rules(settings: RuleSettings | None = None) -> Rules:
 
 
 def check_file(path: Path, settings: RuleSettings) -> tuple[RuleSource, tuple[Fault, ...]]:
-    """What an operator's file holds, and everything that is wrong in it, as if it were the only one."""
+    """The lines of an operator's file, and everything that is wrong in it, as if it were the only one."""
     faults, own = Faults(), RuleSource()
     own.add_file(path, faults)
     build_rules(own, settings, faults)
@@ -118,8 +130,7 @@ def build_rules(own: RuleSource, settings: RuleSettings, faults: Faults) -> Rule
         results=build_literal(shipped.results, own.results)
         if preset == "literal"
         else build_table(shipped.results, own.results, faults),
-        bitrix24=build_statuses(shipped.bitrix24, own.bitrix24, faults),
-        kommo=build_statuses(name_texts(shipped.kommo, texts, faults), name_texts(own.kommo, texts, faults), faults),
+        tables=_build_tables(own, shipped, texts, faults),
         texts=texts,
         directions=build_directions(shipped.directions, own.directions),
     )
@@ -127,7 +138,8 @@ def build_rules(own: RuleSource, settings: RuleSettings, faults: Faults) -> Rule
 
 def _refuse_unused(own: RuleSource, shipped: RuleSource, faults: Faults) -> None:
     """A text that no line uses is a misspelt name."""
-    used = dict.fromkeys(rule.status.text for rule in (*shipped.kommo, *own.kommo))
+    tables = (*shipped.statuses.values(), *own.statuses.values())
+    used = dict.fromkeys(rule.status.text for rules in tables for rule in rules)
     for text in own.texts:
         with faults.gathered():
             if text.name not in used:
@@ -136,9 +148,52 @@ def _refuse_unused(own: RuleSource, shipped: RuleSource, faults: Faults) -> None
 
 @lru_cache
 def shipped_source() -> RuleSource:
-    """The rules that come with the product."""
+    """The rules that come with the product and with the CRMs of other packages."""
+    source = replace(_own_tables(), statuses={})
+    for name in status_codes():
+        rules, error = _shipped_statuses(name)
+        if error is None:
+            source.statuses[name] = rules
+    return source
+
+
+@lru_cache
+def _own_tables() -> RuleSource:
     faults, source = Faults(), RuleSource()
-    for name in ("results", "bitrix24", "kommo", "texts", "directions"):
+    for name in ("results", "texts", "directions"):
         source.add(files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml", faults)
     faults.raise_any()
     return source
+
+
+@lru_cache
+def _shipped_statuses(crm: str) -> tuple[list[StatusRule], RulesError | None]:
+    """A CRM's own lines; or why they cannot be used, which is nobody's matter but that CRM's."""
+    codes = status_codes().get(crm)
+    if codes is None:
+        return [], None
+    faults, source = Faults(), RuleSource()
+    with faults.gathered():
+        try:
+            source.add(codes.read(), codes.file, faults)
+        except (OSError, ImportError, UnicodeDecodeError) as error:
+            raise RulesError(Fault(f"{codes.package}/{codes.file}", None, f"cannot be read: {error}")) from None
+    rules = source.statuses.get(crm, [])
+    name_texts(rules, choose_texts(_own_tables().texts, FALLBACK), faults)
+    refuse_unreachable(rules, faults)
+    with faults.gathered():
+        refuse_gaps(rules, RuleLine(codes.file, 1))
+    if faults.found and crm in BUILT_IN:
+        faults.raise_any()
+    return rules, RulesError(*faults.found) if faults.found else None
+
+
+def _build_tables(
+    own: RuleSource, shipped: RuleSource, texts: Mapping[str, Text], faults: Faults
+) -> dict[str, StatusTable]:
+    kinds = registered().kinds
+    tables = {}
+    for name, rules in shipped.statuses.items():
+        named = [name_texts(each, texts, faults) for each in (rules, own.statuses.get(name, []))]
+        tables[name] = build_statuses(kinds[name].title, status_codes()[name], named[0], named[1], faults)
+    return tables

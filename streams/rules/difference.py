@@ -1,4 +1,4 @@
-"""What two sets of rules tell differently."""
+"""The differences between two sets of rules."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
@@ -15,16 +15,7 @@ from streams.rules.results import (
     result_in_words,
     statuses_in_words,
 )
-from streams.rules.statuses import (
-    BITRIX24_STATUSES,
-    CONDITIONS,
-    KOMMO_STATUSES,
-    SITUATIONS,
-    KommoStatus,
-    Seen,
-    Situation,
-    StatusRule,
-)
+from streams.rules.statuses import CONDITIONS, SITUATIONS, CallFeatures, CrmStatus, Situation, StatusRule, StatusTable
 
 NOWHERE = "no line"
 
@@ -47,8 +38,7 @@ def differences(before: Rules, after: Rules) -> list[Change]:
     """Every combination, condition and pattern that gets another outcome."""
     return [
         *_results(before, after),
-        *_bitrix24(before, after),
-        *_kommo(before, after),
+        *(change for crm, table in before.tables.items() for change in _statuses(crm, table, after.tables[crm], after)),
         *_directions(before.directions, after.directions),
     ]
 
@@ -75,27 +65,21 @@ def _talk(rules: Rules) -> str:
     return "200 Success" if rules.results.last_attempt_decides else "as the table says"
 
 
-def _bitrix24(before: Rules, after: Rules) -> Iterator[Change]:
+def _statuses(crm: str, before: StatusTable, after: StatusTable, rules_after: Rules) -> Iterator[Change]:
     found = []
     for call in _calls():
-        old, new = before.bitrix24.rule(call), after.bitrix24.rule(call)
+        old, new = before.rule(call), after.rule(call)
         if old.status != new.status:
-            told = bitrix24_in_words(old.status), bitrix24_in_words(new.status), new.line.place
+            told = (
+                status_in_words(before, old.status),
+                status_in_words(after, new.status),
+                _cause_of_change(old, new, rules_after),
+            )
             found.append(((call.result, *told), (call.direction, call.answered)))
-    yield from _status_changes("bitrix24", found)
+    yield from _status_changes(crm, found)
 
 
-def _kommo(before: Rules, after: Rules) -> Iterator[Change]:
-    found = []
-    for call in _calls():
-        old, new = before.kommo.rule(call), after.kommo.rule(call)
-        if old.status != new.status:
-            told = kommo_in_words(old.status), kommo_in_words(new.status), _cause_of_words(old, new, after)
-            found.append(((call.result, *told), (call.direction, call.answered)))
-    yield from _status_changes("kommo", found)
-
-
-def _cause_of_words(old: StatusRule[KommoStatus], new: StatusRule[KommoStatus], after: Rules) -> str:
+def _cause_of_change(old: StatusRule, new: StatusRule, after: Rules) -> str:
     """The line of the table, or, where only its words changed, that of the text."""
     if old.line == new.line:
         return next((text.line.place for text in after.texts.values() if text.words == new.status.text), new.line.place)
@@ -131,20 +115,18 @@ def _sides(directions: Directions) -> dict[str, tuple[str, str]]:
 
 
 def side_in_words(rule: SideRule, value: str) -> str:
-    """What a line says of one of its patterns."""
+    """A line's statement about one of its patterns."""
     if rule.subject == "digits":
         return value
     return rule.side or rule.line.columns.get("direction") or "a caller without a number"
 
 
-def bitrix24_in_words(status: str) -> str:
-    """A status with its name."""
-    return f"{status} {BITRIX24_STATUSES[status]}"
-
-
-def kommo_in_words(status: KommoStatus) -> str:
-    """A status with its name and its text."""
-    return f"{status.status} {KOMMO_STATUSES[status.status]}, {f'“{status.text}”' if status.text else 'no text'}"
+def status_in_words(table: StatusTable, status: CrmStatus) -> str:
+    """A status with its meaning, and with its text where the table has texts."""
+    words = f"{status.code} {table.meaning(status)}"
+    if not table.codes.with_text:
+        return words
+    return f"{words}, {f'“{status.text}”' if status.text else 'no text'}"
 
 
 def situations_in_words(situations: Iterable[Situation]) -> str:
@@ -157,8 +139,8 @@ def situations_in_words(situations: Iterable[Situation]) -> str:
     return "; ".join(f"{direction}, {'answered' if answered else 'not answered'}" for direction, answered in each)
 
 
-def _calls() -> Iterator[Seen]:
-    return (Seen(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
+def _calls() -> Iterator[CallFeatures]:
+    return (CallFeatures(result, *situation) for result in RESULT_NAMES for situation in SITUATIONS)
 
 
 def _grouped(pairs: Iterable[tuple[Key, Member]]) -> dict[Key, list[Member]]:

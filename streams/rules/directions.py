@@ -14,7 +14,7 @@ SIDES: tuple[Side, ...] = get_args(Side)
 DIRECTIONS = ("incoming", "outgoing", "internal")
 
 SUBJECTS = ("context", "endpoint", "number", "digits", "no_number", "event")
-"""What a line can be about; one each."""
+"""The subjects of lines; each line has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class SideRule:
     subject: str
     values: tuple[str, ...]
     side: Side | None
-    """Of the party. `event` and `no_number` have none."""
+    """The side of the party. `event` and `no_number` have none."""
     matches: Callable[[str], object]
     """Whether a context, an endpoint or a number fits."""
 
@@ -143,5 +143,5 @@ def _range(rule: SideRule) -> range:
         lengths = range(0)
     if not lengths or lengths[0] < 1 or lengths[-1] > 20:
         wanted = "a range such as 1-4, within 1 to 20"
-        rule.line.refuse(f"{', '.join(rule.values)!r} is no number of digits", [wanted])
+        rule.line.refuse(f"{', '.join(rule.values)!r} is not a number of digits", [wanted])
     return lengths

@@ -36,7 +36,7 @@ class RuleLine:
 
 
 class Faults:
-    """What is wrong in rule files, gathered so that a user is told all of it at once."""
+    """The faults of rule files, gathered so that a user is told all of them at once."""
 
     def __init__(self) -> None:
         self.found: list[Fault] = []
@@ -123,7 +123,7 @@ def named_parts(node: yaml.Node, place: RuleLine, what: str, names: Iterable[str
     for key, value in node.value:
         part = RuleLine(place.file, key.start_mark.line + 1)
         if not isinstance(key, yaml.ScalarNode):
-            part.refuse("a list or a mapping is no name")
+            part.refuse("a list or a mapping is not a name")
         if key.value in seen:
             part.refuse(f"{key.value!r} stands here twice")
         seen.add(key.value)

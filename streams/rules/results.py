@@ -8,7 +8,7 @@ from streams.rules.lines import Faults, RuleLine, Section
 DIAL_STATUSES = (
     "", "ANSWER", "BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL", "DONTCALL", "TORTURE", "INVALIDARGS",
 )  # fmt: skip
-"""What Asterisk writes (main/cel.c); `ANSWERED` is read as ANSWER."""
+"""The dial statuses that Asterisk writes (main/cel.c); `ANSWERED` is read as ANSWER."""
 
 CAUSES = range(128)
 """Q.850 hangup causes."""
@@ -53,7 +53,7 @@ class ResultTable:
     """A talk that lasted until hangup is a success whatever cause another leg left; the `literal` preset says no."""
 
     def rule(self, cause: int, dial_status: str | None) -> ResultRule | None:
-        """The line for a combination; None: no line, result 0. What is no dial status has none."""
+        """The line for a combination; None: no line, result 0. A text that is not a dial status has none."""
         return self.rules.get((cause, dial_status))
 
 

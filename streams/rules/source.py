@@ -1,20 +1,34 @@
-"""What one or several rule files hold, read line by line but not yet put in force."""
+"""The lines of one or several rule files, read but not yet put in force."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.crm.kind import StatusCodes
+from streams.crm.registry import registered
 from streams.errors import Fault, RulesError
 from streams.rules.directions import SideRule, read_directions
 from streams.rules.lines import Faults, Section, read_sections
 from streams.rules.results import ResultRule, read_results
-from streams.rules.statuses import KommoStatus, StatusRule, read_bitrix24, read_kommo
+from streams.rules.statuses import StatusRule, read_statuses
 from streams.rules.texts import Text, read_texts
 
 PRESETS = ("default", "literal")
 
-SECTIONS = ("preset", "language", "results", "bitrix24", "kommo", "texts", "directions")
-"""What a rule file may hold; each is optional."""
+
+def status_codes() -> dict[str, StatusCodes]:
+    """The statuses of each registered CRM that has a table."""
+    return {name: kind.statuses for name, kind in registered().kinds.items() if kind.statuses is not None}
+
+
+def table_sections() -> tuple[str, ...]:
+    """The sections that are lists or mappings of lines."""
+    return ("results", *status_codes(), "texts", "directions")
+
+
+def sections() -> tuple[str, ...]:
+    """The sections that a rule file may hold; each is optional."""
+    return ("preset", "language", *table_sections())
 
 
 @dataclass(slots=True)
@@ -24,16 +38,17 @@ class RuleSource:
     preset: str | None = None
     language: Section | None = None
     results: list[ResultRule] = field(default_factory=list)
-    bitrix24: list[StatusRule[str]] = field(default_factory=list)
-    kommo: list[StatusRule[KommoStatus]] = field(default_factory=list)
-    """Their texts by name."""
+    statuses: dict[str, list[StatusRule]] = field(default_factory=dict)
+    """By CRM; their texts by name."""
     texts: list[Text] = field(default_factory=list)
     directions: list[SideRule] = field(default_factory=list)
 
     def add(self, text: str, file: str, faults: Faults, *, old_names: Mapping[str, str] | None = None) -> None:
         """Append the lines of a file. `old_names`: section names that this file may spell otherwise."""
         old_names = old_names or {}
-        for name, section in read_sections(text, file, (*SECTIONS, *old_names), faults).items():
+        # Lines for a CRM whose plugin cannot be used now must not stop the workers of the others.
+        known = (*sections(), *old_names, *registered().unusable)
+        for name, section in read_sections(text, file, known, faults).items():
             with faults.gathered():
                 self._take(old_names.get(name, name), section, faults)
 
@@ -45,8 +60,13 @@ class RuleSource:
     @property
     def summary(self) -> str:
         """How many lines of which section."""
-        counts = [(name, len(getattr(self, name))) for name in SECTIONS[2:]]
-        told = [f"{count} in {name}" for name, count in counts if count]
+        lines: dict[str, Sequence[object]] = {
+            "results": self.results,
+            "texts": self.texts,
+            "directions": self.directions,
+            **self.statuses,
+        }
+        told = [f"{len(lines[name])} in {name}" for name in table_sections() if lines.get(name)]
         told += [f"preset {self.preset}"] if self.preset else []
         told += [f"language {self.language.word()}"] if self.language else []
         return ", ".join(told) or "no line of its own"
@@ -59,20 +79,19 @@ class RuleSource:
             self.language = section
         elif name == "results":
             self.results += read_results(section, faults)
-        elif name == "bitrix24":
-            self.bitrix24 += read_bitrix24(section, faults)
-        elif name == "kommo":
-            self.kommo += read_kommo(section, faults)
         elif name == "texts":
             self.texts += read_texts(section, faults)
-        else:
+        elif name == "directions":
             self.directions += read_directions(section, faults)
+        elif (codes := status_codes().get(name)) is not None:
+            title = registered().kinds[name].title
+            self.statuses.setdefault(name, []).extend(read_statuses(section, title, codes, faults))
 
 
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RulesError(Fault(str(path), None, f"no UTF-8: {error.reason} at byte {error.start}")) from None
+        raise RulesError(Fault(str(path), None, f"not UTF-8: {error.reason} at byte {error.start}")) from None
     except OSError as error:
         raise RulesError(Fault(str(path), None, f"cannot be read: {error.strerror}")) from None

@@ -1,47 +1,22 @@
-"""The CRM tables: a call's result to the status, and the text, that its CRM shows."""
+"""The CRM tables: a call's result to the status, and the text, that its CRM shows.
+
+Which statuses there are, and the lines that come with the product, stand in each CRM's folder (CrmKind.statuses).
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
+from streams.crm.kind import StatusCodes
 from streams.rules.lines import Faults, RuleLine, Section
 from streams.rules.results import known_result
 from streams.rules.texts import Text
 
-BITRIX24_STATUSES = {
-    "200": "successful call",
-    "304": "missed call",
-    "402": "insufficient funds",
-    "403": "forbidden",
-    "404": "wrong number",
-    "405": "method not supported",
-    "423": "blocked",
-    "480": "temporarily unavailable",
-    "484": "destination not available",
-    "486": "busy",
-    "500": "internal server error",
-    "503": "destination not available",
-    "603": "canceled",
-    "603-S": "call canceled",
-    "OTHER": "other",
-}
-"""Every STATUS_CODE that Bitrix24 knows, and 405 and OTHER, which it accepts."""
-
-KOMMO_STATUSES = {
-    1: "left a voice message",
-    2: "call back later",
-    3: "out of the office",
-    4: "conversation took place",
-    5: "wrong number",
-    6: "did not get through",
-    7: "number busy",
-}
-
 
 class CallOutcome(Protocol):
-    """What a CRM table looks at (a call result)."""
+    """The part of a call result that a CRM's table looks at."""
 
     @property
     def result(self) -> int: ...
@@ -51,7 +26,7 @@ class CallOutcome(Protocol):
     def answered(self) -> bool: ...
 
 
-class Seen(NamedTuple):
+class CallFeatures(NamedTuple):
     """As much of a call as a CRM's table looks at."""
 
     result: int
@@ -59,14 +34,15 @@ class Seen(NamedTuple):
     answered: bool
 
 
-class KommoStatus(NamedTuple):
-    """`call_status` and `call_result`."""
+class CrmStatus(NamedTuple):
+    """The status that a CRM shows of a call.
 
-    status: int
-    text: str | None
+    In a rule that was read but is not in force yet, `text` may be the name of a text.
+    """
 
+    code: str | int
+    text: str | None = None
 
-Status = TypeVar("Status")
 
 Situation = tuple[str, bool]
 """Direction, and whether the call was answered."""
@@ -82,71 +58,76 @@ CONDITIONS: Mapping[str, frozenset[Situation]] = {
     **{f"{direction}, answered": frozenset({(direction, True)}) for direction in DIRECTIONS},
     **{f"{direction}, not answered": frozenset({(direction, False)}) for direction in DIRECTIONS},
 }
-"""What a line's `when` may say."""
+"""The conditions that a line's `when` may name, and the situations that each covers."""
 
 _LOOKS_LIKE_A_NAME = re.compile(r"[a-z]+(_[a-z]+)+")
 
 
 @dataclass(frozen=True, slots=True)
-class StatusRule(Generic[Status]):
+class StatusRule:
     """One line of a CRM's table."""
 
     line: RuleLine
     results: frozenset[int]
     when: str
-    status: Status
+    status: CrmStatus
 
 
 @dataclass(frozen=True, slots=True)
-class StatusTable(Generic[Status]):
+class StatusTable:
     """A CRM's table: the first line that fits; a result that has none is processed the old way, as result 0."""
 
-    rules: tuple[StatusRule[Status], ...]
+    title: str
+    """The CRM's name as people read it."""
+    codes: StatusCodes
+    rules: tuple[StatusRule, ...]
 
-    def rule(self, outcome: CallOutcome) -> StatusRule[Status]:
+    def rule(self, outcome: CallOutcome) -> StatusRule:
         """The line that decides."""
         situation = outcome.direction, outcome.answered
         for result in (outcome.result, 0):
             for rule in self.rules:
                 if result in rule.results and situation in CONDITIONS[rule.when]:
                     return rule
-        raise AssertionError("the table was read without lines for result 0")  # the shipped table has them
+        raise AssertionError("the table was read without lines for result 0")  # build_statuses refuses it
 
-    def status(self, outcome: CallOutcome) -> Status:
+    def status(self, outcome: CallOutcome) -> CrmStatus:
         """The CRM's status of a call."""
         return self.rule(outcome).status
 
+    def meaning(self, status: CrmStatus) -> str:
+        """A status in the CRM's own words."""
+        return self.codes.meanings[status.code]
 
-def read_bitrix24(section: Section, faults: Faults) -> list[StatusRule[str]]:
-    """Bitrix24's lines."""
+    def to_json(self, status: CrmStatus) -> dict[str, object]:
+        """A status as commands print it for machines."""
+        return {"status": status.code, "text": status.text} if self.codes.with_text else {"status": status.code}
 
-    def rule_of(line: RuleLine) -> StatusRule[str]:
-        status = str(line.columns["status"])
-        if status not in BITRIX24_STATUSES:
-            line.refuse(f"unknown Bitrix24 status {status!r}", BITRIX24_STATUSES)
-        return _rule(line, status)
-
-    return section.table(("result", "when", "status"), ("result", "status"), rule_of, faults)
+    def to_hash(self, status: CrmStatus) -> object:
+        """A status as it goes into the rules' hash. Never to be changed: results name the hash."""
+        return status if self.codes.with_text else status.code
 
 
-def read_kommo(section: Section, faults: Faults) -> list[StatusRule[KommoStatus]]:
-    """Kommo's lines, texts by name (`name_texts` puts the words in)."""
+def read_statuses(section: Section, title: str, codes: StatusCodes, faults: Faults) -> list[StatusRule]:
+    """The lines of a CRM's table, texts by name (`name_texts` puts the words in)."""
+    numbers = all(isinstance(code, int) for code in codes.meanings)
 
-    def rule_of(line: RuleLine) -> StatusRule[KommoStatus]:
-        status, text = line.columns["status"], line.columns.get("text")
-        if not isinstance(status, int) or isinstance(status, bool) or status not in KOMMO_STATUSES:
-            line.refuse(f"unknown Kommo status {status!r}", KOMMO_STATUSES)
+    def rule_of(line: RuleLine) -> StatusRule:
+        code, text = line.columns["status"], line.columns.get("text")
+        if not numbers:
+            code = str(code)  # 304 without quotes is a number in YAML
+        if isinstance(code, bool) or not isinstance(code, int | str) or code not in codes.meanings:
+            line.refuse(f"unknown {title} status {code!r}", codes.meanings)
         if text is not None and not isinstance(text, str):
-            line.refuse(f"text {text!r} is no text")
-        return _rule(line, KommoStatus(status, text or None))
+            line.refuse(f"text {text!r} is not a text")
+        return _rule(line, CrmStatus(code, text or None))
 
-    return section.table(("result", "when", "status", "text"), ("result", "status"), rule_of, faults)
+    columns = ("result", "when", "status", *(("text",) if codes.with_text else ()))
+    return section.table(columns, ("result", "status"), rule_of, faults)
 
 
-def name_texts(
-    rules: list[StatusRule[KommoStatus]], texts: Mapping[str, Text], faults: Faults
-) -> list[StatusRule[KommoStatus]]:
-    """The same lines with the words of their texts; what is no name of a text stands for itself."""
+def name_texts(rules: list[StatusRule], texts: Mapping[str, Text], faults: Faults) -> list[StatusRule]:
+    """The same lines with the words of their texts; what is not the name of a text stands for itself."""
     named = []
     for rule in rules:
         text = rule.status.text
@@ -154,24 +135,36 @@ def name_texts(
             if text and text not in texts and _LOOKS_LIKE_A_NAME.fullmatch(text):
                 rule.line.refuse(f"no text is named {text!r}", sorted(texts))
             words = texts[text].words if text and text in texts else text
-            named.append(replace(rule, status=KommoStatus(rule.status.status, words)))
+            named.append(replace(rule, status=CrmStatus(rule.status.code, words)))
     return named
 
 
 def build_statuses(
-    shipped: list[StatusRule[Status]], own: list[StatusRule[Status]], faults: Faults
-) -> StatusTable[Status]:
+    title: str, codes: StatusCodes, shipped: list[StatusRule], own: list[StatusRule], faults: Faults
+) -> StatusTable:
     """The table in force: the operator's lines before the shipped ones.
 
     A line that those before it in its own list leave nothing to decide is a fault.
     """
     for rules in (shipped, own):
-        _refuse_unreachable(rules, faults)
-    return StatusTable((*own, *shipped))
+        refuse_unreachable(rules, faults)
+    return StatusTable(title, codes, (*own, *shipped))
 
 
-def _refuse_unreachable(rules: list[StatusRule[Status]], faults: Faults) -> None:
-    decided: dict[int, dict[Situation, StatusRule[Status]]] = {}
+def refuse_gaps(rules: list[StatusRule], place: RuleLine) -> None:
+    """Raise RulesError where a shipped table leaves a call without a status: result 0 must have one in any case."""
+    covered = frozenset[Situation]().union(*(CONDITIONS[rule.when] for rule in rules if 0 in rule.results))
+    if gaps := [
+        f"{direction}, {'answered' if answered else 'not answered'}"
+        for direction, answered in SITUATIONS
+        if (direction, answered) not in covered
+    ]:
+        place.refuse(f"result 0 has no line for: {'; '.join(gaps)}")
+
+
+def refuse_unreachable(rules: list[StatusRule], faults: Faults) -> None:
+    """Note each line that those before it leave nothing to decide."""
+    decided: dict[int, dict[Situation, StatusRule]] = {}
     for rule in rules:
         with faults.gathered():
             for result in sorted(rule.results):
@@ -183,7 +176,7 @@ def _refuse_unreachable(rules: list[StatusRule[Status]], faults: Faults) -> None
                 before.update(dict.fromkeys(open_yet, rule))
 
 
-def _rule(line: RuleLine, status: Status) -> StatusRule[Status]:
+def _rule(line: RuleLine, status: CrmStatus) -> StatusRule:
     results = frozenset(known_result(line, result) for result in line.many("result"))
     if not results:
         line.refuse("an empty list of results decides nothing")

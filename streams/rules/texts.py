@@ -1,4 +1,4 @@
-"""What a CRM's user reads, by language and name."""
+"""The texts that a CRM's user reads, by language and name."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -119,7 +119,7 @@ class RegistrySettings(Section):
 
 
 class NumberSettings(Section):
-    """What tells the inside from the outside."""
+    """Numbers and trunks: how the inside is told from the outside."""
 
     internal_digits: int | None = Field(default=None, ge=1, le=9)
     """Numbers of 1 to this many digits are extensions; None: as the direction patterns say (4)."""
@@ -138,7 +138,8 @@ class RuleSettings(Section):
 
     preset: Literal["default", "literal"] = "default"
     file: Path | None = None
-    """The operator's own lines: any of the sections preset, language, results, bitrix24, kommo, texts, directions.
+    """The operator's own lines: any of the sections preset, language, results, texts,
+    directions, and one named like each CRM that has a table of statuses.
 
     Its preset and language go before the settings here.
     """
@@ -147,16 +148,16 @@ class RuleSettings(Section):
     kommo_file: Path | None = None
     directions_file: Path | None = None
     language: str = "en"
-    """Of the texts: en, ru, de, or one that the operator's file adds."""
+    """Language of the texts: en, ru, de, or one that the operator's file adds."""
 
     def what_if(self, file: Path) -> "RuleSettings":
         """The same with `file` instead of the operator's own."""
-        own = ("results_file", "bitrix24_file", "kommo_file", "directions_file")
+        own = [name for name in type(self).model_fields if name.endswith("_file")]
         return self.model_copy(update={**dict.fromkeys(own), "file": file})
 
 
 class AggregateSettings(Section):
-    """When a call has ended, and how long late rows may come. Seconds."""
+    """When a call has ended, and how long late rows may come (seconds); and how many rows may be unreadable."""
 
     quiet_seconds: float = Field(default=10.0, gt=0)
     """Wait after all channels ended where the PBX logs no LINKEDID_END."""
@@ -167,10 +168,15 @@ class AggregateSettings(Section):
     flush_seconds: float = Field(default=5.0, gt=0)
     bridges_logged: bool = True
     """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
+    max_unreadable_share: float = Field(default=0.5, ge=0, le=1)
+    """More unreadable rows than this share of `unreadable_window` stop the worker: their source is at fault. 1: none
+    ever stops it."""
+    unreadable_window: int = Field(default=1000, ge=1, le=100_000)
+    """The last rows among which unreadable ones are counted."""
 
 
 class CredentialSettings(Section):
-    """What encrypts the OAuth tokens that are stored on Kafka. A secret: a file, or the environment."""
+    """The key that encrypts the OAuth tokens stored on Kafka. A secret: a file, or the environment."""
 
     key: SecretStr | None = None
     """Made by `cel2crm portal new-key`. Several keys (one a line): the first encrypts, all decrypt."""
@@ -185,7 +191,7 @@ class WorkerSettings(Section):
     web_host: str = "127.0.0.1"
     metrics_port: int | None = None
     group_instance_id: str | None = None
-    """Static membership: one stable id a worker, given by the deployment (design.md, Prototypes)."""
+    """Static membership: one stable id a worker, given by the deployment."""
     session_timeout_seconds: float = Field(default=15.0, ge=6)
 
 

@@ -1,10 +1,12 @@
-"""The accounts at the CRMs: `portals:`, a list."""
+"""The accounts at the CRMs: `portals:`, a list. What each CRM allows, its kind says (streams/crm/kind.py)."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, model_validator
 
+from streams.crm.kind import CrmKind
+from streams.crm.registry import kind_of, registered
 from streams.settings.section import Section
 
 
@@ -16,43 +18,33 @@ class RateLimit(Section):
 
 
 class OAuthSettings(Section):
-    """The application (Bitrix24) or integration (Kommo) as which a portal lets the product in."""
+    """The application, or integration, as which a portal lets the product in."""
 
     client_id: str = Field(min_length=1)
     client_secret: SecretStr | None = None
     client_secret_file: Path | None = None
     redirect_uri: str | None = None
-    """As registered with the vendor; Kommo wants it in every token request."""
+    """As registered with the vendor; some want it in every token request."""
     token_endpoint: str | None = None
-    """Where tokens are issued, if not where the vendor says. Default: https://oauth.bitrix.info/oauth/token/ for
-    Bitrix24, /oauth2/access_token of the account for Kommo."""
+    """Where tokens are issued, if not where the vendor says (docs/crms.md)."""
     request_timeout_seconds: float = Field(default=30.0, gt=0)
-    """What a token request may take. A refresh whose worker died is taken over a third later than that."""
+    """The time that a token request may take. A refresh whose worker died is taken over a third later than that."""
 
 
-UNKNOWN_NUMBER = {
-    "bitrix24": ("nothing", "create_lead", "skip"),
-    "kommo": ("create_contact", "create_lead", "unsorted", "retry", "skip"),
-    "webhook": (),
-}
-"""What each CRM can do with a number that it does not know; the first is what it does unless told."""
-
-
-_CRM_DEFAULTS: dict[str, dict[str, Any]] = {
-    # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
-    "webhook": {"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
-}
-REVISIONS = {"bitrix24": ("keep", "note"), "kommo": ("keep", "note", "update"), "webhook": ("keep", "update")}
-"""What each CRM can do about a version that comes after delivery (streams/delivery/plan.py: revisions)."""
+def _known_crm(name: str) -> str:
+    if name not in registered().names:
+        raise ValueError(f"there is no CRM {name!r}; known: {', '.join(registered().names)}")
+    return name
 
 
 class PortalSettings(Section):
     """One account at one CRM."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
-    crm: Literal["bitrix24", "kommo", "webhook"]
+    crm: Annotated[str, AfterValidator(_known_crm)]
+    """One of the CRMs that are built in, or that a package brings (streams/crm/registry.py)."""
     url: str | None = None
-    """Address of the portal. A secret one (Bitrix24's incoming webhooks): `webhook_url_file` or the environment."""
+    """Address of the portal. One that is a secret (an incoming webhook): `webhook_url_file` or the environment."""
     webhook_url: SecretStr | None = None
     webhook_url_file: Path | None = None
     token: SecretStr | None = None
@@ -72,19 +64,19 @@ class PortalSettings(Section):
     """Deliver backfilled calls like live ones. Default: they are skipped, and an operator may order them."""
     deliver_internal: bool = False
     deliver_unknown: bool = False
-    on_revision: Literal["keep", "note", "update"] = "keep"
+    on_revision: str = "keep"
     """A version that comes after delivery. note: told beside the call; update: in its place, unless a person changed
-    what the CRM shows."""
+    what the CRM shows. Each CRM allows some of them (CrmKind.revisions)."""
     default_user: str | None = None
     """CRM user id for calls whose extension has none."""
     users: dict[str, str] = Field(default_factory=dict)
     """Extension: CRM user id."""
-    users_by: Literal["id", "inner_phone"] = "id"
-    """inner_phone (Bitrix24): extensions that `users` does not name are looked up by the portal itself."""
+    users_by: str = "id"
+    """inner_phone, where the CRM can: extensions that `users` does not name are looked up by the portal itself."""
     missed_call_user: Literal["responsible", "last_rung", "default"] = "last_rung"
     """responsible: who is responsible for the client in the CRM, else who rang last, else `default_user`."""
-    unknown_number: Literal["nothing", "create_contact", "create_lead", "unsorted", "retry", "skip"] | None = None
-    """What to do about a number that the CRM does not know; None: the first of the CRM's UNKNOWN_NUMBER."""
+    unknown_number: str | None = None
+    """The way with a number that the CRM does not know; None: the first of CrmKind.unknown_number."""
     bitrix24_batch: Literal["auto", "always", "never"] = "auto"
     """auto: register and finish in one request when many calls wait, as after an outage."""
     rate_limit: RateLimit | None = None
@@ -95,35 +87,57 @@ class PortalSettings(Section):
     deadline_hours: float = Field(default=72.0, gt=0)
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings that only this CRM knows; a CRM that has none refuses them.
 
-    @model_validator(mode="after")
-    def _fits_the_crm(self) -> Self:
-        """A value that this CRM cannot follow must not be silently without effect."""
-        allowed = UNKNOWN_NUMBER[self.crm]
-        if self.unknown_number is not None and self.unknown_number not in allowed:
-            raise ValueError(
-                f"portal {self.name}: unknown_number cannot be {self.unknown_number!r} at {self.crm}; "
-                f"allowed: {', '.join(allowed) or 'nothing to set'}"
-            )
-        if self.on_revision not in REVISIONS[self.crm]:
-            raise ValueError(
-                f"portal {self.name}: on_revision cannot be {self.on_revision!r} at {self.crm}; "
-                f"allowed: {', '.join(REVISIONS[self.crm])}"
-            )
-        if self.users_by == "inner_phone" and self.crm != "bitrix24":
-            raise ValueError(
-                f"portal {self.name}: users_by: inner_phone is Bitrix24's; {self.crm} knows no inner phones"
-            )
-        return self
-
-    @property
-    def for_unknown_number(self) -> str:
-        """What to do about a number that the CRM does not know."""
-        return self.unknown_number or UNKNOWN_NUMBER[self.crm][0]
+    Never a secret: that is what `token_file` is for.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_crm(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict):
-            return tree
-        return {**_CRM_DEFAULTS.get(str(tree.get("crm")), {}), **tree}
+        kind = registered().kinds.get(str(tree.get("crm"))) if isinstance(tree, dict) else None
+        return tree if kind is None else {**kind.defaults, **tree}
+
+    @model_validator(mode="after")
+    def _fits_the_crm(self) -> Self:
+        """A value that this CRM cannot follow must not be silently without effect."""
+        if self.crm in registered().unusable:
+            return self  # its own worker says so; the others have to go on
+        kind = self.kind
+        for setting, value, allowed in (
+            ("unknown_number", self.unknown_number, kind.unknown_number),
+            ("on_revision", self.on_revision, kind.revisions),
+            ("users_by", self.users_by, kind.users_by),
+        ):
+            if value is not None and value not in allowed:
+                raise ValueError(
+                    f"portal {self.name}: {setting} cannot be {value!r} at {self.crm}; "
+                    f"allowed: {', '.join(allowed) or 'nothing to set'}"
+                )
+        try:
+            kind.check_options(self.options)
+        except ValueError as error:
+            raise ValueError(f"portal {self.name}: options: {error}") from None
+        return self
+
+    @property
+    def kind(self) -> CrmKind:
+        """The kind of its CRM. Raises UserError where that is a plugin that cannot be used."""
+        return kind_of(self.crm)
+
+    @property
+    def for_unknown_number(self) -> str:
+        """The way with a number that the CRM does not know; empty where numbers do not matter to it."""
+        return self.unknown_number or next(iter(self.kind.unknown_number), "")
+
+    @property
+    def rate(self) -> RateLimit:
+        """The requests that it takes: as set, or as its CRM has it."""
+        rate = self.kind.rate
+        return self.rate_limit or RateLimit(burst=rate.burst, per_second=rate.per_second)
+
+    @property
+    def batch(self) -> str:
+        """When to take several steps in one request, where the CRM's plan can: auto, always or never."""
+        return str(getattr(self, self.kind.batch_setting)) if self.kind.batch_setting else "auto"

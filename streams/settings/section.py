@@ -1,4 +1,4 @@
-"""What every branch of the settings shares: unknown names are refused, secrets come from files or the environment."""
+"""The base of every branch of the settings: unknown names are refused, secrets come from files or the environment."""
 
 from pathlib import Path
 

@@ -161,7 +161,7 @@ class DatabaseRows:
 
 
 def _plain(value: Any) -> Any:
-    """What a driver gives for a column, as the decoder takes it."""
+    """A driver's value of a column, in the form that the decoder takes."""
     if isinstance(value, datetime | date):
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""What differs between MariaDB and PostgreSQL when the cel table is read: connecting, quoting, what errors mean."""
+"""Differences of MariaDB and PostgreSQL for a reader of the cel table: connecting, quoting, what errors mean."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pymysql
 from pymysql.constants import ER
 
-from connectors.mariadb.checks import unusable
+from connectors.mariadb.checks import connection_error
 from streams.errors import UserError
 from streams.settings import DatabaseSettings
 
@@ -55,7 +55,7 @@ def _mysql(database: DatabaseSettings, password: str) -> Iterator[Run]:
             ER.BAD_FIELD_ERROR,
         ):
             _refuse_names(database, error.args[-1])
-        raise unusable(error, database) from None
+        raise connection_error(error, database) from None
 
 
 @contextmanager

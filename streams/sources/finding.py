@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from streams.calls.call import Call
-from streams.calls.fold import json_object
+from streams.calls.facts import json_object
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.rows.unreadable import UnreadableLine
 
 MOST_LINKED = 50
-"""Calls followed from one: the channel of an agent who stays logged in leads to every call of his day."""
+"""Calls followed from one: the channel of an agent who stays logged in leads to every call of their day."""
 
 
 class RowFinder(Protocol):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.classify.truth import read_cases
@@ -85,7 +85,7 @@ def _classify(path: Path) -> None:
     source = RowSource(RowDecoder(), _unexpected)
     outcomes = Outcomes(rules, Settings())
     with Path(os.devnull).open("wb") as out:
-        out.writelines(map(outcomes.json_line, Batch(rules, PbxProfile()).classify(source.rows(path))))
+        out.writelines(map(outcomes.json_line, OfflineClassifier(rules, PbxProfile()).classify(source.rows(path))))
 
 
 def _unexpected(line: UnreadableLine) -> None:

@@ -58,7 +58,7 @@ class Watched:
     @property
     def waiting(self) -> int:
         """Calls that do not yet."""
-        return sum(desk.open_calls for desk in self.worker._held.values())
+        return self.worker._owned.open_calls
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait; the parent sees to the time."""

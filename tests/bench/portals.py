@@ -18,7 +18,7 @@ from streams.cli.classify.truth import classify_case
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.rules import load_rules
 from tests.calls.hashed import hashed
-from tests.workers.deliver.crm_installation import Deliveries
+from tests.workers.deliver.crm_installation import CrmInstallation
 
 CRMS = ("bitrix24", "kommo", "webhook")
 LIMITS: dict[str, dict[str, Any]] = {
@@ -98,15 +98,15 @@ def many_results(count: int) -> Iterator[CallResult]:
         yield hashed(replace(result, pbx="pbx1", ended_at=ended, answered_at=None, **fields))
 
 
-def _installation(servers: str, registry: str, directory: Path, crm: str, name: str, **fields: Any) -> Deliveries:
-    installation = Deliveries(servers, registry, directory / f"{crm}-{name}", f"bench-{crm}-{name}")
+def _installation(servers: str, registry: str, directory: Path, crm: str, name: str, **fields: Any) -> CrmInstallation:
+    installation = CrmInstallation(servers, registry, directory / f"{crm}-{name}", f"bench-{crm}-{name}")
     installation.directory.mkdir()
     installation.crm = crm
     installation.portal_fields = {"request_timeout_seconds": 15, **fields}
     return installation
 
 
-async def _subject(name: str, installation: Deliveries, calls: int) -> Figures:
+async def _subject(name: str, installation: CrmInstallation, calls: int) -> Figures:
     settings = installation.directory / "bench.json"
     # Static membership: the group lets it go on where the one before was killed, without a session's wait.
     settings.write_bytes(orjson.dumps({**installation.tree, "worker": {"group_instance_id": "bench"}}))

@@ -90,7 +90,7 @@ class _Counted(AggregateWorker):
     async def take(self, message: ConsumerMessage) -> None:
         await super().take(message)
         if self._gauge.count():
-            await self._outbox.drain()
+            await self._producer.drain()
             self._gauge.report()
             self.done.set()
 

@@ -37,7 +37,7 @@ class Exchange:
         self._dial_status = ""
         self.linkedid = f"{draw(st.sampled_from(['', 'pbx-7-']))}{EPOCH}.0"
         name, number, context, exten = draw(st.sampled_from(CALLERS))
-        self.root = self._start(name, number, context, exten)
+        self.calling = self._start(name, number, context, exten)
         self.connected = False
         """The calling channel was in a bridge with another one: what the outcome must say."""
 
@@ -79,7 +79,7 @@ class Exchange:
     def _enter(self, channel: str, bridge: set[str]) -> None:
         bridge.add(channel)
         self._row("BRIDGE_ENTER", channel, peer=self._peers(channel))
-        self.connected = self.connected or (self.root in bridge and len(bridge) > 1)
+        self.connected = self.connected or (self.calling in bridge and len(bridge) > 1)
 
     def _exit(self, channel: str) -> None:
         if bridge := self._bridge_of(channel):
@@ -88,40 +88,42 @@ class Exchange:
 
     def ring(self) -> None:
         """Dial() by the caller: one to three legs start."""
-        if self.root in self._open:
-            self._row("APP_START", self.root, appname="Dial")
+        if self.calling in self._open:
+            self._row("APP_START", self.calling, appname="Dial")
             for name in self._draw(st.lists(st.sampled_from(CALLED), min_size=1, max_size=3)):
                 self._start(name, "1003", "from-internal", "")
 
     def answer(self) -> None:
         """A leg answers and is bridged with the caller, or with whoever is left in a bridge."""
-        waiting = [each for each in self._open if each not in self._was_answered and each != self.root]
-        if not waiting or self.root not in self._open:
+        waiting = [each for each in self._open if each not in self._was_answered and each != self.calling]
+        if not waiting or self.calling not in self._open:
             return
         channel = self._draw(st.sampled_from(waiting))
         self._was_answered.add(channel)
         self._row("ANSWER", channel)
         self._dial_status = "ANSWER"
-        self._exit(self.root)
+        self._exit(self.calling)
         bridge: set[str] = set()
         self._bridges.append(bridge)
-        for each in self._draw(st.permutations([self.root, channel])):
+        for each in self._draw(st.permutations([self.calling, channel])):
             self._enter(each, bridge)
 
     def menu(self) -> None:
         """The PBX itself answers: no person."""
-        if self.root in self._open:
-            self._row("ANSWER", self.root, appname=self._draw(st.sampled_from(["Queue", "VoiceMail", "Playback", ""])))
+        if self.calling in self._open:
+            self._row(
+                "ANSWER", self.calling, appname=self._draw(st.sampled_from(["Queue", "VoiceMail", "Playback", ""]))
+            )
 
     def queue(self) -> None:
         """The caller waits in a queue, with its legs as members."""
-        if self.root in self._open:
-            self._row("APP_START", self.root, appname="Queue")
+        if self.calling in self._open:
+            self._row("APP_START", self.calling, appname="Queue")
             if self._draw(st.booleans()):
                 self.ring()
                 self.answer()
             if self._draw(st.booleans()):
-                self._row("APP_END", self.root, appname="Queue")
+                self._row("APP_END", self.calling, appname="Queue")
 
     def hold(self) -> None:
         """A channel leaves its bridge and comes back, or does not."""
@@ -135,18 +137,18 @@ class Exchange:
 
     def transfer(self) -> None:
         """Whoever talks with the caller transfers it away."""
-        bridge = self._bridge_of(self.root)
-        others = sorted((bridge or set()) - {self.root})
+        bridge = self._bridge_of(self.calling)
+        others = sorted((bridge or set()) - {self.calling})
         if not others:
             return
-        extra = f'{{"extension":"1009","context":"x","transferee_channel_uniqueid":"{self.root}"}}'
+        extra = f'{{"extension":"1009","context":"x","transferee_channel_uniqueid":"{self.calling}"}}'
         self._row("BLINDTRANSFER", others[0], extra=extra)
         self.hang_up(others[0])
         self.ring()
 
     def other(self) -> None:
         """Rows that tell little."""
-        channel = self._draw(st.sampled_from(self._open)) if self._open else self.root
+        channel = self._draw(st.sampled_from(self._open)) if self._open else self.calling
         event = self._draw(
             st.sampled_from(["PICKUP", "FORWARD", "PARK_START", "USER_DEFINED", "LOCAL_OPTIMIZE", "DTMF"])
         )
@@ -158,7 +160,7 @@ class Exchange:
             return
         channel = channel or self._draw(st.sampled_from(self._open))
         self._exit(channel)
-        status = self._dial_status or self._draw(st.sampled_from(DIAL_STATUSES)) if channel == self.root else ""
+        status = self._dial_status or self._draw(st.sampled_from(DIAL_STATUSES)) if channel == self.calling else ""
         source = self._draw(st.sampled_from(["", self._names[channel], "dialplan/builtin"]))
         self._row("HANGUP", channel, extra=hangup(self._draw(CAUSES), status, source))
         self._row("CHAN_END", channel)
@@ -170,7 +172,7 @@ class Exchange:
             if self._draw(st.integers(0, 9)):
                 self.hang_up(channel)
         if not self._open and self._draw(st.integers(0, 9)):
-            self._row("LINKEDID_END", self.root)
+            self._row("LINKEDID_END", self.calling)
 
 
 STEPS_OF_A_CALL = [

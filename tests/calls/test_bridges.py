@@ -34,8 +34,8 @@ def test_talk_shorter_than_the_clock_tells_is_of_no_seconds() -> None:
 
 def test_talk_that_only_the_leaving_shows_is_of_unknown_length() -> None:
     rows = call(f"3 enter {TRUNK}", f"9 exit {TRUNK} peer=PJSIP/1001-02")
-    told = outcome(rows)
-    assert (told.answered, told.talk_seconds) == (True, None)
+    result = outcome(rows)
+    assert (result.answered, result.talk_seconds) == (True, None)
 
 
 def test_talk_in_a_conference_that_only_the_leaving_shows_comes_after_the_attempts_before() -> None:
@@ -61,8 +61,8 @@ def test_conference_after_a_blind_transfer_is_a_talk_though_only_the_leaving_sho
 def test_asterisks_own_channels_connect_nobody() -> None:
     helper = "Announcer/ARI-07;1"
     rows = call(f"3 enter {TRUNK} peer={helper},", f"4 enter {PHONE} peer={helper}", f"9 exit {TRUNK} peer={helper}")
-    told = outcome(rows)
-    assert (told.answered, told.talked_with) == (False, ())
+    result = outcome(rows)
+    assert (result.answered, result.talked_with) == (False, ())
 
 
 def test_who_leaves_two_others_alone_lets_them_talk_on() -> None:

@@ -16,7 +16,7 @@ QUESTIONS = {"human_answered": "answered", "who_answered": "talked with", "direc
 
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
-def test_case_from_the_field_is_told_as_it_was(case: dict[str, Any]) -> None:
+def test_case_from_the_field_is_classified_as_it_was(case: dict[str, Any]) -> None:
     compared = list(compare(case, RULES, PbxProfile()))
     assert [each for each in compared if not each.agrees] == []
     given = {question for field, question in QUESTIONS.items() if case.get(field) is not None}

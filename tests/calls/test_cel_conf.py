@@ -29,7 +29,7 @@ def empty(*columns: str) -> Callable[[Row], Row | None]:
     return lambda row: {**row, **dict.fromkeys(columns, "")}
 
 
-def told(
+def results_of(
     case: Row, change: Callable[[Row], Row | None] = dict, profile: PbxProfile | None = None
 ) -> dict[str, CallResult]:
     rows = [changed for row in case["cel"] if (changed := change(dict(row))) is not None]
@@ -61,8 +61,8 @@ def test_calls_are_told_the_same_where_cel_conf_logs_less(variant: str) -> None:
     for case in CASES:
         if variant.startswith("exten") and case["direction"] != "inbound":
             continue
-        less = told(case, change)
-        for linkedid, result in told(case).items():
+        less = results_of(case, change)
+        for linkedid, result in results_of(case).items():
             if linkedid in less:
                 assert facts(less[linkedid], *left_out) == facts(result, *left_out), case["case"]
 
@@ -70,8 +70,8 @@ def test_calls_are_told_the_same_where_cel_conf_logs_less(variant: str) -> None:
 def test_incoming_calls_stay_incoming_without_chan_start_rows() -> None:
     for case in CASES:
         if case["direction"] == "inbound":
-            less = told(case, without("CHAN_START"))
-            for linkedid, result in told(case).items():
+            less = results_of(case, without("CHAN_START"))
+            for linkedid, result in results_of(case).items():
                 if linkedid in less and not result.abandoned and result.direction == "incoming":
                     # Which of two phones that fell silent together began to ring last stands in those rows alone.
                     assert facts(less[linkedid], "rang_last") == facts(result, "rang_last"), case["case"]
@@ -80,15 +80,15 @@ def test_incoming_calls_stay_incoming_without_chan_start_rows() -> None:
 def test_without_bridge_rows_the_setting_makes_the_dial_status_decide() -> None:
     behind_local = ("local_n_to_queue", "local_n_to_voicemail")  # ANSWER by a machine: docs/call-status.md, 2
     for case in CASES:
-        less = told(case, without(*BRIDGE_EVENTS), PbxProfile(bridges_logged=False))
-        for linkedid, result in told(case).items():
+        less = results_of(case, without(*BRIDGE_EVENTS), PbxProfile(bridges_logged=False))
+        for linkedid, result in results_of(case).items():
             if linkedid in less and not result.abandoned and not any(each in case["case"] for each in behind_local):
                 assert less[linkedid].answered == result.answered, case["case"]
 
 
 def test_answered_calls_whose_bridges_are_not_logged_are_warned_of() -> None:
     for case in CASES:
-        for result in told(case, without(*BRIDGE_EVENTS)).values():
+        for result in results_of(case, without(*BRIDGE_EVENTS)).values():
             if result.dial_status == "ANSWER":
                 assert not result.answered
                 assert any("aggregate.bridges_logged" in sentence for sentence in result.why), case["case"]
@@ -97,11 +97,11 @@ def test_answered_calls_whose_bridges_are_not_logged_are_warned_of() -> None:
 @pytest.mark.parametrize("prefix", ["pbx1", "pbx-west-2", "42"])
 def test_systemname_before_the_ids_changes_nothing(prefix: str) -> None:
     for case in CASES[::3]:
-        named = told(
+        named = results_of(
             case,
             lambda row: {**row, "uniqueid": f"{prefix}-{row['uniqueid']}", "linkedid": f"{prefix}-{row['linkedid']}"},
         )
-        for linkedid, result in told(case).items():
+        for linkedid, result in results_of(case).items():
             other = named[f"{prefix}-{linkedid}"]
             assert facts(other) == facts(result), case["case"]
             assert (other.started_at, other.talk_seconds) == (result.started_at, result.talk_seconds), case["case"]

@@ -144,7 +144,7 @@ def test_a_caller_without_a_number_has_no_client_but_the_call_is_told(number: st
     ],
 )
 def test_clients_number_out_of_what_carriers_send(number: str, client: str | None) -> None:
-    assert PbxProfile().outside_number(number) == client
+    assert PbxProfile().normalised_number(number) == client
 
 
 def test_a_mobile_of_the_staff_that_calls_in_through_a_trunk_is_inside() -> None:

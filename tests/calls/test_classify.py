@@ -143,7 +143,7 @@ def test_a_machine_is_nobody(app: str) -> None:
         9  over      PJSIP/trunk1-01 0
     """)
     assert (call.answered, call.answered_by, call.talk_seconds, call.result) == (False, None, 0.0, 200)
-    assert load_rules().bitrix24.status(call) == "304"
+    assert load_rules().tables["bitrix24"].status(call).code == "304"
 
 
 def test_voicemail_behind_a_local_channel_is_nobody_though_dial_status_says_answer() -> None:
@@ -210,8 +210,8 @@ def test_unusable_extra_is_the_old_way(extra: str, talked: bool) -> None:
     rows = [row if row.eventtype != "HANGUP" else with_extra(row, extra) for row in rows]
     call = outcome(rows)
     assert (call.result, call.extra_usable, call.answered) == (0, False, talked)
-    assert load_rules().bitrix24.status(call) == ("200" if talked else "304")
-    assert load_rules().kommo.status(call) == ((4, None) if talked else (6, None))
+    assert load_rules().tables["bitrix24"].status(call).code == ("200" if talked else "304")
+    assert load_rules().tables["kommo"].status(call) == ((4, None) if talked else (6, None))
 
 
 def with_extra(row: CelRow, extra: str) -> CelRow:
@@ -388,7 +388,7 @@ def test_direction(
     ],
 )
 def test_outside_numbers_become_what_a_crm_can_use(number: str, normalised: str | None) -> None:
-    assert PbxProfile().outside_number(number) == normalised
+    assert PbxProfile().normalised_number(number) == normalised
 
 
 def test_hangup_extra_reads_answered_as_answer() -> None:

@@ -26,13 +26,13 @@ OFFICE = """
 """As many products keep it: no peer, no extra."""
 
 
-def told(call: CallResult) -> tuple[object, ...]:
+def essentials(call: CallResult) -> tuple[object, ...]:
     return call.direction, call.caller, call.called, call.answered, call.answered_by
 
 
 def test_channels_in_bridges_at_the_same_time_talk_where_no_row_names_a_peer() -> None:
     call = outcome(OFFICE)
-    assert told(call) == ("internal", "1045", "1001", True, "1001")
+    assert essentials(call) == ("internal", "1045", "1001", True, "1001")
     assert (call.talked_with, call.talk_seconds, call.result) == (("p9w7",), 4.0, 0)
 
 
@@ -127,7 +127,7 @@ def test_asterisk_11_logs_a_bridge_on_the_calling_channel_alone() -> None:
         7  end          SIP/carrier-00000028 0
         7  over         SIP/carrier-00000028 0
     """)
-    assert told(call) == ("incoming", "612345678", "1002", True, "1002")
+    assert essentials(call) == ("incoming", "612345678", "1002", True, "1002")
     assert (call.talked_with, call.talk_seconds) == (("hg63",), 3.0)
 
 
@@ -210,7 +210,7 @@ def test_a_linkedid_that_is_no_channels_uniqueid_takes_the_first_channel_as_the_
             linkedid="123456789.1011",
         )
     )
-    assert told(call) == ("internal", "1001", "1002", True, "1002")
+    assert essentials(call) == ("internal", "1001", "1002", True, "1002")
 
 
 def test_a_user_event_in_mid_call_changes_nothing() -> None:
@@ -227,7 +227,7 @@ def test_a_user_event_in_mid_call_changes_nothing() -> None:
         9  over               PJSIP/trunk1-05 0
     """)
     call = outcome(rows)
-    assert told(call) == ("incoming", "79161234567", "74951001001", False, None)
+    assert essentials(call) == ("incoming", "79161234567", "74951001001", False, None)
     assert (call.rang_last, call.result) == ("1001", 480)
 
 

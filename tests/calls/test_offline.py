@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from streams.calls import offline as batch
-from streams.calls.offline import Batch
+from streams.calls import offline
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.rows.row import CapturedRow, CelRow
@@ -23,9 +23,9 @@ ENDED = CALL + "9 over PJSIP/trunk1-01 0"
 @pytest.fixture(autouse=True)
 def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call lingers for ten rows, looked at after every fourth; two given calls are remembered."""
-    monkeypatch.setattr(batch, "LINGER_ROWS", 10)
-    monkeypatch.setattr(batch, "_LOOK_ROWS", 4)
-    monkeypatch.setattr(batch, "_REMEMBERED", 2)
+    monkeypatch.setattr(offline, "LINGER_ROWS", 10)
+    monkeypatch.setattr(offline, "_CHECK_EVERY_ROWS", 4)
+    monkeypatch.setattr(offline, "_REMEMBERED_CALLS", 2)
 
 
 def call(linkedid: str, table: str = ENDED, first_id: int = 1, pbx: str = "") -> list[CapturedRow]:
@@ -54,15 +54,16 @@ class Reading:
             yield row
 
 
-def given(reading: Reading, classifying: Batch | None = None) -> list[tuple[str, int]]:
+def given(reading: Reading, classifier: OfflineClassifier | None = None) -> list[tuple[str, int]]:
     """Each call as it is given, and how many rows were taken until then."""
     return [
-        (result.linkedid, reading.taken) for result in (classifying or Batch(RULES, PbxProfile())).classify(reading)
+        (result.linkedid, reading.taken)
+        for result in (classifier or OfflineClassifier(RULES, PbxProfile())).classify(reading)
     ]
 
 
-def results(*parts: list[CapturedRow], classifying: Batch | None = None) -> list[CallResult]:
-    return list((classifying or Batch(RULES, PbxProfile())).classify(Reading(*parts)))
+def results(*parts: list[CapturedRow], classifier: OfflineClassifier | None = None) -> list[CallResult]:
+    return list((classifier or OfflineClassifier(RULES, PbxProfile())).classify(Reading(*parts)))
 
 
 def test_call_is_given_when_more_than_ten_rows_came_after_its_end() -> None:
@@ -105,38 +106,38 @@ def test_end_counts_from_the_last_channels_end() -> None:
 def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> None:
     late = call("1.1", "9 dtmf PJSIP/trunk1-01 0", first_id=50)
     reading = Reading(call("1.1"), others(3), late, others(30, "other"))
-    classified = Batch(RULES, PbxProfile()).classify(reading)
+    classified = OfflineClassifier(RULES, PbxProfile()).classify(reading)
     first = next(classified)
     assert (first.linkedid, first.version_rows, reading.taken) == ("1.1", 5, 16)
 
 
 def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
-    classifying = Batch(RULES, PbxProfile())
+    classifier = OfflineClassifier(RULES, PbxProfile())
     stray = call("1.1", "30 dtmf PJSIP/trunk1-01 0\n31 dtmf PJSIP/trunk1-01 0", first_id=90)
-    told = results(call("1.1"), others(20), stray, call("1.2"), classifying=classifying)
-    assert [result.linkedid for result in told] == ["1.1", "1.2", "open"]
-    assert classifying.strays == 2
+    found = results(call("1.1"), others(20), stray, call("1.2"), classifier=classifier)
+    assert [result.linkedid for result in found] == ["1.1", "1.2", "open"]
+    assert classifier.strays == 2
 
 
 def test_only_the_calls_given_last_are_remembered() -> None:
-    classifying = Batch(RULES, PbxProfile())
+    classifier = OfflineClassifier(RULES, PbxProfile())
     three = [*call("1.1"), *call("1.2"), *call("1.3")]
     stray = [*call("1.1", "30 dtmf PJSIP/trunk1-01 0", 90), *call("1.3", "30 dtmf PJSIP/trunk1-01 0", 91)]
-    told = results(three, others(20), stray, classifying=classifying)
-    assert [result.linkedid for result in told] == ["1.1", "1.2", "1.3", "open", "1.1"]
-    assert classifying.strays == 1
-    remembered = Batch(RULES, PbxProfile())
-    results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), classifying=remembered)
+    found = results(three, others(20), stray, classifier=classifier)
+    assert [result.linkedid for result in found] == ["1.1", "1.2", "1.3", "open", "1.1"]
+    assert classifier.strays == 1
+    remembered = OfflineClassifier(RULES, PbxProfile())
+    results(call("1.2"), call("1.3"), others(20), call("1.2", "30 dtmf PJSIP/trunk1-01 0", 90), classifier=remembered)
     assert remembered.strays == 1
 
 
 def test_the_same_linkedid_on_two_pbxs_is_two_calls() -> None:
-    told = results(call("1.1", pbx="north"), call("1.1"), classifying=Batch(RULES, PbxProfile(), "south"))
-    assert [result.call_id for result in told] == ["north/1.1", "south/1.1"]
+    found = results(call("1.1", pbx="north"), call("1.1"), classifier=OfflineClassifier(RULES, PbxProfile(), "south"))
+    assert [result.call_id for result in found] == ["north/1.1", "south/1.1"]
 
 
-def share(rows: list[CapturedRow], places: list[int]) -> tuple[Batch, Iterator[CapturedRow]]:
-    """A batch of some rows of a file, and the rows; `places`: their numbers in the file."""
+def share(rows: list[CapturedRow], places: list[int]) -> tuple[OfflineClassifier, Iterator[CapturedRow]]:
+    """A classifier of some rows of a file, and the rows; `places`: their numbers in the file."""
     at = [0]
 
     def taken() -> Iterator[CapturedRow]:
@@ -144,7 +145,7 @@ def share(rows: list[CapturedRow], places: list[int]) -> tuple[Batch, Iterator[C
             at[0] = place
             yield row
 
-    return Batch(RULES, PbxProfile(), place=lambda: at[0]), taken()
+    return OfflineClassifier(RULES, PbxProfile(), place=lambda: at[0]), taken()
 
 
 def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
@@ -153,21 +154,24 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
         others(30), call("1.5"), call("1.6", "0 start PJSIP/trunk1-01 0"),
     ]  # fmt: skip
     rows = [row for part in parts for row in part]
-    whole = [(ended.call.linkedid, ended.cut_short, ended.order) for ended in Batch(RULES, PbxProfile()).calls(rows)]
-    assert [order for *_, order in whole] == sorted(order for *_, order in whole)
-    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is True} == {"open", "1.3", "1.6"}
-    assert {linkedid for linkedid, cut_short, _ in whole if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
+    undivided = [
+        (ended.call.linkedid, ended.cut_short, ended.order)
+        for ended in OfflineClassifier(RULES, PbxProfile()).calls(rows)
+    ]
+    assert [order for *_, order in undivided] == sorted(order for *_, order in undivided)
+    assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is True} == {"open", "1.3", "1.6"}
+    assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is False} == {"1.1", "1.2", "1.4", "1.5"}
     merged = []
     for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
         places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
         batch_of_share, taken = share([rows[place - 1] for place in places], places)
         merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
-    assert sorted(merged, key=lambda each: each[2]) == whole
+    assert sorted(merged, key=lambda each: each[2]) == undivided
 
 
 def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
     rows = [*call("1.1"), *others(3)]
-    classifying, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
-    first = next(classifying.calls(taken))
+    classifier, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
+    first = next(classifier.calls(taken))
     assert first.call.linkedid == "1.1"
     assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file

@@ -17,7 +17,7 @@ ARGUED = {("sipp_outbound_answered", "talked with")}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["case"])
-def test_recorded_call_is_told_as_it_was(case: dict[str, Any]) -> None:
+def test_recorded_call_is_classified_as_it_was(case: dict[str, Any]) -> None:
     wrong = [
         each
         for each in compare(case, RULES, PbxProfile())

@@ -13,7 +13,7 @@ from tests.calls.tables import RULES
 
 DECODER = RowDecoder()
 CASES = [case for case in read_cases(RECORDINGS) if case["cel"]]
-SITES = {
+PROFILES = {
     "defaults": PbxProfile(),
     "configured trunks, staff with mobiles, another region": PbxProfile(
         trunks=("trunk*",), internal_patterns=(re.compile(r"7926\d+"),), region="DE", internal_digits=3
@@ -23,10 +23,10 @@ SITES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", SITES.values(), ids=SITES.keys())
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 def test_every_recording_is_told_the_same_when_it_is_anonymised(profile: PbxProfile) -> None:
     # All of them with the defaults; with the others every third is enough, and quick.
-    for number, case in enumerate(CASES if profile is SITES["defaults"] else CASES[::3]):
+    for number, case in enumerate(CASES if profile is PROFILES["defaults"] else CASES[::3]):
         calls = calls_of("pbx1", map(DECODER.from_columns, case["cel"]))
         captured = capture_case(calls, profile, keep_trunks=number % 2 == 0)
         own = profile_of({"case": case["case"], "settings": captured.settings}, PbxProfile())
@@ -48,5 +48,5 @@ def test_a_case_that_is_told_differently_is_seen() -> None:
     calls = calls_of("pbx1", map(DECODER.from_columns, CASES[0]["cel"]))
     captured = capture_case(calls, PbxProfile())
     extensions_are_trunks = PbxProfile(trunks=("1*",))
-    told = outcome_differences(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
-    assert any("extension is None, and was '1001'" in line for line in told), told
+    differences = outcome_differences(calls, captured, RULES, PbxProfile(), extensions_are_trunks, RULES)
+    assert any("extension is None, and was '1001'" in line for line in differences), differences

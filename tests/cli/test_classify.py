@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.crm.webhook.steps import body_of
 from streams.rows.files import RowSource
@@ -202,7 +202,7 @@ def test_one_json_form_for_classify_explain_and_webhook(expected: dict[str, dict
     explained = json.loads(run("explain", linkedid, str(file), "--json").stdout)
     assert {name: explained[name] for name in told} == told
     rows = list(RowSource(RowDecoder(), lambda _line: None).rows(file))
-    result = next(each for each in Batch(RULES, PbxProfile()).classify(rows) if each.linkedid == linkedid)
+    result = next(each for each in OfflineClassifier(RULES, PbxProfile()).classify(rows) if each.linkedid == linkedid)
     data = json.loads(body_of(result))["data"]
     assert {name: told[name] for name in data if name != "rules_hash"} == {
         name: value for name, value in data.items() if name != "rules_hash"

@@ -43,8 +43,8 @@ def test_story_row_table_line_and_statuses_stand_there() -> None:
 def rule_line(place: str) -> str:
     """The line of a rule file that `file:line` names."""
     file, _, number = place.partition(":")
-    lines = (Path(__file__).parents[2] / "streams" / "rules" / file).read_text(encoding="utf-8").splitlines()
-    return lines[int(number) - 1]
+    (found,) = (Path(__file__).parents[2] / "streams").rglob(file)
+    return found.read_text(encoding="utf-8").splitlines()[int(number) - 1]
 
 
 def test_linked_calls_are_named_and_told_where_asked_for() -> None:
@@ -86,6 +86,20 @@ def test_json_has_what_classify_gives_and_the_story() -> None:
     assert lines[0]["grounds"]["bitrix24"]["line"]["place"].startswith("bitrix24.yaml:")
     assert lines[0]["linked"] == [{"linkedid": PICKER, "channels": "PJSIP/1002-00000040"}]
     assert lines[1]["bitrix24"] is None
+
+
+def test_the_story_and_the_result_of_a_pbx_that_logs_no_bridges_name_one_talk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CEL2CRM_AGGREGATE__BRIDGES_LOGGED", "false")
+    case = next(case for case in CASES if case["case"] == "inbound_answered_callee_hangs_up")
+    case = {**case, "cel": [row for row in case["cel"] if not row["eventtype"].startswith("BRIDGE")]}
+    (rows := tmp_path / "case.jsonl").write_text(json.dumps(case), encoding="utf-8")
+    explained = json.loads(told(case["linkedids"][0], str(rows), "--json"))
+    assert explained["answered"]
+    assert f"79161234567 talked with 1001 for {explained['talk_seconds']:.1f} s" in [
+        moment["text"] for moment in explained["story"]
+    ]
 
 
 def test_standard_input_is_read_however_often_it_takes() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.table import outcome_table
 from streams.clock import MICROS_PER_SECOND
-from streams.delivery.events import Due, RetryLater, Succeeded
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.delivery.answers import RetryLater, Succeeded
+from streams.delivery.events import Due
 from streams.delivery.machine import advance
-from streams.delivery.plan import BITRIX24
 from streams.delivery.record import Delivery, State
 from streams.printable import csv_cell, printable, printable_json, printable_lines
 from streams.rows.row import RowDecoder
@@ -79,7 +80,7 @@ def test_classify(arguments: list[str], lines: Path) -> None:
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 180])
 def test_the_table_at_any_width(width: int) -> None:
     rows = [RowDecoder().from_columns(row) for rows in CALLS.values() for row in rows]
-    table = outcome_table(Batch(RULES, PbxProfile()).classify(rows), RULES, width)
+    table = outcome_table(OfflineClassifier(RULES, PbxProfile()).classify(rows), RULES, width)
     out = io.StringIO()
     Console(file=out, width=width, force_terminal=False).print(table)
     assert unsafe(out.getvalue()) == ""
@@ -157,7 +158,11 @@ def test_deliveries(text: str, operator: Operator) -> None:  # noqa: F811
     for event in events:
         delivery = advance(delivery, event, BITRIX24, POLICY).delivery
     operator.delivery(delivery)
-    operator.delivery(Delivery("pbx1/2.2", "kommo", "sales", State.PAUSED, step="call", queued_at=1, reason=text))
+    operator.delivery(
+        Delivery(
+            call_id="pbx1/2.2", crm="kommo", portal="sales", state=State.PAUSED, step="call", queued_at=1, reason=text
+        )
+    )
     for arguments in (["deliveries"], ["deliveries", "--json"], ["deliveries", "1.1"], ["deliveries", "1.1", "--json"],
                       ["deliveries", "2.2"], ["portal", "status"], ["portal", "status", "--json"]):  # fmt: skip
         done = operator.run(*arguments)
@@ -185,6 +190,6 @@ def test_dead_letters(text: str, operator: Operator) -> None:  # noqa: F811
 @VALUES
 def test_unmatched_extensions(text: str, operator: Operator) -> None:  # noqa: F811
     names: dict[str, Any] = {"unmatched": (text,), "call_ended_at": 10 * MICROS_PER_SECOND}
-    operator.delivery(Delivery("pbx1/1.1", "bitrix24", "main", State.DELIVERED, **names))
+    operator.delivery(Delivery(call_id="pbx1/1.1", crm="bitrix24", portal="main", state=State.DELIVERED, **names))
     for arguments in (["main"], ["main", "--json"]):
         assert unsafe(operator.told("portal", "unmatched", *arguments)) == ""

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.cli.portal import authorise
-from streams.credentials.authorisation import code_of, instructions
+from streams.credentials.authorisation import code_of
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
-from streams.credentials.vendors import TokenVendor
+from streams.crm.shared.adapter import token_vendor
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.settings import OAuthSettings, PortalSettings, load_settings
@@ -152,7 +152,7 @@ async def test_what_cannot_be_authorised_is_said(desk: PortalOperator) -> None:
     assert "no code was given" in (await desk.run("authorise", "main", given="\n")).stderr
 
 
-BITRIX24 = TokenVendor.of(
+BITRIX24 = token_vendor(
     PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=OAuthSettings(client_id="x"))
 )
 
@@ -180,11 +180,11 @@ def test_the_code_is_found_in_what_a_person_pastes(given: str, code: str | None)
 
 
 def test_a_person_is_told_where_to_get_the_code_and_no_secret() -> None:
-    lines = instructions(BITRIX24, "S")
+    lines = BITRIX24.instructions("S")
     assert "  https://me.bitrix24.ru/oauth/authorize/?client_id=x&state=S" in lines
     oauth = OAuthSettings(client_id="x", client_secret=SecretStr("hidden"), redirect_uri="https://localhost/cb")
     portal = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=oauth)
-    told = "\n".join(instructions(TokenVendor.of(portal), "S"))
+    told = "\n".join(token_vendor(portal).instructions("S"))
     assert "me.kommo.com" in told and "https://localhost/cb" in told and "hidden" not in told
 
 
@@ -192,7 +192,7 @@ async def test_status_tells_tokens_and_calls_without_a_secret(desk: PortalOperat
     desk.set({"name": "hook", "crm": "bitrix24", "webhook_url_file": "/secret/webhook"})
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
-    operator.delivery(Delivery("pbx1/1", desk.portal.name, "main", State.NEW))
+    operator.delivery(Delivery(call_id="pbx1/1", crm=desk.portal.name, portal="main", state=State.NEW))
     done = await desk.run("status", "--json")
     main, hook = (json.loads(line) for line in done.stdout.splitlines())
     assert (main["authorisation"], main["tokens"]["state"], main["waiting"], main["paused"]) == (
@@ -220,7 +220,11 @@ async def test_status_names_the_command_where_a_person_is_needed(desk: PortalOpe
 async def test_status_tells_why_a_portal_is_paused(desk: PortalOperator) -> None:
     desk.store.stored[desk.key] = Credential(desk.key, 1, pair(5))
     operator = desk.operator()
-    operator.delivery(Delivery("pbx1/1", desk.portal.name, "main", State.PAUSED, reason="the licence has ended"))
+    operator.delivery(
+        Delivery(
+            call_id="pbx1/1", crm=desk.portal.name, portal="main", state=State.PAUSED, reason="the licence has ended"
+        )
+    )
     done = await desk.run("status", "main")
     assert done.status == 1 and "paused, its calls are kept: the licence has ended" in done.stdout
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 (the names in the statements are the test's own)
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import pymysql
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
 
 from connectors.apply import connect_client
 from connectors.source import FOLDER, connector_name
@@ -55,12 +57,13 @@ class Installation:
         branch = getattr(self.settings, section)
         return self.settings.model_copy(update={section: branch.model_copy(update=values)})
 
-    def root(self, *statements: str, values: Sequence[Any] = ()) -> list[Any]:
+    def root(self, *statements: str, values: Sequence[Any] = (), charset: str = "utf8mb4") -> list[Any]:
         """Run statements as root; the rows of the last."""
         at = self.stack.endpoints
         connection = pymysql.connect(
-            host=at.mariadb_host, port=at.mariadb_port, user="root", password=at.mariadb_root_password, autocommit=True
-        )
+            host=at.mariadb_host, port=at.mariadb_port, user="root", password=at.mariadb_root_password, autocommit=True,
+            charset=charset,
+        )  # fmt: skip
         with connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement, values or None)
@@ -90,6 +93,37 @@ class Installation:
         for linkedid in linkedids:
             values = ["CHAN_START", "2026-11-24 01:02:03", 3, linkedid, linkedid, *[""] * len(TEXTS)]
             self.root(f"INSERT INTO {self.name}.cel ({', '.join(names)}) VALUES ({marks})", values=values)
+
+    async def empty_topic(self, topic: str) -> None:
+        """Delete every record of a topic of one partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_topics([topic])
+        finally:
+            await admin.close()
+        async with asyncio.timeout(30):
+            while topic not in await self._made_topics():  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+    async def _made_topics(self) -> list[str]:
+        return [change.topic for change in await apply_topics(self.settings) if change.action == "create"]
+
+    async def purge_binlogs(self) -> None:
+        """Leave only a new binlog file.
+
+        MariaDB keeps a file while a replica's session reads it, one that has ended too, or its checkpoint is not done.
+        """
+        self.root("FLUSH BINARY LOGS")
+        last = self.root("SHOW BINARY LOGS")[-1][0]
+        readers = "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"
+        async with asyncio.timeout(30):
+            while len(self.root("SHOW BINARY LOGS")) > 1:
+                for (session,) in self.root(readers):
+                    with contextlib.suppress(pymysql.MySQLError):  # it has ended
+                        self.root(f"KILL {session}")
+                self.root(f"PURGE BINARY LOGS TO '{last}'")
+                await asyncio.sleep(0.1)
 
     async def records(self, count: int, topic: str | None = None) -> list[ConsumerRecord]:
         """The first `count` records of a topic; fails when they do not come."""

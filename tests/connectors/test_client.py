@@ -1,24 +1,13 @@
-"""The client of Kafka Connect, and the watcher, against a Connect that does what is asked of it."""
-
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+"""The client of Kafka Connect, against a Connect that does what is asked of it."""
 
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
-from structlog.testing import capture_logs
 
 from connectors.client import ConnectClient, ConnectUnreachable
-from connectors.watch import Backoff, Watcher
 from streams.errors import UserError
-from tests.connectors.fake_connect import FakeConnect
+from tests.connectors.fake_connect import FakeConnect, client_of
 
 CONFIG = {"connector.class": "io.example.Source", "database.hostname": "db", "database.password": "${file:/p:k}"}
-
-
-@asynccontextmanager
-async def client_of(fake: FakeConnect) -> AsyncIterator[ConnectClient]:
-    async with TestServer(fake.app()) as server, ConnectClient(str(server.make_url("")), secrets=["hunter2"]) as client:
-        yield client
 
 
 async def test_applying_twice_changes_nothing() -> None:
@@ -64,6 +53,20 @@ async def test_faults_name_the_field_and_never_the_secret() -> None:
     assert faults[1] == "database.password: *** is too short"
 
 
+async def test_a_stopped_connector_is_created_asked_for_its_position_and_resumed() -> None:
+    fake = FakeConnect("RUNNING")
+    async with client_of(fake) as client:
+        assert await client.offset("c") is None
+        await client.create_stopped("c", CONFIG)
+        assert (await client.status("c") or pytest.fail()).state == "STOPPED"
+        fake.offset = {"file": "binlog.000001", "pos": 4, "gtids": "0-1-8"}
+        assert await client.offset("c") == fake.offset
+        await client.delete_offset("c")
+        assert await client.offset("c") == {}
+        await client.resume("c")
+        assert (await client.status("c") or pytest.fail()).running
+
+
 async def test_no_connect_is_one_clear_message() -> None:
     port = unused_port()
     async with ConnectClient(f"http://user:hunter2@127.0.0.1:{port}") as client:
@@ -78,96 +81,3 @@ async def test_another_server_is_not_taken_for_connect() -> None:
     async with server, ConnectClient(str(server.make_url("/elsewhere"))) as client:
         with pytest.raises(UserError, match="cannot apply connector c: HTTP 404"):
             await client.apply("c", CONFIG)
-
-
-class Clock:
-    """Time that passes by sleeping only; ends the test after enough of it."""
-
-    def __init__(self, until: float) -> None:
-        self.now = 0.0
-        self.until = until
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        if self.now >= self.until:
-            raise TimeoutError
-
-
-async def watched(fake: FakeConnect, heartbeats: Callable[[Clock], Awaitable[int]], until: float) -> Clock:
-    clock = Clock(until)
-    async with client_of(fake) as client:
-        watcher = Watcher(
-            client, "c", lambda: heartbeats(clock), Backoff(1, 8, 100), poll_seconds=2, silence_seconds=30,
-            clock=clock, sleep=clock.sleep,
-        )  # fmt: skip
-        with pytest.raises(TimeoutError):
-            await watcher.run()
-    return clock
-
-
-async def beating(clock: Clock) -> int:
-    return int(clock.now)
-
-
-async def test_watch_restarts_what_failed_and_waits_longer_each_time() -> None:
-    fake = FakeConnect("FAILED")
-    with capture_logs() as lines:
-        clock = await watched(fake, beating, until=40)
-    waits = [line["wait"] for line in lines if line["event"] == "failed"]
-    assert waits[:5] == [1, 2, 4, 8, 8]
-    assert fake.restarts == ["true"] * len(fake.restarts) and len(fake.restarts) >= 4
-    assert all("refuses user cel2crm" in line["reason"] for line in lines if line["event"] == "failed")
-    assert clock.slept[0] == 1
-
-
-async def test_watch_forgets_failures_after_a_good_while() -> None:
-    fake = FakeConnect("FAILED", "FAILED", *["RUNNING"] * 60, "FAILED", "RUNNING")
-    with capture_logs() as lines:
-        await watched(fake, beating, until=200)
-    assert [line["wait"] for line in lines if line["event"] == "failed"] == [1, 2, 1]
-
-
-async def test_watch_restarts_a_task_that_runs_without_a_sign_of_life() -> None:
-    async def silent(_: Clock) -> int:
-        return 7
-
-    fake = FakeConnect("RUNNING")
-    with capture_logs() as lines:
-        await watched(fake, silent, until=50)
-    assert fake.restarts == ["false"]
-    assert [line["event"] for line in lines] == [
-        "connector runs", "no sign of life from the database", "restarted", "connector runs",
-    ]  # fmt: skip
-
-
-async def test_watch_leaves_a_beating_task_alone() -> None:
-    fake = FakeConnect("RUNNING")
-    await watched(fake, beating, until=300)
-    assert fake.restarts == []
-
-
-async def test_watch_does_not_restart_because_kafka_is_away() -> None:
-    async def away(_: Clock) -> int:
-        raise UserError("no Kafka broker")
-
-    fake = FakeConnect("RUNNING")
-    await watched(fake, away, until=200)
-    assert fake.restarts == []
-
-
-async def test_watch_refuses_a_connector_that_was_never_applied() -> None:
-    async with client_of(FakeConnect("MISSING")) as client:
-        with pytest.raises(UserError, match="there is no connector c"):
-            await Watcher(client, "c", lambda: beating(Clock(1))).run()
-
-
-async def test_watch_ends_when_the_connector_is_deleted() -> None:
-    clock = Clock(100)
-    async with client_of(FakeConnect("RUNNING", "MISSING")) as client:
-        await Watcher(client, "c", lambda: beating(clock), clock=clock, sleep=clock.sleep).run()
-    assert clock.now == 2

@@ -147,6 +147,7 @@ def test_the_source_file_is_readable_yaml_without_doubles() -> None:
         ("Socket fail to connect to 10.0.0.1:3306. Connection refused", "no database answers at 10.0.0.1:3306"),
         ("ServerException: Could not find first log file name in binary log index", "purged before it was"),
         ("ServerException: Error code: 1236", "purged before it was"),
+        ('NullPointerException: .. because "this.gtidSet" is null', "binlog holds no transaction yet"),
         ("...which is no longer available on the server. Reconfigure", "purged before it was"),
         ("Topic cel2crm.cel not present in metadata after 60000 ms.", "topic cel2crm.cel does not exist"),
         ("Access denied; you need (at least one of) the BINLOG MONITOR privilege(s)", "privilege BINLOG MONITOR"),

@@ -8,8 +8,9 @@ from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Portal, Portal
 from streams.clock import MICROS_PER_SECOND, utc_now_us
-from streams.credentials.record import Credential, Pair
+from streams.credentials.record import Credential
 from streams.credentials.store import Decide
+from streams.crm.shared.tokens import Pair
 from streams.settings import OAuthSettings, PortalSettings
 
 FIRST_ACCESS, FIRST_REFRESH = "fake-access-token", "fake-refresh-token"

@@ -12,12 +12,12 @@ from streams.clock import boot_seconds, utc_now_us
 from streams.credentials.keeper import Keeper
 from streams.credentials.record import Claim, Credential, granted
 from streams.credentials.store import key_of
-from streams.credentials.vendors import TokenVendor
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.crm.tokens import Token
-from streams.delivery.events import PortalBlocked, RetryLater, Succeeded
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.client import CrmClient
+from streams.crm.shared.tokens import Token
+from streams.delivery.answers import PortalBlocked, RetryLater, Succeeded
 from streams.http.request import session
 from streams.rules import load_rules
 from tests.credentials.shared import FIRST_REFRESH, SharedStore, oauth_portal, pair
@@ -41,16 +41,16 @@ class Workers:
 
     def new(self, **oauth: Any) -> CrmClient:
         """One more worker."""
-        vendor = TokenVendor.of(oauth_portal(self.portal, oauth=oauth))
+        vendor = token_vendor(oauth_portal(self.portal, oauth=oauth))
         keeper = Keeper(
             self.settings, self.store, vendor, self.http, request_seconds=0.75 * CLAIM_SECONDS, retry_seconds=0.05
         )
         self.store.listeners.append(keeper.changed)
         self.keepers.append(keeper)
         client: CrmClient = (
-            Bitrix24Client(self.settings, RULES.bitrix24.status, keeper)
+            Bitrix24Client(self.settings, RULES.tables["bitrix24"].status, keeper)
             if isinstance(self.portal, Bitrix24Portal)
-            else KommoClient(self.settings, RULES.kommo.status, keeper)
+            else KommoClient(self.settings, RULES.tables["kommo"].status, keeper)
         )
         self.clients.append(client)
         return client
@@ -160,7 +160,7 @@ async def test_a_lost_answer_after_the_rotation_asks_for_a_person_and_loses_no_c
 
 async def authorise(workers: Workers) -> None:
     """As the command does."""
-    answer = await TokenVendor.of(workers.settings).redeem(workers.http, workers.portal.authorise(), boot_seconds() + 5)
+    answer = await token_vendor(workers.settings).redeem(workers.http, workers.portal.authorise(), boot_seconds() + 5)
     await workers.store.change(workers.key, lambda before: granted(before, workers.key, answer, utc_now_us()))  # type: ignore[arg-type]
 
 
@@ -170,7 +170,7 @@ async def test_a_claim_whose_owner_died_is_taken_over_after_its_time(rotated: bo
     dead = Claim("dead", pair().mark, utc_now_us(), CLAIM_SECONDS)
     workers.store.stored[workers.key] = Credential(workers.key, 1, pair(), dead)
     if rotated:
-        await TokenVendor.of(workers.settings).refresh(workers.http, FIRST_REFRESH, boot_seconds() + 5)
+        await token_vendor(workers.settings).refresh(workers.http, FIRST_REFRESH, boot_seconds() + 5)
     workers.portal.tokens.expire_access()
     began = boot_seconds()
     answer = await deliver(workers.new())

@@ -7,9 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from streams.clock import MICROS_PER_SECOND
-from streams.credentials.record import Claim, Credential, Pair, claimed, granted, refused, released, rotated
+from streams.credentials.record import Claim, Credential, claimed, granted, refused, released, rotated
 from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import opened, sealed
+from streams.crm.shared.tokens import Pair
 from streams.settings import CredentialSettings
 from tests.credentials.shared import pair
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
-from streams.crm.client import CrmClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Policy
@@ -14,7 +14,9 @@ from streams.delivery.record import Delivery, State
 from tests.calls.hashed import hashed
 
 STARTED = 1_764_000_000 * MICROS_PER_SECOND
-POLICY = Policy(request_limit=60 * MICROS_PER_SECOND, settle=30 * MICROS_PER_SECOND, deadline=3600 * MICROS_PER_SECOND)
+POLICY = Policy(
+    request_limit_us=60 * MICROS_PER_SECOND, settle_us=30 * MICROS_PER_SECOND, deadline_us=3600 * MICROS_PER_SECOND
+)
 
 
 def call_result(number: int = 1, **fields: Any) -> CallResult:
@@ -58,7 +60,15 @@ def fresh(client: CrmClient, result: CallResult, now: int = 0) -> Delivery:
 
 def arrived(result: CallResult, now: int = 0) -> Arrived:
     """This version of the call's result was read."""
-    return Arrived(now, result.call_id, "main", result.version, result.outcome_hash, b"result", result.ended_at)
+    return Arrived(
+        now=now,
+        call_id=result.call_id,
+        portal="main",
+        version=result.version,
+        outcome_hash=result.outcome_hash,
+        result=b"result",
+        call_ended_at=result.ended_at,
+    )
 
 
 def opened(client: CrmClient, result: CallResult, step: str | None = None, **fields: Any) -> Delivery:
@@ -96,7 +106,7 @@ async def delivered(
             return delivery
         delivery = advance(delivery, PortalBack(now), client.plan, policy).delivery
         now = max(now, delivery.wait_until or 0)
-        request = client.request(client.plan.hurried(delivery) if hurried else delivery, result)
+        request = client.request(client.plan.with_batch_step(delivery) if hurried else delivery, result)
         due = Due(now, request.sent, request.status, request.text, request.step, request.no_user)
         outcome = advance(delivery, due, client.plan, policy)
         delivery = outcome.delivery

@@ -8,17 +8,17 @@ from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
-from streams.delivery.events import OutcomeUnknown, PartlyDone, PortalBlocked, Refused, RetryLater, UserUnknown
+from streams.crm.shared.client import CrmClient
+from streams.delivery.answers import OutcomeUnknown, PartlyDone, PortalBlocked, Refused, RetryLater, UserUnknown
 from streams.delivery.record import State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
-from streams.workers.deliver.portal_queue import CROWD, PortalQueue
+from streams.workers.deliver.portal_queue import BACKLOG, PortalQueue
 from tests.crm.calls import call_result, delivered, fresh, opened
 from tests.crm.test_clients import FAULTS, soon
 
 BOTH = "register_finish"
-STATUS = load_rules().bitrix24.status
+STATUS = load_rules().tables["bitrix24"].status
 
 
 @pytest.fixture
@@ -118,13 +118,14 @@ async def test_who_left_the_company_is_told_in_a_batch_too(bitrix24: Bitrix24Por
 
 
 @pytest.mark.parametrize(
-    ("batch", "waiting", "crowded"), [("auto", CROWD + 1, True), ("auto", CROWD, False), ("never", CROWD + 1, False)]
+    ("batch", "waiting", "backlogged"),
+    [("auto", BACKLOG + 1, True), ("auto", BACKLOG, False), ("never", BACKLOG + 1, False)],
 )
 async def test_batches_are_for_when_many_calls_wait(
-    batch: str, waiting: int, crowded: bool, bitrix24: Bitrix24Portal, client: CrmClient
+    batch: str, waiting: int, backlogged: bool, bitrix24: Bitrix24Portal, client: CrmClient
 ) -> None:
-    lane = PortalQueue(settings(bitrix24, bitrix24_batch=batch), client)
-    await lane.stop()
+    queue = PortalQueue(settings(bitrix24, bitrix24_batch=batch), client)
+    await queue.stop()
     for number in range(waiting):
-        lane.put(object(), fresh(client, call_result(number)))  # type: ignore[arg-type]
-    assert lane.crowded is crowded
+        queue.schedule(object(), fresh(client, call_result(number)))  # type: ignore[arg-type]
+    assert queue.backlogged is backlogged

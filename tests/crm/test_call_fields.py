@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streams.crm.call_fields import Person, asks_responsible, person_of
+from streams.crm.shared.call_fields import Person, asks_responsible, person_of
 from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result
@@ -47,7 +47,7 @@ def portal(**fields: Any) -> PortalSettings:
 def test_whom_a_call_belongs_to(
     call: dict[str, Any], settings: dict[str, Any], known: dict[str, Any], person: Person
 ) -> None:
-    delivery = Delivery("pbx1/1.1", "bitrix24", "main", State.NEW, **known)
+    delivery = Delivery(call_id="pbx1/1.1", crm="bitrix24", portal="main", state=State.NEW, **known)
     assert person_of(call_result(**call), portal(**settings), delivery) == person
 
 
@@ -63,7 +63,7 @@ def test_the_crm_is_asked_for_missed_calls_only(call: dict[str, Any], asked: boo
         ({"crm": "kommo", "unknown_number": "nothing"}, "create_contact, create_lead, unsorted, retry, skip"),
         ({"crm": "bitrix24", "unknown_number": "unsorted"}, "nothing, create_lead, skip"),
         ({"crm": "webhook", "unknown_number": "skip"}, "nothing to set"),
-        ({"crm": "kommo", "users_by": "inner_phone"}, "Bitrix24's"),
+        ({"crm": "kommo", "users_by": "inner_phone"}, "allowed: id"),
     ],
 )
 def test_what_a_crm_cannot_do_is_refused_at_start(fields: dict[str, Any], allowed: str) -> None:

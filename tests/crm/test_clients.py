@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import boot_seconds
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.delivery.events import (
+from streams.crm.shared.client import CrmClient
+from streams.delivery.answers import (
     CallFound,
     NotFound,
     NotSent,
@@ -82,14 +82,14 @@ def settings(portal: Portal, **fields: Any) -> PortalSettings:
 
 @pytest.fixture
 async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
-    client = Bitrix24Client(settings(bitrix24), RULES.bitrix24.status)
+    client = Bitrix24Client(settings(bitrix24), RULES.tables["bitrix24"].status)
     yield client
     await client.close()
 
 
 @pytest.fixture
 async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
-    client = KommoClient(settings(kommo), RULES.kommo.status)
+    client = KommoClient(settings(kommo), RULES.tables["kommo"].status)
     yield client
     await client.close()
 
@@ -149,7 +149,7 @@ async def test_a_failed_lookup_proves_nothing(
 @pytest.mark.parametrize("mode", ["401", "402", "403", "wrong_auth_type", "insufficient_scope", "expired_token"])
 async def test_bitrix24_is_understood_with_an_empty_error_field(mode: str) -> None:
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0, blank_errors=True)) as portal:
-        client = Bitrix24Client(settings(portal), RULES.bitrix24.status)
+        client = Bitrix24Client(settings(portal), RULES.tables["bitrix24"].status)
         portal.faults.order({"mode": mode})
         assert isinstance(await client.send(opened(client, call_result()), soon()), PortalBlocked)
         await client.close()
@@ -270,7 +270,7 @@ async def test_access_token_instead_of_a_webhook(bitrix24: Bitrix24Portal) -> No
     portal = PortalSettings(
         name="main", crm="bitrix24", url=bitrix24.url, token=SecretStr("fake-access-token"), default_user="1"
     )
-    client = Bitrix24Client(portal, RULES.bitrix24.status)
+    client = Bitrix24Client(portal, RULES.tables["bitrix24"].status)
     delivery = opened(client, call_result())
     assert isinstance(await client.send(delivery, soon()), Succeeded)
     assert "fake-access-token" not in str(delivery.record())
@@ -283,7 +283,7 @@ async def test_access_token_instead_of_a_webhook(bitrix24: Bitrix24Portal) -> No
 async def test_a_token_that_is_not_taken_is_read_again_from_its_file(kommo: KommoPortal, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("withdrawn", encoding="utf-8")
-    client = KommoClient(settings(kommo, token=None, token_file=file), RULES.kommo.status)
+    client = KommoClient(settings(kommo, token=None, token_file=file), RULES.tables["kommo"].status)
     delivery = opened(client, call_result())
     assert isinstance(await client.send(delivery, soon()), PortalBlocked)
     file.write_text("fake-long-lived-token\n", encoding="utf-8")
@@ -305,7 +305,7 @@ async def test_a_missing_address_or_token_is_named(fields: dict[str, Any], named
     portal = PortalSettings(name="main", **fields)
     with pytest.raises(SettingsError) as error:
         if portal.crm == "bitrix24":
-            Bitrix24Client(portal, RULES.bitrix24.status)
+            Bitrix24Client(portal, RULES.tables["bitrix24"].status)
         else:
-            KommoClient(portal, RULES.kommo.status)
+            KommoClient(portal, RULES.tables["kommo"].status)
     assert named in str(error.value) and "s3cret" not in str(error.value)

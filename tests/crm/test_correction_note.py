@@ -12,9 +12,9 @@ from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoP
 from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
-from streams.delivery.events import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
+from streams.crm.shared.client import CrmClient
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.machine import advance
 from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State
@@ -45,7 +45,7 @@ async def kommo() -> AsyncIterator[KommoPortal]:
 async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
     url = SecretStr(bitrix24.webhook_url)
     settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
-    client = Bitrix24Client(settings, RULES.bitrix24.status)
+    client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
     yield client
     await client.close()
 
@@ -53,7 +53,7 @@ async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
 @pytest.fixture
 async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
     settings = PortalSettings(name="main", crm="kommo", url=kommo.url, token=SecretStr("fake-long-lived-token"))
-    client = KommoClient(settings, RULES.kommo.status)
+    client = KommoClient(settings, RULES.tables["kommo"].status)
     yield client
     await client.close()
 

@@ -13,7 +13,7 @@ from streams.rules import load_rules
 from streams.settings import PortalSettings
 from tests.crm.calls import call_result, delivered
 from tests.crm.test_correction_note import revised
-from tests.faults.portal_faults import FAULTS, TWICE
+from tests.faults.portal_faults import FAULTS, SENT_TWICE
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ async def _bitrix24(fault: dict[str, Any], step: str) -> tuple[Any, Bitrix24Port
         portal.crm.add_client("+79161234567", responsible=14)
         url = SecretStr(portal.webhook_url)
         settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
-        client = Bitrix24Client(settings, RULES.bitrix24.status)
+        client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
         try:
             if step == "batch":
                 portal.faults.order({**fault, "methods": ["batch"]})
@@ -45,7 +45,7 @@ async def _kommo(fault: dict[str, Any], on_revision: str) -> tuple[Any, KommoPor
     async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
         token = SecretStr("fake-long-lived-token")
         settings = PortalSettings(name="main", crm="kommo", url=portal.url, token=token)
-        client = KommoClient(settings, RULES.kommo.status)
+        client = KommoClient(settings, RULES.tables["kommo"].status)
         try:
             before = await delivered(client, call_result(direction="outgoing"))
             portal.faults.order({**fault, "methods": ["add_notes", "edit_notes"]})
@@ -59,7 +59,7 @@ async def test_register_and_finish_in_one_request(name: str) -> None:
     delivery, portal = await _bitrix24(dict(QUICK[name]), "batch")
     assert delivery.state is State.DELIVERED, delivery.history
     # A proxy that sends a POST twice: no client can know (docs/crms.md, bitrix24_batch).
-    assert len(portal.entries()) == 1 + (name in TWICE)
+    assert len(portal.entries()) == 1 + (name in SENT_TWICE)
 
 
 @pytest.mark.parametrize("name", NO_LIMIT)
@@ -69,14 +69,14 @@ async def test_a_comment_in_the_clients_timeline(name: str) -> None:
         assert delivery.state is State.REFUSED and not portal.crm.comments
         return
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.crm.comments) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.crm.comments) == 1 + (name in SENT_TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)
 async def test_a_text_note_beside_the_call(name: str) -> None:
     delivery, portal = await _kommo(dict(QUICK[name]), "note")
     assert delivery.state is State.DELIVERED, delivery.history
-    assert len(portal.account.texts) == 1 + (name in TWICE) and len(portal.entries()) == 1
+    assert len(portal.account.texts) == 1 + (name in SENT_TWICE) and len(portal.entries()) == 1
 
 
 @pytest.mark.parametrize("name", QUICK)

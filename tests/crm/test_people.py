@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal
 from streams.calls.result import CallResult
 from streams.crm.bitrix24.client import Bitrix24Client
-from streams.crm.client import CrmClient
 from streams.crm.kommo.client import KommoClient
+from streams.crm.shared.client import CrmClient
 from streams.delivery.record import Delivery, State
 from streams.rules import load_rules
 from streams.settings import PortalSettings
@@ -46,14 +46,14 @@ async def through(client: CrmClient, result: CallResult) -> Delivery:
 async def to_bitrix24(portal: Bitrix24Portal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
     fields = {"default_user": "1", "users": USERS, "webhook_url": SecretStr(portal.webhook_url), **(settings or {})}
     main = PortalSettings(name="main", crm="bitrix24", **fields)
-    return await through(Bitrix24Client(main, RULES.bitrix24.status), call_result(**call))
+    return await through(Bitrix24Client(main, RULES.tables["bitrix24"].status), call_result(**call))
 
 
 async def to_kommo(portal: KommoPortal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
     token = SecretStr("fake-long-lived-token")
     fields = {"url": portal.url, "token": token, "default_user": "1", "users": USERS, **(settings or {})}
     main = PortalSettings(name="main", crm="kommo", **fields)
-    return await through(KommoClient(main, RULES.kommo.status), call_result(**call))
+    return await through(KommoClient(main, RULES.tables["kommo"].status), call_result(**call))
 
 
 def operations(portal: Bitrix24Portal | KommoPortal) -> list[str]:

@@ -19,7 +19,7 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id
-from streams.delivery.events import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.delivery.answers import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.errors import SettingsError
 from streams.http.request import NoReply, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
@@ -30,7 +30,7 @@ WHY = "connection reset"
 ANSWERS: list[tuple[object, Answer]] = [
     (TooLate(), NotSent()),
     (NothingSent(WHY), RetryLater(WHY, whole_portal=True)),
-    (NothingSent(WHY, hopeless=True), PortalBlocked(WHY)),
+    (NothingSent(WHY, needs_a_person=True), PortalBlocked(WHY)),
     (NoReply(WHY), OutcomeUnknown(WHY)),
     *((Reply(status, {}, None), Succeeded({"webhook-id": "msg_1"})) for status in (200, 201, 202, 204, 299)),
     (Reply(429, {"Retry-After": "7"}, None), RetryLater("too many requests", 7_000_000, whole_portal=True)),
@@ -263,7 +263,7 @@ async def test_another_address_or_secret_is_another_fingerprint(client: WebhookC
     ("fields", "named"),
     [
         ({}, "portals.main.webhook_url is not set"),
-        ({"url": "hooks.example.com"}, "portals.main.url is no web address"),
+        ({"url": "hooks.example.com"}, "portals.main.url is not a web address"),
         ({"url": "http://hooks.example.com/x", "allow_private": False}, "portals.main.url is not https"),
         ({"url": "https://10.1.2.3/x", "allow_private": False}, "portals.main.url is a private or reserved address"),
         ({"url": "https://[::1]/x", "allow_private": False}, "portals.main.url is a private or reserved address"),

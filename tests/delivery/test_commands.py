@@ -1,32 +1,18 @@
-"""What operators' commands make of a delivery."""
+"""The delivery after operators' commands."""
 
 from dataclasses import replace as with_
 from typing import Any
 
 import pytest
 
-from streams.delivery.commands import begun
-from streams.delivery.events import (
-    Arrived,
-    CallFound,
-    DeadLetter,
-    Due,
-    Event,
-    LookUp,
-    NotFound,
-    Ordered,
-    OutcomeUnknown,
-    Overdue,
-    PortalBlocked,
-    Refused,
-    RetryLater,
-    Send,
-    Shadowed,
-    Succeeded,
-)
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.delivery.answers import CallFound, NotFound, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.delivery.commands import begin_from_command
+from streams.delivery.events import Arrived, CommandReceived, DeadLetter, Due, Event, LookUp, Overdue, Send, Shadowed
 from streams.delivery.machine import advance
-from streams.delivery.plan import BITRIX24, KOMMO, Plan, Step, UnknownOutcome
-from streams.delivery.record import ORDERS, Action, Delivery, Order, State
+from streams.delivery.plan import Plan, Step, UnknownOutcome
+from streams.delivery.record import MAX_COMMANDS, Action, Delivery, OperatorCommand, State
 from tests.delivery.test_machine import (
     DELIVERED,
     FINISHING,
@@ -38,8 +24,8 @@ from tests.delivery.test_machine import (
     V1,
     V2,
     answered,
+    looked_up,
     run,
-    seen,
 )
 
 OLD = with_(V1, history="backfilled")
@@ -47,20 +33,20 @@ INTERNAL = with_(V1, skip="internal")
 GIVEN_UP = (*UNSURE, Overdue(1000))  # in doubt
 
 
-def ordered(action: Action, now: int = 5, name: str = "c1", **fields: Any) -> Ordered:
-    return Ordered(now, Order(name, action, "ann", now), **fields)
+def command(action: Action, now: int = 5, name: str = "c1", **fields: Any) -> CommandReceived:
+    return CommandReceived(now, OperatorCommand(name, action, "ann", now), **fields)
 
 
-def retry(now: int = 5, **fields: Any) -> Ordered:
-    return ordered(Action.RETRY, now, **fields)
+def retry(now: int = 5, **fields: Any) -> CommandReceived:
+    return command(Action.RETRY, now, **fields)
 
 
-def deliver(now: int = 5, **fields: Any) -> Ordered:
-    return ordered(Action.DELIVER, now, **fields)
+def deliver(now: int = 5, **fields: Any) -> CommandReceived:
+    return command(Action.DELIVER, now, **fields)
 
 
-def drop(now: int = 5, **fields: Any) -> Ordered:
-    return ordered(Action.DROP, now, **fields)
+def drop(now: int = 5, **fields: Any) -> CommandReceived:
+    return command(Action.DROP, now, **fields)
 
 
 TRANSITIONS: list[tuple[str, Arrived, tuple[Event, ...], State, dict[str, Any]]] = [
@@ -104,9 +90,10 @@ TRANSITIONS: list[tuple[str, Arrived, tuple[Event, ...], State, dict[str, Any]]]
     ("drop: between the steps, and ordered after all", V1,
         (*OPEN, drop(), answered(1, Succeeded({"CALL_ID": "c1"})), deliver(6, name="c2", arrived=V1)),
         State.WAITING, {"step": "finish", "steps_done": ("register",)}),
-    ("drop: one in doubt is looked up", V1, (*UNSURE, drop(), Due(62), seen(2, CallFound(), 62)), State.DELIVERED, {}),
+    ("drop: one in doubt is looked up", V1, (*UNSURE, drop(), Due(62), looked_up(2, CallFound(), 62)),
+        State.DELIVERED, {}),
     ("drop: one in doubt, not there", V1,
-        (*UNSURE, drop(), Due(62), seen(2, NotFound(), 62), seen(2, NotFound(), 92)), State.DROPPED, {}),
+        (*UNSURE, drop(), Due(62), looked_up(2, NotFound(), 62), looked_up(2, NotFound(), 92)), State.DROPPED, {}),
     ("drop: one in doubt that stays so is no dead letter", V1, (*UNSURE, drop(), Overdue(1000)), State.DROPPED,
         {"reason": "dropped by ann; its deadline is over, its outcome unknown: reset"}),
     ("drop: what was delivered stays", V1, (*DELIVERED, drop()), State.DELIVERED, {"wish": ""}),
@@ -120,28 +107,30 @@ def test_transition(first: Arrived, events: tuple[Event, ...], state: State, fie
     delivery = run(*events, first=first).delivery
     assert delivery.state is state
     assert {name: getattr(delivery, name) for name in fields} == fields
-    assert [order.by for order in delivery.orders] == ["ann"] * sum(isinstance(event, Ordered) for event in events)
+    assert [known.by for known in delivery.orders] == ["ann"] * sum(
+        isinstance(event, CommandReceived) for event in events
+    )
 
 
 @pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("before", [(), OPEN, UNSURE, REFUSED, DELIVERED, (*REFUSED, drop(4, name="c0"))])
 def test_a_command_that_is_read_twice_changes_nothing(before: tuple[Event, ...], action: Action) -> None:
-    command = ordered(action, 1001, arrived=V1)
-    once = run(*before, command).delivery
-    assert advance(once, with_(command, now=2000), BITRIX24, POLICY).delivery is once
+    received = command(action, 1001, arrived=V1)
+    once = run(*before, received).delivery
+    assert advance(once, with_(received, now=2000), BITRIX24, POLICY).delivery is once
 
 
 def test_the_last_commands_are_remembered() -> None:
     delivery = run(*DELIVERED, *(retry(name=f"c{number}") for number in range(30))).delivery
-    assert [order.id for order in delivery.orders] == [f"c{number}" for number in range(30 - ORDERS, 30)]
+    assert [known.id for known in delivery.orders] == [f"c{number}" for number in range(30 - MAX_COMMANDS, 30)]
 
 
 def test_what_the_crm_lost_is_sent_again_only_when_it_is_not_there() -> None:
     again = (*DELIVERED, deliver(100, arrived=V1), Due(100))
     assert run(*again).effects == (LookUp(2, "finish"),)
-    found = run(*again, seen(2, CallFound({"CRM_ACTIVITY_ID": "9"}), 101)).delivery
+    found = run(*again, looked_up(2, CallFound({"CRM_ACTIVITY_ID": "9"}), 101)).delivery
     assert (found.state, found.sent_version) == (State.DELIVERED, 1)
-    missing = (*again, seen(2, NotFound(), 101), seen(2, NotFound(), 140))
+    missing = (*again, looked_up(2, NotFound(), 101), looked_up(2, NotFound(), 140))
     assert (run(*missing).delivery.state, run(*missing).delivery.step) == (State.WAITING, "register")
     assert run(*missing, Due(141)).effects == (Send(3, "register", 201),)
 
@@ -159,8 +148,8 @@ def test_a_crm_that_cannot_be_asked_is_sent_to() -> None:
     assert (delivery.state, delivery.step, delivery.due_at) == (State.NEW, "post", 5)
 
 
-def first_seen(event: Ordered) -> Delivery | None:
-    return begun(event, BITRIX24)
+def first_seen(event: CommandReceived) -> Delivery | None:
+    return begin_from_command(event, BITRIX24)
 
 
 def test_a_call_that_is_not_known_begins_with_the_command() -> None:
@@ -170,13 +159,13 @@ def test_a_call_that_is_not_known_begins_with_the_command() -> None:
 
 
 @pytest.mark.parametrize("event", [retry(arrived=V1), deliver(arrived=OLD, look_first=True)])
-def test_a_call_that_was_forgotten_is_looked_up_first(event: Ordered) -> None:
+def test_a_call_that_was_forgotten_is_looked_up_first(event: CommandReceived) -> None:
     delivery = first_seen(event)
     assert delivery is not None and (delivery.state, delivery.step) == (State.UNSURE, "finish")
 
 
 @pytest.mark.parametrize("event", [drop(arrived=V1), retry(), deliver()])
-def test_without_a_call_or_its_bytes_there_is_nothing_to_do(event: Ordered) -> None:
+def test_without_a_call_or_its_bytes_there_is_nothing_to_do(event: CommandReceived) -> None:
     assert first_seen(event) is None
 
 

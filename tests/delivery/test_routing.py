@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from streams.calls.result_headers import origin_of
 from streams.clock import MICROS_PER_SECOND
 from streams.delivery.routing import history_reason, portal_of, served_portals, skip_reason_for
 from streams.errors import UserError
-from streams.kafka.result_headers import origin_of
 from streams.settings import PortalSettings, Settings
 from tests.crm.calls import STARTED, call_result
 

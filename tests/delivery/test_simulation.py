@@ -1,8 +1,10 @@
-"""Thousands of bad nights, each from a seed: every call once in the CRM, nothing lost, the log tells the truth."""
+"""Thousands of schedules, each from a seed: every call once in the CRM, nothing lost, the log tells the truth."""
 
 import pytest
 
-from tests.delivery.simulation import CRMS, Broken, simulate
+from tests.delivery.simulated_crms import CRMS
+from tests.delivery.simulation import Broken, World
+from tests.delivery.violations import violations
 
 SCHEDULES = 600
 FEW = 50
@@ -34,3 +36,10 @@ def _goes_wrong(seed: int, crm: str, broken: Broken) -> bool:
         return bool(simulate(seed, crm, broken))
     except (AssertionError, KeyError):  # no end, or a step without what the one before it should have left
         return True
+
+
+def simulate(seed: int, crm: str, broken: Broken | None = None) -> list[str]:
+    """Run one schedule; what it broke."""
+    world = World(seed, crm, broken)
+    world.run()
+    return violations(world)

@@ -24,8 +24,8 @@ CASES = list(unique_starts(read_recordings(), START))
 
 def entry(result: CallResult, portal: str) -> dict[str, Any]:
     statuses = {
-        "bitrix24": RULES.bitrix24.status(result),
-        "kommo": str(RULES.kommo.status(result).status),
+        "bitrix24": str(RULES.tables["bitrix24"].status(result).code),
+        "kommo": str(RULES.tables["kommo"].status(result).code),
         "webhook": str(result.result),
     }
     return {"external_id": result.call_id, "status": statuses[portal], "duration": 1 if result.answered else 0}

@@ -2,31 +2,34 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
 from deploy.demo.recordings import RECORDINGS
-from streams.calls.classify import classify
+from streams.calls.classify import classify, facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.truth import read_cases
 from streams.explain.narrative import Narrative, narrate
-from streams.explain.phrases import seconds
+from streams.explain.phrases import format_seconds
 from streams.rows.row import CelRow, RowDecoder
 from tests.calls.generated import calls
-from tests.calls.tables import RULES, cel, folded
+from tests.calls.tables import EPOCH, RULES, cel, folded
 
 DECODER = RowDecoder()
 CASES = {case["case"]: case for case in read_cases(RECORDINGS)}
 
 
-def told(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrative:
+def narrative_of(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> Narrative:
     call = folded(cel(rows) if isinstance(rows, str) else rows)
-    return narrate(call, classify(call, RULES, profile or PbxProfile()).result, profile or PbxProfile())
+    profile = profile or PbxProfile()
+    facts, result = facts_and_result(call, RULES, profile)
+    return narrate(facts, result, profile)
 
 
-def story(rows: list[CelRow] | str) -> list[str]:
+def story(rows: list[CelRow] | str, profile: PbxProfile | None = None) -> list[str]:
     """Each line with the seconds that have gone by."""
-    narrative = told(rows)
+    narrative = narrative_of(rows, profile)
     first = narrative.moments[0].at
     return [f"{(moment.at - first) / 1_000_000:.1f} {moment.text}" for moment in narrative.moments]
 
@@ -118,7 +121,7 @@ def test_parking_that_nobody_ends_is_told_to_the_end() -> None:
         "46.0 nobody took the parked call in time",
         "50.0 79161234567 gave up",
     ]
-    assert told(rows).whole_seconds
+    assert narrative_of(rows).whole_seconds
 
 
 def test_a_company_of_three_is_one_conversation() -> None:
@@ -141,13 +144,51 @@ def test_a_call_cut_short_says_so() -> None:
     assert story(rows)[-1] == "0.0 cut short: its rows stop without an end"
 
 
+def test_where_no_bridges_are_logged_the_talk_that_was_classified_is_told() -> None:
+    rows = """
+        0 start PJSIP/trunk1-1 0 num=79161234567 exten=74951001001 context=from-trunk
+        0 start PJSIP/1001-2 1 num=1001 context=from-internal
+        4 answer PJSIP/1001-2 1
+        14 hangup PJSIP/1001-2 1 cause=16
+        14 hangup PJSIP/trunk1-1 0 cause=16/ANSWER source=PJSIP/trunk1-1
+    """
+    assert "4.0 79161234567 talked with 1001 for 10 s" in story(rows, PbxProfile(bridges_logged=False))
+
+
+def test_without_bridge_rows_a_talk_is_told_if_and_only_if_one_was_classified() -> None:
+    profile = PbxProfile(bridges_logged=False)
+    classified = 0
+    for case in CASES.values():
+        for linkedid in {row["linkedid"] for row in case["cel"]}:
+            rows = [row for row in rows_of(case, linkedid) if not row.eventtype.startswith("BRIDGE")]
+            legs = classify(folded(rows), RULES, profile).legs
+            talked = any(" talked " in line for line in story(rows, profile))
+            assert talked == any(leg.talk_seconds for leg in legs), case["case"]
+            classified += talked
+    assert classified > 50
+
+
+def test_a_row_whose_time_cannot_be_read_is_told_when_it_is_classified_to_be() -> None:
+    rows = cel("""
+        0 app_start PJSIP/trunk1-1 0 num=79161234567 exten=74951001001 context=from-trunk app=Queue appdata=q700
+        2 start PJSIP/1001-2 1 num=1001 context=from-internal
+        9 hangup PJSIP/trunk1-1 0 cause=16 source=PJSIP/trunk1-1
+    """)
+    moments = narrative_of([msgspec.structs.replace(rows[0], eventtime="soon"), *rows[1:]]).moments
+    assert [moment.text for moment in moments[:2]] == [
+        "79161234567 called 74951001001 through trunk1",
+        "79161234567 entered queue q700",
+    ]
+    assert [moment.at // 1_000_000 - EPOCH for moment in moments] == [0, 0, 2, 9, 9]
+
+
 @pytest.mark.parametrize(
     ("span", "shown"),
     [(0, "0 s"), (700_000, "0.7 s"), (2_000_000, "2 s"), (90_500_000, "90 s"), (150_000_000, "2 min 30 s"),
      (3_725_000_000, "1:02:05")],
 )  # fmt: skip
 def test_spans_are_told_as_people_say_them(span: int, shown: str) -> None:
-    assert seconds(span) == shown
+    assert format_seconds(span) == shown
 
 
 def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered() -> None:
@@ -162,6 +203,6 @@ def test_in_every_recording_somebody_talked_if_and_only_if_the_call_was_answered
 
 @given(calls())
 def test_any_rows_make_a_story_in_the_order_of_time(rows: list[CelRow]) -> None:
-    moments = told(rows).moments
+    moments = narrative_of(rows).moments
     assert moments == tuple(sorted(moments, key=lambda moment: moment.at))
     assert all(moment.text for moment in moments)

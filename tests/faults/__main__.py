@@ -1,4 +1,4 @@
-"""`python -m tests.faults [CELL ..]`: plays cells of the matrix, by the beginning of their ids, and says what is wrong.
+"""`python -m tests.faults [CELL ..]`: runs cells of the matrix, by the start of their ids, and prints what is wrong.
 
 Without a cell, all of them.
 """
@@ -10,11 +10,11 @@ import sys
 from rich.console import Console
 
 from tests.faults.cells import Cell, cells
-from tests.faults.run_cells import AT_ONCE, play
+from tests.faults.run_cells import AT_ONCE, run_cells
 
 
 def main() -> int:
-    """Play; the exit status is 0 if nothing was wrong."""
+    """Run the cells; the exit status is 0 if nothing was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("cells", nargs="*", help="ids or their beginnings: bitrix24:finish-lost_answer:0")
     parser.add_argument("--list", action="store_true", help="only print the ids")
@@ -28,12 +28,12 @@ def main() -> int:
     done = 0
     with console.status(f"0 of {len(wanted)}") as status:
 
-        def told(_: Cell, __: list[str]) -> None:
+        def on_result(_: Cell, __: list[str]) -> None:
             nonlocal done
             done += 1
             status.update(f"{done} of {len(wanted)}")
 
-        wrong = asyncio.run(play(wanted, options.at_once, told))
+        wrong = asyncio.run(run_cells(wanted, options.at_once, on_result))
     for cell, words in wrong.items():
         sys.stdout.write("\n".join([cell, *words]) + "\n")
     sys.stdout.write(f"{len(wanted)} cells, {len(wrong)} wrong{': ' + ' '.join(wrong) if wrong else ''}\n")

@@ -6,13 +6,13 @@ from streams.kafka.fenced_log import Fenced
 
 
 class PartitionLog:
-    """What is committed, in order of the fencing."""
+    """The committed records; only the writer that fenced last may add some."""
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes, bytes | None]] = []
         self.epoch = 0
         self.failing = 0
-        """So many of the next transactions fail: none of their records is there."""
+        """The number of next transactions that fail: none of their records is there."""
 
     @property
     def values(self) -> dict[bytes, bytes]:
@@ -44,7 +44,7 @@ class Writer:
 
     @property
     def fenced(self) -> bool:
-        """Another writer came after."""
+        """Whether another writer came after."""
         return self._epoch != self._log.epoch
 
     async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:

@@ -1,4 +1,4 @@
-"""What a cell is played with: its calls, its portal, our client and settings for it, and what an entry should show."""
+"""The parts of a cell: its calls, its portal, our client and settings for it, and what an entry should show."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -22,14 +22,14 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
-from streams.crm.client import CrmClient
-from streams.delivery.routing import make_client
+from streams.crm.shared.adapter import make_client
+from streams.crm.shared.client import CrmClient
 from streams.rules import Rules, load_rules
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
 from tests.crm.calls import call_result
 from tests.faults.cells import Cell
-from tests.faults.portal_faults import REQUEST_LIMIT, SETTLE
+from tests.faults.portal_faults import REQUEST_LIMIT_S, SETTLE_S
 
 
 def result_of(cell: Cell, number: int) -> CallResult:
@@ -62,13 +62,13 @@ def differences(result: CallResult, entry: Entry, crm: str) -> list[str]:
         "duration": max(1, round(result.talk_seconds or 0)) if result.answered else 0,
     }
     if crm == "webhook":
-        words = {"duration": round(result.talk_seconds or 0), "words": result.result_name}
-        expected |= {**words, "phone": result.client or result.called, "status": str(result.result)}
+        fields = {"duration": round(result.talk_seconds or 0), "words": result.result_name}
+        expected |= {**fields, "phone": result.client or result.called, "status": str(result.result)}
     elif crm == "bitrix24":
-        expected["status"] = str(rules.bitrix24.status(result))
+        expected["status"] = rules.tables["bitrix24"].status(result).code
     else:
-        outcome = rules.kommo.status(result)
-        expected |= {"status": str(outcome.status), "text": outcome.text or None}
+        outcome = rules.tables["kommo"].status(result)
+        expected |= {"status": str(outcome.code), "text": outcome.text or None}
     shown: Mapping[str, object] = entry.as_json()
     return [f"{name} is {shown[name]!r}, not {value!r}" for name, value in expected.items() if shown[name] != value]
 
@@ -81,13 +81,15 @@ def _rules() -> Rules:
 @cache
 def new_serializer() -> Serializer:
     serializer = Serializer(SchemaRegistry("http://127.0.0.1:1"))
-    serializer.register("call_result", 1)
-    serializer.register(SCHEMA, 2)
+    serializer.add_schema("call_result", 1)
+    serializer.add_schema(SCHEMA, 2)
     return serializer
 
 
 def new_portal(cell: Cell, directory: Path) -> Portal:
-    state_dir = directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.orders) else None
+    state_dir = (
+        directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.fault_orders) else None
+    )
     if cell.crm == "bitrix24":
         return Bitrix24Portal(Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, **cell.portal}))
     if cell.crm == "webhook":
@@ -102,8 +104,8 @@ def portal_settings(cell: Cell, portal: Portal) -> PortalSettings:
         "default_user": "1",
         "users": {"1001": "11"},
         "rate_limit": {"burst": 1000, "per_second": 1000},
-        "request_timeout_seconds": REQUEST_LIMIT,
-        "settle_seconds": SETTLE,
+        "request_timeout_seconds": REQUEST_LIMIT_S,
+        "settle_seconds": SETTLE_S,
         **cell.settings,
     }
     if isinstance(portal, Bitrix24Portal):

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-REQUEST_LIMIT = 1.0
-SETTLE = 1.0
+REQUEST_LIMIT_S = 1.0
+SETTLE_S = 1.0
 """Seconds. The product's own are 60 and 30; everything here is to their scale."""
 
-Order = Mapping[str, Any]
+FaultOrder = Mapping[str, Any]
 """The fields of deploy.fake_crms.faults.Fault."""
 
-NO_EFFECT: Mapping[str, Order] = {
+NO_EFFECT: Mapping[str, FaultOrder] = {
     "500": {"mode": "500", "times": 2},
     "503": {"mode": "503", "times": 2},
     "503_retry_after": {"mode": "503", "retry_after": 1, "times": 1},
@@ -48,7 +48,7 @@ NO_EFFECT: Mapping[str, Order] = {
 }
 """The request has no effect, whatever it looks like."""
 
-WITH_EFFECT: Mapping[str, Order] = {
+WITH_EFFECT: Mapping[str, FaultOrder] = {
     "500_done": {"mode": "500", "effect": True, "times": 1},
     "503_done": {"mode": "503", "effect": True, "times": 1},
     "lost_answer": {"mode": "lost_answer", "times": 2},
@@ -63,12 +63,12 @@ WITH_EFFECT: Mapping[str, Order] = {
     "gateway_json_done": {"mode": "gateway_json", "effect": True, "times": 2},
     "gateway_json_400_done": {"mode": "gateway_json", "status": 400, "effect": True, "times": 1},
     "other_status": {"mode": "other_status", "times": 2},
-    "slow": {"mode": "slow", "seconds": 0.5 * REQUEST_LIMIT, "times": 2},
-    "slow_at_the_limit": {"mode": "slow", "seconds": REQUEST_LIMIT, "times": 2},
-    "slow_beyond_the_limit": {"mode": "slow", "seconds": 1.5 * REQUEST_LIMIT, "times": 2},
-    "late": {"mode": "late", "seconds": 0.8 * REQUEST_LIMIT, "times": 2},
-    "late_lost": {"mode": "late_lost", "seconds": 0.8 * REQUEST_LIMIT, "times": 2},
-    "late_beyond_the_limit": {"mode": "late", "seconds": REQUEST_LIMIT + 0.4 * SETTLE, "times": 2},
+    "slow": {"mode": "slow", "seconds": 0.5 * REQUEST_LIMIT_S, "times": 2},
+    "slow_at_the_limit": {"mode": "slow", "seconds": REQUEST_LIMIT_S, "times": 2},
+    "slow_beyond_the_limit": {"mode": "slow", "seconds": 1.5 * REQUEST_LIMIT_S, "times": 2},
+    "late": {"mode": "late", "seconds": 0.8 * REQUEST_LIMIT_S, "times": 2},
+    "late_lost": {"mode": "late_lost", "seconds": 0.8 * REQUEST_LIMIT_S, "times": 2},
+    "late_beyond_the_limit": {"mode": "late", "seconds": REQUEST_LIMIT_S + 0.4 * SETTLE_S, "times": 2},
     "restart": {"mode": "restart", "seconds": 0.5, "times": 1},
     "duplicate": {"mode": "duplicate", "times": 2},
     "duplicate_later": {"mode": "duplicate_later", "seconds": 0.3, "times": 2},
@@ -77,5 +77,5 @@ WITH_EFFECT: Mapping[str, Order] = {
 
 FAULTS = {**NO_EFFECT, **WITH_EFFECT}
 
-TWICE = ("duplicate", "duplicate_later")
+SENT_TWICE = ("duplicate", "duplicate_later")
 """A proxy that sends a POST twice to a portal that does not compare makes two entries: no client can know."""

@@ -12,32 +12,32 @@ import structlog
 
 from streams.clock import MICROS_PER_SECOND
 from streams.kafka import hard_exit
-from streams.workers.deliver import throttle as deliver_gate
+from streams.workers.deliver import throttle
 from tests.faults.cells import Cell
-from tests.faults.run_cell import Night
+from tests.faults.run_cell import CellRun
 from tests.faults.worker_owner import end_process, task_factory
 
 AT_ONCE = 100
 
 
-async def play(
-    cells: Iterable[Cell], at_once: int = AT_ONCE, told: Callable[[Cell, list[str]], None] | None = None
+async def run_cells(
+    cells: Iterable[Cell], at_once: int = AT_ONCE, on_result: Callable[[Cell, list[str]], None] | None = None
 ) -> dict[str, list[str]]:
-    """Play cells; what was wrong, by the id of the cell."""
+    """Run cells; what was wrong, by the id of the cell."""
     room = asyncio.Semaphore(at_once)
     wrong: dict[str, list[str]] = {}
     loop = asyncio.get_running_loop()
-    with tempfile.TemporaryDirectory() as directory, scaled():
+    with tempfile.TemporaryDirectory() as directory, scaled_times():
         loop.set_task_factory(task_factory)
         try:
 
             async def one(cell: Cell) -> None:
                 async with room:
-                    found = await Night(cell, Path(directory)).run()
+                    found = await CellRun(cell, Path(directory)).run()
                 if found:
                     wrong[cell.id] = found
-                if told is not None:
-                    told(cell, found)
+                if on_result is not None:
+                    on_result(cell, found)
 
             async with asyncio.TaskGroup() as group:
                 for cell in cells:
@@ -48,10 +48,10 @@ async def play(
 
 
 @contextmanager
-def scaled() -> Iterator[None]:
-    """The product's own times to the scale of the cells, its end that of one owner, its log silent."""
+def scaled_times() -> Iterator[None]:
+    """The product with times to the scale of the cells; its hard exit ends one owner only, and its log is silent."""
     with (
-        mock.patch.object(deliver_gate, "FIRST_PROBE", MICROS_PER_SECOND // 2),
+        mock.patch.object(throttle, "FIRST_PROBE_US", MICROS_PER_SECOND // 2),
         mock.patch.object(hard_exit, "end_process", end_process),
     ):
         before = structlog.get_config()

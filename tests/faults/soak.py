@@ -1,4 +1,4 @@
-"""A long bad night on real servers: thousands of calls, faults at random, one of two workers killed or stopped.
+"""A long run on real servers: thousands of calls, faults at random, one of two workers killed or stopped.
 
     make soak                                  # ten minutes, every CRM
     python -m tests.faults.soak --seconds 60 --calls 500 --crm kommo --seed 7
@@ -19,20 +19,20 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local import LocalStack
-from tests.faults.cells import WAYS
 from tests.faults.soak_report import SoakReport, print_reports
-from tests.faults.soak_run import SoakNight, SoakPlan
+from tests.faults.soak_run import SoakPlan, SoakRun
+from tests.faults.ways import WAYS
 
 CRMS = tuple(dict.fromkeys(way.crm for way in WAYS.values()))
 
 
 async def soak(plan: SoakPlan, crms: Sequence[str], servers: str, registry: str, directory: Path) -> list[SoakReport]:
-    """One night at each CRM, all at once."""
-    nights = []
+    """One run at each CRM, all at once."""
+    runs = []
     for crm in crms:
         (own := directory / crm).mkdir()
-        nights.append(SoakNight(plan, crm, servers, registry, own))
-    return list(await asyncio.gather(*(night.run() for night in nights)))
+        runs.append(SoakRun(plan, crm, servers, registry, own))
+    return list(await asyncio.gather(*(run.run() for run in runs)))
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def main() -> int:
         where = stack.endpoints
         reports = asyncio.run(soak(plan, options.crm, where.bootstrap_servers, where.registry_url, Path(directory)))
     print_reports(Console(), reports, seed, time.monotonic() - began)
-    return 0 if all(report.right for report in reports) else 1
+    return 0 if all(report.passed for report in reports) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a soak found, as a table."""
+"""The findings of a soak, as a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass
 class SoakReport:
-    """One CRM's night. `lost`, `doubled`, `wrong`, `dead_letters`: by call, with what is known of it."""
+    """The findings at one CRM. `lost`, `doubled`, `wrong`, `dead_letters`: by call, with what is known of it."""
 
     crm: str
     calls: int = 0
@@ -28,22 +28,22 @@ class SoakReport:
     stops: int = 0
     ended: Counter[int] = field(default_factory=Counter)
     """Exit statuses of workers: -9 killed by us, 70 ended by itself because another one owned its partitions."""
-    took: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
     """Seconds from the result's record to the entry in the CRM."""
     seconds: float = 0.0
 
     @property
-    def right(self) -> bool:
+    def passed(self) -> bool:
         """Every call once and as it should be."""
         return bool(self.calls) and not (self.lost or self.doubled or self.wrong or self.dead_letters)
 
     def quantile(self, part: float) -> float:
-        """Of the times that calls took."""
-        took = sorted(self.took)
-        return took[min(len(took) - 1, int(part * len(took)))] if took else 0.0
+        """A quantile (0..1) of the times that calls took, in seconds."""
+        latencies = sorted(self.latencies)
+        return latencies[min(len(latencies) - 1, int(part * len(latencies)))] if latencies else 0.0
 
     def complaints(self) -> list[str]:
-        """What is wrong, in words."""
+        """The violations, a line each."""
         kinds = {"lost": self.lost, "doubled": self.doubled, "wrong": self.wrong, "dead letter": self.dead_letters}
         return [f"{self.crm}: {call} {kind}: {why}" for kind, calls in kinds.items() for call, why in calls.items()]
 

@@ -1,4 +1,4 @@
-"""The soak at one CRM: its installation, who troubles it, and what is left in the morning."""
+"""The soak at one CRM: its installation, faults and interrupted workers, and what stands in the portal at the end."""
 
 import asyncio
 import signal
@@ -14,22 +14,28 @@ from random import Random
 from streams.calls.result import CallResult
 from streams.delivery.record import State
 from streams.delivery.routing import skip_reason_for
-from tests.faults.cells import FINAL_FOR_WEBHOOKS, WAYS
 from tests.faults.fixtures import differences
-from tests.faults.portal_faults import FAULTS, TWICE
+from tests.faults.portal_faults import FAULTS, SENT_TWICE
 from tests.faults.recorded_results import many_results
 from tests.faults.soak_report import SoakReport
+from tests.faults.ways import FINAL_FOR_WEBHOOKS, WAYS
 from tests.worker_installation import Tail
-from tests.workers.deliver.crm_installation import Deliveries
+from tests.workers.deliver.crm_installation import CrmInstallation
 
-SESSION = 6.0
+SESSION_S = 6.0
 """Seconds until the brokers take a silent worker's partitions away: the shortest that they allow."""
-REQUEST_LIMIT = 4.0
-SETTLE = 2.0
-CALM = 240.0
-"""Seconds in which everything must be over after the last fault."""
-WEARY = ("moved_away", "portal_deleted", "payment_required", "overload", *(f for f in FAULTS if f.startswith("40")))
-"""What pauses the portal for minutes when it comes again and again: seldom."""
+REQUEST_LIMIT_S = 4.0
+SETTLE_S = 2.0
+CALM_S = 240.0
+"""Everything must be over so many seconds after the last fault."""
+PAUSING_FAULTS = (
+    "moved_away",
+    "portal_deleted",
+    "payment_required",
+    "overload",
+    *(f for f in FAULTS if f.startswith("40")),
+)
+"""Faults that pause the portal for minutes when they come again and again: ordered seldom."""
 
 
 def _nothing(_: str) -> None:
@@ -38,56 +44,57 @@ def _nothing(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SoakPlan:
-    """How long, how much, how bad."""
+    """How long a soak lasts, how many calls it has, and how often a worker is interrupted."""
 
     seconds: float
     calls: int
     seed: int
     kill_every: float = 20.0
-    say: Callable[[str], None] = _nothing
+    write_line: Callable[[str], None] = _nothing
 
 
-class SoakNight:
+class SoakRun:
     """Two workers at one CRM."""
 
     def __init__(self, plan: SoakPlan, crm: str, servers: str, registry: str, directory: Path) -> None:
         self._plan = plan
         self._crm = crm
         self._random = Random(f"{plan.seed}:{crm}")
-        self._night = Deliveries(servers, registry, directory, f"s{uuid.uuid4().hex[:8]}")
-        self._night.crm = crm
-        self._night.worker = {"session_timeout_seconds": SESSION}
-        self._night.portal_fields = {"request_timeout_seconds": REQUEST_LIMIT, "settle_seconds": SETTLE}
+        self._installation = CrmInstallation(servers, registry, directory, f"s{uuid.uuid4().hex[:8]}")
+        self._installation.crm = crm
+        self._installation.worker = {"session_timeout_seconds": SESSION_S}
+        self._installation.portal_fields = {"request_timeout_seconds": REQUEST_LIMIT_S, "settle_seconds": SETTLE_S}
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._stopped: set[str] = set()
         self._sent_at: dict[str, float] = {}
         self.report = SoakReport(crm)
 
     async def run(self) -> SoakReport:
-        """The night and its morning."""
+        """Run the soak, then check every call."""
         plan, began = self._plan, time.monotonic()
-        async with self._night as night:
+        async with self._installation as installation:
             for name in ("one", "two"):
                 self._start(name)
-            troubles = [
-                asyncio.create_task(turn()) for turn in (self._faults, self._blows, self._supervise, self._tell)
+            tasks = [
+                asyncio.create_task(loop())
+                for loop in (self._order_faults, self._interrupt_workers, self._supervise, self._report_progress)
             ]
             try:
                 results = await self._produce()
                 await asyncio.sleep(max(0.0, began + plan.seconds - time.monotonic()))
-                for trouble in troubles[:2]:
-                    trouble.cancel()
+                for task in tasks[:2]:
+                    task.cancel()
                 self._count_faults()
-                night.portal.faults.clear()
+                installation.portal.faults.clear()
                 for name in self._stopped:
                     self._workers[name].send_signal(signal.SIGCONT)
                 await self._until_over(results)
-                await asyncio.sleep(REQUEST_LIMIT)  # whatever comes late comes now
+                await asyncio.sleep(REQUEST_LIMIT_S)  # whatever comes late comes now
             finally:
-                for trouble in troubles:
-                    trouble.cancel()
+                for task in tasks:
+                    task.cancel()
             self.report.seconds = time.monotonic() - began
-            await self._look(results)
+            await self._check(results)
         return self.report
 
     # Calls.
@@ -95,7 +102,7 @@ class SoakNight:
     async def _produce(self) -> list[CallResult]:
         plan, results = self._plan, []
         pace = plan.calls / (plan.seconds * 0.9)
-        async with self._night.results_producer() as produce:
+        async with self._installation.results_producer() as produce:
             began = time.monotonic()
             for number, result in enumerate(many_results(plan.calls, plan.seed)):
                 await asyncio.sleep(max(0.0, began + number / pace - time.monotonic()))
@@ -104,14 +111,14 @@ class SoakNight:
                 results.append(result)
         return results
 
-    # Trouble.
+    # Faults and interruptions.
 
     def _start(self, name: str) -> None:
         instance = f"{self._crm}-{name}" if name == "one" else None
-        self._workers[name] = self._night.start_worker(self._crm, instance=instance)
+        self._workers[name] = self._installation.start_worker(self._crm, instance=instance)
 
     async def _supervise(self) -> None:
-        """As systemd or Kubernetes does: whoever ends is started again."""
+        """Start workers that ended again, as systemd or Kubernetes does."""
         while True:
             for name, worker in list(self._workers.items()):
                 if (status := worker.poll()) is not None:
@@ -119,7 +126,7 @@ class SoakNight:
                     self._start(name)
             await asyncio.sleep(0.2)
 
-    async def _blows(self) -> None:
+    async def _interrupt_workers(self) -> None:
         while True:
             await asyncio.sleep(self._plan.kill_every * self._random.uniform(0.8, 1.2))
             name = self._random.choice(("one", "two"))
@@ -135,67 +142,67 @@ class SoakNight:
             self.report.stops += 1
             try:
                 await asyncio.sleep(
-                    self._random.choice((1.0, 1.0, 1.5, 2.0)) * SESSION * self._random.uniform(0.5, 1.5)
+                    self._random.choice((1.0, 1.0, 1.5, 2.0)) * SESSION_S * self._random.uniform(0.5, 1.5)
                 )
             finally:
                 worker.send_signal(signal.SIGCONT)
                 self._stopped.discard(name)
 
-    async def _faults(self) -> None:
-        """Every few seconds other ones, at other operations."""
-        portal, way, rng = self._night.portal, WAYS[self._crm], self._random
-        names = [name for name in FAULTS if not (name in TWICE and self._crm == "kommo")]
+    async def _order_faults(self) -> None:
+        """Order other faults every few seconds, at other operations."""
+        portal, way, rng = self._installation.portal, WAYS[self._crm], self._random
+        names = [name for name in FAULTS if not (name in SENT_TWICE and self._crm == "kommo")]
         if self._crm == "webhook":
             names = [name for name in names if name not in FINAL_FOR_WEBHOOKS]
         while True:
             for name in rng.sample(names, rng.randint(1, 4)):
                 order = {key: value for key, value in FAULTS[name].items() if key != "times"}
                 if "seconds" in order:
-                    order["seconds"] *= REQUEST_LIMIT
-                often = 0.01 if name in WEARY else rng.choice((0.05, 0.15, 0.4))
+                    order["seconds"] *= REQUEST_LIMIT_S
+                often = 0.01 if name in PAUSING_FAULTS else rng.choice((0.05, 0.15, 0.4))
                 methods = [rng.choice((*way.sending, *way.looking_up))] if rng.random() < 0.7 else []
-                if self._crm == "bitrix24" and name in (*TWICE, "503_done"):
-                    methods = list(way.sending)  # never a batch: see cells.TWICE, cells.BELIEVED
+                if self._crm == "bitrix24" and name in (*SENT_TWICE, "503_done"):
+                    methods = list(way.sending)  # never a batch: see portal_faults.SENT_TWICE, ways.TRUSTED_REFUSALS
                 portal.faults.order({**order, "probability": often, "seed": rng.randrange(10**6), "methods": methods})
             if way.looking_up:
-                portal.change_settings(lookup_lag=rng.choice((0.0, 0.0, 0.4, 0.9)) * SETTLE)
+                portal.change_settings(lookup_lag=rng.choice((0.0, 0.0, 0.4, 0.9)) * SETTLE_S)
             await asyncio.sleep(rng.uniform(2, 8))
             self._count_faults()
             portal.faults.clear()
             await asyncio.sleep(rng.choice((0, 0, 3)))
 
     def _count_faults(self) -> None:
-        for fault in self._night.portal.faults.as_json():
+        for fault in self._installation.portal.faults.as_json():
             self.report.faults[str(fault["mode"])] += int(str(fault["fired"]))
 
-    async def _tell(self) -> None:
+    async def _report_progress(self) -> None:
         while True:
             await asyncio.sleep(30)
-            report, entries = self.report, len(self._night.portal.entries())
+            report, entries = self.report, len(self._installation.portal.entries())
             faults = sum(report.faults.values())
-            self._plan.say(
+            self._plan.write_line(
                 f"{self._crm}: {len(self._sent_at)} calls, {entries} entries, {faults} faults, "
                 f"{report.kills} kills, {report.stops} stops"
             )
 
-    # The morning.
+    # The end.
 
     async def _until_over(self, results: list[CallResult]) -> None:
-        wanted = {result.call_id for result in results if not self._kept_out(result)}
-        ends = time.monotonic() + CALM
+        wanted = {result.call_id for result in results if not self._is_skipped(result)}
+        ends = time.monotonic() + CALM_S
         while time.monotonic() < ends:
-            if wanted <= {str(entry.external_id) for entry in self._night.portal.entries()}:
-                deliveries = await self._night.deliveries()
+            if wanted <= {str(entry.external_id) for entry in self._installation.portal.entries()}:
+                deliveries = await self._installation.deliveries()
                 if all((one := deliveries.get(result.call_id)) is not None and one.final for result in results):
                     return
             await asyncio.sleep(1)
 
-    def _kept_out(self, result: CallResult) -> bool:
-        return skip_reason_for(result, self._night.settings.portals[0]) is not None
+    def _is_skipped(self, result: CallResult) -> bool:
+        return skip_reason_for(result, self._installation.settings.portals[0]) is not None
 
-    async def _look(self, results: list[CallResult]) -> None:
-        report, portal = self.report, self._night.portal
-        deliveries = await self._night.deliveries()
+    async def _check(self, results: list[CallResult]) -> None:
+        report, portal = self.report, self._installation.portal
+        deliveries = await self._installation.deliveries()
         by_call: dict[str, list[int]] = {}
         entries = portal.entries()
         for at, entry in enumerate(entries):
@@ -203,7 +210,7 @@ class SoakNight:
         for result in results:
             call, found = result.call_id, by_call.pop(result.call_id, [])
             delivery = deliveries.get(call)
-            if self._kept_out(result):
+            if self._is_skipped(result):
                 report.internal += 1
                 if found or delivery is None or delivery.state is not State.SKIPPED:
                     report.wrong[call] = f"is internal, stands {len(found)} times"
@@ -220,14 +227,14 @@ class SoakNight:
                 said.append(f"the log says {delivery and (delivery.state, delivery.reason)}")
             if said:
                 report.wrong[call] = "; ".join(said)
-            report.took.append(_unix(entries[found[0]].received_at) - self._sent_at[call])
-        report.wrong.update(dict.fromkeys(by_call, "is nobody's call"))
+            report.latencies.append(_unix(entries[found[0]].received_at) - self._sent_at[call])
+        report.wrong.update(dict.fromkeys(by_call, "belongs to no call of ours"))
         report.requests = sum(portal.requests.values())
         lookups = tuple(name.rpartition(" ")[2] for name in WAYS[self._crm].looking_up)
         report.lookups = sum(count for (name, _), count in portal.requests.items() if name.endswith(lookups))
         report.orphans = len(portal.orphans())
-        serializer = await self._night.serializer()
-        async with Tail(self._night.bootstrap_servers, self._night.topic("dead-letters")) as dead:
+        serializer = await self._installation.serializer()
+        async with Tail(self._installation.bootstrap_servers, self._installation.topic("dead-letters")) as dead:
             letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]
         report.dead_letters = {str(letter["call_id"]): str(letter["explanation"]) for letter in letters}
 

@@ -1,41 +1,45 @@
 """The whole matrix in one process: every fault at every step of every way into a CRM, owners killed and stopped.
 
 Each cell: each call stands once in the portal with the right status, the log says so, no dead letter that should not
-be. A failure prints the cell's id; `python -m tests.faults ID` plays it again.
+be. A failure prints the cell's id; `python -m tests.faults ID` runs it again.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 from unittest import mock
 
 import msgspec
 import pytest
 
-from streams.delivery.events import Answered, Event, OutcomeUnknown, Recovered, RetryLater
-from streams.delivery.machine import Transition, advance
+from streams.delivery.answers import OutcomeUnknown, RetryLater
+from streams.delivery.events import Answered, Event, Recovered
+from streams.delivery.machine import advance
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Delivery
+from streams.delivery.transitions import Transition
 from streams.http import request as http
-from streams.workers.deliver import partition as deliver_partition
-from tests.faults.cells import WAYS, cells
+from streams.workers.deliver import attempt, partition
+from tests.faults.cells import cells
 from tests.faults.fenced_memory import Writer
-from tests.faults.run_cells import AT_ONCE, play
+from tests.faults.run_cells import AT_ONCE, run_cells
+from tests.faults.ways import WAYS
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def wrong() -> dict[str, list[str]]:
-    """What is wrong in each cell; all are played at once."""
-    return asyncio.run(play(cells(), AT_ONCE))
+    """The violations by cell; all cells are run at once."""
+    return asyncio.run(run_cells(cells(), AT_ONCE))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_call_is_delivered_once_and_rightly(way: str, wrong: dict[str, list[str]]) -> None:
-    played = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
-    assert len(played) > 30
-    failed = {cell: wrong[cell] for cell in played if cell in wrong}
+    names = [cell.id for cell in cells() if cell.name.partition("-")[0] == way]
+    assert len(names) > 30
+    failed = {cell: wrong[cell] for cell in names if cell in wrong}
     assert not failed, "\n".join("\n".join([cell, *words]) for cell, words in failed.items())
 
 
@@ -52,7 +56,7 @@ LEFT_OUT = {
 def test_the_matrix_notices_when_a_rule_is_left_out(rule: str) -> None:
     cell, broken = LEFT_OUT[rule]
     with left_out(broken):
-        assert asyncio.run(play([one for one in cells() if one.id.startswith(f"{cell}:")]))
+        assert asyncio.run(run_cells([one for one in cells() if one.id.startswith(f"{cell}:")]))
 
 
 @pytest.mark.parametrize("way", ["bitrix24", "webhook"])
@@ -61,15 +65,16 @@ def test_a_request_from_the_gap_makes_no_second_entry_where_the_crm_compares(way
     asleep = [one for one in cells() if one.name.startswith(f"{way}-sleep")]
     assert len(asleep) >= 10
     with left_out("deadline_check"):
-        assert not asyncio.run(play(asleep))
+        assert not asyncio.run(run_cells(asleep))
 
 
-def left_out(rule: str) -> "mock._patch[Any]":
+@contextmanager
+def left_out(rule: str) -> Iterator[None]:
     """The product without one of its rules."""
 
-    def hurried(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
+    def broken_advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
         if rule == "settle":
-            policy = replace(policy, settle=0)
+            policy = replace(policy, settle_us=0)
         if rule == "owner_wait" and isinstance(event, Recovered):
             recovered = advance(delivery, event, plan, policy)
             return recovered._replace(delivery=msgspec.structs.replace(recovered.delivery, wait_until=event.now))
@@ -77,8 +82,12 @@ def left_out(rule: str) -> "mock._patch[Any]":
             event = replace(event, answer=RetryLater(event.answer.why))
         return advance(delivery, event, plan, policy)
 
-    if rule == "deadline_check":
-        return mock.patch.object(http, "boot_seconds", lambda: 0.0)
-    if rule == "fence":
-        return mock.patch.object(Writer, "fenced", False)
-    return mock.patch.object(deliver_partition, "advance", hurried)
+    with ExitStack() as patches:
+        if rule == "deadline_check":
+            patches.enter_context(mock.patch.object(http, "boot_seconds", lambda: 0.0))
+        elif rule == "fence":
+            patches.enter_context(mock.patch.object(Writer, "fenced", False))
+        else:
+            for module in (attempt, partition):
+                patches.enter_context(mock.patch.object(module, "advance", broken_advance))
+        yield

@@ -14,10 +14,10 @@ import pytest
 from deploy.fake_crms.exchange import Inbound
 from streams.calls.result import CallResult
 from streams.kafka.hard_exit import STATUS
-from tests.faults.cells import WAYS
 from tests.faults.fixtures import differences
 from tests.faults.recorded_results import many_results
-from tests.workers.deliver.crm_installation import Deliveries
+from tests.faults.ways import WAYS
+from tests.workers.deliver.crm_installation import CrmInstallation
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
@@ -47,59 +47,63 @@ STOPPED: dict[str, tuple[Moment, ...]] = {
 }
 
 
-class Night:
-    """One worker at a time that is struck at given moments, while calls come."""
+class InterruptedWorker:
+    """One worker at a time that is killed or stopped at given moments, while calls come."""
 
     def __init__(self, way: str, stack: "LocalStack", directory: Path) -> None:
         self.way = WAYS[way]
         where = stack.endpoints
         directory.mkdir()
         prefix = f"t{uuid.uuid4().hex[:8]}"
-        self.night = Deliveries(where.bootstrap_servers, where.registry_url, directory, prefix)
-        # Never both steps in one request: each is to be struck.
+        self.installation = CrmInstallation(where.bootstrap_servers, where.registry_url, directory, prefix)
+        # Never both steps in one request: each is to be interrupted.
         fields = {"parallel": 3, "bitrix24_batch": "never", **self.way.settings}
-        self.night.crm, self.night.portal_fields = self.way.crm, fields
-        self.night.worker = {"session_timeout_seconds": 6.0}
-        self._struck = asyncio.Event()
+        self.installation.crm, self.installation.portal_fields = self.way.crm, fields
+        self.installation.worker = {"session_timeout_seconds": 6.0}
+        self._interrupted = asyncio.Event()
         self._waiting: tuple[Moment, subprocess.Popen[bytes], signal.Signals] | None = None
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[None]:
         """Calls come as long as the block lasts; after it each of them must stand in the portal once."""
         results: dict[str, CallResult] = {}
-        async with self.night as night:
-            night.portal.change_settings(**self.way.portal)
-            night.portal.on_request = self._on_request
+        async with self.installation as installation:
+            installation.portal.change_settings(**self.way.portal)
+            installation.portal.on_request = self._on_request
             lookups_needed = {**self.way.doubt(), "probability": 0.2, "times": 1000}
-            night.portal.faults.order(lookups_needed)
+            installation.portal.faults.order(lookups_needed)
 
-            async def come() -> None:
-                async with night.results_producer() as produce:
+            async def produce_calls() -> None:
+                async with installation.results_producer() as produce:
                     for result in many_results(10_000, 5):
                         await produce(result)
                         results[result.call_id] = result
                         await asyncio.sleep(0.1)
 
-            coming = asyncio.create_task(come())
+            producing = asyncio.create_task(produce_calls())
             try:
                 yield
             finally:
-                coming.cancel()
-            night.portal.faults.clear()
-            await night.until_over(results, 120)
-            await night.no_dead_letters()
+                producing.cancel()
+            installation.portal.faults.clear()
+            await installation.until_over(results, 120)
+            await installation.no_dead_letters()
             external = {call: result for call, result in results.items() if result.direction != "internal"}
-            entries = night.portal.entries()
+            entries = installation.portal.entries()
             assert sorted(str(entry.external_id) for entry in entries) == sorted(external)
-            wrong = [differences(external[str(entry.external_id)], entry, night.crm) for entry in entries]
+            wrong = [differences(external[str(entry.external_id)], entry, installation.crm) for entry in entries]
             assert not any(wrong), wrong
 
-    async def strike(self, worker: subprocess.Popen[bytes], moment: Moment, sent: signal.Signals) -> None:
+    async def interrupt(self, worker: subprocess.Popen[bytes], moment: Moment, sent: signal.Signals) -> None:
         """Send the signal at the next such moment; return when it is sent."""
         self._waiting = moment, worker, sent
         async with asyncio.timeout(60):
-            await self._struck.wait()
-        self._struck.clear()
+            await self._interrupted.wait()
+        self._interrupted.clear()
+
+    def taken_over(self, worker: subprocess.Popen[bytes]) -> int:
+        """How many partitions a worker has taken over."""
+        return self.installation.log_of(worker).count("partition taken over")
 
     def _on_request(self, when: str, inbound: Inbound) -> None:
         if self._waiting is None:
@@ -110,30 +114,30 @@ class Night:
         if moment == when and fits:
             worker.send_signal(sent)
             self._waiting = None
-            self._struck.set()
+            self._interrupted.set()
 
 
 async def killed_at_each(way: str, stack: "LocalStack", directory: Path) -> None:
     """SIGKILL; the next one begins at once, under the same static membership."""
-    night = Night(way, stack, directory)
-    async with night.calls():
-        worker = night.night.start_worker(night.way.crm, instance="one")
+    test = InterruptedWorker(way, stack, directory)
+    async with test.calls():
+        worker = test.installation.start_worker(test.way.crm, instance="one")
         for moment in KILLED[way]:
-            await night.strike(worker, moment, signal.SIGKILL)
+            await test.interrupt(worker, moment, signal.SIGKILL)
             await asyncio.to_thread(worker.wait)
-            worker = night.night.start_worker(night.way.crm, instance="one")
+            worker = test.installation.start_worker(test.way.crm, instance="one")
 
 
 async def stopped_at_each(way: str, stack: "LocalStack", directory: Path) -> None:
     """SIGSTOP; when the next one has taken over, SIGCONT: it had a request open, and must not log its end."""
-    night = Night(way, stack, directory)
-    async with night.calls():
-        worker = night.night.start_worker(night.way.crm)
+    test = InterruptedWorker(way, stack, directory)
+    async with test.calls():
+        worker = test.installation.start_worker(test.way.crm)
         for moment in STOPPED[way]:
-            await night.strike(worker, moment, signal.SIGSTOP)
-            successor = night.night.start_worker(night.way.crm)
+            await test.interrupt(worker, moment, signal.SIGSTOP)
+            successor = test.installation.start_worker(test.way.crm)
             async with asyncio.timeout(60):
-                while night.night.log_of(successor).count("partition taken over") < night.night.partitions:  # noqa: ASYNC110
+                while test.taken_over(successor) < test.installation.partitions:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             worker.send_signal(signal.SIGCONT)
             assert await asyncio.to_thread(worker.wait, 30) == STATUS
@@ -144,19 +148,19 @@ MANNERS = {"killed": killed_at_each, "stopped": stopped_at_each}
 
 
 @pytest.fixture(scope="module")
-async def nights(stack: "LocalStack", tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], object]:
-    """What came of each night, None where all was well: all of them at the same time."""
-    directory = tmp_path_factory.mktemp("nights")
+async def outcomes(stack: "LocalStack", tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], object]:
+    """The exception of each run, None where all was well; all run at the same time."""
+    directory = tmp_path_factory.mktemp("runs")
     kinds = [(manner, way) for manner in MANNERS for way in KILLED]
-    turns = [MANNERS[manner](way, stack, directory / f"{manner}-{way}") for manner, way in kinds]
-    return dict(zip(kinds, await asyncio.gather(*turns, return_exceptions=True), strict=True))
+    runs = [MANNERS[manner](way, stack, directory / f"{manner}-{way}") for manner, way in kinds]
+    return dict(zip(kinds, await asyncio.gather(*runs, return_exceptions=True), strict=True))
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("way", KILLED)
 @pytest.mark.parametrize("manner", MANNERS)
-async def test_at_whatever_step_a_worker_is_struck_no_call_is_lost_or_doubled(
-    manner: str, way: str, nights: dict[tuple[str, str], object]
+async def test_at_whatever_step_a_worker_is_interrupted_no_call_is_lost_or_doubled(
+    manner: str, way: str, outcomes: dict[tuple[str, str], object]
 ) -> None:
-    if isinstance(found := nights[manner, way], BaseException):
+    if isinstance(found := outcomes[manner, way], BaseException):
         raise found

@@ -17,7 +17,7 @@ SEED = 1
 
 
 @pytest.mark.timeout(600)
-async def test_a_bad_night_loses_and_doubles_nothing(stack: "LocalStack", tmp_path: Path) -> None:
+async def test_a_soak_loses_and_doubles_nothing(stack: "LocalStack", tmp_path: Path) -> None:
     plan = SoakPlan(seconds=40, calls=400, seed=SEED, kill_every=7)
     where = stack.endpoints
     reports = await soak(plan, CRMS, where.bootstrap_servers, where.registry_url, tmp_path)

@@ -1,4 +1,4 @@
-"""A delivery worker in this process: the real lane, gate, client and partition, its log and topic in memory.
+"""A delivery worker in this process: the real queue, throttle, client and partition; log and topic in memory.
 
 It can be killed (nothing of it runs any more) and stopped (everything that it does to the outside waits) at named
 points of a call's delivery, as SIGKILL and SIGSTOP do to a process at points that a test cannot hit from outside.
@@ -12,10 +12,11 @@ from weakref import WeakSet
 
 from schemas import Serializer
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
-from streams.crm.client import CrmClient, Pace, Request
+from streams.clock import BootSeconds, utc_now_us
+from streams.crm.shared.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import Answer, Arrived, LookupResult
+from streams.delivery.answers import Answer, LookupResult
+from streams.delivery.events import Arrived
 from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
@@ -28,14 +29,14 @@ POINTS = ("intent", "send", "answered", "kept", "look_up", "looked_up")
 and after a lookup."""
 
 OWNER: ContextVar["Owner | None"] = ContextVar("owner", default=None)
-"""Whose task this is."""
+"""The owner of the running task."""
 
 AtPoint = Callable[["Owner", str, str], Awaitable[None]]
-"""Told the owner, the point and the step."""
+"""Awaited with the owner, the point and the step."""
 
 
 class ProcessEnded(asyncio.CancelledError):
-    """The process would be gone here: for its tasks as if they were cancelled."""
+    """Raised where the process would be gone: for its tasks as if they were cancelled."""
 
 
 def end_process() -> NoReturn:
@@ -48,7 +49,7 @@ def end_process() -> NoReturn:
 
 
 def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Task[Any]":
-    """Remembers whose task it is."""
+    """Make tasks that their owner knows, so that its end can cancel them."""
     task = asyncio.Task(coro, loop=loop, **options)
     owner = OWNER.get()
     if owner is not None:
@@ -71,9 +72,17 @@ class Topic:
     def produce(self, result: CallResult) -> None:
         """One more result."""
         value = self._serializer.encode("call_result", result.record())
-        source = ("call-results", 0, len(self.records))
-        known = result.call_id, self._portal, result.version, result.outcome_hash, value, result.ended_at
-        self.records.append(Arrived(utc_now_us(), *known, source=source))
+        arrived = Arrived(
+            now=utc_now_us(),
+            call_id=result.call_id,
+            portal=self._portal,
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            source=("call-results", 0, len(self.records)),
+        )
+        self.records.append(arrived)
         self.more.set()
 
 
@@ -89,12 +98,12 @@ class Owner:
         self.alive = True
         self.running = asyncio.Event()
         self.running.set()
-        self.letters: list[tuple[str, str]] = []
+        self.dead_letters: list[tuple[str, str]] = []
         self.client: CrmClient | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def start(self, portal: PortalSettings, client: CrmClient) -> None:
-        """Fence, read, take up, begin to work."""
+        """Fence the log, read it, restore the partition, begin to take results."""
         started = asyncio.get_running_loop().create_task(self._start(portal, client))
         await started
 
@@ -102,28 +111,30 @@ class Owner:
         OWNER.set(self)
         self.client = client
         writer = self._log.fence()
-        lane = PortalQueue(portal, _WatchedClient(self, client))
-        self.desk = PartitionDeliveries(
+        queue = PortalQueue(portal, _WatchedClient(self, client))
+        self.partition = PartitionDeliveries(
             "deliveries/0",
             client.plan,
-            {portal.name: lane},
+            {portal.name: queue},
             self._serializer,
             _WatchedLog(self, writer, self._serializer),
             self,
-            position=self._topic.committed,
+            results_offset=self._topic.committed,
         )
-        writer.scan(self.desk.read)
-        self.desk.restore(utc_now_us())
-        self.lane = lane
+        writer.scan(self.partition.read)
+        self.partition.restore(utc_now_us())
+        self.queue = queue
         self._feeding = asyncio.create_task(self._feed(writer))
 
     async def _feed(self, writer: Writer) -> None:
         while True:
             await self.running.wait()
-            while self.desk.results.position < len(self._topic.records):
-                await self.desk.fold(self.desk.results.position, self._topic.records[self.desk.results.position])
+            while self.partition.results.position < len(self._topic.records):
+                await self.partition.take_result(
+                    self.partition.results.position, self._topic.records[self.partition.results.position]
+                )
             if not writer.fenced:
-                self._topic.committed = max(self._topic.committed, self.desk.results.durable)
+                self._topic.committed = max(self._topic.committed, self.partition.results.durable)
             self._topic.more.clear()
             try:
                 async with asyncio.timeout(0.1):
@@ -131,33 +142,33 @@ class Owner:
             except TimeoutError:
                 pass
 
-    async def at(self, point: str, step: str) -> None:
+    async def reach(self, point: str, step: str) -> None:
         """A point of a call's delivery: here the owner may be killed or stopped."""
         await self._at_point(self, point, step)
         await self.running.wait()
         if not self.alive:
             await asyncio.Event().wait()  # its tasks are cancelled
 
-    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+    async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See DeliveryEscalation."""
         await self.running.wait()
-        self.letters.append((delivery.call_id, f"{reason.code}: {why}"))
+        self.dead_letters.append((delivery.call_id, f"{reason.code}: {why}"))
 
-    async def disable(self, lane: PortalQueue, why: str) -> None:
+    async def disable_portal(self, queue: PortalQueue, why: str) -> None:
         """See DeliveryEscalation."""
         await self.running.wait()
-        lane.gate.disable(why)
+        queue.throttle.disable(why)
 
     def stop(self) -> None:
-        """As SIGSTOP."""
+        """Stop, as by SIGSTOP."""
         self.running.clear()
 
     def resume(self) -> None:
-        """As SIGCONT."""
+        """Go on, as by SIGCONT."""
         self.running.set()
 
     def kill(self) -> None:
-        """As SIGKILL: its connections end, nothing of it goes on."""
+        """End, as by SIGKILL: the connections close, no task goes on."""
         if not self.alive:
             return
         self.alive = False
@@ -168,7 +179,7 @@ class Owner:
         for task in list(self.tasks):
             task.cancel()
 
-    async def gone(self) -> None:
+    async def close(self) -> None:
         """Kill it and wait until its connections are closed."""
         self.kill()
         if self._closing is not None:
@@ -197,16 +208,16 @@ class _WatchedClient:
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         return self._client.request(delivery, result)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
-        await self._owner.at("send", delivery.step)
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
+        await self._owner.reach("send", delivery.step)
         answer = await self._client.send(delivery, until)
-        await self._owner.at("answered", delivery.step)
+        await self._owner.reach("answered", delivery.step)
         return answer
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
-        await self._owner.at("look_up", delivery.step)
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
+        await self._owner.reach("look_up", delivery.step)
         sighting = await self._client.look_up(delivery, until)
-        await self._owner.at("looked_up", delivery.step)
+        await self._owner.reach("looked_up", delivery.step)
         return sighting
 
     async def close(self) -> None:
@@ -228,12 +239,12 @@ class _WatchedLog:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
         for state in states:
             if state.state is State.INTENT:
-                await self._owner.at("intent", state.step)
+                await self._owner.reach("intent", state.step)
         await self._owner.running.wait()
         written = await self._writer.write(records)
         for state in states:
             if written and state.intent is None and state.attempt:
-                await self._owner.at("kept", state.history[-1].step if state.history else state.step)
+                await self._owner.reach("kept", state.history[-1].step if state.history else state.step)
         return written
 
     async def close(self) -> None:

@@ -87,7 +87,7 @@ async def test_a_name_that_leads_inside_is_refused(no_public_sockets: aiohttp.So
     async with WebhookPortal(WebhookConfig(host="127.0.0.1")) as portal:
         for answer in (["127.0.0.1"], ["127.0.0.1", "10.0.0.1"]):
             ending = await ask(f"http://evil.example:{portal.port}/calls", no_public_sockets, Answers(answer))
-            assert isinstance(ending, NothingSent) and ending.hopeless
+            assert isinstance(ending, NothingSent) and ending.needs_a_person
             assert ending.why == "evil.example may not be asked: its address is private or reserved"
         assert not portal.log
 
@@ -97,7 +97,7 @@ async def test_an_address_in_the_url_is_refused_too(
     host: str, no_public_sockets: aiohttp.SocketFactoryType, asked: list[str]
 ) -> None:
     ending = await ask(f"http://{host}:9/calls", no_public_sockets, Answers())
-    assert isinstance(ending, NothingSent) and ending.hopeless and asked
+    assert isinstance(ending, NothingSent) and ending.needs_a_person and asked
 
 
 async def test_a_name_that_changes_its_mind_is_connected_to_where_it_was_checked(

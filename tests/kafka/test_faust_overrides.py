@@ -15,6 +15,8 @@ import faust
 import pytest
 from aiokafka.consumer.consumer import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import MessageAccumulator, MessageBatch
+from aiokafka.producer.transaction_manager import TransactionManager
 from faust.app.base import App as FaustApp
 from faust.tables.recovery import Recovery
 from faust.transport.conductor import Conductor, ConductorCompiler
@@ -65,6 +67,11 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     GroupCoordinator.fetch_committed_offsets: "6c049c7379165952",
     GroupCoordinator._on_join_prepare: "4d9524afc0ee2c2f",
     GroupCoordinator._on_join_complete: "0b0b3d204b408f3c",
+    # Where fenced_log.py takes the errors from that nobody else can look at.
+    TransactionManager.fatal_error: "8e9fd08dc50042c4",
+    TransactionManager.wait_for_transaction_end: "67dc578aafc32bbf",
+    MessageAccumulator.fail_all: "f1e12e8100bfcb8c",
+    MessageBatch.failure: "719b2122c318e955",
 }
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, load, names
+from schemas.source import Schema
 from streams.calls.result import CallResult
 from streams.cli.command_line import command_line
 from streams.clock import utc_now_us
 from streams.delivery.command_record import Command
+from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations import connection
@@ -24,12 +26,33 @@ from streams.settings import Settings
 PARTITIONS = 4
 
 
-def serializer_of(settings: Settings) -> Serializer:
-    """The codec, without a registry."""
-    serializer = Serializer(SchemaRegistry("http://nowhere"))
-    for number, name in enumerate(dict.fromkeys(schemas_of(settings).values()), start=1):
-        serializer.register(name, number)
-    return serializer
+class MemoryRegistry(SchemaRegistry):
+    """A registry without a server: the workers' schemas are there, and what is registered is noted."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("http://nowhere")
+        self._schemas = schemas_of(settings)
+        self._ids = {name: number for number, name in enumerate(names(), start=1)}
+        self.registered: list[str] = []
+        """Topics whose schema was registered, in order."""
+
+    async def register_schema(self, topic: str, name: str) -> int:
+        self.registered.append(topic)
+        return self._ids[name]
+
+    async def versions(self, topic: str) -> list[tuple[int, Schema]]:
+        name = self._schemas[topic]
+        return [(self._ids[name], load(name))]
+
+    async def schema(self, schema_id: int) -> Schema | None:
+        return next((load(name) for name, number in self._ids.items() if number == schema_id), None)
+
+    def worker_serializer(self) -> Serializer:
+        """The codec of the workers, who have registered everything."""
+        serializer = Serializer(self)
+        for name, number in self._ids.items():
+            serializer.add_schema(name, number)
+        return serializer
 
 
 @dataclass
@@ -37,6 +60,8 @@ class MemoryTopics:
     """See streams.kafka.topic_client.Topics."""
 
     logs: dict[tuple[str, int], list[TopicRecord]] = field(default_factory=lambda: defaultdict(list))
+    readings: list[str] = field(default_factory=list)
+    """Topics that were read, in order; from where makes no difference."""
 
     async def partitions(self, topic: str) -> int:
         return PARTITIONS
@@ -52,6 +77,7 @@ class MemoryTopics:
         start: Mapping[int, int] | None = None,
         since_ms: int | None = None,
     ) -> AsyncIterator[TopicRecord]:
+        self.readings.append(topic)
         for number in range(PARTITIONS) if partitions is None else partitions:
             for record in list(self.logs[topic, number])[(start or {}).get(number, 0) :]:
                 if record.timestamp_ms >= (since_ms or 0):
@@ -76,7 +102,14 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topics = MemoryTopics()
-        self.serializer = serializer_of(settings)
+        self.registry = MemoryRegistry(settings)
+        self.serializer = self.registry.worker_serializer()
+        self.connections = 0
+        """How often commands connected."""
+
+    async def connection(self) -> Connection:
+        """A connection of its own, as each command makes one."""
+        return Connection(self.settings, self.topics, await self.registry.reader(schemas_of(self.settings)))
 
     def run(self, *arguments: str, answer: str | None = None) -> Result:
         """A command, in this process."""
@@ -95,6 +128,10 @@ class Operator:
     def delivery(self, delivery: Delivery) -> None:
         """A state in the delivery log."""
         self.put(f"deliveries-{delivery.crm}", "delivery", delivery.call_id, delivery.record())
+
+    def portal_state(self, key: bytes, state: PortalState) -> None:
+        """A record about a portal, as its worker writes it."""
+        self.put("portal-states", "portal_state", key.decode(), state.record(), partition=0)
 
     def result(self, result: CallResult) -> TopicRecord:
         """A result on its topic."""
@@ -120,7 +157,8 @@ def make_operator(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Operat
 
     @asynccontextmanager
     async def connect(settings: Settings) -> AsyncIterator[Connection]:
-        yield Connection(settings, operator.topics, operator.serializer)
+        operator.connections += 1
+        yield await operator.connection()
 
     monkeypatch.setattr(connection, "connect", connect)
     return operator

@@ -169,7 +169,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> list[TableCall]:
     return calls
 
 
-def test_what_was_healed_is_resolved(capture: Capture, operator: Operator, table: list[TableCall]) -> None:
+def test_what_was_backfilled_is_resolved(capture: Capture, operator: Operator, table: list[TableCall]) -> None:
     table.append(THREE_ROWS)
     late(operator, CALL)
     late(operator, "pbx1/9.9")
@@ -218,9 +218,9 @@ def test_many_are_asked_about(operator: Operator, table: list[TableCall]) -> Non
     [
         ((), "not said which calls"),
         (("--call", "1.1", "--ids", "1-2"), "not said which calls"),
-        (("--ids", "12"), "no stretch of row ids"),
+        (("--ids", "12"), "not a stretch of row ids"),
         (("--since", "soon"), "neither the id of a row nor a time"),
-        (("--call", "1.1' or 1=1"), "no linkedid that can be backfilled"),
+        (("--call", "1.1' or 1=1"), "not a linkedid that can be backfilled"),
         (("--call", "1.1", "--pbx", "south"), "that of PBX pbx1, not of south"),
         (("--call", "9.9"), "holds no rows of 9.9"),
     ],

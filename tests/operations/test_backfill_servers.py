@@ -116,7 +116,7 @@ async def test_a_call_whose_first_rows_were_missed_is_named_backfilled_and_right
             assert said == "1 calls have results with all their rows\n"
             assert await groups(file) == []
             results = pbx.settings.kafka.topic("call-results")
-            serializer = await registry.open({results: "call_result"})
+            serializer = await registry.reader({results: "call_result"})
             async with Tail(pbx.settings.kafka.bootstrap_servers, results) as tail:
                 await tail.until_more(1)
             (record,) = tail.records

@@ -12,25 +12,26 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from schemas import SchemaRegistry
 from streams.cli.command_line import command_line
 from streams.delivery.record import State
-from tests.workers.deliver.crm_installation import Deliveries, recent, some_results
+from tests.workers.deliver.crm_installation import CrmInstallation, recent, some_results
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
 
 pytestmark = pytest.mark.servers
 
-NewDeliveries = Callable[..., Deliveries]
+NewInstallation = Callable[..., CrmInstallation]
 
 
 @pytest.fixture
-def install(stack: "LocalStack", tmp_path: Path) -> NewDeliveries:
+def install(stack: "LocalStack", tmp_path: Path) -> NewInstallation:
     """Makes an installation with a fake portal."""
 
-    def new(crm: str, **fields: Any) -> Deliveries:
+    def new(crm: str, **fields: Any) -> CrmInstallation:
         endpoints = stack.endpoints
-        installation = Deliveries(
+        installation = CrmInstallation(
             endpoints.bootstrap_servers, endpoints.registry_url, tmp_path, f"t{uuid.uuid4().hex[:8]}"
         )
         installation.crm, installation.portal_fields = crm, fields
@@ -39,7 +40,7 @@ def install(stack: "LocalStack", tmp_path: Path) -> NewDeliveries:
     return new
 
 
-async def told(installation: Deliveries, *command: str) -> str:
+async def told(installation: CrmInstallation, *command: str) -> str:
     """What `cel2crm <command>` says, run as an operator would."""
     file = installation.directory / "operator.yaml"
     file.write_text(yaml.safe_dump(installation.tree), encoding="utf-8")
@@ -48,13 +49,13 @@ async def told(installation: Deliveries, *command: str) -> str:
     return done.stdout
 
 
-async def groups(installation: Deliveries, *options: str) -> list[dict[str, Any]]:
+async def groups(installation: CrmInstallation, *options: str) -> list[dict[str, Any]]:
     listed = await told(installation, "dead-letters", "list", "--json", *options)
     return [json.loads(line) for line in listed.splitlines()]
 
 
 async def test_refused_calls_are_retried_and_delivered_once_though_the_worker_is_killed(
-    install: NewDeliveries,
+    install: NewInstallation,
 ) -> None:
     async with install("bitrix24") as installation:
         worker = installation.start_worker("bitrix24", instance="one")
@@ -81,7 +82,7 @@ async def test_refused_calls_are_retried_and_delivered_once_though_the_worker_is
         assert ": delivered" in history and "ordered: retry by ann" in history
 
 
-async def test_a_dropped_call_stays_out_and_a_backfilled_one_comes_in_when_ordered(install: NewDeliveries) -> None:
+async def test_a_dropped_call_stays_out_and_a_backfilled_one_comes_in_when_ordered(install: NewInstallation) -> None:
     async with install("kommo") as installation:
         installation.start_worker("kommo")
         refused, backfilled, live = recent(1, client="x"), recent(2), recent(3)
@@ -102,7 +103,7 @@ async def test_a_dropped_call_stays_out_and_a_backfilled_one_comes_in_when_order
         assert counts["deliveries"] == {"delivered": 2, "dropped": 1}
 
 
-async def test_a_shadow_sends_nothing_and_its_calls_are_not_sent_afterwards(install: NewDeliveries) -> None:
+async def test_a_shadow_sends_nothing_and_its_calls_are_not_sent_afterwards(install: NewInstallation) -> None:
     async with install("bitrix24", shadow=True) as installation:
         trial, real = recent(1), recent(2)
         worker = installation.start_worker("bitrix24")
@@ -116,7 +117,42 @@ async def test_a_shadow_sends_nothing_and_its_calls_are_not_sent_afterwards(inst
         installation.portal_fields = {}
         installation.start_worker("bitrix24")
         await installation.until_state(late.call_id, State.SKIPPED)
-        since = (await installation.deliveries())["portal:main"].queued_at
+        since = (await installation.portal_states())["bitrix24/main"].serving_since
+        assert since is not None
         real = recent(2, ended_at=since + 1)
         await installation.produce_results([trial, real])
         await installation.until_delivered([real])
+
+
+READING = (
+    ("deliveries",),
+    ("dead-letters", "list"),
+    ("dead-letters", "retry"),
+    ("portal", "status"),
+    ("portal", "unmatched", "main"),
+    ("portal", "enable", "main"),
+)
+
+
+async def test_commands_that_only_read_leave_the_registry_as_it_is(install: NewInstallation) -> None:
+    async with install("kommo") as installation:
+        before = await subjects(installation)
+        for command in READING:
+            await told(installation, *command)
+        assert await subjects(installation) == before
+        worker = installation.start_worker("kommo")
+        result = recent(1)
+        await installation.produce_results([result])
+        await installation.until_delivered([result])
+        before = await subjects(installation)
+        assert any("deliveries-kommo" in subject for subject in before)
+        for command in (*READING, ("deliveries", result.call_id), ("deliveries", "--crm", "bitrix24")):
+            await told(installation, *command)
+        assert await subjects(installation) == before
+        assert worker.poll() is None
+
+
+async def subjects(installation: CrmInstallation) -> list[str]:
+    """The subjects of the registry."""
+    async with SchemaRegistry(installation.registry_url) as registry:
+        return sorted(subject for subject in await registry._call("GET", "/subjects") if installation.prefix in subject)

@@ -1,16 +1,24 @@
 """`cel2crm dead-letters` as a person or a script calls it."""
 
+import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from streams.cli import dead_letters
 from streams.clock import MICROS_PER_SECOND
 from streams.dead_letter_reasons import Recovery
 from streams.delivery.record import Action
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
-from streams.operations.dead_letters import Filter, letter_of, moment, places_of
+from streams.operations.dead_letter_commands import CarriedOut, carry_out
+from streams.operations.dead_letter_commands import Operator as By
+from streams.operations.dead_letter_topic import letter_of
+from streams.operations.dead_letters import Filter, moment, places_of
+from streams.operations.recovery_plan import RecoveryPlan, plan_recovery
 from tests.crm.calls import call_result
 from tests.operations.memory import PARTITIONS, Operator
 
@@ -49,6 +57,17 @@ def groups(operator: Operator, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in operator.told("dead-letters", "list", "--json", *arguments).splitlines()]
 
 
+async def retried(operator: Operator, call: str) -> CarriedOut:
+    """What another operator does, in a process of their own."""
+    connection = await operator.connection()
+    plan = await plan_recovery(connection, Filter(calls=frozenset({call})), Action.RETRY)
+    return await carry_out(connection, plan, By("bob"), lambda _: None)
+
+
+async def nothing_new() -> None:
+    """A reading of resolutions that finds nothing."""
+
+
 # Seen.
 
 
@@ -60,7 +79,7 @@ def test_nothing_there(operator: Operator) -> None:
     assert operator.run("dead-letters", "show", "1.1").exit_code == 1
 
 
-def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator) -> None:
+def test_groups_tell_how_many_since_when_and_what_recovers_them(operator: Operator) -> None:
     for number in (1, 2, 3):
         refused(operator, number, failed_at=number * MICROS_PER_SECOND)
     late(operator)
@@ -79,7 +98,7 @@ def test_groups_tell_how_many_since_when_and_what_heals_them(operator: Operator)
     assert "bitrix24 refused, the last: why refused" in text and "1970-01-01 00:00:03 UTC" in text
 
 
-def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_heals_it(operator: Operator) -> None:
+def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_recovers_it(operator: Operator) -> None:
     for _ in range(5):
         late(operator)
     late(operator, "pbx1/1795389999.1")
@@ -106,6 +125,7 @@ def test_the_rows_of_a_forgotten_call_are_one_line_with_the_command_that_heals_i
         (("--call", CALL.partition("/")[2]), 1),
         (("--call", CALL), 1),
         (("--crm", "bitrix24", "--call", "pbx1/1795389780.12"), 0),
+        (("--crm", "bitrix24", "--component", "bitrix24"), 2),
     ],
 )
 def test_what_is_asked_for(operator: Operator, arguments: tuple[str, ...], found: int) -> None:
@@ -117,7 +137,11 @@ def test_what_is_asked_for(operator: Operator, arguments: tuple[str, ...], found
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--since", "yesterday"), "'yesterday' is no time"), (("--crm", "sugar"), "there is no CRM sugar")],
+    [
+        (("--since", "yesterday"), "'yesterday' is not a time"),
+        (("--crm", "sugar"), "there is no CRM sugar"),
+        (("--crm", "kommo", "--component", "aggregate"), "exclude each other"),
+    ],
 )
 def test_what_cannot_be_asked_for(operator: Operator, arguments: tuple[str, ...], said: str) -> None:
     error = operator.run("dead-letters", "list", *arguments).exception
@@ -130,7 +154,7 @@ def test_show_decodes_rows_and_results(operator: Operator) -> None:
     assert f"dead letter {place(row)}: aggregate late_row, 1970-01-01 00:00:10 UTC" in told
     assert "from cel2crm.cel, partition 2, offset 5" in told
     assert "    eventtype: CHAN_END" in told and "header h: 1" in told
-    assert "heals it: cel2crm backfill --call 1795389780.12 --pbx pbx1" in told
+    assert "recover by: cel2crm backfill --call 1795389780.12 --pbx pbx1" in told
     shown = json.loads(operator.told("dead-letters", "show", place(result), "--json"))
     assert (shown["call_id"], shown["value"]["result"], shown["value"]["client"]) == (CALL, 200, "+79161234567")
 
@@ -225,6 +249,97 @@ def test_a_shadow_is_said(operator: Operator) -> None:
     assert "portal sales is a shadow" in operator.run("dead-letters", "retry").stderr
 
 
+def test_what_a_person_confirms_is_what_is_done(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 13):
+        refused(operator, number)
+
+    def letters_come_meanwhile(question: str, count: int, *, yes: bool) -> None:
+        for number in range(101, 105):
+            refused(operator, number)
+
+    monkeypatch.setattr(dead_letters, "confirm", letters_come_meanwhile)
+    assert "12 dead letters retried" in operator.told("dead-letters", "retry")
+    assert len(operator.commands()) == len(operator.resolutions()) == 12
+    assert [group["letters"] for group in groups(operator)] == [4]
+    assert "4 dead letters dropped" in operator.told("dead-letters", "drop")
+    assert [group["letters"] for group in groups(operator)] == [4], "those that came meanwhile"
+
+
+@pytest.mark.parametrize("action", ["retry", "drop"])
+def test_letters_are_read_once_over_one_connection(operator: Operator, action: str) -> None:
+    for number in range(1, 13):
+        refused(operator, number)
+    operator.told("dead-letters", action, "--yes")
+    assert operator.connections == 1
+    assert operator.topics.readings == [
+        "cel2crm.dead-letter-resolutions",
+        "cel2crm.dead-letters",
+        "cel2crm.dead-letter-resolutions",  # again, from where the first reading ended: what others did meanwhile
+    ]
+
+
+def test_the_progress_ends_at_its_total(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        refused(operator, number)
+    late(operator)
+    totals: list[int | None] = []
+    advances: list[int] = []
+
+    @contextmanager
+    def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        totals.append(total)
+        yield advances.append
+
+    monkeypatch.setattr(dead_letters, "progress_bar", bar)
+    operator.told("dead-letters", "retry")
+    assert totals == [sum(advances)] == [3]
+
+
+def test_a_letter_that_somebody_else_dealt_with_meanwhile_is_left_alone(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 13):
+        refused(operator, number)
+
+    def somebody_else_retries_two(question: str, count: int, *, yes: bool) -> None:
+        for number in (3, 4):
+            carried = asyncio.run(retried(operator, call_result(number).call_id))
+            assert carried.resolved == 1
+
+    monkeypatch.setattr(dead_letters, "confirm", somebody_else_retries_two)
+    done = operator.run("dead-letters", "retry", "--all")
+    assert "10 dead letters retried" in done.stdout and "2 were left alone" in done.stderr
+    assert len(operator.commands()) == len(operator.resolutions()) == 12
+
+
+def test_two_who_retry_at_the_same_moment_give_one_command(operator: Operator) -> None:
+    record = refused(operator)
+
+    async def at_once() -> None:
+        connection = await operator.connection()
+        first, second = [await plan_recovery(connection, Filter(), Action.RETRY) for _ in range(2)]
+        for plan in (first, second):  # each read the resolutions on before the other wrote its own
+            plan.resolutions.read_on = nothing_new  # type: ignore[method-assign]
+            await carry_out(connection, plan, By("ann"), lambda _: None)
+
+    asyncio.run(at_once())
+    commands = operator.commands()
+    assert len(commands) == 2 and len({command.id for command in commands}) == 1, "a worker carries out an id once"
+    operator.told("dead-letters", "retry", "--all", place(record))
+    assert operator.commands()[-1].id != commands[0].id, "a later retry is another one"
+
+
+def test_what_is_too_much_to_hold_is_left_to_the_next_command(operator: Operator) -> None:
+    for number in range(1, 6):
+        refused(operator, number, value=b"x" * 100)
+
+    async def plan() -> RecoveryPlan:
+        return await plan_recovery(await operator.connection(), Filter(), Action.RETRY, most_bytes=250)
+
+    made = asyncio.run(plan())
+    assert (made.letters, made.beyond) == (2, 3)
+
+
 # Dropped.
 
 
@@ -262,11 +377,11 @@ def test_nothing_is_deleted(operator: Operator) -> None:
         ("aggregate", "too_many_rows", CALL, Recovery.NOTHING),
     ],
 )
-def test_what_heals_what(component: str, reason: str, call: str | None, recovery: Recovery) -> None:
+def test_what_recovers_what(component: str, reason: str, call: str | None, recovery: Recovery) -> None:
     fields = {"topic": "t", "partition": 0, "offset": 0, "explanation": "", "failed_at": 0, "portal": None}
     found = letter_of({**fields, "component": component, "reason": reason, "call_id": call}, 3, 9)
     assert found.recovery is recovery
-    assert found.remedy.startswith("cel2crm ")
+    assert found.command.startswith("cel2crm ")
 
 
 def test_a_record_that_is_no_dead_letter_is_passed_over(operator: Operator) -> None:

@@ -1,14 +1,17 @@
 """`cel2crm deliveries` as a person or a script calls it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
-from streams.delivery.events import Due, RetryLater, Shadowed, Succeeded
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.delivery.answers import RetryLater, Succeeded
+from streams.delivery.events import Due, Shadowed
 from streams.delivery.machine import advance
-from streams.delivery.plan import BITRIX24
+from streams.delivery.portal_records import PortalState, disabled_key, disabled_state, serving_key
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
@@ -23,7 +26,7 @@ CALL = "pbx1/1.1"
 
 
 def waiting(call: str, queued_at: int, state: State = State.WAITING, **fields: Any) -> Delivery:
-    return Delivery(call, "kommo", "sales", state, step="call", queued_at=queued_at, **fields)
+    return Delivery(call_id=call, crm="kommo", portal="sales", state=state, step="call", queued_at=queued_at, **fields)
 
 
 def test_each_attempt_is_told_with_what_was_sent_and_answered(operator: Operator) -> None:
@@ -153,22 +156,52 @@ def test_in_numbers(operator: Operator) -> None:
     assert (lines[1]["oldest_waiting"], lines[1]["waiting_since"]) == ("pbx1/3.3", 40)
 
 
-def test_a_portal_that_wants_no_more_is_told(operator: Operator) -> None:
+def disabled_before(operator: Operator) -> None:
+    """What 0.1 recorded: in the first partition of the log, as if it were a call."""
+    record = waiting("disabled:sales", 1, State.DISABLED, reason="HTTP 410")
+    operator.put("deliveries-kommo", "delivery", record.call_id, record.record(), partition=0)
+
+
+def disabled_now(operator: Operator) -> None:
+    """What the owners of two partitions recorded."""
+    for partition in (0, 3):
+        state = disabled_state("kommo", "sales", "its address", "HTTP 410", 1)
+        operator.portal_state(disabled_key("kommo", "sales", partition), state)
+
+
+def disabled_twice(operator: Operator) -> None:
+    disabled_before(operator)
+    disabled_now(operator)
+
+
+DISABLED = pytest.mark.parametrize("disabled", [disabled_before, disabled_now, disabled_twice])
+Disabled = Callable[[Operator], None]
+
+
+@DISABLED
+def test_a_portal_that_wants_no_more_is_told(operator: Operator, disabled: Disabled) -> None:
     some(operator)
-    operator.delivery(waiting("disabled:sales", 1, State.DISABLED, reason="it wants no more calls (HTTP 410)"))
+    disabled(operator)
     told = operator.told("deliveries")
-    assert "kommo sales is paused, a person must act: it wants no more calls (HTTP 410)" in told
+    assert "kommo sales is paused, a person must act: HTTP 410" in told
     assert "disabled" not in told
+    status = json.loads(operator.run("portal", "status", "sales", "--json").stdout)
+    assert (status["paused"], status["needs_a_person"]) == ("HTTP 410", True)
 
 
-def test_a_portal_that_wanted_no_more_is_enabled(operator: Operator) -> None:
-    disabled = waiting("disabled:sales", 1, State.DISABLED, reason="HTTP 410")
-    operator.put("deliveries-kommo", "delivery", disabled.call_id, disabled.record(), partition=0)
+@DISABLED
+def test_a_portal_that_wanted_no_more_is_enabled(operator: Operator, disabled: Disabled) -> None:
+    served = PortalState(crm="kommo", portal="sales", serving_since=1)
+    operator.portal_state(serving_key("kommo", "sales"), served)
+    disabled(operator)
+    operator.portal_state(disabled_key("kommo", "other", 0), disabled_state("kommo", "other", "", "HTTP 410", 1))
     assert "sales is enabled (it was not: HTTP 410)\nRestart its worker: cel2crm worker kommo\n" in operator.told(
         "portal", "enable", "sales"
     )
     assert operator.told("portal", "enable", "sales") == "sales is not disabled\n"
     assert isinstance(operator.run("portal", "enable", "nobody").exception, UserError)
+    left = {record.key: record.value for record in operator.topics.logs["cel2crm.portal-states", 0]}
+    assert {key for key, value in left.items() if value is not None} == {b"kommo/sales", b"kommo/other/0"}
 
 
 def test_nothing_there(operator: Operator) -> None:

@@ -33,7 +33,7 @@ def with_portals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *portals: dict
 def call(number: int, *unmatched: str, portal: dict[str, Any] = MAIN) -> Delivery:
     ended = 1_764_000_000 * MICROS_PER_SECOND + number * MICROS_PER_SECOND
     names: dict[str, Any] = {"unmatched": unmatched, "call_ended_at": ended}
-    return Delivery(f"pbx1/{number}", portal["crm"], portal["name"], State.DELIVERED, **names)
+    return Delivery(call_id=f"pbx1/{number}", crm=portal["crm"], portal=portal["name"], state=State.DELIVERED, **names)
 
 
 def test_extensions_are_counted_with_the_lines_to_paste(operator: Operator) -> None:

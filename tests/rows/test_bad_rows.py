@@ -137,14 +137,14 @@ ANY_COLUMN = [*COLUMNS[:-2], "extra", "__op", "__source_ts_ms", "__source_name",
 @given(st.dictionaries(st.sampled_from(ANY_COLUMN), JSON_VALUES))
 def test_any_json_object_is_a_row_or_unreadable_and_told_alike_by_both_decoders(columns: dict[str, Any]) -> None:
     record = json.dumps({**CALL[DAMAGED], **columns}).encode()
-    told = []
+    decoded = []
     for decoder in (RowDecoder(), RowDecoder({"cel_userdeftype": "userdeftype2"})):
         rows, reasons = read([record], decoder)
         assert len(rows) + len(reasons) == 1
-        told.append([{**msgspec.structs.asdict(row), "userdeftype": ""} for row in rows])
+        decoded.append([{**msgspec.structs.asdict(row), "userdeftype": ""} for row in rows])
         for row in rows:
             assert outcome_of([row]).result in RESULT_NAMES
-    assert told[0] == told[1]
+    assert decoded[0] == decoded[1]
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass")))

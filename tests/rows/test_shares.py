@@ -17,12 +17,12 @@ def test_a_share_counts_the_bytes_of_all_lines(tmp_path: Path) -> None:
     ]
     file.write_text("".join(lines))
     read: list[int] = []
-    told: list[str] = []
+    reasons: list[str] = []
     rows = []
     for share in range(2):
-        source = RowSource(RowDecoder(), lambda line: told.append(line.reason), read.append, (share, 2))
+        source = RowSource(RowDecoder(), lambda line: reasons.append(line.reason), read.append, (share, 2))
         rows.append(len(list(source.rows(file))))
-    assert told == []
+    assert reasons == []
     assert sum(rows) == 50 and all(rows)
     assert read == [file.stat().st_size] * 2
 

@@ -1,4 +1,4 @@
-"""The tables of call-status.md as they stand there, and their reading: written without a look at the code."""
+"""The tables of docs/call-status.md as they stand there, and their reading: written without a look at the code."""
 
 import re
 

@@ -101,8 +101,8 @@ def test_every_setting_that_can_change_an_outcome_changes_the_hash(settings: dic
         ("  - {context: [], side: inside}\n", "own.yaml:2: context holds no text"),
         ("  - {context: {a: b}, side: inside}\n", "own.yaml:2: context holds no text"),
         ("  - {number: '(', side: inside}\n", "own.yaml:2: no regular expression: missing )"),
-        ("  - {digits: 4-1, side: inside}\n", "own.yaml:2: '4-1' is no number of digits"),
-        ("  - {digits: few, side: inside}\n", "own.yaml:2: 'few' is no number of digits"),
+        ("  - {digits: 4-1, side: inside}\n", "own.yaml:2: '4-1' is not a number of digits"),
+        ("  - {digits: few, side: inside}\n", "own.yaml:2: 'few' is not a number of digits"),
         ("  - {no_number: x, side: inside}\n", "own.yaml:2: no_number has no side"),
     ],
 )

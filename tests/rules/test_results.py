@@ -1,4 +1,4 @@
-"""The result table, all 1,280 combinations, as call-status.md has it."""
+"""The result table, all 1,280 combinations, as docs/call-status.md has it."""
 
 from collections.abc import Callable
 from itertools import product

@@ -1,30 +1,32 @@
-"""Both CRM tables, every line, as call-status.md has them."""
+"""Both CRM tables, every line, as docs/call-status.md has them."""
 
 from itertools import product
 
 import pytest
 
 from streams.rules import load_rules
-from streams.rules.statuses import Seen
+from streams.rules.statuses import CallFeatures
 from streams.settings import RuleSettings
 from tests.rules import specification
 from tests.rules.files import refusal, rules_of
 
-EVERY_OUTCOME = [Seen(*each) for each in product(specification.RESULTS, specification.DIRECTIONS, (True, False))]
+EVERY_OUTCOME = [
+    CallFeatures(*each) for each in product(specification.RESULTS, specification.DIRECTIONS, (True, False))
+]
 
 
 def test_bitrix24_status_of_every_result_direction_and_answer() -> None:
-    table = load_rules().bitrix24
+    table = load_rules().tables["bitrix24"]
     different = {
         call: (found, wanted)
         for call in EVERY_OUTCOME
-        if (found := table.status(call)) != (wanted := specification.bitrix24_status(*call))
+        if (found := table.status(call).code) != (wanted := specification.bitrix24_status(*call))
     }
     assert different == {}
 
 
 def test_kommo_status_and_text_of_every_result_direction_and_answer() -> None:
-    table = load_rules().kommo
+    table = load_rules().tables["kommo"]
     different = {
         call: (found, wanted)
         for call in EVERY_OUTCOME
@@ -45,14 +47,14 @@ def test_kommo_status_and_text_of_every_result_direction_and_answer() -> None:
 def test_statuses_that_the_specification_decides_by_name(
     result: int, direction: str, answered: bool, bitrix24: str, kommo: tuple[int, str | None]
 ) -> None:
-    assert load_rules().bitrix24.status(Seen(result, direction, answered)) == bitrix24
-    assert load_rules().kommo.status(Seen(result, direction, answered)) == kommo
+    assert load_rules().tables["bitrix24"].status(CallFeatures(result, direction, answered)).code == bitrix24
+    assert load_rules().tables["kommo"].status(CallFeatures(result, direction, answered)) == kommo
 
 
 @pytest.mark.parametrize(("language", "text"), [("ru", "Пропущенный звонок"), ("de", "Verpasster Anruf")])
 def test_texts_come_in_the_operators_language(language: str, text: str) -> None:
     rules = load_rules(RuleSettings.model_validate({"language": language}))
-    assert rules.kommo.status(Seen(200, "incoming", False)).text == text
+    assert rules.tables["kommo"].status(CallFeatures(200, "incoming", False)).text == text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_texts_come_in_the_operators_language(language: str, text: str) -> None:
         ("bitrix24:\n  - {result: [], status: 200}", "own.yaml:2: an empty list of results decides nothing"),
         ("kommo:\n  - {result: 200, status: 8}", "own.yaml:2: unknown Kommo status 8\nAllowed: 1, 2, 3, 4, 5, 6, 7."),
         ("kommo:\n  - {result: 200, status: true}", "own.yaml:2: unknown Kommo status True"),
-        ("kommo:\n  - {result: 200, status: 4, text: [a]}", "own.yaml:2: text ['a'] is no text"),
+        ("kommo:\n  - {result: 200, status: 4, text: [a]}", "own.yaml:2: text ['a'] is not a text"),
         ("kommo:\n  - {result: 200, status: 4, text: mised_call}", "own.yaml:2: no text is named 'mised_call'\nA"),
     ],
 )  # fmt: skip
@@ -98,8 +100,8 @@ def test_lines_that_together_leave_nothing_are_told_both() -> None:
 
 def test_operators_line_goes_before_the_shipped_one_and_leaves_the_rest() -> None:
     rules = rules_of("bitrix24:\n  - {result: 603, when: 'outgoing, not answered', status: 603-S}\n")
-    assert rules.bitrix24.status(Seen(603, "outgoing", False)) == "603-S"
-    assert rules.bitrix24.status(Seen(603, "incoming", False)) == "603"
+    assert rules.tables["bitrix24"].status(CallFeatures(603, "outgoing", False)).code == "603-S"
+    assert rules.tables["bitrix24"].status(CallFeatures(603, "incoming", False)).code == "603"
 
 
 def test_every_status_of_both_crms_can_be_mapped_to() -> None:
@@ -122,7 +124,7 @@ def test_every_status_of_both_crms_can_be_mapped_to() -> None:
     ]
     for status in known:
         rules = rules_of(f"bitrix24:\n  - {{result: 200, status: {status}}}\n")
-        assert rules.bitrix24.status(Seen(200, "incoming", True)) == status
+        assert rules.tables["bitrix24"].status(CallFeatures(200, "incoming", True)).code == status
     for number in range(1, 8):
         rules = rules_of(f"kommo:\n  - {{result: 200, status: {number}, text: In words}}\n")
-        assert rules.kommo.status(Seen(200, "incoming", True)) == (number, "In words")
+        assert rules.tables["kommo"].status(CallFeatures(200, "incoming", True)) == (number, "In words")

@@ -12,7 +12,7 @@ from schemas import SchemaRegistry
 async def test_processes_that_start_together_register_the_same_schemas(stack: LocalStack) -> None:
     async def register(topic: str) -> bytes:
         async with SchemaRegistry(stack.endpoints.registry_url) as registry:
-            serializer = await registry.open({topic: "call_leg"})
+            serializer = await registry.register({topic: "call_leg"})
             return serializer.encode("call_leg", LEG)
 
     for number in range(10):

@@ -31,7 +31,7 @@ async def post(registry: SchemaRegistry, subject: str, schema: dict[str, Any]) -
 async def test_every_schema_is_registered_once_and_carries_records(stack: LocalStack) -> None:
     topics = {f"reg1.{name}": name for name in schemas.names()}
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
-        first, second = await registry.open(topics), await registry.open(topics)
+        first, second = await registry.register(topics), await registry.register(topics)
         for topic in topics:
             assert await registry._call("GET", f"/subjects/{topic}-value/versions") == [1]
             answer = await registry._call("GET", f"/config/{topic}-value")
@@ -45,7 +45,7 @@ async def test_every_schema_is_registered_once_and_carries_records(stack: LocalS
 
 async def test_a_newer_writer_is_asked_for_once_and_read(stack: LocalStack) -> None:
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
-        serializer = await registry.open({"reg2.d": "dead_letter"})
+        serializer = await registry.register({"reg2.d": "dead_letter"})
         newer = later(default="red")
         value = Encoder(newer, await post(registry, "reg2.d-value", newer)).encode(LETTER)
         with pytest.raises(UnknownSchema):
@@ -53,7 +53,19 @@ async def test_a_newer_writer_is_asked_for_once_and_read(stack: LocalStack) -> N
         assert await serializer.read(value) == LETTER
     assert serializer.decode(value) == LETTER
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
-        assert (await registry.open({"reg2.d": "dead_letter"})).decode(value) == LETTER
+        assert (await registry.register({"reg2.d": "dead_letter"})).decode(value) == LETTER
+
+
+async def test_a_reader_registers_nothing_and_reads_what_stands_there(stack: LocalStack) -> None:
+    topics = {"reg6.d": "dead_letter", "reg6.never-written": "delivery"}
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        newer = later(default="red")
+        value = Encoder(newer, await post(registry, "reg6.d-value", newer)).encode(LETTER)
+        before = await registry._call("GET", "/subjects")
+        reader = await registry.reader(topics)
+        assert await registry._call("GET", "/subjects") == before
+        assert await registry._call("GET", "/subjects/reg6.d-value/versions") == [1]
+        assert reader.decode(value, "dead_letter") == LETTER
 
 
 async def test_a_change_that_would_break_a_reader_is_refused(stack: LocalStack) -> None:
@@ -62,14 +74,14 @@ async def test_a_change_that_would_break_a_reader_is_refused(stack: LocalStack) 
         other["fields"] = [field for field in other["fields"] if field["name"] != "reason"]
         await post(registry, "reg3.d-value", other)
         with pytest.raises(UserError, match=r"schema dead_letter does not fit the versions of reg3\.d-value") as caught:
-            await registry.open({"reg3.d": "dead_letter"})
+            await registry.register({"reg3.d": "dead_letter"})
     assert "reason" in caught.value.problem
     assert "with a default" in caught.value.remedy
 
 
 async def test_an_unknown_id_is_malformed(stack: LocalStack) -> None:
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
-        serializer = await registry.open({"reg4.d": "dead_letter"})
+        serializer = await registry.register({"reg4.d": "dead_letter"})
         with pytest.raises(MalformedRecord, match="schema id 987654 is not in the registry"):
             await serializer.read(b"\x00" + (987654).to_bytes(4, "big"))
 
@@ -77,12 +89,14 @@ async def test_an_unknown_id_is_malformed(stack: LocalStack) -> None:
 async def test_another_servers_address_is_told(stack: LocalStack) -> None:
     async with SchemaRegistry(stack.endpoints.connect_url) as registry:
         with pytest.raises(UserError, match="answers HTTP 404"):
-            await registry.open({"reg5.d": "dead_letter"})
+            await registry.register({"reg5.d": "dead_letter"})
+        with pytest.raises(UserError, match="answers HTTP 404"):
+            await registry.reader({"reg5.d": "dead_letter"})
 
 
 async def test_no_registry_is_one_clear_message() -> None:
     port = unused_port()
     async with SchemaRegistry(f"http://user:hunter2@127.0.0.1:{port}") as registry:
         with pytest.raises(UserError, match=rf"no schema registry at http://127\.0\.0\.1:{port} ") as caught:
-            await registry.open({"t": "dead_letter"})
+            await registry.register({"t": "dead_letter"})
     assert "hunter2" not in str(caught.value)

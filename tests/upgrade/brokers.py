@@ -115,7 +115,7 @@ async def restore(servers: str, prefix: str, records: Iterable[StoredRecord], en
     partitions = [(topic, number, end) for topic, each in ends.items() for number, end in enumerate(each) if end]
     await asyncio.gather(
         *(
-            _restore(servers, f"{prefix}.{topic}", number, list(_steps(by_partition[topic, number], end)))
+            _restore(servers, f"{prefix}.{topic}", number, list(steps(by_partition[topic, number], end)))
             for topic, number, end in partitions
         )
     )
@@ -143,7 +143,7 @@ Step = tuple[str, Sequence[StoredRecord | None]]
 """plain, committed or aborted; the records (None: a filler)."""
 
 
-def _steps(records: Sequence[StoredRecord], end: int) -> Iterator[Step]:
+def steps(records: Sequence[StoredRecord], end: int) -> Iterator[Step]:
     """How to fill the offsets before `end`."""
     position = 0
     for group in (*_contiguous(records), ()):
@@ -171,15 +171,19 @@ def _contiguous(records: Sequence[StoredRecord]) -> Iterator[Sequence[StoredReco
         yield group
 
 
-async def _restore(servers: str, topic: str, partition: int, steps: Sequence[Step]) -> None:
+async def _restore(servers: str, topic: str, partition: int, wanted: Sequence[Step]) -> None:
     plain = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True)
     in_transactions = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=f"restored-{topic}-{partition}")
-    kinds = {kind for kind, _ in steps}
-    wanted = [*([plain] if "plain" in kinds else []), *([in_transactions] if kinds - {"plain"} else [])]
+    kinds = {kind for kind, _ in wanted}
+    needed = [*([plain] if "plain" in kinds else []), *([in_transactions] if kinds - {"plain"} else [])]
+    position = 0
     try:
-        for producer in wanted:
+        for producer in needed:
             await producer.start()
-        for kind, records in steps:
+        for kind, records in wanted:
+            if kind == "plain":
+                await _until_end(servers, TopicPartition(topic, partition), position)
+            position += len(records) + (kind != "plain")
             if kind == "plain":
                 await _write(plain, topic, partition, records)
                 continue
@@ -189,9 +193,17 @@ async def _restore(servers: str, topic: str, partition: int, steps: Sequence[Ste
                 await in_transactions.commit_transaction()
             else:
                 await in_transactions.abort_transaction()
+        await _until_end(servers, TopicPartition(topic, partition), position)
     finally:
         for producer in (plain, in_transactions):
             await producer.stop()
+
+
+async def _until_end(servers: str, partition: TopicPartition, position: int) -> None:
+    """Wait until the partition ends there: a commit is answered before its control record stands on the topic."""
+    async with _consumer(servers, isolation_level="read_committed") as consumer, asyncio.timeout(_SECONDS):
+        while (await consumer.end_offsets([partition]))[partition] != position:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def _write(

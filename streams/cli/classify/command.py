@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.classify.parallel import Classifiers, classifying_processes
@@ -111,7 +111,7 @@ def classify(
 
     def lost(line: UnreadableLine) -> None:
         unreadable(line)
-        telling.batch.lost(line.linkedids)
+        telling.classifier.lost(line.linkedids)
 
     decoder, console = RowDecoder(settings.database.column_name_aliases, settings.pbx.name), console_of(WIDE)
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
@@ -132,7 +132,7 @@ def classify(
     if not as_json:
         console.print(table)
     unreadable.report()
-    for words in filter(None, (*remarks, telling.remark, _strays(telling.batch.strays))):
+    for words in filter(None, (*remarks, telling.remark, _strays(telling.classifier.strays))):
         remark(words)
     raise typer.Exit(SOME_UNREADABLE if unreadable.count else 0)
 
@@ -178,13 +178,13 @@ class _Classification:
 
     def __init__(self, settings: Settings) -> None:
         self._rules, self._settings = load_rules(settings.rules), settings
-        self.batch = Batch(self._rules, PbxProfile.of(settings), settings.pbx.name)
+        self.classifier = OfflineClassifier(self._rules, PbxProfile.of(settings), settings.pbx.name)
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        return map(Outcomes(self._rules, self._settings).json_line, self.batch.classify(rows))
+        return map(Outcomes(self._rules, self._settings).json_line, self.classifier.classify(rows))
 
     def table(self, rows: Iterator[CapturedRow], width: int) -> Table:
-        return outcome_table(self.batch.classify(rows), self._rules, width)
+        return outcome_table(self.classifier.classify(rows), self._rules, width)
 
 
 def _size(paths: list[Path | None]) -> int | None:

@@ -9,9 +9,10 @@ import msgspec
 
 from streams.calls.json_form import encode_call
 from streams.calls.result import CallResult
+from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.rules import Rules
-from streams.rules.statuses import Seen
+from streams.rules.statuses import CallFeatures
 from streams.settings import PortalSettings, Settings
 
 _encode = msgspec.json.Encoder().encode
@@ -28,22 +29,23 @@ class Outcomes:
         """Why the CRM gets no entry of the call; None: it gets one."""
         portal = self._portals.get(crm)
         internal, unknown = (portal.deliver_internal, portal.deliver_unknown) if portal else (False, False)
-        return skip_reason(result, internal=internal, unknown=unknown)
+        needed = registered().kinds[crm].number_needed
+        return skip_reason(result, internal=internal, unknown=unknown, number_needed=needed)
 
     @cached_property
     def _portals(self) -> dict[str, PortalSettings]:
         return {portal.crm: portal for portal in reversed(self.settings.portals)}
 
     def json_line(self, result: CallResult) -> bytes:
-        """One JSON object and a newline. `bitrix24`, `kommo`: null where the call is not delivered."""
-        skipped = [self.skipped(result, crm) for crm in ("bitrix24", "kommo")]
+        """One JSON object and a newline. Each CRM with statuses is a member, null where the call is not delivered."""
+        skipped = [self.skipped(result, crm) for crm in self.rules.tables]
         reasons = [reason for reason in dict.fromkeys(skipped) if reason]
         if reasons:
             where = "in no CRM" if all(skipped) else "not in every CRM"
             why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
             result = msgspec.structs.replace(result, why=why)
         return encode_call(result)[:-1] + self._told(
-            Seen(result.result, result.direction, result.answered), *map(bool, skipped)
+            CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
         )
 
     def as_object(self, result: CallResult) -> dict[str, Any]:
@@ -52,13 +54,15 @@ class Outcomes:
         return fields
 
     @cached_property
-    def _told(self) -> Callable[[Seen, bool, bool], bytes]:
+    def _told(self) -> Callable[[CallFeatures, tuple[bool, ...]], bytes]:
         """The end of a JSON line: what the CRMs show. Few calls differ in it."""
 
         @cache
-        def told(seen: Seen, no_bitrix24: bool, no_kommo: bool) -> bytes:
-            bitrix24 = None if no_bitrix24 else {"status": self.rules.bitrix24.status(seen)}
-            kommo = None if no_kommo else self.rules.kommo.status(seen)._asdict()
-            return b"," + _encode({"bitrix24": bitrix24, "kommo": kommo})[1:] + b"\n"
+        def told(seen: CallFeatures, skipped: tuple[bool, ...]) -> bytes:
+            shown = {
+                crm: None if left_out else table.to_json(table.status(seen))
+                for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)
+            }
+            return b"," + _encode(shown)[1:] + b"\n"
 
         return told

@@ -18,28 +18,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.calls.classify import facts_and_result
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.errors import UserError
 from streams.rows.files import RowSource, can_be_shared, none_read
-from streams.rows.reading import mine
+from streams.rows.reading import in_share
 from streams.rows.row import RowDecoder
 from streams.rows.unreadable import UnreadableLine
 from streams.rules import load_rules
 from streams.settings import Settings
 
 WORTH_BYTES = 8 * 1024 * 1024
-"""Of input; less is read in the blink of an eye."""
+"""Size of an input for which processes are worth their start."""
 
 _CHUNK_BYTES = 64 * 1024
 
-Told = tuple[tuple[int, int], bytes]
+OutcomeLine = tuple[tuple[int, int], bytes]
 """A call's order and its JSON line."""
 
 
 class _Chunk(NamedTuple):
-    told: list[Told]
+    lines: list[OutcomeLine]
     read: int
     """Bytes read since the last chunk."""
 
@@ -58,7 +58,7 @@ class _Mistake(NamedTuple):
 
 
 def classifying_processes(jobs: int | None, paths: list[Path | None]) -> int:
-    """How many processes classify: `jobs`, else one a core where the input is large enough; 0: this one alone."""
+    """The number of processes that classify: `jobs`, else one a core for a large input; 0: this one alone."""
     files = [path for path in paths if path is not None and path.is_file()]
     if len(files) != len(paths) or not all(map(can_be_shared, files)):
         return 0
@@ -70,7 +70,7 @@ def classifying_processes(jobs: int | None, paths: list[Path | None]) -> int:
 
 @dataclass(slots=True)
 class Classifiers:
-    """The processes. Make them before a thread runs in this one: they are forked."""
+    """Processes that classify. Make them before a thread runs in this one: they are forked."""
 
     paths: list[Path]
     settings: Settings
@@ -80,7 +80,7 @@ class Classifiers:
     remarks: list[str] = field(default_factory=list)
     strays: int = 0
     read: int = 0
-    """Bytes that each has read."""
+    """Bytes that each process has read."""
     _rows_in: Counter[str] = field(default_factory=Counter)
     _connections: list[Connection] = field(default_factory=list)
 
@@ -96,8 +96,11 @@ class Classifiers:
             self._connections.append(here)
 
     def lines(self) -> Iterator[bytes]:
-        """The JSON lines. Raises UserError for what a process cannot go on from, as RowSource does."""
-        streams = [self._told(number, connection) for number, connection in enumerate(self._connections)]
+        """The JSON lines of all calls, in the order of a single process.
+
+        Raises UserError: a process cannot go on, or no row of a file could be read.
+        """
+        streams = [self._receive(number, connection) for number, connection in enumerate(self._connections)]
         for _, line in merge(*streams, key=itemgetter(0)):
             yield line
         self.unreadable.sort()
@@ -106,7 +109,7 @@ class Classifiers:
             if lost and len(lost) >= rows:
                 raise none_read(name, len(lost), lost[0])
 
-    def _told(self, number: int, connection: Connection) -> Iterator[Told]:
+    def _receive(self, number: int, connection: Connection) -> Iterator[OutcomeLine]:
         while True:
             try:
                 message = connection.recv()
@@ -117,7 +120,7 @@ class Classifiers:
             match message:
                 case _Chunk():
                     self.read = self.read if number else message.read
-                    yield from message.told
+                    yield from message.lines
                 case _Done():
                     self.strays += message.strays
                     self.unreadable += message.unreadable
@@ -147,27 +150,27 @@ def _classify_share(
     outcomes = Outcomes(rules, settings)
     unreadable: list[UnreadableLine] = []
     remarks: list[str] = []
-    read, size, told = 0, 0, list[Told]()
+    read, size, lines = 0, 0, list[OutcomeLine]()
 
     def progress(more: int) -> None:
         nonlocal read
         read += more
 
     def refused(line: UnreadableLine) -> None:
-        batch.lost(line.linkedids)
+        classifier.lost(line.linkedids)
         if not source.undivided or share[0] == 0:
             unreadable.append(line)
 
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     source = RowSource(decoder, refused, progress, share, columns, remarks.append)
-    batch = Batch(rules, profile, settings.pbx.name, lambda: source.place)
-    rows = (row for path in paths for row in source.rows(path) if not source.undivided or mine(row.linkedid, share))
-    for call, cut_short, order in batch.calls(rows):
+    classifier = OfflineClassifier(rules, profile, settings.pbx.name, lambda: source.place)
+    rows = (row for path in paths for row in source.rows(path) if not source.undivided or in_share(row.linkedid, share))
+    for call, cut_short, order in classifier.calls(rows):
         line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])
-        told.append((order, line))
+        lines.append((order, line))
         size += len(line)
         if size > _CHUNK_BYTES:
-            there.send(_Chunk(told, read))
-            size, told = 0, []
-    there.send(_Chunk(told, read))
-    return _Done(batch.strays, unreadable, remarks, source.rows_in)
+            there.send(_Chunk(lines, read))
+            size, lines = 0, []
+    there.send(_Chunk(lines, read))
+    return _Done(classifier.strays, unreadable, remarks, source.rows_in)

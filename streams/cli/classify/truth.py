@@ -56,7 +56,7 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
 def compare(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> Iterator[TruthComparison]:
     """Each question that the case's truth answers, beside the outcome.
 
-    A captured case may answer more: `result`, `bitrix24` and `kommo` of its first call.
+    A captured case may answer more: `result`, and the status at each CRM by its name, of its first call.
     """
     results = {result.linkedid: result for result in classify_case(case, rules, profile)}
     if not results:
@@ -72,8 +72,7 @@ def compare(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> Iterator
     first = next((each for each in _own(results) if each.linkedid in case.get("linkedids", ())[:1]), _own(results)[0])
     found = {
         "result": first.result,
-        "bitrix24": rules.bitrix24.status(first),
-        "kommo": rules.kommo.status(first).status,
+        **{crm: table.status(first).code for crm, table in rules.tables.items()},
     }
     for question, outcome in found.items():
         if case.get(question) is not None:
@@ -102,10 +101,7 @@ def classify_case(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> li
     for columns in case["cel"]:
         row = decoder.from_columns(columns)
         calls.setdefault(row.linkedid, Call("pbx1", row.linkedid)).add(row)
-    return [
-        classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result
-        for call in calls.values()
-    ]
+    return [classify(call, rules, profile, cut_short=not call.ended).result for call in calls.values()]
 
 
 def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
@@ -115,10 +111,10 @@ def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
     summary = Table("question", "truth", "outcome", "calls", title=f"{len(compared)} answers compared")
     counts: dict[tuple[str, str, str], int] = {}
     for each in compared:
-        shown = ("", "") if each.question == "talked with" else (str(each.truth), str(each.outcome))
+        cells = ("", "") if each.question == "talked with" else (str(each.truth), str(each.outcome))
         if each.question == "talked with":
-            shown = ("as recorded", "the same" if each.agrees else "different")
-        counts[(each.question, *shown)] = counts.get((each.question, *shown), 0) + 1
+            cells = ("as recorded", "the same" if each.agrees else "different")
+        counts[(each.question, *cells)] = counts.get((each.question, *cells), 0) + 1
     for (question, expected, found), count in sorted(counts.items()):
         summary.add_row(question, expected, found, str(count))
     console.print(summary)

@@ -1,4 +1,4 @@
-"""`cel2crm classify --rules FILE --compare`: which calls another rule file would tell differently."""
+"""`cel2crm classify --rules FILE --compare`: which calls another rule file would classify differently."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from streams.calls.classify import facts_and_result
-from streams.calls.offline import Batch
+from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.output import Table
@@ -21,7 +21,7 @@ HOW_IT_WAS_FOUND = frozenset({"rules_hash", "outcome_hash", "rule", "why"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that is told differently, and the members that differ."""
+    """A call that is classified differently, and the members that differ."""
 
     linkedid: str
     before: dict[str, Any]
@@ -29,8 +29,8 @@ class Change:
 
     def json_line(self) -> bytes:
         """One JSON object and a newline."""
-        told = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
-        return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+        members = {"linkedid": self.linkedid, "before": self.before, "after": self.after}
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class RulesComparison:
@@ -39,17 +39,17 @@ class RulesComparison:
     def __init__(self, before: Settings, after: Settings) -> None:
         self._sides = [(load_rules(each.rules), PbxProfile.of(each)) for each in (before, after)]
         self._outcomes = [Outcomes(rules, each) for (rules, _), each in zip(self._sides, (before, after), strict=True)]
-        self.batch = Batch(*self._sides[0], before.pbx.name)
+        self.classifier = OfflineClassifier(*self._sides[0], before.pbx.name)
         self.calls = self.changed = 0
 
     @property
     def remark(self) -> str:
-        """How many calls are told differently."""
+        """The number of calls that are classified differently, in words."""
         return f"{self.changed} of {self.calls} calls would be told differently"
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
-        """The calls that are told differently, in the order of `classify`."""
-        for call, cut_short, _ in self.batch.calls(rows):
+        """The calls that are classified differently, in the order of `classify`."""
+        for call, cut_short, _ in self.classifier.calls(rows):
             self.calls += 1
             results = [facts_and_result(call, *side, cut_short=cut_short)[1] for side in self._sides]
             before, after = (outcomes.as_object(each) for outcomes, each in zip(self._outcomes, results, strict=True))
@@ -71,12 +71,12 @@ class RulesComparison:
         table = Table("linkedid", "what", "before", "after", header_style="bold")
         for change in self.changes(rows):
             for number, name in enumerate(change.before):
-                shown = (_shown(each[name]) for each in (change.before, change.after))
-                table.add_row("" if number else change.linkedid, name.replace("_", " "), *shown)
+                cells = (_format(each[name]) for each in (change.before, change.after))
+                table.add_row("" if number else change.linkedid, name.replace("_", " "), *cells)
         return table
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -1,0 +1,8 @@
+"""`cel2crm portal`: the accounts at the CRMs.
+
+commands    the group of commands; `new-key`
+authorise   let the product in by OAuth
+status      how portals are let in, for how long, and which calls wait
+enable      ask a portal again that wanted no more calls
+unmatched   extensions without a person
+"""

@@ -16,20 +16,22 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
 from streams.clock import boot_seconds, format_time, utc_now_us
-from streams.credentials.authorisation import check, code_of, instructions, pair_of
+from streams.credentials.authorisation import code_of, pair_of
 from streams.credentials.kafka import KafkaCredentials
-from streams.credentials.record import Pair, granted
+from streams.credentials.record import granted
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import CredentialStore, key_of
-from streams.credentials.vendors import TokenVendor
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.token_vendor import TokenVendor
+from streams.crm.shared.tokens import Pair
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
-from streams.kafka.admin import unreachable
+from streams.kafka.client import unreachable
 from streams.settings import PortalSettings, Settings, load_settings, secret
 from streams.topics import CREDENTIALS
 
 SECONDS = 30.0
-"""What each request may take."""
+"""Limit of each request."""
 
 
 def authorise(
@@ -53,8 +55,8 @@ def authorise(
     """
     settings = load_settings(settings_file)
     portal = oauth_portal(settings, name)
-    vendor = TokenVendor.of(portal)
-    _require_secrets(portal, settings)
+    vendor = token_vendor(portal)
+    _require_secrets(vendor, settings)
     quiet_kafka_client()
     asyncio.run(_authorise(settings, vendor, code_file))
 
@@ -76,14 +78,14 @@ def oauth_portal(settings: Settings, name: str) -> PortalSettings:
     return with_oauth[0]
 
 
-def _require_secrets(portal: PortalSettings, settings: Settings) -> None:
-    """What lacks is said before a person fetches a code that is good for seconds. Raises SettingsError."""
-    assert portal.oauth is not None  # noqa: S101 (oauth_portal)
-    where = f"portals.{portal.name}.oauth"
-    secret(portal.oauth.client_secret, portal.oauth.client_secret_file, f"{where}.client_secret")
-    if portal.crm == "kommo" and not portal.oauth.redirect_uri:
+def _require_secrets(vendor: TokenVendor, settings: Settings) -> None:
+    """Raise SettingsError for what is missing, before a person fetches a code that is good for seconds."""
+    where, oauth = f"portals.{vendor.portal.name}.oauth", vendor.oauth
+    secret(oauth.client_secret, oauth.client_secret_file, f"{where}.client_secret")
+    if vendor.redirect_uri_needed and not oauth.redirect_uri:
         raise SettingsError(
-            f"{where}.redirect_uri is not set", "Set it as it stands in the integration: Kommo wants it."
+            f"{where}.redirect_uri is not set",
+            f"Set it as it stands in the integration: {vendor.portal.kind.title} wants it.",
         )
     Sealer.of(settings.credentials)
 
@@ -105,9 +107,9 @@ async def open_store(settings: Settings) -> AsyncIterator[CredentialStore]:
 async def _authorise(settings: Settings, vendor: TokenVendor, code_file: Path | None) -> None:
     state = secrets.token_urlsafe(12)
     async with open_store(settings) as store, session() as http:
-        code = code_of(_given(code_file, instructions(vendor, state)), vendor, state)
+        code = code_of(_given(code_file, vendor.instructions(state)), vendor, state)
         pair = pair_of(await vendor.redeem(http, code, boot_seconds() + SECONDS), vendor.portal)
-        who = await check(vendor, http, pair, boot_seconds() + SECONDS)
+        who = await vendor.check(http, pair, boot_seconds() + SECONDS)
         await _store(store, vendor.portal, pair)
     say(
         f"portal {vendor.portal.name} is authorised: {who}\n"
@@ -126,7 +128,7 @@ def _given(code_file: Path | None, lines: list[str]) -> str:
         try:
             return code_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
+            why = getattr(error, "strerror", None) or "it is not text"
             raise UserError(f"--code-file: cannot read {code_file}: {why}") from None
     if code_file is not None or not sys.stdin.isatty():
         return sys.stdin.readline()

@@ -9,8 +9,8 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import say
 from streams.cli.portal.unmatched import portal_named
-from streams.operations import connection as operate
-from streams.operations.enable_portal import enable as enable_portal
+from streams.operations import connection as operations
+from streams.operations import portal_states
 from streams.settings import PortalSettings, Settings, load_settings
 
 
@@ -37,5 +37,5 @@ def enable(
 
 
 async def _enabled(settings: Settings, portal: PortalSettings) -> str | None:
-    async with operate.connect(settings) as connection:
-        return await enable_portal(connection, portal)
+    async with operations.connect(settings) as connection:
+        return await portal_states.enable(connection, portal)

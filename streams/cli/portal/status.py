@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.output import Table, console_of, say, say_json
 from streams.cli.portal import authorise
 from streams.clock import format_time, utc_now_us
@@ -17,14 +17,14 @@ from streams.credentials.sealing import Unreadable
 from streams.credentials.standing import NEED_A_PERSON, AuthorisationState, Tokens, standing_of
 from streams.credentials.store import key_of
 from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
 from streams.operations.deliveries import WAITING, Overview, overview_of
 from streams.settings import PortalSettings, Settings, load_settings
 
 NEEDS_A_PERSON = 1
 """Exit status when a portal does."""
 
-WORDS = {
+TOKEN_LABELS = {
     Tokens.FIXED: "in the settings",
     Tokens.GOOD: "good",
     Tokens.EXPIRED: "good (the next call renews the access token)",
@@ -40,14 +40,14 @@ class PortalStatus:
     """One portal: its authorisation, and its calls."""
 
     portal: PortalSettings
-    standing: AuthorisationState
+    authorisation: AuthorisationState
     waiting: int
     paused: str | None
 
     @property
     def needs_a_person(self) -> bool:
         """Whether its calls wait until somebody acts, or will."""
-        return self.paused is not None or self.standing.tokens in NEED_A_PERSON
+        return self.paused is not None or self.authorisation.tokens in NEED_A_PERSON
 
 
 def status(
@@ -74,30 +74,34 @@ def status(
             f"Known: {known or 'none'}.",
         )
     quiet_kafka_client()
+    warn_of_plugins()
     found = asyncio.run(_found(settings, wanted))
     if as_json:
         for one in found:
-            say_json(_as_fields(one))
+            say_json(_to_json(one))
     else:
-        _tell(found)
+        _print_table(found)
     if any(one.needs_a_person for one in found):
         raise typer.Exit(NEEDS_A_PERSON)
 
 
 async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:
-    standings = await _standings(settings, portals)
+    authorisations = await _authorisations(settings, portals)
     crms = dict.fromkeys(portal.crm for portal in portals)
-    async with operate.connect(settings) as connection:
-        seen = {crm: await overview_of(connection, crm) for crm in crms}
-    return [_status(portal, standing, seen[portal.crm]) for portal, standing in zip(portals, standings, strict=True)]
+    async with operations.connect(settings) as connection:
+        overviews = {crm: await overview_of(connection, crm) for crm in crms}
+    return [
+        _status(portal, authorisation, overviews[portal.crm])
+        for portal, authorisation in zip(portals, authorisations, strict=True)
+    ]
 
 
-def _status(portal: PortalSettings, standing: AuthorisationState, seen: Overview) -> PortalStatus:
-    waiting = sum(count for (name, state), count in seen.counts.items() if name == portal.name and state in WAITING)
-    return PortalStatus(portal, standing, waiting, seen.paused.get(portal.name))
+def _status(portal: PortalSettings, authorisation: AuthorisationState, overview: Overview) -> PortalStatus:
+    waiting = sum(count for (name, state), count in overview.counts.items() if name == portal.name and state in WAITING)
+    return PortalStatus(portal, authorisation, waiting, overview.paused.get(portal.name))
 
 
-async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
+async def _authorisations(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
     if not any(portal.oauth for portal in portals):
         return [standing_of(portal, None, utc_now_us()) for portal in portals]
     found = []
@@ -112,17 +116,17 @@ async def _standings(settings: Settings, portals: list[PortalSettings]) -> list[
     return found
 
 
-def _as_fields(one: PortalStatus) -> dict[str, object]:
-    standing = one.standing
+def _to_json(one: PortalStatus) -> dict[str, object]:
+    authorisation = one.authorisation
     return {
         "portal": one.portal.name,
         "crm": one.portal.crm,
-        "authorisation": standing.authorisation,
+        "authorisation": authorisation.authorisation,
         "tokens": {
-            "state": standing.tokens.value,
-            "access_until": format_time(standing.access_until) if standing.access_until else None,
-            "refresh_until": format_time(standing.refresh_until) if standing.refresh_until else None,
-            "why": standing.why,
+            "state": authorisation.tokens.value,
+            "access_until": format_time(authorisation.access_until) if authorisation.access_until else None,
+            "refresh_until": format_time(authorisation.refresh_until) if authorisation.refresh_until else None,
+            "why": authorisation.why,
         },
         "waiting": one.waiting,
         "paused": one.paused,
@@ -130,24 +134,24 @@ def _as_fields(one: PortalStatus) -> dict[str, object]:
     }
 
 
-def _tell(found: list[PortalStatus]) -> None:
+def _print_table(found: list[PortalStatus]) -> None:
     table = Table(header_style="bold")
     for name in ("portal", "CRM", "let in by", "tokens", "access until", "refresh until", "calls waiting"):
         table.add_column(name, justify="right" if name == "calls waiting" else "left")
     for one in found:
-        standing = one.standing
+        authorisation = one.authorisation
         table.add_row(
             one.portal.name,
             one.portal.crm,
-            standing.authorisation,
-            WORDS[standing.tokens],
-            format_time(standing.access_until),
-            format_time(standing.refresh_until),
+            authorisation.authorisation,
+            TOKEN_LABELS[authorisation.tokens],
+            format_time(authorisation.access_until),
+            format_time(authorisation.refresh_until),
             f"{one.waiting:,}",
         )
     console_of(140).print(table)
     for one in found:
-        if one.standing.why:
-            say(f"{one.portal.name}: {one.standing.why}")
+        if one.authorisation.why:
+            say(f"{one.portal.name}: {one.authorisation.why}")
         if one.paused is not None:
             say(f"{one.portal.name} is paused, its calls are kept: {one.paused}")

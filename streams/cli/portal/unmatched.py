@@ -10,7 +10,7 @@ from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import say_json, say_lines
 from streams.clock import format_time
 from streams.errors import UserError
-from streams.operations import connection as operate
+from streams.operations import connection as operations
 from streams.operations.unmatched_extensions import Unmatched, unmatched_of
 from streams.settings import PortalSettings, Settings, load_settings
 
@@ -37,13 +37,13 @@ def unmatched(
     found = asyncio.run(_found(settings, portal))
     if as_json:
         for one in found:
-            say_json(_as_fields(one, portal))
+            say_json(_to_json(one, portal))
     else:
-        say_lines(_told(found, portal))
+        say_lines(_lines(found, portal))
 
 
 def portal_named(settings: Settings, name: str) -> PortalSettings:
-    """One of the settings' portals. Raises UserError."""
+    """The portal of that name in the settings. Raises UserError: there is none."""
     found = next((portal for portal in settings.portals if portal.name == name), None)
     if found is None:
         known = ", ".join(portal.name for portal in settings.portals)
@@ -52,11 +52,11 @@ def portal_named(settings: Settings, name: str) -> PortalSettings:
 
 
 async def _found(settings: Settings, portal: PortalSettings) -> list[Unmatched]:
-    async with operate.connect(settings) as connection:
+    async with operations.connect(settings) as connection:
         return await unmatched_of(connection, portal)
 
 
-def _as_fields(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
+def _to_json(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
     who = {"extension": one.who} if one.user is None else {"user": one.user, "extensions": _led_by(one, portal)}
     return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
 
@@ -65,25 +65,25 @@ def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
     return [extension for extension, user in portal.users.items() if user == one.user]
 
 
-def _told(found: list[Unmatched], portal: PortalSettings) -> list[str]:
+def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
     if not found:
         return [f"{portal.name}: every extension that had calls has its person"]
     instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"
     lines = [f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
     lines.append("    users:")
     extensions = [one for one in found if one.user is None]
-    lines += [f'      "{one.who}": "USER_ID"   # {_seen(one)}' for one in extensions]
+    lines += [f'      "{one.who}": "USER_ID"   # {_calls_of(one)}' for one in extensions]
     for one in found:
         if one.user is None:
             continue
-        why = f"the CRM knows no active user {one.user}; {_seen(one)}"
+        why = f"the CRM knows no active user {one.user}; {_calls_of(one)}"
         lines += [f'      "{extension}": "USER_ID"   # {why}' for extension in _led_by(one, portal)]
         if one.user == portal.default_user:
             lines.append(f'    default_user: "USER_ID"   # {why}')
-    if portal.crm == "bitrix24" and portal.users_by == "id" and extensions:
+    if portal.users_by == "id" and "inner_phone" in portal.kind.users_by and extensions:
         lines += ["", "Or users_by: inner_phone, where the portal's users have these extensions as inner phones."]
     return lines
 
 
-def _seen(one: Unmatched) -> str:
+def _calls_of(one: Unmatched) -> str:
     return f"{one.calls} call{'s' * (one.calls != 1)}, the last {format_time(one.last_call)}"

@@ -3,18 +3,19 @@
 import csv
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
 from streams.cli.output import Table, say, say_json, say_table
-from streams.cli.rules.tables import TABLES, Line, matrix
+from streams.cli.rules.tables import Line, matrix, tables_of
 from streams.errors import Fault
 from streams.printable import csv_cell
 from streams.rules import Rules, check_file, hash_in_force, load_rules
 from streams.rules.difference import differences
+from streams.rules.source import table_sections
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(help="Show, check and compare the rules that tell calls apart.", no_args_is_help=True)
@@ -22,13 +23,25 @@ app = typer.Typer(help="Show, check and compare the rules that tell calls apart.
 _WIDE = 180
 """Characters of a table's line where there is no terminal."""
 
-Shown = Literal["results", "bitrix24", "kommo", "texts", "directions", "matrix"]
+SHOWN = (*table_sections(), "matrix")
+
+
+def _known_table(name: str | None) -> str | None:
+    if name is not None and name not in SHOWN:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, SHOWN))}.")
+    return name
 
 
 @app.command()
 def show(
     table: Annotated[
-        Shown | None, typer.Argument(help="One table alone; matrix: all 1,280 combinations as CSV.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar=f"[{'|'.join(SHOWN)}]",
+            callback=_known_table,
+            help="One table alone; matrix: all 1,280 combinations as CSV.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
     rules_file: RulesOption = None,
@@ -49,9 +62,7 @@ def show(
     if table == "matrix":
         _print_matrix(rules, as_json=as_json)
         return
-    shown: dict[str, list[Line]] = {
-        name: make(rules, profile) for name, make in TABLES.items() if table in (None, name)
-    }
+    shown = {name: lines for name, lines in tables_of(rules, profile).items() if table in (None, name)}
     named = {"hash": hash_in_force(rules.hash, profile.hash), "preset": rules.preset, "language": rules.language}
     if as_json:
         _print_json({**named, **shown})
@@ -71,8 +82,8 @@ def check(
 ) -> None:
     """Check rule files: every fault with file, line, reason and what is allowed. Exit status 2 if there is one.
 
-    A rule file holds any of the sections preset, language, results, bitrix24, kommo, texts and directions, in the form
-    of the shipped files.
+    A rule file holds any of the sections preset, language, results, texts and directions, and one named like each CRM
+    that has a table of statuses, in the form of the shipped files.
 
     Examples:
 

@@ -1,16 +1,12 @@
-"""The rules in force as lines to print: the columns of call-status.md, and where each line comes from."""
-
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+"""The rules in force as lines to print: the columns of docs/call-status.md, and where each line comes from."""
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.rules import Rules
 from streams.rules.difference import side_in_words
 from streams.rules.results import CAUSES, DIAL_STATUSES, result_in_words
-from streams.rules.statuses import BITRIX24_STATUSES, KOMMO_STATUSES, StatusRule
+from streams.rules.statuses import StatusRule
 
 Line = dict[str, object]
-Status = TypeVar("Status")
 
 
 def results(rules: Rules, _profile: PbxProfile) -> list[Line]:
@@ -28,26 +24,15 @@ def results(rules: Rules, _profile: PbxProfile) -> list[Line]:
     ]
 
 
-def bitrix24(rules: Rules, _profile: PbxProfile) -> list[Line]:
-    """Bitrix24's table."""
-    return [
-        _start(rule) | {"status": rule.status, "meaning": BITRIX24_STATUSES[rule.status], "from": rule.line.place}
-        for rule in rules.bitrix24.rules
-    ]
-
-
-def kommo(rules: Rules, _profile: PbxProfile) -> list[Line]:
-    """Kommo's table."""
-    return [
-        _start(rule)
-        | {
-            "status": rule.status.status,
-            "meaning": KOMMO_STATUSES[rule.status.status],
-            "text": rule.status.text,
-            "from": rule.line.place,
-        }
-        for rule in rules.kommo.rules
-    ]
+def statuses(crm: str, rules: Rules) -> list[Line]:
+    """A CRM's table."""
+    table = rules.tables[crm]
+    lines: list[Line] = []
+    for rule in table.rules:
+        text = {"text": rule.status.text} if table.codes.with_text else {}
+        meaning = {"status": rule.status.code, "meaning": table.meaning(rule.status)}
+        lines.append(_start(rule) | meaning | text | {"from": rule.line.place})
+    return lines
 
 
 def texts(rules: Rules, _profile: PbxProfile) -> list[Line]:
@@ -59,7 +44,7 @@ def texts(rules: Rules, _profile: PbxProfile) -> list[Line]:
 
 
 def directions(_rules: Rules, profile: PbxProfile) -> list[Line]:
-    """What tells inside from outside: the settings, then the patterns."""
+    """The lines that tell inside from outside: the settings, then the patterns."""
     told: list[Line] = []
     for subject, values, side, setting in (
         ("number", [pattern.pattern for pattern in profile.internal_patterns], "inside", "numbers.internal_patterns"),
@@ -79,9 +64,14 @@ def directions(_rules: Rules, profile: PbxProfile) -> list[Line]:
     return told
 
 
-TABLES: Mapping[str, Callable[[Rules, PbxProfile], list[Line]]] = {
-    "results": results, "bitrix24": bitrix24, "kommo": kommo, "texts": texts, "directions": directions,
-}  # fmt: skip
+def tables_of(rules: Rules, site: PbxProfile) -> dict[str, list[Line]]:
+    """Every table by name, in the order in which it is shown."""
+    return {
+        "results": results(rules, site),
+        **{crm: statuses(crm, rules) for crm in rules.tables},
+        "texts": texts(rules, site),
+        "directions": directions(rules, site),
+    }
 
 
 def matrix(rules: Rules) -> list[Line]:
@@ -98,6 +88,6 @@ def matrix(rules: Rules) -> list[Line]:
     return lines
 
 
-def _start(rule: StatusRule[Status]) -> Line:
+def _start(rule: StatusRule) -> Line:
     when = None if rule.when == "always" else rule.when
     return {"result": [result_in_words(result) for result in sorted(rule.results)], "condition": when}

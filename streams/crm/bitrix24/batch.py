@@ -5,7 +5,7 @@ a register takes the portal about a second, and seconds of work are limited too 
 one lost answer would leave all of them in doubt. A proxy that repeats a POST by itself would finish the call twice:
 alone, a second register makes an orphan and a second finish finds no call. Such a proxy needs `bitrix24_batch: never`.
 
-Facts: batch (apidocs.bitrix24.com); spec crm-apis.md. It answers 200 always, with errors by command.
+Facts: batch (apidocs.bitrix24.com); docs/crms.md. It answers 200 always, with errors by command.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from streams.crm.bitrix24.steps import LIMITS, METHODS, answer_of, code_of
-from streams.delivery.events import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 
-FIRST, SECOND = "register", "finish"
+REGISTER, FINISH = "register", "finish"
 
 STATUS_OF = {"INTERNAL_SERVER_ERROR": 500, "ERROR_UNEXPECTED_ANSWER": 500}
 """A command's error comes without an HTTP status; 400 stands for the others."""
@@ -24,16 +24,16 @@ STATUS_OF = {"INTERNAL_SERVER_ERROR": 500, "ERROR_UNEXPECTED_ANSWER": 500}
 
 def batch_fields(sent: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """The fields of the batch: halt at the first error, so that nothing is finished that was not registered."""
-    commands = {step: f"{METHODS[step]}?{urlencode(sent[step])}" for step in (FIRST, SECOND)}
+    commands = {step: f"{METHODS[step]}?{urlencode(sent[step])}" for step in (REGISTER, FINISH)}
     return {"halt": 1, "cmd": commands}
 
 
 def batch_answer_of(ending: Ending, now: int, sent: Mapping[str, dict[str, object]]) -> Answer:
-    """What the end of a batch proves. Where the finish failed, the call goes on from its registration."""
+    """The answer that the end of a batch proves. Where the finish failed, the call goes on from its registration."""
     document = ending.document if isinstance(ending, Reply) else None
     inner = document.get("result") if isinstance(document, dict) else None
     if not isinstance(ending, Reply) or ending.status != 200 or not isinstance(inner, dict):
-        answer = answer_of(FIRST, ending, now, sent[FIRST])
+        answer = answer_of(REGISTER, ending, now, sent[REGISTER])
         if (
             isinstance(ending, Reply)
             and isinstance(answer, RetryLater)
@@ -42,14 +42,14 @@ def batch_answer_of(ending: Ending, now: int, sent: Mapping[str, dict[str, objec
         ):
             return OutcomeUnknown(answer.why)  # a register may be repeated; the finish with it may not
         return answer
-    registered, finished = (_of_command(step, inner, now, sent[step]) for step in (FIRST, SECOND))
+    registered, finished = (_of_command(step, inner, now, sent[step]) for step in (REGISTER, FINISH))
     if not isinstance(registered, Succeeded):
         return registered
     if isinstance(finished, Succeeded):
         return Succeeded({**registered.ids, **finished.ids})
     if isinstance(finished, OutcomeUnknown):
         return finished  # registered, and nothing said of the finish
-    return PartlyDone(FIRST, registered.ids, getattr(finished, "why", ""))
+    return PartlyDone(REGISTER, registered.ids, getattr(finished, "why", ""))
 
 
 def _limited(reply: Reply) -> bool:

@@ -7,35 +7,38 @@ import structlog
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import boot_seconds, utc_now_us
+from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
     comment_answer_of,
     comment_fields,
-    comment_sighting_of,
+    comment_lookup_result,
     list_fields,
     without_request,
 )
+from streams.crm.bitrix24.kind import KIND
+from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.steps import (
     BOTH,
     LOOKUP_METHOD,
     METHODS,
     answer_of,
-    client_of,
+    client_lookup_result,
     fields_of,
     first_asked,
-    sighting_of,
+    lookup_result,
     token_outdated,
 )
-from streams.crm.call_fields import external_id
-from streams.crm.client import Pace, Request, unpaced
-from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
-from streams.delivery.events import Answer, LookupResult, PortalBlocked, RetryLater
-from streams.delivery.plan import BITRIX24
+from streams.crm.shared.call_fields import external_id
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
+from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
-from streams.http.request import Ending, Reply, request, same_house, session
+from streams.http.request import Ending, Reply, request, session
+from streams.http.web_address import same_cloud, web_address
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings, secret
 
 _log = structlog.get_logger("deliver")
@@ -44,11 +47,11 @@ _log = structlog.get_logger("deliver")
 class Bitrix24Client:
     """One Bitrix24 portal. Make it inside a running event loop."""
 
-    plan = BITRIX24
+    plan = PLAN
     fingerprint = ""
 
     def __init__(
-        self, portal: PortalSettings, status: Callable[[CallResult], str], tokens: TokenSource | None = None
+        self, portal: PortalSettings, status: Callable[[CallResult], CrmStatus], tokens: TokenSource | None = None
     ) -> None:
         """Raises SettingsError where the address or authorisation is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
@@ -68,7 +71,7 @@ class Bitrix24Client:
         status = finish.get("STATUS_CODE") if isinstance(finish, dict) else None
         return Request(orjson.dumps(fields).decode(), str(status) if status else None, step=step, no_user=no_user)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """Register or finish, or both in a batch, the question before, the comment after."""
         intent = delivery.intent
         if intent is None:
@@ -81,34 +84,38 @@ class Bitrix24Client:
             return ending
         match intent.step:
             case "client":
-                return client_of(ending, self._portal, utc_now_us())
+                return client_lookup_result(ending, self._portal, utc_now_us())
             case "comment":
                 return comment_answer_of(ending, utc_now_us())
             case "register_finish":
                 return batch_answer_of(ending, utc_now_us(), sent)
         return answer_of(intent.step, ending, utc_now_us(), sent)
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""
         doubt = delivery.doubt
         if doubt is not None and doubt.step == "comment":
             ending = await self._call(LIST_METHOD, list_fields(doubt), until)
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
-            return comment_sighting_of(ending, delivery, doubt, utc_now_us())
-        fields: dict[str, object] = {"FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id)}}
+            return comment_lookup_result(ending, delivery, doubt, utc_now_us())
+        fields: dict[str, object] = {
+            "FILTER": {"EXTERNAL_CALL_ID": external_id(delivery.call_id, KIND.longest_external_id)}
+        }
         ending = await self._call(LOOKUP_METHOD, fields, until)
         return (
             ending
             if isinstance(ending, PortalBlocked | RetryLater)
-            else sighting_of(ending, delivery.call_id, utc_now_us())
+            else lookup_result(ending, delivery.call_id, utc_now_us())
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
-    async def _call(self, method: str, fields: dict[str, object], until: float) -> Ending | PortalBlocked | RetryLater:
+    async def _call(
+        self, method: str, fields: dict[str, object], until: BootSeconds
+    ) -> Ending | PortalBlocked | RetryLater:
         if self._tokens is None:
             return await self._post(self._base / f"{method}.json", fields, until)
 
@@ -118,7 +125,7 @@ class Bitrix24Client:
 
         return await with_token(self._tokens, until, ask, token_outdated)
 
-    async def _post(self, url: URL, body: dict[str, object], until: float) -> Ending | PortalBlocked:
+    async def _post(self, url: URL, body: dict[str, object], until: BootSeconds) -> Ending | PortalBlocked:
         for _ in range(2):
             ends = min(until, boot_seconds() + self._portal.request_timeout_seconds)
             ending = await request(self._http, "POST", url, until=ends, json=body)
@@ -126,7 +133,7 @@ class Bitrix24Client:
                 return ending
             # The portal moved: the same POST there, never turned into a GET.
             there = URL(ending.headers.get("Location", ""))
-            if not there.is_absolute() or not same_house(url, there):
+            if not there.is_absolute() or not same_cloud(url, there, KIND.cloud):
                 return PortalBlocked(f"the portal moved to {there.host or 'another address'}: set its new address")
             if there.host != self._moved_to:
                 self._moved_to = there.host
@@ -143,17 +150,10 @@ def _access(portal: PortalSettings, tokens: TokenSource | None) -> tuple[URL, To
             raise SettingsError(f"{where}.url is not set", "Set it to the portal's address: https://name.bitrix24.com")
         if fixed:
             tokens = FixedToken(portal)
-        return _url(portal.url, f"{where}.url") / "rest", tokens
-    return _url(
-        secret(portal.webhook_url, portal.webhook_url_file, f"{where}.webhook_url"), f"{where}.webhook_url"
-    ), None
+        return _address(portal.url, f"{where}.url") / "rest", tokens
+    name = f"{where}.webhook_url"
+    return _address(secret(portal.webhook_url, portal.webhook_url_file, name), name), None
 
 
-def _url(text: str, where: str) -> URL:
-    try:
-        url = URL(text.rstrip("/"))
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{where} is no web address", "It begins with https:// (its value is not shown here).")
-    return url
+def _address(text: str, where: str) -> URL:
+    return web_address(text.rstrip("/"), where, "It begins with https:// (its value is not shown here).")

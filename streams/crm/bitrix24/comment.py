@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
-from streams.crm.bitrix24.steps import LIMITS, code_of, trouble_of, words_of
-from streams.crm.call_fields import talk_seconds
-from streams.crm.correction_note import correction, mark, shown
-from streams.crm.transport_answers import unanswered, unseen
-from streams.delivery.events import (
+from streams.crm.bitrix24.kind import STATUSES
+from streams.crm.bitrix24.steps import LIMITS, code_of, error_text, portal_problem
+from streams.crm.shared.call_fields import talk_seconds
+from streams.crm.shared.correction_note import as_shown, correction, note_marker
+from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,
@@ -27,19 +28,21 @@ from streams.delivery.events import (
 )
 from streams.delivery.record import Delivery, Intent
 from streams.http.request import Ending, Reply
-from streams.rules.statuses import BITRIX24_STATUSES
+from streams.rules import CrmStatus
 
 LIST_METHOD = "crm.timeline.comment.list"
 NEWEST_FIRST = {"ID": "DESC"}
 
 
-def comment_fields(delivery: Delivery, result: CallResult, status: Callable[[CallResult], str]) -> dict[str, object]:
+def comment_fields(
+    delivery: Delivery, result: CallResult, status: Callable[[CallResult], CrmStatus]
+) -> dict[str, object]:
     """The comment at the entity that the call stands at."""
     sent = orjson.loads(delivery.sent or "{}")
     finish = sent.get("finish", sent)
-    code = status(result)
-    before = shown(finish.get("STATUS_CODE"), _words(finish.get("STATUS_CODE")), finish.get("DURATION"))
-    after = shown(code, _words(code), talk_seconds(result))
+    code = status(result).code
+    before = as_shown(finish.get("STATUS_CODE"), _words(finish.get("STATUS_CODE")), finish.get("DURATION"))
+    after = as_shown(code, _words(code), talk_seconds(result))
     fields = {
         "ENTITY_TYPE": delivery.crm_ids.get("CRM_ENTITY_TYPE", "").lower(),
         "ENTITY_ID": delivery.crm_ids.get("CRM_ENTITY_ID", ""),
@@ -49,11 +52,11 @@ def comment_fields(delivery: Delivery, result: CallResult, status: Callable[[Cal
 
 
 def _words(code: object) -> str:
-    return BITRIX24_STATUSES.get(str(code), "")
+    return STATUSES.get(str(code), "")
 
 
 def without_request(sent: dict[str, Any]) -> Answer | None:
-    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    """The answer that is known before anything is sent: there is nothing to tell, or nowhere to. None: send."""
     fields = sent["fields"]
     if not fields["COMMENT"]:
         return Succeeded(note="nothing that the CRM shows has changed")
@@ -63,9 +66,9 @@ def without_request(sent: dict[str, Any]) -> Answer | None:
 
 
 def comment_answer_of(ending: Ending, now: int) -> Answer:
-    """What the end of an add proves. A scope that only comments need must not stop the portal's calls."""
+    """The answer that the end of an add proves. A scope that only comments need must not stop the portal's calls."""
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     document = ending.document if isinstance(ending.document, dict) else {}
     if ending.status == 200 and isinstance(document.get("result"), int | str):
         return Succeeded({"comment": str(document["result"])})
@@ -73,10 +76,12 @@ def comment_answer_of(ending: Ending, now: int) -> Answer:
     if ending.status < 500 and code in ("NOT_FOUND", "OWNER_NOT_FOUND"):
         return SkipCall("a later version came; the client that the call stands at is no longer in the CRM")
     if code in ("INSUFFICIENT_SCOPE", "ACCESS_DENIED"):
-        return Refused(f"on_revision: note needs the scope crm, and the right to read the client ({words_of(ending)})")
+        return Refused(
+            f"on_revision: note needs the scope crm, and the right to read the client ({error_text(ending)})"
+        )
     if ending.status >= 500 and code not in LIMITS:
-        return OutcomeUnknown(words_of(ending))
-    return trouble_of(ending, now) or Refused(words_of(ending))
+        return OutcomeUnknown(error_text(ending))
+    return portal_problem(ending, now) or Refused(error_text(ending))
 
 
 def list_fields(doubt: Intent) -> dict[str, object]:
@@ -86,15 +91,15 @@ def list_fields(doubt: Intent) -> dict[str, object]:
     return {"filter": where, "order": NEWEST_FIRST, "select": ["ID", "COMMENT"]}
 
 
-def comment_sighting_of(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> LookupResult:
+def comment_lookup_result(ending: Ending, delivery: Delivery, doubt: Intent, now: int) -> LookupResult:
     """Whether the comment stands among the newest 50 of its client."""
     if not isinstance(ending, Reply):
-        return unseen(ending)
+        return lookup_without_reply(ending)
     document = ending.document
     comments = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(comments, list):
-        wanted = mark(delivery, doubt.version)
+        wanted = note_marker(delivery, doubt.version)
         ours = next((one for one in comments if isinstance(one, dict) and wanted in str(one.get("COMMENT"))), None)
         return CallFound({"comment": str(ours.get("ID"))}) if ours else NotFound()
-    trouble = trouble_of(ending, now)
-    return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))
+    problem = portal_problem(ending, now)
+    return problem if isinstance(problem, PortalBlocked | RetryLater) else RetryLater(error_text(ending))

@@ -1,24 +1,25 @@
 """Bitrix24: a call result as the fields of register and finish, and its answers by what they prove.
 
-Facts: telephony.externalcall.register, .finish, voximplant.statistic.get (apidocs.bitrix24.com); spec crm-apis.md.
+Facts: telephony.externalcall.register, .finish, voximplant.statistic.get (apidocs.bitrix24.com); docs/crms.md.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import (
+from streams.crm.bitrix24.kind import KIND
+from streams.crm.shared.call_fields import (
     RESPONSIBLE,
     asks_responsible,
-    by_id,
     external_id,
     outgoing,
     person_of,
     phone,
     talk_seconds,
+    user_ref,
 )
-from streams.crm.transport_answers import unanswered, unseen
-from streams.delivery.events import (
+from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
+from streams.delivery.answers import (
     Answer,
     CallFound,
     LookupResult,
@@ -35,6 +36,7 @@ from streams.delivery.events import (
 )
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, NothingSent, Reply, TooLate, as_time, local_iso
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
 BOTH = "register_finish"
@@ -77,7 +79,7 @@ PAUSING = {
 LIMITS = ("QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT")
 
 BY_STATUS = {401: "NO_AUTH_FOUND", 402: "PAYMENT_REQUIRED", 403: "ACCESS_DENIED", 404: "NOT_FOUND"}
-"""What stands for a code where `error` is empty, as live portals have it."""
+"""Codes for answers whose `error` is empty, as live portals have it."""
 
 BY_WORDS = (
     ("token provided has expired", "EXPIRED_TOKEN"),
@@ -99,7 +101,7 @@ def first_asked(delivery: Delivery, result: CallResult, portal: PortalSettings) 
 
 
 def fields_of(
-    step: str, result: CallResult, delivery: Delivery, portal: PortalSettings, status: Callable[[CallResult], str]
+    step: str, result: CallResult, delivery: Delivery, portal: PortalSettings, status: Callable[[CallResult], CrmStatus]
 ) -> tuple[dict[str, object], str]:
     """The fields of a step's request, and the extension that nobody was found for, if so.
 
@@ -120,13 +122,13 @@ def fields_of(
 
 
 def _finish_fields(
-    user: dict[str, object], result: CallResult, call_id: str, status: Callable[[CallResult], str]
+    user: dict[str, object], result: CallResult, call_id: str, status: Callable[[CallResult], CrmStatus]
 ) -> dict[str, object]:
     return {
         "CALL_ID": call_id,
         **user,
         "DURATION": talk_seconds(result),
-        "STATUS_CODE": status(result),
+        "STATUS_CODE": status(result).code,
         "ADD_TO_CHAT": 0,
     }
 
@@ -137,7 +139,7 @@ def _register_fields(user: dict[str, object], result: CallResult, *, create: boo
         "PHONE_NUMBER": phone(result),
         "TYPE": OUTGOING if outgoing(result) else INCOMING,
         "CALL_START_DATE": local_iso(result.started_at, result.utc_offset_seconds),
-        "EXTERNAL_CALL_ID": external_id(result.call_id),
+        "EXTERNAL_CALL_ID": external_id(result.call_id, KIND.longest_external_id),
         "CRM_CREATE": int(create),
         "SHOW": 0,
         "ADD_TO_CHAT": 0,
@@ -145,37 +147,37 @@ def _register_fields(user: dict[str, object], result: CallResult, *, create: boo
 
 
 def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> Answer:
-    """What the end of a register or finish proves. `sent`: its fields."""
+    """The answer that the end of a register or finish proves. `sent`: its fields."""
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     document = ending.document
     result = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(result, dict):
         if step == "register" and not result.get("CALL_ID"):
             return OutcomeUnknown("200 without a CALL_ID")
         return Succeeded(_ids(result, IDS_OF_REGISTER if step == "register" else IDS_OF_FINISH))
-    trouble = trouble_of(ending, now)
-    if isinstance(trouble, RetryLater) and ending.status >= 500 and step == "finish" and code_of(ending) not in LIMITS:
+    problem = portal_problem(ending, now)
+    if isinstance(problem, RetryLater) and ending.status >= 500 and step == "finish" and code_of(ending) not in LIMITS:
         # It may have finished the call, maybe with the outcome of an older version: only a lookup tells.
-        return OutcomeUnknown(trouble.why)
-    if trouble is not None:
-        return trouble
-    words = words_of(ending)
+        return OutcomeUnknown(problem.why)
+    if problem is not None:
+        return problem
+    words = error_text(ending)
     if "call is not found" in words.lower():
         return PrerequisiteLost(words)
     if "user is not found" in words.lower():
         inner = sent.get("USER_PHONE_INNER")
-        return UserUnknown(str(inner) if inner else by_id(str(sent.get("USER_ID"))), words)
+        return UserUnknown(str(inner) if inner else user_ref(str(sent.get("USER_ID"))), words)
     return Refused(words)
 
 
-def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
-    """What the portal knows of the client; where it cannot be asked, the call goes on without that."""
+def client_lookup_result(ending: Ending, portal: PortalSettings, now: int) -> Answer:
+    """The answer to the question about the client; where the portal cannot tell, the call goes on without that."""
     if isinstance(ending, TooLate):
         return NotSent()
     if not isinstance(ending, Reply):
-        hopeless = isinstance(ending, NothingSent) and ending.hopeless
-        return PortalBlocked(ending.why) if hopeless else RetryLater(ending.why, whole_portal=True)
+        needs_a_person = isinstance(ending, NothingSent) and ending.needs_a_person
+        return PortalBlocked(ending.why) if needs_a_person else RetryLater(ending.why, whole_portal=True)
     document = ending.document
     known = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(known, list):
@@ -185,14 +187,14 @@ def client_of(ending: Ending, portal: PortalSettings, now: int) -> Answer:
         user = str(first.get("ASSIGNED_BY_ID") or "")
         return Succeeded({RESPONSIBLE: user} if user else {})
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
-    trouble = trouble_of(ending, now) if not own or code_of(ending) != "ERROR_METHOD_NOT_FOUND" else None
-    if isinstance(trouble, OutcomeUnknown):
-        return RetryLater(trouble.why)  # a question has no effect
-    return trouble or Succeeded(note=f"the client could not be looked up: {words_of(ending)}")
+    problem = portal_problem(ending, now) if not own or code_of(ending) != "ERROR_METHOD_NOT_FOUND" else None
+    if isinstance(problem, OutcomeUnknown):
+        return RetryLater(problem.why)  # a question has no effect
+    return problem or Succeeded(note=f"the client could not be looked up: {error_text(ending)}")
 
 
-def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
-    """What an answer without result says of the portal; None: the error is about this call."""
+def portal_problem(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
+    """The problem of the portal that an answer without result tells; None: the error is about this call."""
     document = reply.document
     own = isinstance(document, dict) and ("error" in document or "error_description" in document)
     if reply.status == 429 or (own and code_of(reply) in LIMITS):
@@ -202,12 +204,12 @@ def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUn
         return OutcomeUnknown(f"HTTP {reply.status} without an answer of Bitrix24's")
     code = code_of(reply)
     if code in PAUSING:
-        return PortalBlocked(f"{PAUSING[code]} (HTTP {reply.status}: {words_of(reply)})")
+        return PortalBlocked(f"{PAUSING[code]} (HTTP {reply.status}: {error_text(reply)})")
     if reply.status >= 500:
         # Repeating is harmless: a second register is an orphan at worst, a second lookup nothing.
-        return RetryLater(words_of(reply), reply.retry_after(now), whole_portal=True)
+        return RetryLater(error_text(reply), reply.retry_after(now), whole_portal=True)
     if reply.status < 400:
-        return OutcomeUnknown(f"HTTP {reply.status} with an error: {words_of(reply)}")
+        return OutcomeUnknown(f"HTTP {reply.status} with an error: {error_text(reply)}")
     return None
 
 
@@ -218,20 +220,20 @@ def token_outdated(ending: object) -> bool:
     return code_of(ending) in ("EXPIRED_TOKEN", "INVALID_TOKEN", "NO_AUTH_FOUND")
 
 
-def sighting_of(ending: Ending, call_id: str, now: int) -> LookupResult:
-    """What a lookup in the statistics shows. A filter that the portal did not understand must not find strangers."""
+def lookup_result(ending: Ending, call_id: str, now: int) -> LookupResult:
+    """The call in the answer of a lookup. A filter that the portal did not understand must not find other calls."""
     if not isinstance(ending, Reply):
-        return unseen(ending)
+        return lookup_without_reply(ending)
     document = ending.document
     records = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(records, list):
-        wanted = external_id(call_id)
+        wanted = external_id(call_id, KIND.longest_external_id)
         ours = [one for one in records if isinstance(one, dict) and one.get("EXTERNAL_CALL_ID") == wanted]
         return CallFound(_ids(ours[0], IDS_OF_FINISH)) if ours else NotFound()
-    trouble = trouble_of(ending, now)
-    if isinstance(trouble, PortalBlocked | RetryLater):
-        return trouble
-    return RetryLater(trouble.why if trouble else words_of(ending), whole_portal=trouble is not None)
+    problem = portal_problem(ending, now)
+    if isinstance(problem, PortalBlocked | RetryLater):
+        return problem
+    return RetryLater(problem.why if problem else error_text(ending), whole_portal=problem is not None)
 
 
 def _reset_at(document: object, now: int) -> int | None:
@@ -254,7 +256,7 @@ def code_of(reply: Reply) -> str:
     return next((meant for part, meant in BY_WORDS if part in words), BY_STATUS.get(reply.status, ""))
 
 
-def words_of(reply: Reply) -> str:
+def error_text(reply: Reply) -> str:
     """The error in Bitrix24's words."""
     document: Any = reply.document if isinstance(reply.document, dict) else {}
     parts = (str(document.get("error") or ""), str(document.get("error_description") or ""))

@@ -7,10 +7,9 @@ import orjson
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
-from streams.crm.call_fields import RESPONSIBLE, external_id
-from streams.crm.client import Pace, Request, unpaced
-from streams.crm.correction_note import mark
+from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
+from streams.crm.kommo.kind import KIND
+from streams.crm.kommo.plan import PLAN
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -23,22 +22,24 @@ from streams.crm.kommo.revision import (
 from streams.crm.kommo.steps import (
     ADDRESSES,
     answer_of,
+    error_text,
     fields_of,
     first_asked,
     has_phone,
     ids_of,
     last_digits,
-    trouble_of,
-    words_of,
+    portal_problem,
 )
-from streams.crm.tokens import FixedToken, Token, TokenSource, with_token
-from streams.crm.transport_answers import unseen
-from streams.delivery.events import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
-from streams.delivery.plan import KOMMO
+from streams.crm.shared.call_fields import RESPONSIBLE, external_id
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.correction_note import note_marker
+from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
+from streams.crm.shared.transport_answers import lookup_without_reply
+from streams.delivery.answers import Answer, CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.record import Delivery, Intent
-from streams.errors import SettingsError
 from streams.http.request import Ending, Reply, request, session
-from streams.rules import KommoStatus
+from streams.http.web_address import web_address
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
 PAGE = 250
@@ -50,11 +51,11 @@ SKEW = 120 * MICROS_PER_SECOND
 class KommoClient:
     """One Kommo account. Make it inside a running event loop."""
 
-    plan = KOMMO
+    plan = PLAN
     fingerprint = ""
 
     def __init__(
-        self, portal: PortalSettings, status: Callable[[CallResult], KommoStatus], tokens: TokenSource | None = None
+        self, portal: PortalSettings, status: Callable[[CallResult], CrmStatus], tokens: TokenSource | None = None
     ) -> None:
         """Raises SettingsError where the account's address or token is missing. `tokens`: for portals[].oauth."""
         self._portal = portal
@@ -81,9 +82,9 @@ class KommoClient:
         if step not in ("call", "update"):
             return Request(sent, step=step, no_user=no_user)
         outcome = self._status(result)
-        return Request(sent, str(outcome.status), outcome.text, step=step, no_user=no_user)
+        return Request(sent, str(outcome.code), outcome.text, step=step, no_user=no_user)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """POST one item: errors then belong to it alone."""
         intent = delivery.intent
         if intent is None:
@@ -99,7 +100,7 @@ class KommoClient:
             return ending
         return answer_of(intent.step, ending, sent, self._portal.for_unknown_number, utc_now_us())
 
-    async def _revise(self, step: str, sent: dict[str, Any], until: float) -> Answer:
+    async def _revise(self, step: str, sent: dict[str, Any], until: BootSeconds) -> Answer:
         """A text note; or the call's own note, read first: what a person wrote there stays."""
         notes = self._base / PLURALS[sent["entity_type"]] / "notes"
         if step == "text_note":
@@ -120,31 +121,34 @@ class KommoClient:
             ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now_us())
         )
 
-    async def _read(self, sent: dict[str, Any], until: float) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
+    async def _read(
+        self, sent: dict[str, Any], until: BootSeconds
+    ) -> "dict[str, Any] | RetryLater | PortalBlocked | None":
         """The call's note; None: it is no longer there."""
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes" / sent["note"]
         ending = await self._ask("GET", where, until)
         if isinstance(ending, RetryLater | PortalBlocked):
             return ending
         if not isinstance(ending, Reply):
-            return unseen(ending)
+            return lookup_without_reply(ending)
         if ending.status == 204 or (ending.status == 404 and isinstance(ending.document, dict)):
             return None
         if ending.status == 200 and isinstance(ending.document, dict) and ending.document.get("id"):
             return ending.document
-        trouble = trouble_of(ending, utc_now_us())
-        return trouble if isinstance(trouble, PortalBlocked | RetryLater) else RetryLater(words_of(ending))
+        problem = portal_problem(ending, utc_now_us())
+        return problem if isinstance(problem, PortalBlocked | RetryLater) else RetryLater(error_text(ending))
 
-    async def _client(self, digits: str, until: float) -> Answer:
-        """Who is responsible for the contact with this number."""
+    async def _client(self, digits: str, until: BootSeconds) -> Answer:
+        """Ask who is responsible for the contact with this number."""
         found = await self._contact(digits, until)
         if isinstance(found, RetryLater | PortalBlocked):
             return found
         user = str(found.get("responsible_user_id") or "") if isinstance(found, dict) else ""
         return Succeeded({RESPONSIBLE: user} if user else {})
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
-        """What the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the number."""
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
+        """Look for what the doubtful step made: the note or the incoming lead with our `uniq`, the contact with the
+        number."""
         doubt = delivery.doubt
         if doubt is None:
             return NotFound()
@@ -161,7 +165,7 @@ class KommoClient:
             return CallFound() if note is not None and isinstance(touched(note, sent), Succeeded) else NotFound()
         if doubt.step == "text_note":
             return await self._text(delivery, doubt, until)
-        uniq = external_id(delivery.call_id)
+        uniq = external_id(delivery.call_id, KIND.longest_external_id)
         if doubt.step == "unsorted":
             query = [("filter[category][0]", "sip"), ("order[created_at]", "desc")]
             listed = self._base / "leads" / "unsorted"
@@ -170,20 +174,20 @@ class KommoClient:
                 return CallFound(ids_of(found, "unsorted")) if isinstance(found, dict) else found
         for _ in range(2):
             assumed = self._ahead
-            sighting = await self._note(uniq, doubt, until)
-            if not isinstance(sighting, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
-                return sighting
+            noted = await self._note(uniq, doubt, until)
+            if not isinstance(noted, NotFound) or abs(self._ahead - assumed) < SKEW // 2:
+                return noted
         return RetryLater("the account's clock moves")
 
-    async def _text(self, delivery: Delivery, doubt: Intent, until: float) -> LookupResult:
+    async def _text(self, delivery: Delivery, doubt: Intent, until: BootSeconds) -> LookupResult:
         sent = orjson.loads(doubt.sent)
         where = self._base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
         query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
-        wanted = mark(delivery, doubt.version)
+        wanted = note_marker(delivery, doubt.version)
         found = await self._search(where, query, "notes", lambda note: wanted in str(note.get("params")), until)
         return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 
-    async def _note(self, uniq: str, doubt: Intent, until: float) -> LookupResult:
+    async def _note(self, uniq: str, doubt: Intent, until: BootSeconds) -> LookupResult:
         """The call's note: at contacts, leads and companies. An incoming lead that was accepted has one too."""
         span = doubt.started_at + self._ahead - SKEW, doubt.deadline + self._ahead + SKEW
         query = [
@@ -201,7 +205,9 @@ class KommoClient:
                 return found
         return NotFound()
 
-    async def _contact(self, digits: str, until: float) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
+    async def _contact(
+        self, digits: str, until: BootSeconds
+    ) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         query = [("query", digits), ("order[id]", "asc")]
         return await self._search(
             self._base / "contacts", query, "contacts", lambda contact: has_phone(contact, digits), until
@@ -212,7 +218,12 @@ class KommoClient:
         await self._http.close()
 
     async def _search(
-        self, url: URL, query: list[tuple[str, str]], kind: str, ours: Callable[[dict[str, Any]], bool], until: float
+        self,
+        url: URL,
+        query: list[tuple[str, str]],
+        kind: str,
+        ours: Callable[[dict[str, Any]], bool],
+        until: BootSeconds,
     ) -> "dict[str, Any] | NotFound | RetryLater | PortalBlocked":
         for page in range(1, MOST_PAGES + 1):
             await self.pace()
@@ -221,15 +232,15 @@ class KommoClient:
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
             if not isinstance(ending, Reply):
-                return unseen(ending)
+                return lookup_without_reply(ending)
             if ending.status == 204:
                 return NotFound()
             items = _embedded(ending.document, kind) if ending.status == 200 else None
             if items is None:
-                trouble = trouble_of(ending, utc_now_us())
-                if isinstance(trouble, PortalBlocked | RetryLater):
-                    return trouble
-                return RetryLater(words_of(ending), whole_portal=trouble is not None)
+                problem = portal_problem(ending, utc_now_us())
+                if isinstance(problem, PortalBlocked | RetryLater):
+                    return problem
+                return RetryLater(error_text(ending), whole_portal=problem is not None)
             for item in items:
                 if ours(item):
                     return item
@@ -238,7 +249,7 @@ class KommoClient:
         return RetryLater(f"more than {MOST_PAGES} pages of {kind}")
 
     async def _ask(
-        self, method: str, url: URL, until: float, body: object = None
+        self, method: str, url: URL, until: BootSeconds, body: object = None
     ) -> Ending | PortalBlocked | RetryLater:
         async def ask(token: Token) -> Ending:
             headers = {"Authorization": f"Bearer {token.access}"}
@@ -267,12 +278,5 @@ def _uniq(note: dict[str, Any]) -> object:
 
 
 def _address(portal: PortalSettings) -> URL:
-    try:
-        url = URL((portal.url or "").rstrip("/"))
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(
-            f"portals.{portal.name}.url is no web address", "Set it to the account's: https://name.kommo.com"
-        )
-    return url / "api" / "v4"
+    remedy = "Set it to the account's: https://name.kommo.com"
+    return web_address((portal.url or "").rstrip("/"), f"portals.{portal.name}.url", remedy) / "api" / "v4"

@@ -9,24 +9,24 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import external_id, talk_seconds
-from streams.crm.correction_note import correction, shown
-from streams.crm.kommo.steps import items_of, trouble_of, words_of
-from streams.crm.transport_answers import unanswered
-from streams.delivery.events import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
+from streams.crm.kommo.kind import KIND, STATUSES
+from streams.crm.kommo.steps import error_text, items_of, portal_problem
+from streams.crm.shared.call_fields import external_id, talk_seconds
+from streams.crm.shared.correction_note import as_shown, correction
+from streams.crm.shared.transport_answers import without_reply
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
-from streams.rules import KommoStatus
-from streams.rules.statuses import KOMMO_STATUSES
+from streams.rules import CrmStatus
 
 PLURALS = {"contact": "contacts", "lead": "leads", "company": "companies"}
 SHOWN = ("call_status", "call_result", "duration")
-"""What of a call's note is ours, and may become a person's."""
+"""The fields of a call's note that are ours, and that a person may change."""
 
 
-def _values(result: CallResult, status: Callable[[CallResult], KommoStatus]) -> dict[str, object]:
+def _values(result: CallResult, status: Callable[[CallResult], CrmStatus]) -> dict[str, object]:
     outcome = status(result)
-    return {"call_status": outcome.status, "call_result": outcome.text or "", "duration": talk_seconds(result)}
+    return {"call_status": outcome.code, "call_result": outcome.text or "", "duration": talk_seconds(result)}
 
 
 def _shown_in(fields: dict[str, Any]) -> dict[str, object]:
@@ -42,29 +42,27 @@ def _place(delivery: Delivery) -> tuple[str, str]:
     return ("lead", ids["lead"]) if "lead" in ids else ("", "")
 
 
-def text_fields(
-    delivery: Delivery, result: CallResult, status: Callable[[CallResult], KommoStatus]
-) -> dict[str, object]:
+def text_fields(delivery: Delivery, result: CallResult, status: Callable[[CallResult], CrmStatus]) -> dict[str, object]:
     """A text note at the call's entity."""
     kind, entity = _place(delivery)
     before, after = _shown_in(orjson.loads(delivery.sent or "{}")), _values(result, status)
-    words = [shown(one["call_status"], _words(one), one["duration"]) for one in (before, after)]
+    words = [as_shown(one["call_status"], _words(one), one["duration"]) for one in (before, after)]
     return {
         "entity_type": kind,
         "entity_id": entity,
         "note_type": "common",
         "params": {"text": correction(delivery, *words)},
-        "request_id": external_id(delivery.call_id),
+        "request_id": external_id(delivery.call_id, KIND.longest_external_id),
     }
 
 
 def _words(values: dict[str, object]) -> str:
     status = values["call_status"]
-    return str(values["call_result"] or (KOMMO_STATUSES.get(status, "") if isinstance(status, int) else ""))
+    return str(values["call_result"] or (STATUSES.get(status, "") if isinstance(status, int) else ""))
 
 
 def update_fields(
-    delivery: Delivery, result: CallResult, status: Callable[[CallResult], KommoStatus]
+    delivery: Delivery, result: CallResult, status: Callable[[CallResult], CrmStatus]
 ) -> dict[str, object]:
     """The call's note: what it is to show, and what it shows if nobody has touched it since."""
     kind, entity = _place(delivery)
@@ -74,7 +72,7 @@ def update_fields(
 
 
 def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
-    """What is known before anything is sent: nothing to tell, or nowhere to."""
+    """The answer that is known before anything is sent: there is nothing to tell, or nowhere to. None: send."""
     nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == sent["was"]
     if nothing:
         return Succeeded(note="nothing that the CRM shows has changed")
@@ -86,7 +84,7 @@ def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
 
 
 def touched(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
-    """What the note, as read just before the change, says against the change; None: nothing."""
+    """The answer if the note, as read just before the change, is not to be changed; None: change it."""
     if note is None:
         return SkipCall("a later version came; the call's note is no longer there")
     now = _shown_in(note.get("params") or {})
@@ -110,9 +108,9 @@ def changed_note(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object
 
 
 def edited_of(ending: Ending, note: str, now: int) -> Answer:
-    """What the end of the PATCH proves."""
+    """The answer that the end of the PATCH proves."""
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     edited = items_of(ending.document, "text_note") if ending.status == 200 else []
     if any(str(one.get("id")) == note for one in edited):
         return Succeeded()
@@ -120,4 +118,4 @@ def edited_of(ending: Ending, note: str, now: int) -> Answer:
         return OutcomeUnknown("HTTP 200 that names no such note")
     if ending.status == 404 and isinstance(ending.document, dict):
         return touched(None, {}) or Succeeded()
-    return trouble_of(ending, now) or Refused(words_of(ending))
+    return portal_problem(ending, now) or Refused(error_text(ending))

@@ -1,6 +1,6 @@
 """Kommo (amoCRM): a call result as the fields of a call, and its answers by what they prove.
 
-Facts: POST /api/v4/calls, notes, contacts, limitations (developers.kommo.com); spec crm-apis.md.
+Facts: POST /api/v4/calls, notes, contacts, limitations (developers.kommo.com); docs/crms.md.
 """
 
 import re
@@ -8,9 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.calls.result import CallResult
-from streams.crm.call_fields import asks_responsible, by_id, external_id, outgoing, person_of, phone, talk_seconds
-from streams.crm.transport_answers import unanswered
-from streams.delivery.events import (
+from streams.crm.kommo.kind import KIND
+from streams.crm.shared.call_fields import (
+    asks_responsible,
+    external_id,
+    outgoing,
+    person_of,
+    phone,
+    talk_seconds,
+    user_ref,
+)
+from streams.crm.shared.transport_answers import without_reply
+from streams.delivery.answers import (
     Answer,
     OutcomeUnknown,
     PortalBlocked,
@@ -23,7 +32,7 @@ from streams.delivery.events import (
 )
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
-from streams.rules import KommoStatus
+from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
 SOURCE = "cel2crm"
@@ -52,7 +61,7 @@ def fields_of(
     result: CallResult,
     delivery: Delivery,
     portal: PortalSettings,
-    status: Callable[[CallResult], KommoStatus],
+    status: Callable[[CallResult], CrmStatus],
 ) -> tuple[dict[str, object], str]:
     """The fields of a step's request, and the extension that nobody was found for, if so."""
     if step == "client":
@@ -62,16 +71,16 @@ def fields_of(
     return _without_null(_BODIES[step](result, user, status(result))), person.no_user
 
 
-def _call(result: CallResult, user: int | None, outcome: KommoStatus) -> dict[str, object | None]:
+def _call(result: CallResult, user: int | None, outcome: CrmStatus) -> dict[str, object | None]:
     """A call as POST /api/v4/calls takes it."""
-    uniq = external_id(result.call_id)
+    uniq = external_id(result.call_id, KIND.longest_external_id)
     return {
         "direction": OUTBOUND if outgoing(result) else "inbound",
         "uniq": uniq,
         "duration": talk_seconds(result),
         "source": SOURCE,
         "phone": phone(result),
-        "call_status": outcome.status,
+        "call_status": outcome.code,
         "call_result": outcome.text or None,
         "created_at": result.started_at // 1_000_000,
         "responsible_user_id": user,
@@ -79,24 +88,24 @@ def _call(result: CallResult, user: int | None, outcome: KommoStatus) -> dict[st
     }
 
 
-def _contact(result: CallResult, user: int | None, _: KommoStatus) -> dict[str, object | None]:
+def _contact(result: CallResult, user: int | None, _: CrmStatus) -> dict[str, object | None]:
     """A contact for an unknown number."""
-    return {**_person_card(result, user), "request_id": external_id(result.call_id)}
+    return {**_person_card(result, user), "request_id": external_id(result.call_id, KIND.longest_external_id)}
 
 
-def _lead(result: CallResult, user: int | None, _: KommoStatus) -> dict[str, object | None]:
+def _lead(result: CallResult, user: int | None, _: CrmStatus) -> dict[str, object | None]:
     """A lead with its contact, as POST /api/v4/leads/complex takes them: both or neither."""
     return {
         "name": phone(result),
         "responsible_user_id": user,
         "_embedded": {"contacts": [_without_null(_person_card(result, user))]},
-        "request_id": external_id(result.call_id),
+        "request_id": external_id(result.call_id, KIND.longest_external_id),
     }
 
 
-def _unsorted(result: CallResult, _: int | None, outcome: KommoStatus) -> dict[str, object | None]:
+def _unsorted(result: CallResult, _: int | None, outcome: CrmStatus) -> dict[str, object | None]:
     """An incoming lead of type sip. It has no field for the status: the words stand in the lead's name."""
-    uniq, number = external_id(result.call_id), phone(result)
+    uniq, number = external_id(result.call_id, KIND.longest_external_id), phone(result)
     moment = result.started_at // 1_000_000
     return {
         "source_name": SOURCE,
@@ -126,7 +135,7 @@ def _person_card(result: CallResult, user: int | None) -> dict[str, object | Non
     return {"name": number, "responsible_user_id": user, "custom_fields_values": phones}
 
 
-_BODIES: dict[str, Callable[[CallResult, int | None, KommoStatus], dict[str, object | None]]] = {
+_BODIES: dict[str, Callable[[CallResult, int | None, CrmStatus], dict[str, object | None]]] = {
     "call": _call,
     "contact": _contact,
     "lead": _lead,
@@ -142,12 +151,12 @@ ADDRESSES = {
 
 
 def _without_null(fields: dict[str, object | None]) -> dict[str, object]:
-    """What is not set is left out: Kommo refuses null."""
+    """The fields that are set: Kommo refuses null."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def last_digits(number: str) -> str:
-    """What Kommo compares of a phone number: its last 10 digits."""
+    """The part of a phone number that Kommo compares: its last 10 digits."""
     return re.sub(r"\D", "", number)[-10:]
 
 
@@ -160,7 +169,7 @@ def has_phone(contact: dict[str, Any], digits: str) -> bool:
 
 
 def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
-    """What is to be done where no contact, company or lead has the call's number (`unknown_number`)."""
+    """The answer where no contact, company or lead has the call's number, by the setting `unknown_number`."""
     why = "no contact or lead has this number (Entity not found)"
     match policy:
         case "retry":
@@ -176,9 +185,12 @@ def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
 
 
 def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
-    """What the end of a POST of one item proves. `sent`: the item; `policy`: what to do about an unknown number."""
+    """The answer that the end of a POST of one item proves.
+
+    `sent`: the item; `policy`: what to do about an unknown number.
+    """
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     document = ending.document if isinstance(ending.document, dict) else None
     if ending.status in (200, 201):
         made = items_of(ending.document, step)
@@ -187,20 +199,20 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
             return Succeeded(ids_of(ours, step))
         if document is None or not document.get("errors"):
             return OutcomeUnknown(f"HTTP {ending.status} that names no such item")
-    trouble = trouble_of(ending, now)
-    if trouble is not None:
-        return trouble
+    problem = portal_problem(ending, now)
+    if problem is not None:
+        return problem
     errors = document.get("errors") if document else None
     if isinstance(errors, list) and any(_status(error) == ENTITY_NOT_FOUND for error in errors):
         return unknown_number(policy, sent)
-    words = words_of(ending)
+    words = error_text(ending)
     if "responsible_user_id" in words and "responsible_user_id" in sent:
-        return UserUnknown(by_id(str(sent["responsible_user_id"])), words)
+        return UserUnknown(user_ref(str(sent["responsible_user_id"])), words)
     return Refused(words)
 
 
-def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
-    """What an answer says of the account; None: the error is about this call."""
+def portal_problem(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
+    """The problem of the account that an answer tells; None: the error is about this call."""
     if reply.status == 429:
         return RetryLater("too many requests", reply.retry_after(now), whole_portal=True)
     if 300 <= reply.status < 400:
@@ -208,14 +220,14 @@ def trouble_of(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUn
     if not isinstance(reply.document, dict) or not OWN.intersection(reply.document) or reply.status < 400:
         return OutcomeUnknown(f"HTTP {reply.status} without an answer of Kommo's")
     if reply.status in PAUSING:
-        return PortalBlocked(f"{PAUSING[reply.status]} (HTTP {reply.status}: {words_of(reply)})")
+        return PortalBlocked(f"{PAUSING[reply.status]} (HTTP {reply.status}: {error_text(reply)})")
     if reply.status >= 500:
         # Kommo does not compare a second call with the first: an error in the middle may have left its note.
-        return OutcomeUnknown(words_of(reply))
+        return OutcomeUnknown(error_text(reply))
     return None
 
 
-def words_of(reply: Reply) -> str:
+def error_text(reply: Reply) -> str:
     """The error in Kommo's words."""
     document: Any = reply.document if isinstance(reply.document, dict) else {}
     parts = [str(document[name]) for name in ("title", "detail") if document.get(name)]
@@ -246,7 +258,7 @@ def _is_of(item: dict[str, Any], request_id: str) -> bool:
 
 
 def ids_of(item: dict[str, Any], step: str) -> dict[str, str]:
-    """What the CRM calls what a step made."""
+    """The CRM's ids of what a step made."""
     match step:
         case "contact":
             ids = {"contact": item.get("id")}

@@ -1,1 +1,9 @@
-"""Any receiver of Standard Webhooks."""
+"""Any receiver of Standard Webhooks.
+
+kind.py      for the registry: names, rate, what its portals may set
+adapter.py   for the worker: plan and client
+plan.py      the one step of a delivery
+steps.py     a call as the body of a request, and answers by what they prove; pure
+secrets.py   the secrets that sign
+client.py    HTTP
+"""

@@ -7,23 +7,24 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
-from streams.crm.client import Pace, Request, unpaced
+from streams.clock import BootSeconds, utc_now_us
+from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
-from streams.delivery.events import Answer, LookupResult, NotFound
-from streams.delivery.plan import WEBHOOK
+from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.addresses import guarded, is_public
 from streams.http.request import request, session
+from streams.http.web_address import web_address
 from streams.settings import PortalSettings, secret
 
 
 class WebhookClient:
     """One receiver. Make it inside a running event loop."""
 
-    plan = WEBHOOK
+    plan = PLAN
 
     def __init__(self, portal: PortalSettings) -> None:
         """Raises SettingsError where the receiver's address or the secret is missing or of no use."""
@@ -33,13 +34,13 @@ class WebhookClient:
         self._signers = [Webhook(each) for each in secrets]
         self._http = session(None if portal.allow_private else guarded(is_public))
         self.fingerprint = blake2b(str(self._url).encode(), key=secrets[0].encode()[:64], digest_size=16).hexdigest()
-        """Another address or another secret gives another one; it tells neither."""
+        """The fingerprint of address and secret: another one for another address or secret. It tells neither."""
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The body, and the call's result as its status."""
         return Request(body_of(result), str(result.result), result.result_name)
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         """POST the body of the open intent, under the id of its version."""
         intent = delivery.intent
         if intent is None:
@@ -56,7 +57,7 @@ class WebhookClient:
         )
         return answer_of(ending, message, utc_now_us())
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A receiver cannot be asked; its plan never wants to."""
         return NotFound()
 
@@ -80,18 +81,14 @@ def _address(portal: PortalSettings) -> URL:
     else:
         name = f"portals.{portal.name}.webhook_url"
         text = secret(portal.webhook_url, portal.webhook_url_file, name)
-    try:
-        url = URL(text)
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SettingsError(f"{name} is no web address", "It begins with https:// (its value is not shown here).")
+    url = web_address(text, name, "It begins with https:// (its value is not shown here).")
     if portal.allow_private:
         return url
     remedy = f"Where it is meant, for a receiver in your own network: portals.{portal.name}.allow_private: true."
     if url.scheme != "https":
         raise SettingsError(f"{name} is not https: calls and numbers would be readable on their way", remedy)
-    if (_is_literal(url.host) and not is_public(url.host)) or url.host == "localhost":
+    host = url.host or ""
+    if (_is_literal(host) and not is_public(host)) or host == "localhost":
         raise SettingsError(f"{name} is a private or reserved address", remedy)
     return url
 

@@ -9,13 +9,13 @@ import orjson
 
 from streams.calls.json_form import json_fields
 from streams.calls.result import CallResult
-from streams.crm.transport_answers import unanswered
-from streams.delivery.events import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.crm.shared.transport_answers import without_reply
+from streams.delivery.answers import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 
 EVENT = "call.finished"
 SCHEMA_VERSION = 1
-"""Of `data`. It rises when a field goes or changes its meaning, not when one is added."""
+"""The version of `data`. It rises when a field goes or changes its meaning, not when one is added."""
 
 LONGEST_WORDS = 200
 """Characters of the receiver's own words that are kept."""
@@ -31,7 +31,7 @@ PAUSING = {
     421: "it is not responsible for this host name",
     451: "it may not take them for legal reasons",
 }
-"""What is wrong with the receiver as a whole, and a person must mend."""
+"""Statuses that say that something is wrong with the receiver as a whole, which a person must mend."""
 
 AGAIN = {
     408: "it says that the request took too long",
@@ -58,9 +58,12 @@ def body_of(result: CallResult) -> str:
 
 
 def answer_of(ending: Ending, message: str, now: int) -> Answer:
-    """What the end of a request proves. Only 2xx is success; what the body says is nobody's business but a person's."""
+    """The answer that the end of a request proves.
+
+    Only 2xx is success; what the body says is nobody's business but a person's.
+    """
     if not isinstance(ending, Reply):
-        return unanswered(ending)
+        return without_reply(ending)
     status, words = ending.status, _words(ending)
     if 200 <= status < 300:
         return Succeeded({"webhook-id": message})

@@ -1,0 +1,16 @@
+"""The aggregate worker. A row's way: decoded, folded into its call; a call that ended is judged and sent.
+
+worker.py              the worker: rows in; results, legs and dead letters out; the timer
+take_over.py           a partition's state restored on Kafka when it is assigned
+assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
+
+partition_state.py     pure: the calls of a partition, when they end, what a checkpoint writes (the ten rules)
+steps.py               pure: what a row did, and the steps that restore and checkpoint ask their driver for
+tracked_call.py        pure: a call that is remembered, and its snapshot
+marker.py              pure: how far the checkpoints reach, in the metadata of the group's commits
+unreadable_rows.py     pure: the brake, when so many rows are unreadable that their source is at fault
+
+record_decoder.py      a record of the cel topic as a row
+call_warnings.py       warnings of results that an operator can mend
+metrics.py             Prometheus metrics
+"""

@@ -1,7 +1,6 @@
-"""A partition of the CEL topic while this process holds it: the protocol's steps carried out on Kafka."""
+"""A partition of the CEL topic while it is assigned to this process: sends what its rows gave, and checkpoints it."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -12,7 +11,8 @@ from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import Headers, IdempotentProducer
 from streams.workers.aggregate import metrics
-from streams.workers.aggregate.partition_state import AwaitSent, CheckpointStep, Commit, PartitionState, WriteSnapshots
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.steps import AwaitSent, CheckpointStep, Commit, WriteSnapshots
 
 Message = tuple[str, bytes | None, bytes, Headers]
 """Topic, key, value and headers of a record to send."""
@@ -24,19 +24,18 @@ class AssignedPartition:
     """The partition's state, its fenced checkpoint log, and the loop that checkpoints it."""
 
     def __init__(
-        self, tp: TP, partition: PartitionState, log: FencedLog, group: Consumer, outbox: IdempotentProducer
+        self, tp: TP, partition: PartitionState, log: FencedLog, group: Consumer, producer: IdempotentProducer
     ) -> None:
         self.tp = tp
         self.partition = partition
         self._log = log
         self._group = group
-        self._outbox = outbox
+        self._producer = producer
         self._unsent = 0
         self._all_sent = asyncio.Event()
         self._all_sent.set()
         self._ending = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._progress = (partition.position, time.monotonic())
 
     def start(self, flush_seconds: float) -> None:
         """Checkpoint every `flush_seconds` from now on."""
@@ -52,13 +51,13 @@ class AssignedPartition:
         self._all_sent.clear()
         try:
             for topic, key, value, headers in messages:
-                await self._outbox.send(topic, key, value, headers=headers)
+                await self._producer.send(topic, key, value, headers=headers)
         finally:
             self._unsent -= 1
             if not self._unsent:
                 self._all_sent.set()
 
-    async def give_up(self, limit_seconds: float) -> None:
+    async def release(self, limit_seconds: float) -> None:
         """Checkpoint for the last time, as far as the time allows, and close."""
         self._ending.set()
         try:
@@ -67,16 +66,8 @@ class AssignedPartition:
                     await self._loop
                 await self._checkpoint()
         except TimeoutError:
-            _log.warning("given up without a last checkpoint; its next owner replays the rows", partition=self.tp)
+            _log.warning("released without a last checkpoint; its next owner replays the rows", partition=self.tp)
         await self._log.close()
-
-    def seconds_without_progress(self, end_offset: int) -> float:
-        """For how long rows have been waiting without one being taken."""
-        position, since = self._progress
-        if self.partition.position != position or position >= end_offset:
-            self._progress = (self.partition.position, time.monotonic())
-            return 0.0
-        return time.monotonic() - since
 
     async def _checkpoint_loop(self, flush_seconds: float) -> None:
         while not self._ending.is_set():
@@ -104,7 +95,7 @@ class AssignedPartition:
     async def _carry_out(self, step: CheckpointStep) -> bool:
         match step:
             case AwaitSent():
-                await self._outbox.drain()
+                await self._producer.drain()
                 return True
             case WriteSnapshots(records):
                 try:

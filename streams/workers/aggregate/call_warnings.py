@@ -1,30 +1,30 @@
-"""What results show that an operator can mend: counted always, said once."""
+"""Warnings of results that an operator can mend: each is counted, and logged once."""
 
 import structlog
 
 from streams.calls.result import CallResult, CallWarning
 from streams.workers.aggregate import metrics
 
-_MOST_SAID = 200
-"""Different things said by one process: numbers and names from outside must not fill the log."""
+MAX_REPORTED = 200
+"""Different warnings that one process logs: numbers and names from outside must not fill the log."""
 
 _log = structlog.get_logger("aggregate")
 
 
 class WarningReporter:
-    """The cautions of this process's results. Each thing is said once, not for every call."""
+    """Counts the warnings of this process's results, and logs each distinct one once."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
-    def take(self, result: CallResult) -> None:
-        """Count the cautions of a result; say what is new."""
+    def report(self, result: CallResult) -> None:
+        """Count the warnings of a result; log what is new."""
         for code in result.warnings:
-            metrics.CAUTIONS.labels(code).inc()
+            metrics.WARNINGS.labels(code).inc()
             detail = _detail(code, result)
-            if (code, detail) in self._said or len(self._said) >= _MOST_SAID:
+            if (code, detail) in self._reported or len(self._reported) >= MAX_REPORTED:
                 continue
-            self._said.add((code, detail))
+            self._reported.add((code, detail))
             _log.warning(_WORDS[code], first_call=result.call_id, detail=detail)
 
 

@@ -1,11 +1,11 @@
-"""What the aggregate worker tells Prometheus (served on worker.metrics_port)."""
+"""Prometheus metrics of the aggregate worker (served on worker.metrics_port)."""
 
 from prometheus_client import Counter, Gauge
 
 ROWS = Counter("cel2crm_cel_rows", "CEL rows taken from the topic, repeated ones included")
 RESULTS = Counter("cel2crm_call_results", "Versions of call results sent", ["origin"])
 DEAD_LETTERS = Counter("cel2crm_aggregate_dead_letters", "Rows that went to the dead letters", ["reason"])
-CAUTIONS = Counter(
+WARNINGS = Counter(
     "cel2crm_call_cautions",
     "Results that show what an operator can mend: direction_unknown, no_bridge_rows, zone_disagrees, time_unreadable, "
     "rows_unreadable, extra_unusable",

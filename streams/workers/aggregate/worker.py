@@ -1,60 +1,48 @@
 """`cel2crm worker aggregate`: CEL rows in, each call's result and legs out.
 
-The state of a partition, and when it is durable: partition_state.py.
+A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
 from schemas.registry import SchemaRegistry, Serializer
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.errors import UnreadableRow, UserError
+from streams.errors import UnreadableRow
+from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.fenced_log import FencedLog, stopped
+from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
-from streams.kafka.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
-from streams.rows.row import CapturedRow, RowDecoder
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
-from streams.workers.aggregate.partition_state import (
-    CallEnded,
-    Fence,
-    Limits,
-    PartitionState,
-    ReadCommitted,
-    ReadSnapshots,
-    Replay,
-    restore,
-)
+from streams.workers.aggregate.record_decoder import RecordDecoder
+from streams.workers.aggregate.steps import CallEnded, Limits
+from streams.workers.aggregate.take_over import reasons_before, take_over
+from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
-_GIVE_UP_SECONDS = 8.0
-"""Below the shortest session: a rebalance waits for it."""
-_SILENT_SECONDS = 180.0
-"""A consumer can go silent after a cluster died (aiokafka issue 703): rows wait, and none comes."""
-_DAY_SECONDS = 24 * 3600
 
 _log = structlog.get_logger("aggregate")
 
 
 class AggregateWorker:
-    """The worker around the protocol: decodes, classifies, encodes, sends."""
+    """The worker around the partitions' states: decodes rows, classifies calls, encodes results, sends them."""
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
@@ -67,30 +55,32 @@ class AggregateWorker:
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
-        self._decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
-        self._outbox = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._decoder = RecordDecoder(settings)
+        self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
+        self._looked_back = False
+        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._registry = SchemaRegistry(settings.registry.url)
-        self._held: dict[TP, AssignedPartition] = {}
-        self._cautions = WarningReporter()
+        self._assigned: dict[TP, AssignedPartition] = {}
+        self._watchdog = SilenceWatchdog()
+        self._warnings = WarningReporter()
         self._group: Consumer
         self._serializer: Serializer
-        self._dead: DeadLetters
+        self._dead_letters: DeadLetters
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, group: Consumer) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         self._group = group
         settings, topic = self._settings, self._topic
-        dead_topic = topic(DEAD_LETTERS)
         async with self._registry:
-            self._serializer = await self._registry.open(
+            self._serializer = await self._registry.register(
                 {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
-            await self._outbox.start()
+            await self._producer.start()
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {settings.kafka.bootstrap_servers} ({error!r})") from None
-        self._dead = DeadLetters(self._outbox, self._serializer, dead_topic, self.name)
+            raise unreachable(settings.kafka.bootstrap_servers, error) from None
+        self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -102,81 +92,61 @@ class AggregateWorker:
         metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
         if self._profile.two_status_mode:
             _log.warning(
-                "database.column_name_aliases.cel_extra is `id`: every call is processed the old way, with two "
-                "statuses, and why a call was not answered is given away"
+                "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
+                "call was not answered is given away"
             )
         self._ticking = asyncio.create_task(self._tick_loop())
 
     async def stop(self) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
-        await self._outbox.drain()
-        await self._outbox.stop()
+        await self._producer.drain()
+        await self._producer.stop()
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""
-        tasks = {tp: asyncio.create_task(self._take_over(tp)) for tp in partitions}
-        try:
-            taken = {tp: await task for tp, task in tasks.items()}
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            for held in await asyncio.gather(*tasks.values(), return_exceptions=True):
-                if isinstance(held, AssignedPartition):
-                    await held.give_up(_GIVE_UP_SECONDS)
-            raise
-        for held in taken.values():
-            held.start(self._settings.aggregate.flush_seconds)
-        self._held = taken
-        return {tp: held.partition.position for tp, held in taken.items()}
+        await self._look_back(partitions)
+        taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
+        for assigned in taken.values():
+            assigned.start(self._settings.aggregate.flush_seconds)
+        self._watchdog.restart()
+        self._assigned = taken
+        return {tp: assigned.partition.position for tp, assigned in taken.items()}
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
-        held, self._held = self._held, {}
-        if held:
-            await asyncio.gather(*(each.give_up(_GIVE_UP_SECONDS) for each in held.values()))
+        assigned, self._assigned = self._assigned, {}
+        if assigned:
+            await asyncio.gather(*(each.release(RELEASE_SECONDS) for each in assigned.values()))
 
     async def take(self, message: ConsumerMessage) -> None:
-        """See runtime.Worker."""
-        held = self._held.get(message.tp)
-        if held is None or message.offset < held.partition.position:
+        """See worker_runtime.Worker."""
+        assigned = self._assigned.get(message.tp)
+        if assigned is None or message.offset < assigned.partition.position:
             return
         metrics.ROWS.inc()
         offset = message.offset
         try:
-            captured = self._decode(message.value, message.timestamp)
+            captured = self._decoder.decode(message.value, message.timestamp)
         except UnreadableRow as error:
-            held.partition.skip(offset)
-            await held.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
+            self._unreadable.add(str(error))
+            if self._unreadable.too_many:
+                raise self._unreadable.error(f"{message.tp.topic}/{message.tp.partition}/{offset}") from None
+            assigned.partition.skip(offset)
+            await assigned.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
-        effect = held.partition.row(offset, captured)
+        self._unreadable.add(None)
+        effect = assigned.partition.row(offset, captured)
         if effect is None:
             return
         if isinstance(effect, CallEnded):
-            await held.send(self._results(effect, held))
+            await assigned.send(self._results(effect, assigned))
         else:
-            await held.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
+            await assigned.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
 
-    def _decode(self, value: bytes | None, record_seconds: float | None) -> CapturedRow:
-        """The row; its commit time checked against when the record was written, for stream time never goes back.
-
-        Raises UnreadableRow.
-        """
-        captured = self._decoder.decode(value)
-        if record_seconds is None:
-            return captured
-        if not captured.commit_ms:
-            return msgspec.structs.replace(captured, commit_ms=round(record_seconds * 1000))
-        if captured.commit_ms / 1000 > record_seconds + _DAY_SECONDS:
-            raise UnreadableRow(
-                f"its commit time is over a day ahead of the record's: {captured.commit_ms} ms; "
-                "is the clock of the PBX right?"
-            )
-        return captured
-
-    def _results(self, finished: CallEnded, held: AssignedPartition) -> list[Message]:
+    def _results(self, finished: CallEnded, assigned: AssignedPartition) -> list[Message]:
         """The records of a classified call. At once, without an await: the call changes with its next row."""
         call = finished.call
         try:
@@ -193,27 +163,24 @@ class AggregateWorker:
                 messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be classified", call_id=call.call_id)
-            tp, last = held.tp, held.partition.position - 1
+            tp, last = assigned.tp, assigned.partition.position - 1
             metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_CLASSIFIED.code).inc()
             rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
             source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
             return [
-                self._dead.message(
+                self._dead_letters.message(
                     source, DeadLetterReason.NOT_CLASSIFIED, f"{type(error).__name__}: {error}", call_id=call.call_id
                 )
             ]
         metrics.RESULTS.labels(origin).inc()
-        self._cautions.take(classification.result)
+        self._warnings.report(classification.result)
         return messages
 
     def _dead_letter(
         self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
     ) -> Message:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
-        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
-        tp, headers = message.tp, cast("list[tuple[str, bytes | None]]", message.headers or [])
-        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
-        return self._dead.message(origin, reason, why, call_id=call_id)
+        return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
 
     async def _tick_loop(self) -> None:
         while True:
@@ -226,68 +193,38 @@ class AggregateWorker:
                 hard_exit("the timer failed", error)
 
     async def _tick(self) -> None:
-        ends = await self._group.end_offsets(list(self._held)) if self._held else {}
-        for tp, held in list(self._held.items()):
+        ends = await self._group.end_offsets(list(self._assigned)) if self._assigned else {}
+        for tp, assigned in list(self._assigned.items()):
             end = ends.get(tp)
             if end is None:
                 continue
-            finished = held.partition.tick(time.time_ns() // 1_000_000, end)
-            messages = [message for each in finished for message in self._results(each, held)]
+            finished = assigned.partition.tick(time.time_ns() // 1_000_000, end)
+            messages = [message for each in finished for message in self._results(each, assigned)]
             if messages:
-                await held.send(messages)
-            metrics.LAG.labels(tp.partition).set(max(0, end - held.partition.position))
-            if held.seconds_without_progress(end) > _SILENT_SECONDS:
-                hard_exit(f"rows wait on {tp}, and none has come for {_SILENT_SECONDS:.0f} s")
-        metrics.OPEN_CALLS.set(sum(held.partition.open_calls for held in self._held.values()))
-        metrics.KEPT_CALLS.set(sum(len(held.partition.calls) for held in self._held.values()))
+                await assigned.send(messages)
+            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
+            self._watchdog.check(tp, assigned.partition.position, end)
+        metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))
+        metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
-        """Carry out the steps of rule 10."""
-        first, end = await self._group.bounds(tp)
         servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
-        steps = restore(self._limits, first, end)
-        answer: object = None
         try:
-            while True:
-                try:
-                    step = steps.send(answer)
-                except StopIteration as restored:
-                    partition: PartitionState = restored.value
-                    break
-                match step:
-                    case Fence():
-                        answer = await log.fence()
-                    case ReadCommitted():
-                        answer = await self._group.committed_marked(tp)
-                    case ReadSnapshots():
-                        answer = {key.decode(): value for key, value in (await log.read()).items()}
-                    case Replay():
-                        await self._replay(tp, step)
-                        answer = None
+            partition = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
         except BaseException:
             await log.close()
             raise
-        _log.info(
-            "partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls)
-        )
-        return AssignedPartition(tp, partition, log, self._group, self._outbox)
+        return AssignedPartition(tp, partition, log, self._group, self._producer)
 
-    async def _replay(self, tp: TP, step: Replay) -> None:
-        """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
-        partition = TopicPartition(tp.topic, tp.partition)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka.bootstrap_servers, enable_auto_commit=False)
-        try:
-            await consumer.start()
-            consumer.assign([partition])
-            consumer.seek(partition, step.start)
-            while await consumer.position(partition) < step.end:
-                for record in (await consumer.getmany(partition, timeout_ms=200)).get(partition, ()):
-                    if record.offset >= step.end:
-                        return
-                    try:
-                        step.partition.replay(record.offset, self._decode(record.value, record.timestamp / 1000))
-                    except UnreadableRow:
-                        step.partition.skip(record.offset)
-        finally:
-            await stopped(consumer, 5.0)
+    async def _look_back(self, partitions: Iterable[TP]) -> None:
+        """Count the unreadable rows that an earlier process has passed, once in the life of this one."""
+        if self._looked_back or not self._unreadable.can_be_too_many:
+            return
+        committed = {tp: await self._group.committed_marked(tp) for tp in partitions}
+        positions = {tp: found.offset for tp, found in committed.items() if found is not None}
+        self._looked_back = bool(committed)
+        if positions:
+            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka.bootstrap_servers
+            for reason in await reasons_before(positions, window, servers, self._decoder):
+                self._unreadable.add(reason)

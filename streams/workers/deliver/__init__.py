@@ -1,0 +1,17 @@
+"""The delivery worker: call results and operators' commands in, requests to one CRM's portals out.
+
+worker          the worker in its consumer group: start, partitions, commits
+intake          a record as an event; where an unreadable one goes
+partition       one partition's deliveries: results, commands and due calls
+states          their states: open ones in memory, an index of the completed ones, every change in the log
+attempt         one request or lookup, between two durable states
+portal_queue    a portal's calls in the order in which they are due
+throttle        a portal's rate limit, circuit breaker and pause
+batched_log     states written to the delivery log, many in one transaction
+completed       the index of completed deliveries
+restore         states rebuilt from the log by a new owner
+progress        the offsets that may be committed
+portal_state    durable state of the portals themselves: served since, disabled
+tokens          the OAuth tokens of the portals
+metrics         what Prometheus sees
+"""

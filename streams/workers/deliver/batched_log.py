@@ -1,4 +1,4 @@
-"""The delivery log of one partition: many states in one transaction, each awaited by who needs it durable."""
+"""The delivery log of one partition: many states in one transaction, and a future that ends when they are durable."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,21 @@ from streams.kafka.fenced_log import Fenced
 from streams.kafka.hard_exit import hard_exit
 
 SCHEMA = "delivery"
-"""Of its records."""
+"""Schema of the log's records."""
 
 LONGEST_BATCH = 500
 """Records of one transaction."""
+
+Written = asyncio.Future[Mapping[bytes, int]]
+"""Ends when a state is durable, with the offset of each key's last record. It never fails: the process would have
+ended."""
 
 _TRIES = 8
 _RETRY_SECONDS = 0.5
 
 
 class Log(Protocol):
-    """What a fenced log offers."""
+    """The part of kafka/fenced_log.py that deliveries need."""
 
     async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
         """One transaction: the offsets of the records. None: none of it is there. Raises Fenced."""
@@ -29,7 +33,7 @@ class Log(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give it up."""
+        """Stop using the log."""
         ...
 
 
@@ -43,54 +47,51 @@ class BatchedLog:
     def __init__(self, log: Log, name: str) -> None:
         self._log = log
         self._name = name
-        self._waiting: list[tuple[bytes, bytes | None]] = []
-        self._written: asyncio.Future[Mapping[bytes, int]] = asyncio.get_running_loop().create_future()
-        self._put = asyncio.Event()
+        self._pending: list[tuple[bytes, bytes | None]] = []
+        self._written: Written = asyncio.get_running_loop().create_future()
+        self._has_pending = asyncio.Event()
         self._ending = False
-        self._loop = asyncio.create_task(self._write_on())
+        self._loop = asyncio.create_task(self._write_loop())
 
-    def put(self, key: bytes, value: bytes | None) -> "asyncio.Future[Mapping[bytes, int]]":
-        """Hand a state over; the future ends when it is durable, with the offset of each key's last record.
-
-        It never fails: the process would have ended.
-        """
-        self._waiting.append((key, value))
-        self._put.set()
+    def put(self, key: bytes, value: bytes | None) -> Written:
+        """Hand a state over to be written; None as a value is a tombstone."""
+        self._pending.append((key, value))
+        self._has_pending.set()
         return self._written
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """Records that no transaction has taken yet."""
-        return len(self._waiting)
+        return len(self._pending)
 
     async def close(self) -> None:
-        """Write what waits, then give the log up."""
+        """Write what is pending, then close the log."""
         self._ending = True
-        self._put.set()
+        self._has_pending.set()
         await self._loop
         await self._log.close()
 
     def abandon(self) -> None:
-        """Stop writing, whatever waits."""
+        """Stop writing; what is pending is lost."""
         self._loop.cancel()
 
-    async def _write_on(self) -> None:
+    async def _write_loop(self) -> None:
         while True:
-            await self._put.wait()
+            await self._has_pending.wait()
             done, self._written = self._written, asyncio.get_running_loop().create_future()
-            self._put.clear()
+            self._has_pending.clear()
             try:
-                done.set_result(await self._write_waiting())
-            except Exception as error:  # whatever it is: nothing more may be sent to anybody
+                done.set_result(await self._write_pending())
+            except Exception as error:  # whatever the cause: nothing more may be sent to anybody
                 hard_exit(f"{self._name} cannot be written", error)
-            if self._ending and not self._waiting:
+            if self._ending and not self._pending:
                 return
-            if self._waiting:
-                self._put.set()
+            if self._pending:
+                self._has_pending.set()
 
-    async def _write_waiting(self) -> dict[bytes, int]:
-        """The offset of each key's last record. What waits meanwhile is the next call's."""
-        batch, self._waiting = self._waiting, []
+    async def _write_pending(self) -> dict[bytes, int]:
+        """The offset of each key's last record. States put meanwhile are the next call's."""
+        batch, self._pending = self._pending, []
         offsets: dict[bytes, int] = {}
         for start in range(0, len(batch), LONGEST_BATCH):
             records = dict(batch[start : start + LONGEST_BATCH])
@@ -98,7 +99,7 @@ class BatchedLog:
         return offsets
 
     async def _write(self, records: dict[bytes, bytes | None]) -> Sequence[int]:
-        """Of several states of one call in a transaction the last is enough: each is the whole state."""
+        """One transaction. Of several states of one call the last is enough: each is the whole state."""
         for attempt in range(_TRIES):
             try:
                 offsets = await self._log.write(list(records.items()))

@@ -1,36 +1,34 @@
-"""A partition's deliveries that are over: of each only what tells whether something new came for its call.
+"""An index of a partition's completed deliveries: per call its version, time of the last change, and place in the log.
 
-Its whole state stands in the log and is read again from there where it is needed: for a later version of the result, or
-an operator's command. So memory follows the number of calls that are remembered, about 200 bytes each, and not what is
-known of them.
+The whole state stands in the log and is read again from there when a later version of the result or an operator's
+command needs it. So memory grows with the number of remembered calls, about 200 bytes each, not with their states.
 """
 
-import asyncio
-from collections.abc import Mapping
 from functools import partial
 from struct import Struct
 
 from schemas import Serializer
+from streams.clock import UtcMicros
 from streams.delivery.record import Delivery
-from streams.workers.deliver.batched_log import SCHEMA, Log
+from streams.workers.deliver.batched_log import SCHEMA, Log, Written
 
 _DIGEST = Struct("<qqq")
 """Version, time of the last change, offset of the record in the log."""
 
 
 class LostDelivery(LookupError):
-    """The record of a delivery that is remembered cannot be read any more."""
+    """The record of a remembered delivery is not in the log any more."""
 
 
 class CompletedIndex:
-    """Call by call, in the order in which they ended."""
+    """Completed deliveries by call id, in the order in which they ended."""
 
     def __init__(self, log: Log, serializer: Serializer) -> None:
         self._log = log
         self._serializer = serializer
         self._digests: dict[str, bytes] = {}
         self._unwritten: dict[str, Delivery] = {}
-        """Not in the log yet."""
+        """Deliveries whose last record is not durable yet."""
 
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._digests or call_id in self._unwritten
@@ -38,35 +36,35 @@ class CompletedIndex:
     def __len__(self) -> int:
         return len(self._digests) + len(self._unwritten)
 
-    def add(self, delivery: Delivery, written: "asyncio.Future[Mapping[bytes, int]]") -> None:
-        """A delivery that is over now; `written`: ends with the offsets of what was written with it."""
+    def add(self, delivery: Delivery, written: Written) -> None:
+        """Remember a delivery that is over; `written`: the future of its last record."""
         self._digests.pop(delivery.call_id, None)
         self._unwritten[delivery.call_id] = delivery
-        written.add_done_callback(partial(self._in_the_log, delivery))
+        written.add_done_callback(partial(self._logged, delivery))
 
-    def note(self, call_id: str, version: int, updated_at: int, offset: int) -> None:
-        """One that stands in the log."""
+    def add_logged(self, call_id: str, version: int, updated_at: UtcMicros, offset: int) -> None:
+        """Remember a delivery whose last record stands in the log at an offset."""
         self._digests.pop(call_id, None)
         self._digests[call_id] = _DIGEST.pack(version, updated_at, offset)
 
     def remove(self, call_id: str) -> None:
-        """It goes on, or it was forgotten."""
+        """Drop a call from the index: its delivery goes on, or was forgotten."""
         self._unwritten.pop(call_id, None)
         self._digests.pop(call_id, None)
 
-    def knows(self, call_id: str, version: int) -> bool:
-        """Whether it ended with this version of the result, or a later one."""
+    def ended_with(self, call_id: str, version: int) -> bool:
+        """Whether the call's delivery ended with this version of the result, or a later one."""
         if (digest := self._digests.get(call_id)) is not None:
             return int(_DIGEST.unpack(digest)[0]) >= version
         delivery = self._unwritten.get(call_id)
         return delivery is not None and delivery.version >= version
 
-    def mark(self, call_id: str) -> object:
-        """Another object after every change."""
+    def revision_token(self, call_id: str) -> object:
+        """An object that is another one after every change of the call's delivery; None: it is not in the index."""
         return self._unwritten.get(call_id) or self._digests.get(call_id)
 
-    async def whole(self, call_id: str) -> Delivery | None:
-        """Its whole state; None: it is not remembered.
+    async def load(self, call_id: str) -> Delivery | None:
+        """The whole state of a call's delivery; None: it is not in the index.
 
         Raises LostDelivery, MalformedRecord or msgspec.ValidationError; KafkaError or TimeoutError.
         """
@@ -80,8 +78,8 @@ class CompletedIndex:
             raise LostDelivery(f"the delivery of call {call_id} is not in the log at offset {offset}")
         return Delivery.from_record(self._serializer.decode(found[1], SCHEMA))
 
-    def forget(self, before: int) -> list[str]:
-        """Drop what ended before a time; which."""
+    def forget(self, before: UtcMicros) -> list[str]:
+        """Drop the deliveries that ended before a time; the calls that were dropped."""
         old = []
         for call_id, digest in self._digests.items():
             if _DIGEST.unpack(digest)[1] >= before:
@@ -91,8 +89,8 @@ class CompletedIndex:
             del self._digests[call_id]
         return old
 
-    def _in_the_log(self, delivery: Delivery, written: "asyncio.Future[Mapping[bytes, int]]") -> None:
+    def _logged(self, delivery: Delivery, written: Written) -> None:
         if self._unwritten.get(delivery.call_id) is delivery and not written.cancelled():
             del self._unwritten[delivery.call_id]
             offset = written.result()[delivery.call_id.encode()]
-            self.note(delivery.call_id, delivery.version, delivery.updated_at, offset)
+            self.add_logged(delivery.call_id, delivery.version, delivery.updated_at, offset)

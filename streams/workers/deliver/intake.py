@@ -1,4 +1,4 @@
-"""Results and operators' commands as events of the delivery machine; what cannot be read goes to the dead letters."""
+"""Results and operators' commands read as events of the delivery machine; unreadable ones go to the dead letters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -8,27 +8,27 @@ from faust.types import ConsumerMessage
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
+from streams.calls.result_headers import LIVE, origin_of
+from streams.clock import UtcMicros, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.command_record import Command
-from streams.delivery.events import Arrived, Ordered
+from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
 from streams.kafka.dead_letters import DeadLetters, Origin
-from streams.kafka.result_headers import LIVE, origin_of
 from streams.settings import PortalSettings
 from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
 from streams.workers.deliver import metrics
 
 Remembers = Callable[[str], bool]
-"""Whether a call was seen before."""
+"""Whether a call is known."""
 
 Headers = list[tuple[str, bytes | None]]
 
 
 class Intake:
-    """What comes to the deliveries of one CRM.
+    """Reads the records that come to the deliveries of one CRM.
 
-    `since`: by portal, since when it is served; `remember`: how long delivery remembers a call, microseconds.
+    `served_since`: by portal, when its service began; `remember_us`: how long delivery remembers a call.
     """
 
     def __init__(
@@ -37,18 +37,18 @@ class Intake:
         serializer: Serializer,
         dead: DeadLetters,
         portals: Sequence[PortalSettings],
-        since: Mapping[str, int],
-        remember: int,
+        served_since: Mapping[str, UtcMicros],
+        remember_us: int,
     ) -> None:
         self._crm = crm
         self._serializer = serializer
-        self._dead = dead
+        self._dead_letters = dead
         self._portals = portals
-        self._since = since
-        self._remember = remember
+        self._served_since = served_since
+        self._remember_us = remember_us
 
     async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
-        """A result; None where no portal of this CRM serves its PBX, and where it cannot be read."""
+        """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
         value = message.value
         try:
             result = await self._result(value)
@@ -59,27 +59,27 @@ class Intake:
         origin = origin_of(cast(Headers, message.headers or []))
         return self._arrived(result, cast(bytes, value), source, remembers, origin)
 
-    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, Ordered | None]:
-        """A command and its call; None where it is for another CRM, and where it cannot be read."""
+    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, CommandReceived | None]:
+        """A command and its call id; None where it is for another CRM, and where it cannot be read."""
         try:
             command = Command.from_record(await self._decode(message.value, DELIVERY_COMMANDS.schema))
             if command.crm != self._crm:
                 return command.call_id, None
-            return command.call_id, await self._ordered(command, remembers)
+            return command.call_id, await self._command_received(command, remembers)
         except (MalformedRecord, msgspec.ValidationError) as error:
             await self._unreadable(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
-    async def _ordered(self, command: Command, remembers: Remembers) -> Ordered:
+    async def _command_received(self, command: Command, remembers: Remembers) -> CommandReceived:
         now = utc_now_us()
         if command.result is None:
-            return Ordered(now, command.order)
+            return CommandReceived(now, command.remembered)
         result = await self._result(command.result)
         if result.call_id != command.call_id:
             raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
         source = command.source_topic, command.source_partition, command.source_offset
         arrived = self._arrived(result, command.result, source, remembers)
-        return Ordered(now, command.order, arrived, look_first=result.ended_at < now - self._remember)
+        return CommandReceived(now, command.remembered, arrived, look_first=result.ended_at < now - self._remember_us)
 
     def _arrived(
         self,
@@ -93,20 +93,20 @@ class Intake:
         now = utc_now_us()
         if portal is None:
             return None
-        history = history_reason(result, portal, self._since[portal.name], origin)
-        if history is None and result.ended_at < now - self._remember and not remembers(result.call_id):
+        history = history_reason(result, portal, self._served_since[portal.name], origin)
+        if history is None and result.ended_at < now - self._remember_us and not remembers(result.call_id):
             history = "it is older than what delivery remembers, and may have been delivered long ago"
         return Arrived(
-            now,
-            result.call_id,
-            portal.name,
-            result.version,
-            result.outcome_hash,
-            value,
-            result.ended_at,
-            skip_reason_for(result, portal),
-            history,
-            source,
+            now=now,
+            call_id=result.call_id,
+            portal=portal.name,
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            skip=skip_reason_for(result, portal),
+            history=history,
+            source=source,
         )
 
     async def _result(self, value: bytes | None) -> CallResult:
@@ -120,8 +120,4 @@ class Intake:
 
     async def _unreadable(self, message: ConsumerMessage, reason: DeadLetterReason, why: str) -> None:
         metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
-        timestamp = None if message.timestamp is None else round(message.timestamp * 1000)
-        headers = cast(Headers, message.headers or [])
-        tp = message.tp
-        origin = Origin(tp.topic, tp.partition, message.offset, message.key, message.value, headers, timestamp)
-        await (await self._dead.send(origin, reason, why))
+        await (await self._dead_letters.send(Origin.of(message), reason, why))

@@ -1,4 +1,4 @@
-"""What a delivery worker tells Prometheus (served on worker.metrics_port)."""
+"""The Prometheus metrics of a delivery worker, served on worker.metrics_port."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,104 +1,288 @@
-"""What the delivery log's first partition says of portals themselves: since when each is served, which wants no more.
+"""Durable records about one CRM's portals: since when each is served, which wants no more.
 
-Written beside the transactions of who owns that partition: a record of a portal is never one of a call.
+The records stand on the compacted topic portal-states (delivery/portal_records.py). The protocol:
+
+* Each key has one writer, and writes under a fence: `<crm>/<portal>` (served since) the owner of partition 0 of the
+  CRM's delivery log, `<crm>/<portal>/<n>` (disabled) the owner of partition n, each in a transaction of that
+  partition's producer. A worker that lost the partition without knowing cannot write. An operator's
+  `cel2crm portal enable` may delete the second kind, and nothing rewrites them.
+* `take_over` comes after a partition's log was fenced and read, and before anything is delivered from it. The owner of
+  partition 0 writes what is missing; the owner of another one waits until that is there. So no call is delivered before
+  it is durable since when its portal is served, whichever worker started first.
+* A disabled portal is recorded by the worker that was told so, under the fence of a partition that it owns, before it
+  goes on: nobody else knows, and a message to somebody else could be late. All workers read the records of all
+  partitions when they take a partition over; one that is told later is turned down by the portal itself.
+* A worker reads its own records as soon as they are acknowledged. `read_committed` keeps open transactions out.
+
+Records of 0.1 stand in partition 0 of the delivery log. They are kept, for a step back, and read: its owner writes what
+they say to portal-states. The earlier `since` counts, and any `disabled`.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 from aiokafka import ConsumerRecord
+from msgspec import ValidationError
 
-from schemas import Serializer
-from streams.clock import utc_now_us
-from streams.delivery.portal_records import SERVING, key_of, record_of, served_since
-from streams.delivery.record import Delivery, State
-from streams.kafka.fenced_log import FencedLog
-from streams.kafka.producer import IdempotentProducer
+from schemas import MalformedRecord, Serializer
+from streams.clock import UtcMicros, utc_now_us
+from streams.delivery.portal_records import (
+    PortalRecords,
+    PortalState,
+    disabled_key,
+    disabled_state,
+    is_old_key,
+    is_settled,
+    old_disabled_key,
+    served_since,
+    serving_key,
+    serving_state,
+)
+from streams.delivery.record import OF_PORTALS, Delivery
+from streams.errors import UserError
+from streams.kafka.fenced_log import Fenced
+from streams.kafka.hard_exit import hard_exit
 from streams.settings import PortalSettings
+from streams.topics import PORTAL_STATES
 from streams.workers.deliver.batched_log import SCHEMA
 
-_DISABLED = "disabled:"
-
-
-def disabled_key(portal: str) -> bytes:
-    """Of the record that a portal wants no more."""
-    return (_DISABLED + portal).encode()
-
+POLL_SECONDS = 0.5
+_TELL_SECONDS = 30.0
+_TRIES = 8
+_RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger("deliver")
 
+Records = list[tuple[bytes, bytes | None]]
+
+
+class StateLog(Protocol):
+    """The part of kafka/fenced_log.py that portal states need."""
+
+    topic: str
+    partition: int
+
+    async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
+        """Give every committed record to `take`, oldest first. Raises KafkaError or TimeoutError."""
+        ...
+
+    async def write(
+        self, records: Sequence[tuple[bytes, bytes | None]], *, to: tuple[str, int] | None = None
+    ) -> Sequence[int] | None:
+        """One transaction, to the log or to another topic's partition. None: none of it is there. Raises Fenced."""
+        ...
+
+
+class _Found(Exception):
+    """A reading found what it looked for."""
+
 
 class PortalStateStore:
-    """The records of one CRM's portals. `read` goes before everything else."""
+    """The records of one CRM's portals. `start` goes before everything else."""
 
     def __init__(
         self,
-        crm: str,
-        topic: str,
-        outbox: IdempotentProducer,
+        portals: Sequence[PortalSettings],
+        fingerprints: Mapping[str, str],
         serializer: Serializer,
-        first_partition: Callable[[], FencedLog],
+        topic_log: StateLog,
+        delivery_log: Callable[[int], StateLog],
+        partitions: int,
     ) -> None:
-        self._crm = crm
-        self._topic = topic
-        self._outbox = outbox
+        """`fingerprints`: of each portal's address and secret; `topic_log` reads portal-states; `delivery_log`: a new
+        one of each of the delivery log's `partitions`."""
+        self._crm = portals[0].crm
+        self._portals = portals
+        self._fingerprints = fingerprints
         self._serializer = serializer
-        self._first_partition = first_partition
-        self._records: dict[str, Delivery] = {}
+        self._topic_log = topic_log
+        self._delivery_log = delivery_log
+        self._partitions = partitions
+        self._records = PortalRecords(self._crm)
+        self._using_topic = asyncio.Lock()
+        """A reading that began before a writing would take back what was written."""
 
-    async def read(self) -> None:
-        """Take up what stands there. Raises KafkaError or TimeoutError."""
-        values: dict[str, bytes | None] = {}
+    async def start(self) -> None:
+        """Read all records, and refuse to begin where some were lost.
 
-        def take(record: ConsumerRecord) -> None:
-            if record.key.startswith((SERVING.encode(), _DISABLED.encode())):
-                values[record.key.decode()] = record.value
+        Raises UserError, KafkaError or TimeoutError.
+        """
+        old: list[ConsumerRecord] = []
+        await self._delivery_log(0).scan(lambda record: old.append(record) if is_old_key(record.key) else None)
+        self._take_old(old)
+        await self._read()
+        for portal in self._portals:
+            unknown = self._records.serving(portal.name) is None and not is_settled(portal, None)
+            if unknown and await self._has_calls(portal.name):
+                await self._read()  # another worker may have begun to serve it meanwhile
+                if self._records.serving(portal.name) is None:
+                    raise self._lost(portal.name)
 
-        await self._first_partition().scan(take)
-        self._records = {
-            key: Delivery.from_record(self._serializer.decode(value, SCHEMA))
-            for key, value in values.items()
-            if value is not None
-        }
+    async def take_over(self, partition: int, log: StateLog, old: Sequence[ConsumerRecord] = ()) -> None:
+        """Take over the writing that comes with a partition of the delivery log, which was fenced and read before.
 
-    async def served_since(self, portal: PortalSettings) -> int:
-        """UTC microseconds: calls that ended before are skipped."""
-        key = key_of(portal)
-        if (record := record_of(portal, self._records.get(key), utc_now_us())) is not None:
-            await self._write(record)
-            # Read back: another worker may have been first, or last; either way all keep the same time.
-            await self.read()
-        return served_since(portal, self._records.get(key), utc_now_us())
+        `old`: of partition 0, the records of 0.1 about portals, in order. Returns when it is durable since when each
+        portal is served. Ends the process hard where the records cannot be written. Raises KafkaError or TimeoutError.
+        """
+        await self._read()
+        if partition != 0:
+            await self._write(log, self._cleared(partition))
+            await self._until_settled()
+            return
+        self._take_old(old)
+        await self._write(log, [*self._cleared(partition), *self._missing()])
+        # Only now: until then the records of 0.1 say what is known.
+        if stale := self._stale_old():
+            await self._commit(log, stale, None)
+            for key, _ in stale:
+                self._records.take_old(key, None)
 
-    async def disabled(self, portal: str, fingerprint: str) -> str | None:
+    def served_since(self, portal: PortalSettings) -> UtcMicros:
+        """The time before which calls ended that are skipped."""
+        return served_since(portal, self._records.serving(portal.name), utc_now_us())
+
+    def disabled(self, portal: PortalSettings) -> str | None:
         """Why a portal is to get nothing; None: it is served. Other settings than those it turned down enable it."""
-        known = self._records.get(_DISABLED + portal)
-        if known is None:
-            return None
-        if known.sent == fingerprint:
-            return known.reason or "it wants no more calls"
-        _log.info("portal is served again: its address or secret is another one", portal=portal)
-        await self._send(_DISABLED + portal, None)
-        return None
+        fingerprint = self._fingerprints[portal.name]
+        known = [state for state in self._records.disabled(portal.name) if state.fingerprint == fingerprint]
+        return known[-1].why if known else None
 
-    async def disable(self, portal: str, fingerprint: str, why: str) -> None:
-        """Remember that a portal wants no more, so that no restart asks again; durable on return."""
+    async def disable(self, portal: PortalSettings, why: str, partition: int, log: StateLog) -> None:
+        """Remember that a portal wants no more, so that no restart asks again; durable on return.
+
+        `log`: of a partition of the delivery log that this process owns. Ends the process hard where it no longer does.
+        """
+        state = disabled_state(self._crm, portal.name, self._fingerprints[portal.name], why, utc_now_us())
+        await self._write(log, [self._encoded(disabled_key(self._crm, portal.name, partition), state)])
+
+    def _missing(self) -> Records:
+        """The records that the owner of partition 0 has to write."""
         now = utc_now_us()
-        await self._write(
-            Delivery(
-                _DISABLED + portal,
-                self._crm,
-                portal,
-                State.DISABLED,
-                reason=why,
-                queued_at=now,
-                updated_at=now,
-                sent=fingerprint,
-            )
+        missing: Records = []
+        for portal in self._portals:
+            name = portal.name
+            wanted = serving_state(portal, self._records.serving(name), now)
+            if wanted != self._records.stored_serving(name):
+                missing.append(self._encoded(serving_key(self._crm, name), wanted))
+            old = self._records.old_disabled(name)
+            still_disabled = old is not None and old.fingerprint == self._fingerprints[name]
+            if old is not None and still_disabled and 0 not in self._records.disabled_by(name):
+                missing.append(self._encoded(disabled_key(self._crm, name, 0), old))
+        return missing
+
+    def _cleared(self, partition: int) -> Records:
+        """Tombstones for portals that are served again, since their address or secret is another one."""
+        cleared: Records = []
+        for portal in self._portals:
+            known = self._records.disabled_by(portal.name).get(partition)
+            if known is not None and known.fingerprint != self._fingerprints[portal.name]:
+                _log.info("portal is served again: its address or secret is another one", portal=portal.name)
+                cleared.append((disabled_key(self._crm, portal.name, partition), None))
+        return cleared
+
+    def _stale_old(self) -> Records:
+        """Tombstones for the records of 0.1 that other addresses or secrets than today's were turned down."""
+        stale: Records = []
+        for portal in self._portals:
+            old = self._records.old_disabled(portal.name)
+            if old is not None and old.fingerprint != self._fingerprints[portal.name]:
+                stale.append((old_disabled_key(portal.name), None))
+        return stale
+
+    async def _until_settled(self) -> None:
+        waited = 0.0
+        while unsettled := [each.name for each in self._portals if not self._settled(each)]:
+            if waited % _TELL_SECONDS == 0:
+                _log.warning(
+                    "waiting for the owner of partition 0 to record since when portals are served",
+                    portals=unsettled,
+                    remedy="all workers of a CRM need the same version and the same portals: restart the others",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+            await self._read()
+
+    def _settled(self, portal: PortalSettings) -> bool:
+        return is_settled(portal, self._records.serving(portal.name))
+
+    async def _read(self) -> None:
+        """Read portal-states to its end."""
+        async with self._using_topic:
+            values: Records = []
+            await self._topic_log.scan(lambda record: values.append((record.key, record.value)))
+            self._records.forget_new()
+            for key, value in values:
+                self._take(key, value)
+
+    def _take(self, key: bytes, value: bytes | None) -> None:
+        try:
+            state = None if value is None else self._decoded(value)
+        except (MalformedRecord, ValidationError) as error:
+            _log.error("a portal's record cannot be read", record=repr(key), error=str(error))
+            return
+        self._records.take(key, state)
+
+    async def _write(self, log: StateLog, records: Records) -> None:
+        """Write records to portal-states under the fence of a delivery log, and take them up."""
+        if not records:
+            return
+        async with self._using_topic:
+            await self._commit(log, records, (self._topic_log.topic, 0))
+            for key, value in records:
+                self._take(key, value)
+
+    async def _commit(self, log: StateLog, records: Records, to: tuple[str, int] | None) -> None:
+        for attempt in range(_TRIES):
+            try:
+                if await log.write(records, to=to) is not None:
+                    return
+            except Fenced as error:
+                hard_exit(f"another process owns {log.topic}/{log.partition} now", error)
+            await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+        hard_exit(f"portal states cannot be written: {_TRIES} transactions in a row failed")
+
+    def _take_old(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take the records of 0.1, all of them, in order, in place of those that were known."""
+        found: dict[bytes, Delivery | None] = {}
+        for record in records:
+            try:
+                value = record.value
+                found[record.key] = value and Delivery.from_record(self._serializer.decode(value, SCHEMA))
+            except (MalformedRecord, ValidationError) as error:
+                _log.error("a portal's record of 0.1 cannot be read", record=repr(record.key), error=str(error))
+        self._records.replace_old(found)
+
+    def _encoded(self, key: bytes, state: PortalState) -> tuple[bytes, bytes]:
+        return key, self._serializer.encode(PORTAL_STATES.schema, state.record())
+
+    def _decoded(self, value: bytes) -> PortalState:
+        return PortalState.from_record(self._serializer.decode(value, PORTAL_STATES.schema))
+
+    async def _has_calls(self, portal: str) -> bool:
+        """Whether the delivery log holds calls of a portal. Reads until the first one."""
+
+        def look(record: ConsumerRecord) -> None:
+            try:
+                fields = self._serializer.decode(record.value, SCHEMA)
+            except (MalformedRecord, LookupError):
+                return
+            if fields["portal"] == portal and fields["state"] not in OF_PORTALS:
+                raise _Found
+
+        try:
+            for partition in range(self._partitions):
+                await self._delivery_log(partition).scan(look)
+        except _Found:
+            return True
+        return False
+
+    def _lost(self, portal: str) -> UserError:
+        topic, log = self._topic_log.topic, self._delivery_log(0).topic
+        return UserError(
+            f"{topic} does not say since when portal {portal} is served, though {log} holds calls of it: the record "
+            "was lost, and whether the portal wants no more calls is not known either",
+            f"Restore {topic}; or set portals.{portal}.deliver_from, the end of the last call that must not come now "
+            "(cel2crm deliveries shows what was delivered): with it the worker starts, and records it anew.",
         )
-
-    async def _write(self, record: Delivery) -> None:
-        await self._send(record.call_id, self._serializer.encode(SCHEMA, record.record()))
-
-    async def _send(self, key: str, value: bytes | None) -> None:
-        await (await self._outbox.send(self._topic, key.encode(), value, partition=0))

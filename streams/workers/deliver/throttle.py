@@ -1,4 +1,4 @@
-"""Whether a portal takes requests now: its rate, its room, a circuit breaker and the pause."""
+"""A portal's throttle: its rate limit, a circuit breaker, and the pause of a portal that needs a person."""
 
 import random
 from collections.abc import Callable
@@ -6,54 +6,49 @@ from collections.abc import Callable
 import structlog
 from aiolimiter import AsyncLimiter
 
-from streams.clock import MICROS_PER_SECOND
-from streams.settings import PortalSettings, RateLimit
-
-DEFAULT_RATES = {
-    # The vendors' own limits (spec crm-apis.md): Bitrix24 per portal and address, Kommo per integration.
-    "bitrix24": RateLimit(burst=50, per_second=2.0),
-    # 7 in any second, as they arrive there: evenly, and a little below, since the network bunches them up.
-    "kommo": RateLimit(burst=1, per_second=6.5),
-    "webhook": RateLimit(burst=50, per_second=50.0),
-}
+from streams.clock import MICROS_PER_SECOND, UtcMicros
+from streams.settings import PortalSettings
 
 FAILURES_TO_OPEN = 5
-LONGEST_OPEN = 10 * MICROS_PER_SECOND
-"""Six trials a minute are nothing to a portal, and it is seen at once when it is back."""
+LONGEST_OPEN_US = 10 * MICROS_PER_SECOND
+"""The longest time between trials of the circuit breaker. Six trials a minute are nothing to a portal, and it is
+noticed at once when it is back."""
 
-FIRST_PROBE = 5 * MICROS_PER_SECOND
-LAST_PROBE = 300 * MICROS_PER_SECOND
+FIRST_PROBE_US = 5 * MICROS_PER_SECOND
+LAST_PROBE_US = 300 * MICROS_PER_SECOND
+"""The first and the longest time between trials of a paused portal."""
 
-_FOR_GOOD = 10**15
-"""Microseconds: decades."""
+_FOR_GOOD_US = 10**15
+"""Decades."""
 
 _log = structlog.get_logger("deliver")
 
 
 class PortalThrottle:
-    """One portal's gate. Times: UTC microseconds, given in.
+    """Decides whether a portal may get a request now.
 
-    Open, it lets requests through at the portal's rate. After some failures in a row, or when the portal said that no
-    request will do (a pause), it closes for a while, then lets one request through as a trial. Disabled, it is closed.
+    Open, the throttle lets requests through at the portal's rate. After some failures in a row, or when the portal said
+    that no request will do (a pause), it closes for a while, then admits one request as a trial. Disabled, it stays
+    closed. Every admitted request is followed by `succeeded`, `failed`, `pause`, `disable` or `not_used`.
     """
 
     def __init__(self, portal: PortalSettings, draw: Callable[[], float] = random.random) -> None:
         self._portal = portal
         self._draw = draw
-        self._rate = portal.rate_limit or DEFAULT_RATES[portal.crm]
+        self._rate = portal.rate
         self._share = 0.0
         self._limiter = AsyncLimiter(1)
         self.set_share(1.0)
-        self.paused_for: str | None = None
+        self.pause_reason: str | None = None
         self.disabled = False
         self.failures = 0
         self._pauses = 0
         self._closed_until = 0
-        self._trial = False
+        self._trial_open = False
         self._warned = False
 
     def set_share(self, share: float) -> None:
-        """Keep to this part of the rate (0 < share <= 1): several workers serve one portal."""
+        """Keep to this part of the portal's rate (0 < share <= 1): several workers serve one portal."""
         if share != self._share:
             self._share = share
             burst = max(1.0, self._rate.burst * share)
@@ -61,77 +56,77 @@ class PortalThrottle:
 
     @property
     def failing(self) -> bool:
-        """The portal does not take calls at the moment, for no reason that a person must mend."""
-        return self.failures > 0 and self.paused_for is None
+        """Whether the portal does not take calls at the moment, without a reason that a person must mend."""
+        return self.failures > 0 and self.pause_reason is None
 
-    def closed_for(self, now: int) -> int:
-        """Microseconds until it is worth asking again; 0: now."""
-        return _FOR_GOOD if self.disabled else max(0, self._closed_until - now)
+    def closed_for_us(self, now: UtcMicros) -> int:
+        """The time until a request may be tried; 0: now."""
+        return _FOR_GOOD_US if self.disabled else max(0, self._closed_until - now)
 
-    def admits(self, now: int) -> bool:
-        """Whether a request may go now, apart from the rate. One that does is followed by `succeeded` or the like."""
-        if self.closed_for(now) or (self._trial and self._on_trial):
+    def admits(self, now: UtcMicros) -> bool:
+        """Whether a request may go now, apart from the rate."""
+        if self.closed_for_us(now) or (self._trial_open and self._needs_trial):
             return False
-        self._trial = self._on_trial
+        self._trial_open = self._needs_trial
         return True
 
     @property
-    def _on_trial(self) -> bool:
-        return self.paused_for is not None or self.failures >= FAILURES_TO_OPEN
+    def _needs_trial(self) -> bool:
+        return self.pause_reason is not None or self.failures >= FAILURES_TO_OPEN
 
     async def pace(self) -> None:
-        """Wait for the rate."""
+        """Wait until the rate allows one more request."""
         await self._limiter.acquire()
 
-    def unused(self) -> None:
-        """What was admitted did not become a request."""
-        self._trial = False
+    def not_used(self) -> None:
+        """An admission did not become a request."""
+        self._trial_open = False
 
     def succeeded(self) -> bool:
-        """The portal did its work. True: it is back from a pause."""
+        """The portal answered. True: it is back from a pause."""
         if self.disabled:
-            return False  # an answer to what went out before
-        back = self.paused_for is not None
+            return False  # the answer to a request from before
+        back = self.pause_reason is not None
         if back or self.failures >= FAILURES_TO_OPEN:
             _log.info("portal takes calls again", portal=self._portal.name)
-        self.paused_for, self.failures, self._pauses, self._trial = None, 0, 0, False
+        self.pause_reason, self.failures, self._pauses, self._trial_open = None, 0, 0, False
         self._closed_until, self._warned = 0, False
         return back
 
-    def failed(self, now: int, why: str, until: int | None = None) -> None:
-        """No answer, or one that asks to slow down (`until`)."""
-        self._trial = False
-        already_closed = self.closed_for(now) > 0
+    def failed(self, now: UtcMicros, why: str, until: UtcMicros | None = None) -> None:
+        """The portal did not answer, or asked to slow down (`until`)."""
+        self._trial_open = False
+        already_closed = self.closed_for_us(now) > 0
         if until is not None:
             self._closed_until = max(self._closed_until, until)
         if already_closed and self.failures >= FAILURES_TO_OPEN:
-            return  # an answer to what went out before
+            return  # the answer to a request from before
         self.failures += 1
         beyond = self.failures - FAILURES_TO_OPEN
         if beyond >= 0:
-            wait = min(LONGEST_OPEN, MICROS_PER_SECOND * 2 ** min(beyond, 20))
+            wait = min(LONGEST_OPEN_US, MICROS_PER_SECOND * 2 ** min(beyond, 20))
             self._closed_until = max(self._closed_until, now + int(wait * (0.5 + self._draw() / 2)))
         if beyond == 0 and not self._warned:
             self._warned = True
             _log.warning("portal does not take calls", portal=self._portal.name, why=why)
 
     def try_now(self) -> None:
-        """A person acted: try at once where the portal is paused."""
-        if self.paused_for is not None:
+        """Admit a trial at once where the portal is paused: a person acted."""
+        if self.pause_reason is not None:
             self._closed_until = self._pauses = 0
 
     def disable(self, why: str) -> None:
-        """No request at all: the portal wants none."""
-        self.disabled, self.paused_for, self._trial = True, why, False
+        """Close for good: the portal wants no requests."""
+        self.disabled, self.pause_reason, self._trial_open = True, why, False
 
-    def pause(self, now: int, why: str) -> None:
-        """No request will do until a person acts; one is tried now and then all the same."""
-        self._trial = False
-        if self.disabled or (self.paused_for is not None and self.closed_for(now)):
-            return  # an answer to what went out before
-        if self.paused_for is None:
+    def pause(self, now: UtcMicros, why: str) -> None:
+        """Close: no request will do until a person acts. One is tried now and then all the same."""
+        self._trial_open = False
+        if self.disabled or (self.pause_reason is not None and self.closed_for_us(now)):
+            return  # the answer to a request from before
+        if self.pause_reason is None:
             name, crm = self._portal.name, self._portal.crm
             _log.error("portal is paused, its calls are kept: a person must act", portal=name, crm=crm, why=why)
-        self.paused_for = why
-        self._closed_until = max(self._closed_until, now + min(LAST_PROBE, FIRST_PROBE * 2**self._pauses))
+        self.pause_reason = why
+        self._closed_until = max(self._closed_until, now + min(LAST_PROBE_US, FIRST_PROBE_US * 2**self._pauses))
         self._pauses = min(self._pauses + 1, 10)

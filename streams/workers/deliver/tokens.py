@@ -9,17 +9,18 @@ from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.keeper import Keeper
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import key_of
-from streams.credentials.vendors import TokenVendor
-from streams.crm.tokens import TokenSource
-from streams.errors import SettingsError, UserError
+from streams.crm.shared.adapter import token_vendor
+from streams.crm.shared.tokens import TokenSource
+from streams.errors import SettingsError
 from streams.http.request import session
+from streams.kafka.client import unreachable
 from streams.settings import PortalSettings, Settings, secret
 from streams.topics import CREDENTIALS
 from streams.workers.deliver import metrics
 
 
 class PortalTokens:
-    """Nothing is read, written or needed where no portal uses OAuth."""
+    """The tokens by portal. No topic is read, written or needed where no portal uses OAuth."""
 
     def __init__(self, settings: Settings, portals: Sequence[PortalSettings]) -> None:
         """Raises SettingsError for a portal that has two kinds of authorisation, or lacks a part of OAuth's."""
@@ -30,7 +31,7 @@ class PortalTokens:
                 _refuse_two_kinds(portal)
                 where = f"portals.{portal.name}.oauth.client_secret"
                 secret(portal.oauth.client_secret, portal.oauth.client_secret_file, where)
-                self._vendors[key_of(portal)] = TokenVendor.of(portal)
+                self._vendors[key_of(portal)] = token_vendor(portal)
         self._sealer = Sealer.of(settings.credentials) if self._vendors else None
         self._store: KafkaCredentials | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -53,7 +54,7 @@ class PortalTokens:
         try:
             await self._store.start()
         except (KafkaError, TimeoutError) as error:
-            raise UserError(f"no Kafka broker at {kafka.bootstrap_servers} ({error!r})") from None
+            raise unreachable(kafka.bootstrap_servers, error) from None
         self._http = session()
         for key, vendor in self._vendors.items():
             self._keepers[key] = Keeper(

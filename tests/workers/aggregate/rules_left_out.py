@@ -3,16 +3,11 @@
 from collections.abc import Generator
 from dataclasses import replace
 
-from streams.kafka.marker import Marker
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.partition_state import (
-    CallEnded,
-    CheckpointStep,
-    Commit,
-    PartitionState,
-    RowEffect,
-    TrackedCall,
-)
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.steps import CallEnded, CheckpointStep, Commit, RowEffect
+from streams.workers.aggregate.tracked_call import TrackedCall
 from tests.workers.aggregate.simulated_partition import Rules
 
 
@@ -68,9 +63,9 @@ class _MarkerApart(PartitionState):
 class _ShortCallsNotWritten(PartitionState):
     """7: a call that ended before its first flush is not written."""
 
-    def _end(self, key: str, kept: TrackedCall) -> CallEnded:
-        short = kept.covered == 0
-        finished = super()._end(key, kept)
+    def _end(self, key: str, tracked: TrackedCall) -> CallEnded:
+        short = tracked.covered_offset == 0
+        finished = super()._end(key, tracked)
         if short:
             self._dirty.pop(key, None)
         return finished
@@ -97,18 +92,18 @@ class _NoTombstone(PartitionState):
 class _NoGrace(PartitionState):
     """9: forgotten as soon as it ended."""
 
-    def _deadline(self, kept: TrackedCall) -> int:
-        return super()._deadline(kept) - self._limits.grace if kept.ended else super()._deadline(kept)
+    def _deadline(self, tracked: TrackedCall) -> int:
+        return super()._deadline(tracked) - self._limits.grace_ms if tracked.ended else super()._deadline(tracked)
 
 
 class _EndingIsAFact(PartitionState):
     """3: a new row does not undo an ending by the timer."""
 
-    def _fold(self, key: str, kept: TrackedCall, captured: CapturedRow, now: int) -> CallEnded | None:
-        was_ended = kept.ended
-        finished = super()._fold(key, kept, captured, now)
+    def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> CallEnded | None:
+        was_ended = tracked.ended
+        finished = super()._fold(key, tracked, captured, now)
         if was_ended:
-            kept.ended = True
+            tracked.ended = True
             self._open.pop(key, None)
         return finished
 
@@ -157,19 +152,19 @@ class _CoveredRowsJudgedAgain(PartitionState):
 
     def adopt(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
         super().adopt(*args, **kwargs)
-        for kept in self.calls.values():
-            kept.covered = 0
+        for tracked in self.calls.values():
+            tracked.covered_offset = 0
 
 
 class _ForgottenInMidBackfill(PartitionState):
     """3: a known row that is backfilled does not renew its call."""
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
-        kept = self.calls.get(f"{captured.pbx}/{captured.linkedid}")
-        last = kept.last if kept and kept.call.knows(captured.id) else None
+        tracked = self.calls.get(f"{captured.pbx}/{captured.linkedid}")
+        last = tracked.last_row_ms if tracked and tracked.call.knows(captured.id) else None
         effect = super().row(offset, captured)
-        if kept and last is not None:
-            kept.last = last
+        if tracked and last is not None:
+            tracked.last_row_ms = last
         return effect
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from streams.calls.call import Call, epoch_of
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.partition_state import Limits
+from streams.workers.aggregate.steps import Limits
 
-LIMITS = Limits(quiet=3_000, time_limit=60_000, grace=20_000, backfill_grace=5_000)
+LIMITS = Limits(quiet_ms=3_000, time_limit_ms=60_000, grace_ms=20_000, backfill_grace_ms=5_000)
 START = 1_795_390_000_000
 """Unix milliseconds at which every scenario begins."""
 
@@ -123,7 +123,7 @@ def _too_late(row: CapturedRow, call: Call | None, last: int, now: int) -> bool:
         epoch = epoch_of(row.linkedid)
         if epoch is None:
             opens = (row.eventtype, row.uniqueid) == ("CHAN_START", row.linkedid)
-            return not opens or now - row.commit_ms > LIMITS.grace
-        return now - epoch * 1000 > LIMITS.grace
-    wait = 0 if call.linkedid_end else LIMITS.quiet if call.channels_ended else LIMITS.time_limit
-    return now > last + wait + LIMITS.grace
+            return not opens or now - row.commit_ms > LIMITS.grace_ms
+        return now - epoch * 1000 > LIMITS.grace_ms
+    wait = 0 if call.linkedid_end else LIMITS.quiet_ms if call.channels_ended else LIMITS.time_limit_ms
+    return now > last + wait + LIMITS.grace_ms

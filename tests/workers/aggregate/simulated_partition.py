@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from random import Random
 
 from streams.calls.call import Call
-from streams.kafka.marker import Committed, Marker
+from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.partition_state import (
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
     CheckpointStep,
     Commit,
     Fence,
-    PartitionState,
     ReadCommitted,
     ReadSnapshots,
     Replay,
     RestoreStep,
     RowEffect,
     WriteSnapshots,
-    restore,
 )
 from tests.workers.aggregate.scenario import LIMITS, START, Arrival, arrivals, expected
 
@@ -297,7 +297,7 @@ class Simulation:
                 return
 
     def _work_through(self, owner: Owner) -> None:
-        clock = self._clock + LIMITS.time_limit + 1_000_000
+        clock = self._clock + LIMITS.time_limit_ms + 1_000_000
         owner.read(len(self._broker.log))
         owner.tick(clock)
         for _ in range(2):  # one may be under way, with an older copy
@@ -312,7 +312,7 @@ class Simulation:
         if wrongly := broker.dead - truth.dead - truth.may_be_dead:
             raise Violation(f"dead letters of rows that came in time: offsets {sorted(wrongly)}")
         if missing := truth.dead - broker.dead:
-            raise Violation(f"rows that came too late are no dead letters: offsets {sorted(missing)}")
+            raise Violation(f"rows that came too late are not dead letters: offsets {sorted(missing)}")
         for key, call in truth.calls.items():
             versions = broker.results.get(key)
             if not versions:

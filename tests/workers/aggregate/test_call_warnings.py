@@ -1,4 +1,4 @@
-"""What an operator can mend is counted always and said once."""
+"""A warning that an operator can mend is counted for each call and logged once."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from streams.calls.result import CallResult, CallWarning
-from streams.workers.aggregate.call_warnings import WarningReporter
+from streams.workers.aggregate.call_warnings import MAX_REPORTED, WarningReporter
 from tests.calls.tables import outcome
 
 
@@ -25,28 +25,28 @@ def counted(code: str) -> float:
     return REGISTRY.get_sample_value("cel2crm_call_cautions_total", {"caution": code}) or 0.0
 
 
-def said(cautions: WarningReporter, *results: CallResult) -> list[Any]:
+def logged(warnings: WarningReporter, *results: CallResult) -> list[Any]:
     with capture_logs() as lines:
         for result in results:
-            cautions.take(result)
+            warnings.report(result)
     return lines
 
 
 def test_an_unknown_trunk_is_named_once_and_counted_each_time() -> None:
     before = counted(CallWarning.DIRECTION)
-    lines = said(WarningReporter(), strange("provider"), strange("provider"), strange("other"))
+    lines = logged(WarningReporter(), strange("provider"), strange("provider"), strange("other"))
     assert [line["detail"].split("neither ")[1].split(",")[0] for line in lines] == ["provider", "other"]
     assert all("numbers.trunks" in line["event"] for line in lines)
     assert counted(CallWarning.DIRECTION) == before + 3
 
 
 @pytest.mark.parametrize("code", list(CallWarning))
-def test_every_caution_has_words(code: str) -> None:
+def test_every_warning_has_words(code: str) -> None:
     result = msgspec.structs.replace(strange("provider"), warnings=(code,))
-    [line] = said(WarningReporter(), result)
+    [line] = logged(WarningReporter(), result)
     assert line["log_level"] == "warning"
 
 
 def test_numbers_and_names_from_outside_do_not_fill_the_log() -> None:
-    lines = said(WarningReporter(), *(strange(f"provider{number}") for number in range(300)))
-    assert len(lines) == 200
+    lines = logged(WarningReporter(), *(strange(f"provider{number}") for number in range(300)))
+    assert len(lines) == MAX_REPORTED

@@ -7,28 +7,28 @@ import pytest
 
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
-from streams.kafka.marker import METADATA_LIMIT, Committed, Marker
+from streams.kafka.committed import METADATA_LIMIT, Committed
 from streams.rows.row import CapturedRow
 from streams.rules import load_rules
 from streams.settings import AggregateSettings
-from streams.workers.aggregate.partition_state import (
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
     Commit,
     Fence,
     Limits,
-    PartitionState,
     ReadCommitted,
     ReadSnapshots,
     Replay,
     RowEffect,
     RowRefused,
     WriteSnapshots,
-    restore,
 )
 
 START = 1_795_390_000
-LIMITS = Limits(quiet=10_000, time_limit=3600_000, grace=900_000, backfill_grace=20_000)
+LIMITS = Limits(quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)
 
 
 class Log:
@@ -207,7 +207,7 @@ def test_a_backfilled_call_takes_streamed_rows_for_the_shorter_grace_time() -> N
 
 
 def test_a_call_of_endless_rows_takes_no_more_but_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.calls.call.MOST_ROWS", 3)
+    monkeypatch.setattr("streams.calls.call.MAX_ROWS", 3)
     log = Log()
     assert [log.row("DTMF", second) for second in range(3)] == [None, None, None]
     refused = log.row("DTMF", 4)
@@ -346,6 +346,17 @@ def test_a_restored_partition_holds_the_same_calls_and_replays_what_its_snapshot
     assert [type(step) for step in checkpoint(partition)] == [AwaitSent, WriteSnapshots, AwaitSent, Commit]
 
 
+def test_rows_to_be_replayed_that_retention_has_removed_are_asked_for_all_the_same() -> None:
+    marker = Marker(5, {"north": 1})
+    steps = restore(LIMITS, 8, 100)
+    assert isinstance(next(steps), Fence)
+    assert isinstance(steps.send(None), ReadCommitted)
+    assert isinstance(steps.send(Committed(10, marker.encode())), ReadSnapshots)
+    replay = steps.send({})
+    assert isinstance(replay, Replay)
+    assert (replay.start, replay.end) == (5, 10)  # who carries it out says what is gone
+
+
 def test_a_group_without_offsets_begins_at_the_topics_first_row() -> None:
     partition, steps = restored(None, {})
     assert (partition.position, partition.times) == (0, {})
@@ -385,4 +396,4 @@ def test_the_marker_of_hundreds_of_pbxs_fits_and_keeps_those_heard_last() -> Non
 
 def test_the_limits_come_from_the_settings_in_seconds() -> None:
     limits = Limits.of(AggregateSettings(quiet_seconds=2, time_limit_seconds=30, grace_seconds=5))
-    assert limits == Limits(quiet=2000, time_limit=30_000, grace=5000, backfill_grace=5000)
+    assert limits == Limits(quiet_ms=2000, time_limit_ms=30_000, grace_ms=5000, backfill_grace_ms=5000)

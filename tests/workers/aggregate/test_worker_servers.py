@@ -6,7 +6,10 @@ import signal
 import subprocess
 import time
 
+import orjson
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka import Producer
 
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, captured, last_versions, recorded_rows
 
@@ -59,6 +62,26 @@ async def test_every_recorded_call_gets_the_result_of_its_rows(install: NewInsta
             assert [leg["number"] for leg in own if leg["leg"] == 1]
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_rows_are_read_whatever_codec_compressed_them(install: NewInstallation, codec: str) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        rows = recorded_rows()[:200]
+        produce_compressed(installation, rows, codec)
+        await results_of(installation, rows)
+
+
+def produce_compressed(installation: Installation, rows: list[Row], codec: str) -> None:
+    """Write rows as librdkafka does, whose compression is not that of the library which reads them."""
+    producer = Producer({"bootstrap.servers": installation.bootstrap_servers, "compression.type": codec})
+    place = DefaultPartitioner()
+    known = list(range(installation.partitions))
+    for row in rows:
+        key = row["linkedid"].encode()
+        producer.produce(installation.topic("cel"), orjson.dumps(row), key, place(key, known, known))
+    assert producer.flush(30) == 0
+
+
 async def test_poison_goes_to_the_dead_letters_untouched_and_the_worker_goes_on(install: NewInstallation) -> None:
     async with install() as installation:
         installation.start_worker()
@@ -75,6 +98,61 @@ async def test_poison_goes_to_the_dead_letters_untouched_and_the_worker_goes_on(
         assert all(letter["topic"] == installation.topic("cel") and letter["explanation"] for letter in letters)
         assert {letter["key"] for letter in letters} == {b"poison"}
         await results_of(installation, rows)
+
+
+async def ended(installation: Installation, worker: subprocess.Popen[bytes]) -> str:
+    """Wait until a worker has stopped as for a fault that a person mends; its log."""
+    assert await asyncio.to_thread(worker.wait, 60) == 2
+    return installation.log_of(worker)
+
+
+async def test_a_source_that_gives_rubbish_stops_the_worker_until_somebody_lets_it_pass(
+    install: NewInstallation,
+) -> None:
+    rows = recorded_rows()[:400]
+    installation = install(unreadable_window=100)
+    installation.partitions = 1  # so that all rows are taken in the order in which they were written
+    async with installation:
+        serializer = await installation.serializer()
+
+        async def dead_letters() -> list[str]:
+            async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+                return [serializer.decode(record.value)["reason"] for record in await dead.everything()]
+
+        first = installation.start_worker()
+        await installation.produce(rows[:200])
+        await installation.produce([b"rubbish"] * 80)
+        said = await ended(installation, first)
+        assert "51 of the last 100 CEL rows cannot be read" in said
+        assert "51 times: not JSON" in said
+        assert await dead_letters() == ["unreadable_row"] * 50
+
+        again = await ended(installation, installation.start_worker())
+        assert "CEL rows cannot be read" in again
+        assert await dead_letters() == ["unreadable_row"] * 50, "a restart filled the dead letters, or repeated some"
+
+        await installation.produce(rows[200:])
+        installation.aggregate["max_unreadable_share"] = 1
+        installation.start_worker()
+        await results_of(installation, rows)
+        assert await dead_letters() == ["unreadable_row"] * 80
+
+
+async def test_a_worker_goes_on_where_rows_become_readable_and_does_not_stop_for_what_it_passed(
+    install: NewInstallation,
+) -> None:
+    rows = recorded_rows()[:200]
+    async with install(unreadable_window=100) as installation:
+        first = installation.start_worker()
+        await installation.produce([b"rubbish"] * 50)
+        async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+            await dead.until(lambda records: len(records) == 50)
+        first.terminate()
+        assert await asyncio.to_thread(first.wait, 30) == 0
+        second = installation.start_worker()
+        await installation.produce(rows)
+        await results_of(installation, rows)
+        assert second.poll() is None
 
 
 async def test_killed_five_times_no_call_is_lost_or_wrong(install: NewInstallation) -> None:

@@ -15,6 +15,7 @@ from deploy.fake_crms.webhook import FAKE_SECRET
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
+from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import FencedLog
 from tests.crm.calls import call_result
@@ -48,8 +49,8 @@ def some_results(count: int, seed: int = 1) -> list[CallResult]:
 
 
 @dataclass
-class Deliveries(Installation):
-    """The same for a delivery worker; `portal_fields` go into the portal's settings."""
+class CrmInstallation(Installation):
+    """An installation for a delivery worker; `portal_fields` go into the portal's settings."""
 
     crm: str = "bitrix24"
     portal_fields: dict[str, Any] = field(default_factory=dict)
@@ -109,10 +110,11 @@ class Deliveries(Installation):
     async def serializer(self) -> Serializer:
         """See Installation."""
         async with SchemaRegistry(self.registry_url) as registry:
-            return await registry.open(
+            return await registry.register(
                 {
                     self.topic("call-results"): "call_result",
                     self.topic(f"deliveries-{self.crm}"): "delivery",
+                    self.topic("portal-states"): "portal_state",
                     self.topic("dead-letters"): "dead_letter",
                 }
             )
@@ -164,6 +166,15 @@ class Deliveries(Installation):
                 found[key.decode()] = Delivery.from_record(serializer.decode(value, "delivery"))
         return found
 
+    async def portal_states(self) -> dict[str, PortalState]:
+        """What is recorded of portals, by key."""
+        serializer = await self.serializer()
+        log = FencedLog(self.bootstrap_servers, self.topic("portal-states"), 0, "reader")
+        return {
+            key.decode(): PortalState.from_record(serializer.decode(value, "portal_state"))
+            for key, value in (await log.read()).items()
+        }
+
     async def until_delivered(self, results: Iterable[CallResult], seconds: float = 90.0) -> None:
         """Wait until each call stands in the portal and is over in the log; then check: once each, as it should be."""
         wanted = {result.call_id: result for result in results}
@@ -187,7 +198,7 @@ class Deliveries(Installation):
             raise AssertionError(f"{len(unfinished)} of {len(wanted)} calls are not over: {unfinished[:3]}") from None
 
     async def no_dead_letters(self) -> None:
-        """Nothing was given up."""
+        """Check that no call was given up."""
         serializer = await self.serializer()
         async with Tail(self.bootstrap_servers, self.topic("dead-letters")) as dead:
             letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]

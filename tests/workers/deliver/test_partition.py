@@ -10,22 +10,14 @@ import pytest
 
 from schemas import SchemaRegistry, Serializer
 from streams.calls.result import CallResult
-from streams.clock import utc_now_us
-from streams.crm.client import Pace, Request, unpaced
+from streams.clock import BootSeconds, utc_now_us
+from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.shared.client import Pace, Request, unpaced
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.events import (
-    Answer,
-    Arrived,
-    LookupResult,
-    NotFound,
-    Ordered,
-    OutcomeUnknown,
-    PortalBlocked,
-    Refused,
-    Succeeded,
-)
-from streams.delivery.plan import KOMMO, Plan
-from streams.delivery.record import Action, Delivery, Order, State
+from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnknown, PortalBlocked, Refused, Succeeded
+from streams.delivery.events import Arrived, CommandReceived
+from streams.delivery.plan import Plan
+from streams.delivery.record import Action, Delivery, OperatorCommand, State
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -38,10 +30,10 @@ CALL = call_result(1)
 
 @dataclass
 class Crm:
-    """A client whose every answer is given."""
+    """A CRM's client whose every answer is given."""
 
     answers: list[Answer] = field(default_factory=list)
-    sightings: list[LookupResult] = field(default_factory=list)
+    lookups: list[LookupResult] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     plan: Plan = KOMMO
     fingerprint: str = ""
@@ -54,45 +46,54 @@ class Crm:
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         return Request(f'{{"phone":"{result.client}"}}', "4", "Success call")
 
-    async def send(self, delivery: Delivery, until: float) -> Answer:
+    async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         self.sent.append(delivery.call_id)
         return self.answers.pop(0)
 
-    async def look_up(self, delivery: Delivery, until: float) -> LookupResult:
+    async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         self.looking.set()
         await self.look.wait()
-        return self.sightings.pop(0)
+        return self.lookups.pop(0)
 
     async def close(self) -> None:
         pass
 
 
 class PartitionUnderTest:
-    """The partition under test."""
+    """A partition and its escalation: what goes to the dead letters, which portal is disabled."""
 
-    def __init__(self, serializer: Serializer, crm: Crm, log: PartitionLog, lane: PortalQueue) -> None:
-        self.crm, self.log, self.lane, self.dead, self.disabled = crm, log, lane, list[str](), list[str]()
+    def __init__(self, serializer: Serializer, crm: Crm, log: PartitionLog, queue: PortalQueue) -> None:
+        self.crm, self.log, self.queue, self.dead, self.disabled = crm, log, queue, list[str](), list[str]()
         self._serializer = serializer
         writer = log.fence()
-        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": lane}, serializer, writer, self)
+        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": queue}, serializer, writer, self)
         writer.scan(self.partition.read)
         self._commands = 0
 
-    async def give_up(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
+    async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         self.dead.append(reason.code)
 
-    async def disable(self, lane: PortalQueue, why: str) -> None:
-        lane.gate.disable(why)
+    async def disable_portal(self, queue: PortalQueue, why: str) -> None:
+        queue.throttle.disable(why)
         self.disabled.append(why)
 
     def arrived(self, result: CallResult = CALL, **fields: Any) -> Arrived:
         value = self._serializer.encode("call_result", result.record())
-        return Arrived(1, result.call_id, "main", result.version, result.outcome_hash, value, result.ended_at, **fields)
+        return Arrived(
+            now=1,
+            call_id=result.call_id,
+            portal="main",
+            version=result.version,
+            outcome_hash=result.outcome_hash,
+            result=value,
+            call_ended_at=result.ended_at,
+            **fields,
+        )
 
-    async def order(self, action: Action, call_id: str = CALL.call_id, **fields: Any) -> None:
+    async def command(self, action: Action, call_id: str = CALL.call_id, **fields: Any) -> None:
         self._commands += 1
-        event = Ordered(2, Order(f"c{self._commands}", action, "ann", 2), **fields)
-        await self.partition.order(self._commands - 1, call_id, event)
+        event = CommandReceived(2, OperatorCommand(f"c{self._commands}", action, "ann", 2), **fields)
+        await self.partition.take_command(self._commands - 1, call_id, event)
 
     def logged(self, call_id: str = CALL.call_id) -> Delivery | None:
         value = self.log.values.get(call_id.encode())
@@ -111,84 +112,86 @@ class PartitionUnderTest:
 
 
 @asynccontextmanager
-async def desk(crm: Crm, log: PartitionLog | None = None, **fields: Any) -> AsyncIterator[PartitionUnderTest]:
+async def partition_under_test(
+    crm: Crm, log: PartitionLog | None = None, **fields: Any
+) -> AsyncIterator[PartitionUnderTest]:
     serializer = Serializer(SchemaRegistry("http://nowhere"))
-    serializer.register("call_result", 1)
-    serializer.register(SCHEMA, 2)
+    serializer.add_schema("call_result", 1)
+    serializer.add_schema(SCHEMA, 2)
     portal = PortalSettings(
         name="main", crm="kommo", settle_seconds=0, request_timeout_seconds=0.01,
         rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
     )  # fmt: skip
-    lane = PortalQueue(portal, crm)
-    made = PartitionUnderTest(serializer, crm, log or PartitionLog(), lane)
-    made.partition.restore(1)
+    queue = PortalQueue(portal, crm)
+    tested = PartitionUnderTest(serializer, crm, log or PartitionLog(), queue)
+    tested.partition.restore(1)
     try:
-        yield made
+        yield tested
     finally:
-        made.partition.give_up()
-        await lane.stop()
-        await lane.idle(1)
-        await made.partition.close()
+        tested.partition.stop_starting()
+        await queue.stop()
+        await queue.finish_attempts(1)
+        await tested.partition.close()
 
 
 async def test_what_was_refused_is_sent_again_by_command() -> None:
-    async with desk(Crm([Refused("no such user"), Succeeded({"note": "7"})])) as made:
-        await made.partition.fold(0, made.arrived())
-        await made.until_state(State.REFUSED)
-        await made.order(Action.RETRY)
-        delivered = await made.until_state(State.DELIVERED)
-    assert (made.crm.sent, made.dead) == ([CALL.call_id] * 2, ["refused"])
-    assert [(order.action, order.by) for order in delivered.orders] == [(Action.RETRY, "ann")]
+    async with partition_under_test(Crm([Refused("no such user"), Succeeded({"note": "7"})])) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until_state(State.REFUSED)
+        await tested.command(Action.RETRY)
+        delivered = await tested.until_state(State.DELIVERED)
+    assert (tested.crm.sent, tested.dead) == ([CALL.call_id] * 2, ["refused"])
+    assert [(command.action, command.by) for command in delivered.orders] == [(Action.RETRY, "ann")]
 
 
 async def test_a_command_counts_as_read_only_when_its_state_is_in_the_log() -> None:
-    async with desk(Crm([Refused("x"), Refused("x")])) as made:
-        await made.partition.fold(0, made.arrived())
-        await made.until_state(State.REFUSED)
-        await made.order(Action.DROP)
-        assert (made.partition.commands.position, made.partition.commands.durable) == (1, 0)
-        await made.until_state(State.DROPPED)
-        await made.until(lambda: made.partition.commands.durable == 1)
-    assert made.partition.results.durable == 1
+    async with partition_under_test(Crm([Refused("x"), Refused("x")])) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until_state(State.REFUSED)
+        await tested.command(Action.DROP)
+        assert (tested.partition.commands.position, tested.partition.commands.durable) == (1, 0)
+        await tested.until_state(State.DROPPED)
+        await tested.until(lambda: tested.partition.commands.durable == 1)
+    assert tested.partition.results.durable == 1
 
 
 async def test_a_call_that_is_dropped_while_it_is_looked_up_is_followed_to_its_end() -> None:
     crm = Crm([OutcomeUnknown("reset")], [NotFound(), NotFound()])
-    async with desk(crm) as made:
-        await made.partition.fold(0, made.arrived())
+    async with partition_under_test(crm) as tested:
+        await tested.partition.take_result(0, tested.arrived())
         await crm.looking.wait()
-        await made.order(Action.DROP)
+        await tested.command(Action.DROP)
         crm.look.set()
-        dropped = await made.until_state(State.DROPPED)
-    assert (made.dead, len(crm.sent)) == ([], 1)
+        dropped = await tested.until_state(State.DROPPED)
+    assert (tested.dead, len(crm.sent)) == ([], 1)
     assert [line.outcome for line in dropped.history] == ["unsure", "not_found"]
 
 
 async def test_a_command_for_a_call_that_nobody_knows_changes_nothing() -> None:
-    async with desk(Crm()) as made:
-        await made.order(Action.RETRY, "pbx1/9.9")
-        assert made.partition.commands.durable == 1
-    assert made.log.values == {}
+    async with partition_under_test(Crm()) as tested:
+        await tested.command(Action.RETRY, "pbx1/9.9")
+        assert tested.partition.commands.durable == 1
+    assert tested.log.values == {}
 
 
 async def test_a_skipped_call_is_delivered_by_command() -> None:
-    async with desk(Crm([Succeeded()])) as made:
-        await made.partition.fold(0, made.arrived(history="backfilled"))
-        await made.until_state(State.SKIPPED)
-        await made.order(Action.DELIVER, arrived=made.arrived(history="backfilled"))
-        await made.until_state(State.DELIVERED)
+    async with partition_under_test(Crm([Succeeded()])) as tested:
+        await tested.partition.take_result(0, tested.arrived(history="backfilled"))
+        await tested.until_state(State.SKIPPED)
+        await tested.command(Action.DELIVER, arrived=tested.arrived(history="backfilled"))
+        await tested.until_state(State.DELIVERED)
 
 
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
     log = PartitionLog()
-    async with desk(Crm(), log, shadow=True) as made:
-        await made.partition.fold(0, made.arrived())
-        shadowed = await made.until_state(State.SHADOWED)
+    async with partition_under_test(Crm(), log, shadow=True) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        shadowed = await tested.until_state(State.SHADOWED)
         assert (shadowed.sent, shadowed.status) == ('{"phone":"+79161234567"}', "4")
-        assert made.partition.open_calls == 0
-    async with desk(Crm([Succeeded()]), log) as real:
-        await real.partition.fold(0, real.arrived())
-        await real.partition.fold(1, real.arrived(call_result(2)))
+        assert tested.partition.open_calls == 0
+    async with partition_under_test(Crm([Succeeded()]), log) as real:
+        await real.partition.take_result(0, real.arrived())
+        await real.partition.take_result(1, real.arrived(call_result(2)))
         await real.until(lambda: len(real.crm.sent) == 1)
         await real.until(lambda: real.partition.open_calls == 0)
     assert real.crm.sent == [call_result(2).call_id]
@@ -196,24 +199,24 @@ async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> Non
 
 async def test_what_waited_when_its_portal_became_a_shadow_is_kept_until_it_is_none() -> None:
     log = PartitionLog()
-    async with desk(Crm(), log, shadow=False) as made:
-        made.partition.give_up()  # ends before it is sent
-        await made.partition.fold(0, made.arrived())
-    async with desk(Crm(), log, shadow=True) as shadow:
-        await shadow.partition.fold(1, shadow.arrived())
+    async with partition_under_test(Crm(), log, shadow=False) as tested:
+        tested.partition.stop_starting()  # ends before it is sent
+        await tested.partition.take_result(0, tested.arrived())
+    async with partition_under_test(Crm(), log, shadow=True) as shadow:
+        await shadow.partition.take_result(1, shadow.arrived())
         assert shadow.partition.open_calls == 1
     assert shadow.crm.sent == []
-    async with desk(Crm([Succeeded()]), log) as real:
+    async with partition_under_test(Crm([Succeeded()]), log) as real:
         await real.until_state(State.DELIVERED)
 
 
 async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() -> None:
-    async with desk(Crm([PortalBlocked("HTTP 410", for_good=True)]), parallel=1) as made:
+    async with partition_under_test(Crm([PortalBlocked("HTTP 410", for_good=True)]), parallel=1) as tested:
         for number in range(3):
-            await made.partition.fold(number, made.arrived(call_result(number + 1)))
-        await made.until(lambda: bool(made.disabled))
-        assert (made.disabled, len(made.crm.sent), made.partition.open_calls) == (["HTTP 410"], 1, 3)
-        assert made.lane.gate.disabled and not made.lane.gate.admits(2**62)
+            await tested.partition.take_result(number, tested.arrived(call_result(number + 1)))
+        await tested.until(lambda: bool(tested.disabled))
+        assert (tested.disabled, len(tested.crm.sent), tested.partition.open_calls) == (["HTTP 410"], 1, 3)
+        assert tested.queue.throttle.disabled and not tested.queue.throttle.admits(2**62)
 
 
 async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,36 +227,36 @@ async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(mon
         return await write(self, records)
 
     class Slow(Crm):
-        async def send(self, delivery: Delivery, until: float) -> Answer:
+        async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
             self.sent.append(delivery.call_id)
             await answered.wait()
             return self.answers.pop(0)
 
     monkeypatch.setattr(Writer, "write", slow_write)
     log_open.set()
-    async with desk(Slow([PortalBlocked("HTTP 410", for_good=True)]), parallel=2) as made:
-        await made.partition.fold(0, made.arrived())
-        await made.until(lambda: len(made.crm.sent) == 1)
+    async with partition_under_test(Slow([PortalBlocked("HTTP 410", for_good=True)]), parallel=2) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until(lambda: len(tested.crm.sent) == 1)
         log_open.clear()
-        await made.partition.fold(1, replace(made.arrived(call_result(2)), now=utc_now_us()))
-        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.INTENT)
+        await tested.partition.take_result(1, replace(tested.arrived(call_result(2)), now=utc_now_us()))
+        await tested.until(lambda: tested.partition.states.open[call_result(2).call_id].state is State.INTENT)
         answered.set()
-        await made.until(lambda: made.lane.gate.disabled)
+        await tested.until(lambda: tested.queue.throttle.disabled)
         log_open.set()
-        await made.until(lambda: made.partition._open[call_result(2).call_id].state is State.WAITING)
-        assert made.crm.sent == [CALL.call_id] and made.disabled == ["HTTP 410"]
+        await tested.until(lambda: tested.partition.states.open[call_result(2).call_id].state is State.WAITING)
+        assert tested.crm.sent == [CALL.call_id] and tested.disabled == ["HTTP 410"]
 
 
 @pytest.mark.parametrize("action", list(Action))
 async def test_a_command_for_a_portal_that_is_not_served_is_passed_over(action: Action) -> None:
     log = PartitionLog()
-    async with desk(Crm(), log) as made:
-        made.partition.give_up()
-        await made.partition.fold(0, made.arrived())
+    async with partition_under_test(Crm(), log) as tested:
+        tested.partition.stop_starting()
+        await tested.partition.take_result(0, tested.arrived())
     writer = log.fence()
-    made.partition = PartitionDeliveries("log/0", KOMMO, {}, made._serializer, writer, made)
-    writer.scan(made.partition.read)
-    made.partition.restore(1)
-    await made.order(action)
-    assert made.partition.commands.durable == made.partition.commands.position
-    await made.partition.close()
+    tested.partition = PartitionDeliveries("log/0", KOMMO, {}, tested._serializer, writer, tested)
+    writer.scan(tested.partition.read)
+    tested.partition.restore(1)
+    await tested.command(action)
+    assert tested.partition.commands.durable == tested.partition.commands.position
+    await tested.partition.close()

@@ -22,7 +22,7 @@ from streams.delivery.record import State
 from streams.settings import CredentialSettings
 from streams.topics import CREDENTIALS
 from tests.credentials.shared import FIRST_REFRESH, pair
-from tests.workers.deliver.crm_installation import Deliveries, some_results
+from tests.workers.deliver.crm_installation import CrmInstallation, some_results
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
@@ -33,7 +33,7 @@ CRMS = ("bitrix24", "kommo")
 
 
 @dataclass
-class OAuthDeliveries(Deliveries):
+class OAuthDeliveries(CrmInstallation):
     """Deliveries to a fake portal that lets in by OAuth only."""
 
     @property

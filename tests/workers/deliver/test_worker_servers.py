@@ -16,7 +16,7 @@ from streams.calls.result import CallResult
 from streams.delivery.record import State
 from tests.calls.hashed import hashed
 from tests.worker_installation import Tail
-from tests.workers.deliver.crm_installation import Deliveries, recent, some_results
+from tests.workers.deliver.crm_installation import CrmInstallation, recent, some_results
 
 if TYPE_CHECKING:
     from deploy.local import LocalStack
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.servers
 
 CRMS = ("bitrix24", "kommo")
-NewDeliveries = Callable[..., Deliveries]
+NewInstallation = Callable[..., CrmInstallation]
 
 
 @pytest.fixture
-def install(stack: "LocalStack", tmp_path: Path) -> NewDeliveries:
+def install(stack: "LocalStack", tmp_path: Path) -> NewInstallation:
     """Makes an installation with a fake portal."""
 
-    def new(crm: str, **fields: Any) -> Deliveries:
+    def new(crm: str, **fields: Any) -> CrmInstallation:
         endpoints = stack.endpoints
         prefix = f"t{uuid.uuid4().hex[:8]}"
         options = {name: fields.pop(name) for name in ("deliver_from", "partitions") if name in fields}
-        installation = Deliveries(endpoints.bootstrap_servers, endpoints.registry_url, tmp_path, prefix, **options)
+        installation = CrmInstallation(endpoints.bootstrap_servers, endpoints.registry_url, tmp_path, prefix, **options)
         installation.crm, installation.portal_fields = crm, fields
         return installation
 
@@ -43,7 +43,7 @@ def install(stack: "LocalStack", tmp_path: Path) -> NewDeliveries:
 
 
 @pytest.mark.parametrize("crm", CRMS)
-async def test_each_call_stands_once_in_the_portal(crm: str, install: NewDeliveries) -> None:
+async def test_each_call_stands_once_in_the_portal(crm: str, install: NewInstallation) -> None:
     async with install(crm) as installation:
         worker = installation.start_worker(crm)
         results = some_results(60)
@@ -73,7 +73,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("crm", [*CRMS, "webhook"])
-async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: NewDeliveries) -> None:
+async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: NewInstallation) -> None:
     async with install(crm) as installation:
         installation.start_worker(crm)
         results = some_results(70)
@@ -86,7 +86,7 @@ async def test_no_fault_of_a_portal_loses_or_doubles_a_call(crm: str, install: N
 
 
 @pytest.mark.parametrize("crm", CRMS)
-async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, install: NewDeliveries) -> None:
+async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, install: NewInstallation) -> None:
     async with install(crm) as installation:
         installation.start_worker(crm)
         first, second = some_results(140)[:20], some_results(140)[20:]
@@ -102,7 +102,7 @@ async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, in
 
 
 @pytest.mark.parametrize(("crm", "kills"), [("bitrix24", 2), ("kommo", 5), ("webhook", 1)])
-async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: int, install: NewDeliveries) -> None:
+async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: int, install: NewInstallation) -> None:
     rng = random.Random(5)
     results = some_results(80 * kills)
     async with install(crm) as installation:
@@ -124,7 +124,7 @@ async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: in
 
 
 @pytest.mark.parametrize("crm", CRMS)
-async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, install: NewDeliveries) -> None:
+async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, install: NewInstallation) -> None:
     async with install(crm) as installation:
         worker = installation.start_worker(crm)
         fault = installation.portal.faults.order({"mode": "payment_required"})
@@ -137,7 +137,7 @@ async def test_a_portal_that_a_person_must_mend_keeps_its_calls(crm: str, instal
         await installation.no_dead_letters()
 
 
-async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_change(install: NewDeliveries) -> None:
+async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_change(install: NewInstallation) -> None:
     async with install("webhook") as installation:
         worker = installation.start_worker("webhook")
         fault = installation.portal.faults.order({"mode": "portal_deleted"})
@@ -160,7 +160,7 @@ async def test_a_receiver_that_wants_no_more_gets_nothing_until_its_settings_cha
         await installation.no_dead_letters()
 
 
-async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewDeliveries) -> None:
+async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewInstallation) -> None:
     async with install("webhook", on_revision="update") as installation:
         installation.start_worker("webhook")
         first = recent(1)
@@ -176,7 +176,7 @@ async def test_a_webhook_gets_later_versions_where_that_is_wished(install: NewDe
         assert delivery.sent_version == later.version
 
 
-async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) -> None:
+async def test_a_later_version_is_recorded_and_not_sent(install: NewInstallation) -> None:
     async with install("kommo") as installation:
         installation.start_worker("kommo")
         first = recent(1)
@@ -189,7 +189,7 @@ async def test_a_later_version_is_recorded_and_not_sent(install: NewDeliveries) 
         assert [entry.status for entry in installation.portal.entries()] == ["4"]
 
 
-async def test_what_a_crm_refuses_and_what_cannot_be_read_are_dead_letters(install: NewDeliveries) -> None:
+async def test_what_a_crm_refuses_and_what_cannot_be_read_are_dead_letters(install: NewInstallation) -> None:
     async with install("bitrix24") as installation:
         installation.start_worker("bitrix24")
         refused = recent(1, client="no number")
@@ -209,23 +209,24 @@ async def test_what_a_crm_refuses_and_what_cannot_be_read_are_dead_letters(insta
         assert CallResult.from_record(serializer.decode(letter["value"], "call_result")) == refused
 
 
-async def test_calls_from_before_the_portal_was_served_are_skipped(install: NewDeliveries) -> None:
+async def test_calls_from_before_the_portal_was_served_are_skipped(install: NewInstallation) -> None:
     async with install("kommo", deliver_from=None) as installation:
         old = recent(1)
         await installation.produce_results([old])
         worker = installation.start_worker("kommo")
         assert "deliver_from" in str((await installation.until_state(old.call_id, State.SKIPPED)).reason)
-        serving = (await installation.deliveries())["portal:main"].queued_at
+        serving = (await installation.portal_states())["kommo/main"].serving_since
+        assert serving is not None
         worker.terminate()
         await asyncio.to_thread(worker.wait, 30)
         new = recent(2, ended_at=serving + 1)  # while nobody delivered
         await installation.produce_results([new])
         installation.start_worker("kommo")
         await installation.until_delivered([new])
-        assert (await installation.deliveries())["portal:main"].queued_at == serving
+        assert (await installation.portal_states())["kommo/main"].serving_since == serving
 
 
-async def test_two_workers_share_the_partitions(install: NewDeliveries) -> None:
+async def test_two_workers_share_the_partitions(install: NewInstallation) -> None:
     async with install("bitrix24") as installation:
         first = installation.start_worker("bitrix24")
         results = some_results(250)
@@ -243,7 +244,7 @@ async def test_two_workers_share_the_partitions(install: NewDeliveries) -> None:
         assert second.poll() is None
 
 
-async def until_logged(installation: Deliveries, worker: "subprocess.Popen[bytes]", words: str) -> None:
+async def until_logged(installation: CrmInstallation, worker: "subprocess.Popen[bytes]", words: str) -> None:
     async with asyncio.timeout(60):
         while words not in installation.log_of(worker):  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -1,0 +1,139 @@
+"""The guard of a capture: looks at the database before capture goes on and while it runs, and holds it where rows
+may be missing, until a person decides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from connectors.capture_state import CaptureState, CaptureStateStore, Hold
+from connectors.captured_rows import last_captured_row
+from connectors.client import ConnectClient, ConnectUnreachable
+from connectors.continuity import Assessment, Evidence, assess, decode_position, presumed
+from connectors.failures import Failure
+from connectors.mariadb.history import BinlogMark, RowMark, read_snapshot
+from connectors.schema_history import read_schema_history
+from connectors.source import connector_name, topics_of
+from streams.clock import MICROS_PER_SECOND, UtcMillis, utc_now_ms
+from streams.errors import UserError
+from streams.kafka.topic_client import Topics
+from streams.rows.eventtime import wall_micros
+from streams.settings import Settings
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a look. `hold` None: capture may go on."""
+
+    hold: Hold | None
+    state: CaptureState
+    """The memory as it is now; after `look`, as `check` would store it."""
+    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class CaptureGuard:
+    """Guards the capture of the settings' PBX. Every method raises UserError where it cannot look or remember."""
+
+    def __init__(
+        self, settings: Settings, connect: ConnectClient, topics: Topics, now_ms: Callable[[], UtcMillis] = utc_now_ms
+    ) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._topics = topics
+        self._now_ms = now_ms
+        self.store = CaptureStateStore(settings, topics)
+
+    async def look(self) -> Verdict:
+        """Compare, and change nothing."""
+        state = await self.store.read()
+        if state is not None and state.hold is not None:
+            return Verdict(state.hold, state)
+        assessment = assess(state, await self._evidence(state))
+        return self._verdict(assessment)
+
+    async def check(self, *, hold: bool = True) -> Verdict:
+        """Compare, and remember the outcome: where capture stands, or (`hold`) that it is held."""
+        for _ in range(TRIES):
+            state = await self.store.read()
+            if state is not None and state.hold is not None:
+                return Verdict(state.hold, state)
+            assessment = assess(state, await self._evidence(state))
+            verdict = self._verdict(assessment)
+            if verdict.hold and not hold:
+                return verdict
+            new = msgspec.structs.replace(assessment.state, hold=verdict.hold)
+            if new == state or await self.store.change(state, new):
+                return verdict
+        raise UserError("what is remembered of the database is being changed by another process", "Try again.")
+
+    async def hold_for(self, failure: Failure) -> Hold:
+        """Hold the capture for a failure after which rows are missing."""
+        for _ in range(TRIES):
+            state = await self.store.read()
+            if state is not None and state.hold is not None:
+                return state.hold
+            # The database itself may be what fails: then only what is remembered tells since when.
+            known = state or assess(None, await self._evidence(None)).state
+            hold = self._hold(failure.reason, known)
+            if await self.store.change(state, msgspec.structs.replace(known, hold=hold)):
+                return hold
+        raise UserError("what is remembered of the database is being changed by another process", "Try again.")
+
+    async def current_hold(self) -> Hold | None:
+        """The hold that stands in the memory now."""
+        state = await self.store.read()
+        return None if state is None else state.hold
+
+    async def begin_afresh(self) -> Hold:
+        """Hold the capture while it is started afresh, whatever is remembered."""
+        try:
+            state = await self.store.read()
+        except UserError:  # unreadable: overwritten
+            state = None
+        known = state or assess(None, await self._evidence(None)).state
+        old = known.hold or self._hold("the capture is being started afresh", known)
+        hold = msgspec.structs.replace(old, starting_afresh=True)
+        await self.store.overwrite(msgspec.structs.replace(known, hold=hold))
+        return hold
+
+    async def accept(self) -> None:
+        """Remember the database, and where the connector began, as they are now; a hold ends."""
+        await self.store.overwrite(assess(None, await self._evidence(None)).state)
+
+    def _verdict(self, assessment: Assessment) -> Verdict:
+        hold = self._hold(assessment.interruption, assessment.state) if assessment.interruption else None
+        return Verdict(hold, assessment.state, assessment.remarks, assessment.warnings)
+
+    def _hold(self, reason: str, state: CaptureState) -> Hold:
+        return Hold(reason, backfill_since(state, self._settings.aggregate.time_limit_seconds), self._now_ms())
+
+    async def _evidence(self, state: CaptureState | None) -> Evidence:
+        position, known = await self._position()
+        captured = await last_captured_row(self._settings, self._topics)
+        remembered = state.database if state else presumed(position, captured)
+        database = await read_snapshot(self._settings.database, remembered)
+        schema_history = await read_schema_history(
+            self._topics, topics_of(self._settings)["topics.schema-history"], state.schema_history_end if state else 0
+        )
+        return Evidence(database, position, known, captured, schema_history.end, schema_history.starts)
+
+    async def _position(self) -> tuple[BinlogMark | None, bool]:
+        try:
+            offset = await self._connect.offset(connector_name(self._settings))
+        except ConnectUnreachable:
+            return None, False
+        return (None, False) if offset is None else (decode_position(offset), True)
+
+
+def backfill_since(state: CaptureState, longest_call_seconds: float) -> str:
+    """The value for `cel2crm backfill --since`: so long before the last row known as captured that no call is cut."""
+    row: RowMark | None = state.captured or state.database.last_row
+    wall = wall_micros(row.eventtime) if row else None
+    if wall is None:
+        return "0"  # by row id: everything, as nothing was there when the capture began
+    since = datetime.fromtimestamp(wall / MICROS_PER_SECOND - longest_call_seconds, UTC)
+    return since.strftime("%Y-%m-%d %H:%M:%S")

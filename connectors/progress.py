@@ -1,0 +1,73 @@
+"""Waiting for a connector after a change: stopped, running, following the database, its position stored.
+
+Every function waits without a limit of its own: use asyncio.timeout.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from connectors.client import STOPPED, ConnectClient, ConnectorStatus, describe_status
+from connectors.heartbeat import Heartbeats
+from streams.errors import UserError
+
+Progress = Callable[[str], None]
+"""Takes a line for the person who waits."""
+
+POLL_SECONDS = 0.3
+
+
+async def until_stopped(connect: ConnectClient, name: str) -> None:
+    """Wait until a connector is stopped and has no task left."""
+    while True:
+        status = await connect.status(name)
+        if status is not None and status.state == STOPPED and not status.tasks:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def until_running(
+    connect: ConnectClient, name: str, progress: Progress, *, restart: bool
+) -> tuple[ConnectorStatus, bool]:
+    """Wait for RUNNING. A part that had failed before is restarted once (`restart`), which Connect itself never does.
+
+    Returns whether it was. Raises UserError for a failure that a restart does not mend, or must not hide.
+    """
+    last, restarted = "", False
+    while True:
+        status = await connect.status(name)
+        if status is not None:
+            if status.running:
+                return status, restarted
+            if status.failures:
+                if not restart or restarted or any(failure.needs_person for failure in status.failures):
+                    raise failure_error(status)
+                progress(f"restarting the failed parts: {status.failures[0].reason}")
+                await connect.restart(name)
+                restarted = True
+            elif (line := describe_status(status)) != last:
+                progress(line)
+                last = line
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def until_beating(connect: ConnectClient, name: str, heartbeats: Heartbeats, seen: int) -> ConnectorStatus:
+    """Wait for a heartbeat: RUNNING alone does not say that the connector has its place in the binlog."""
+    while True:
+        status = await connect.status(name)
+        if status is not None and status.failures:
+            raise failure_error(status)
+        if status is not None and status.running and await heartbeats.count() > seen:
+            return status
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def until_position_stored(connect: ConnectClient, name: str) -> None:
+    """Wait until Connect has stored a position: a Connect that ends before begins anew, and skips rows silently."""
+    while not await connect.offset(name):  # noqa: ASYNC110 (Connect tells no one)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def failure_error(status: ConnectorStatus) -> UserError:
+    """A connector's failure as the one message that a user gets."""
+    failure = status.failures[0]
+    return UserError(f"connector {status.name} failed: {failure.reason}", failure.remedy or "See Kafka Connect's log.")

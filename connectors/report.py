@@ -1,0 +1,108 @@
+"""The state of a capture in words: `cel2crm connectors status`."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connectors.apply import Capture
+from connectors.client import STOPPED, ConnectorStatus, describe_status
+from connectors.guard import Verdict
+from streams.errors import UserError
+
+SILENCE_SECONDS = 60.0
+"""Without a heartbeat for so long the connector does not follow the database: one comes every few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is wrong, and what to do."""
+
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    """The state of a capture, to be told. `connector` None: not applied, or deleted."""
+
+    name: str
+    connector: ConnectorStatus | None
+    seconds_since_heartbeat: float | None
+    verdict: Verdict | None
+    """None: the database cannot be compared."""
+    faults: tuple[Fault, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether rows are captured, and none may be missing."""
+        return not self.faults
+
+    def lines(self) -> list[str]:
+        """For a person: the connector, then the faults, then what is remembered of the database."""
+        beat = self.seconds_since_heartbeat
+        told = "no heartbeat yet" if beat is None else f"last heartbeat {beat:.0f} s ago"
+        first = f"connector {self.name}: not there" if self.connector is None else describe_status(self.connector)
+        faults = [line for fault in self.faults for line in (f"  {fault.problem}", f"    {fault.remedy}")]
+        return [f"{first}, {told}", *faults, *self._database_lines()]
+
+    def _database_lines(self) -> list[str]:
+        if self.verdict is None:
+            return []
+        known, row = self.verdict.state.database, self.verdict.state.database.last_row
+        lines = [
+            f"  database: server {known.server_id}, GTID {known.gtids or '(none)'}, highest id {row.id if row else 0}"
+        ]
+        if last := self.verdict.state.captured:
+            lines.append(f"  last captured row: {last.id} of {last.eventtime}")
+        return [*lines, *(f"  {remark}" for remark in self.verdict.remarks)]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "running": self.connector is not None and self.connector.running,
+            "healthy": self.healthy,
+            "seconds_since_heartbeat": self.seconds_since_heartbeat,
+            **(msgspec.to_builtins(self.connector) if self.connector else {"name": self.name, "state": "MISSING"}),
+            "faults": msgspec.to_builtins(self.faults),
+            "hold": msgspec.to_builtins(self.verdict.hold) if self.verdict else None,
+            "database": msgspec.to_builtins(self.verdict.state.database) if self.verdict else None,
+            "captured": msgspec.to_builtins(self.verdict.state.captured) if self.verdict else None,
+            "remarks": list(self.verdict.remarks) if self.verdict else [],
+        }
+
+
+async def report(capture: Capture) -> CaptureReport:
+    """Look at connector, heartbeats, memory and database; changes nothing. Raises UserError: no broker, no Connect."""
+    status = await capture.connect.status(capture.name)
+    last = await capture.heartbeats.last()
+    beat = None if last is None else round(max(0.0, time.time() - last), 1)
+    faults: list[Fault] = []
+    verdict = None
+    try:
+        verdict = await capture.guard.look()
+    except UserError as error:
+        faults.append(Fault(f"the database cannot be compared with what is remembered: {error.problem}", error.remedy))
+    else:
+        if verdict.hold:
+            faults.append(Fault(f"capture is held: {verdict.hold.reason}. {verdict.hold.missing}", verdict.hold.remedy))
+        faults += [Fault(warning, "Run: cel2crm connectors start-afresh") for warning in verdict.warnings]
+    is_held = verdict is not None and verdict.hold is not None
+    return CaptureReport(capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults))
+
+
+def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held: bool) -> list[Fault]:
+    """Why nothing is captured, as far as connector and heartbeats show. One that is held is stopped for it."""
+    if status is None:
+        return [Fault("not applied yet, or deleted: nothing is captured", "Run: cel2crm connectors apply")]
+    if status.failures:
+        return [Fault(failure.reason, failure.remedy or "See the log of Kafka Connect.") for failure in status.failures]
+    if held and status.state == STOPPED:
+        return []
+    if not status.running:
+        return [Fault(f"it is {status.state}: nothing is captured", "Run: cel2crm connectors apply")]
+    if beat is None or beat > SILENCE_SECONDS:
+        told = "no sign of life from the database yet" if beat is None else f"no sign of life for {beat:.0f} s"
+        return [Fault(told, "cel2crm connectors watch restarts it; see the log of Kafka Connect.")]
+    return []

@@ -1,0 +1,102 @@
+"""Bridges while a call's rows go by: which channel names are joined."""
+
+from collections.abc import Iterable
+
+from streams.calls.channel_name import is_helper, is_local, is_real, local_twin
+from streams.calls.events import BRIDGE_EVENTS, BRIDGE_EXITS
+from streams.calls.facts import Channel, json_object
+from streams.rows.row import CelRow
+
+
+class Bridges:
+    """The channels that are joined at this moment, by name. The halves of a Local channel are always joined."""
+
+    __slots__ = ("_joined",)
+
+    def __init__(self) -> None:
+        self._joined: dict[str, set[str]] = {}
+
+    def join(self, name: str, peers: Iterable[str]) -> None:
+        """Join a channel with others."""
+        for peer in peers:
+            self._joined.setdefault(name, set()).add(peer)
+            self._joined.setdefault(peer, set()).add(name)
+
+    def joins(self, name: str) -> bool:
+        """Whether the channel is joined with another."""
+        return bool(self._joined.get(name))
+
+    def part(self, name: str) -> None:
+        """Take a channel that `joins` from those that it is joined with."""
+        for peer in self._joined.pop(name):
+            self._joined.get(peer, set()).discard(name)
+
+    def component(self, name: str) -> set[str]:
+        """Every channel that `name` is connected to, itself included."""
+        reached, waiting = {name}, [name]
+        while waiting:
+            each = waiting.pop()
+            near = set(self._joined.get(each, ()))
+            if is_local(each) and (twin := local_twin(each)):
+                near.add(twin)
+            fresh = near - reached
+            reached |= fresh
+            waiting.extend(fresh)
+        return reached
+
+
+def logged_peers(row: CelRow) -> list[str]:
+    """The channels that a bridge row names as being in the bridge too."""
+    return [peer for peer in row.peer.split(",") if peer and not is_helper(peer)]
+
+
+class InferredPeers:
+    """Who else is in a bridge, for calls of which no bridge row says so: whoever was in it at the same time.
+
+    Bridges are told apart by their id in `extra`; without one, they all count as one. Before Asterisk 12 only the
+    calling channel's BRIDGE_START was logged (main/features.c, ast_bridge_call): whoever has answered is in. A channel
+    that came from a call of its own (a pickup) entered there: only its exit is here, and it is taken to be in from the
+    beginning.
+    """
+
+    __slots__ = ("_bridge_ids", "_inside")
+
+    def __init__(self, bridge_rows: list[CelRow]) -> None:
+        self._bridge_ids = {row.id: _bridge_id(row) for row in bridge_rows}
+        first: dict[str, CelRow] = {}
+        for row in bridge_rows:
+            first.setdefault(row.channame, row)
+        self._inside = {
+            name: self._bridge_ids[row.id]
+            for name, row in first.items()
+            if row.eventtype in BRIDGE_EXITS and is_real(name)
+        }
+
+    @classmethod
+    def where_needed(cls, rows: list[CelRow]) -> "InferredPeers | None":
+        """The inferred peers of a call's rows; None where a bridge row names a peer, or no row is of a bridge."""
+        bridge_rows = []
+        for row in rows:
+            if row.eventtype in BRIDGE_EVENTS and not is_helper(row.channame):
+                if row.peer:
+                    return None
+                bridge_rows.append(row)
+        return cls(bridge_rows) if bridge_rows else None
+
+    def of(self, row: CelRow, channels: Iterable[Channel]) -> list[str]:
+        """Who else is in the bridge at a bridge row. `channels`: those of the call so far."""
+        bridge = self._bridge_ids[row.id]
+        others = [name for name, entered in self._inside.items() if entered == bridge and name != row.channame]
+        if row.eventtype == "BRIDGE_START":
+            answered = [each.name for each in channels if each.answered is not None and each.ended is None]
+            others += [name for name in answered if name != row.channame]
+        if row.eventtype in BRIDGE_EXITS:
+            self._inside.pop(row.channame, None)
+        else:
+            self._inside[row.channame] = bridge
+        return others
+
+
+def _bridge_id(row: CelRow) -> str:
+    bridge = (json_object(row.extra) or {}).get("bridge_id")
+    return bridge if isinstance(bridge, str) else ""

@@ -1,0 +1,13 @@
+"""Bitrix24 for the delivery worker."""
+
+from streams.crm.bitrix24.client import Bitrix24Client
+from streams.crm.bitrix24.kind import KIND
+from streams.crm.bitrix24.plan import PLAN
+from streams.crm.bitrix24.tokens import Bitrix24Tokens
+from streams.crm.shared.adapter import CrmAdapter
+
+ADAPTER = CrmAdapter(
+    plan=PLAN,
+    make_client=lambda portal, rules, tokens: Bitrix24Client(portal, rules.table(KIND.name).status, tokens),
+    token_vendor=Bitrix24Tokens,
+)

@@ -1,0 +1,21 @@
+"""Bitrix24: the steps of a delivery."""
+
+from streams.delivery.plan import Plan, Step, UnknownOutcome
+
+PLAN = Plan(
+    "bitrix24",
+    "register",
+    {
+        # Whom the CRM knows by this number, and who is responsible: only asked where the settings need it.
+        "client": Step("register", UnknownOutcome.RESEND),
+        # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
+        "register": Step("finish", UnknownOutcome.RESEND),
+        "finish": Step(None, UnknownOutcome.LOOK_UP, restart="register"),
+        # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.
+        "register_finish": Step(None, UnknownOutcome.LOOK_UP),
+        # A finished call cannot be changed: a later version is a comment in the client's timeline.
+        "comment": Step(None, UnknownOutcome.LOOK_UP, is_annotation=True),
+    },
+    revisions={"note": "comment"},
+    when_many_wait={"register": "register_finish"},
+)

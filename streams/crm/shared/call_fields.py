@@ -1,0 +1,86 @@
+"""Which person of the CRM a call belongs to, and the numbers and names that CRMs want in the same way."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from streams.calls.result import CallResult
+from streams.delivery.record import Delivery
+from streams.settings import PortalSettings
+
+RESPONSIBLE = "responsible"
+"""Among a delivery's ids: the CRM user who is responsible for the client."""
+
+
+def external_id(call_id: str, longest: int) -> str:
+    """The id by which the CRM knows our call: the call id, or a hash of it where that is too long.
+
+    `longest`: characters that the CRM keeps (CrmKind.longest_external_id).
+    """
+    if len(call_id) <= longest:
+        return call_id
+    return f"cel2crm-{sha256(call_id.encode()).hexdigest()[:48]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person whom a call belongs to: a CRM user, by id or by inner phone number, or nobody in particular."""
+
+    user: str | None = None
+    inner: str | None = None
+    no_user: str = ""
+    """The extension that nobody was found for, so that the default user stands for it."""
+
+
+def asks_responsible(result: CallResult, portal: PortalSettings) -> bool:
+    """Whether the CRM is to be asked who is responsible for the client."""
+    return portal.missed_call_user == "responsible" and _missed(result)
+
+
+def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) -> Person:
+    """The person who talked; for a missed call as `missed_call_user` says; else the default user.
+
+    Who turned out to be unknown to the CRM (`unmatched`) is passed over. What was asked of the CRM stands in the
+    delivery's ids, so that the same person comes out again after a crash.
+    """
+    candidates: list[str | None] = [result.extension, result.answered_by]
+    if _missed(result):
+        if portal.missed_call_user == "default":
+            return Person(portal.default_user)
+        user = delivery.crm_ids.get(RESPONSIBLE) if portal.missed_call_user == "responsible" else None
+        if user and user_ref(user) not in delivery.unmatched:
+            return Person(user)
+        candidates = [result.rang_last, result.extension]
+    extensions = [extension for extension in candidates if extension]
+    for extension in extensions:
+        user = portal.users.get(extension)
+        if user and user_ref(user) not in delivery.unmatched:
+            return Person(user)
+        if portal.users_by == "inner_phone" and not user and extension not in delivery.unmatched:
+            return Person(inner=extension)
+    return Person(portal.default_user, no_user=extensions[0] if extensions else "")
+
+
+def user_ref(user: str) -> str:
+    """The entry in `Delivery.unmatched` of a person whom the CRM does not know by this id."""
+    return f"user:{user}"
+
+
+def _missed(result: CallResult) -> bool:
+    return not result.answered and result.direction != "outgoing"
+
+
+def phone(result: CallResult) -> str:
+    """The other party's number; of an internal call, the called one's."""
+    return result.client or result.called or ""
+
+
+def talk_seconds(result: CallResult) -> int:
+    """Whole seconds; 0 of an unanswered call, at least 1 of an answered one: CRMs tell success by it."""
+    return max(1, round(result.talk_seconds or 0)) if result.answered else 0
+
+
+def outgoing(result: CallResult) -> bool:
+    """From the inside to the outside; a call of unknown direction by who began it."""
+    if result.direction in ("incoming", "outgoing"):
+        return result.direction == "outgoing"
+    return result.caller is not None and result.caller == result.extension

@@ -1,0 +1,28 @@
+"""Facts and acts that every client of aiokafka here shares."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.errors import UserError
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""Equal to the topics' max.message.bytes (connectors/topics.yaml)."""
+
+
+async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_seconds: float) -> None:
+    """Stop a client of aiokafka, whose own `stop` hangs while brokers are down (aiokafka issue 1101)."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await client.stop()
+    except (KafkaError, TimeoutError):
+        pass  # it is given up either way
+
+
+def unreachable(servers: str, error: BaseException) -> UserError:
+    """The error for a person when no broker answers: `servers` as in kafka.bootstrap_servers."""
+    return UserError(
+        f"no Kafka broker at {servers} ({str(error) or type(error).__name__})",
+        "Start it, or set kafka.bootstrap_servers to where it listens.",
+    )

@@ -1,0 +1,64 @@
+"""Owning partitions, the same for every worker: all are taken over, or none; and none may fall silent."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from faust.types import TP
+
+from streams.kafka.hard_exit import hard_exit
+
+RELEASE_SECONDS = 8.0
+"""Limit for giving partitions back; below the shortest session, for a rebalance waits for it."""
+
+SILENT_SECONDS = 180.0
+
+Owned = TypeVar("Owned")
+
+
+async def take_over_all(
+    partitions: Iterable[TP],
+    take_over: Callable[[TP], Awaitable[Owned]],
+    release: Callable[[Owned], Awaitable[None]],
+) -> dict[TP, Owned]:
+    """Take partitions over side by side; what each became.
+
+    Where one fails, or this is cancelled, the others are cancelled, those taken over already are released, and the
+    error is raised.
+    """
+    tasks = {tp: asyncio.ensure_future(take_over(tp)) for tp in partitions}
+    try:
+        return {tp: await task for tp, task in tasks.items()}
+    except BaseException:
+        for task in tasks.values():
+            task.cancel()
+        for taken in await asyncio.gather(*tasks.values(), return_exceptions=True):
+            if not isinstance(taken, BaseException):
+                await release(taken)
+        raise
+
+
+class SilenceWatchdog:
+    """Ends the process hard where records wait on a partition and none is taken for `limit_seconds`.
+
+    A consumer can go silent after a cluster died (aiokafka issue 703).
+    """
+
+    def __init__(self, limit_seconds: float = SILENT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_seconds = limit_seconds
+        self._clock = clock
+        self._seen: dict[TP, tuple[int, float]] = {}
+
+    def restart(self) -> None:
+        """Forget what was seen: other partitions were assigned."""
+        self._seen.clear()
+
+    def check(self, tp: TP, position: int, end_offset: int) -> None:
+        """Look at a partition, every second or so: `position` is the offset of the next record to be taken."""
+        now = self._clock()
+        seen, since = self._seen.get(tp, (-1, now))
+        if position != seen or position >= end_offset:
+            self._seen[tp] = position, now
+        elif now - since > self._limit_seconds:
+            hard_exit(f"records wait on {tp}, and none has come for {self._limit_seconds:.0f} s")

@@ -1,0 +1,113 @@
+"""The words between a partition's pure state and its driver: what a row did, and what is to be done outside.
+
+`restore` and `PartitionState.checkpoint` (partition_state.py) are generators: they yield a step, their driver
+(take_over.py, assigned_partition.py) carries it out and sends its answer back.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from streams.calls.call import Call
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.rows.row import CapturedRow
+from streams.settings import AggregateSettings
+from streams.workers.aggregate.marker import Marker
+
+_BACKFILL_GRACE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits: after which a call has ended, and how long it takes late rows (milliseconds)."""
+
+    quiet_ms: int
+    time_limit_ms: int
+    grace_ms: int
+    backfill_grace_ms: int
+    """Instead of `grace_ms` for a call that was backfilled up to its LINKEDID_END. A backfill reads in the order of
+    ids, so what comes after it is little; and at a backfill's speed the whole grace time would fill the memory."""
+
+    @classmethod
+    def of(cls, settings: AggregateSettings) -> "Limits":
+        """From the settings, which are in seconds."""
+        return cls(
+            quiet_ms=round(settings.quiet_seconds * 1000),
+            time_limit_ms=round(settings.time_limit_seconds * 1000),
+            grace_ms=round(settings.grace_seconds * 1000),
+            backfill_grace_ms=round(min(settings.grace_seconds, _BACKFILL_GRACE_SECONDS) * 1000),
+        )
+
+
+class CallEnded(NamedTuple):
+    """A call ended, or got a new row after its end: classify it now, for it may change with the next row."""
+
+    call: Call
+    cut_short: bool
+    backfilled: bool
+
+
+class RowRefused(NamedTuple):
+    """The row would make a wrong result, or one without end: it belongs to the dead letters."""
+
+    call_id: str
+    explanation: str
+    reason: DeadLetterReason = DeadLetterReason.LATE_ROW
+
+
+RowEffect = CallEnded | RowRefused
+
+
+class Fence(NamedTuple):
+    """Make every earlier owner's writes to this partition's checkpoints fail from now on."""
+
+
+class ReadCommitted(NamedTuple):
+    """Answer: the group's committed offset and its metadata, or None."""
+
+
+class ReadSnapshots(NamedTuple):
+    """Read the partition's checkpoints to their end, committed transactions only. Answer: {call id: snapshot}."""
+
+
+class ReplayedPartition(Protocol):
+    """The state that is being restored, as a replay feeds it."""
+
+    def replay(self, offset: int, captured: CapturedRow) -> None:
+        """Take a row from before the committed offset."""
+        ...
+
+    def skip(self, offset: int) -> None:
+        """Pass over a record that is not a row."""
+        ...
+
+
+class Replay(NamedTuple):
+    """Feed the rows start <= offset < end to `partition.replay`, or `partition.skip` for unreadable ones.
+
+    Rows that the topic does not hold any more are to be told, not passed over silently.
+    """
+
+    partition: ReplayedPartition
+    start: int
+    end: int
+
+
+class AwaitSent(NamedTuple):
+    """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
+
+
+class WriteSnapshots(NamedTuple):
+    """Write all in one transaction and await it. Answer: whether all were acknowledged. Fenced: end the process."""
+
+    records: list[tuple[str, bytes | None]]
+
+
+class Commit(NamedTuple):
+    """Commit the offset with the marker as its metadata. Answer: whether the broker confirmed it."""
+
+    offset: int
+    marker: Marker
+
+
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | Replay
+CheckpointStep = AwaitSent | WriteSnapshots | Commit

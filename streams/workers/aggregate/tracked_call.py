@@ -1,0 +1,52 @@
+"""A call that the aggregate worker remembers, and its snapshot in the checkpoints."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from streams.calls.call import Call
+
+
+@dataclass(slots=True)
+class TrackedCall:
+    """A call that the worker remembers: it is open, or its grace time still runs."""
+
+    call: Call
+    opened_at_ms: int | None
+    """Time at which its channel was made, by its linkedid (Unix milliseconds); None where the linkedid does not tell
+    (or tells the future)."""
+    last_row_ms: int = 0
+    """Stream time at its last new row (Unix milliseconds)."""
+    ended: bool = False
+    backfilled: bool = True
+    """True while every row came from a snapshot of the table, none live."""
+    covered_offset: int = 0
+    """The snapshot that it was restored from says what became of rows before this offset, which may be ahead of the
+    committed one: they are in it, or they were refused and must not come in now because the call is known by now."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A call in the checkpoints: its state, and the offset before which its rows are in it.
+
+    Stream time is not repeated here: the marker holds it, and it must never be taken from anywhere else (a group whose
+    offsets were lost starts at an early offset, where every row is too late for the time of a recent snapshot).
+    """
+
+    covered_offset: int
+    last_row_ms: int
+    ended: bool
+    backfilled: bool
+    call: bytes
+
+    def encode(self) -> bytes:
+        """The value of its record on the checkpoints' topic."""
+        return _encode(self)
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Snapshot":
+        """A snapshot from its record's value."""
+        return _decode(value)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Snapshot).decode

@@ -1,0 +1,96 @@
+"""One partition's deliveries: open ones in memory, completed ones as an index, every change in the log."""
+
+from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
+
+from schemas import Serializer
+from streams.calls.result import CallResult
+from streams.clock import UtcMicros
+from streams.delivery.record import Delivery
+from streams.topics import CALL_RESULTS
+from streams.workers.deliver import metrics
+from streams.workers.deliver.batched_log import LONGEST_BATCH, SCHEMA, BatchedLog, Log, Written
+from streams.workers.deliver.completed import CompletedIndex
+from streams.workers.deliver.restore import LogRestore
+
+
+class DeliveryStates:
+    """The deliveries by call id. `read` the whole log and take `restored` before anything else."""
+
+    def __init__(self, name: str, log: Log, serializer: Serializer, portals: Container[str]) -> None:
+        """`name`: of the log, for messages; `portals`: the names of those that are served."""
+        self._serializer = serializer
+        self._log = BatchedLog(log, name)
+        self._completed = CompletedIndex(log, serializer)
+        self._restore = LogRestore(serializer, self._completed, portals)
+        self._open: dict[str, Delivery] = {}
+        self.open: Mapping[str, Delivery] = MappingProxyType(self._open)
+        """The deliveries that are not over."""
+
+    def read(self, key: bytes, value: bytes | None, offset: int) -> None:
+        """Take the next record of the log, from its beginning to its end."""
+        self._restore.read(key, value, offset)
+
+    def restored(self) -> Iterator[Delivery]:
+        """The deliveries that were open at the end of the log; each is to be given back by `adopt` or `store`."""
+        return self._restore.open_deliveries()
+
+    def adopt(self, delivery: Delivery) -> None:
+        """Take an open delivery as it is, without a record in the log."""
+        self._open[delivery.call_id] = delivery
+
+    def store(self, delivery: Delivery) -> Written:
+        """Replace a delivery's state; the future ends when that is durable."""
+        written = self._log.put(delivery.call_id.encode(), self._serializer.encode(SCHEMA, delivery.record()))
+        if delivery.final:
+            self._open.pop(delivery.call_id, None)
+            self._completed.add(delivery, written)
+            metrics.FINISHED.labels(delivery.crm, delivery.portal, delivery.state.value).inc()
+        else:
+            self._completed.remove(delivery.call_id)
+            self._open[delivery.call_id] = delivery
+        return written
+
+    async def load(self, call_id: str) -> Delivery | None:
+        """The state of a call's delivery now, read from the log where that is over; None: the call is not remembered.
+
+        Raises LostDelivery, MalformedRecord or msgspec.ValidationError; KafkaError or TimeoutError.
+        """
+        while (delivery := self._open.get(call_id)) is None:
+            token = self._completed.revision_token(call_id)
+            delivery = await self._completed.load(call_id)
+            if call_id not in self._open and self._completed.revision_token(call_id) in (token, None):
+                break  # nothing came in between
+        return delivery
+
+    def remembers(self, call_id: str) -> bool:
+        """Whether the call was seen before."""
+        return call_id in self._open or call_id in self._completed
+
+    def ended_with(self, call_id: str, version: int) -> bool:
+        """Whether the call's delivery ended with this version of the result, or a later one."""
+        return self._completed.ended_with(call_id, version)
+
+    def forget(self, before: UtcMicros) -> int:
+        """Drop the deliveries that ended before a time, with tombstones; how many."""
+        old = self._completed.forget(before)
+        for call_id in old:
+            self._log.put(call_id.encode(), None)
+        return len(old)
+
+    def result_of(self, delivery: Delivery) -> CallResult:
+        """The result that is to be sent; it could be read when it was taken from its topic."""
+        return CallResult.from_record(self._serializer.decode(delivery.result, CALL_RESULTS.schema))
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether so many changes wait for the log that no more should be made."""
+        return self._log.pending > 2 * LONGEST_BATCH
+
+    async def close(self) -> None:
+        """Write what is pending and close the log."""
+        await self._log.close()
+
+    def abandon(self) -> None:
+        """Stop writing at once."""
+        self._log.abandon()

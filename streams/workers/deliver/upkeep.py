@@ -1,0 +1,107 @@
+"""The worker's regular work: offsets committed, overdue calls given up, old ones forgotten, gauges set."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from streams.clock import MICROS_PER_DAY, utc_now_us
+from streams.kafka.faust_overrides import Consumer
+from streams.kafka.hard_exit import hard_exit
+from streams.kafka.partition_owner import SilenceWatchdog
+from streams.kafka.producer import IdempotentProducer
+from streams.workers.deliver import metrics
+from streams.workers.deliver.partition import OwnedPartitions
+from streams.workers.deliver.portal_queue import PortalQueue
+from streams.workers.deliver.progress import OffsetTracker
+
+_COMMIT_SECONDS = 1.0
+_SWEEP_SECONDS = 30.0
+
+_log = structlog.get_logger("deliver")
+
+
+class Upkeep:
+    """Two loops over the owned partitions, from `start` to `stop`. One that fails ends the process hard."""
+
+    def __init__(
+        self,
+        crm: str,
+        owned: OwnedPartitions,
+        queues: Mapping[str, PortalQueue],
+        producer: IdempotentProducer,
+        remember_us: int,
+    ) -> None:
+        """`producer`: of the dead letters; `remember_us`: how long delivery remembers a call."""
+        self._crm = crm
+        self._owned = owned
+        self._queues = queues
+        self._producer = producer
+        self._remember_us = remember_us
+        self._watchdog = SilenceWatchdog()
+        self._loops: list[asyncio.Task[None]] = []
+        self._group: Consumer
+
+    def start(self, group: Consumer) -> None:
+        """Begin; offsets are committed for this group."""
+        self._group = group
+        self._loops = [asyncio.create_task(self._commit_loop()), asyncio.create_task(self._sweep_loop())]
+
+    async def stop(self) -> None:
+        """End both loops."""
+        for loop in self._loops:
+            loop.cancel()
+        if self._loops:
+            await asyncio.wait(self._loops)
+
+    def partitions_changed(self) -> None:
+        """Watch the partitions anew: they have just been assigned."""
+        self._watchdog.restart()
+
+    async def commit(self, trackers: Mapping[TP, OffsetTracker]) -> None:
+        """Commit the offsets up to which all changes are durable, in the log or in the dead letters.
+
+        Raises KafkaError or TimeoutError.
+        """
+        offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
+        await self._producer.drain()
+        for tp, offset in offsets.items():
+            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, ""):
+                trackers[tp].committed = offset
+
+    async def _commit_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_COMMIT_SECONDS)
+            try:
+                await self.commit(self._owned.trackers())
+                await self._watch()
+            except (KafkaError, TimeoutError) as error:
+                _log.warning("Kafka does not answer", error=repr(error))
+            except Exception as error:  # whatever the cause: offsets would never move again
+                hard_exit("offsets cannot be committed", error)
+
+    async def _watch(self) -> None:
+        """Set the gauges, and end a consumer that went silent."""
+        owned = self._owned.by_results
+        ends = await self._group.end_offsets(list(owned)) if owned else {}
+        for tp, partition in list(owned.items()):
+            end = ends.get(tp, partition.results.position)
+            metrics.LAG.labels(self._crm, tp.partition).set(max(0, end - partition.results.position))
+            self._watchdog.check(tp, partition.results.position, end)
+        metrics.WAITING.labels(self._crm).set(self._owned.open_calls)
+        for name, queue in self._queues.items():
+            metrics.PAUSED.labels(self._crm, name).set(queue.throttle.pause_reason is not None)
+
+    async def _sweep_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                now = utc_now_us()
+                for partition in list(self._owned.by_results.values()):
+                    await partition.expire_overdue(now)
+                    # A day more: the clocks of PBXs and workers differ, and a later version may end later.
+                    partition.forget(now - self._remember_us - MICROS_PER_DAY)
+            except Exception as error:  # whatever the cause: deadlines would never come
+                hard_exit("deliveries cannot be swept", error)

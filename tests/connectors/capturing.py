@@ -1,0 +1,119 @@
+"""Commands of the capture, given by tests on real servers."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import yaml
+from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
+
+from connectors.apply import apply_source, connect_client, open_capture
+from connectors.client import ConnectorStatus
+from connectors.report import CaptureReport, report
+from connectors.source import connector_name
+from connectors.start_afresh import start_afresh
+from connectors.watch import Backoff, Watcher
+from streams.cli.connectors import app
+from streams.errors import UserError
+from streams.kafka.topic_client import KafkaTopics
+from streams.settings import Settings
+from tests.connectors.installation import Installation
+
+
+def silent(_: str) -> None:
+    """No progress lines."""
+
+
+async def applied(settings: Settings) -> str:
+    return (await apply_source(settings, silent)).action
+
+
+async def refusal(settings: Settings) -> str:
+    with pytest.raises(UserError) as caught:
+        await apply_source(settings, silent)
+    assert settings.database.password is not None
+    assert settings.database.password.get_secret_value() not in str(caught.value)
+    return str(caught.value)
+
+
+async def started_afresh(settings: Settings) -> str:
+    """The `--since` of the backfill that it names."""
+    return (await start_afresh(settings, silent)).backfill_since
+
+
+async def reported(settings: Settings) -> CaptureReport:
+    async with open_capture(settings) as capture:
+        return await report(capture)
+
+
+async def command(pbx: Installation, *words: str) -> Result:
+    """`cel2crm connectors` with these words, in a thread: it has an event loop of its own."""
+    assert pbx.settings.database.password is not None
+    tree = pbx.settings.model_dump(mode="json", exclude={"portals"})
+    tree["database"]["password"] = pbx.settings.database.password.get_secret_value()
+    file = pbx.stack.endpoints.directory / f"{pbx.name}.yaml"
+    file.touch(mode=0o600)
+    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return await asyncio.to_thread(lambda: CliRunner().invoke(app, [*words, "--settings", str(file)]))
+
+
+@contextlib.asynccontextmanager
+async def watching(pbx: Installation, silence_seconds: float) -> AsyncIterator[list[Any]]:
+    """The watcher at work, with the log lines it writes; it looks at the database every second."""
+    with capture_logs() as lines:
+        async with open_capture(pbx.settings) as capture:
+            watcher = Watcher(
+                capture.connect, capture.name, capture.heartbeats.count, capture.guard, Backoff(1, 4),
+                poll_seconds=0.5, silence_seconds=silence_seconds, check_seconds=1, held_check_seconds=1,
+            )  # fmt: skip
+            task = asyncio.ensure_future(watcher.run())
+            try:
+                yield lines
+            finally:
+                assert not task.done(), "the watcher ended by itself"
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+async def until_logged(lines: list[Any], event: str) -> Any:
+    async with asyncio.timeout(120):
+        while not (found := [line for line in lines if line["event"] == event]):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    return found[0]
+
+
+async def position_stored(pbx: Installation) -> None:
+    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
+        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def until_state(pbx: Installation, state: str) -> None:
+    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
+        name = connector_name(pbx.settings)
+        while not _is(await connect.status(name), state):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+def _is(status: ConnectorStatus | None, state: str) -> bool:
+    return status is not None and status.state == state and bool(status.tasks) == (state == "RUNNING")
+
+
+async def captured(pbx: Installation, *linkedids: str) -> None:
+    """Write a row each, and wait until the topic holds them."""
+    pbx.insert(linkedids)
+    async with KafkaTopics(pbx.settings.kafka.bootstrap_servers) as topics, asyncio.timeout(60):
+        missing = {linkedid.encode() for linkedid in linkedids}
+        while missing:
+            missing -= {record.key or b"" async for record in topics.read(pbx.topic)}
+            await asyncio.sleep(0.2)
+
+
+async def looked_at(pbx: Installation) -> None:
+    """One look that remembers, as `watch` does each minute."""
+    async with open_capture(pbx.settings) as capture:
+        assert (await capture.guard.check()).hold is None

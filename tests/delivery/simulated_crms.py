@@ -1,0 +1,174 @@
+"""The CRMs of the simulation: what each does with a step, and what a lookup finds, late."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from streams.crm.bitrix24.plan import PLAN as BITRIX24
+from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.webhook.plan import PLAN as WEBHOOK
+from streams.delivery.answers import (
+    Answer,
+    CallFound,
+    LookupResult,
+    NotFound,
+    PartlyDone,
+    PrerequisiteLost,
+    PrerequisiteMissing,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+    UserUnknown,
+)
+from streams.delivery.plan import Plan
+from streams.delivery.record import Delivery
+
+SETTLE = 30
+"""Seconds until a lookup surely shows an entry."""
+ANNOTATIONS = ("comment", "text_note")
+"""Steps that add a note to a call."""
+CHANGED_BY_PERSON = -1
+"""Stands for the version of an entry that a person changed."""
+
+
+@dataclass
+class Entry:
+    """A call as the CRM's user sees it."""
+
+    call: str
+    version: int
+    visible_at: int
+
+
+@dataclass
+class Crm:
+    """A CRM with entries, and lookups that lag."""
+
+    random: Random
+    entries: list[Entry] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+    notes: list[Entry] = field(default_factory=list)
+    """Later versions, noted beside their calls."""
+    unknown_users: set[str] = field(default_factory=set)
+    """Calls of a user whom the CRM does not know."""
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        """Carry a request out; the true answer to it."""
+        raise NotImplementedError
+
+    def find(self, step: str, call: str, version: int, now: int) -> LookupResult:
+        """Look for the effect of a step."""
+        if step in ANNOTATIONS:
+            noted = [note for note in self.notes if (note.call, note.version) == (call, version)]
+            return CallFound({step: "1"}) if any(note.visible_at <= now for note in noted) else NotFound()
+        if step == "update":
+            shown = [entry for entry in self.entries if entry.call == call and entry.version == version]
+            return CallFound() if shown else NotFound()
+        found = [entry for entry in self.entries if entry.call == call and entry.visible_at <= now]
+        return CallFound({"entry": "1"}) if found else NotFound()
+
+    def common_answer(self, step: str, delivery: Delivery, version: int, now: int) -> Answer | None:
+        """The answer where all CRMs do the same: to a question, a note, a change, an unknown user; else None."""
+        if step == "client":
+            return Succeeded({"responsible": "7"})
+        if step in ANNOTATIONS:
+            self.notes.append(Entry(delivery.call_id, version, now + self.random.randint(0, SETTLE)))
+            return Succeeded({step: "1"})
+        if step == "update":
+            return self._update(delivery, version)
+        if step in ("register", "register_finish", "call") and delivery.call_id in self.unknown_users:
+            return UserUnknown("user:19", "no such user") if not delivery.unmatched else None
+        return None
+
+    def _update(self, delivery: Delivery, version: int) -> Answer:
+        entry = next(entry for entry in self.entries if entry.call == delivery.call_id)
+        if entry.version not in (version, delivery.sent_version):
+            return SkipCall("a person changed the call")
+        entry.version = version
+        return Succeeded()
+
+    def _show(self, call: str, version: int, now: int) -> None:
+        self.entries.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+
+
+@dataclass
+class Bitrix24(Crm):
+    """Registrations that are finished once; nobody sees one that is not finished."""
+
+    calls: dict[str, tuple[str, bool]] = field(default_factory=dict)
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if (other := self.common_answer(step, delivery, version, now)) is not None:
+            return other
+        if step == "finish":
+            return self._finish(delivery.crm_ids["CALL_ID"], delivery, version, now)
+        if delivery.call_id in self.refuses:
+            return Refused("no such phone number")
+        same = [name for name, (call, done) in self.calls.items() if call == delivery.call_id and not done]
+        name = same[-1] if same and self.random.random() < 0.5 else f"externalCall.{len(self.calls)}"
+        self.calls[name] = (delivery.call_id, False)
+        registered = Succeeded({"CALL_ID": name})
+        if step == "register":
+            return registered
+        finished = self._finish(name, delivery, version, now) if self.random.random() < 0.8 else RetryLater("busy")
+        if isinstance(finished, Succeeded):
+            return Succeeded({**registered.ids, **finished.ids})
+        return PartlyDone("register", registered.ids, finished.why)
+
+    def _finish(self, name: str, delivery: Delivery, version: int, now: int) -> Succeeded | PrerequisiteLost:
+        if self.random.random() < 0.03:
+            self.calls.pop(name, None)  # the portal forgot an old registration
+        if name not in self.calls or self.calls[name][1]:
+            return PrerequisiteLost("Call is not found")
+        self.calls[name] = (delivery.call_id, True)
+        self._show(delivery.call_id, version, now)
+        return Succeeded({"CRM_ACTIVITY_ID": "7"})
+
+
+@dataclass
+class Kommo(Crm):
+    """Every call becomes a note; unknown phones need a contact."""
+
+    contacts: list[Entry] = field(default_factory=list)
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        call = delivery.call_id
+        if (other := self.common_answer(step, delivery, version, now)) is not None:
+            return other
+        if step == "contact":
+            self.contacts.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+            return Succeeded({"contact": "1"})
+        if call in self.refuses:
+            return Refused("validation")
+        if call.endswith("0") and not any(entry.call == call for entry in self.contacts):
+            return PrerequisiteMissing("contact", "Entity not found")
+        self._show(call, version, now)
+        return Succeeded({"note": "1"})
+
+    def find(self, step: str, call: str, version: int, now: int) -> LookupResult:
+        if step == "contact":
+            known = any(entry.call == call and entry.visible_at <= now for entry in self.contacts)
+            return CallFound({"contact": "1"}) if known else NotFound()
+        return super().find(step, call, version, now)
+
+
+@dataclass
+class Receiver(Crm):
+    """A receiver of webhooks: takes each id, which is a version of a call, once, and cannot be asked."""
+
+    def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if delivery.call_id in self.refuses:
+            return Refused("HTTP 422")
+        if not any((entry.call, entry.version) == (delivery.call_id, version) for entry in self.entries):
+            self.entries.append(Entry(delivery.call_id, version, now))
+        return Succeeded()
+
+    def find(self, step: str, call: str, version: int, now: int) -> LookupResult:
+        raise AssertionError("a receiver cannot be asked")
+
+
+CRMS: dict[str, tuple[Plan, type[Crm]]] = {
+    "bitrix24": (BITRIX24, Bitrix24),
+    "kommo": (KOMMO, Kommo),
+    "webhook": (WEBHOOK, Receiver),
+}

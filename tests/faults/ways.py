@@ -1,0 +1,85 @@
+"""The ways of a call into the CRMs as data: the requests of each, and what its portal does about repeated ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.portal_faults import FaultOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of a call into a CRM: the operations of its portal, by the names that faults are ordered by."""
+
+    crm: str
+    sending: Mapping[str, str]
+    """Each is made once a call; and the step of the plan that makes it."""
+    looking_up: tuple[str, ...] = ()
+    portal: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of all its calls."""
+    questions: bool = False
+    """Whether the requests only ask: the call goes on without an answer."""
+    later_versions: str = ""
+    """`entry`, `annotation`: these requests bring a later version of a delivered call, and where the CRM shows it."""
+
+    @property
+    def last(self) -> str:
+        """The operation whose unknown outcome is looked up."""
+        return tuple(self.sending)[-1]
+
+    def doubt(self, **fault: Any) -> FaultOrder:
+        """A fault that makes the product look the call up."""
+        return {"mode": "lost_answer", "methods": [self.last], "times": 1, **fault}
+
+
+STRICT = {"strict_contacts": True}
+WAYS: Mapping[str, Way] = {
+    "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
+    "bitrix24_asking": Way(
+        "bitrix24",
+        {"searchcrmentities": "client"},
+        settings={"missed_call_user": "responsible"},
+        call={"answered": False, "direction": "incoming", "result": 408, "talk_seconds": None},
+        questions=True,
+    ),
+    "bitrix24_batch": Way(
+        "bitrix24", {"batch": "register_finish"}, ("statistic.get",), settings={"bitrix24_batch": "always"}
+    ),
+    "kommo": Way("kommo", {"calls": "call"}, ("notes",)),
+    "kommo_contact": Way(
+        "kommo", {"post contacts": "contact"}, ("get contacts",), STRICT, {"unknown_number": "create_contact"}
+    ),
+    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), STRICT, {"unknown_number": "create_lead"}),
+    "kommo_unsorted": Way(
+        "kommo",
+        {"post unsorted": "unsorted"},
+        ("get unsorted", "notes"),
+        STRICT,
+        {"unknown_number": "unsorted"},
+        {"direction": "incoming"},
+    ),
+    "kommo_update": Way(
+        "kommo", {"edit_notes": "update"}, ("notes",), settings={"on_revision": "update"}, later_versions="entry"
+    ),
+    "kommo_text": Way(
+        "kommo", {"add_notes": "text_note"}, ("notes",), settings={"on_revision": "note"}, later_versions="annotation"
+    ),
+    "bitrix24_comment": Way(
+        "bitrix24",
+        {"comment.add": "comment"},
+        ("comment.list",),
+        settings={"on_revision": "note"},
+        call={"direction": "outgoing"},
+        later_versions="annotation",
+    ),
+    "webhook": Way("webhook", {"post": "post"}),
+}
+
+NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
+ENTRY_STEPS = ("call", "unsorted", "register_finish")
+FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
+"""Faults that no retry survives: a receiver's status alone decides (410: no more calls, 400: refused, 200: taken)."""
+TRUSTED_REFUSALS = {("bitrix24_batch", "503_done")}
+"""Documented as a refusal before anything is done; a finish alone survives even a portal that lies about that."""
