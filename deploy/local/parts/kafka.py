@@ -31,7 +31,7 @@ class Kafka(Part):
         return self.home / "server.properties"
 
     def prepare(self) -> None:
-        broker, controller = (self.site.ports[name] for name in self.ports)
+        broker, controller = (self.site.ports[name] for name in self.ports[:2])
         values: dict[str, str | int] = {
             "process.roles": "broker,controller",
             "node.id": 1,
