@@ -1,5 +1,6 @@
 """Recorded calls that flow into the PBX's table all the time, and the ledger of what was inserted."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ class InsertedCall:
     rows: list[Row]
     at: float
     marks: list[str] = field(default_factory=list)
+    altered: bool = False
+    """Not all of its columns could be written."""
 
 
 def connect(endpoints: Endpoints, *, autocommit: bool = True) -> Connection:
@@ -121,13 +124,15 @@ class CallFlow:
         return [{**row, MARK: f"chaos-{first + n}"} for n, row in enumerate(rows)]
 
     def record(self, case: Case, rows: Sequence[Row]) -> None:
-        """The rows of this case are committed, in this order."""
+        """The rows of this case are committed, with ids that rise in this order."""
         now = time.time()
         with self._lock:
             self.rows += len(rows)
             for truth in expected(case):
                 own = [row for row in rows if row["linkedid"] == truth.linkedid]
-                self.calls.append(InsertedCall(truth, own, now, [row[MARK] for row in own]))
+                recorded = {row["extra"] for row in case.rows}
+                altered = bool(recorded - {row["extra"] for row in rows})
+                self.calls.append(InsertedCall(truth, own, now, [row[MARK] for row in own], altered))
 
     def _lane(self) -> None:
         connection: Connection | None = None
@@ -185,10 +190,8 @@ class CallFlow:
 
     def _given_up(self, connection: Connection | None) -> None:
         if connection is not None:
-            try:
+            with contextlib.suppress(pymysql.err.MySQLError, OSError):
                 connection.close()
-            except (pymysql.err.MySQLError, OSError):
-                pass
 
 
 def insert_of(row: Mapping[str, str], row_id: int | None = None) -> tuple[str, list[str | int]]:

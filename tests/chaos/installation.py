@@ -122,6 +122,11 @@ class Installation:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
 
+    def ask_portal(self, portal: str, question: str) -> Any:
+        """What a fake portal's control interface answers: `log`, `summary`, .."""
+        with urllib.request.urlopen(f"{self.portals[portal]}/_fake/{question}", timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
     def entries(self) -> dict[str, list[dict[str, Any]]]:
         """What the portals show."""
         return read_entries(self.portals)

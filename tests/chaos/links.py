@@ -83,7 +83,7 @@ class Link:
         while chunk := await reader.read(_CHUNK):
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
-            while self.silent:
+            while self.silent:  # noqa: ASYNC110 - set from another thread
                 await asyncio.sleep(0.1)
             writer.write(chunk)
             await writer.drain()

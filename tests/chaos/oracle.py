@@ -97,7 +97,7 @@ class Oracle:
             for number, row in enumerate(call.rows, start=1):
                 rows.add(self._decoder.decode(orjson.dumps({**row, "id": number, "__source_name": _PBX})))
             result = classify(rows, self.rules, self._profile, cut_short=False).result
-            if truth.answered is not None and result.answered != truth.answered and call.rows[-1]["extra"] != "":
+            if truth.answered is not None and result.answered != truth.answered and not call.altered:
                 self._disagreements.append(f"call {truth.linkedid} ({truth.case}): the rules and the truth differ")
             statuses = {
                 "bitrix24": str(self.rules.bitrix24.status(result)),

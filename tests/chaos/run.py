@@ -1,0 +1,176 @@
+"""One fault from the blow to the verdict."""
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from deploy.local import StackError
+from tests.chaos.call_flow import InsertedCall, connect
+from tests.chaos.fault import Fault
+from tests.chaos.installation import WATCH, WORKERS, Installation
+from tests.chaos.load import Load
+from tests.chaos.operator_view import OperatorView, shortened
+from tests.chaos.oracle import Judgement, Oracle, rows_not_in_table
+from tests.chaos.remedies import follow
+from tests.chaos.results import Result
+from tests.chaos.services import NotReached, wait_until
+
+_POLL_SECONDS = 1.0
+_STABLE_SECONDS = 3.0
+"""After everything is right: long enough for a double to show."""
+_LONGEST_SECONDS = 420.0
+"""For all waiting after one fault, progress or not."""
+_ROUNDS = 2
+"""Of asking what is wrong and following what is said."""
+
+
+@dataclass
+class FaultRun:
+    """Strikes an installation with faults, and judges each."""
+
+    made: Installation
+    oracle: Oracle
+    say: Callable[[str], None]
+    calls_before: int = 3
+    patience: float = 1.0
+    """Factor on the faults' patience."""
+    _seen: tuple[int, ...] = ()
+
+    def run(self, kind: type[Fault], result: Result, random: Random) -> Result:
+        """Fill `result` in."""
+        flow = self.made.flow
+        result.began_at, began = time.time(), time.monotonic()
+        first_call, services_before = len(flow.calls), len(self.made.services.ended)
+        first_id = self._next_id()
+        with OperatorView(self.made) as view, Load(self.made) as load:
+            flow.start()
+            try:
+                self._until_calls(self.calls_before)
+                view.begin()
+                fault = kind(self.made, random)
+                struck = time.time()
+                fault.strike()
+                self._judge(fault, result, view, struck, first_id)
+            except (NotReached, StackError, OSError) as error:
+                result.failure = f"{type(error).__name__}: {error}"
+            except Exception as error:  # a fault that cannot be done is a result too, not the end of the run
+                result.failure = f"{type(error).__name__}: {error}\n{traceback.format_exc()[-1500:]}"
+            self._tell(kind, result, view)
+            result.load = load.report()
+        result.calls = len(flow.calls) - first_call
+        result.services_ended = [
+            f"{each.name} {each.status} after {each.at - result.began_at:.0f} s"
+            for each in self.made.services.ended[services_before:]
+        ][:40]
+        result.seconds = round(time.monotonic() - began, 1)
+        return result
+
+    def _judge(self, fault: Fault, result: Result, view: OperatorView, struck: float, first_id: int) -> None:
+        flow, ended = self.made.flow, time.time()
+        self.say(f"  cause gone after {ended - struck:.0f} s; waiting for calls to arrive again")
+        result.recovery = self._recovery(fault, ended)
+        flow.pause()
+        judgement = self._settled(fault.patience if result.recovery is not None else 15.0)
+        result.missing_before_remedies = len(judgement.missing_calls())
+        for _ in range(_ROUNDS):
+            if not judgement.missing and not judgement.wrong and result.recovery is not None:
+                break
+            view.ask()
+            done = follow(self.made, view.all_words(), fault.remedies, first_id)
+            result.followed += [f"{each.command} -> {each.status} ({each.seconds:.0f} s)" for each in done]
+            if not done:
+                break
+            if result.recovery is None:
+                flow.start()
+                result.recovery = self._recovery(fault, time.time(), since=ended)
+                flow.pause()
+            judgement = self._settled(fault.patience)
+        if not result.followed and not view.told:
+            view.ask((("status",), ("connectors", "status"), ("dead-letters", "list")))
+        if fault.table_kept and (lacking := self._not_in_table()):
+            raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")
+        self._count(judgement, result)
+        if not_running := sorted({*WORKERS, WATCH} - set(self._running())):
+            ended = {each.name: each.status for each in self.made.services.ended}
+            result.failure = "; ".join(
+                [result.failure] * bool(result.failure)
+                + [f"{name} does not run (it ended with status {ended.get(name)})" for name in not_running]
+            )
+
+    def _running(self) -> list[str]:
+        """The services that run, or are about to be started again."""
+        with contextlib.suppress(NotReached):
+            wait_until(lambda: {*WORKERS, WATCH} <= set(self.made.services.running()), 10, "every service runs")
+        return self.made.services.running()
+
+    def _recovery(self, fault: Fault, ended: float, since: float | None = None) -> float | None:
+        """Seconds until a call that began after the end of the cause is wherever it is to be."""
+        mark = len(self.made.flow.calls) + self.made.flow.active
+        deadline = time.monotonic() + fault.patience * self.patience + 30
+        while time.monotonic() < deadline:
+            newer = self.made.flow.calls[mark:]
+            entries = self.made.entries()
+            for call in newer:
+                if self.oracle.due(call) and not self.oracle.judge([call], entries).missing:
+                    return round(time.time() - (since or ended), 1)
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _settled(self, patience: float) -> Judgement:
+        """The judgement when everything is right and stays so, or nothing has moved for `patience` seconds."""
+        calls = list(self.made.flow.calls)
+        moved = right_since = time.monotonic()
+        ends = moved + _LONGEST_SECONDS
+        seen: tuple[int, ...] = ()
+        while True:
+            entries = self.made.entries()
+            judgement = self.oracle.judge(calls, entries)
+            now = time.monotonic()
+            counts = tuple(len(each) for each in entries.values())
+            if counts != seen:
+                seen, moved, right_since = counts, now, now
+            if judgement.missing:
+                right_since = now
+            if now - right_since > _STABLE_SECONDS or now - moved > patience * self.patience or now > ends:
+                return judgement
+            time.sleep(_POLL_SECONDS)
+
+    def _count(self, judgement: Judgement, result: Result) -> None:
+        result.silent = len(judgement.missing_calls())
+        result.doubled, result.wrong = len(judgement.doubled), len(judgement.wrong)
+        result.examples = [
+            *(f"missing: {linkedid} in {portal}" for portal, linkedid in sorted(judgement.missing)[:4]),
+            *(f"doubled: {linkedid} in {portal}" for portal, linkedid in sorted(judgement.doubled)[:4]),
+            *(
+                f"wrong: {linkedid} in {portal} {how}"
+                for (portal, linkedid), how in sorted(judgement.wrong.items())[:4]
+            ),
+            *judgement.disagreements[:4],
+        ]
+        if judgement.disagreements:
+            result.failure = f"the oracle is in doubt about {len(judgement.disagreements)} calls"
+
+    def _tell(self, kind: type[Fault], result: Result, view: OperatorView) -> None:
+        told = view.first(kind.told) if kind.told else (view.told[0] if view.told else None)
+        result.expected_told = told is not None or not kind.told
+        if told is None and view.told:
+            told = view.told[0]
+        if told is not None:
+            result.told, result.told_after = shortened(f"{told.source}: {told.words}"), told.after
+
+    def _until_calls(self, count: int) -> None:
+        flow = self.made.flow
+        wanted = len(flow.calls) + count
+        wait_until(lambda: len(flow.calls) >= wanted, 90.0, f"{count} calls are inserted before the blow")
+
+    def _next_id(self) -> int:
+        ((found,),) = self.made.sql("select coalesce(max(id), 0) + 1 from cel")
+        return int(found)
+
+    def _not_in_table(self) -> Sequence[str]:
+        with connect(self.made.endpoints) as connection:
+            calls: list[InsertedCall] = list(self.made.flow.calls)
+            return rows_not_in_table(connection, calls)
