@@ -41,6 +41,8 @@ class Result:
     wrong: int = 0
     examples: list[str] = field(default_factory=list)
     services_ended: list[str] = field(default_factory=list)
+    services_down: list[str] = field(default_factory=list)
+    """Those that ended and were not started again, such as one that ended with status 0."""
     failure: str = ""
     """The suite could not do or judge it: the fault counts as failed."""
     load: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Result:
     @property
     def passed(self) -> bool:
         """Nothing silent, doubled or wrong, what was to be said was said, and calls flow again."""
-        faultless = not (self.silent or self.doubled or self.wrong or self.failure)
+        faultless = not (self.silent or self.doubled or self.wrong or self.failure or self.services_down)
         return faultless and self.expected_told and self.recovery is not None
 
 
@@ -127,6 +129,7 @@ def _complaint(result: Result) -> str:
         parts.append("calls did not flow again")
     if not result.expected_told:
         parts.append("what was to be said was not said")
+    parts += [f"{each} runs no more" for each in result.services_down]
     for name in ("silent", "doubled", "wrong"):
         if number := getattr(result, name):
             parts.append(f"{number} {name}")

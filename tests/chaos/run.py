@@ -93,12 +93,16 @@ class FaultRun:
         if fault.table_kept and (lacking := self._not_in_table()):
             raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")
         self._count(judgement, result)
-        if not_running := sorted({*WORKERS, WATCH} - set(self._running())):
-            ended = {each.name: each.status for each in self.made.services.ended}
-            result.failure = "; ".join(
-                [result.failure] * bool(result.failure)
-                + [f"{name} does not run (it ended with status {ended.get(name)})" for name in not_running]
-            )
+        ended = {each.name: each.status for each in self.made.services.ended}
+        result.services_down = [
+            f"{name} (ended with status {ended.get(name)})" for name in sorted({*WORKERS, WATCH} - set(self._running()))
+        ]
+
+    def begin_afresh(self) -> None:
+        """After a fault that lost or doubled something: calls of before are judged no more, everything runs again."""
+        self.made.flow.calls.clear()
+        for name in {*WORKERS, WATCH} - set(self._running()):
+            self.made.services.start(name)
 
     def _running(self) -> list[str]:
         """The services that run, or are about to be started again."""

@@ -79,10 +79,13 @@ class Suite:
         self._say(
             f"  {'ok' if result.passed else 'FAILED'}: told {result.told[:100]!r}, recovery {result.recovery}, "
             f"{result.calls} calls, {result.silent} silent, {result.doubled} doubled, {result.wrong} wrong"
+            f"{', down: ' + ', '.join(result.services_down) if result.services_down else ''}"
             f"{', ' + result.failure.splitlines()[0][:200] if result.failure else ''}"
         )
-        if fault.spoils or not result.passed:
+        if fault.spoils or result.recovery is None or result.failure:
             self._close()
+        elif not result.passed and self._run is not None:
+            self._run.begin_afresh()
         return result
 
     def _installed(self, kind: ServerKind) -> FaultRun:
