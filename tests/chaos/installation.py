@@ -31,8 +31,8 @@ WORKERS = ("worker-aggregate", "worker-bitrix24", "worker-kommo", "worker-webhoo
 WATCH = "watch"
 PARTITIONS = 4
 CONNECTOR = "cel2crm-pbx1"
-START_SECONDS = 120.0
-COMMAND_SECONDS = 200.0
+START_SECONDS = 240.0
+COMMAND_SECONDS = 300.0
 SESSION_SECONDS = 10
 _FAST = 400
 """Requests a second that portals and senders are set to: a real portal's limit would take minutes."""

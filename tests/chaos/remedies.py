@@ -1,16 +1,34 @@
 """Commands that the operator was named, followed as an operator follows them."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.installation import CONNECTOR, Installation, Said
 from tests.chaos.services import wait_until
 
-_NAMED = re.compile(r"cel2crm ((?:[a-z][a-z-]*)(?: (?:--?[A-Za-z-]+|[A-Za-z0-9_./:@+'-]+))*)")
-_PLACEHOLDER = re.compile(r"\.\.|[A-Z]{3,}|<|\bNAME\b")
+_NAMED = re.compile(r"cel2crm +(?=([^`\n]+))")
+_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\S+")
+_GROUPS = {
+    "connectors",
+    "dead-letters",
+    "portal",
+    "topics",
+    "rules",
+    "capture",
+    "registry",
+    "gaps",
+    "offsets",
+    "records",
+}
+_VALUED = {"--component", "--reason", "--crm", "--pbx", "--portal", "--topic"}
+"""Options whose value may be any word; that of another option has a digit in it, or is quoted."""
+_WORD = re.compile(r"[a-z][a-z-]*")
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 _READ_ONLY = re.compile(
-    r"^(?:connectors (?:status|watch)|dead-letters (?:list|show)|deliveries|portal status|explain|status)"
+    r"connectors (?:status|watch)|dead-letters (?:list|show)|deliveries|portal (?:status|unmatched)"
+    r"|explain|status|worker"
 )
 _FORGET = re.compile(r"PUT /connectors/\S+/stop, then DELETE /connectors/\S+/offsets")
 _MANY = 200
@@ -27,13 +45,43 @@ class Followed:
 
 
 def named_commands(words: str) -> list[str]:
-    """The commands that a text names with everything they need, in their order, each once; without `cel2crm`."""
+    """The commands that a text names with everything they need, in their order, each once; without `cel2crm`.
+
+    Not those that only show something, nor those with a placeholder such as `CALL` or `..`.
+    """
     found: dict[str, None] = {}
-    for match in _NAMED.finditer(words.replace("`", " ")):
-        command = match[1].strip().rstrip(".,:;")
-        if not _PLACEHOLDER.search(command) and not _READ_ONLY.match(command):
+    for match in _NAMED.finditer(words):
+        command = _command(match[1])
+        if command is not None and not _READ_ONLY.match(command):
             found[command] = None
     return list(found)
+
+
+def _command(text: str) -> str | None:
+    """The command at the beginning of a text, up to where prose goes on; None: it lacks something."""
+    tokens: list[str] = []
+    for match in _TOKEN.finditer(text):
+        token = match[0].rstrip(".,:;)") if match[0] not in {".", ".."} else match[0]
+        if not _belongs(tokens, token):
+            if tokens and _OPTION.fullmatch(tokens[-1]) and tokens[-1] in _VALUED | {"--since", "--call", "--ids"}:
+                return None
+            break
+        tokens.append(token.strip("'\""))
+        if token != match[0]:
+            break
+    if not tokens or (tokens[0] in _GROUPS and len(tokens) == 1) or tokens == ["deliver"]:
+        return None
+    return shlex.join(tokens)
+
+
+def _belongs(before: list[str], token: str) -> bool:
+    if not before or (len(before) == 1 and before[0] in _GROUPS):
+        return _WORD.fullmatch(token) is not None
+    if _OPTION.fullmatch(token):
+        return True
+    if before[-1] in _VALUED or before[:2] == ["portal", "authorise"] or before[:2] == ["portal", "enable"]:
+        return _WORD.fullmatch(token) is not None and len(before) < 6
+    return token[0] in "'\"" or any(character.isdigit() for character in token)
 
 
 def allowed_commands(words: str, allowed: Sequence[str]) -> list[str]:
@@ -56,7 +104,7 @@ def follow(made: Installation, words: str, allowed: Sequence[str], first_id: int
         if len(calls) > 3:  # the same, said for each call
             commands = [each for each in commands if each not in calls] + ["backfill --dead-letters"]
     for command in commands[:_MANY]:
-        followed.append(_run(made, command.split()))
+        followed.append(_run(made, shlex.split(command)))
     return followed
 
 
