@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from tests.chaos.installation import PARTITIONS, Installation
 from tests.chaos.services import wait_until
 
 _SECONDS = 30.0
+_BY_KEY = -1
 MAX_MESSAGE = 8 * 1024 * 1024
 
 Record = tuple[int, bytes | None, bytes | None]
@@ -30,7 +32,8 @@ class Brokers:
     def ends(self, topic: str, partitions: int = PARTITIONS) -> list[int]:
         """The offset after the last record of each partition."""
         name = self._made.topic(topic)
-        asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(name, number): latest for number in range(partitions)}
         found = self._admin.list_offsets(asked, request_timeout=_SECONDS)
         return [found[each].result().offset for each in sorted(found, key=lambda each: each.partition)]
 
@@ -88,8 +91,8 @@ class Brokers:
 
         name = self._made.topic(topic)
         for key, value, partition in values:
-            place = {} if partition is None else {"partition": partition}
-            producer.produce(name, value, key=key, on_delivery=heard, **place)
+            place = _BY_KEY if partition is None else partition
+            producer.produce(name, value, key=key, partition=place, on_delivery=heard)
             producer.poll(0)
         if producer.flush(_SECONDS):
             raise KafkaException("not everything could be written")

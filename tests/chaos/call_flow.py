@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypeAlias
 
 import pymysql
 
@@ -26,7 +27,7 @@ _AGAIN_SECONDS = 0.5
 _ROW_PAUSE = 0.01
 
 Row = dict[str, str]
-Connection = pymysql.Connection  # type: ignore[type-arg]
+Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
 
 
 @dataclass(slots=True)
@@ -180,18 +181,21 @@ class CallFlow:
                         return connection, row
                     except pymysql.err.MySQLError:
                         pass
-                connection = self._given_up(connection)
+                connection = given_up(connection)
             except (pymysql.err.MySQLError, OSError):
-                connection = self._given_up(connection)
+                connection = given_up(connection)
             again = True
             self.failed_inserts += 1
             self._over.wait(_AGAIN_SECONDS)
         return connection, row
 
-    def _given_up(self, connection: Connection | None) -> None:
-        if connection is not None:
-            with contextlib.suppress(pymysql.err.MySQLError, OSError):
-                connection.close()
+
+def given_up(connection: Connection | None) -> Connection | None:
+    """Close a connection that has failed; None, in its place."""
+    if connection is not None:
+        with contextlib.suppress(pymysql.err.MySQLError, OSError):
+            connection.close()
+    return None
 
 
 def insert_of(row: Mapping[str, str], row_id: int | None = None) -> tuple[str, list[str | int]]:

@@ -93,9 +93,10 @@ class FaultRun:
         if fault.table_kept and (lacking := self._not_in_table()):
             raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")
         self._count(judgement, result)
-        ended = {each.name: each.status for each in self.made.services.ended}
+        statuses = {each.name: each.status for each in self.made.services.ended}
         result.services_down = [
-            f"{name} (ended with status {ended.get(name)})" for name in sorted({*WORKERS, WATCH} - set(self._running()))
+            f"{name} (ended with status {statuses.get(name)})"
+            for name in sorted({*WORKERS, WATCH} - set(self._running()))
         ]
 
     def begin_afresh(self) -> None:

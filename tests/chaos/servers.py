@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from unittest import mock
 
-from deploy.local import LocalStack, parts, stack
+from deploy.local import Endpoints, LocalStack, parts, stack
 from deploy.local.parts.part import Part
 from deploy.local.ports import HOST
 
@@ -192,7 +192,7 @@ class ChaosStack(LocalStack):
         """The file that holds the disk of a server of the kind small-disks."""
         return self._parts[name].home / "disk.img"
 
-    def _start_once(self, downloaded: Path) -> "stack.Endpoints":
+    def _start_once(self, downloaded: Path) -> Endpoints:
         with self._variants():
             return super()._start_once(downloaded)
 

@@ -4,6 +4,7 @@ import base64
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -24,7 +25,7 @@ def classpath(site: Site, main: str, *options: str) -> list[str | Path]:
 
 class Kafka(Part):
     name = "kafka"
-    ports = ("kafka", "kafka-controller")
+    ports: ClassVar[tuple[str, ...]] = ("kafka", "kafka-controller")
 
     @property
     def _configuration(self) -> Path:

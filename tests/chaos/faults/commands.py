@@ -10,8 +10,7 @@ import time
 from tests.chaos.brokers import Brokers
 from tests.chaos.fault import Fault
 from tests.chaos.faults.topics import TopicFault
-from tests.chaos.installation import command_line
-from tests.chaos.services import NotReached, wait_until
+from tests.chaos.services import NotReached, command_line, wait_until
 
 _LETTERS = 1200
 _SLOW = 0.05
@@ -102,6 +101,5 @@ class TokenRefreshKilled(Fault):
         self.until_calls(2)
 
     def _token_requests(self) -> int:
-        return int(self.made.ask_portal("kommo", "summary")["by_operation"].get("token", 0)) + sum(
-            line["operation"] == "token" and line["status"] is None for line in self.made.ask_portal("kommo", "log")
-        )
+        """How many have come to the portal, answered or not."""
+        return len([line for line in self.made.ask_portal("kommo", "log") if line["operation"] == "token"])
