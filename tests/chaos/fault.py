@@ -20,15 +20,21 @@ class Fault(ABC):
     """One line for the table's reader."""
     told: ClassVar[str] = ""
     """A pattern that something said must match; empty: the product may heal it without a word."""
-    remedies: ClassVar[tuple[str, ...]] = ()
+    remedies: ClassVar[tuple[str, ...]] = (
+        "backfill",
+        "deliver",
+        "dead-letters retry",
+        "connectors apply",
+        "topics apply",
+    )
     """Beginnings of commands that the suite follows when the operator is named them."""
     servers: ClassVar[ServerKind] = "plain"
     spoils: ClassVar[bool] = False
     """The installation is not used for another fault afterwards."""
     at_random: ClassVar[bool] = True
     """It may come in a random run."""
-    patience: ClassVar[float] = 75.0
-    """Seconds without any progress after which what is still missing counts as missing."""
+    patience: ClassVar[float] = 200.0
+    """Seconds without any progress after which what is still missing counts as lost, rather than late."""
     table_kept: ClassVar[bool] = True
     """The table holds every row afterwards: the ledger is compared with it."""
 

@@ -33,6 +33,8 @@ class Result:
     """Whether what was to be said was said."""
     recovery: float | None = None
     """None: not within the fault's patience."""
+    all_there: float | None = None
+    """Seconds from the end of the cause until no call was missing any more; None: some are."""
     calls: int = 0
     missing_before_remedies: int = 0
     followed: list[str] = field(default_factory=list)
@@ -98,6 +100,7 @@ def print_table(console: Console, results: Sequence[Result]) -> None:
         "told, first words",
         "after",
         "recovery",
+        "all there",
         "calls",
         "healed",
         "silent",
@@ -113,6 +116,7 @@ def print_table(console: Console, results: Sequence[Result]) -> None:
             each.told[:90] or "nothing",
             "" if each.told_after is None else f"{each.told_after:.0f} s",
             "never" if each.recovery is None else f"{each.recovery:.0f} s",
+            "never" if each.all_there is None else f"{each.all_there:.0f} s",
             *(str(number or "") for number in (each.calls, max(0, healed), each.silent, each.doubled, each.wrong)),
         )
     console.print(table)

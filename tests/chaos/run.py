@@ -13,7 +13,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.installation import WATCH, WORKERS, Installation
 from tests.chaos.load import Load
 from tests.chaos.operator_view import OperatorView, shortened
-from tests.chaos.oracle import Judgement, Oracle, rows_not_in_table
+from tests.chaos.oracle import PORTALS, Judgement, Oracle, rows_not_in_table
 from tests.chaos.remedies import follow
 from tests.chaos.results import Result
 from tests.chaos.services import NotReached, wait_until
@@ -23,6 +23,8 @@ _STABLE_SECONDS = 3.0
 """After everything is right: long enough for a double to show."""
 _LONGEST_SECONDS = 420.0
 """For all waiting after one fault, progress or not."""
+_QUIET_SECONDS = 30.0
+"""Without any progress for so long, the operator looks what is wrong."""
 _ROUNDS = 2
 """Of asking what is wrong and following what is said."""
 
@@ -73,10 +75,10 @@ class FaultRun:
         self.say(f"  cause gone after {ended - struck:.0f} s; waiting for calls to arrive again")
         result.recovery = self._recovery(fault, ended)
         flow.pause()
-        judgement = self._settled(fault.patience if result.recovery is not None else 15.0)
+        judgement = self._settled(_QUIET_SECONDS)
         result.missing_before_remedies = len(judgement.missing_calls())
         for _ in range(_ROUNDS):
-            if not judgement.missing and not judgement.wrong and result.recovery is not None:
+            if not judgement.missing and result.recovery is not None:
                 break
             view.ask()
             done = follow(self.made, view.all_words(), fault.remedies, first_id)
@@ -87,7 +89,11 @@ class FaultRun:
                 flow.start()
                 result.recovery = self._recovery(fault, time.time(), since=ended)
                 flow.pause()
+            judgement = self._settled(_QUIET_SECONDS)
+        if judgement.missing:  # late, or lost
             judgement = self._settled(fault.patience)
+        if not judgement.missing:
+            result.all_there = round(time.time() - ended, 1)
         if not result.followed and not view.told:
             view.ask((("status",), ("connectors", "status"), ("dead-letters", "list")))
         if fault.table_kept and (lacking := self._not_in_table()):
@@ -119,7 +125,7 @@ class FaultRun:
             newer = self.made.flow.calls[mark:]
             entries = self.made.entries()
             for call in newer:
-                if self.oracle.due(call) and not self.oracle.judge([call], entries).missing:
+                if len(self.oracle.due(call)) == len(PORTALS) and not self.oracle.judge([call], entries).missing:
                     return round(time.time() - (since or ended), 1)
             time.sleep(_POLL_SECONDS)
         return None

@@ -43,7 +43,6 @@ class KafkaAway(Fault):
     name = "kafka-away-90s"
     does = "the broker is away for 90 s"
     told = r"broker|Kafka|transaction"
-    patience = 120.0
 
     def strike(self) -> None:
         with self.away("kafka"):
@@ -54,7 +53,6 @@ class KafkaAwayAtStart(Fault):
     name = "kafka-away-at-start"
     does = "the workers are started while the broker is away for 90 s"
     told = r"no Kafka broker|broker"
-    patience = 120.0
 
     def strike(self) -> None:
         services = self.made.services

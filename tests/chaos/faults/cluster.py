@@ -10,7 +10,6 @@ class ClusterFault(Fault):
     """What faults of three brokers share."""
 
     servers = "three-brokers"
-    patience = 120.0
 
 
 class OneBrokerAway(ClusterFault):

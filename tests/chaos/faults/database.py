@@ -62,7 +62,6 @@ class DatabaseAway(Fault):
     name = "database-away-125s"
     does = "MariaDB is away for 125 s"
     told = r"no database answers|sign of life"
-    patience = 120.0
 
     def strike(self) -> None:
         with self.away("mariadb"):
@@ -73,7 +72,6 @@ class PasswordRotated(Fault):
     name = "password-rotated"
     does = "the capture user's password is changed and its connections killed; Connect's file follows 20 s later"
     told = r"password|sign of life|refuses user"
-    patience = 150.0
 
     def strike(self) -> None:
         made = self.made

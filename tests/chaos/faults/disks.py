@@ -54,7 +54,6 @@ class KafkaDiskFull(DiskFault):
     does = "the broker's disk is full until it has ended or for 30 s"
     told = r"broker|Kafka|transaction|disk|space"
     server = "kafka"
-    patience = 150.0
 
     def strike(self) -> None:
         self.fill()
@@ -67,7 +66,6 @@ class DatabaseDiskFull(DiskFault):
     name = "database-disk-full"
     does = "the database's disk is full for 40 s"
     server = "mariadb"
-    patience = 150.0
 
     def strike(self) -> None:
         self.fill()

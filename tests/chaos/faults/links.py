@@ -28,7 +28,6 @@ class KafkaLinkCut(Fault):
 class KafkaLinkSilent(Fault):
     name = "kafka-link-silent"
     does = "connections to the broker stay open and carry nothing for 45 s"
-    patience = 120.0
 
     def strike(self) -> None:
         for broker in self.made.stack.brokers:
@@ -71,7 +70,6 @@ class PortalLinksSilent(Fault):
 class DatabaseLinkCut(Fault):
     name = "database-link-cut"
     does = "Connect does not reach the database for 20 s"
-    patience = 120.0
 
     def strike(self) -> None:
         self.made.links.cut("mariadb")
@@ -83,7 +81,6 @@ class DatabaseLinkSilent(Fault):
     name = "database-link-silent"
     does = "Connect's connection to the database carries nothing for 90 s"
     told = r"sign of life|database"
-    patience = 150.0
 
     def strike(self) -> None:
         self.made.links["mariadb"].silent = True

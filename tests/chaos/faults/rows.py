@@ -74,7 +74,6 @@ class RowsTwice(Fault):
 class LongCall(Fault):
     name = "call-of-20000-rows"
     does = "a conference of 20,000 rows in one transaction"
-    patience = 120.0
 
     def strike(self) -> None:
         flow = self.made.flow
