@@ -7,11 +7,14 @@ and the same version of the product is not done again, unless --again says so.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
+from deploy.local import end_with_parent
 from tests.chaos import results
 from tests.chaos.catalogue import FAULTS, SHORT
 from tests.chaos.suite import Suite
@@ -28,15 +31,28 @@ def main() -> int:
     if unknown := sorted(set(arguments.only) - set(FAULTS)):
         console.print(f"There is no fault {', '.join(unknown)}; see --list.")
         return 2
+    signal.signal(signal.SIGTERM, _interrupt)
+    end_with_parent()  # whoever kills `make chaos` may well kill make alone
     suite = Suite(arguments.seed, arguments.results, lambda line: console.print(line, markup=False, highlight=False))
-    if arguments.minutes:
-        done = suite.at_random(arguments.minutes, arguments.only or list(FAULTS), again=arguments.again)
-    elif arguments.short:
-        done = suite.short(list(SHORT))
-    else:
-        done = suite.each_alone(arguments.only or list(FAULTS), again=arguments.again or bool(arguments.only))
+    try:
+        done = _done(suite, arguments)
+    except KeyboardInterrupt:
+        console.print("stopped; what is done stands in the result file")
+        return 130
     results.print_table(Console(width=None if sys.stdout.isatty() else 200), done)
     return 0 if done and all(each.passed for each in done) else 1
+
+
+def _done(suite: Suite, arguments: argparse.Namespace) -> list[results.Result]:
+    if arguments.minutes:
+        return suite.at_random(arguments.minutes, arguments.only or list(FAULTS), again=arguments.again)
+    if arguments.short:
+        return suite.short(list(SHORT))
+    return suite.each_alone(arguments.only or list(FAULTS), again=arguments.again or bool(arguments.only))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _arguments() -> argparse.Namespace:

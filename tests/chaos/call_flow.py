@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import pymysql
 
@@ -27,7 +27,10 @@ _AGAIN_SECONDS = 0.5
 _ROW_PAUSE = 0.01
 
 Row = dict[str, str]
-Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
+if TYPE_CHECKING:
+    Connection = pymysql.Connection[pymysql.cursors.Cursor]
+else:
+    Connection = pymysql.Connection
 
 
 @dataclass(slots=True)
