@@ -74,7 +74,10 @@ class Supervisor:
                         return
                     selector.unregister(key.fileobj)
                 else:
-                    chunk = self._channel.recv(65536)
+                    try:
+                        chunk = self._channel.recv(65536)
+                    except ConnectionResetError:  # killed before it had read an answer
+                        chunk = b""
                     if not chunk and not self._detached:
                         return
                     if not chunk:

@@ -17,6 +17,7 @@ _NOISE = re.compile(
     r"aiokafka|Heartbeat failed|Unable to (?:connect|request)|OffsetCommit failed|coordinator dead|faust|mode\.", re.I
 )
 """Chatter of libraries, which tells an operator nothing: never what counts as told."""
+_WORD = re.compile(r"[A-Za-z]{3}")  # not a table's border
 _LONGEST = 400
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -82,7 +83,7 @@ class OperatorView:
                 self._lacking.add(tuple(words))
                 continue
             if bad(said):
-                self._keep(said.command, [line for line in said.text.splitlines() if line.strip()])
+                self._keep(said.command, [line for line in said.text.splitlines() if _WORD.search(line)])
 
     def all_words(self) -> str:
         """Everything that was said."""

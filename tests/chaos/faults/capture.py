@@ -11,7 +11,9 @@ from tests.chaos.fault import Fault
 from tests.chaos.installation import CONNECTOR
 from tests.chaos.services import wait_until
 
-_GAP = r"rows are missing|binlog|gap|another (?:server|database|history)|reset|restored|position|offset"
+_GAP = (
+    r"rows are missing|binlog was|\bgaps?\b|another (?:server|database|history)|was (?:reset|restored)|never captured"
+)
 _WAYS_OUT = ("forget offsets", "connectors", "backfill", "gaps")
 
 
