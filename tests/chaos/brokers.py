@@ -71,6 +71,15 @@ class Brokers:
 
         wait_until(empty, 60, f"group {name} has no members")
 
+    def lag(self, group: str, topic: str) -> int:
+        """How many records a group has not committed yet."""
+        name = self._made.topic(group)
+        asked = [ConsumerGroupTopicPartitions(name)]
+        found = self._admin.list_consumer_group_offsets(asked)[name].result(_SECONDS).topic_partitions
+        full = self._made.topic(topic)
+        done = {each.partition: each.offset for each in found if each.topic == full}
+        return sum(max(0, end - max(0, done.get(number, 0))) for number, end in enumerate(self.ends(topic)))
+
     def set_forward(self, group: str, topic: str) -> list[int]:
         """Set a group's offsets to the end by hand."""
         ends, name = self.ends(topic), self._made.topic(topic)

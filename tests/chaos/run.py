@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from confluent_kafka import KafkaException
+
 from deploy.local import StackError
+from tests.chaos.brokers import Brokers
 from tests.chaos.call_flow import InsertedCall, connect
 from tests.chaos.fault import Fault
 from tests.chaos.installation import WATCH, WORKERS, Installation
@@ -25,6 +28,8 @@ _LONGEST_SECONDS = 420.0
 """For all waiting after one fault, progress or not."""
 _QUIET_SECONDS = 30.0
 """Without any progress for so long, the operator looks what is wrong."""
+_IDLE_SECONDS = 60.0
+"""Without progress, and without records that wait for a worker."""
 _ROUNDS = 2
 """Of asking what is wrong and following what is said."""
 
@@ -73,7 +78,7 @@ class FaultRun:
     def _judge(self, fault: Fault, result: Result, view: OperatorView, struck: float, first_id: int) -> None:
         flow, ended = self.made.flow, time.time()
         self.say(f"  cause gone after {ended - struck:.0f} s; waiting for calls to arrive again")
-        result.recovery = self._recovery(fault, ended)
+        result.recovery = self._recovery(ended, _QUIET_SECONDS + 30)
         flow.pause()
         judgement = self._settled(_QUIET_SECONDS)
         result.missing_before_remedies = len(judgement.missing_calls())
@@ -83,13 +88,13 @@ class FaultRun:
             view.ask()
             done = follow(self.made, view.all_words(), fault.remedies, first_id)
             result.followed += [f"{each.command} -> {each.status} ({each.seconds:.0f} s)" for each in done]
-            if not done:
-                break
             if result.recovery is None:
                 flow.start()
-                result.recovery = self._recovery(fault, time.time(), since=ended)
+                result.recovery = self._recovery(ended, fault.patience)
                 flow.pause()
             judgement = self._settled(_QUIET_SECONDS)
+            if not done:
+                break
         if judgement.missing:  # late, or lost
             judgement = self._settled(fault.patience)
         if not judgement.missing:
@@ -117,23 +122,25 @@ class FaultRun:
             wait_until(lambda: {*WORKERS, WATCH} <= set(self.made.services.running()), 10, "every service runs")
         return self.made.services.running()
 
-    def _recovery(self, fault: Fault, ended: float, since: float | None = None) -> float | None:
-        """Seconds until a call that began after the end of the cause is wherever it is to be."""
+    def _recovery(self, ended: float, seconds: float) -> float | None:
+        """Seconds since `ended` when a call that begins now is in every portal; None: not within `seconds`."""
         mark = len(self.made.flow.calls) + self.made.flow.active
-        deadline = time.monotonic() + fault.patience * self.patience + 30
+        deadline = time.monotonic() + seconds * self.patience
         while time.monotonic() < deadline:
-            newer = self.made.flow.calls[mark:]
             entries = self.made.entries()
-            for call in newer:
+            for call in self.made.flow.calls[mark:]:
                 if len(self.oracle.due(call)) == len(PORTALS) and not self.oracle.judge([call], entries).missing:
-                    return round(time.time() - (since or ended), 1)
+                    return round(time.time() - ended, 1)
             time.sleep(_POLL_SECONDS)
         return None
 
     def _settled(self, patience: float) -> Judgement:
-        """The judgement when everything is right and stays so, or nothing has moved for `patience` seconds."""
+        """The judgement when everything is right and stays so, or nothing has moved for `patience` seconds.
+
+        Less than that where nothing is left to do: no group lags, so that what is missing never comes by itself.
+        """
         calls = list(self.made.flow.calls)
-        moved = right_since = time.monotonic()
+        moved = right_since = idle_since = time.monotonic()
         ends = moved + _LONGEST_SECONDS
         seen: tuple[int, ...] = ()
         while True:
@@ -145,9 +152,21 @@ class FaultRun:
                 seen, moved, right_since = counts, now, now
             if judgement.missing:
                 right_since = now
-            if now - right_since > _STABLE_SECONDS or now - moved > patience * self.patience or now > ends:
+                if self._lags():
+                    idle_since = now
+            done = now - right_since > _STABLE_SECONDS or now - max(moved, idle_since) > _IDLE_SECONDS * self.patience
+            if done or now - moved > patience * self.patience or now > ends:
                 return judgement
             time.sleep(_POLL_SECONDS)
+
+    def _lags(self) -> bool:
+        """Whether a group has records before it; also where that cannot be asked."""
+        brokers = Brokers(self.made)
+        topics = {"aggregate": "cel", **dict.fromkeys(PORTALS, "call-results")}
+        try:
+            return any(brokers.lag(group, topic) for group, topic in topics.items())
+        except KafkaException:
+            return True
 
     def _count(self, judgement: Judgement, result: Result) -> None:
         result.silent = len(judgement.missing_calls())
