@@ -30,7 +30,7 @@ class Fault(ABC):
     """Beginnings of commands that the suite follows when the operator is named them."""
     servers: ClassVar[ServerKind] = "plain"
     spoils: ClassVar[bool] = False
-    """The installation is not used for another fault afterwards."""
+    """Where it failed, the installation is not used for another fault."""
     at_random: ClassVar[bool] = True
     """It may come in a random run."""
     patience: ClassVar[float] = 200.0

@@ -9,7 +9,9 @@ class ColumnAdded(Fault):
     spoils = True
 
     def strike(self) -> None:
-        self.made.sql("alter table cel add column pbxnote varchar(80) not null default 'x' after eventtype")
+        self.made.sql(
+            "alter table cel add column if not exists pbxnote varchar(80) not null default 'x' after eventtype"
+        )
         self.until_calls(3)
         self.made.sql("alter table cel modify extra longtext")
         self.until_calls(3)
