@@ -90,11 +90,15 @@ class FaultRun:
             result.followed += [f"{each.command} -> {each.status} ({each.seconds:.0f} s)" for each in done]
             if result.recovery is None:
                 flow.start()
-                result.recovery = self._recovery(ended, fault.patience)
+                result.recovery = self._recovery(ended, _QUIET_SECONDS + 30)
                 flow.pause()
             judgement = self._settled(_QUIET_SECONDS)
             if not done:
                 break
+        if result.recovery is None:
+            flow.start()
+            result.recovery = self._recovery(ended, fault.patience)
+            flow.pause()
         if judgement.missing:  # late, or lost
             judgement = self._settled(fault.patience)
         if not judgement.missing:
