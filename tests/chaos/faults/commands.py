@@ -69,7 +69,6 @@ class BackfillKilled(KilledCommand, TopicFault):
 class RetryKilled(KilledCommand):
     name = "dead-letters-retry-killed"
     does = f"`dead-letters retry` of {_LETTERS} unreadable rows is killed after its first resolutions, and given anew"
-    told = r"dead letter|unreadable"
 
     def strike(self) -> None:
         made, brokers = self.made, Brokers(self.made)
