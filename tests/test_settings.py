@@ -54,7 +54,7 @@ def test_the_old_name_of_the_extra_alias_stays(tmp_path: Path) -> None:
         ("aggregate: {time_limit_seconds: .inf}\n", "aggregate.time_limit_seconds: Input should be a finite number"),
         ("aggregate: {settle_seconds: 61}\n", "aggregate.settle_seconds: Input should be less than"),
         ("portals: [{name: a, crm: kommo, deadline_hours: .inf}]\n", "deadline_hours: Input should be a finite number"),
-        ("portals: [{name: a, crm: kommo}, {name: a, crm: bitrix24}]\n", "two portals are named a, at kommo and at bit"),
+        ("portals: [{name: a, crm: kommo}, {name: a, crm: bitrix24}]\n", "two portals are named a, at kommo and at b"),
         ("- 1\n", "must hold sections"),
         ("a: [\n", "not valid YAML"),
     ],

@@ -20,6 +20,8 @@ _BACKFILL_GRACE_SECONDS = 20.0
 class Limits:
     """Time limits: after which a call has ended, and how long it takes late rows (milliseconds)."""
 
+    settle_ms: int
+    """After LINKEDID_END: its transaction may hold further rows of the call."""
     quiet_ms: int
     time_limit_ms: int
     grace_ms: int
@@ -31,6 +33,7 @@ class Limits:
     def of(cls, settings: AggregateSettings) -> "Limits":
         """From the settings, which are in seconds."""
         return cls(
+            settle_ms=round(settings.settle_seconds * 1000),
             quiet_ms=round(settings.quiet_seconds * 1000),
             time_limit_ms=round(settings.time_limit_seconds * 1000),
             grace_ms=round(settings.grace_seconds * 1000),

@@ -13,8 +13,9 @@ from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
-from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
+from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import Fence, Limits, ReadCommitted, ReadSnapshots, Replay
 
 _log = structlog.get_logger("aggregate")

@@ -5,7 +5,7 @@ A partition's state, and when it is durable, stand in partition_state.py.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 import structlog
@@ -37,6 +37,7 @@ from streams.workers.aggregate.take_over import reasons_before, take_over
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
+_SHORTEST_LOOK_SECONDS = 0.01
 
 _log = structlog.get_logger("aggregate")
 
@@ -66,7 +67,9 @@ class AggregateWorker:
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
-        self._ticking: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.Task[None]] = []
+        self._settling = asyncio.Event()
+        """A call of an assigned partition waits for its settle time."""
 
     async def start(self, group: Consumer) -> None:
         """See worker_runtime.Worker."""
@@ -95,13 +98,17 @@ class AggregateWorker:
                 "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
                 "call was not answered is given away"
             )
-        self._ticking = asyncio.create_task(self._tick_loop())
+        self._timers = [
+            asyncio.create_task(self._timer(self._until_tick, self._tick)),
+            asyncio.create_task(self._timer(self._until_settled, self._end_settled)),
+        ]
 
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.wait([self._ticking])
+        for timer in self._timers:
+            timer.cancel()
+        if self._timers:
+            await asyncio.wait(self._timers)
         await self._producer.drain()
         await self._producer.stop()
 
@@ -113,6 +120,7 @@ class AggregateWorker:
             assigned.start(self._settings.aggregate.flush_seconds)
         self._watchdog.restart()
         self._assigned = taken
+        self._settling.set()
         return {tp: assigned.partition.position for tp, assigned in taken.items()}
 
     async def revoked(self) -> None:
@@ -139,6 +147,8 @@ class AggregateWorker:
             return
         self._unreadable.add(None)
         effect = assigned.partition.row(offset, captured)
+        if assigned.partition.settling:
+            self._settling.set()
         if effect is None:
             return
         if isinstance(effect, CallEnded):
@@ -182,15 +192,38 @@ class AggregateWorker:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
         return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
 
-    async def _tick_loop(self) -> None:
+    async def _timer(self, due: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await due()
             try:
-                await self._tick()
+                await act()
             except (KafkaError, TimeoutError) as error:
                 _log.warning("the end of the topic is not known; no call is ended by time", error=repr(error))
             except Exception as error:  # whatever it is: without the timer calls never end
                 hard_exit("the timer failed", error)
+
+    async def _until_tick(self) -> None:
+        await asyncio.sleep(_TICK_SECONDS)
+
+    async def _until_settled(self) -> None:
+        """Wait for the next look at calls after their LINKEDID_END: the first at once, then two in each settle time."""
+        if any(assigned.partition.settling for assigned in self._assigned.values()):
+            await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settings.aggregate.settle_seconds / 2))
+            return
+        self._settling.clear()
+        await self._settling.wait()
+
+    async def _end_settled(self) -> None:
+        settling = [tp for tp, assigned in self._assigned.items() if assigned.partition.settling]
+        ends = await self._group.end_offsets(settling) if settling else {}
+        for tp, end in ends.items():
+            if assigned := self._assigned.get(tp):
+                await self._send_ended(assigned, assigned.partition.end_settled(time.time_ns() // 1_000_000, end))
+
+    async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[CallEnded]) -> None:
+        messages = [message for each in ended for message in self._results(each, assigned)]
+        if messages:
+            await assigned.send(messages)
 
     async def _tick(self) -> None:
         ends = await self._group.end_offsets(list(self._assigned)) if self._assigned else {}
@@ -198,10 +231,7 @@ class AggregateWorker:
             end = ends.get(tp)
             if end is None:
                 continue
-            finished = assigned.partition.tick(time.time_ns() // 1_000_000, end)
-            messages = [message for each in finished for message in self._results(each, assigned)]
-            if messages:
-                await assigned.send(messages)
+            await self._send_ended(assigned, assigned.partition.tick(time.time_ns() // 1_000_000, end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
             self._watchdog.check(tp, assigned.partition.position, end)
         metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))

@@ -1,0 +1,31 @@
+"""A partition's state restored from its checkpoint and the rows after it (rule 10). Pure, as partition_state.py."""
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from streams.kafka.committed import Committed
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.steps import Fence, Limits, ReadCommitted, ReadSnapshots, Replay, RestoreStep
+
+
+def restore(
+    limits: Limits, first_offset: int, end_offset: int, new: Callable[..., PartitionState] = PartitionState
+) -> Generator[RestoreStep, Any, PartitionState]:
+    """Take over a partition (rule 10), as soon as it is assigned: calls left open must not wait for a stranger's row.
+
+    The topic holds first_offset <= offset < end_offset. Rows are to be consumed from the returned partition's position.
+    """
+    yield Fence()
+    committed: Committed | None = yield ReadCommitted()
+    snapshots: Mapping[str, bytes] = yield ReadSnapshots()
+    start = committed.offset if committed else first_offset
+    marker = Marker.decode(committed.metadata) if committed else None
+    if marker is None:  # a new group, or an offset set by hand
+        marker = Marker(start, {})
+    partition = new(limits, marker.offset, marker.times)
+    partition.adopt(snapshots, marker, start, end_offset)
+    if marker.offset < start:
+        yield Replay(partition, marker.offset, min(start, end_offset))
+    partition.position = max(start, first_offset)
+    return partition
