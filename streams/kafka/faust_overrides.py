@@ -183,6 +183,13 @@ class Consumer(driver.Consumer):
         end = await self._thread.ask(consumer.end_offsets([partition]))
         return first[partition], end[partition]
 
+    async def first_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The first offset that each still holds. Raises as above."""
+        consumer = self._thread._ensure_consumer()
+        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        answer = await self._thread.ask(consumer.beginning_offsets(asked)) if asked else {}
+        return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
+
     async def end_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The offset after the last record of each. Raises as above."""
         consumer = self._thread._ensure_consumer()

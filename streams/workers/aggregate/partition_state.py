@@ -11,9 +11,11 @@ All times are Unix milliseconds of the PBX's database ("stream time"), but for `
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
 from streams.dead_letter_reasons import DeadLetterReason
+from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.steps import (
@@ -61,6 +63,18 @@ class PartitionState:
     def open_calls(self) -> int:
         """Calls that have not ended."""
         return len(self._open)
+
+    def first_row_of_open_calls(self, pbx: str) -> str | None:
+        """The wall clock of the earliest row among a PBX's calls that have not ended: ISO, in whole seconds; None where
+        there is none."""
+        walls = [
+            wall
+            for tracked in self._open.values()
+            if tracked.call.pbx == pbx
+            for row in tracked.call.rows
+            if (wall := wall_micros(row.eventtime)) is not None
+        ]
+        return datetime.fromtimestamp(min(walls) / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S") if walls else None
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for."""

@@ -95,6 +95,14 @@ class Replay(NamedTuple):
     end: int
 
 
+class PassedOver(NamedTuple):
+    """The group's offset was set by hand: as far as the checkpoints tell, the rows start <= offset < end were never
+    taken."""
+
+    start: int
+    end: int
+
+
 class AwaitSent(NamedTuple):
     """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
 
@@ -112,5 +120,5 @@ class Commit(NamedTuple):
     marker: Marker
 
 
-RestoreStep = Fence | ReadCommitted | ReadSnapshots | Replay
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | Replay
 CheckpointStep = AwaitSent | WriteSnapshots | Commit

@@ -23,6 +23,7 @@ from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import hash_in_force, load_rules
@@ -31,6 +32,7 @@ from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, 
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
+from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.steps import CallEnded, Limits
 from streams.workers.aggregate.take_over import reasons_before, take_over
@@ -40,6 +42,11 @@ _TICK_SECONDS = 1.0
 _SHORTEST_LOOK_SECONDS = 0.01
 
 _log = structlog.get_logger("aggregate")
+
+
+def _count_lost(partition: int, rows: int) -> None:
+    metrics.LOST.labels(partition).inc(rows)
+    metrics.DEAD_LETTERS.labels(DeadLetterReason.EXPIRED_ROWS.code).inc()
 
 
 class AggregateWorker:
@@ -67,6 +74,7 @@ class AggregateWorker:
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
+        self._losses: LossReporter
         self._timers: list[asyncio.Task[None]] = []
         self._settling = asyncio.Event()
         """A call of an assigned partition waits for its settle time."""
@@ -84,6 +92,7 @@ class AggregateWorker:
         except (KafkaError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
         self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
+        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", _count_lost)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -134,6 +143,8 @@ class AggregateWorker:
         assigned = self._assigned.get(message.tp)
         if assigned is None or message.offset < assigned.partition.position:
             return
+        if message.offset > assigned.partition.position:
+            await self._tell_hole(assigned, message.offset)
         metrics.ROWS.inc()
         offset = message.offset
         try:
@@ -226,9 +237,12 @@ class AggregateWorker:
             await assigned.send(messages)
 
     async def _tick(self) -> None:
-        ends = await self._group.end_offsets(list(self._assigned)) if self._assigned else {}
+        firsts = await self._group.first_offsets(self._assigned)
+        ends = await self._group.end_offsets(self._assigned)
         for tp, assigned in list(self._assigned.items()):
             end = ends.get(tp)
+            if (first := firsts.get(tp)) is not None:
+                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
             if end is None:
                 continue
             await self._send_ended(assigned, assigned.partition.tick(time.time_ns() // 1_000_000, end))
@@ -241,11 +255,29 @@ class AggregateWorker:
         servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
         try:
-            partition = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
+            partition, lost = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
+            if lost is not None:
+                await self._losses.report(lost, self._since(partition, lost.since_ms))
         except BaseException:
             await log.close()
             raise
         return AssignedPartition(tp, partition, log, self._group, self._producer)
+
+    async def _tell_hole(self, assigned: AssignedPartition, offset: int) -> None:
+        """Look at why a partition goes on at `offset`, beyond the next row: ends of transactions, or expired rows."""
+        tp, partition = assigned.tp, assigned.partition
+        first, _ = await self._group.bounds(tp)
+        gone = min(first, offset)
+        if gone > partition.position:
+            since_ms = max(partition.times.values(), default=None)
+            lost = Lost(tp, partition.position, gone, EXPIRED, since_ms)
+            await self._losses.report(lost, self._since(partition, since_ms))
+            partition.skip(gone - 1)
+
+    def _since(self, partition: PartitionState, since_ms: int | None) -> str:
+        """From when on calls are to be backfilled where rows after the partition's last one are lost."""
+        earliest = partition.first_row_of_open_calls(self._settings.pbx.name)
+        return earliest or wall_clock(self._settings, since_ms)
 
     async def _look_back(self, partitions: Iterable[TP]) -> None:
         """Count the unreadable rows that an earlier process has passed, once in the life of this one."""

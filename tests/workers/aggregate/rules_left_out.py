@@ -105,6 +105,7 @@ class _EndingIsAFact(PartitionState):
         if was_ended:
             tracked.ended = True
             self._open.pop(key, None)
+            self._settling.pop(key, None)
         return finished
 
 

@@ -90,7 +90,7 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._sent: list[Message] = []
-        self._commits_fail = 0.95 if rng.random() < 0.25 else 0.1
+        self._commits_fail = 0.95 if rng.random() < 0.5 else 0.1
         self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None

@@ -22,6 +22,7 @@ from streams.workers.aggregate.steps import (
     Commit,
     Fence,
     Limits,
+    PassedOver,
     ReadCommitted,
     ReadSnapshots,
     Replay,
@@ -446,8 +447,21 @@ def test_a_group_without_offsets_begins_at_the_topics_first_row() -> None:
 
 
 def test_an_offset_set_by_hand_has_no_marker_and_begins_there() -> None:
-    partition, _ = restored(Committed(7, ""), {})
+    partition, steps = restored(Committed(7, ""), {})
     assert (partition.position, partition.times) == (7, {})
+    assert steps[-1] == PassedOver(0, 7)
+
+
+def test_an_offset_set_by_hand_passes_over_what_no_checkpoint_holds() -> None:
+    log = Log()
+    for second in range(5):
+        log.row("CHAN_START", second)
+    _, write, *_ = checkpoint(log.partition)
+    _, steps = restored(Committed(9, ""), dict(write.records))
+    assert steps[-1] == PassedOver(5, 9)
+    for offset in (0, 3, 5):  # set back, or to where the work was done
+        _, steps = restored(Committed(offset, ""), dict(write.records))
+        assert [type(step) for step in steps] == [Fence, ReadCommitted, ReadSnapshots]
 
 
 def test_snapshots_of_an_earlier_topic_of_that_name_do_not_hide_rows() -> None:
