@@ -97,6 +97,11 @@ def wall_clock(settings: Settings, at_ms: int | None) -> str:
     return local.strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def start_offset(committed: Committed | None, first: int) -> int:
+    """The offset from which a partition is read: the committed one, if it is still there."""
+    return first if committed is None else max(first, committed.offset)
+
+
 async def positions(group: Consumer, tp: TP) -> tuple[Committed | None, int, int]:
     """The group's committed offset, and the first and the end offset of a partition that was just assigned.
 

@@ -237,6 +237,7 @@ class AggregateWorker:
             await assigned.send(messages)
 
     async def _tick(self) -> None:
+        positions = {tp: assigned.partition.position for tp, assigned in self._assigned.items()}
         firsts = await self._group.first_offsets(self._assigned)
         ends = await self._group.end_offsets(self._assigned)
         for tp, assigned in list(self._assigned.items()):
@@ -247,7 +248,7 @@ class AggregateWorker:
                 continue
             await self._send_ended(assigned, assigned.partition.tick(time.time_ns() // 1_000_000, end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, assigned.partition.position, end)
+            self._watchdog.check(tp, positions.get(tp, 0), end)
         metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))
         metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 

@@ -33,7 +33,7 @@ def arrivals(rng: Random) -> list[Arrival]:
     logged.sort(key=lambda entry: entry[0])
     reached: list[Arrival] = []
     for at, row in _with_ids(rng, logged):
-        late = rng.choice((0, 0, 0, 0, 0, 0, 2_000, 15_000, 15_000, 45_000))
+        late = rng.choice((0, 0, 0, 0, 0, 0, 0, 2_000, 15_000, 45_000))
         delay = round(rng.random() * late)
         # Delayed by its transaction (the commit is late) or on its way (the commit time is old).
         delayed_commit = msgspec.structs.replace(row, commit_ms=at + delay) if rng.random() < 0.5 else row

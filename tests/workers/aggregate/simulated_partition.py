@@ -90,7 +90,8 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._sent: list[Message] = []
-        self._commits_fail = 0.95 if rng.random() < 0.5 else 0.1
+        self._commits_until_trouble = rng.choice((0, 1, 2, 3, 5, 1000, 1000, 1000))
+        """From then on the group's coordinator hardly answers."""
         self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
@@ -203,7 +204,10 @@ class Owner:
             self._sent.append(offset)
 
     def _carry_out(self, step: CheckpointStep) -> bool:
-        chance = self._commits_fail if isinstance(step, Commit) else 0.15
+        chance = 0.15
+        if isinstance(step, Commit):
+            chance = 0.1 if self._commits_until_trouble > 0 else 0.95
+            self._commits_until_trouble -= 1
         fails = self.faults and self._rng.random() < chance
         lost_answer = fails and self._rng.random() < 0.5
         match step:
