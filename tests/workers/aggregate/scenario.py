@@ -30,6 +30,8 @@ def arrivals(rng: Random) -> list[Arrival]:
     logged: list[tuple[int, CapturedRow]] = []
     for number in range(rng.randint(2, 5)):
         logged += _rows_of_call(rng, number)
+    if rng.random() < 0.4:  # much later, so that the calls before are past their deadlines while rows are left
+        logged += _strangers(max(at for at, _ in logged) + 45_000)
     logged.sort(key=lambda entry: entry[0])
     reached: list[Arrival] = []
     for at, row in _with_ids(rng, logged):
@@ -42,6 +44,13 @@ def arrivals(rng: Random) -> list[Arrival]:
             reached.append(Arrival(at + delay + rng.randint(0, 40_000), delayed_commit))
     reached += _backfills(rng, reached)
     return sorted(reached, key=lambda arrival: arrival.at)
+
+
+def _strangers(at: int) -> Iterator[tuple[int, CapturedRow]]:
+    for number, pbx in enumerate(("north", "south"), 10):
+        linkedid = f"{at // 1000}.{number}"
+        for later, event in ((0, "CHAN_START"), (100, "CHAN_END"), (200, "LINKEDID_END")):
+            yield at + later, _row(pbx, linkedid, number, event, linkedid, at + later)
 
 
 def _rows_of_call(rng: Random, number: int) -> Iterator[tuple[int, CapturedRow]]:
