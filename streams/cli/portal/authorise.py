@@ -73,8 +73,6 @@ def oauth_portal(settings: Settings, name: str) -> PortalSettings:
             f"portal {name} is not let in by OAuth, so there is nothing to authorise",
             f"Its webhook or token stands in the settings; for OAuth set portals.{name}.oauth.client_id and so on.",
         )
-    if len(with_oauth) > 1:
-        raise UserError(f"two portals are named {name}", "Rename one of them.")
     return with_oauth[0]
 
 
