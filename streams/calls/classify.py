@@ -72,8 +72,8 @@ def facts_and_result(
         caller=who.caller,
         called=who.called,
         caller_e164=_e164(who.caller, profile),
-        called_e164=_e164(who.called, profile),
-        client=profile.normalised_number(who.client) if who.client else None,
+        called_e164=_called_e164(who, profile),
+        client=who.client_number,
         extension=participants.extension(facts, who, profile, rang),
         rang_last=rang,
         did=who.did,
@@ -153,6 +153,14 @@ def _e164(number: str | None, profile: PbxProfile) -> str | None:
         return None
     normalised = profile.normalised_number(number)
     return normalised if normalised and normalised.startswith("+") else None
+
+
+def _called_e164(who: Parties, profile: PbxProfile) -> str | None:
+    """The number called: as the trunk was given it, where the call went out."""
+    if who.direction != "outgoing":
+        return _e164(who.called, profile)
+    number = who.client_number or ""
+    return number if number.startswith("+") else None
 
 
 def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:
