@@ -53,6 +53,7 @@ class Serializer:
         self._meanings: dict[int, str] = {}
         """By id, the schema that the registry gave for it: its header, or its full name."""
         self._seen: set[tuple[int, bytes]] = set()
+        self._compared: set[tuple[int, bytes]] = set()
 
     async def register(self, topic: str, name: str) -> None:
         """Register schema `name` under the subject `<topic>-value`, to write its records, and learn what stands there.
@@ -134,12 +135,12 @@ class Serializer:
         return self.decode(value, name)
 
     async def changed_ids(self) -> list[ChangedId]:
-        """The ids of the records decoded by `decode_own` so far that now mean something else in the registry.
+        """The ids of the records decoded by `decode_own` since the last call that mean something else in the registry.
 
         Raises UserError when there is no registry.
         """
         changed = []
-        for schema_id, header in sorted(self._seen):
+        for schema_id, header in sorted(self._seen - self._compared):
             if schema_id not in self._meanings:
                 writer = await self._registry.schema(schema_id)
                 if writer is not None:
@@ -147,6 +148,7 @@ class Serializer:
             now = self._meanings.get(schema_id)
             if now != header.decode():
                 changed.append(ChangedId(schema_id, header.decode(), now))
+            self._compared.add((schema_id, header))
         return changed
 
     def add_schema(self, name: str, schema_id: int) -> None:

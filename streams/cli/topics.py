@@ -9,6 +9,7 @@ from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.connected import connected
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption, warn_of_plugins
+from streams.cli.output import say
 from streams.cli.prompts import ASK_FROM, ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.operations.dead_letter_commands import Operator
 from streams.operations.set_aside import set_aside, unreadable_at
@@ -34,10 +35,10 @@ def apply(
     changes = asyncio.run(apply_topics(load_settings(settings), dry_run=dry_run, shrink=shrink))
     for change in changes:
         if change.action != "unchanged":
-            typer.echo(line_of(change, dry_run=dry_run))
+            say(line_of(change, dry_run=dry_run))
     done = sum(change.action != "unchanged" for change in changes)
     unchanged = len(changes) - done
-    typer.echo(f"{done} of {len(changes)} topics {'to change' if dry_run else 'changed'}, {unchanged} as declared")
+    say(f"{done} of {len(changes)} topics {'to change' if dry_run else 'changed'}, {unchanged} as declared")
 
 
 @app.command()
@@ -49,7 +50,7 @@ def show(settings: SettingsOption = None) -> None:
     rows = [head, *asyncio.run(topic_table(load_settings(settings)))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
 @app.command("set-aside")

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.headers import SCHEMA
 from streams.clock import UtcMicros
 
 MAX_HISTORY = 20
@@ -194,6 +195,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         if self.final or self.state in (State.INTENT, State.PAUSED):
             return None
         return self.wait_until or 0
+
+    @property
+    def result_headers(self) -> list[tuple[str, bytes]]:
+        """The schema header of the record that held `result`."""
+        return [(SCHEMA, self.result_schema.encode())] if self.result_schema else []
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""

@@ -34,7 +34,10 @@ async def register_schemas(registry: SchemaRegistry, schemas: Mapping[str, str])
 
 
 async def warn_of_changed_ids(serializer: Serializer) -> None:
-    """Warn where ids of records that were read mean something else in the registry now: it was emptied or replaced."""
+    """Warn where ids of records that were read mean something else in the registry now: it was emptied or replaced.
+
+    Each id is named once.
+    """
     try:
         changed = await serializer.changed_ids()
     except UserError as error:

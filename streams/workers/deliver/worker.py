@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SCHEMA, SchemaRegistry, Serializer, written_as
+from schemas import SchemaRegistry, Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import make_client, plan_of
 from streams.crm.shared.client import CrmClient
@@ -22,6 +22,7 @@ from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.lost_records import EXPIRED, Lost, positions, start_offset
 from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids
@@ -31,6 +32,7 @@ from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
+from streams.workers.deliver.losses import ResultLosses
 from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
@@ -63,7 +65,6 @@ class DeliverWorker:
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
-        self._ids_compared = False
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
@@ -72,6 +73,7 @@ class DeliverWorker:
         self._serializer: Serializer
         self._dead_letters: DeadLetters
         self._intake: Intake
+        self._losses: ResultLosses
         self._portal_states: PortalStateStore
 
     async def start(self, group: Consumer) -> None:
@@ -94,10 +96,18 @@ class DeliverWorker:
                 self._set_aside,
             )
             await self._set_aside.passing_over(self._portal_states.start)
+            partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
+        self._losses = ResultLosses(self._settings, self.name, self._portals, self._dead_letters, group)
         self._intake = Intake(
-            self.name, self._serializer, self._dead_letters, self._portals, self._served_since, self._remember_us
+            self.name,
+            self._serializer,
+            self._dead_letters,
+            self._portals,
+            self._served_since,
+            self._remember_us,
+            partitions,
         )
         for portal in self._portals:
             self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
@@ -143,7 +153,7 @@ class DeliverWorker:
         taken = await take_over_all(
             mine, lambda tp: self._set_aside.passing_over(lambda: self._take_over(tp)), self._release
         )
-        await self._compare_ids()
+        await warn_of_changed_ids(self._serializer)
         total = self._settings.kafka.partitions
         for queue in self._queues.values():
             queue.throttle.set_share(min(1.0, max(1, len(taken)) / total))
@@ -156,12 +166,6 @@ class DeliverWorker:
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in by_commands}
         return strays | {tp: tracker.position for tp, tracker in self._owned.trackers().items()}
-
-    async def _compare_ids(self) -> None:
-        """Warn once where the registry is another one than that of the records just read."""
-        if not self._ids_compared:
-            self._ids_compared = True
-            await warn_of_changed_ids(self._serializer)
 
     async def _release(self, partition: PartitionDeliveries) -> None:
         partition.stop_starting()
@@ -196,8 +200,13 @@ class DeliverWorker:
         partition: PartitionDeliveries | None = None
         try:
             await log.fence()
-            position = await self._start_offset(tp)
-            first_command = await self._start_offset(TP(self._topic(DELIVERY_COMMANDS), tp.partition))
+            committed, first_result, _ = await positions(self._group, tp)
+            position = start_offset(committed, first_result)
+            commands = TP(self._topic(DELIVERY_COMMANDS), tp.partition)
+            committed_command, first_left, _ = await positions(self._group, commands)
+            first_command = start_offset(committed_command, first_left)
+            if committed_command is not None and committed_command.offset < first_left:
+                self._losses.log_commands(Lost(commands, committed_command.offset, first_left, EXPIRED))
             name = f"{self._log_topic}/{tp.partition}"
             partition = PartitionDeliveries(
                 name,
@@ -228,6 +237,7 @@ class DeliverWorker:
             await log.close()
             raise
         self._logs[tp.partition] = log
+        await self._losses.look_at_start(tp, committed, first_result, partition.states)
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=partition.open_calls)
         return partition
 
@@ -243,12 +253,6 @@ class DeliverWorker:
             if why is not None and portal.name not in self._disabled:
                 self._close_portal(self._queues[portal.name], why)
 
-    async def _start_offset(self, tp: TP) -> int:
-        """The offset from which a topic's partition is read: the committed one, if it is still there."""
-        committed = await self._group.committed_marked(tp)
-        first, _ = await self._group.bounds(tp)
-        return first if committed is None else max(first, committed.offset)
-
     def _fenced_log(self, partition: int) -> FencedLog:
         servers = self._settings.kafka.bootstrap_servers
         return FencedLog(servers, self._log_topic, partition, f"{self._log_topic}-{partition}")
@@ -260,7 +264,10 @@ class DeliverWorker:
         owned = self._owned
         if (partition := owned.by_results.get(message.tp)) is not None:
             if message.offset >= partition.results.position:
+                if message.offset > partition.results.position:
+                    await self._losses.look_at_hole(message.tp, partition.results.position, message.offset)
                 metrics.RESULTS.labels(self.name).inc()
+                self._losses.taken(message.timestamp)
                 await partition.take_result(message.offset, await self._intake.result(message, partition.remembers))
         elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
             call_id, event = await self._intake.command(message, partition.remembers)
@@ -271,8 +278,7 @@ class DeliverWorker:
         _log.error("not delivered: to the dead letters", call=delivery.call_id, portal=delivery.portal, why=why)
         metrics.DEAD_LETTERS.labels(self.name, reason.code).inc()
         source = delivery.source_topic, delivery.source_partition, delivery.source_offset
-        headers = [(SCHEMA, delivery.result_schema.encode())] if delivery.result_schema else []
-        origin = Origin(*source, delivery.call_id.encode(), delivery.result, headers)
+        origin = Origin(*source, delivery.call_id.encode(), delivery.result, delivery.result_headers)
         await (await self._dead_letters.send(origin, reason, why, call_id=delivery.call_id, portal=delivery.portal))
 
     async def disable_portal(self, queue: PortalQueue, why: str) -> None:
