@@ -9,7 +9,7 @@ from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.connected import connected
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption, warn_of_plugins
-from streams.cli.output import say
+from streams.cli.output import remark, say
 from streams.cli.prompts import ASK_FROM, ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.operations.dead_letter_commands import Operator
 from streams.operations.set_aside import set_aside, unreadable_at
@@ -73,10 +73,10 @@ def set_aside_record(
     quiet_kafka_client()
     with connected(load_settings(settings)) as (connection, runner):
         record = runner.run(unreadable_at(connection, place))
-        typer.echo(f"{record.place}, key {record.key!r}: {record.why}", err=True)
+        remark(f"{record.place}, key {record.key!r}: {record.why}")
         confirm(f"Have workers pass over {record.place}?", ASK_FROM, yes=yes)
         runner.run(set_aside(connection, record, Operator(operator_name(by), note)))
-    typer.echo(f"{record.place} is set aside; start its worker")
+    say(f"{record.place} is set aside; start its worker")
 
 
 def line_of(change: TopicChange, *, dry_run: bool) -> str:

@@ -51,7 +51,7 @@ async def set_aside(connection: Connection, record: UnreadableMemory, operator: 
 def _parsed(connection: Connection, place: str) -> tuple[Topic, int, int]:
     name, _, numbers = place.rpartition("/")
     name, _, partition = name.rpartition("/")
-    if not (partition.isdecimal() and numbers.isdecimal()):
+    if not (name and partition.isdecimal() and numbers.isdecimal()):
         raise UserError(f"{place!r} is not TOPIC/PARTITION/OFFSET", "Give it as the worker names it when it stops.")
     memory = (AGGREGATE_CHECKPOINTS, PORTAL_STATES, *map(deliveries, crm_names()))
     for topic in memory:
