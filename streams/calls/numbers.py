@@ -106,9 +106,9 @@ def _of_other_country(digits: str, region: str, *, dialled: bool) -> str | None:
 @lru_cache
 def _plan(region: str) -> _Plan:
     metadata = PhoneMetadata.metadata_for_region(region)
-    if metadata is None:
+    if metadata is None or metadata.country_code is None:
         return _Plan(0, "", 0)
-    lengths = metadata.fixed_line.possible_length or (0,)
+    lengths = (metadata.fixed_line and metadata.fixed_line.possible_length) or (0,)
     shortest = lengths[0] if lengths[0] >= 8 else 9
     return _Plan(metadata.country_code, metadata.national_prefix or "", shortest)
 
