@@ -12,6 +12,7 @@ from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult, CallWarning, Classification
+from streams.rows.event_type import UNKNOWN
 from streams.rules import Rules, hash_in_force
 from streams.rules.results import RESULT_NAMES
 
@@ -118,6 +119,8 @@ def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: boo
         found.append(CallWarning.BRIDGES)
     if facts.timeline.disagrees:
         found.append(CallWarning.ZONE)
+    if any(event.startswith(UNKNOWN) for event in facts.user_events):
+        found.append(CallWarning.EVENTS)
     if not hangup.usable and hangup.row_id is not None:
         found.append(CallWarning.EXTRA)
     return tuple(found)

@@ -10,7 +10,7 @@ ENDINGS = frozenset({"APP_END", "HANGUP", "CHAN_END", "FORWARD"}) | BRIDGE_EXITS
 
 IGNORED_EVENTS = frozenset({
     "CHAN_START", "LINKEDID_END", "LOCAL_OPTIMIZE", "LOCAL_OPTIMIZE_BEGIN", "PARK_END", "STREAM_BEGIN", "STREAM_END",
-    "DTMF",
+    "DTMF", "BRIDGE_UPDATE",
 })  # fmt: skip
 """Asterisk's own events that say nothing about a call's outcome by themselves."""
 

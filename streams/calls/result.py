@@ -26,6 +26,8 @@ class CallWarning(StrEnum):
     """cel.conf seems to log no BRIDGE events."""
     ZONE = "zone_disagrees"
     """The PBX's configured zone is not that of its rows."""
+    EVENTS = "event_unknown"
+    """The table holds numbers for event types, and what one of them means cannot be told."""
     EXTRA = "extra_unusable"
     """The calling channel's HANGUP row holds no cause: processed with two statuses only."""
 

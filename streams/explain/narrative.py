@@ -14,6 +14,7 @@ from streams.calls.result import CallLeg, CallResult
 from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.explain.conversations import conversations
 from streams.explain.phrases import APPLICATIONS, ASTERISK_EVENTS, PARK_ENDS, STREAMS, format_seconds, join_names
+from streams.rows.event_type import UNKNOWN
 from streams.rows.row import CelRow
 
 TOGETHER = MICROS_PER_SECOND // 4
@@ -197,6 +198,8 @@ class _Narrator:
     def _own_event(self, row: CelRow) -> str | None:
         if row.eventtype in ASTERISK_EVENTS:
             return None
+        if row.eventtype.startswith(UNKNOWN):
+            return f"an event was logged by its number, {row.eventtype.removeprefix(UNKNOWN)}: what it was is not known"
         note = (json_object(row.extra) or {}).get("extra")
         return f"the dialplan logged {row.eventtype}" + (f": {note}" if note else "")
 
