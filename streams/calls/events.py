@@ -14,6 +14,10 @@ IGNORED_EVENTS = frozenset({
 })  # fmt: skip
 """Asterisk's own events that say nothing about a call's outcome by themselves."""
 
+BOT = "bot"
+"""What a result calls a program that a call's sound goes to: on a channel of its own (`channel_name.is_media`), or by
+the application AudioSocket()."""
+
 AUTOMATA = {
     "Queue": "queue",
     "VoiceMail": "voicemail",
@@ -22,6 +26,7 @@ AUTOMATA = {
     "MeetMe": "conference",
     "Park": "parking",
     "ParkAndAnnounce": "parking",
+    "AudioSocket": BOT,
 }
 """Applications that hold a caller without a person, and what a result calls them."""
 

@@ -116,7 +116,7 @@ class CallFacts:
     dials: list[CelRow] = field(default_factory=list)
     """APP_START rows of Dial and Queue."""
     automata: list[tuple[UtcMicros, str]] = field(default_factory=list)
-    """When which application that holds a caller without a person began: queue, voicemail, conference, parking."""
+    """When which application that holds a caller without a person began: queue, voicemail, conference, parking, bot."""
     queue_spans: list[list[UtcMicros]] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     pickups: list[Pickup] = field(default_factory=list)

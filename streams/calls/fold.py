@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from streams.calls.bridges import Bridges, InferredPeers, logged_peers
 from streams.calls.call import Call
-from streams.calls.channel_name import is_helper, is_real
+from streams.calls.calling import calling_uniqueid
+from streams.calls.channel_name import is_helper, is_media, is_real
 from streams.calls.dialstring import settle_dialler
 from streams.calls.events import (
     AUTOMATA,
+    BOT,
     BRIDGE_ENTRIES,
     BRIDGE_EXITS,
     ENDINGS,
@@ -38,17 +40,9 @@ def fold_call(call: Call, profile: PbxProfile) -> CallFacts:
 
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
-    folder = _RowFolder(_calling_uniqueid(rows, linkedid), Timeline(zone), InferredPeers.where_needed(rows))
+    folder = _RowFolder(calling_uniqueid(rows, linkedid), Timeline(zone), InferredPeers.where_needed(rows))
     folder.read(rows)
     return folder.close()
-
-
-def _calling_uniqueid(rows: list[CelRow], linkedid: str) -> str:
-    """Uniqueid of the channel that began the call: it gave the call its linkedid; else the first one seen."""
-    if not rows or rows[0].uniqueid == linkedid:
-        return linkedid
-    uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
-    return linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
 
 
 class _RowFolder:
@@ -83,6 +77,7 @@ class _RowFolder:
             channel = channels.get(row.uniqueid)
             if channel is None or channel.name != row.channame:
                 if is_helper(row.channame):
+                    self._helper(row, now)
                     continue
                 channel = self._channel(row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
@@ -149,15 +144,22 @@ class _RowFolder:
             facts.attempts.append(row)  # while the caller is in a bridge it is the transferring party who asks around
         return channel
 
+    def _helper(self, row: CelRow, now: int) -> None:
+        if row.eventtype in BRIDGE_ENTRIES and is_media(row.channame):
+            self._automaton(BOT, now)
+
     def _application(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.appname == "Dial":
             self.facts.dialling.setdefault((row.channame, row.appdata), row.id)
         elif row.appname == ORIGINATED:
             channel.originated = True
         else:
-            automaton, automata = AUTOMATA[row.appname], self.facts.automata
-            if not automata or automata[-1][1] != automaton:
-                automata.append((now, automaton))
+            self._automaton(AUTOMATA[row.appname], now)
+
+    def _automaton(self, automaton: str, now: int) -> None:
+        automata = self.facts.automata
+        if not automata or automata[-1][1] != automaton:
+            automata.append((now, automaton))
 
     def _bridge_row(self, row: CelRow, channel: Channel, now: int) -> None:
         """Join the row's channel with those that are in the bridge with it: entry and exit rows both name them."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from streams.calls.channel_name import endpoint, is_helper
 from streams.calls.direction import extension_of
+from streams.calls.events import BOT
 from streams.calls.facts import CallFacts, Channel, json_object
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
@@ -79,6 +80,7 @@ class _Narrator:
             for text in (self._application(row), in_words(self, row)):
                 if text:
                     yield Moment(self._instants[row.id], text, row.id)
+        yield from (Moment(at, "a bot took the call") for at, automaton in self.facts.automata if automaton == BOT)
         yield from self._digits()
         for talk in conversations(self.facts):
             yield Moment(talk.start, self._talk(talk.names, talk.end - talk.start))

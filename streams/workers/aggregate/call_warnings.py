@@ -33,8 +33,8 @@ _WORDS: dict[str, str] = {
     CallWarning.BRIDGES: "calls with dial status ANSWER show no BRIDGE rows: turn BRIDGE_ENTER and BRIDGE_EXIT on in "
     "cel.conf, or set aggregate.bridges_logged: false",
     CallWarning.ZONE: "the PBX's configured time zone is not that of its rows, which were believed: set pbx.timezone",
-    CallWarning.EVENTS: "the column eventtype holds numbers, and what some of them mean cannot be told: such rows do not "
-    "count; make it a text column, and check that the table has the columns extra and userdeftype",
+    CallWarning.EVENTS: "the column eventtype holds numbers, and what some of them mean cannot be told: such rows do "
+    "not count; make it a text column, and check that the table has the columns extra and userdeftype",
     CallWarning.EXTRA: "the column extra holds no hangup cause: such calls get two statuses only; check that the table "
     "has the column, long enough (varchar(512)), or name it in database.column_name_aliases.cel_extra",
 }
