@@ -17,6 +17,9 @@ from streams.rules import Rules, hash_in_force
 from streams.rules.results import RESULT_NAMES
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
+CALLING_MISSING_WHY = (
+    "direction unknown: no row of the channel that began the call is there, so who called is not known"
+)
 
 
 class Decision(NamedTuple):
@@ -37,14 +40,14 @@ def facts_and_result(
 ) -> tuple[CallFacts, CallResult]:
     """The outcome of a call without its legs, and the facts that gave it: `explain` tells these."""
     facts = fold_call(call, profile)
-    who = parties(facts, profile)
+    who = Parties("unknown", why=[CALLING_MISSING_WHY]) if facts.calling_missing else parties(facts, profile)
     hangup = hangup_facts(facts, profile)
     answered, answered_why = is_answered(facts, profile, hangup)
     if answered and not profile.bridges_logged and not facts.bridges_seen:
         assume_talks(facts)
     decision = decide(facts, hangup, answered, rules)
     went_on = linked_calls.went_on(call, facts)
-    complete, incomplete_reason = _completeness(call, cut_short)
+    complete, incomplete_reason = _completeness(call, facts, cut_short)
     abandoned = went_on and not facts.on_side("outside")
     timeline = facts.timeline
     rang = participants.rang_last(facts, profile)
@@ -113,7 +116,9 @@ def facts_and_result(
 
 def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:
     found = []
-    if who.direction == "unknown" and facts.channels:
+    if facts.calling_missing:
+        found.append(CallWarning.CALLER)
+    elif who.direction == "unknown" and facts.channels:
         found.append(CallWarning.DIRECTION)
     if not answered and bridges_missing(facts, hangup):
         found.append(CallWarning.BRIDGES)
@@ -157,9 +162,11 @@ def _e164(number: str | None, profile: PbxProfile) -> str | None:
     return normalised if normalised and normalised.startswith("+") else None
 
 
-def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:
+def _completeness(call: Call, facts: CallFacts, cut_short: bool) -> tuple[bool, str | None]:
     if call.full:
         return False, f"cut short: only its first {MAX_ROWS} rows count, the others are in the dead letters"
+    if facts.calling_missing:
+        return False, "the rows of the channel that began it are missing"
     if call.linkedid_end or (call.channels_ended and not cut_short):
         return True, None
     return False, "cut short: its rows stop without an end"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from streams.calls.bridges import Bridges, InferredPeers, logged_peers
 from streams.calls.call import Call
-from streams.calls.calling import calling_uniqueid
+from streams.calls.calling import calling_rows_missing, calling_uniqueid
 from streams.calls.channel_name import is_helper, is_media, is_real
 from streams.calls.dialstring import settle_dialler
 from streams.calls.events import (
@@ -22,7 +22,7 @@ from streams.calls.events import (
     ORIGINATED,
     TRACKED_APPS,
 )
-from streams.calls.facts import CallFacts, Channel, json_object
+from streams.calls.facts import CallFacts, Channel, hangup_object, json_object
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.sides import settle_side
 from streams.calls.timeline import Timeline
@@ -42,6 +42,7 @@ def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
     folder = _RowFolder(calling_uniqueid(rows, linkedid), Timeline(zone), InferredPeers.where_needed(rows))
     folder.read(rows)
+    folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
 
 
@@ -238,7 +239,7 @@ class _RowFolder:
 
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.eventtype == "HANGUP":
-            channel.hangup, channel.hangup_extra = row, json_object(row.extra)
+            channel.hangup, channel.hangup_extra = row, hangup_object(row.extra)
             if self._forwarding and channel.real and not channel.is_calling and channel.answered is None:
                 channel.forwarded, self._forwarding = True, False
         if channel is self.facts.calling:

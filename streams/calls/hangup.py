@@ -24,7 +24,7 @@ class HangupFacts(NamedTuple):
 def hangup_facts(facts: CallFacts, profile: PbxProfile) -> HangupFacts:
     """Cause and dial status, from the HANGUP row of the calling channel."""
     calling = facts.calling
-    if calling is None or calling.hangup is None:
+    if calling is None or calling.hangup is None or facts.calling_missing:
         return HangupFacts(False, why="no HANGUP row of the calling channel: processed the old way")
     row_id, extra = calling.hangup.id, calling.hangup_extra
     if profile.two_status_mode:

@@ -29,7 +29,8 @@ def talked_with(facts: CallFacts) -> tuple[str, ...]:
 
 def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | None:
     """The party whose talk began last."""
-    talked = [channel for channel in facts.channels.values() if channel.talks and channel is not facts.calling]
+    caller = None if facts.calling_missing else facts.calling
+    talked = [channel for channel in facts.channels.values() if channel.talks and channel is not caller]
     if not talked:
         unlogged = [name for name, spans in facts.unlogged_peers.items() if spans]
         if unlogged:

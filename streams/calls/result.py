@@ -22,6 +22,8 @@ class CallWarning(StrEnum):
 
     DIRECTION = "direction_unknown"
     """numbers.trunks, or the contexts, do not tell the caller's side."""
+    CALLER = "caller_rows_missing"
+    """No row of the channel that began the call is there: who called, and the call's end, are not known."""
     BRIDGES = "no_bridge_rows"
     """cel.conf seems to log no BRIDGE events."""
     ZONE = "zone_disagrees"

@@ -30,6 +30,8 @@ class WarningReporter:
 
 _WORDS: dict[str, str] = {
     CallWarning.DIRECTION: "the direction of calls is unknown: name the trunk in numbers.trunks, or its context",
+    CallWarning.CALLER: "calls have no row of the channel that began them: the database refused them (a name in "
+    "letters that the table's character set lacks?) or lost them",
     CallWarning.BRIDGES: "calls with dial status ANSWER show no BRIDGE rows: turn BRIDGE_ENTER and BRIDGE_EXIT on in "
     "cel.conf, or set aggregate.bridges_logged: false",
     CallWarning.ZONE: "the PBX's configured time zone is not that of its rows, which were believed: set pbx.timezone",
