@@ -17,6 +17,7 @@ from streams.rules import Rules, hash_in_force
 from streams.rules.results import RESULT_NAMES
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
+TAKEN_OVER_WHY = "a transfer took its place while it rang: what came of it is in the call that was transferred"
 CALLING_MISSING_WHY = (
     "direction unknown: no row of the channel that began the call is there, so who called is not known"
 )
@@ -48,7 +49,8 @@ def facts_and_result(
     decision = decide(facts, hangup, answered, rules)
     went_on = linked_calls.went_on(call, facts)
     complete, incomplete_reason = _completeness(call, facts, cut_short)
-    abandoned = went_on and not facts.on_side("outside")
+    taken_over = complete and linked_calls.taken_over(facts)
+    abandoned = taken_over or (went_on and not facts.on_side("outside"))
     timeline = facts.timeline
     rang = participants.rang_last(facts, profile)
     talk = durations.talk_span(facts, who)
@@ -57,7 +59,7 @@ def facts_and_result(
     if timeline.disagrees:
         why.append(f"the configured zone disagrees with the clock in uniqueid, which was believed: {timeline.offset} s")
     if abandoned:
-        why.append(ABANDONED_WHY)
+        why.append(TAKEN_OVER_WHY if taken_over else ABANDONED_WHY)
     if incomplete_reason:
         why.append(incomplete_reason)
     result = CallResult(
@@ -97,7 +99,7 @@ def facts_and_result(
         hangup_cause=hangup.cause,
         dial_status=hangup.dial_status,
         hangup_source=hangup.source,
-        ended_by=ended_by(facts, hangup),
+        ended_by=ended_by(facts, hangup, answered=answered),
         extra_usable=hangup.usable,
         handled_by=None if answered or not facts.automata else facts.automata[-1][1],
         transfers=linked_calls.transfers_in_words(facts),

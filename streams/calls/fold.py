@@ -60,7 +60,7 @@ class _RowFolder:
         self._over = False
         self._forwarding = False
         """A FORWARD row came, and not yet the end of the leg that it concerns."""
-        self._calling_transferred_blind = False
+        self._calling_transferred = False
         """The exits that follow are of the talk before the transfer."""
         self._calling_bridged = False
 
@@ -170,7 +170,7 @@ class _RowFolder:
             self._calling_bridged = True
             if row.eventtype not in BRIDGE_EXITS:
                 facts.calling_left_row = None
-                self._calling_transferred_blind = False
+                self._calling_transferred = False
         inferred = self._inferred_peers
         peers = logged_peers(row) if inferred is None else inferred.of(row, facts.channels.values())
         if peers and "holding_bridge" not in row.extra:
@@ -203,7 +203,7 @@ class _RowFolder:
             if not facts.calling_connected:
                 facts.talk_start_unknown = row.eventtype in BRIDGE_EXITS
             facts.calling_connected = True
-            if not (self._calling_transferred_blind and row.eventtype in BRIDGE_EXITS):
+            if not (self._calling_transferred and row.eventtype in BRIDGE_EXITS):
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
@@ -254,9 +254,9 @@ class _RowFolder:
         calling = facts.calling
         if channel is calling:
             self._calling_left(row)
-        if transfer.blind and calling is not None and transfer.transferee == calling.uniqueid:
+        if calling is not None and transfer.moves(calling.uniqueid):
             facts.attempts.append(row)
-            self._calling_transferred_blind = True
+            self._calling_transferred = True
 
     def _calling_left(self, row: CelRow) -> None:
         if self.facts.calling_left_row is None:

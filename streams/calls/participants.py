@@ -37,6 +37,10 @@ def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | No
             return endpoint(unlogged[-1])
         called = called_by_asterisk(facts) or facts.calling
         return who.called or (called.endpoint if called else None)
+    if facts.calling is not None and (facts.calling.originated or not facts.calling.real):
+        talked = [
+            each for each in talked if each.side != "inside" or extension_of(each, profile) != who.caller
+        ] or talked
     other: Side = "outside" if who.direction == "outgoing" else "inside"
     # Both sides of a click to call begin to talk in one moment: the one that was called answers.
     last = max(talked, key=lambda channel: (channel.talks[-1][0], channel.side == other))

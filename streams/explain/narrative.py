@@ -9,6 +9,7 @@ from streams.calls.channel_name import endpoint, is_helper
 from streams.calls.direction import extension_of
 from streams.calls.events import BOT
 from streams.calls.facts import CallFacts, Channel, json_object
+from streams.calls.hangup import hung_up_first
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
@@ -245,8 +246,9 @@ class _Narrator:
         result = self.result
         if result.ended_by == "caller":
             return f"{self._named(calling)} {'hung up' if result.answered else 'gave up'}"
-        if result.ended_by == "called" and result.hangup_source:
-            return f"{self._person(result.hangup_source)} hung up"
+        first = (hung_up_first(self.facts) if result.answered else None) or result.hangup_source
+        if result.ended_by == "called" and first:
+            return f"{self._person(first)} hung up"
         return "the dialplan ended the call" if result.ended_by == "pbx" else "the call ended, no row says by whom"
 
     def _person(self, name: str) -> str:
