@@ -1,6 +1,6 @@
 """Which channel began a call."""
 
-from streams.calls.call import epoch_of
+from streams.calls.call import age_of, epoch_of
 from streams.calls.channel_name import is_helper
 from streams.rows.row import CelRow
 
@@ -19,9 +19,11 @@ def calling_uniqueid(rows: list[CelRow], linkedid: str) -> str:
 def calling_rows_missing(rows: list[CelRow], linkedid: str) -> bool:
     """Whether not one row of the channel that gave the call its linkedid is there, though CHAN_STARTs are logged.
 
-    Databases refuse rows (a name in letters that their character set lacks), and then all those of a channel.
+    Databases refuse rows (a name in letters that their character set lacks), and then all those of a channel. Asterisk
+    names a call after its oldest channel: where one of the rows is older, the linkedid comes from elsewhere.
     """
     if not rows or rows[0].uniqueid == linkedid or epoch_of(linkedid) is None:
         return False
+    oldest = age_of(linkedid)
     started = any(row.eventtype == "CHAN_START" for row in rows)
-    return started and all(row.uniqueid != linkedid for row in rows)
+    return started and all(age_of(row.uniqueid) > oldest for row in rows)

@@ -30,6 +30,10 @@ class CallWarning(StrEnum):
     """The PBX's configured zone is not that of its rows."""
     EVENTS = "event_unknown"
     """The table holds numbers for event types, and what one of them means cannot be told."""
+    TIME = "time_unreadable"
+    """The time of a row cannot be read, or lacks its seconds: talk and waiting may be unknown."""
+    ROWS = "rows_unreadable"
+    """Rows of the call, or rows that may be of it, could not be read: whatever they told is missing."""
     EXTRA = "extra_unusable"
     """The calling channel's HANGUP row holds no cause: processed with two statuses only."""
 
