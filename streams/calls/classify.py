@@ -5,9 +5,9 @@ from typing import NamedTuple
 from streams.calls import durations, linked_calls, participants
 from streams.calls.answered import assume_talks, bridges_missing, is_answered
 from streams.calls.call import MAX_ROWS, Call, version_number
+from streams.calls.call_facts import fold_call
 from streams.calls.direction import Parties, parties
 from streams.calls.facts import CallFacts
-from streams.calls.fold import fold_call
 from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of

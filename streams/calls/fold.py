@@ -1,13 +1,11 @@
 """Fold a call's CEL rows into facts: channels, bridges, talks, attempts, transfers.
 
-Rows are taken in the order of their ids. What each event means is in the handlers of `_RowFolder`; who is joined with
-whom is in `bridges.py`.
+Rows are taken in the order of their ids. Who is joined with whom is in `bridges.py`.
 """
 
 from collections.abc import Callable
 
 from streams.calls.bridges import Bridges, InferredPeers, logged_peers
-from streams.calls.call import Call
 from streams.calls.calling import calling_rows_missing, calling_uniqueid
 from streams.calls.channel_name import is_helper, is_media, is_real
 from streams.calls.dialstring import settle_dialler
@@ -24,24 +22,20 @@ from streams.calls.events import (
     TRACKED_APPS,
 )
 from streams.calls.facts import CallFacts, Channel, hangup_object, json_object
-from streams.calls.pbx_profile import PbxProfile
-from streams.calls.sides import settle_sides
+from streams.calls.local_halves import halves_gone
 from streams.calls.timeline import Timeline
 from streams.calls.transfers import read_pickup, read_transfer
 from streams.rows.row import CelRow
 
 
-def fold_call(call: Call, profile: PbxProfile) -> CallFacts:
-    """The facts of a call's rows, with the side of the PBX that each channel's party is on."""
-    facts = fold_rows(call.rows, call.linkedid, profile.timezone_of(call.pbx))
-    settle_sides(facts, profile)
-    return facts
-
-
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
-    folder = _RowFolder(calling_uniqueid(rows, linkedid), Timeline(zone), InferredPeers.where_needed(rows))
+    began, inferred = calling_uniqueid(rows, linkedid), InferredPeers.where_needed(rows)
+    folder = _RowFolder(began, Timeline(zone), inferred)
     folder.read(rows)
+    if gone := halves_gone(folder.facts):  # once more, with those whom they met as persons
+        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone)
+        folder.read(rows)
     folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
 
@@ -49,10 +43,17 @@ def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
 class _RowFolder:
     """Takes the rows of one call, one after the other, into its facts."""
 
-    def __init__(self, calling_uniqueid: str, timeline: Timeline, inferred_peers: InferredPeers | None) -> None:
+    def __init__(
+        self,
+        calling_uniqueid: str,
+        timeline: Timeline,
+        inferred_peers: InferredPeers | None,
+        gone: frozenset[str] = frozenset(),
+    ) -> None:
         self.facts = CallFacts(timeline, peers_inferred=inferred_peers is not None)
         self._calling_uniqueid = calling_uniqueid
         self._inferred_peers = inferred_peers
+        self._gone = gone
         self._bridges = Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
@@ -103,7 +104,8 @@ class _RowFolder:
     def close(self) -> CallFacts:
         """The facts, with what is still open closed at the last row."""
         facts = self.facts
-        facts.talk_open = bool(self._talking) and not self._over
+        unended = bool(self._gone) and facts.calling is not None and facts.calling.ended is None
+        facts.talk_open = (bool(self._talking) and not self._over) or unended
         for name in self._talking:
             _close(self._talks(name), facts.last)
         for span in facts.queue_spans:
@@ -188,7 +190,7 @@ class _RowFolder:
     def _begin_talks(self, row: CelRow, now: int) -> None:
         """Start talk intervals for channels that just became connected; note whether the calling channel is."""
         facts, component = self.facts, self._bridges.component(row.channame)
-        real = sorted(filter(is_real, component))
+        real = sorted(filter(self._is_person, component))
         calling = facts.calling
         if calling is not None and not calling.real and calling.name in component:
             facts.calling_reached.update(real)
@@ -213,9 +215,12 @@ class _RowFolder:
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
-            if sum(map(is_real, self._bridges.component(each))) < 2:
+            if sum(map(self._is_person, self._bridges.component(each))) < 2:
                 self._talking.discard(each)
                 _close(self._talks(each), now)
+
+    def _is_person(self, name: str) -> bool:
+        return is_real(name) or name in self._gone
 
     def _talks(self, name: str) -> list[list[int]]:
         channel = self._by_name.get(name)

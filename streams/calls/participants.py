@@ -39,7 +39,7 @@ def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | No
     if not talked:
         unlogged = [name for name, spans in facts.unlogged_peers.items() if spans]
         if unlogged:
-            return endpoint(unlogged[-1])
+            return _person_on(unlogged[-1], profile)
         called = called_by_asterisk(facts) or facts.calling
         return who.called or (called.endpoint if called else None)
     if facts.calling is not None and (facts.calling.originated or not facts.calling.real):
@@ -49,11 +49,19 @@ def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | No
     other: Side = "outside" if who.direction == "outgoing" else "inside"
     # Both sides of a click to call begin to talk in one moment: the one that was called answers.
     last = max(talked, key=lambda channel: (channel.talks[-1][0], channel.side == other))
+    if is_local(last.name):
+        return _person_on(last.name, profile)
     if last.side == "outside":
         if who.direction == "outgoing" and not facts.transfers:
             return who.client or who.called or last.number or last.endpoint
         return last.number or last.endpoint
     return extension_of(last, profile)
+
+
+def _person_on(name: str, profile: PbxProfile) -> str | None:
+    """Who is on a channel that has no rows here; behind half of a Local channel, whom it was dialled to reach."""
+    known = endpoint(name)
+    return known if not is_local(name) or profile.is_inside(known) else None
 
 
 def extension(facts: CallFacts, who: Parties, profile: PbxProfile, rang: str | None) -> str | None:
