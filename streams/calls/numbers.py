@@ -88,8 +88,9 @@ def _by_plan(digits: str, region: str) -> str | None:
     elif own_code is not None:
         return own_code  # 4915112345678 could be 0 4915 112345678 too; whoever leaves the 0 out writes the 49
     else:
-        # Shorter ones are local numbers: Germany's plan would take 6902345 for area code 690.
-        national = _valid(digits, region) if len(digits) >= plan.shortest else None
+        national = _valid(digits, region)
+        if national is not None and len(digits) < plan.shortest and _may_be_local(digits, region):
+            national = None  # Germany's plan would take the local number 6902345 for area code 690
     if national is None and digits.startswith("00"):
         return _valid(f"+{digits[2:]}")
     for withdrawn in _WITHDRAWN_TRUNK_PREFIXES.get(plan.country_code, ()) if national is None else ():
@@ -98,13 +99,27 @@ def _by_plan(digits: str, region: str) -> str | None:
     return national
 
 
+def _may_be_local(digits: str, region: str) -> bool:
+    """Whether a short number without the national prefix may lack its area code too; a mobile number has none."""
+    parsed = phonenumbers.parse(digits, region)
+    if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE:
+        return False
+    national = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+    return "".join(filter(str.isdigit, national)) != digits  # the plan's own form has no prefix
+
+
 def _of_other_country(digits: str, region: str, *, dialled: bool) -> str | None:
     """A number as trunks write it that send E.164 without the plus."""
     if dialled or len(digits) < 10 or (len(digits) == 10 and _possible(digits, region)):
         return None
-    if digits.startswith(_OUTSIDE_LINE) and _by_plan(digits[1:], region):
+    if digits.startswith(_OUTSIDE_LINE) and _is_national(_by_plan(digits[1:], region), region):
         return None
     return _valid(f"+{digits}")
+
+
+def _is_national(number: str | None, region: str) -> bool:
+    """Whether a number in E.164 is the region's own, and not another country's with the same code."""
+    return number is not None and phonenumbers.is_valid_number_for_region(phonenumbers.parse(number), region)
 
 
 @lru_cache
