@@ -112,14 +112,17 @@ def _of_other_country(digits: str, region: str, *, dialled: bool) -> str | None:
     """A number as trunks write it that send E.164 without the plus."""
     if dialled or len(digits) < 10 or (len(digits) == 10 and _possible(digits, region)):
         return None
-    if digits.startswith(_OUTSIDE_LINE) and _is_national(_by_plan(digits[1:], region), region):
+    if digits.startswith(_OUTSIDE_LINE) and _dials_national(digits[1:], region):
         return None
     return _valid(f"+{digits}")
 
 
-def _is_national(number: str | None, region: str) -> bool:
-    """Whether a number in E.164 is the region's own, and not another country's with the same code."""
-    return number is not None and phonenumbers.is_valid_number_for_region(phonenumbers.parse(number), region)
+def _dials_national(digits: str, region: str) -> bool:
+    """Whether people would dial these digits for a number of the region, and of no other country with the same code."""
+    plan, number = _plan(region), _by_plan(digits, region)
+    if number is None or not phonenumbers.is_valid_number_for_region(phonenumbers.parse(number), region):
+        return False
+    return plan.prefix != "0" or digits.startswith("0")  # a leading 0 is written and dialled as part of the number
 
 
 @lru_cache

@@ -120,6 +120,9 @@ RU 996555123456       +996555123456    no plus
 RU 905321234567       +905321234567    no plus
 RU 97122345678        +97122345678     Abu Dhabi: 712 is Kazakhstan's, nobody dials 9 and that
 RU 94951234567        94951234567      9 and Moscow's 495, or Sri Lanka: untouched
+AT 918123456789       +918123456789    India, no plus: Austria's plan would take nearly anything after the 9
+GB 97122345678        +97122345678     Abu Dhabi: Britons dial 9 0 7122 ..., not 9 7122 ...
+DE 902123456789       902123456789     9 and 0212 ..., or Istanbul: untouched
 # A plus is never lost, whether the number is valid or not.
 RU +12345             +12345           no valid number
 RU +999123456789      +999123456789    no such country code
