@@ -6,6 +6,10 @@ The codes stand in records on Kafka and in metric labels: a code that was ever w
 
 from enum import Enum
 
+REMEDY = "remedy"
+"""Header of a dead letter about records that are gone: the command that recovers their calls. Such a letter holds no
+record of others, whose headers are data from outside."""
+
 
 class Recovery(Enum):
     """How the call behind a dead letter gets its place after all."""
@@ -25,8 +29,11 @@ class DeadLetterReason(Enum):
 
     UNREADABLE_ROW = ("unreadable_row", Recovery.RETURN)
     LATE_ROW = ("late_row", Recovery.BACKFILL)
+    EXPIRED_ROWS = ("expired_rows", Recovery.BACKFILL)
     TOO_MANY_ROWS = ("too_many_rows", Recovery.NOTHING)
     NOT_CLASSIFIED = ("not_judged", Recovery.BACKFILL)
+    EXPIRED_RESULTS = ("expired_results", Recovery.BACKFILL)
+    WRONG_PARTITION = ("wrong_partition", Recovery.NOTHING)
     UNREADABLE_RESULT = ("unreadable_result", Recovery.RETURN)
     UNREADABLE_COMMAND = ("unreadable_command", Recovery.RETURN)
     REFUSED = ("refused", Recovery.RETRY)

@@ -41,6 +41,20 @@ def test_the_old_name_of_the_extra_alias_stays(tmp_path: Path) -> None:
         ("database: {column_name_aliases: {extra: id}}\n", "allowed: cel_appdata"),
         ("portals: [{name: a, crm: salesforce}]\n", "portals.0.crm"),
         ("portals: [{name: a, crm: kommo, deliver_from: 2026-11-23}]\n", "portals.0.deliver_from"),
+        ("kafka: {bootstrap_servers: 'kafka:99999'}\n", "'kafka:99999' is not host:port with a port from 1 to 65535"),
+        ("kafka: {bootstrap_servers: 'kafka:9092,:9092'}\n", "':9092' is not host:port"),
+        ("kafka: {bootstrap_servers: 'kafka:nine'}\n", "'kafka:nine' is not host:port"),
+        ("numbers: {region: XX}\n", "'XX' is not an ISO country with phone numbers, such as RU, DE or US"),
+        ("numbers: {region: ru}\n", "'ru' is not an ISO country"),
+        ("worker: {session_timeout_seconds: 100000}\n", "worker.session_timeout_seconds: Input should be less than"),
+        ("worker: {metrics_port: 99999}\n", "worker.metrics_port"),
+        ("aggregate: {quiet_seconds: 1.0e+300}\n", "aggregate.quiet_seconds: Input should be less than"),
+        ("aggregate: {grace_seconds: .inf}\n", "aggregate.grace_seconds: Input should be a finite number"),
+        ("aggregate: {flush_seconds: .nan}\n", "aggregate.flush_seconds: Input should be a finite number"),
+        ("aggregate: {time_limit_seconds: .inf}\n", "aggregate.time_limit_seconds: Input should be a finite number"),
+        ("aggregate: {settle_seconds: 61}\n", "aggregate.settle_seconds: Input should be less than"),
+        ("portals: [{name: a, crm: kommo, deadline_hours: .inf}]\n", "deadline_hours: Input should be a finite number"),
+        ("portals: [{name: a, crm: kommo}, {name: a, crm: bitrix24}]\n", "two portals are named a, at kommo and at b"),
         ("- 1\n", "must hold sections"),
         ("a: [\n", "not valid YAML"),
     ],
@@ -49,6 +63,12 @@ def test_bad_setting_is_told_with_its_path(tmp_path: Path, text: str, told: str)
     with pytest.raises(SettingsError) as refused:
         load_settings(written(tmp_path, text))
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("servers", ["kafka", "[::1]:9092", "a:1, b.example.com:65535"])
+def test_brokers_that_a_client_can_use_are_accepted(tmp_path: Path, servers: str) -> None:
+    path = written(tmp_path, f"kafka: {{bootstrap_servers: '{servers}'}}\n")
+    assert load_settings(path).kafka.bootstrap_servers == servers
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from streams.crm.shared.tokens import Pair, TokenAnswer
 from streams.dead_letter_reasons import DeadLetterReason, Recovery
 from streams.delivery.answers import Answer, LookupResult, metric_label
 from streams.delivery.record import Action, State
+from streams.kafka import metrics as worker_metrics
 from streams.kafka.hard_exit import STATUS
 from streams.settings import Settings
 from streams.workers.aggregate import metrics as aggregate_metrics
@@ -39,8 +40,11 @@ ANSWER_CODES = {
 DEAD_LETTER_CODES = {
     "unreadable_row": "retry its bytes",
     "late_row": "backfill",
+    "expired_rows": "backfill",
     "too_many_rows": "nothing",
     "not_judged": "backfill",
+    "expired_results": "backfill",
+    "wrong_partition": "nothing",
     "unreadable_result": "retry its bytes",
     "unreadable_command": "retry its bytes",
     "refused": "retry",
@@ -67,7 +71,12 @@ METRICS = {
     "cel2crm_kept_calls": ("gauge", ()),
     "cel2crm_aggregate_lag_rows": ("gauge", ("partition",)),
     "cel2crm_aggregate_last_checkpoint_timestamp_seconds": ("gauge", ("partition",)),
+    "cel2crm_lost_rows": ("counter", ("partition",)),
+    "cel2crm_aggregate_retention_margin_rows": ("gauge", ("partition",)),
     "cel2crm_delivery_results": ("counter", ("crm",)),
+    "cel2crm_lost_results": ("counter", ("crm", "partition")),
+    "cel2crm_delivery_retention_margin_results": ("gauge", ("crm", "partition")),
+    "cel2crm_held_partitions": ("gauge", ()),
     "cel2crm_deliveries": ("counter", ("crm", "portal", "state")),
     "cel2crm_portal_answers": ("counter", ("crm", "portal", "answer")),
     "cel2crm_delivery_commands": ("counter", ("crm", "action")),
@@ -132,7 +141,9 @@ def test_outcomes_of_token_requests() -> None:
 
 
 def test_each_metric_has_its_kind_and_labels() -> None:
-    collectors = [each for module in (aggregate_metrics, deliver_metrics) for each in vars(module).values()]
+    collectors = [
+        each for module in (aggregate_metrics, deliver_metrics, worker_metrics) for each in vars(module).values()
+    ]
     there = {
         each._name: (each._type, tuple(each._labelnames)) for each in collectors if isinstance(each, MetricWrapperBase)
     }

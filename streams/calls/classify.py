@@ -8,6 +8,7 @@ from streams.calls.call import MAX_ROWS, Call, version_number
 from streams.calls.direction import Parties, parties
 from streams.calls.facts import CallFacts
 from streams.calls.fold import fold_call
+from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
@@ -107,7 +108,7 @@ def facts_and_result(
         why=tuple(sentence for sentence in why if sentence),
     )
     version = call.version
-    return facts, result.stamped(version_number(version), *version)
+    return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)
 
 
 def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:

@@ -22,8 +22,6 @@ def served_portals(settings: Settings, crm: str) -> tuple[PortalSettings, ...]:
             if getattr(portal, setting) is None:
                 raise SettingsError(f"portals.{portal.name}.{setting} is not set", remedy)
         for other in portals[number + 1 :]:
-            if portal.name == other.name:
-                raise SettingsError(f"two {crm} portals are named {portal.name}", "Give each a name of its own.")
             shared = set(portal.pbxs) & set(other.pbxs)
             if shared or not portal.pbxs or not other.pbxs:
                 raise SettingsError(

@@ -10,10 +10,14 @@
     result_headers.py   headers of the records on call-results
 
     worker_runtime.py   a worker process: checks, Faust with safe defaults, signals, both kinds of end
+    broker_wait.py      a broker that is away is waited for; topics that must be there
+    consumer_thread.py  commits and offsets, asked in the consumer's own thread
     faust_overrides.py  everything of Faust and aiokafka that is overridden, pinned to one version of each
     partition_owner.py  partitions taken over all or none, and the watchdog over them
     committed.py        a consumer group's position
     hard_exit.py        the end of a worker that must not go on
+    lost_records.py     records that are gone before they were taken: told, with what recovers them
+    metrics.py          Prometheus metrics of every worker
     logs.py             log lines of a worker
 
 Traps of Faust and aiokafka, and how each is met: docs/traps.md.

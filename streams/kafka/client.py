@@ -20,9 +20,13 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_secon
         pass  # it is given up either way
 
 
-def unreachable(servers: str, error: BaseException) -> UserError:
+class Unreachable(UserError):
+    """No broker answers."""
+
+
+def unreachable(servers: str, error: BaseException) -> Unreachable:
     """The error for a person when no broker answers: `servers` as in kafka.bootstrap_servers."""
-    return UserError(
+    return Unreachable(
         f"no Kafka broker at {servers} ({str(error) or type(error).__name__})",
         "Start it, or set kafka.bootstrap_servers to where it listens.",
     )

@@ -3,6 +3,8 @@
 tests/kafka/test_faust_overrides.py holds hashes of the upstream methods that are overridden or relied upon here: an
 upgrade fails there first, and is made by reading what changed.
 
+consumer_thread.py: commits and offsets, asked in the consumer's own thread.
+
 * `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes
   them over first (its state), says where to begin, and no row is fetched before (docs/architecture.md, rule 10).
 * `Consumer._commit`: Faust commits what its streams acknowledged, across gaps (open bug 606) and without metadata.
@@ -14,13 +16,13 @@ upgrade fails there first, and is made by reading what changed.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import faust
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.structs import TopicPartition
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -28,16 +30,13 @@ from yarl import URL
 
 from streams.errors import UserError
 from streams.kafka.committed import Committed
+from streams.kafka.consumer_thread import ConsumerThread
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.metrics import HELD_PARTITIONS
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
-_ANSWER_SECONDS = 10.0
-"""Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
-
 _YIELD_EVERY = 100
-
-T = TypeVar("T")
 
 
 class Owner(Protocol):
@@ -67,52 +66,16 @@ def refuse_other_versions() -> None:
             )
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer, with what concerns offsets asked and told directly.
-
-    Faust's own way, a queue with two workers of which one waits for records, would add up to a second to each.
-    """
-
-    async def ask(self, request: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine of the thread's loop, at most `_ANSWER_SECONDS`."""
-
-        async def bounded() -> T:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await request
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
-
-    async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
-        """Commit in the thread; True: the broker confirmed it."""
-        consumer = self._ensure_consumer()
-        partition = TopicPartition(tp.topic, tp.partition)
-        try:
-            await self.ask(consumer.commit({partition: OffsetAndMetadata(offset, metadata)}))
-        except (CommitFailedError, IllegalStateError) as error:
-            self.log.warning("Not committed, the group rebalances: %s: %s", tp, error)
-            return False
-        except (KafkaError, TimeoutError) as error:
-            self.log.warning("Not committed: %s: %r", tp, error)
-            return False
-        return True
-
-    async def committed_marked(self, tp: TP) -> Committed | None:
-        """Ask the group's coordinator, through the membership."""
-        partition = TopicPartition(tp.topic, tp.partition)
-        answer = await self.ask(self._ensure_consumer()._coordinator.fetch_committed_offsets([partition]))
-        found = answer.get(partition)
-        return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
-
-
 class Consumer(driver.Consumer):
     """Faust's consumer, commanded by the owner of the partitions."""
 
-    _thread: _ConsumerThread
+    _thread: ConsumerThread
     _assigned: frozenset[TP] = frozenset()
     _taking_over: "asyncio.Task[None] | None" = None
+    _told_empty = False
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def _owner(self) -> Owner:
@@ -121,7 +84,42 @@ class Consumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """A new generation: the take-over begins with the first `perform_seek`."""
         self._assigned, self._taking_over = frozenset(assigned), None
+        self._tell_assignment()
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def _tell_assignment(self) -> None:
+        """Warn once while nothing is held: it may be right (more workers than partitions), or a topic is gone."""
+        HELD_PARTITIONS.set(len(self._assigned))
+        if not self._assigned and not self._told_empty:
+            self.log.warning(
+                "The group gives this worker no partition: other workers hold them all, or the topic is gone "
+                "(cel2crm topics apply); it waits for some"
+            )
+        elif self._assigned and self._told_empty:
+            self.log.warning("The group gives this worker partitions again: %s", len(self._assigned))
+        self._told_empty = not self._assigned
+
+    @property
+    def join_error(self) -> BaseException | None:
+        """The error for which the group cannot be joined; None: there is none.
+
+        aiokafka keeps it until records are asked for, which Faust does after its start only: it would wait in vain.
+        """
+        error: BaseException | None = getattr(self._coordinator, "_pending_exception", None)
+        return error or self.fault
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The error for which the membership of the group has ended by itself; None: it goes on."""
+        task = getattr(self._coordinator, "_coordination_task", None)
+        if task is None or not task.done() or task.cancelled():
+            return None
+        error: BaseException | None = task.exception()
+        return error
+
+    @property
+    def _coordinator(self) -> Any:
+        return getattr(self._thread._consumer, "_coordinator", None)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Before a rebalance. Faust stops the flow first, so that no row comes in while the owner releases them."""
@@ -159,6 +157,7 @@ class Consumer(driver.Consumer):
     async def _release(self) -> None:
         taking_over, self._taking_over = self._taking_over, None
         self._assigned = frozenset()
+        HELD_PARTITIONS.set(0)
         if taking_over is not None and not taking_over.done():
             taking_over.cancel()
             await asyncio.wait([taking_over])
@@ -182,6 +181,13 @@ class Consumer(driver.Consumer):
         first = await self._thread.ask(consumer.beginning_offsets([partition]))
         end = await self._thread.ask(consumer.end_offsets([partition]))
         return first[partition], end[partition]
+
+    async def first_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The first offset that each still holds. Raises as above."""
+        consumer = self._thread._ensure_consumer()
+        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        answer = await self._thread.ask(consumer.beginning_offsets(asked)) if asked else {}
+        return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
 
     async def end_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The offset after the last record of each. Raises as above."""

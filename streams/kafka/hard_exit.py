@@ -7,8 +7,13 @@ from typing import NoReturn
 
 import structlog
 
+from streams.errors import UserError
+
 STATUS = 70
 """Exit status: EX_SOFTWARE of sysexits.h. A supervisor starts the worker again."""
+
+REFUSED = 2
+"""Exit status where a person has to mend something first."""
 
 
 def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
@@ -21,9 +26,15 @@ def hard_exit(problem: str, error: BaseException | None = None) -> NoReturn:
     end_process()
 
 
-def end_process() -> NoReturn:
+def refuse(error: UserError) -> NoReturn:
+    """Tell a person what to mend, as the command line does, and end the process at once."""
+    sys.stderr.write(f"cel2crm: {error.problem}\n" + (f"  {error.remedy}\n" if error.remedy else ""))
+    end_process(REFUSED)
+
+
+def end_process(status: int = STATUS) -> NoReturn:
     """End at once: nothing is cleaned up or waited for."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(STATUS)
+    os._exit(status)

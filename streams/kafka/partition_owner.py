@@ -13,6 +13,8 @@ RELEASE_SECONDS = 8.0
 """Limit for giving partitions back; below the shortest session, for a rebalance waits for it."""
 
 SILENT_SECONDS = 180.0
+BEYOND_SECONDS = 10.0
+"""A broker that has just begun to lead a partition may know its end a moment late."""
 
 Owned = TypeVar("Owned")
 
@@ -42,21 +44,31 @@ async def take_over_all(
 class SilenceWatchdog:
     """Ends the process hard where records wait on a partition and none is taken for `limit_seconds`.
 
-    A consumer can go silent after a cluster died (aiokafka issue 703).
+    A consumer can go silent after a cluster died (aiokafka issue 703). And where the end stays before the next record:
+    the topic was made again so fast that the group did not notice, or lost its end. The next owner begins anew.
     """
 
     def __init__(self, limit_seconds: float = SILENT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_seconds = limit_seconds
         self._clock = clock
         self._seen: dict[TP, tuple[int, float]] = {}
+        self._beyond: dict[TP, float] = {}
 
     def restart(self) -> None:
         """Forget what was seen: other partitions were assigned."""
         self._seen.clear()
+        self._beyond.clear()
 
     def check(self, tp: TP, position: int, end_offset: int) -> None:
-        """Look at a partition, every second or so: `position` is the offset of the next record to be taken."""
+        """Look at a partition, every second or so.
+
+        `position`: the offset of the next record to be taken, before `end_offset` was asked.
+        """
         now = self._clock()
+        if position <= end_offset:
+            self._beyond.pop(tp, None)
+        elif now - self._beyond.setdefault(tp, now) > BEYOND_SECONDS:
+            hard_exit(f"{tp} ends at {end_offset}, before the next record {position}: the topic was made again")
         seen, since = self._seen.get(tp, (-1, now))
         if position != seen or position >= end_offset:
             self._seen[tp] = position, now

@@ -38,6 +38,13 @@ class IdempotentProducer:
         async with asyncio.timeout(self._timeout):
             await self._producer.start()
 
+    async def partitions(self, topic: str) -> int:
+        """The number of a topic's partitions. Raises KafkaError or TimeoutError."""
+        if self._producer is None:
+            raise RuntimeError("the producer is not started")
+        async with asyncio.timeout(self._timeout):
+            return len(await self._producer.partitions_for(topic))
+
     @property
     def waiting(self) -> int:
         """Records sent and not yet answered for."""

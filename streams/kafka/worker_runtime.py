@@ -8,27 +8,32 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import contextlib
-import logging
 import signal
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage, StreamT
 from prometheus_client import start_http_server
 
 from streams.errors import UserError
 from streams.kafka import logs
-from streams.kafka.client import stop_client, unreachable
+from streams.kafka.broker_wait import topics_are_there
+from streams.kafka.client import unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.hard_exit import hard_exit
-from streams.settings import KafkaSettings, Settings
+from streams.kafka.hard_exit import end_process, hard_exit, refuse
+from streams.settings import Settings
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 """A graceful end that takes longer becomes a hard one."""
+_LOOK_SECONDS = 0.2
+_FAULT_SECONDS = 5.0
+
+_METADATA_SECONDS = 5.0
+"""How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes."""
 
 _log = structlog.get_logger("worker")
 
@@ -111,6 +116,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker_max_poll_interval=24 * 3600.0,
         broker_max_poll_records=500,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=round(_METADATA_SECONDS * 1000),
         consumer_group_instance_id=settings.worker.group_instance_id,
         producer_acks=-1,
         producer_request_timeout=60.0,
@@ -151,20 +157,18 @@ async def _run(settings: Settings, worker: Worker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
-    await require_topics(settings.kafka, worker.consumes, worker.needs)
     metrics = _serve_metrics(settings)
+    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked):
+        _log.info("stopped", worker=worker.name)
+        return
     app = make_app(settings, worker, ending)
-    await worker.start(app.group)
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            await app.start()
-    except (KafkaError, TimeoutError) as error:
-        raise unreachable(settings.kafka.bootstrap_servers, error) from None
+    await _started(settings, worker, app, ending.asked)
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
     await _until(ending.asked, app)
     if ending.error is not None:
         _log.error("the worker refuses to go on", worker=worker.name, problem=ending.error.problem)
     _log.info("stopping", worker=worker.name)
+    _limit_the_end()
     try:
         async with asyncio.timeout(_STOP_SECONDS):
             await app.stop()
@@ -177,39 +181,74 @@ async def _run(settings: Settings, worker: Worker) -> None:
         raise ending.error
 
 
-async def _until(stop: asyncio.Event, app: App) -> None:
-    """Wait until the end is asked for. A crash of Faust ends the process hard."""
-    signalled = asyncio.ensure_future(stop.wait())
-    crashed = asyncio.ensure_future(app._crashed.wait())
-    ended = asyncio.ensure_future(app._stopped.wait())
-    await asyncio.wait([signalled, crashed, ended], return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
-        hard_exit("Faust ended by itself", app._crash_reason)
-    for waiting in (signalled, crashed, ended):
-        waiting.cancel()
+async def _started(settings: Settings, worker: Worker, app: App, stop: asyncio.Event) -> None:
+    """Start the worker and Faust.
+
+    A start that fails ends the process with its message, and one during which the end is asked for ends it too: what
+    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Nothing is committed yet.
+    """
+    starting = asyncio.ensure_future(_start(settings, worker, app))
+    asked = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not starting.done():
+        _log.info("stopped before it was started", worker=worker.name)
+        end_process(0)
+    error = starting.exception()
+    if isinstance(error, UserError):
+        refuse(error)
+    if error is not None:
+        hard_exit("the worker could not be started", error)
 
 
-async def require_topics(kafka: KafkaSettings, consumes: Iterable[str], needs: Iterable[str]) -> None:
-    """Raise UserError where no broker answers or a topic is missing (topics are never made by a worker)."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=10_000)
-    chatter = logging.getLogger("aiokafka")
-    level = chatter.level
-    chatter.setLevel(logging.CRITICAL)  # what it says of a broker that is away, the UserError says better
+async def _start(settings: Settings, worker: Worker, app: App) -> None:
+    """Raises UserError: for a person to mend."""
+    servers = settings.kafka.bootstrap_servers
+    await worker.start(app.group)
+    starting = asyncio.ensure_future(app.start())
     try:
-        async with asyncio.timeout(15):
-            await consumer.start()
-            existing = await consumer.topics()
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(kafka.bootstrap_servers, error) from None
+        async with asyncio.timeout(_START_SECONDS):
+            while not starting.done():
+                if (fault := app.group.join_error or app._crash_reason) is not None:
+                    raise _not_started(settings, fault)
+                await asyncio.wait([starting], timeout=_LOOK_SECONDS)
+        starting.result()
+    except (KafkaError, TimeoutError) as error:
+        fault = app.group.join_error or app._crash_reason
+        raise (unreachable(servers, error) if fault is None else _not_started(settings, fault)) from None
     finally:
-        await stop_client(consumer, 5.0)
-        chatter.setLevel(level)
-    wanted = [kafka.topic(name) for name in (*consumes, *needs)]
-    if missing := [name for name in wanted if name not in existing]:
-        raise UserError(
-            f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}",
-            "Make the topics with `cel2crm topics apply`; kafka.topic_prefix must be the same.",
-        )
+        starting.cancel()
+
+
+def _not_started(settings: Settings, fault: BaseException) -> UserError:
+    said = str(fault) or type(fault).__name__
+    return UserError(
+        f"the consumer group at {settings.kafka.bootstrap_servers} cannot be joined: {said}",
+        "worker.session_timeout_seconds must be one that the brokers allow (group.min.session.timeout.ms, "
+        "group.max.session.timeout.ms), worker.group_instance_id one that no other process has."
+        if isinstance(fault, KafkaError)
+        else "Look at the lines before this one.",
+    )
+
+
+def _limit_the_end() -> None:
+    """End the process hard where its graceful end does not come, whatever the event loop waits for."""
+    limit = threading.Timer(_STOP_SECONDS + 5.0, hard_exit, ["the end does not come"])
+    limit.daemon = True
+    limit.start()
+
+
+async def _until(stop: asyncio.Event, app: App) -> None:
+    """Wait until the end is asked for. A crash of Faust, or of its membership, ends the process hard."""
+    events = [asyncio.ensure_future(each.wait()) for each in (stop, app._crashed, app._stopped)]
+    while app.group.fault is None:
+        done, _ = await asyncio.wait(events, timeout=_FAULT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            break
+    if not stop.is_set():
+        hard_exit("Faust ended by itself", app._crash_reason or app.group.fault)
+    for waiting in events:
+        waiting.cancel()
 
 
 def _serve_metrics(settings: Settings) -> Any:

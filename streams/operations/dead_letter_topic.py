@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas import MalformedRecord
+from streams.dead_letter_reasons import REMEDY, DeadLetterReason
 from streams.operations.connection import Connection
 from streams.operations.dead_letters import Filter, Letter
 from streams.operations.resolutions import ResolutionLog
@@ -50,7 +51,16 @@ def letter_of(fields: Mapping[str, Any], partition: int, offset: int) -> Letter:
         call_id=fields["call_id"],
         portal=fields["portal"],
         source=(fields["topic"], fields["partition"], fields["offset"]),
+        remedy=_remedy(fields),
     )
+
+
+def _remedy(fields: Mapping[str, Any]) -> str | None:
+    """The command in a letter about records that are gone; other letters bear the headers of somebody's record."""
+    if fields["reason"] not in (DeadLetterReason.EXPIRED_ROWS.code, DeadLetterReason.EXPIRED_RESULTS.code):
+        return None
+    found = next((header["value"] for header in fields["headers"] if header["name"] == REMEDY), None)
+    return None if found is None else found.decode("utf-8", "replace")
 
 
 def decoded(fields: Mapping[str, Any], connection: Connection) -> Iterator[tuple[str, Any]]:

@@ -29,6 +29,8 @@ class Letter:
     portal: str | None
     source: tuple[str, int, int]
     resolved: tuple[Resolution, ...] = ()
+    remedy: str | None = None
+    """Of records that are gone: the command that recovers their calls, as the worker wrote it down."""
 
     @property
     def place(self) -> Place:
@@ -50,6 +52,8 @@ class Letter:
             case Recovery.BACKFILL if self.call_id:
                 pbx, _, linkedid = self.call_id.partition("/")
                 return f"cel2crm backfill --call {linkedid} --pbx {pbx}"
+            case Recovery.BACKFILL if self.remedy:
+                return self.remedy
             case Recovery.NOTHING:
                 return f"cel2crm dead-letters drop {self.partition}/{self.offset}"
         target = self.call_id or f"{self.partition}/{self.offset}"

@@ -93,8 +93,8 @@ class RecoveryPlan:
         """Plan for a letter; `fields`: its record."""
         recovery = letter.recovery
         if self.action is Action.RETRY and recovery not in (Recovery.RETRY, Recovery.RETURN):
-            if recovery is Recovery.BACKFILL and letter.call_id:
-                self.backfills.add(letter.call_id)
+            if recovery is Recovery.BACKFILL and (letter.call_id or letter.remedy):
+                self.backfills.add(letter.call_id or str(letter.remedy))
             else:
                 self.hopeless += 1
             return

@@ -4,23 +4,23 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
 `_file` names a file that holds a secret.
 
-portals.py: the accounts at the CRMs; section.py: what all branches of the tree share.
+portals.py: the accounts at the CRMs; section.py: what all branches of the tree share; values.py: checks of single
+values.
 """
 
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
-from streams.rows.row import COLUMNS
-from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit
+from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
 from streams.settings.section import Section, secret
+from streams.settings.values import MOST_PORT, Aliases, Region, Servers, ZoneName
 
 __all__ = [
     "AggregateSettings",
@@ -44,24 +44,7 @@ __all__ = [
 
 SETTINGS_FILE_VARIABLE = "CEL2CRM_SETTINGS"
 
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is not a time zone of the IANA database, such as Europe/Moscow") from error
-    return name
-
-
-def _known_aliases(aliases: dict[str, str]) -> dict[str, str]:
-    allowed = {f"cel_{column}" for column in COLUMNS}
-    unknown = sorted(set(aliases) - allowed)
-    if unknown:
-        raise ValueError(f"no such column: {', '.join(unknown)}; allowed: {', '.join(sorted(allowed))}")
-    return aliases
-
-
-ZoneName = Annotated[str, AfterValidator(_known_zone)]
+_DAY_SECONDS = 24 * 3600.0
 
 
 class PbxSettings(Section):
@@ -77,13 +60,13 @@ class DatabaseSettings(Section):
 
     engine: Literal["mariadb", "mysql", "postgresql"] = "mariadb"
     host: str = "127.0.0.1"
-    port: int = Field(default=3306, ge=1, le=65535)
+    port: int = Field(default=3306, ge=1, le=MOST_PORT)
     user: str = "cel2crm"
     password: SecretStr | None = None
     password_file: Path | None = None
     name: str = "asteriskcdrdb"
     table: str = "cel"
-    column_name_aliases: Annotated[dict[str, str], AfterValidator(_known_aliases)] = Field(default_factory=dict)
+    column_name_aliases: Aliases = Field(default_factory=dict)
     """`cel_<column>`: the name that the column has in this table.
 
     `cel_extra: id` asks for the old way, with two statuses, for every call.
@@ -93,11 +76,11 @@ class DatabaseSettings(Section):
 class KafkaSettings(Section):
     """The brokers, and how the topics are laid out."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
+    bootstrap_servers: Servers = "127.0.0.1:9092"
     topic_prefix: str = Field(default="cel2crm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     partitions: int = Field(default=6, ge=1, le=10_000)
     replication_factor: int = Field(default=1, ge=1, le=32)
-    retention_days: int = Field(default=30, ge=1)
+    retention_days: int = Field(default=30, ge=1, le=36_500)
 
     def topic(self, name: str) -> str:
         """The full name of one of the product's topics."""
@@ -127,7 +110,7 @@ class NumberSettings(Section):
     """Regular expressions of further inside numbers, matched whole: mobile staff, long extensions."""
     trunks: tuple[str, ...] = ()
     """Names of trunks as in the channel name (`PJSIP/<trunk>-0000001a`); the end may be `*`."""
-    region: str = Field(default="RU", pattern=r"^[A-Z]{2}$")
+    region: Region = "RU"
     """ISO country for national numbers (phonenumbers)."""
     rewrite: tuple[tuple[str, str], ...] = ()
     """Pairs of regular expression and replacement, applied in order to outside numbers before anything else."""
@@ -159,13 +142,15 @@ class RuleSettings(Section):
 class AggregateSettings(Section):
     """When a call has ended, and how long late rows may come (seconds); and how many rows may be unreadable."""
 
-    quiet_seconds: float = Field(default=10.0, gt=0)
+    settle_seconds: float = Field(default=0.05, ge=0, le=60)
+    """A call is classified this long after its LINKEDID_END: rows of one transaction may come in any order."""
+    quiet_seconds: float = Field(default=10.0, gt=0, le=_DAY_SECONDS)
     """Wait after all channels ended where the PBX logs no LINKEDID_END."""
-    time_limit_seconds: float = Field(default=4 * 3600.0, gt=0)
+    time_limit_seconds: float = Field(default=4 * 3600.0, gt=0, le=30 * _DAY_SECONDS)
     """A call without any end and without a new row for so long was cut short."""
-    grace_seconds: float = Field(default=900.0, gt=0)
+    grace_seconds: float = Field(default=900.0, gt=0, le=7 * _DAY_SECONDS)
     """How long after its end a call still takes late rows."""
-    flush_seconds: float = Field(default=5.0, gt=0)
+    flush_seconds: float = Field(default=5.0, gt=0, le=600)
     bridges_logged: bool = True
     """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
     max_unreadable_share: float = Field(default=0.5, ge=0, le=1)
@@ -189,10 +174,12 @@ class WorkerSettings(Section):
     data_dir: Path | None = None
     """Without effect since 0.2.0, and refused by the release after it."""
     web_host: str = "127.0.0.1"
-    metrics_port: int | None = None
+    metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
     group_instance_id: str | None = None
     """Static membership: one stable id a worker, given by the deployment."""
-    session_timeout_seconds: float = Field(default=15.0, ge=6)
+    session_timeout_seconds: float = Field(default=15.0, ge=6, le=1800)
+    """How long the group waits for a worker that fell silent. Brokers take at most group.max.session.timeout.ms, 30
+    minutes unless it is set."""
 
 
 class LoggingSettings(Section):
@@ -218,7 +205,7 @@ class Settings(BaseSettings):
     numbers: NumberSettings = NumberSettings()
     rules: RuleSettings = RuleSettings()
     aggregate: AggregateSettings = AggregateSettings()
-    portals: tuple[PortalSettings, ...] = ()
+    portals: Annotated[tuple[PortalSettings, ...], AfterValidator(named_apart)] = ()
     credentials: CredentialSettings = CredentialSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()

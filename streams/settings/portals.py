@@ -13,8 +13,8 @@ from streams.settings.section import Section
 class RateLimit(Section):
     """A leaky bucket: `burst` requests at once, then `per_second`."""
 
-    burst: int = Field(ge=1)
-    per_second: float = Field(gt=0)
+    burst: int = Field(ge=1, le=100_000)
+    per_second: float = Field(gt=0, le=100_000)
 
 
 class OAuthSettings(Section):
@@ -27,7 +27,7 @@ class OAuthSettings(Section):
     """As registered with the vendor; some want it in every token request."""
     token_endpoint: str | None = None
     """Where tokens are issued, if not where the vendor says (docs/crms.md)."""
-    request_timeout_seconds: float = Field(default=30.0, gt=0)
+    request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     """The time that a token request may take. A refresh whose worker died is taken over a third later than that."""
 
 
@@ -81,10 +81,10 @@ class PortalSettings(Section):
     """auto: register and finish in one request when many calls wait, as after an outage."""
     rate_limit: RateLimit | None = None
     parallel: int = Field(default=8, ge=1, le=100)
-    request_timeout_seconds: float = Field(default=60.0, gt=0)
-    settle_seconds: float = Field(default=30.0, ge=0)
+    request_timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+    settle_seconds: float = Field(default=30.0, ge=0, le=24 * 3600)
     """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
-    deadline_hours: float = Field(default=72.0, gt=0)
+    deadline_hours: float = Field(default=72.0, gt=0, le=10_000)
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -141,3 +141,16 @@ class PortalSettings(Section):
     def batch(self) -> str:
         """When to take several steps in one request, where the CRM's plan can: auto, always or never."""
         return str(getattr(self, self.kind.batch_setting)) if self.kind.batch_setting else "auto"
+
+
+def named_apart(portals: tuple[PortalSettings, ...]) -> tuple[PortalSettings, ...]:
+    """Refuse two portals of one name, at different CRMs too: commands take a portal by its name alone."""
+    crms: dict[str, str] = {}
+    for portal in portals:
+        if portal.name in crms:
+            raise ValueError(
+                f"two portals are named {portal.name}, at {crms[portal.name]} and at {portal.crm}; give each a name of "
+                "its own, for `cel2crm portal` and `deliveries` take NAME"
+            )
+        crms[portal.name] = portal.crm
+    return portals

@@ -8,9 +8,10 @@ from streams.errors import SettingsError
 
 
 class Section(BaseModel):
-    """A branch of the tree. Unknown names are refused: a misspelt setting must not be silently without effect."""
+    """A branch of the tree. Unknown names are refused, for a misspelt setting must not be silently without effect;
+    numbers that are not finite are too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def secret(value: SecretStr | None, file: Path | None, name: str) -> str:

@@ -42,8 +42,9 @@ def test_who_is_first_seen_leaving_was_there_from_the_beginning() -> None:
 
 def test_what_other_rows_come_first_makes_no_difference_to_who_was_there() -> None:
     calling, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
-    seen = talked(f"2 answer {stranger}", f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}")
-    assert seen == (True, ("1007",))
+    rows = f"2 answer {stranger}", f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}"
+    assert talked(*rows) == (True, ("1007",))
+    assert talk_seconds(*rows) == 5.0
 
 
 def test_half_of_a_local_channel_is_not_there_from_the_beginning() -> None:

@@ -40,7 +40,6 @@ def test_a_portal_without_pbxs_gets_all() -> None:
         ((NORTH,), "bitrix24", "no bitrix24 portal"),
         ((NORTH, {**SOUTH, "pbxs": ("pbx3", "pbx1")}), "kommo", "portals.north and portals.south"),
         ((NORTH, {**SOUTH, "pbxs": ()}), "kommo", "portals.north and portals.south"),
-        ((NORTH, {**SOUTH, "name": "north"}), "kommo", "named north"),
         (({**NORTH, "crm": "bitrix24"},), "bitrix24", "portals.north.default_user"),
     ],
 )

@@ -24,6 +24,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import Fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from streams.errors import UserError
 from streams.kafka import faust_overrides
@@ -65,6 +66,8 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     GroupCoordinator.commit_offsets: "5cbe31af28d6cc06",
     GroupCoordinator._do_commit_offsets: "c3a3ea5613f39cac",
     GroupCoordinator.fetch_committed_offsets: "6c049c7379165952",
+    GroupCoordinator._coordination_routine: "75273e127d4a4f5d",
+    GroupCoordinator._push_error_to_user: "743ff515bd7e2e38",
     GroupCoordinator._on_join_prepare: "4d9524afc0ee2c2f",
     GroupCoordinator._on_join_complete: "0b0b3d204b408f3c",
     # Where fenced_log.py takes the errors from that nobody else can look at.
@@ -134,6 +137,17 @@ async def test_more_than_one_concurrent_actor_is_refused() -> None:
         assert all(isinstance(agent, Agent) for agent in app.agents.values())
 
 
+async def test_a_worker_without_partitions_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    with unstarted(Settings()) as app:
+        group = app.group
+        for held in (set(), set(), {TP("cel", 0), TP("cel", 1)}, {TP("cel", 0)}, set()):
+            group._assigned = frozenset(held)
+            group._tell_assignment()
+            assert REGISTRY.get_sample_value("cel2crm_held_partitions") == len(held)
+    told = [record.getMessage() for record in caplog.records if "partition" in record.getMessage()]
+    assert ["no partition" in line for line in told] == [True, False, True]
+
+
 async def test_faust_defaults_that_bite_are_set() -> None:
     with unstarted(Settings()) as app:
         conf = app.conf
@@ -148,6 +162,7 @@ async def test_faust_defaults_that_bite_are_set() -> None:
         assert conf.stream_wait_empty is False
         assert conf.store.scheme == "memory"
         assert conf.consumer_auto_offset_reset == "earliest"
+        assert conf.consumer_metadata_max_age_ms == 5000  # five minutes, in which a topic made again is not noticed
 
 
 async def test_faust_itself_commits_nothing() -> None:

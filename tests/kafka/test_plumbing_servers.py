@@ -2,12 +2,15 @@
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import yaml
@@ -179,18 +182,130 @@ async def test_a_hard_end_has_its_own_status_and_says_why() -> None:
 
 async def run_worker(tree: dict[str, object], directory: Path) -> tuple[int, str]:
     file = directory / "settings.yaml"
-    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    file.write_text(yaml.safe_dump(dict(tree)), encoding="utf-8")
     command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "-s", str(file)]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False, timeout=60)
     return ended.returncode, ended.stderr.decode()
 
 
-async def test_no_broker_is_one_clear_message(tmp_path: Path) -> None:
-    status, said = await run_worker({"kafka": {"bootstrap_servers": "127.0.0.1:1"}}, tmp_path)
-    assert status == 2
-    assert said.startswith("cel2crm: no Kafka broker at 127.0.0.1:1")
-    assert "kafka.bootstrap_servers" in said
-    assert "Traceback" not in said
+class Running:
+    """A worker process, and what it has said so far. Use in `with`."""
+
+    def __init__(self, tree: Mapping[str, object], directory: Path, code: str = "") -> None:
+        """`code`: run instead of the command, with the path of the settings as its argument."""
+        file = directory / "running.yaml"
+        file.write_text(yaml.safe_dump(dict(tree)), encoding="utf-8")
+        self._log = directory / "running.log"
+        arguments = (
+            ["-c", code, str(file)] if code else ["-m", "streams.cli.main", "worker", "aggregate", "-s", str(file)]
+        )
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    async def until_said(self, words: str, seconds: float = 60.0) -> None:
+        async with asyncio.timeout(seconds):
+            while words not in self.said:
+                assert self.process.poll() is None, self.said
+                await asyncio.sleep(0.1)
+
+    async def ended(self, seconds: float = 60.0) -> int:
+        return await asyncio.to_thread(self.process.wait, seconds)
+
+
+async def test_a_broker_that_is_away_is_waited_for_until_a_signal(tmp_path: Path) -> None:
+    tree = {"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "logging": {"format": "json"}}
+    with Running(tree, tmp_path) as worker:
+        await worker.until_said("waiting for a broker")
+        await asyncio.sleep(5)  # more tries than one
+        assert worker.process.poll() is None
+        worker.process.terminate()
+        assert await worker.ended(10) == 0
+        [told] = [line for line in worker.said.splitlines() if "waiting for a broker" in line]
+        assert "no Kafka broker at 127.0.0.1:1" in told and "kafka.bootstrap_servers" in told
+        assert "Traceback" not in worker.said
+
+
+@pytest.mark.servers
+async def test_a_worker_starts_when_its_broker_comes_back(installation: Installation, tmp_path: Path) -> None:
+    host, _, port = installation.bootstrap_servers.rpartition(":")
+    with closing(socket.socket()) as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        away = reserved.getsockname()[1]
+    tree = installation.tree
+    tree = {**tree, "kafka": {**tree["kafka"], "bootstrap_servers": f"127.0.0.1:{away}"}}
+    with Running(tree, tmp_path) as worker:
+        await worker.until_said("waiting for a broker")
+        back = await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away)
+        async with back:
+            await worker.until_said('"started"')
+            worker.process.terminate()
+            assert await worker.ended(40) == 0
+
+
+async def forward(host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry the bytes of a connection to where the broker listens, and back."""
+    there, to_there = await asyncio.open_connection(host, port)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65_536):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    await asyncio.gather(carry(reader, to_there), carry(there, writer))
+
+
+NO_SESSION = """
+import sys
+from pathlib import Path
+from streams.errors import UserError
+from streams.kafka import worker_runtime
+from streams.settings import load_settings
+from streams.workers.aggregate.worker import AggregateWorker
+
+settings = load_settings(Path(sys.argv[1]))
+worker = settings.worker.model_copy(update={"session_timeout_seconds": 100_000.0})
+settings = settings.model_copy(update={"worker": worker})
+worker_runtime.run(settings, AggregateWorker(settings))
+"""
+"""A worker whose session no broker allows: its join fails for good, inside Faust's start."""
+
+
+@pytest.mark.servers
+async def test_a_start_that_fails_inside_faust_ends_with_its_message(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with Running(installation.tree, tmp_path, NO_SESSION) as worker:
+        assert await worker.ended() == 2
+        assert "cannot be joined" in worker.said
+        assert "InvalidSessionTimeoutError" in worker.said
+        assert "worker.session_timeout_seconds" in worker.said.splitlines()[-1]
+
+
+@pytest.mark.servers
+async def test_a_signal_ends_a_start_that_waits_for_what_does_not_answer(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        silent.settimeout(60)
+        with Running({**installation.tree, "registry": {"url": url}}, tmp_path) as worker:
+            connection, _ = await asyncio.to_thread(silent.accept)
+            with closing(connection):
+                worker.process.terminate()
+                assert await worker.ended(10) == 0
 
 
 @pytest.mark.servers

@@ -5,6 +5,7 @@ take_over.py           a partition's state restored on Kafka when it is assigned
 assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
 
 partition_state.py     pure: the calls of a partition, when they end, what a checkpoint writes (the ten rules)
+restore.py             pure: the state rebuilt from checkpoint and rows by a new owner
 steps.py               pure: what a row did, and the steps that restore and checkpoint ask their driver for
 tracked_call.py        pure: a call that is remembered, and its snapshot
 marker.py              pure: how far the checkpoints reach, in the metadata of the group's commits

@@ -3,19 +3,19 @@
 The ten rules of its protocol stand in docs/architecture.md; tests/simulate.py drives this very code through crashes,
 zombies and lost commits, and shows what breaks when one of the rules is left out.
 
-Two generators say what has to be done outside and in which order: `restore` when a partition is assigned, and
-`PartitionState.checkpoint` every few seconds. Their driver carries out each step that they yield and sends back the
-answer (steps.py).
+Two generators say what has to be done outside and in which order: `restore` (restore.py) when a partition is assigned,
+and `PartitionState.checkpoint` every few seconds. Their driver carries out each step that they yield and sends back
+the answer (steps.py).
 All times are Unix milliseconds of the PBX's database ("stream time"), but for `tick`'s clock.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
 
 from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.kafka.committed import Committed
+from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.steps import (
@@ -23,12 +23,7 @@ from streams.workers.aggregate.steps import (
     CallEnded,
     CheckpointStep,
     Commit,
-    Fence,
     Limits,
-    ReadCommitted,
-    ReadSnapshots,
-    Replay,
-    RestoreStep,
     RowEffect,
     RowRefused,
     WriteSnapshots,
@@ -57,6 +52,9 @@ class PartitionState:
         """Stream time of each PBX: the largest commit time among its rows before `position`."""
         self.calls: dict[str, TrackedCall] = {}
         self._open: dict[str, TrackedCall] = {}
+        self._settling: dict[str, int | None] = {}
+        """Open calls that have their LINKEDID_END: the clock at the first look at each after its last row, taken when
+        all rows were read; None: not looked at yet."""
         self._dirty: dict[str, None] = {}
         self._marker = self._confirmed = Marker(position, dict(self.times))
         self._committed_offset: int | None = None
@@ -65,6 +63,18 @@ class PartitionState:
     def open_calls(self) -> int:
         """Calls that have not ended."""
         return len(self._open)
+
+    def first_row_of_open_calls(self, pbx: str) -> str | None:
+        """The wall clock of the earliest row among a PBX's calls that have not ended: ISO, in whole seconds; None where
+        there is none."""
+        walls = [
+            wall
+            for tracked in self._open.values()
+            if tracked.call.pbx == pbx
+            for row in tracked.call.rows
+            if (wall := wall_micros(row.eventtime)) is not None
+        ]
+        return datetime.fromtimestamp(min(walls) / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S") if walls else None
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for."""
@@ -95,9 +105,20 @@ class PartitionState:
             )
         return self._fold(key, tracked, captured, now)
 
+    @property
+    def settling(self) -> bool:
+        """Whether calls wait for their settle time: `end_settled` should look at them soon."""
+        return bool(self._settling)
+
     def replay(self, offset: int, captured: CapturedRow) -> None:
-        """Take a row from before the committed offset: what it had to send was sent, and its calls are dirty."""
-        self.row(offset, captured)
+        """Take a row from before the committed offset: its calls are dirty.
+
+        What the row had to send by itself was sent; a call that had its LINKEDID_END may have been in its settle time
+        still, so it ends again (the same version, with the same bytes).
+        """
+        effect = self.row(offset, captured)
+        if isinstance(effect, CallEnded):
+            self._reopen(call_id(captured.pbx, captured.linkedid))
 
     def skip(self, offset: int) -> None:
         """Pass over a record that is not a row."""
@@ -110,11 +131,30 @@ class PartitionState:
         that catches up on days must not keep the calls of days open.
         """
         caught_up = self.position >= end_offset
-        finished = []
+        finished = self.end_settled(now, end_offset)
         for key, tracked in list(self._open.items()):
             time = self.times[tracked.call.pbx]
+            if key in self._settling:
+                continue
             if (max(now, time) if caught_up else time) - tracked.last_row_ms >= self._wait(tracked.call):
                 finished.append(self._end(key, tracked))
+        return finished
+
+    def end_settled(self, now: int, end_offset: int) -> list[CallEnded]:
+        """End the calls that had no row for the settle time after their LINKEDID_END; arguments as of `tick`.
+
+        The clock is compared with itself alone, at the first look after the last row: a database tells its commit times
+        in whole seconds, so that against them every call would seem to have settled.
+        """
+        caught_up, settle_ms = self.position >= end_offset, self._limits.settle_ms
+        finished = []
+        for key, since in list(self._settling.items()):
+            tracked = self._open[key]
+            by_stream = self.times[tracked.call.pbx] - tracked.last_row_ms >= max(1, settle_ms)
+            if by_stream or (caught_up and since is not None and now - since >= settle_ms):
+                finished.append(self._end(key, tracked))
+            elif caught_up and (since is None or now < since):
+                self._settling[key] = now
         return finished
 
     def checkpoint(self) -> Generator[CheckpointStep, bool, None]:
@@ -148,7 +188,7 @@ class PartitionState:
             self.calls[key] = tracked
             self.times.setdefault(call.pbx, 0)
             if not tracked.ended:
-                self._open[key] = tracked
+                self._reopen(key)
 
     def _advance(self, captured: CapturedRow) -> int:
         time = max(self.times.get(captured.pbx, 0), captured.commit_ms)
@@ -160,15 +200,22 @@ class PartitionState:
         tracked.last_row_ms = now
         tracked.backfilled = tracked.backfilled and captured.op == "r"
         self._dirty[key] = None
-        if tracked.call.linkedid_end:
+        if tracked.call.linkedid_end and not self._limits.settle_ms:
             return self._end(key, tracked)
-        tracked.ended = False  # an ending by the timer is not a fact of the rows
-        self._open[key] = tracked
+        self._reopen(key)  # an ending by the timer is not a fact of the rows
         return None
+
+    def _reopen(self, key: str) -> None:
+        tracked = self.calls[key]
+        tracked.ended = False
+        self._open[key] = tracked
+        if tracked.call.linkedid_end:
+            self._settling[key] = None
 
     def _end(self, key: str, tracked: TrackedCall) -> CallEnded:
         tracked.ended = True
         self._open.pop(key, None)
+        self._settling.pop(key, None)
         self._dirty[key] = None
         call = tracked.call
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
@@ -176,7 +223,7 @@ class PartitionState:
     def _wait(self, call: Call) -> int:
         """Milliseconds without a row that end a call."""
         if call.linkedid_end:
-            return 0
+            return self._limits.settle_ms
         return self._limits.quiet_ms if call.channels_ended else self._limits.time_limit_ms
 
     def _deadline(self, tracked: TrackedCall) -> int:
@@ -246,25 +293,3 @@ def _late_reason(captured: CapturedRow, what: str) -> str:
         f"late row: call {call_id(captured.pbx, captured.linkedid)} {what}. "
         f"Backfill the whole call: all rows with linkedid = '{captured.linkedid}'"
     )
-
-
-def restore(
-    limits: Limits, first_offset: int, end_offset: int, new: Callable[..., PartitionState] = PartitionState
-) -> Generator[RestoreStep, Any, PartitionState]:
-    """Take over a partition (rule 10), as soon as it is assigned: calls left open must not wait for a stranger's row.
-
-    The topic holds first_offset <= offset < end_offset. Rows are to be consumed from the returned partition's position.
-    """
-    yield Fence()
-    committed: Committed | None = yield ReadCommitted()
-    snapshots: Mapping[str, bytes] = yield ReadSnapshots()
-    start = committed.offset if committed else first_offset
-    marker = Marker.decode(committed.metadata) if committed else None
-    if marker is None:  # a new group, or an offset set by hand
-        marker = Marker(start, {})
-    partition = new(limits, marker.offset, marker.times)
-    partition.adopt(snapshots, marker, start, end_offset)
-    if marker.offset < start:
-        yield Replay(partition, marker.offset, min(start, end_offset))
-    partition.position = max(start, first_offset)
-    return partition

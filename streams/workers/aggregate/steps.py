@@ -20,6 +20,8 @@ _BACKFILL_GRACE_SECONDS = 20.0
 class Limits:
     """Time limits: after which a call has ended, and how long it takes late rows (milliseconds)."""
 
+    settle_ms: int
+    """After LINKEDID_END: its transaction may hold further rows of the call."""
     quiet_ms: int
     time_limit_ms: int
     grace_ms: int
@@ -31,6 +33,7 @@ class Limits:
     def of(cls, settings: AggregateSettings) -> "Limits":
         """From the settings, which are in seconds."""
         return cls(
+            settle_ms=round(settings.settle_seconds * 1000),
             quiet_ms=round(settings.quiet_seconds * 1000),
             time_limit_ms=round(settings.time_limit_seconds * 1000),
             grace_ms=round(settings.grace_seconds * 1000),
@@ -92,6 +95,14 @@ class Replay(NamedTuple):
     end: int
 
 
+class PassedOver(NamedTuple):
+    """The group's offset was set by hand: as far as the checkpoints tell, the rows start <= offset < end were never
+    taken."""
+
+    start: int
+    end: int
+
+
 class AwaitSent(NamedTuple):
     """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
 
@@ -109,5 +120,5 @@ class Commit(NamedTuple):
     marker: Marker
 
 
-RestoreStep = Fence | ReadCommitted | ReadSnapshots | Replay
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | Replay
 CheckpointStep = AwaitSent | WriteSnapshots | Commit

@@ -13,21 +13,27 @@ from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
-from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost, positions
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
-from streams.workers.aggregate.steps import Fence, Limits, ReadCommitted, ReadSnapshots, Replay
+from streams.workers.aggregate.restore import restore
+from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay
 
 _log = structlog.get_logger("aggregate")
 
 
 async def take_over(
     tp: TP, group: Consumer, log: FencedLog, bootstrap_servers: str, limits: Limits, decoder: RecordDecoder
-) -> PartitionState:
+) -> tuple[PartitionState, Lost | None]:
     """Fence the partition's log, and restore its state from there and from the rows that the state lacks.
 
-    Raises KafkaError, OSError or TimeoutError; the log is to be closed then.
+    Returns with it the rows that could not be taken any more, to be told before it is consumed. Raises KafkaError,
+    OSError or TimeoutError; the log is to be closed then.
     """
-    first, end = await group.bounds(tp)
+    committed, first, end = await positions(group, tp)
+    marker = Marker.decode(committed.metadata) if committed else None
+    lost: list[Lost] = []
     steps = restore(limits, first, end)
     answer: object = None
     while True:
@@ -40,42 +46,48 @@ async def take_over(
             case Fence():
                 answer = await log.fence()
             case ReadCommitted():
-                committed = answer = await group.committed_marked(tp)
+                answer = committed
                 if committed is not None and committed.offset < first:
-                    _log_lost_rows(ExpiredRecords(tp.topic, tp.partition, committed.offset, first))
+                    lost.append(Lost(tp, committed.offset, first, EXPIRED))
             case ReadSnapshots():
                 answer = {key.decode(): value for key, value in (await log.read()).items()}
+            case PassedOver(start, stop):
+                lost.append(Lost(tp, start, stop, SET_BY_HAND))
+                answer = None
             case Replay():
-                await _replay(tp, step, bootstrap_servers, decoder)
+                expired = await _replay(tp, step, bootstrap_servers, decoder)
+                lost += [Lost(tp, each.first, each.next, EXPIRED) for each in expired]
                 answer = None
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
-    return partition
+    times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
+    return partition, _as_one(lost, max(times, default=None))
 
 
-async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordDecoder) -> None:
-    """Feed rows from before the committed offset. Unreadable ones are in the dead letters since then."""
+def _as_one(lost: list[Lost], since_ms: int | None) -> Lost | None:
+    """One stretch for all of a partition: what lies between two of them was taken over, and a backfill changes nothing
+    about it."""
+    if not lost:
+        return None
+    first, last = min(each.first for each in lost), max(each.next for each in lost)
+    return Lost(lost[0].tp, first, last, " and ".join(dict.fromkeys(each.cause for each in lost)), since_ms)
+
+
+async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordDecoder) -> list[ExpiredRecords]:
+    """Feed rows from before the committed offset; those that are gone. Unreadable ones are in the dead letters since
+    then."""
     partition = TopicPartition(tp.topic, tp.partition)
+    expired: list[ExpiredRecords] = []
     # Uncommitted records too: the rows must be the ones that the consumer group gave before.
     async with BoundedReader(bootstrap_servers, uncommitted=True) as reader:
         async for records in reader.read(
-            [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=_log_lost_rows
+            [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=expired.append
         ):
             for record in records:
                 try:
                     step.partition.replay(record.offset, decoder.decode(record.value, record.timestamp / 1000))
                 except UnreadableRow:
                     step.partition.skip(record.offset)
-
-
-def _log_lost_rows(expired: ExpiredRecords) -> None:
-    _log.error(
-        "retention removed rows before they were taken: results of their calls lack them, or are missing; "
-        "backfill the calls of that time (cel2crm backfill)",
-        topic=expired.topic,
-        partition=expired.partition,
-        first_lost_offset=expired.first,
-        last_lost_offset=expired.next - 1,
-    )
+    return expired
 
 
 async def reasons_before(

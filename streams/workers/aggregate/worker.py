@@ -5,7 +5,7 @@ A partition's state, and when it is durable, stand in partition_state.py.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 import structlog
@@ -23,6 +23,7 @@ from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import hash_in_force, load_rules
@@ -31,14 +32,21 @@ from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, 
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
+from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.steps import CallEnded, Limits
 from streams.workers.aggregate.take_over import reasons_before, take_over
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
+_SHORTEST_LOOK_SECONDS = 0.01
 
 _log = structlog.get_logger("aggregate")
+
+
+def _count_lost(partition: int, rows: int) -> None:
+    metrics.LOST.labels(partition).inc(rows)
+    metrics.DEAD_LETTERS.labels(DeadLetterReason.EXPIRED_ROWS.code).inc()
 
 
 class AggregateWorker:
@@ -66,7 +74,10 @@ class AggregateWorker:
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
-        self._ticking: asyncio.Task[None] | None = None
+        self._losses: LossReporter
+        self._timers: list[asyncio.Task[None]] = []
+        self._settling = asyncio.Event()
+        """A call of an assigned partition waits for its settle time."""
 
     async def start(self, group: Consumer) -> None:
         """See worker_runtime.Worker."""
@@ -81,6 +92,7 @@ class AggregateWorker:
         except (KafkaError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
         self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
+        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", _count_lost)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -95,13 +107,17 @@ class AggregateWorker:
                 "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
                 "call was not answered is given away"
             )
-        self._ticking = asyncio.create_task(self._tick_loop())
+        self._timers = [
+            asyncio.create_task(self._timer(self._until_tick, self._tick)),
+            asyncio.create_task(self._timer(self._until_settled, self._end_settled)),
+        ]
 
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.wait([self._ticking])
+        for timer in self._timers:
+            timer.cancel()
+        if self._timers:
+            await asyncio.wait(self._timers)
         await self._producer.drain()
         await self._producer.stop()
 
@@ -113,6 +129,7 @@ class AggregateWorker:
             assigned.start(self._settings.aggregate.flush_seconds)
         self._watchdog.restart()
         self._assigned = taken
+        self._settling.set()
         return {tp: assigned.partition.position for tp, assigned in taken.items()}
 
     async def revoked(self) -> None:
@@ -126,6 +143,8 @@ class AggregateWorker:
         assigned = self._assigned.get(message.tp)
         if assigned is None or message.offset < assigned.partition.position:
             return
+        if message.offset > assigned.partition.position:
+            await self._tell_hole(assigned, message.offset)
         metrics.ROWS.inc()
         offset = message.offset
         try:
@@ -139,6 +158,8 @@ class AggregateWorker:
             return
         self._unreadable.add(None)
         effect = assigned.partition.row(offset, captured)
+        if assigned.partition.settling:
+            self._settling.set()
         if effect is None:
             return
         if isinstance(effect, CallEnded):
@@ -182,28 +203,52 @@ class AggregateWorker:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
         return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
 
-    async def _tick_loop(self) -> None:
+    async def _timer(self, due: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await due()
             try:
-                await self._tick()
+                await act()
             except (KafkaError, TimeoutError) as error:
                 _log.warning("the end of the topic is not known; no call is ended by time", error=repr(error))
             except Exception as error:  # whatever it is: without the timer calls never end
                 hard_exit("the timer failed", error)
 
+    async def _until_tick(self) -> None:
+        await asyncio.sleep(_TICK_SECONDS)
+
+    async def _until_settled(self) -> None:
+        """Wait for the next look at calls after their LINKEDID_END: the first at once, then two in each settle time."""
+        if any(assigned.partition.settling for assigned in self._assigned.values()):
+            await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settings.aggregate.settle_seconds / 2))
+            return
+        self._settling.clear()
+        await self._settling.wait()
+
+    async def _end_settled(self) -> None:
+        settling = [tp for tp, assigned in self._assigned.items() if assigned.partition.settling]
+        ends = await self._group.end_offsets(settling) if settling else {}
+        for tp, end in ends.items():
+            if assigned := self._assigned.get(tp):
+                await self._send_ended(assigned, assigned.partition.end_settled(time.time_ns() // 1_000_000, end))
+
+    async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[CallEnded]) -> None:
+        messages = [message for each in ended for message in self._results(each, assigned)]
+        if messages:
+            await assigned.send(messages)
+
     async def _tick(self) -> None:
-        ends = await self._group.end_offsets(list(self._assigned)) if self._assigned else {}
+        positions = {tp: assigned.partition.position for tp, assigned in self._assigned.items()}
+        firsts = await self._group.first_offsets(self._assigned)
+        ends = await self._group.end_offsets(self._assigned)
         for tp, assigned in list(self._assigned.items()):
             end = ends.get(tp)
+            if (first := firsts.get(tp)) is not None:
+                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
             if end is None:
                 continue
-            finished = assigned.partition.tick(time.time_ns() // 1_000_000, end)
-            messages = [message for each in finished for message in self._results(each, assigned)]
-            if messages:
-                await assigned.send(messages)
+            await self._send_ended(assigned, assigned.partition.tick(time.time_ns() // 1_000_000, end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, assigned.partition.position, end)
+            self._watchdog.check(tp, positions.get(tp, 0), end)
         metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))
         metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
@@ -211,11 +256,29 @@ class AggregateWorker:
         servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
         try:
-            partition = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
+            partition, lost = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
+            if lost is not None:
+                await self._losses.report(lost, self._since(partition, lost.since_ms))
         except BaseException:
             await log.close()
             raise
         return AssignedPartition(tp, partition, log, self._group, self._producer)
+
+    async def _tell_hole(self, assigned: AssignedPartition, offset: int) -> None:
+        """Look at why a partition goes on at `offset`, beyond the next row: ends of transactions, or expired rows."""
+        tp, partition = assigned.tp, assigned.partition
+        first, _ = await self._group.bounds(tp)
+        gone = min(first, offset)
+        if gone > partition.position:
+            since_ms = max(partition.times.values(), default=None)
+            lost = Lost(tp, partition.position, gone, EXPIRED, since_ms)
+            await self._losses.report(lost, self._since(partition, since_ms))
+            partition.skip(gone - 1)
+
+    def _since(self, partition: PartitionState, since_ms: int | None) -> str:
+        """From when on calls are to be backfilled where rows after the partition's last one are lost."""
+        earliest = partition.first_row_of_open_calls(self._settings.pbx.name)
+        return earliest or wall_clock(self._settings, since_ms)
 
     async def _look_back(self, partitions: Iterable[TP]) -> None:
         """Count the unreadable rows that an earlier process has passed, once in the life of this one."""

@@ -9,6 +9,7 @@ portal_queue    a portal's calls in the order in which they are due
 throttle        a portal's rate limit, circuit breaker and pause
 batched_log     states written to the delivery log, many in one transaction
 completed       the index of completed deliveries
+losses          results that are gone before they were taken
 restore         states rebuilt from the log by a new owner
 progress        the offsets that may be committed
 portal_state    durable state of the portals themselves: served since, disabled

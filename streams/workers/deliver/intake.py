@@ -15,6 +15,7 @@ from streams.delivery.command_record import Command
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
 from streams.kafka.dead_letters import DeadLetters, Origin
+from streams.kafka.topic_client import partition_of
 from streams.settings import PortalSettings
 from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
 from streams.workers.deliver import metrics
@@ -28,7 +29,8 @@ Headers = list[tuple[str, bytes | None]]
 class Intake:
     """Reads the records that come to the deliveries of one CRM.
 
-    `served_since`: by portal, when its service began; `remember_us`: how long delivery remembers a call.
+    `served_since`: by portal, when its service began; `remember_us`: how long delivery remembers a call; `partitions`:
+    of the topic of results.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Intake:
         portals: Sequence[PortalSettings],
         served_since: Mapping[str, UtcMicros],
         remember_us: int,
+        partitions: int,
     ) -> None:
         self._crm = crm
         self._serializer = serializer
@@ -46,6 +49,7 @@ class Intake:
         self._portals = portals
         self._served_since = served_since
         self._remember_us = remember_us
+        self._partitions = partitions
 
     async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
         """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
@@ -53,7 +57,15 @@ class Intake:
         try:
             result = await self._result(value)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._unreadable(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
+            await self._refuse(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
+            return None
+        belongs = partition_of(result.call_id.encode(), self._partitions)
+        if belongs != message.partition:
+            why = (
+                f"call {result.call_id} belongs to partition {belongs}, and this is {message.partition}: a copy, whose "
+                "call another worker delivers"
+            )
+            await self._refuse(message, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
             return None
         source = message.topic, message.partition, message.offset
         origin = origin_of(cast(Headers, message.headers or []))
@@ -67,7 +79,7 @@ class Intake:
                 return command.call_id, None
             return command.call_id, await self._command_received(command, remembers)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._unreadable(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
+            await self._refuse(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
     async def _command_received(self, command: Command, remembers: Remembers) -> CommandReceived:
@@ -118,6 +130,8 @@ class Intake:
         except UnknownSchema:
             return await self._serializer.read(value, schema)
 
-    async def _unreadable(self, message: ConsumerMessage, reason: DeadLetterReason, why: str) -> None:
+    async def _refuse(
+        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
+    ) -> None:
         metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
-        await (await self._dead_letters.send(Origin.of(message), reason, why))
+        await (await self._dead_letters.send(Origin.of(message), reason, why, call_id=call_id))

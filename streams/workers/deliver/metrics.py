@@ -11,4 +11,14 @@ WAITING = Gauge("cel2crm_waiting_deliveries", "Calls that are not delivered yet"
 PAUSED = Gauge("cel2crm_portal_paused", "1: a person must act before the portal takes calls", ["crm", "portal"])
 SHADOW = Gauge("cel2crm_portal_shadow", "1: a shadow, whose calls are recorded and not sent", ["crm", "portal"])
 LAG = Gauge("cel2crm_delivery_lag_results", "Results on the topic that are not taken yet", ["crm", "partition"])
+RETENTION_MARGIN = Gauge(
+    "cel2crm_delivery_retention_margin_results",
+    "Offsets from the first that the topic still holds to the next result; below 0: results were lost",
+    ["crm", "partition"],
+)
+LOST = Counter(
+    "cel2crm_lost_results",
+    "Results that were gone, or passed over by hand, before they were taken",
+    ["crm", "partition"],
+)
 REFRESHES = Counter("cel2crm_token_refreshes", "Access tokens asked for, by outcome", ["crm", "portal", "outcome"])

@@ -7,6 +7,7 @@ import structlog
 from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer
+from streams.clock import UtcMicros
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.completed import CompletedIndex
@@ -27,6 +28,10 @@ class LogRestore:
         self._portals = portals
         self._undecoded: dict[bytes, tuple[bytes, int]] = {}
         self._open: dict[bytes, Delivery] = {}
+        self.newest_change: UtcMicros | None = None
+        """When a delivery changed last; None: there is none."""
+        self.last_result = -1
+        """The highest offset of a result that stands in the log; -1: there is none."""
 
     def read(self, key: bytes, value: bytes | None, offset: int) -> None:
         """Take the next record of the log."""
@@ -58,6 +63,8 @@ class LogRestore:
         call_id, state = fields["call_id"], fields["state"]
         if state in OF_PORTALS:
             return
+        self.newest_change = max(self.newest_change or 0, fields["updated_at"])
+        self.last_result = max(self.last_result, fields["source_offset"])
         served = fields["portal"] in self._portals
         if served and state not in FINAL:
             self._open[key] = Delivery.from_record(fields)

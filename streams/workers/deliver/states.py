@@ -31,6 +31,16 @@ class DeliveryStates:
         """Take the next record of the log, from its beginning to its end."""
         self._restore.read(key, value, offset)
 
+    @property
+    def last_result(self) -> int:
+        """The highest offset of a result that stood in the log when it was `restored`; -1: there was none."""
+        return self._restore.last_result
+
+    @property
+    def newest_change(self) -> UtcMicros | None:
+        """When a delivery that was `restored` changed last; None: there is none."""
+        return self._restore.newest_change
+
     def restored(self) -> Iterator[Delivery]:
         """The deliveries that were open at the end of the log; each is to be given back by `adopt` or `store`."""
         return self._restore.open_deliveries()

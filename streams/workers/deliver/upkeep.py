@@ -17,6 +17,9 @@ from streams.workers.deliver.partition import OwnedPartitions
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.progress import OffsetTracker
 
+COMMITTED_HERE = "cel2crm"
+"""Metadata of a delivery worker's commits: an offset without it was set by hand, or committed by release 0.1.0."""
+
 _COMMIT_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
 
@@ -68,7 +71,7 @@ class Upkeep:
         offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
         await self._producer.drain()
         for tp, offset in offsets.items():
-            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, ""):
+            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, COMMITTED_HERE):
                 trackers[tp].committed = offset
 
     async def _commit_loop(self) -> None:
@@ -85,11 +88,15 @@ class Upkeep:
     async def _watch(self) -> None:
         """Set the gauges, and end a consumer that went silent."""
         owned = self._owned.by_results
-        ends = await self._group.end_offsets(list(owned)) if owned else {}
+        positions = {tp: partition.results.position for tp, partition in owned.items()}
+        firsts = await self._group.first_offsets(owned)
+        ends = await self._group.end_offsets(owned)
         for tp, partition in list(owned.items()):
             end = ends.get(tp, partition.results.position)
             metrics.LAG.labels(self._crm, tp.partition).set(max(0, end - partition.results.position))
-            self._watchdog.check(tp, partition.results.position, end)
+            if (first := firsts.get(tp)) is not None:
+                metrics.RETENTION_MARGIN.labels(self._crm, tp.partition).set(partition.results.position - first)
+            self._watchdog.check(tp, positions.get(tp, 0), end)
         metrics.WAITING.labels(self._crm).set(self._owned.open_calls)
         for name, queue in self._queues.items():
             metrics.PAUSED.labels(self._crm, name).set(queue.throttle.pause_reason is not None)

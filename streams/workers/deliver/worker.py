@@ -22,6 +22,7 @@ from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.lost_records import EXPIRED, Lost, positions, start_offset
 from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.rules import Rules, load_rules
@@ -29,6 +30,7 @@ from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
+from streams.workers.deliver.losses import ResultLosses
 from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
@@ -68,6 +70,7 @@ class DeliverWorker:
         self._serializer: Serializer
         self._dead_letters: DeadLetters
         self._intake: Intake
+        self._losses: ResultLosses
         self._portal_states: PortalStateStore
 
     async def start(self, group: Consumer) -> None:
@@ -94,10 +97,18 @@ class DeliverWorker:
                 self._settings.kafka.partitions,
             )
             await self._portal_states.start()
+            partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
+        self._losses = ResultLosses(self._settings, self.name, self._portals, self._dead_letters, group)
         self._intake = Intake(
-            self.name, self._serializer, self._dead_letters, self._portals, self._served_since, self._remember_us
+            self.name,
+            self._serializer,
+            self._dead_letters,
+            self._portals,
+            self._served_since,
+            self._remember_us,
+            partitions,
         )
         for portal in self._portals:
             self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
@@ -187,8 +198,13 @@ class DeliverWorker:
         partition: PartitionDeliveries | None = None
         try:
             await log.fence()
-            position = await self._start_offset(tp)
-            first_command = await self._start_offset(TP(self._topic(DELIVERY_COMMANDS), tp.partition))
+            committed, first_result, _ = await positions(self._group, tp)
+            position = start_offset(committed, first_result)
+            commands = TP(self._topic(DELIVERY_COMMANDS), tp.partition)
+            committed_command, first_left, _ = await positions(self._group, commands)
+            first_command = start_offset(committed_command, first_left)
+            if committed_command is not None and committed_command.offset < first_left:
+                self._losses.log_commands(Lost(commands, committed_command.offset, first_left, EXPIRED))
             name = f"{self._log_topic}/{tp.partition}"
             partition = PartitionDeliveries(
                 name,
@@ -217,6 +233,7 @@ class DeliverWorker:
         self._logs[tp.partition] = log
         self._apply_portal_states()
         partition.restore(utc_now_us())
+        await self._losses.look_at_start(tp, committed, first_result, partition.states)
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=partition.open_calls)
         return partition
 
@@ -232,12 +249,6 @@ class DeliverWorker:
             if why is not None and portal.name not in self._disabled:
                 self._close_portal(self._queues[portal.name], why)
 
-    async def _start_offset(self, tp: TP) -> int:
-        """The offset from which a topic's partition is read: the committed one, if it is still there."""
-        committed = await self._group.committed_marked(tp)
-        first, _ = await self._group.bounds(tp)
-        return first if committed is None else max(first, committed.offset)
-
     def _fenced_log(self, partition: int) -> FencedLog:
         servers = self._settings.kafka.bootstrap_servers
         return FencedLog(servers, self._log_topic, partition, f"{self._log_topic}-{partition}")
@@ -249,7 +260,10 @@ class DeliverWorker:
         owned = self._owned
         if (partition := owned.by_results.get(message.tp)) is not None:
             if message.offset >= partition.results.position:
+                if message.offset > partition.results.position:
+                    await self._losses.look_at_hole(message.tp, partition.results.position, message.offset)
                 metrics.RESULTS.labels(self.name).inc()
+                self._losses.taken(message.timestamp)
                 await partition.take_result(message.offset, await self._intake.result(message, partition.remembers))
         elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
             call_id, event = await self._intake.command(message, partition.remembers)

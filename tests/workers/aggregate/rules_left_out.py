@@ -105,7 +105,42 @@ class _EndingIsAFact(PartitionState):
         if was_ended:
             tracked.ended = True
             self._open.pop(key, None)
+            self._settling.pop(key, None)
         return finished
+
+
+class _JudgedAtOnce(PartitionState):
+    """5: a call is judged at its LINKEDID_END, without a settle time."""
+
+    def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
+        effect = super().row(offset, captured)
+        key = f"{captured.pbx}/{captured.linkedid}"
+        return self._end(key, self.calls[key]) if effect is None and key in self._settling else effect
+
+
+class _SettledByClockAlone(PartitionState):
+    """5: the clock ends a call's settle time while rows are still to be read."""
+
+    def end_settled(self, now: int, end_offset: int) -> list[CallEnded]:
+        return super().end_settled(now, self.position)
+
+
+class _SettledByCommitTime(PartitionState):
+    """5: the settle time is counted from the commit time of the last row, which the clock may be past at once."""
+
+    def end_settled(self, now: int, end_offset: int) -> list[CallEnded]:
+        self._settling = {key: self.calls[key].last_row_ms for key in self._settling}
+        return super().end_settled(now, end_offset)
+
+
+class _ReplayedNotSettling(PartitionState):
+    """10: a call whose LINKEDID_END was replayed counts as judged."""
+
+    def replay(self, offset: int, captured: CapturedRow) -> None:
+        super().replay(offset, captured)
+        key = f"{captured.pbx}/{captured.linkedid}"
+        if key in self._settling:
+            self._end(key, self.calls[key])
 
 
 class _NoTimer(PartitionState):
@@ -178,6 +213,7 @@ LEFT_OUT |= {
     str(rule.__doc__): replace(_RULES, new=rule)
     for rule in (
         _NoReplay, _ReplayedNotDirty, _FailedNotDirtyAgain, _MarkerMovesAnyway, _MarkerApart, _ShortCallsNotWritten,
+        _JudgedAtOnce, _SettledByClockAlone, _SettledByCommitTime, _ReplayedNotSettling,
         _ForgottenUnconfirmed, _NoTombstone, _NoGrace, _EndingIsAFact, _NoTimer, _LateRowsTaken, _BackfillRefused,
         _LastRowsTime, _OneTimeForAll, _CoveredRowsJudgedAgain, _ForgottenInMidBackfill,
     )

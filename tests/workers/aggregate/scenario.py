@@ -13,7 +13,7 @@ from streams.calls.call import Call, epoch_of
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.steps import Limits
 
-LIMITS = Limits(quiet_ms=3_000, time_limit_ms=60_000, grace_ms=20_000, backfill_grace_ms=5_000)
+LIMITS = Limits(settle_ms=400, quiet_ms=3_000, time_limit_ms=60_000, grace_ms=20_000, backfill_grace_ms=5_000)
 START = 1_795_390_000_000
 """Unix milliseconds at which every scenario begins."""
 
@@ -30,6 +30,8 @@ def arrivals(rng: Random) -> list[Arrival]:
     logged: list[tuple[int, CapturedRow]] = []
     for number in range(rng.randint(2, 5)):
         logged += _rows_of_call(rng, number)
+    if rng.random() < 0.4:  # much later, so that the calls before are past their deadlines while rows are left
+        logged += _strangers(max(at for at, _ in logged) + 45_000)
     logged.sort(key=lambda entry: entry[0])
     reached: list[Arrival] = []
     for at, row in _with_ids(rng, logged):
@@ -42,6 +44,13 @@ def arrivals(rng: Random) -> list[Arrival]:
             reached.append(Arrival(at + delay + rng.randint(0, 40_000), delayed_commit))
     reached += _backfills(rng, reached)
     return sorted(reached, key=lambda arrival: arrival.at)
+
+
+def _strangers(at: int) -> Iterator[tuple[int, CapturedRow]]:
+    for number, pbx in enumerate(("north", "south"), 10):
+        linkedid = f"{at // 1000}.{number}"
+        for later, event in ((0, "CHAN_START"), (100, "CHAN_END"), (200, "LINKEDID_END")):
+            yield at + later, _row(pbx, linkedid, number, event, linkedid, at + later)
 
 
 def _rows_of_call(rng: Random, number: int) -> Iterator[tuple[int, CapturedRow]]:
@@ -58,14 +67,23 @@ def _rows_of_call(rng: Random, number: int) -> Iterator[tuple[int, CapturedRow]]
         events.append(("LINKEDID_END", linkedid))
     if rng.random() < 0.15:
         events = events[: rng.randint(1, len(events))]
+    if rng.random() < 0.1:  # inserted last row first, in one transaction
+        at += 5_000
+        for event, uniqueid in reversed(events):
+            yield at, _row(pbx, linkedid, number, event, uniqueid, at)
+        return
     gaps = (0, 100, 1_000, 4_000) if rng.random() < 0.8 else (0, 1_000, 12_000, 18_000)
     for event, uniqueid in events:
-        yield at, CapturedRow(
-            id=0, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=linkedid, uniqueid=uniqueid,
-            channame=f"PJSIP/{'trunk1' if uniqueid == linkedid else '1001'}-0000000{number}", cid_num="74951234567",
-            exten="1001", context="from-trunk", pbx=pbx, commit_ms=at,
-        )  # fmt: skip
+        yield at, _row(pbx, linkedid, number, event, uniqueid, at)
         at += rng.choice(gaps)
+
+
+def _row(pbx: str, linkedid: str, number: int, event: str, uniqueid: str, at: int) -> CapturedRow:
+    return CapturedRow(
+        id=0, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=linkedid, uniqueid=uniqueid,
+        channame=f"PJSIP/{'trunk1' if uniqueid == linkedid else '1001'}-0000000{number}", cid_num="74951234567",
+        exten="1001", context="from-trunk", pbx=pbx, commit_ms=at,
+    )  # fmt: skip
 
 
 def _with_ids(rng: Random, logged: list[tuple[int, CapturedRow]]) -> list[tuple[int, CapturedRow]]:
@@ -125,5 +143,5 @@ def _too_late(row: CapturedRow, call: Call | None, last: int, now: int) -> bool:
             opens = (row.eventtype, row.uniqueid) == ("CHAN_START", row.linkedid)
             return not opens or now - row.commit_ms > LIMITS.grace_ms
         return now - epoch * 1000 > LIMITS.grace_ms
-    wait = 0 if call.linkedid_end else LIMITS.quiet_ms if call.channels_ended else LIMITS.time_limit_ms
+    wait = LIMITS.settle_ms if call.linkedid_end else LIMITS.quiet_ms if call.channels_ended else LIMITS.time_limit_ms
     return now > last + wait + LIMITS.grace_ms

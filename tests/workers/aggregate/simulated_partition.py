@@ -13,7 +13,8 @@ from streams.calls.call import Call
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
-from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
@@ -89,12 +90,15 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._sent: list[Message] = []
-        self._commits_fail = 0.95 if rng.random() < 0.25 else 0.1
+        self._commits_until_trouble = rng.choice((0, 1, 2, 3, 5, 1000, 1000, 1000))
+        """From then on the group's coordinator hardly answers."""
         self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
         self._checkpoint_step: CheckpointStep | None = None
         self.partition: PartitionState | None = None
+        self._looked_at: dict[tuple[str, tuple[int, int]], int] = {}
+        """By call with its LINKEDID_END, and version: the clock when it was seen first with every row read."""
         self.faults = True
 
     def restore(self) -> None:
@@ -121,13 +125,43 @@ class Owner:
         """Take rows from the log."""
         assert self.partition
         for offset in range(self.partition.position, min(self.partition.position + rows, len(self._broker.log))):
-            self._send(offset, self.partition.row(offset, self._broker.log[offset]))
+            effect = self.partition.row(offset, self._broker.log[offset])
+            if isinstance(effect, CallEnded):
+                self._check_settled(effect.call, None)
+            self._send(offset, effect)
 
     def tick(self, clock: int) -> None:
         """Let the timer run."""
         assert self.partition
-        for finished in self.partition.tick(clock, len(self._broker.log)):
-            self._send(0, finished)
+        caught_up = self.partition.position >= len(self._broker.log)
+        for call in [each.call for each in self.partition.calls.values()] if caught_up else ():
+            if call.linkedid_end:
+                seen = self._looked_at.get((call.call_id, call.version), clock)
+                self._looked_at[call.call_id, call.version] = min(seen, clock)
+        finished = self.partition.tick(clock, len(self._broker.log))
+        for each in finished:
+            self._check_settled(each.call, clock if caught_up else None)
+        for each in finished:
+            self._send(0, each)
+
+    def _check_settled(self, call: Call, clock: int | None) -> None:
+        """A call with LINKEDID_END is judged a settle time after its last row, by stream time; by the clock (None: rows
+        are still to be read) a settle time after it was seen first like that."""
+        assert self.partition
+        if not call.linkedid_end:
+            return
+        stream, last, known = 0, 0, set()
+        for row in self._broker.log[: self.partition.position]:
+            if row.pbx == call.pbx:
+                stream = max(stream, row.commit_ms)
+                if row.linkedid == call.linkedid and row.id not in known and call.knows(row.id):
+                    known.add(row.id)
+                    last = stream
+        by_stream = stream - last >= LIMITS.settle_ms
+        first = self._looked_at.get((call.call_id, call.version))
+        by_clock = clock is not None and first is not None and clock - first >= LIMITS.settle_ms
+        if not by_stream and not by_clock:
+            raise Violation(f"{call.call_id}: judged at its LINKEDID_END, while its rows may still be coming")
 
     def checkpoint(self) -> None:
         """Begin a checkpoint, or do the next step of the one under way."""
@@ -170,7 +204,10 @@ class Owner:
             self._sent.append(offset)
 
     def _carry_out(self, step: CheckpointStep) -> bool:
-        chance = self._commits_fail if isinstance(step, Commit) else 0.15
+        chance = 0.15
+        if isinstance(step, Commit):
+            chance = 0.1 if self._commits_until_trouble > 0 else 0.95
+            self._commits_until_trouble -= 1
         fails = self.faults and self._rng.random() < chance
         lost_answer = fails and self._rng.random() < 0.5
         match step:
@@ -300,6 +337,7 @@ class Simulation:
         clock = self._clock + LIMITS.time_limit_ms + 1_000_000
         owner.read(len(self._broker.log))
         owner.tick(clock)
+        owner.tick(clock + LIMITS.settle_ms)
         for _ in range(2):  # one may be under way, with an older copy
             while owner.in_checkpoint:
                 owner.checkpoint()

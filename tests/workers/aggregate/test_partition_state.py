@@ -1,10 +1,12 @@
 """The protocol's rules one by one: rows of a partition in, effects and checkpoints out. Seconds count from START."""
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.kafka.committed import METADATA_LIMIT, Committed
@@ -12,13 +14,15 @@ from streams.rows.row import CapturedRow
 from streams.rules import load_rules
 from streams.settings import AggregateSettings
 from streams.workers.aggregate.marker import Marker
-from streams.workers.aggregate.partition_state import PartitionState, restore
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
     Commit,
     Fence,
     Limits,
+    PassedOver,
     ReadCommitted,
     ReadSnapshots,
     Replay,
@@ -28,7 +32,8 @@ from streams.workers.aggregate.steps import (
 )
 
 START = 1_795_390_000
-LIMITS = Limits(quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)
+LIMITS = Limits(settle_ms=0, quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)
+SETTLING = replace(LIMITS, settle_ms=50)
 
 
 class Log:
@@ -62,8 +67,12 @@ class Log:
 
     def tick(self, seconds: float, end: int | None = None) -> list[str]:
         """Let the timer run at a clock; the ids of the calls that it ended."""
+        return [call.linkedid for call in self.ended(seconds, end)]
+
+    def ended(self, seconds: float, end: int | None = None) -> list[Call]:
+        """The same; the calls."""
         now = round((START + seconds) * 1000)
-        return [finished.call.linkedid for finished in self.partition.tick(now, self._offset if end is None else end)]
+        return [finished.call for finished in self.partition.tick(now, self._offset if end is None else end)]
 
 
 def checkpoint(partition: PartitionState, *, written: bool = True, confirmed: bool = True) -> list[Any]:
@@ -79,10 +88,14 @@ def checkpoint(partition: PartitionState, *, written: bool = True, confirmed: bo
 
 
 def restored(
-    committed: Committed | None, snapshots: Mapping[str, bytes], rows: Mapping[int, CapturedRow] = {}, end: int = 100
+    committed: Committed | None,
+    snapshots: Mapping[str, bytes],
+    rows: Mapping[int, CapturedRow] = {},
+    end: int = 100,
+    limits: Limits = LIMITS,
 ) -> tuple[PartitionState, list[Any]]:
     """Take a partition over; the partition and the steps."""
-    steps: Generator[Any, Any, PartitionState] = restore(LIMITS, 0, end)
+    steps: Generator[Any, Any, PartitionState] = restore(limits, 0, end)
     taken, answer = [], None
     try:
         while True:
@@ -128,6 +141,76 @@ def test_the_time_limit_cuts_a_call_short() -> None:
     log.row("CHAN_START", 0)
     finished = log.partition.tick((START + 3600) * 1000, 1)
     assert [each.cut_short for each in finished] == [True]
+
+
+def test_rows_that_come_after_linkedid_end_in_one_transaction_are_judged_with_it() -> None:
+    log = Log(PartitionState(SETTLING))
+    for event in ("LINKEDID_END", "CHAN_END", "HANGUP", "CHAN_START"):
+        assert log.row(event, 0) is None
+        assert log.ended(3) == []  # the clock is far past the commit time, which is in whole seconds
+    assert log.ended(3.049) == []
+    assert [call.version for call in log.ended(3.05)] == [(4, 4)]
+    assert not log.partition.settling
+
+
+def test_the_settle_time_begins_anew_with_every_row() -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("LINKEDID_END", 0)
+    assert log.ended(1) == []
+    log.row("HANGUP", 0)
+    assert log.ended(1.05) == []
+    assert [call.version for call in log.ended(1.1)] == [(2, 2)]
+
+
+def test_stream_time_settles_a_call_while_rows_are_still_to_be_read_and_the_clock_does_not() -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("LINKEDID_END", 0)
+    assert log.ended(100, end=9) == []
+    assert log.ended(200, end=9) == []
+    log.row("CHAN_START", 0.05, call="1")
+    assert [call.linkedid for call in log.ended(200, end=9)] == [f"{START}.1"]
+
+
+def test_a_clock_that_is_put_back_does_not_keep_a_call() -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("LINKEDID_END", 0)
+    assert log.ended(5000) == []
+    assert log.ended(1400) == []
+    assert len(log.ended(1400.05)) == 1
+
+
+def test_a_row_after_a_call_was_judged_is_a_later_version_after_its_own_settle_time() -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("LINKEDID_END", 5)
+    assert log.ended(5) == []
+    assert [call.version for call in log.ended(6)] == [(1, 1)]
+    assert log.row("HANGUP", 5) is None
+    assert log.partition.open_calls == 1
+    assert log.ended(7) == []
+    assert [call.version for call in log.ended(8)] == [(2, 2)]
+
+
+@pytest.mark.parametrize("limits", [SETTLING, LIMITS], ids=["settle time", "judged at once"])
+def test_a_call_in_its_settle_time_is_judged_by_the_next_owner(limits: Limits) -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("CHAN_START", 0)
+    log.row("LINKEDID_END", 5)
+    _, write, _, commit = checkpoint(log.partition)
+    committed = Committed(commit.offset, commit.marker.encode())
+    again = Log(restored(committed, dict(write.records), limits=limits)[0])
+    assert again.ended(6) == []
+    assert [call.version for call in again.ended(7)] == [(2, 2)]
+
+
+@pytest.mark.parametrize("limits", [SETTLING, LIMITS], ids=["settle time", "judged at once"])
+def test_a_call_whose_linkedid_end_is_replayed_is_judged_again(limits: Limits) -> None:
+    row = CapturedRow(
+        id=1, eventtype="LINKEDID_END", eventtime="x", linkedid=f"{START}.1", pbx="north", commit_ms=START * 1000
+    )
+    partition, _ = restored(Committed(1, Marker(0, {}).encode()), {}, {0: row}, limits=limits)
+    again = Log(partition)
+    assert again.ended(1) == []
+    assert [call.version for call in again.ended(2)] == [(1, 1)]
 
 
 def test_a_new_row_undoes_an_ending_by_the_timer() -> None:
@@ -364,8 +447,21 @@ def test_a_group_without_offsets_begins_at_the_topics_first_row() -> None:
 
 
 def test_an_offset_set_by_hand_has_no_marker_and_begins_there() -> None:
-    partition, _ = restored(Committed(7, ""), {})
+    partition, steps = restored(Committed(7, ""), {})
     assert (partition.position, partition.times) == (7, {})
+    assert steps[-1] == PassedOver(0, 7)
+
+
+def test_an_offset_set_by_hand_passes_over_what_no_checkpoint_holds() -> None:
+    log = Log()
+    for second in range(5):
+        log.row("CHAN_START", second)
+    _, write, *_ = checkpoint(log.partition)
+    _, steps = restored(Committed(9, ""), dict(write.records))
+    assert steps[-1] == PassedOver(5, 9)
+    for offset in (0, 3, 5):  # set back, or to where the work was done
+        _, steps = restored(Committed(offset, ""), dict(write.records))
+        assert [type(step) for step in steps] == [Fence, ReadCommitted, ReadSnapshots]
 
 
 def test_snapshots_of_an_earlier_topic_of_that_name_do_not_hide_rows() -> None:
@@ -395,5 +491,5 @@ def test_the_marker_of_hundreds_of_pbxs_fits_and_keeps_those_heard_last() -> Non
 
 
 def test_the_limits_come_from_the_settings_in_seconds() -> None:
-    limits = Limits.of(AggregateSettings(quiet_seconds=2, time_limit_seconds=30, grace_seconds=5))
-    assert limits == Limits(quiet_ms=2000, time_limit_ms=30_000, grace_ms=5000, backfill_grace_ms=5000)
+    limits = Limits.of(AggregateSettings(quiet_seconds=2, time_limit_seconds=30, grace_seconds=5, settle_seconds=0.2))
+    assert limits == Limits(settle_ms=200, quiet_ms=2000, time_limit_ms=30_000, grace_ms=5000, backfill_grace_ms=5000)

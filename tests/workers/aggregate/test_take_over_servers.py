@@ -8,9 +8,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from faust.types import TP
-from structlog.testing import capture_logs
 
+from streams.kafka import lost_records
 from streams.kafka.committed import Committed
+from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.worker import AggregateWorker
 from tests.worker_installation import Installation, NewInstallation, captured
@@ -54,14 +55,24 @@ async def remove_before(installation: Installation, offset: int) -> None:
     await admin.close()
 
 
+class Losses:
+    """What was reported as lost."""
+
+    def __init__(self) -> None:
+        self.reported: list[tuple[int, int, str, int | None, str]] = []
+
+    async def report(self, lost: Lost, since: str) -> None:
+        self.reported.append((lost.first, lost.next, lost.cause, lost.since_ms, since))
+
+
 async def taken_over(installation: Installation, group: Group) -> tuple[Any, list[Any]]:
-    """The partition after its take-over, and the errors logged."""
+    """The partition after its take-over, and what was reported as lost."""
     worker = AggregateWorker(installation.settings)
     worker._group = group  # type: ignore[assignment]
-    with capture_logs() as lines:
-        assigned = await worker._take_over(TP(installation.topic("cel"), 0))
+    worker._losses = losses = Losses()  # type: ignore[assignment]
+    assigned = await worker._take_over(TP(installation.topic("cel"), 0))
     await assigned._log.close()
-    return assigned.partition, [line for line in lines if line["log_level"] == "error"]
+    return assigned.partition, losses.reported
 
 
 async def test_a_replay_takes_the_rows_between_marker_and_commit(installation: Installation) -> None:
@@ -76,16 +87,35 @@ async def test_rows_that_expire_before_their_replay_are_told_and_the_others_are_
 ) -> None:
     await remove_before(installation, 5)  # after the group was asked where the topic begins
     committed = Committed(8, Marker(2, {"pbx1": 1}).encode())
-    partition, [error] = await taken_over(installation, Group(committed, 0))
+    partition, lost = await taken_over(installation, Group(committed, 0))
     [call] = partition.calls.values()
     assert call.call.version == (8, 3)
-    assert (error["topic"], error["partition"]) == (installation.topic("cel"), 0)
-    assert (error["first_lost_offset"], error["last_lost_offset"]) == (2, 4)
+    assert lost == [(2, 5, EXPIRED, 1, "2026-11-23T10:00:00")]  # since the first row of the call that is open
 
 
 async def test_rows_that_expired_before_they_were_ever_taken_are_told(installation: Installation) -> None:
     await remove_before(installation, 9)
     committed = Committed(4, Marker(4, {"pbx1": 1}).encode())
-    partition, [error] = await taken_over(installation, Group(committed, 9))
+    partition, lost = await taken_over(installation, Group(committed, 9))
     assert partition.position == 9
-    assert (error["first_lost_offset"], error["last_lost_offset"]) == (4, 8)
+    [(first, following, cause, since_ms, _)] = lost
+    assert (first, following, cause, since_ms) == (4, 9, EXPIRED, 1)
+
+
+async def test_rows_that_are_passed_over_by_an_offset_set_by_hand_are_told(installation: Installation) -> None:
+    partition, lost = await taken_over(installation, Group(Committed(6, ""), 0))
+    assert partition.position == 6
+    assert [(first, following, cause) for first, following, cause, _, _ in lost] == [(0, 6, SET_BY_HAND)]
+
+
+async def test_an_offset_set_back_to_the_first_row_loses_nothing(installation: Installation) -> None:
+    partition, lost = await taken_over(installation, Group(Committed(0, ""), 0))
+    assert (partition.position, lost) == (0, [])
+
+
+async def test_a_topic_that_was_made_again_is_read_from_its_first_row(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_records, "_CATCH_UP_SECONDS", 0.1)
+    partition, lost = await taken_over(installation, Group(Committed(642, Marker(640, {"pbx1": 1}).encode()), 0))
+    assert (partition.position, partition.times, lost) == (0, {}, [])

@@ -8,6 +8,9 @@ import time
 
 import orjson
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
@@ -206,6 +209,84 @@ async def test_a_row_after_the_grace_time_is_a_dead_letter_with_what_heals_it(in
             letter = serializer.decode(dead.records[0].value)
         assert (letter["reason"], letter["call_id"]) == ("late_row", f"pbx1/{call}")
         assert f"linkedid = '{call}'" in letter["explanation"]
+
+
+async def remove_before(installation: Installation, offset: int) -> None:
+    """Remove the rows before an offset of partition 0, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=installation.bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({TopicPartition(installation.topic("cel"), 0): RecordsToDelete(before_offset=offset)})
+    await admin.close()
+
+
+async def expired_letters(installation: Installation) -> list[Row]:
+    """The dead letters about rows that are gone, when there is one."""
+    serializer = await installation.serializer()
+    async with Tail(installation.bootstrap_servers, installation.topic("dead-letters")) as dead:
+        await dead.until(bool)
+        letters = [serializer.decode(record.value, "dead_letter") for record in await dead.everything()]
+    return [letter for letter in letters if letter["reason"] == "expired_rows"]
+
+
+def ended_call(number: int) -> list[Row]:
+    """The two rows of a call of its own, committed now."""
+    linkedid = f"{int(time.time())}.{number}"
+    return [
+        captured(opening_row(2 * number + 1, linkedid)),
+        captured(opening_row(2 * number + 2, linkedid, "LINKEDID_END")),
+    ]
+
+
+async def test_rows_that_expired_under_a_stopped_worker_are_told_with_what_recovers_them(
+    install: NewInstallation,
+) -> None:
+    installation = install()
+    installation.partitions = 1
+    async with installation:
+        first = installation.start_worker()
+        taken = ended_call(0)
+        await installation.produce(taken)
+        await results_of(installation, taken)
+        first.terminate()
+        assert await asyncio.to_thread(first.wait, 30) == 0
+        later = ended_call(9)
+        await installation.produce([row for number in range(1, 6) for row in ended_call(number)])
+        await installation.produce(later)
+        await remove_before(installation, 12)
+        second = installation.start_worker()
+        [letter] = await expired_letters(installation)
+        assert (letter["topic"], letter["partition"], letter["offset"]) == (installation.topic("cel"), 0, 2)
+        assert (letter["key"], letter["value"], letter["component"]) == (None, None, "aggregate")
+        assert "offsets 2 to 11 of " in letter["explanation"] and "(10 records" in letter["explanation"]
+        assert abs(letter["timestamp"] / 1000 - time.time()) < 120, "when the last row before them was committed"
+        [remedy] = [header["value"].decode() for header in letter["headers"] if header["name"] == "remedy"]
+        assert remedy.startswith("cel2crm backfill --since 20") and remedy in letter["explanation"]
+        await results_of(installation, taken + later)
+        assert "records are lost to this worker" in installation.log_of(second)
+
+
+async def test_rows_that_expire_while_the_worker_runs_are_told(install: NewInstallation) -> None:
+    installation = install()
+    installation.partitions = 1
+    async with installation:
+        worker = installation.start_worker()
+        taken = ended_call(0)
+        await installation.produce(taken)
+        await results_of(installation, taken)
+        worker.send_signal(signal.SIGSTOP)  # shorter than its session: it keeps its partition
+        for number in range(1, 6):
+            await installation.produce(ended_call(number))
+        await remove_before(installation, 12)
+        later = ended_call(9)
+        await installation.produce(later)
+        worker.send_signal(signal.SIGCONT)
+        [letter] = await expired_letters(installation)
+        assert f"to 11 of {installation.topic('cel')}, partition 0 (" in letter["explanation"]
+        assert 2 <= letter["offset"] <= 11  # a fetch that was under way may have brought the first rows
+        expected = installation.expected(taken + later)
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            await results.until(lambda records: set(expected) <= {record.key.decode() for record in records})
+        assert worker.poll() is None
 
 
 async def test_a_backfilled_call_says_so(install: NewInstallation) -> None:

@@ -1,0 +1,41 @@
+"""A partition's state restored from its checkpoint and the rows after it (rule 10). Pure, as partition_state.py."""
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from streams.kafka.committed import Committed
+from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay, RestoreStep
+from streams.workers.aggregate.tracked_call import Snapshot
+
+
+def restore(
+    limits: Limits, first_offset: int, end_offset: int, new: Callable[..., PartitionState] = PartitionState
+) -> Generator[RestoreStep, Any, PartitionState]:
+    """Take over a partition (rule 10), as soon as it is assigned: calls left open must not wait for a stranger's row.
+
+    The topic holds first_offset <= offset < end_offset. Rows are to be consumed from the returned partition's position.
+    """
+    yield Fence()
+    committed: Committed | None = yield ReadCommitted()
+    snapshots: Mapping[str, bytes] = yield ReadSnapshots()
+    start = committed.offset if committed else first_offset
+    marker = Marker.decode(committed.metadata) if committed else None
+    if marker is None:  # a new group, or an offset set by hand
+        marker = Marker(start, {})
+        done = max(_taken_before(snapshots, end_offset), first_offset)
+        if committed and done < start:
+            yield PassedOver(done, start)
+    partition = new(limits, marker.offset, marker.times)
+    partition.adopt(snapshots, marker, start, end_offset)
+    if marker.offset < start:
+        yield Replay(partition, marker.offset, min(start, end_offset))
+    partition.position = max(start, first_offset)
+    return partition
+
+
+def _taken_before(snapshots: Mapping[str, bytes], end_offset: int) -> int:
+    """The offset before which every row was taken, as far as the snapshots tell; 0: they do not."""
+    covered = (Snapshot.decode(value).covered_offset for value in snapshots.values())
+    return max((offset for offset in covered if offset <= end_offset), default=0)

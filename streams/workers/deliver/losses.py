@@ -1,0 +1,107 @@
+"""Results that a delivery worker cannot take any more: gone before it took them, or passed over by hand."""
+
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import TopicPartition
+from faust.types import TP
+
+from streams.clock import MICROS_PER_SECOND
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.routing import portal_of
+from streams.kafka.bounded_reader import BoundedReader
+from streams.kafka.committed import Committed
+from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.faust_overrides import Consumer
+from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, LossReporter, Lost, start_offset, wall_clock
+from streams.settings import PortalSettings, Settings
+from streams.workers.deliver import metrics
+from streams.workers.deliver.states import DeliveryStates
+from streams.workers.deliver.upkeep import COMMITTED_HERE
+
+_log = structlog.get_logger("deliver")
+
+
+class ResultLosses:
+    """Looks for lost results of one CRM's portals, and tells them (lost_records.py)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        crm: str,
+        portals: Sequence[PortalSettings],
+        dead_letters: DeadLetters,
+        group: Consumer,
+    ) -> None:
+        self._settings = settings
+        self._crm = crm
+        self._portals = portals
+        self._group = group
+        self._newest_ms: int | None = None
+        self._reporter = LossReporter(dead_letters, DeadLetterReason.EXPIRED_RESULTS, " --deliver", self._count)
+
+    async def look_at_start(self, tp: TP, committed: Committed | None, first: int, states: DeliveryStates) -> None:
+        """Tell what lies between the work that is in the log and where a partition of results is read from.
+
+        Raises KafkaError, OSError or TimeoutError.
+        """
+        if committed is None:
+            return
+        start = start_offset(committed, first)
+        if committed.offset < first:
+            await self._report(Lost(tp, committed.offset, first, EXPIRED, self._since(states)))
+        elif committed.metadata != COMMITTED_HERE and (done := states.last_result + 1) < start:
+            passed = await self._not_delivered(tp, max(done, first), start, states)
+            if passed is not None:
+                await self._report(passed)
+
+    async def look_at_hole(self, tp: TP, position: int, offset: int) -> None:
+        """Look at why a partition goes on at `offset`, beyond the next result: ends of transactions, or expiry."""
+        first, _ = await self._group.bounds(tp)
+        if (gone := min(first, offset)) > position:
+            await self._report(Lost(tp, position, gone, EXPIRED, self._newest_ms))
+
+    def taken(self, timestamp_seconds: float | None) -> None:
+        """Note when the newest result was written that was taken."""
+        if timestamp_seconds is not None:
+            self._newest_ms = round(timestamp_seconds * 1000)
+
+    def log_commands(self, lost: Lost) -> None:
+        """Tell of operators' commands that are gone."""
+        _log.error(
+            "operators' commands are gone before they were taken: give them again",
+            topic=lost.tp.topic, partition=lost.tp.partition, first_lost_offset=lost.first,
+            last_lost_offset=lost.next - 1,
+        )  # fmt: skip
+
+    async def _not_delivered(self, tp: TP, start: int, end: int, states: DeliveryStates) -> Lost | None:
+        """The results of start <= offset < end that a portal should have, and that the log does not know.
+
+        An offset without our mark may also be one that release 0.1.0 committed: it marked none.
+        """
+        partition = TopicPartition(tp.topic, tp.partition)
+        found: list[tuple[int, int]] = []
+        async with BoundedReader(self._settings.kafka.bootstrap_servers, uncommitted=True) as reader:
+            async for records in reader.read([partition], starts={partition: start}, ends={partition: end}):
+                for record in records:
+                    call_id = (record.key or b"").decode("utf-8", "replace")
+                    wanted = portal_of(self._portals, call_id.partition("/")[0]) is not None
+                    if wanted and record.value is not None and not states.remembers(call_id):
+                        found.append((record.offset, record.timestamp))
+        if not found:
+            return None
+        return Lost(tp, found[0][0], found[-1][0] + 1, SET_BY_HAND, min(written for _, written in found))
+
+    async def _report(self, lost: Lost) -> None:
+        """A call begins long before its result is written."""
+        longest_ms = round(self._settings.aggregate.time_limit_seconds * 1000)
+        since_ms = None if lost.since_ms is None else lost.since_ms - longest_ms
+        await self._reporter.report(lost, wall_clock(self._settings, since_ms))
+
+    def _since(self, states: DeliveryStates) -> int | None:
+        newest = states.newest_change
+        return None if newest is None else newest // (MICROS_PER_SECOND // 1000)
+
+    def _count(self, partition: int, results: int) -> None:
+        metrics.LOST.labels(self._crm, partition).inc(results)
+        metrics.DEAD_LETTERS.labels(self._crm, DeadLetterReason.EXPIRED_RESULTS.code).inc()
