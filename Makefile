@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast simulate soak mutate check format bench clean
+.PHONY: help venv demo up down test test-fast simulate soak chaos mutate check format bench clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and lo
 
 soak: venv  ## ten minutes of faults and killed workers on real servers; SECONDS=.. CALLS=.. CRM=".." SEED=..
 	@$(BIN)/python -m tests.faults.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CALLS),--calls $(CALLS)) $(if $(CRM),--crm $(CRM)) $(if $(SEED),--seed $(SEED))
+
+chaos: venv  ## every fault alone on the real pipeline; ONLY="FAULT .." MINUTES=.. (at random) SEED=.. SHORT=1 AGAIN=1
+	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short) $(if $(AGAIN),--again)
 
 mutate: venv  ## mutation testing of results, answered and the end of a call (ten minutes)
 	@$(BIN)/python -m tests.mutation

@@ -28,7 +28,7 @@ class Hold(msgspec.Struct, frozen=True):
 
     reason: str
     backfill_since: str
-    """What `cel2crm backfill --since` takes, to bring the rows that may be missing: PBX's own clock, or an id."""
+    """The value for `cel2crm backfill --since` that brings the rows that may be missing: PBX's own clock, or an id."""
     since_ms: int
     """When it was found (Unix milliseconds)."""
     starting_afresh: bool = False
@@ -46,7 +46,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class CaptureState(msgspec.Struct, frozen=True):
-    """What is remembered of one PBX's database and of the connector that follows it."""
+    """The memory of one PBX's database and of the connector that follows it."""
 
     database: DatabaseHistory
     captured: RowMark | None = None

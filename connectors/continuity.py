@@ -15,7 +15,7 @@ from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnap
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What there is to see now."""
+    """The evidence as of now."""
 
     database: DatabaseSnapshot
     position: BinlogMark | None
@@ -31,7 +31,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Assessment:
     """`interruption`: why the capture must not go on, None where it may. `state`: what to remember then."""
 
     state: CaptureState
@@ -43,7 +43,7 @@ class Judgement:
 
 
 def presumed(position: BinlogMark | None, captured: RowMark | None) -> DatabaseHistory | None:
-    """What can be said of the database when nothing is remembered: the connector's position, the topic's last row.
+    """The history to presume when nothing is remembered: the connector's position, the topic's last row.
 
     None: neither is there, so this PBX was never captured.
     """
@@ -52,10 +52,10 @@ def presumed(position: BinlogMark | None, captured: RowMark | None) -> DatabaseH
     return DatabaseHistory(gtids=position.gtids if position else "", mark=position, last_row=captured)
 
 
-def judge(state: CaptureState | None, now: Evidence) -> Judgement:
+def assess(state: CaptureState | None, now: Evidence) -> Assessment:
     """Compare, and say what to remember from now on."""
     if state is None:
-        return _judge_without_memory(now)
+        return _assess_without_memory(now)
     begun = now.starts[-1] if now.starts else state.began_at
     new = CaptureState(
         database=now.database.history,
@@ -66,10 +66,10 @@ def judge(state: CaptureState | None, now: Evidence) -> Judgement:
     )
     comparison = compare(state.database, now.database)
     lost = comparison.interruption or _lost_position(state, now, begun)
-    return Judgement(state if lost else new, lost, comparison.remarks, _warnings(state, now))
+    return Assessment(state if lost else new, lost, comparison.remarks, _warnings(state, now))
 
 
-def _judge_without_memory(now: Evidence) -> Judgement:
+def _assess_without_memory(now: Evidence) -> Assessment:
     state = CaptureState(
         database=now.database.history,
         captured=now.captured,
@@ -79,14 +79,14 @@ def _judge_without_memory(now: Evidence) -> Judgement:
     )
     known = presumed(now.position, now.captured)
     if known is None:
-        return Judgement(state, remarks=("this database is remembered from now on",))
+        return Assessment(state, remarks=("this database is remembered from now on",))
     comparison = compare(known, now.database, own_mark=False)
     if comparison.interruption:
-        return Judgement(state, comparison.interruption)
+        return Assessment(state, comparison.interruption)
     if now.position_known and now.position is None:
-        return Judgement(state, "the connector has no position, though rows of this PBX are on the topic")
+        return Assessment(state, "the connector has no position, though rows of this PBX are on the topic")
     told = "nothing was remembered of this database, though it has been captured: it is taken as it is now"
-    return Judgement(state, remarks=(f"{told}; {_row_told(now)}", *comparison.remarks))
+    return Assessment(state, remarks=(f"{told}; {_row_told(now)}", *comparison.remarks))
 
 
 def _row_told(now: Evidence) -> str:

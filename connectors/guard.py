@@ -10,7 +10,7 @@ import msgspec
 from connectors.capture_state import CaptureState, CaptureStateStore, Hold
 from connectors.captured_rows import last_captured_row
 from connectors.client import ConnectClient, ConnectUnreachable
-from connectors.continuity import Evidence, Judgement, decode_position, judge, presumed
+from connectors.continuity import Assessment, Evidence, assess, decode_position, presumed
 from connectors.failures import Failure
 from connectors.mariadb.history import BinlogMark, RowMark, read_snapshot
 from connectors.schema_history import read_schema_history
@@ -30,7 +30,7 @@ class Verdict:
 
     hold: Hold | None
     state: CaptureState
-    """What is remembered now; after `look`, what `check` would remember."""
+    """The memory as it is now; after `look`, as `check` would store it."""
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -52,8 +52,8 @@ class CaptureGuard:
         state = await self.store.read()
         if state is not None and state.hold is not None:
             return Verdict(state.hold, state)
-        judgement = judge(state, await self._evidence(state))
-        return self._verdict(judgement)
+        assessment = assess(state, await self._evidence(state))
+        return self._verdict(assessment)
 
     async def check(self, *, hold: bool = True) -> Verdict:
         """Compare, and remember the outcome: where capture stands, or (`hold`) that it is held."""
@@ -61,11 +61,11 @@ class CaptureGuard:
             state = await self.store.read()
             if state is not None and state.hold is not None:
                 return Verdict(state.hold, state)
-            judgement = judge(state, await self._evidence(state))
-            verdict = self._verdict(judgement)
+            assessment = assess(state, await self._evidence(state))
+            verdict = self._verdict(assessment)
             if verdict.hold and not hold:
                 return verdict
-            new = msgspec.structs.replace(judgement.state, hold=verdict.hold)
+            new = msgspec.structs.replace(assessment.state, hold=verdict.hold)
             if new == state or await self.store.change(state, new):
                 return verdict
         raise UserError("what is remembered of the database is being changed by another process", "Try again.")
@@ -77,7 +77,7 @@ class CaptureGuard:
             if state is not None and state.hold is not None:
                 return state.hold
             # The database itself may be what fails: then only what is remembered tells since when.
-            known = state or judge(None, await self._evidence(None)).state
+            known = state or assess(None, await self._evidence(None)).state
             hold = self._hold(failure.reason, known)
             if await self.store.change(state, msgspec.structs.replace(known, hold=hold)):
                 return hold
@@ -94,7 +94,7 @@ class CaptureGuard:
             state = await self.store.read()
         except UserError:  # unreadable: overwritten
             state = None
-        known = state or judge(None, await self._evidence(None)).state
+        known = state or assess(None, await self._evidence(None)).state
         old = known.hold or self._hold("the capture is being started afresh", known)
         hold = msgspec.structs.replace(old, starting_afresh=True)
         await self.store.overwrite(msgspec.structs.replace(known, hold=hold))
@@ -102,11 +102,11 @@ class CaptureGuard:
 
     async def accept(self) -> None:
         """Remember the database, and where the connector began, as they are now; a hold ends."""
-        await self.store.overwrite(judge(None, await self._evidence(None)).state)
+        await self.store.overwrite(assess(None, await self._evidence(None)).state)
 
-    def _verdict(self, judgement: Judgement) -> Verdict:
-        hold = self._hold(judgement.interruption, judgement.state) if judgement.interruption else None
-        return Verdict(hold, judgement.state, judgement.remarks, judgement.warnings)
+    def _verdict(self, assessment: Assessment) -> Verdict:
+        hold = self._hold(assessment.interruption, assessment.state) if assessment.interruption else None
+        return Verdict(hold, assessment.state, assessment.remarks, assessment.warnings)
 
     def _hold(self, reason: str, state: CaptureState) -> Hold:
         return Hold(reason, backfill_since(state, self._settings.aggregate.time_limit_seconds), self._now_ms())
@@ -130,7 +130,7 @@ class CaptureGuard:
 
 
 def backfill_since(state: CaptureState, longest_call_seconds: float) -> str:
-    """What `cel2crm backfill --since` takes: so long before the last row known to be captured that no call is cut."""
+    """The value for `cel2crm backfill --since`: so long before the last row known as captured that no call is cut."""
     row: RowMark | None = state.captured or state.database.last_row
     wall = wall_micros(row.eventtime) if row else None
     if wall is None:

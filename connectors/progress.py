@@ -1,4 +1,4 @@
-"""What a connector is waited for after a change: stopped, running, following the database, its position stored.
+"""Waiting for a connector after a change: stopped, running, following the database, its position stored.
 
 Every function waits without a limit of its own: use asyncio.timeout.
 """

@@ -25,7 +25,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
-    """What there is to say of a capture. `connector` None: not applied, or deleted."""
+    """The state of a capture, to be told. `connector` None: not applied, or deleted."""
 
     name: str
     connector: ConnectorStatus | None

@@ -16,7 +16,7 @@ class StartedAfresh:
     status: ConnectorStatus
     warnings: tuple[str, ...]
     backfill_since: str
-    """What `cel2crm backfill --since` takes, to bring the rows written between."""
+    """The value for `cel2crm backfill --since`, to bring the rows written between."""
 
 
 async def start_afresh(settings: Settings, progress: Progress, *, timeout_seconds: float = 120.0) -> StartedAfresh:

@@ -77,7 +77,7 @@ async def topic_table(settings: Settings) -> list[tuple[str, str, str, str, str,
 
 
 async def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Those of `names` (full ones) that the broker does not have. Raises UserError when no broker answers."""
+    """The topics among `names` (full ones) that the broker does not have. Raises UserError when no broker answers."""
     async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
         existing = await admin.topics(names)
     return [name for name in names if name not in existing]

@@ -5,7 +5,8 @@ module. The fields of records keep the names of their Avro schema: those are UTC
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 UtcMicros: TypeAlias = int
@@ -19,6 +20,7 @@ BootSeconds: TypeAlias = float
 
 MICROS_PER_SECOND = 1_000_000
 MICROS_PER_DAY = 24 * 3600 * MICROS_PER_SECOND
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_now_us() -> UtcMicros:
@@ -56,3 +58,16 @@ def format_span(micros: float) -> str:
             rest = seconds % size // part
             return f"{seconds // size} {unit} {rest} {smaller}" if rest else f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def iso_utc(micros: UtcMicros) -> str:
+    """UTC microseconds as ISO 8601 to the millisecond: `2026-11-22T20:23:00.650Z`, the form of every JSON output."""
+    days, rest = divmod(micros // 1000, 86_400_000)
+    seconds, millis = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_day(days)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{millis:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _day(days: int) -> str:
+    return (_UNIX_EPOCH + timedelta(days=days)).date().isoformat()

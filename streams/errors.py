@@ -21,7 +21,7 @@ class SettingsError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong in a rule file. `line` None: the whole file."""
+    """A fault in a rule file. `line` None: the whole file."""
 
     file: str
     line: int | None
@@ -50,4 +50,4 @@ class RulesError(UserError):
 
 
 class UnreadableRow(Exception):
-    """A record on the CEL topic is no CEL row. The reason says which column is wrong; it goes to the dead letters."""
+    """A record on the CEL topic is not a CEL row. The reason says which column is wrong; dead letters hold it."""

@@ -28,7 +28,7 @@ AGGREGATE_CHECKPOINTS = Topic("aggregate-checkpoints")
 """The state of open calls, in the form of workers/aggregate/partition_state.py; key: call id."""
 
 PORTAL_STATES = Topic("portal-states", "portal_state")
-"""What is known of portals beside their calls; key: `<crm>/<portal>`, `<crm>/<portal>/<partition>`."""
+"""Portals' own records, beside their calls; key: `<crm>/<portal>`, `<crm>/<portal>/<partition>`."""
 
 DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command")
 DEAD_LETTERS = Topic("dead-letters", "dead_letter")

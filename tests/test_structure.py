@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("streams.errors", "streams.clock", "streams.topics", "streams.dead_letter_reasons"),
+    ("streams.errors", "streams.clock", "streams.topics", "streams.dead_letter_reasons", "streams.printable"),
+    ("streams.safe_table",),
     ("schemas",),
     ("streams.rows",),
     ("streams.crm",),  # the contract and the registry; what all CRMs share stands in streams.crm.shared

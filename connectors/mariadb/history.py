@@ -51,7 +51,7 @@ class RowMark(msgspec.Struct, frozen=True):
 
 
 class DatabaseHistory(msgspec.Struct, frozen=True):
-    """What is remembered of a server. `server_uid` is empty before MariaDB 10.5.26, and changes with its hardware."""
+    """The memory of a server. `server_uid` is empty before MariaDB 10.5.26, and changes with its hardware."""
 
     gtids: str
     mark: BinlogMark | None = None
@@ -63,7 +63,7 @@ class DatabaseHistory(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSnapshot:
-    """What a server shows now, and what it answers about something that is remembered."""
+    """A server as it shows itself now, and its answers about something that is remembered."""
 
     history: DatabaseHistory
     binlogs: Mapping[str, int]
@@ -161,7 +161,7 @@ def _other_server(remembered: DatabaseHistory, now: DatabaseHistory) -> str | No
 
 
 def _row_conflict(row: RowMark | None, now: DatabaseSnapshot) -> str | None:
-    """What shows that the table is not the one that held `row`. A deleted row shows nothing."""
+    """Evidence that the table is not the one that held `row`. A deleted row shows nothing."""
     if row is None or now.row_at_id == row:
         return None
     if now.row_at_id is not None:

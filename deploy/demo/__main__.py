@@ -152,7 +152,7 @@ class _Progress:
             self._console.print(self._last, highlight=False)
 
     def show(self, player: Player, observer: Observer, calls: int, wanted: Mapping[str, int]) -> None:
-        """What has got how far."""
+        """The progress of rows and calls."""
         stages = [
             ("rows written", f"{player.rows}"),
             ("rows captured", f"{observer.captured}, lag {player.rows - observer.captured}"),

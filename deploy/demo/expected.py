@@ -1,4 +1,4 @@
-"""What each portal must hold in the end, from the recordings' truth alone: never from what the product says."""
+"""The entries due in each portal at the end, from the recordings' truth alone: never from what the product says."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Expected:
     case: str
     linkedid: str
     external: bool
-    """It belongs into each CRM, once."""
+    """True: the call belongs into each CRM, once."""
     answered: bool | None
     """A person talked; None where the truth is not known."""
     piece: bool = False

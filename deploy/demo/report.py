@@ -46,7 +46,7 @@ def show(console: Console, observer: Observer, written_at: Mapping[str, float]) 
 
 
 def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> list[str]:
-    """What is missing, doubled or wrong; an empty list: nothing."""
+    """The calls that are missing, doubled or wrong; an empty list: none."""
     faults: list[str] = []
     truths = list(truths)
     for truth in truths:

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
 from deploy.fake_crms.entry import Entry
 from deploy.fake_crms.portal import Portal
+from streams.printable import printable
 
 MAX_ROWS = 200
 REFRESH_SECONDS = 3
@@ -20,6 +21,13 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def escape(text: str) -> str:
+    """Text that senders chose, as HTML: no markup, and nothing that turns round or hides what stands beside it."""
+    return escape_html(printable(text))
+
+
 _ARROWS = {
     "incoming": "↙ incoming",
     "outgoing": "↗ outgoing",

@@ -107,7 +107,7 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
 
 
 def _dying_with_us() -> list[str]:
-    """What ends Maven when this process is killed: it would go on writing where the next download cleans up."""
+    """A prefix that ends a command with this process: Maven would go on writing where the next download cleans up."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 

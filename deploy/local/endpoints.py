@@ -44,7 +44,7 @@ class Endpoints:
 
     @classmethod
     def read(cls, directory: Path) -> "Endpoints":
-        """Those of a stack that another process started in `directory`. Raises OSError if there is none."""
+        """The endpoints of a stack that another process started in `directory`. Raises OSError if there is none."""
         values: dict[str, Any] = json.loads((directory / FILE).read_text(encoding="utf-8"))
         for name in ("mariadb_socket", "secrets_file", "directory"):
             values[name] = Path(values[name])

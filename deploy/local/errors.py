@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack; each is told in one message, exit status 2."""
+"""Errors of the local stack; each is told in one message, exit status 2."""
 
 from pathlib import Path
 

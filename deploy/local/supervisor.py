@@ -74,7 +74,7 @@ class Supervisor:
                         return
                     selector.unregister(key.fileobj)
                 else:
-                    chunk = self._channel.recv(65536)
+                    chunk = self._received()
                     if not chunk and not self._detached:
                         return
                     if not chunk:
@@ -85,6 +85,13 @@ class Supervisor:
                         if request["do"] == "shutdown":
                             return
                         self._answer(request)
+
+    def _received(self) -> bytes:
+        """Bytes from the channel; none when its other end is closed, or was killed before it had read an answer."""
+        try:
+            return self._channel.recv(65536)
+        except ConnectionResetError:
+            return b""
 
     def _answer(self, request: dict[str, Any]) -> None:
         try:

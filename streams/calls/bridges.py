@@ -1,4 +1,4 @@
-"""Who is joined with whom while a call's rows go by: bridges, as channel names that are joined."""
+"""Bridges while a call's rows go by: which channel names are joined."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from streams.rows.row import CelRow
 
 
 class Bridges:
-    """Who is joined with whom at this moment, by channel names. The halves of a Local channel are always joined."""
+    """The channels that are joined at this moment, by name. The halves of a Local channel are always joined."""
 
     __slots__ = ("_joined",)
 
@@ -47,7 +47,7 @@ class Bridges:
 
 def logged_peers(row: CelRow) -> list[str]:
     """The channels that a bridge row names as being in the bridge too."""
-    return [peer for peer in row.peer.split(",") if peer and not is_helper(peer)] if row.peer else []
+    return [peer for peer in row.peer.split(",") if peer and not is_helper(peer)]
 
 
 class InferredPeers:

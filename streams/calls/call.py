@@ -49,13 +49,15 @@ def version_number(version: Version) -> int:
 class Call:
     """The rows of one linkedid seen so far. The order in which they come makes no difference."""
 
-    __slots__ = ("_ended", "_rows", "_seen", "linkedid", "linkedid_end", "pbx")
+    __slots__ = ("_ended", "_rows", "_seen", "linkedid", "linkedid_end", "pbx", "unreadable_rows")
 
     def __init__(self, pbx: str, linkedid: str) -> None:
         self.pbx = pbx
         self.linkedid = linkedid
         self.linkedid_end = False
         """LINKEDID_END was seen: Asterisk says that the call is over."""
+        self.unreadable_rows = 0
+        """Rows that are known to be of this call, or may be, and could not be read. Not part of a snapshot."""
         self._rows: dict[int, CelRow] = {}
         self._seen: set[str] = set()
         self._ended: set[str] = set()

@@ -8,6 +8,7 @@ from streams.calls.call import MAX_ROWS, Call, version_number
 from streams.calls.direction import Parties, parties
 from streams.calls.facts import CallFacts
 from streams.calls.fold import fold_call
+from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
@@ -71,8 +72,8 @@ def facts_and_result(
         caller=who.caller,
         called=who.called,
         caller_e164=_e164(who.caller, profile),
-        called_e164=_e164(who.called, profile),
-        client=profile.normalised_number(who.client) if who.client else None,
+        called_e164=_called_e164(who, profile),
+        client=who.client_number,
         extension=participants.extension(facts, who, profile, rang),
         rang_last=rang,
         did=who.did,
@@ -107,7 +108,7 @@ def facts_and_result(
         why=tuple(sentence for sentence in why if sentence),
     )
     version = call.version
-    return facts, result.stamped(version_number(version), *version)
+    return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)
 
 
 def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:
@@ -152,6 +153,14 @@ def _e164(number: str | None, profile: PbxProfile) -> str | None:
         return None
     normalised = profile.normalised_number(number)
     return normalised if normalised and normalised.startswith("+") else None
+
+
+def _called_e164(who: Parties, profile: PbxProfile) -> str | None:
+    """The number called: as the trunk was given it, where the call went out."""
+    if who.direction != "outgoing":
+        return _e164(who.called, profile)
+    number = who.client_number or ""
+    return number if number.startswith("+") else None
 
 
 def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:

@@ -3,10 +3,15 @@
 A dialplan that dials inside a Gosub shows the extension `s` on every row, and so do the legs' caller ids.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from streams.calls.channel_name import is_port
 from streams.calls.facts import Channel
+
+_GROUP = re.compile(r"[gGrR]\d+[cdr]*")
+"""A group of ports, as Dial() names it: `DAHDI/g0/number`."""
 
 
 @lru_cache(maxsize=4096)
@@ -45,10 +50,17 @@ def settle_dialler(leg: Channel, dialling: Mapping[tuple[str, str], int]) -> Non
         (row_id <= began, row_id if row_id <= began else -row_id, channel, number)
         for (channel, appdata), row_id in dialling.items()
         for endpoint, number in dialled(appdata)
-        if endpoint == leg.endpoint
+        if _is_of(leg, endpoint)
     ]
     if found:
         *_, leg.dialled_by, number = max(found)
         if number not in (leg.number, leg.first_number):
             leg.number = number
         leg.number_dialled = True
+
+
+def _is_of(leg: Channel, endpoint: str) -> bool:
+    """Whether a leg is on what Dial() named: the endpoint, a port's line (`i1/79161234567`), or any port of a group."""
+    if not is_port(leg.name):
+        return endpoint == leg.endpoint
+    return endpoint == leg.endpoint.partition("/")[0] or _GROUP.fullmatch(endpoint) is not None

@@ -1,12 +1,18 @@
 """Who called whom, and from which side: direction and the numbers of a call (docs/call-status.md, direction)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from streams.calls.calling_party import callers_number, did_of, is_dialable
 from streams.calls.channel_name import is_port
 from streams.calls.facts import CallFacts, Channel
+from streams.calls.number_reached import number_reached
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import Direction
+from streams.rules.directions import SideRule
+
+_PASSED_ON = frozenset({"FORWARD", "BLINDTRANSFER", "ATTENDEDTRANSFER"})
 
 
 @dataclass(slots=True)
@@ -18,6 +24,8 @@ class Parties:
     called: str | None = None
     client: str | None = None
     """The outside party's number as logged."""
+    client_number: str | None = None
+    """The same as a CRM can use it."""
     trunk: str | None = None
     did: str | None = None
     why: list[str] = field(default_factory=list)
@@ -42,7 +50,7 @@ def trunk_of(channel: Channel) -> str:
 def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     """Direction and numbers of a call; `why` says what decided."""
     calling = facts.calling
-    logged = next((rule for event, rule in profile.directions.events.items() if event in facts.user_events), None)
+    logged = _logged(facts, calling, profile) if facts.user_events and calling is not None else None
     if calling is None or logged is None:
         return _by_sides(facts, profile)
     direction = cast(Direction, logged.line.columns["direction"])
@@ -51,12 +59,48 @@ def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     if found.direction == direction:
         return replace(found, why=[*found.why, reason])
     if direction == "incoming":
-        return replace(_incoming(calling, ""), why=[reason])
-    caller, called = extension_of(calling, profile), _dialled(calling)
-    client = None
+        return replace(_incoming(facts, calling, profile, ""), why=[reason])
+    caller, called = extension_of(calling, profile), _asked_for(calling, facts.other_channels)
+    client: tuple[str | None, str | None] = (None, None)
     if direction == "outgoing":
-        client = _number_reached(called, [leg for leg in facts.other_channels if leg.side == "outside"])
-    return Parties(direction, caller, called, client, found.trunk, None, [reason])
+        client = number_reached(called, facts.on_side("outside"), profile)
+    return Parties(direction, caller, called, *client, found.trunk, None, [reason])
+
+
+def _logged(facts: CallFacts, calling: Channel, profile: PbxProfile) -> SideRule | None:
+    """The first line whose user event tells the call's direction.
+
+    A trunk's call that goes out again is still the client's, and a forwarded or transferred one that of who began it.
+    """
+    for event, rule in profile.directions.events.items():
+        if event not in facts.user_events or rule.line.columns["direction"] == "forwarded":
+            continue
+        goes_out = rule.line.columns["direction"] == "outgoing"
+        if not goes_out or not (_came_from_trunk(calling, profile) or _was_passed_on(facts, event, profile)):
+            return rule
+    return None
+
+
+def _came_from_trunk(calling: Channel, profile: PbxProfile) -> bool:
+    """Whether a setting, a pattern or the context says that the calling channel is a trunk's; its number may not."""
+    if calling.side != "outside" or calling.originated:
+        return False
+    rule = profile.directions.of_endpoint(calling.endpoint)
+    if profile.is_trunk(calling.endpoint) or (rule is not None and rule.side == "outside"):
+        return True
+    return calling.started_in_call and profile.side_of_context(calling.start_row.context) == "outside"
+
+
+def _was_passed_on(facts: CallFacts, event: str, profile: PbxProfile) -> bool:
+    """Whether the call was forwarded or transferred before the user event was logged."""
+    events = profile.directions.events
+    for row in facts.rows:
+        name = row.userdeftype if row.eventtype == "USER_DEFINED" else row.eventtype
+        if name == event:
+            return False
+        if name in _PASSED_ON or (name in events and events[name].line.columns["direction"] == "forwarded"):
+            return True
+    return False
 
 
 def _by_sides(facts: CallFacts, profile: PbxProfile) -> Parties:
@@ -67,26 +111,36 @@ def _by_sides(facts: CallFacts, profile: PbxProfile) -> Parties:
         return _originated(facts, calling, profile)
     side, reason = calling.side, calling.side_reason
     if side == "outside":
-        return _incoming(calling, reason)
+        return _incoming(facts, calling, profile, reason)
     if side == "inside":
         return _from_inside(facts, calling, profile, reason)
     return Parties(
         "unknown",
         caller=calling.first_number or None,
-        called=_dialled(calling),
+        called=_asked_for(calling),
         why=[f"direction unknown: {reason}; name the trunk in numbers.trunks"],
     )
 
 
-def _incoming(calling: Channel, reason: str) -> Parties:
-    caller, called = calling.first_number or None, _dialled(calling)
-    return Parties("incoming", caller, called, caller, trunk_of(calling), called, [f"incoming: the caller's {reason}"])
+def _incoming(facts: CallFacts, calling: Channel, profile: PbxProfile, reason: str) -> Parties:
+    number, did = callers_number(facts, calling, profile), did_of(facts, calling, profile)
+    client = profile.normalised_number(number) if number else None
+    return Parties(
+        "incoming",
+        caller=number or calling.first_number or None,
+        called=did or _asked_for(calling),
+        client=number,
+        client_number=client,
+        trunk=trunk_of(calling),
+        did=did,
+        why=[f"incoming: the caller's {reason}"],
+    )
 
 
 def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason: str) -> Parties:
     caller = extension_of(calling, profile)
     legs = facts.other_channels
-    called = _dialled(calling) or next((leg.number for leg in legs if leg.number), None)
+    called = _asked_for(calling, legs)
     outside = [leg for leg in legs if leg.side == "outside"]
     really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
     if called is not None and profile.is_inside(called) and really is None:
@@ -99,9 +153,11 @@ def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason
         because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"
     trunk = trunk_of(outside[-1]) if outside else None
     if goes_out:
-        client = really or _number_reached(called, outside)
-        return Parties("outgoing", caller, called, client, trunk, None, [f"outgoing: the caller's {reason}; {because}"])
-    return Parties("internal", caller, called, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
+        client = number_reached(called, outside, profile)
+        return Parties(
+            "outgoing", caller, called, *client, trunk, None, [f"outgoing: the caller's {reason}; {because}"]
+        )
+    return Parties("internal", caller, called, None, None, trunk, None, [f"internal: the caller's {reason}; {because}"])
 
 
 def _originated(facts: CallFacts, calling: Channel, profile: PbxProfile) -> Parties:
@@ -118,22 +174,21 @@ def _originated(facts: CallFacts, calling: Channel, profile: PbxProfile) -> Part
         if called is None:
             why.append("the number that was called is in no row: a call file gives only its own caller id")
         trunk = trunk_of(outside[-1]) if outside else None
-        return Parties("outgoing", caller, called, called, trunk, None, why)
+        client = number_reached(called, legs_out, profile)
+        return Parties("outgoing", caller, called, *client, trunk, None, why)
     if len(inside) > 1:
         why = ["internal: Asterisk itself began the call, between extensions"]
-        return Parties("internal", caller, extension_of(inside[1], profile), None, None, None, why)
+        return Parties("internal", caller, extension_of(inside[1], profile), why=why)
     if inside:
         why = [f"outgoing: Asterisk called {caller} first, as click to call does, and got no further"]
-        return Parties("outgoing", caller, None, None, None, None, why)
+        return Parties("outgoing", caller, why=why)
     return Parties("unknown", why=["direction unknown: Asterisk itself began the call, and no party's side is known"])
 
 
-def _number_reached(called: str | None, outside: list[Channel]) -> str | None:
-    """The client's number: what was dialled, or, of a speed dial, what the trunk was given."""
-    if called is not None and called.removeprefix("+").isdigit():
-        return called
-    return next((leg.number for leg in outside if leg.number), None)
-
-
-def _dialled(channel: Channel) -> str | None:
-    return channel.dialled or channel.dnid or None
+def _asked_for(calling: Channel, legs: Sequence[Channel] = ()) -> str | None:
+    """The number that the calling channel asked for; a name only where it came with it, and no leg has a number."""
+    asked = calling.dialled or calling.dnid
+    if is_dialable(asked):
+        return asked
+    number = next((leg.number for leg in legs if leg.number), None)
+    return number or (asked if asked and asked == calling.start_row.exten else None)

@@ -5,6 +5,9 @@ BRIDGE_EXITS = frozenset({"BRIDGE_EXIT", "BRIDGE_END", "CONF_EXIT"})
 BRIDGE_EVENTS = BRIDGE_ENTRIES | BRIDGE_EXITS
 """The names with START, END and CONF are those of very old versions (before Asterisk 12)."""
 
+ENDED = frozenset({"HANGUP", "CHAN_END", "LINKEDID_END"})
+"""Rows of a channel that is over: where the dialplan had led it is nothing that anybody asked for."""
+
 ENDINGS = frozenset({"APP_END", "HANGUP", "CHAN_END", "FORWARD"}) | BRIDGE_EXITS
 """Rows with which a channel goes on to nothing new."""
 

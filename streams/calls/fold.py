@@ -14,6 +14,7 @@ from streams.calls.events import (
     AUTOMATA,
     BRIDGE_ENTRIES,
     BRIDGE_EXITS,
+    ENDED,
     ENDINGS,
     IGNORED_EVENTS,
     NO_NUMBER,
@@ -22,7 +23,7 @@ from streams.calls.events import (
 )
 from streams.calls.facts import CallFacts, Channel, json_object
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.sides import settle_side
+from streams.calls.sides import settle_sides
 from streams.calls.timeline import Timeline
 from streams.calls.transfers import read_pickup, read_transfer
 from streams.rows.row import CelRow
@@ -31,8 +32,7 @@ from streams.rows.row import CelRow
 def fold_call(call: Call, profile: PbxProfile) -> CallFacts:
     """The facts of a call's rows, with the side of the PBX that each channel's party is on."""
     facts = fold_rows(call.rows, call.linkedid, profile.timezone_of(call.pbx))
-    for channel in facts.channels.values():
-        settle_side(channel, profile)
+    settle_sides(facts, profile)
     return facts
 
 
@@ -89,7 +89,7 @@ class _RowFolder:
                 channel.number = number
                 if not channel.first_number:
                     channel.first_number = number
-            if not channel.dialled and row.exten not in NO_NUMBER:
+            if not channel.dialled and row.exten not in NO_NUMBER and event not in ENDED:
                 channel.dialled = row.exten
             if row.cid_dnid and not channel.dnid:
                 channel.dnid = row.cid_dnid

@@ -46,7 +46,7 @@ def hangup_facts(facts: CallFacts, profile: PbxProfile) -> HangupFacts:
 
 
 def ended_by(facts: CallFacts, hangup: HangupFacts) -> str | None:
-    """Who ended the call: caller, called or pbx; None where the rows do not tell."""
+    """The one who ended the call: caller, called or pbx; None where the rows do not tell."""
     if hangup.source is None or facts.calling is None:
         return None
     if hangup.source == "dialplan/builtin":

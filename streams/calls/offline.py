@@ -1,8 +1,8 @@
 """Classify rows from a file or a table: follow open calls only, and give each call once."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.calls.call import Call
@@ -42,6 +42,20 @@ class OfflineClassifier:
     """The number of the row just read among all of a file, where the rows are only a share of these."""
     strays: int = 0
     """Rows that came after their call had been handed out: too late to count."""
+    _open: dict[tuple[str, str], tuple[Call, int]] = field(default_factory=dict)
+    _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
+    _lost: Counter[str] = field(default_factory=Counter)
+    """Rows that could not be read, by the linkedids that they may have."""
+
+    def lost(self, linkedids: Sequence[str]) -> None:
+        """A row could not be read: that of these calls; of any that has not ended where none is named.
+
+        To be called where the row would have been given.
+        """
+        if linkedids:
+            self._lost.update(linkedids)
+        else:
+            self._lost.update({linkedid for pbx, linkedid in self._open if (pbx, linkedid) not in self._ended})
 
     def classify(self, rows: Iterable[CapturedRow]) -> Iterator[CallResult]:
         """The outcome of each of the rows' calls."""
@@ -50,13 +64,13 @@ class OfflineClassifier:
 
     def calls(self, rows: Iterable[CapturedRow]) -> Iterator[EndedCall]:
         """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""
-        calls: dict[tuple[str, str], tuple[Call, int]] = {}
-        ended: OrderedDict[tuple[str, str], int] = OrderedDict()
+        calls, ended = self._open, self._ended
         handed_out: OrderedDict[tuple[str, str], None] = OrderedDict()
         place, next_check = self.place, _CHECK_EVERY_ROWS
 
         def hand_out(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
             call, _ = calls.pop(key)
+            call.unreadable_rows = self._lost.get(call.linkedid, 0)
             handed_out[key] = None
             if len(handed_out) > _REMEMBERED_CALLS:
                 handed_out.popitem(last=False)

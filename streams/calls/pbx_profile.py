@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from urllib.parse import unquote
 
-import phonenumbers
-
+from streams.calls.numbers import Rewrites, normalised
 from streams.errors import SettingsError
 from streams.rules import load_directions
 from streams.rules.directions import Directions, Side
@@ -27,7 +25,7 @@ class PbxProfile:
     internal_patterns: tuple[re.Pattern[str], ...] = ()
     trunks: tuple[str, ...] = ()
     region: str = "RU"
-    rewrite: tuple[tuple[re.Pattern[str], str], ...] = ()
+    rewrite: Rewrites = ()
     bridges_logged: bool = True
     two_status_mode: bool = False
     """The operator chose two statuses for every call (`database.column_name_aliases.cel_extra: id`)."""
@@ -71,7 +69,7 @@ class PbxProfile:
         """Whether the endpoint is one of the configured trunks."""
         return any(fnmatchcase(endpoint, trunk) for trunk in self.trunks)
 
-    # The next five are functions with a memory: they are asked again and again for the same few numbers and contexts.
+    # The next six are functions with a memory: they are asked again and again for the same few numbers and contexts.
 
     @cached_property
     def is_staff(self) -> Callable[[str], bool]:
@@ -95,12 +93,28 @@ class PbxProfile:
 
     @cached_property
     def normalised_number(self) -> Callable[[str], str | None]:
-        """A number as a CRM can use it: E.164 where it is valid in the region, else its digits; None for none.
+        """A number that a trunk gave or was given, as a CRM can use it: E.164 where valid, else digits, else None."""
+        return self._normalising(dialled=False)
 
-        Takes the user part of a SIP URI, and applies the configured rewrites first.
-        """
+    @cached_property
+    def dialled_number(self) -> Callable[[str], str | None]:
+        """A number that somebody dialled, as a CRM can use it; see `numbers.normalised`."""
+        return self._normalising(dialled=True)
+
+    def is_of_no_side(self, number: str) -> bool:
+        """Whether a number is longer than extensions are and shorter than outside numbers: it may be either."""
+        digits = number.removeprefix("+")
+        return (
+            self.internal_digits is None
+            and digits.isascii()
+            and digits.isdigit()
+            and self.directions.inside_digits[-1] < len(digits) < self.directions.outside_digits[0]
+            and self._side_of_number(number) is None
+        )
+
+    def _normalising(self, *, dialled: bool) -> Callable[[str], str | None]:
         region, rewrite, no_number = self.region, self.rewrite, self.directions.no_number
-        return lru_cache(65_536)(lambda number: _normalised(number, region, rewrite, no_number))
+        return lru_cache(65_536)(lambda number: normalised(number, region, rewrite, no_number, dialled=dialled))
 
     def is_extension(self, number: str) -> bool:
         """Whether a number is as short as extensions are."""
@@ -126,29 +140,6 @@ class PbxProfile:
         return rule.side if rule else None
 
 
-def _normalised(
-    number: str, region: str, rewrite: tuple[tuple[re.Pattern[str], str], ...], no_number: frozenset[str]
-) -> str | None:
-    if number.lower().startswith(("sip:", "sips:", "tel:")):
-        number = number.partition(":")[2]
-    number = unquote(number).partition("@")[0].partition(";")[0]
-    for pattern, replacement in rewrite:
-        number = pattern.sub(replacement, number)
-    if number.lower() in no_number:
-        return None
-    digits = "".join(each for each in number if each in "0123456789")
-    if not digits or len(digits) < len(number) / 2 or len(digits) > 20:
-        return None
-    for spelling, default in ((number, region), (f"+{digits}", None)):
-        try:
-            parsed = phonenumbers.parse(spelling, default)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_valid_number(parsed):
-            return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return digits
-
-
 def _pattern(path: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
@@ -156,5 +147,5 @@ def _pattern(path: str, text: str) -> re.Pattern[str]:
         raise SettingsError(f"{path}: {text!r} is not a regular expression: {error}") from None
 
 
-def _rewrites(numbers: NumberSettings) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _rewrites(numbers: NumberSettings) -> Rewrites:
     return tuple((_pattern("numbers.rewrite", pattern), replacement) for pattern, replacement in numbers.rewrite)

@@ -26,6 +26,10 @@ class CallWarning(StrEnum):
     """cel.conf seems to log no BRIDGE events."""
     ZONE = "zone_disagrees"
     """The PBX's configured zone is not that of its rows."""
+    TIME = "time_unreadable"
+    """The time of a row cannot be read, or lacks its seconds: talk and waiting may be unknown."""
+    ROWS = "rows_unreadable"
+    """Rows of the call, or rows that may be of it, could not be read: whatever they told is missing."""
     EXTRA = "extra_unusable"
     """The calling channel's HANGUP row holds no cause: processed with two statuses only."""
 

@@ -1,15 +1,25 @@
 """On which side of the PBX a channel's party is, inside or outside, and why (docs/call-status.md, direction)."""
 
+from streams.calls.calling_party import asked_for_it, set_by_dialplan
 from streams.calls.channel_name import is_port
-from streams.calls.facts import Channel
+from streams.calls.facts import CallFacts, Channel
 from streams.calls.pbx_profile import PbxProfile
 from streams.rules.directions import Side
 
 
-def settle_side(channel: Channel, profile: PbxProfile) -> None:
-    """Set `side` and `side_reason` of a channel whose rows are all folded."""
-    found = _by_settings(channel, profile) or _by_names(channel, profile) or _by_number(channel, profile)
-    channel.side, channel.side_reason = found
+def settle_sides(facts: CallFacts, profile: PbxProfile) -> None:
+    """Set `side` and `side_reason` of a call's channels; those that were called are evidence for the calling one."""
+    calling = facts.calling
+    for channel in facts.channels.values():
+        if channel is not calling:
+            channel.side, channel.side_reason = _by_rows(channel, profile) or _by_number(channel, profile)
+    if calling is not None:
+        found = _by_rows(calling, profile) or _by_evidence(facts, calling, profile) or _by_number(calling, profile)
+        calling.side, calling.side_reason = found
+
+
+def _by_rows(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
+    return _by_settings(channel, profile) or _by_names(channel, profile)
 
 
 def _by_settings(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
@@ -30,8 +40,7 @@ def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
     side = profile.side_of_context(context)
     if channel.number_dialled and profile.is_outside_number(channel.number):
         return "outside", f"{channel.number} was called on {name}"
-    came_in = channel.is_calling and channel.started_in_call and side == "outside"
-    if came_in and profile.is_outside_number(channel.first_number):
+    if channel.is_calling and channel.started_in_call and side == "outside":
         return "outside", f"{name} came with context {context}"  # a trunk may be named like an extension
     if profile.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
@@ -46,12 +55,37 @@ def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
     return (side, f"{name} came with context {context}") if side else None
 
 
+def _by_evidence(facts: CallFacts, calling: Channel, profile: PbxProfile) -> tuple[Side | None, str] | None:
+    """The side of a calling channel whose number alone does not tell it, by what it asked for and who was called."""
+    name, number = calling.endpoint, calling.first_number
+    short = profile.is_inside(number)
+    if not (short or profile.is_of_no_side(number) or not profile.normalised_number(number)):
+        return None
+    legs = facts.other_channels
+    went_out = [leg for leg in legs if leg.side == "outside"]
+    withheld = number.lower() in profile.directions.no_number
+    if not withheld and any(asked_for_it(calling, leg.number) for leg in went_out):
+        return "inside", f"{calling.dialled}, which {name} asked for, went out on {went_out[0].endpoint}"
+    if not went_out and (set_number := set_by_dialplan(facts, calling, profile)):
+        return "outside", f"{name} got the number {set_number} from the dialplan"
+    asked_outside = profile.is_outside_number(calling.start_row.exten)
+    if short and asked_outside and legs and legs[0].side == "inside" and not went_out:
+        return None, f"number {number} is short, but {calling.dialled}, which {name} asked for, rang inside"
+    return None
+
+
 def _by_number(channel: Channel, profile: PbxProfile) -> tuple[Side | None, str]:
     """The side by the length of the caller's number."""
-    number = channel.first_number
+    number, name = channel.first_number, channel.endpoint
+    if profile.is_inside(number):
+        return "inside", f"number {number} is short"
+    if profile.is_of_no_side(number):
+        if name in (number, channel.number):
+            return "inside", f"{name} is named after its number, as phones are"
+        if not channel.is_calling and (channel.number_dialled or is_port(channel.name)):
+            return "outside", f"{channel.number} was called on {name}"
+        return None, f"number {number} of {name} may be an extension (numbers.internal_digits) or not"
     if number and profile.normalised_number(number):
-        if profile.is_inside(number):
-            return "inside", f"number {number} is short"
-        return "outside", f"number {number} is no inside number"
+        return "outside", f"number {number} is not an inside number"
     context = channel.start_row.context or "(none)"
-    return None, f"neither {channel.endpoint}, nor context {context}, nor a number tells its side"
+    return None, f"neither {name}, nor context {context}, nor a number tells its side"

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 from streams.calls.call import epoch_of
 from streams.clock import MICROS_PER_SECOND
-from streams.rows.eventtime import wall_micros
+from streams.rows.eventtime import lacks_seconds, wall_micros
 from streams.rows.row import CelRow
 
 _QUARTER = 900
+_MINUTE = 60 * MICROS_PER_SECOND
 _MAX_OFFSET = 15 * 3600
 _MAX_LATE = 120
 """Seconds by which a row may be logged after its channel was made and still tell the offset."""
@@ -23,7 +24,7 @@ _FOLD = 1800
 class Timeline:
     """Gives each row of one call, in the order of ids, its instant in UTC microseconds."""
 
-    __slots__ = ("_last_text", "_last_utc", "_sure", "_zone", "disagrees", "offset", "source")
+    __slots__ = ("_last_text", "_last_utc", "_sure", "_zone", "coarse", "disagrees", "offset", "source", "unreadable")
 
     def __init__(self, zone: str | None) -> None:
         self._zone = ZoneInfo(zone) if zone else None
@@ -35,6 +36,15 @@ class Timeline:
         self.source = "assumed"
         self.disagrees = False
         """The configured zone has another offset than the rows show."""
+        self.unreadable = False
+        """The time of some row cannot be read."""
+        self.coarse = False
+        """Times tell no seconds."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether spans of time can be told by the rows."""
+        return not self.coarse and (bool(self._last_text) or not self.unreadable)
 
     def begin(self, rows: list[CelRow]) -> None:
         """Take first rows whose time cannot be read to be of the call's epoch, else of the first time that can."""
@@ -51,9 +61,12 @@ class Timeline:
             return self._last_utc
         wall = wall_micros(row.eventtime)
         if wall is None:
+            self.unreadable = True
             return self._last_utc or 0  # none of the call's times can be read
         if row.eventtype == "CHAN_START" or not self._sure:
             self._learn(row, wall)
+        if not wall % _MINUTE and lacks_seconds(row.eventtime):
+            self.coarse = True
         utc = wall - self.offset * MICROS_PER_SECOND
         if self._last_utc is not None and self._last_utc - utc > _FOLD * MICROS_PER_SECOND:
             utc = self._clocks_went_back(wall, utc, self._last_utc)

@@ -11,7 +11,7 @@ from streams.clock import UtcMicros
 from streams.rows.row import CelRow
 
 NOT_YET = "N/A"
-"""What a transfer row names in place of the target: it was transferred while the target still rang."""
+"""The words of a transfer row in place of the target, where it was transferred while the target still rang."""
 
 _CHANNELS = ("channel2", "transferee_channel", "transfer_target_channel")
 """The channels that a transfer row names besides the one that it is logged on."""

@@ -15,6 +15,7 @@ from connectors.client import describe_status
 from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.cli.output import add_remark, say
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.clock import format_span, utc_now_us
 from streams.dead_letter_reasons import Recovery
@@ -80,7 +81,7 @@ def backfill_calls(
     _own_pbx(settings, pbx)
     calls = _chosen(settings, call, ids, since, until, dead_letters=dead_letters)
     rows = sum(each.rows for each in calls)
-    sys.stderr.write(f"{len(calls):,} calls with {rows:,} rows in the table\n")
+    add_remark(f"{len(calls):,} calls with {rows:,} rows in the table")
     if dry_run or not calls:
         return
     operator = Operator(operator_name(by), note)
@@ -126,7 +127,7 @@ def _chosen(
     found = calls_begun(settings, *bounds)
     strange = [each for each in found if not is_plain(each.linkedid)]
     if strange:
-        sys.stderr.write(f"left out: {len(strange)} calls with a linkedid such as {strange[0].linkedid!r}\n")
+        add_remark(f"left out: {len(strange)} calls with a linkedid such as {strange[0].linkedid!r}")
     return [each for each in found if is_plain(each.linkedid)]
 
 
@@ -147,7 +148,7 @@ def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) ->
                 f"{at.name}.{at.table} at {at.host}:{at.port} holds no rows of {names}",
                 "Was the table purged, or is it another PBX's call?",
             )
-        sys.stderr.write(f"not in the table any more: {names}\n")
+        add_remark(f"not in the table any more: {names}")
     return found
 
 
@@ -165,9 +166,9 @@ async def _late(settings: Settings) -> list[str]:
 def _say_how_long(settings: Settings, calls: list[TableCall]) -> None:
     for portal in receiving(settings, f"{settings.pbx.name}/"):
         seconds = dead_letter_commands.seconds_at_limit(settings, portal.crm, portal.name, len(calls))
-        sys.stderr.write(
+        add_remark(
             f"at most {len(calls):,} deliveries to {portal.crm} (portal {portal.name}): about "
-            f"{format_span(seconds * 1_000_000)} at the portal's limit\n"
+            f"{format_span(seconds * 1_000_000)} at the portal's limit"
         )
 
 
@@ -186,7 +187,7 @@ async def _run(
             results = await newest_results(connection, waiting.done)
             targets = [(portal.crm, record) for name, record in results.items() for portal in receiving(settings, name)]
             await dead_letter_commands.deliver(connection, targets, operator, lambda _: None)
-            sys.stderr.write(f"{len(targets):,} deliveries ordered: cel2crm deliveries\n")
+            add_remark(f"{len(targets):,} deliveries ordered: cel2crm deliveries")
     return waiting
 
 
@@ -209,7 +210,7 @@ def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
         missing = waiting.missing
         rows = progress.add_task("rows", total=sum(waiting.calls[name].rows for name in missing))
         calls = progress.add_task("calls", total=len(missing))
-        sys.stderr.write(f"{_IDLE}\n")
+        add_remark(_IDLE)
 
         def report_progress(now: Waiting) -> None:
             progress.update(rows, completed=now.rows)
@@ -220,18 +221,18 @@ def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
 
 def _report(waiting: Waiting, settings: Settings) -> None:
     if waiting.done:
-        sys.stdout.write(f"{len(waiting.done):,} calls have results with all their rows\n")
+        say(f"{len(waiting.done):,} calls have results with all their rows")
     if waiting.open:
         limit = format_span(settings.aggregate.time_limit_seconds * 1_000_000)
-        sys.stdout.write(
+        say(
             f"{len(waiting.open):,} calls are read, but their rows do not say that they are over: their results come "
-            f"when they end, or {limit} after the last row\n"
+            f"when they end, or {limit} after the last row"
         )
     for name in waiting.missing[:20]:
         call, came = waiting.calls[name], len(waiting.seen.get(name, ()))
         why = (
             "is the worker running? cel2crm worker aggregate" if came >= call.rows else "see cel2crm connectors status"
         )
-        sys.stdout.write(f"missing: {name}: {came} of {call.rows} rows came, no result of all of them; {why}\n")
+        say(f"missing: {name}: {came} of {call.rows} rows came, no result of all of them; {why}")
     if len(waiting.missing) > 20:
-        sys.stdout.write(f".. and {len(waiting.missing) - 20:,} more\n")
+        say(f".. and {len(waiting.missing) - 20:,} more")

@@ -1,6 +1,5 @@
 """`cel2crm capture`: one real call as an anonymised case, to report a wrong status with and to test against."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,8 @@ from streams.calls.call import Call
 from streams.calls.pbx_profile import PbxProfile
 from streams.cases.case import CapturedCase, capture_case, case_line, outcome_differences
 from streams.cli.classify.truth import DIRECTIONS, profile_of
-from streams.cli.options import SettingsOption
+from streams.cli.options import ColumnsOption, SettingsOption
+from streams.cli.output import add_remark, remark, say_json_line
 from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.errors import UserError
 from streams.operations.call_reference import split_call_id
@@ -42,6 +42,7 @@ def capture(
     bitrix24: Annotated[str | None, typer.Option(help="The status that Bitrix24 should show.")] = None,
     kommo: Annotated[int | None, typer.Option(help="The status that Kommo should show.")] = None,
     keep_trunks: Annotated[bool, typer.Option("--keep-trunks", help="Leave the names of trunks.")] = False,
+    columns: ColumnsOption = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Write one call, and those that share a channel with it, as one line of an anonymised case.
@@ -65,7 +66,7 @@ def capture(
     _check("--bitrix24", bitrix24, rules.tables["bitrix24"].codes.meanings)
     _check("--kommo", kommo, rules.tables["kommo"].codes.meanings)
     pbx, wanted = split_call_id(linkedid, settings)
-    with row_finder(sources or [], settings, topic=topic) as finder:
+    with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
         found = find_call(finder, wanted, pbx=pbx)
     own = found.own[0]
     if len(found.own) > 1:
@@ -95,7 +96,7 @@ def _check(option: str, value: object, allowed: Any) -> None:
 
 def _write(line: bytes, output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(line)
+        say_json_line(line)
         return
     try:
         with output.open("ab") as file:
@@ -106,17 +107,16 @@ def _write(line: bytes, output: Path | None) -> None:
 
 def _report(calls: list[Call], case: CapturedCase, rules: Rules, profile: PbxProfile) -> None:
     """On standard error: what was replaced, and whether the case is told as the call is."""
-    say = sys.stderr.write
     rows = len(case.anonymised.rows)
-    say(f"cel2crm: {rows} rows of {len(calls)} call{'s' if len(calls) > 1 else ''}; replaced:\n")
+    remark(f"{rows} rows of {len(calls)} call{'s' if len(calls) > 1 else ''}; replaced:")
     for kind, number in case.anonymised.counts.items():
-        say(f"  {number:>4} {kind}\n")
+        add_remark(f"  {number:>4} {kind}")
     if any("-" in call.linkedid for call in calls):
-        say("  Ids stay, and begin with the PBX's systemname.\n")
+        add_remark("  Ids stay, and begin with the PBX's systemname.")
     shipped = orjson.loads(case_line(case, {"case": "captured"}))
     different = outcome_differences(calls, case, rules, profile, profile_of(shipped, PbxProfile()), load_rules())
     if different:
-        say("The shipped rules tell the anonymised case differently from your settings:\n")
+        add_remark("The shipped rules tell the anonymised case differently from your settings:")
         for line in different:
-            say(f"  {line}\n")
-    say("Look at the case before you share it: no program knows every place where a name may stand.\n")
+            add_remark(f"  {line}")
+    add_remark("Look at the case before you share it: no program knows every place where a name may stand.")

@@ -1,7 +1,6 @@
 """`cel2crm connectors`: the Debezium source in Kafka Connect."""
 
 import asyncio
-import json
 import signal
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from connectors.start_afresh import start_afresh
 from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import add_remark, say, say_json
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.errors import SettingsError, UserError
 from streams.settings import Settings, load_settings
@@ -45,8 +45,8 @@ def apply(
     quiet_kafka_client()
     applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
     for warning in applied.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{describe_status(applied.status)} ({applied.action})")
+        add_remark(f"warning: {warning}")
+    say(f"{describe_status(applied.status)} ({applied.action})")
 
 
 @app.command(name="start-afresh")
@@ -67,11 +67,11 @@ def start_afresh_command(
     confirm(f"Delete the position of connector {connector_name(loaded)}, and capture from now on?", ASK_FROM, yes=yes)
     started = asyncio.run(start_afresh(loaded, _progress, timeout_seconds=timeout))
     for warning in started.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{describe_status(started.status)} (started afresh)")
-    typer.echo("Rows written before are not on the topic unless they were captured. To bring them from the table:")
-    typer.echo(f"    cel2crm backfill --since '{started.backfill_since}'")
-    typer.echo("(and --deliver to deliver them to the CRMs; calls that have their results already are left alone)")
+        add_remark(f"warning: {warning}")
+    say(f"{describe_status(started.status)} (started afresh)")
+    say("Rows written before are not on the topic unless they were captured. To bring them from the table:")
+    say(f"    cel2crm backfill --since '{started.backfill_since}'")
+    say("(and --deliver to deliver them to the CRMs; calls that have their results already are left alone)")
 
 
 @app.command()
@@ -87,10 +87,10 @@ def status(
     quiet_kafka_client()
     found = asyncio.run(_report(load_settings(settings)))
     if as_json:
-        typer.echo(json.dumps(found.as_json()))
+        say_json(found.as_json())
     else:
         for line in found.lines():
-            typer.echo(line)
+            say(line)
     if not found.healthy:
         raise typer.Exit(UNHEALTHY)
 
@@ -101,7 +101,7 @@ def delete(settings: SettingsOption = None) -> None:
     loaded = load_settings(settings)
     name = connector_name(loaded)
     deleted = asyncio.run(_delete(loaded, name))
-    typer.echo(f"connector {name}: {'deleted' if deleted else 'there was none'}")
+    say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
 
 
 @app.command()
@@ -137,7 +137,7 @@ async def _watch(settings: Settings, silence: float) -> None:
     try:
         await watching
     except asyncio.CancelledError:
-        typer.echo("watch ended", err=True)
+        add_remark("watch ended")
     finally:
         # A second signal (Ctrl-C again, one for the process group) must not disturb the end.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -161,4 +161,4 @@ async def _watch_on(settings: Settings, silence: float) -> None:
 
 
 def _progress(line: str) -> None:
-    typer.echo(line, err=True)
+    add_remark(line)

@@ -1,18 +1,16 @@
 """`cel2crm dead-letters`: what could not be processed; seen, retried, dropped."""
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
 from streams.cli.connected import connected
 from streams.cli.filter_options import FilterOptions, with_filter_options
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import add_remark, console_of, remark, say, say_json, say_lines
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.delivery.record import Action
@@ -70,18 +68,18 @@ def list_letters(
     numbers = settings.logging.mask_numbers
     if as_json:
         for group in groups:
-            sys.stdout.write(orjson.dumps(group_to_json(group, calls=calls, numbers=numbers)).decode() + "\n")
+            say_json(group_to_json(group, calls=calls, numbers=numbers))
     elif not groups:
-        sys.stdout.write("no dead letters\n" if resolved else "no unresolved dead letters\n")
+        say("no dead letters" if resolved else "no unresolved dead letters")
     else:
-        Console(width=None if sys.stdout.isatty() else 180).print(table_of(groups, calls=calls))
+        console_of(180).print(table_of(groups, calls=calls))
         if calls:
             for line in dict.fromkeys(group.command for group in groups):
-                sys.stdout.write(f"  {line}\n")
+                say(f"  {line}")
         else:
             for group in groups:
                 explanation = masked_text(group.explanation, numbers=numbers)
-                sys.stdout.write(f"  {group.component} {group.reason}, the last: {explanation}\n    {group.command}\n")
+                say(f"  {group.component} {group.reason}, the last: {explanation}\n    {group.command}")
 
 
 @app.command()
@@ -103,15 +101,15 @@ def show(
     quiet_kafka_client()
     found = asyncio.run(_found(settings, wanted))
     if not found:
-        sys.stderr.write(f"cel2crm: there is no dead letter {target}\n")
+        remark(f"there is no dead letter {target}")
         raise typer.Exit(NOT_THERE)
     numbers = settings.logging.mask_numbers
     for letter, fields in found:
         if as_json:
             members = {**letter_to_json(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
-            sys.stdout.write(orjson.dumps(members, default=str).decode() + "\n")
+            say_json(members)
         else:
-            sys.stdout.write("\n".join(letter_lines(letter, fields, numbers=numbers)) + "\n")
+            say_lines(letter_lines(letter, fields, numbers=numbers))
 
 
 @app.command()
@@ -144,15 +142,13 @@ def retry(
     with connected(settings) as (connection, runner):
         plan = runner.run(plan_recovery(connection, wanted, Action.RETRY))
         for line in _plan_lines(plan, settings):
-            sys.stderr.write(line + "\n")
+            add_remark(line)
         if not plan.steps:
-            sys.stdout.write("nothing to retry\n")
+            say("nothing to retry")
             return
         confirm(f"Retry {plan.letters:,} dead letters?", len(plan.steps), yes=yes)
         carried = runner.run(_carry_out(connection, plan, Operator(operator_name(by), note)))
-    sys.stdout.write(
-        f"{carried.resolved} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list\n"
-    )
+    say(f"{carried.resolved} dead letters retried; what comes of them: cel2crm deliveries, cel2crm dead-letters list")
     _report_overtaken(carried)
 
 
@@ -180,13 +176,13 @@ def drop(
     with connected(settings) as (connection, runner):
         plan = runner.run(plan_recovery(connection, wanted, Action.DROP))
         if not plan.steps:
-            sys.stdout.write("nothing to drop\n")
+            say("nothing to drop")
             return
         for line in _drop_lines(plan):
-            sys.stderr.write(line + "\n")
+            add_remark(line)
         confirm(f"Drop {plan.letters:,} dead letters?", plan.letters, yes=yes)
         carried = runner.run(_carry_out(connection, plan, Operator(operator_name(by), note)))
-    sys.stdout.write(f"{carried.resolved} dead letters dropped\n")
+    say(f"{carried.resolved} dead letters dropped")
     _report_overtaken(carried)
 
 
@@ -208,7 +204,7 @@ async def _carry_out(connection: Connection, plan: RecoveryPlan, operator: Opera
 
 def _report_overtaken(carried: CarriedOut) -> None:
     if carried.overtaken:
-        sys.stderr.write(f"{carried.overtaken:,} were left alone: somebody else dealt with them meanwhile\n")
+        add_remark(f"{carried.overtaken:,} were left alone: somebody else dealt with them meanwhile")
 
 
 def _plan_lines(plan: RecoveryPlan, settings: Settings) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`cel2crm deliver`: an operator's order to deliver calls, whatever their time."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from streams.cli.connected import connected
 from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.cli.output import say
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
 from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord
@@ -48,8 +48,8 @@ def deliver(
         confirm(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
         runner.run(_order(connection, targets, Operator(operator_name(by), note)))
     for name, record in targets:
-        sys.stdout.write(f"ordered: {(record.key or b'').decode()} at {name}\n")
-    sys.stdout.write("what comes of it: cel2crm deliveries CALL\n")
+        say(f"ordered: {(record.key or b'').decode()} at {name}")
+    say("what comes of it: cel2crm deliveries CALL")
 
 
 async def _targets(connection: Connection, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:

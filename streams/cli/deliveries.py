@@ -1,17 +1,14 @@
 """`cel2crm deliveries`: where deliveries stand, and the history of one call."""
 
 import asyncio
-import sys
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
+from streams.cli.output import Table, console_of, remark, say, say_json, say_lines
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
 from streams.operations import connection as operations
@@ -56,18 +53,18 @@ def deliveries(
         return
     found = asyncio.run(_histories(settings, call, crm))
     if not found:
-        sys.stderr.write(
-            f"cel2crm: no CRM's log knows call {call}\n"
+        remark(
+            f"no CRM's log knows call {call}\n"
             "  Its result may not be out yet, or no worker of a CRM has read it; cel2crm explain tells the call "
-            "itself.\n"
+            "itself."
         )
         raise typer.Exit(NOT_THERE)
     numbers = settings.logging.mask_numbers
     for delivery in found:
         if as_json:
-            sys.stdout.write(orjson.dumps(delivery_to_json(delivery, numbers=numbers)).decode() + "\n")
+            say_json(delivery_to_json(delivery, numbers=numbers))
         else:
-            sys.stdout.write("\n".join(delivery_lines(delivery, utc_now_us(), numbers=numbers)) + "\n")
+            say_lines(delivery_lines(delivery, utc_now_us(), numbers=numbers))
 
 
 async def _histories(settings: Settings, call: str, crm: str | None) -> list[Delivery]:
@@ -93,18 +90,16 @@ def _print_table(overviews: list[Overview]) -> None:
         for (portal, state), count in sorted(overview.counts.items()):
             table.add_row(overview.crm, portal, STATES[state], f"{count:,}")
     if not table.row_count:
-        sys.stdout.write("no deliveries yet\n")
+        say("no deliveries yet")
         return
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console_of(120).print(table)
     for overview in overviews:
         for portal, (oldest, since) in sorted(overview.oldest.items()):
-            sys.stdout.write(
-                f"{overview.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}\n"
-            )
+            say(f"{overview.crm} {portal}: {oldest} has been waiting longest, {format_span(now - since)}")
         for portal, why in sorted(overview.paused.items()):
-            sys.stdout.write(f"{overview.crm} {portal} is paused, a person must act: {why}\n")
+            say(f"{overview.crm} {portal} is paused, a person must act: {why}")
         if overview.unreadable:
-            sys.stdout.write(f"{overview.crm}: {overview.unreadable} records of the log cannot be read\n")
+            say(f"{overview.crm}: {overview.unreadable} records of the log cannot be read")
 
 
 def _print_json(overviews: list[Overview]) -> None:
@@ -121,4 +116,4 @@ def _print_json(overviews: list[Overview]) -> None:
                 "waiting_since": since,
                 "paused": overview.paused.get(portal),
             }
-            sys.stdout.write(orjson.dumps(line).decode() + "\n")
+            say_json(line)

@@ -1,12 +1,10 @@
 """`cel2crm explain`: one call as a short story, and why it has its result and its CRM statuses."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, NamedTuple
 
-import orjson
 import typer
 
 from streams.calls.call import Call
@@ -14,9 +12,10 @@ from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
-from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.options import ColumnsOption, JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.output import remark, say_json, say_lines
 from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
-from streams.clock import MICROS_PER_SECOND
+from streams.clock import MICROS_PER_SECOND, iso_utc
 from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
@@ -53,6 +52,7 @@ def explain(
     linked: Annotated[bool, typer.Option("--linked", help="Tell the calls that it is linked with, too.")] = False,
     as_json: JsonOption = False,
     rules_file: RulesOption = None,
+    columns: ColumnsOption = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell one call: what happened and when, which row and which table line gave its result, and what each CRM shows.
@@ -72,23 +72,20 @@ def explain(
     settings = settings_with_rules(settings_file, rules_file)
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
-    with row_finder(sources or [], settings, topic=topic) as finder:
+    with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
         found = find_call(finder, wanted, pbx=pbx)
     if found.asked != wanted:
-        sys.stderr.write(f"cel2crm: {wanted} is a channel of call {found.asked}\n")
+        remark(f"{wanted} is a channel of call {found.asked}")
     calls = [*found.own, *(found.linked if linked else [])]
     for number, call in enumerate(calls):
         explained = explain_call(call, rules, profile)
         links = list(_links(call, found))
         if as_json:
-            sys.stdout.buffer.write(
-                orjson.dumps(as_object(explained, links, rules, settings), option=orjson.OPT_APPEND_NEWLINE)
-            )
+            say_json(as_object(explained, links, rules, settings))
         else:
-            text = "\n".join([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
-            typer.echo(text)
+            say_lines([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
     if found.more:
-        sys.stderr.write(f"cel2crm: more than {MOST_LINKED} calls are linked with it; the rest is left out\n")
+        remark(f"more than {MOST_LINKED} calls are linked with it; the rest is left out")
 
 
 def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:
@@ -106,7 +103,7 @@ def as_object(explained: ExplainedCall, links: list[Link], rules: Rules, setting
         **Outcomes(rules, settings).as_object(result),
         "story": [
             {
-                "at": (_EPOCH + timedelta(microseconds=moment.at)).isoformat(),
+                "at": iso_utc(moment.at),
                 "seconds": (moment.at - narrative.moments[0].at) / MICROS_PER_SECOND,
                 "text": moment.text,
                 "row": moment.row,
@@ -142,7 +139,8 @@ def _lines(explained: ExplainedCall, links: list[Link], settings: Settings, *, h
     if (row := narrative.hangup) is not None:
         yield f"Row      {row.id}: HANGUP of {row.channame}, {row.extra or 'extra is empty'}"
     yield f"Result   {result.result} {result.result_name}"
-    yield f"         {_decision(result, ground)}"
+    for line in _decision(result, ground):
+        yield f"         {line}"
     for crm, its in ground.crms.items():
         yield from _crm(crm, its, result, settings)
     yield "Why"
@@ -174,14 +172,14 @@ def _after(span: int, *, whole: bool) -> str:
     return f"+{hours}:{minutes:02}:{rest:02}"
 
 
-def _decision(result: CallResult, ground: Grounds) -> str:
+def _decision(result: CallResult, ground: Grounds) -> Iterator[str]:
     line, outcome = ground.result_line, f": {result.result} {result.result_name}"
     if ground.by_table and line is not None:
-        return f"{line.place}: {line.words.removesuffix(outcome)}"
-    rule = result.rule.removesuffix(outcome)
-    if line is None or line.words.endswith(outcome):
-        return rule
-    return f"{rule}\n         (the table alone: {line.place}: {line.words})"
+        yield f"{line.place}: {line.words.removesuffix(outcome)}"
+        return
+    yield result.rule.removesuffix(outcome)
+    if line is not None and not line.words.endswith(outcome):
+        yield f"(the table alone: {line.place}: {line.words})"
 
 
 def _crm(crm: str, ground: CrmGround, result: CallResult, settings: Settings) -> Iterator[str]:

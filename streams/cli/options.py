@@ -1,11 +1,11 @@
 """Options that every command spells the same way."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streams.cli.output import remark
 from streams.crm.registry import registered
 from streams.settings import Settings, load_settings
 
@@ -13,6 +13,16 @@ SettingsOption = Annotated[
     Path | None, typer.Option("--settings", "-s", envvar="CEL2CRM_SETTINGS", help="The settings file (YAML).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, one object a line.")]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="The columns of files without a header: cel_custom for the order of the sample in Asterisk's "
+        "cel_custom.conf, names between commas, or your mapping's right side.",
+        show_default=False,
+    ),
+]
 RulesOption = Annotated[
     Path | None, typer.Option("--rules", help="A rule file instead of those in the settings: what if it were in force?")
 ]
@@ -29,4 +39,4 @@ def settings_with_rules(settings_file: Path | None, rules_file: Path | None) -> 
 def warn_of_plugins() -> None:
     """Name on standard error what is wrong with the packages that bring CRMs."""
     for problem in registered().problems:
-        sys.stderr.write(f"cel2crm: warning: {problem}\n")
+        remark(f"warning: {problem}")

@@ -11,7 +11,10 @@ from typing import Annotated
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.output import remark
+from streams.cli.unreadable_rows import UnreadableRows
 from streams.errors import UserError
+from streams.rows.columns import columns_named
 from streams.rows.row import RowDecoder
 from streams.settings import DatabaseSettings, Settings
 from streams.sources.database import DatabaseRows
@@ -49,8 +52,13 @@ def one_database(sources: Sequence[str], settings: Settings) -> DatabaseSettings
 
 
 @contextmanager
-def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> Iterator[RowFinder]:
-    """The source that the arguments name, open for look-ups. Raises UserError where it cannot be opened."""
+def row_finder(
+    sources: Sequence[str], settings: Settings, *, topic: bool, columns: str | None = None
+) -> Iterator[RowFinder]:
+    """The source that the arguments name, open for look-ups; says at the end which rows of files could not be read.
+
+    `columns`: the option of that name. Raises UserError where it cannot be opened.
+    """
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     if topic:
         if sources:
@@ -65,7 +73,15 @@ def row_finder(sources: Sequence[str], settings: Settings, *, topic: bool) -> It
         if database is not None:
             yield opened.enter_context(DatabaseRows(database, decoder))
         else:
-            yield FileFinder([_path(source, opened) for source in sources], decoder)
+            paths = [_path(source, opened) for source in sources]
+            finder = FileFinder(paths, decoder, columns_named(columns) if columns else None)
+            yield finder
+            unreadable = UnreadableRows()
+            for line in finder.unreadable:
+                unreadable(line)
+            unreadable.report()
+            for words in finder.remarks:
+                remark(words)
 
 
 def _path(source: str, opened: ExitStack) -> Path:

@@ -8,6 +8,7 @@ import typer
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption, warn_of_plugins
+from streams.cli.output import say
 from streams.settings import load_settings
 
 app = typer.Typer(help="Make the product's topics, and show them.", no_args_is_help=True)
@@ -30,10 +31,10 @@ def apply(
     changes = asyncio.run(apply_topics(load_settings(settings), dry_run=dry_run, shrink=shrink))
     for change in changes:
         if change.action != "unchanged":
-            typer.echo(line_of(change, dry_run=dry_run))
+            say(line_of(change, dry_run=dry_run))
     done = sum(change.action != "unchanged" for change in changes)
     unchanged = len(changes) - done
-    typer.echo(f"{done} of {len(changes)} topics {'to change' if dry_run else 'changed'}, {unchanged} as declared")
+    say(f"{done} of {len(changes)} topics {'to change' if dry_run else 'changed'}, {unchanged} as declared")
 
 
 @app.command()
@@ -45,7 +46,7 @@ def show(settings: SettingsOption = None) -> None:
     rows = [head, *asyncio.run(topic_table(load_settings(settings)))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     for row in rows:
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
 def line_of(change: TopicChange, *, dry_run: bool) -> str:

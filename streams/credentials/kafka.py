@@ -27,7 +27,7 @@ _log = structlog.get_logger("tokens")
 
 
 class Unsettled(KafkaError):  # type: ignore[misc]
-    """It is not known whether a change was stored."""
+    """A change may or may not have been stored."""
 
 
 class KafkaCredentials:

@@ -186,7 +186,7 @@ class Keeper:
             self._wanted = None
 
     def _due(self) -> Credential | None:
-        """What is to be renewed, if it still is."""
+        """The authorisation to renew; None: it needs no renewal any more."""
         try:
             known = self._store.get(self._key)
         except Unreadable:
@@ -278,12 +278,12 @@ class Keeper:
 
 
 def command(portal: str) -> str:
-    """What a person has to run."""
+    """The command that authorises a portal."""
     return f"cel2crm portal authorise {portal}"
 
 
 def unreadable(portal: str) -> str:
-    """What is said of tokens that cannot be decrypted."""
+    """The message about tokens that cannot be decrypted."""
     return (
         "its stored tokens were encrypted with another key than credentials.key: put that key back (below the new "
         f"one), or run `{command(portal)}`"

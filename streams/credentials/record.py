@@ -1,4 +1,4 @@
-"""What is kept of a portal's authorisation, and how it changes. Pure.
+"""A portal's authorisation as it is stored, and how it changes. Pure.
 
 Every change is a compare and swap against what is stored (store.py), so that of several workers one refreshes: the one
 whose claim stands. Times: UTC microseconds from 1970.
@@ -18,7 +18,7 @@ class Claim:
     mark: str
     since: int
     seconds: float
-    """Its request is over so long after the claim was written: a claim that stands longer is abandoned."""
+    """Longest time from the claim to the end of its request: a claim that stands longer is abandoned."""
     doubtful: bool = False
     """An earlier request with the same token ended nobody knows how."""
 
@@ -28,7 +28,7 @@ class Credential:
     """A portal's authorisation."""
 
     portal: str
-    """Its key in the store (store.key_of)."""
+    """The portal's key in the store (store.key_of)."""
     revision: int
     """Grows with every change."""
     pair: Pair

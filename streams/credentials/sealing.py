@@ -14,7 +14,7 @@ from streams.settings import CredentialSettings, secret
 
 
 class Unreadable(Exception):
-    """What is stored was encrypted with a key that is not among ours, or is damaged."""
+    """The stored tokens were encrypted with a key that is not among ours, or are damaged."""
 
 
 class Sealer:

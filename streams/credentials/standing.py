@@ -27,7 +27,7 @@ NEED_A_PERSON = (Tokens.NONE, Tokens.REFUSED, Tokens.UNREADABLE)
 
 @dataclass(frozen=True, slots=True)
 class AuthorisationState:
-    """What is told of one portal. Times: UTC microseconds."""
+    """One portal's authorisation, as commands show it. Times: UTC microseconds."""
 
     authorisation: str
     """oauth, webhook, token, signature or none."""
@@ -35,7 +35,7 @@ class AuthorisationState:
     access_until: int | None = None
     refresh_until: int | None = None
     why: str | None = None
-    """What a person must do, or what is going on."""
+    """The thing that a person must do, or that is going on."""
 
 
 def authorisation_of(portal: PortalSettings) -> str:

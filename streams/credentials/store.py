@@ -10,7 +10,7 @@ from streams.credentials.sealing import Sealer, Unreadable
 from streams.settings import PortalSettings
 
 Decide = Callable[[Credential | None], Credential | None]
-"""What is to follow what is stored; None: leave it. Pure: it may be asked again."""
+"""A function from the stored authorisation to the next one; None: leave it. Pure: it may be called again."""
 
 
 def key_of(portal: PortalSettings) -> str:
@@ -22,7 +22,7 @@ class CredentialStore(Protocol):
     """Shared by all workers and by the command line."""
 
     def get(self, key: str) -> Credential | None:
-        """What is known to be stored. Raises Unreadable where it was encrypted with another key."""
+        """The authorisation known to be stored. Raises Unreadable where it was encrypted with another key."""
         ...
 
     async def change(self, key: str, decide: Decide) -> Credential | None:

@@ -74,11 +74,11 @@ class CrmKind:
     required: Mapping[str, str] = field(default_factory=dict)
     """Settings without which its worker does not start, and what to do where one is missing."""
     unknown_number: tuple[str, ...] = ()
-    """Its ways with a number that it does not know; the first is the default. Empty: numbers do not matter to it."""
+    """The CRM's ways with a number that it does not know; the first is the default. Empty: numbers do not matter."""
     users_by: tuple[str, ...] = ("id",)
     """How it can be told whose call it was; inner_phone: it finds users by their extension."""
     revisions: tuple[str, ...] = ("keep",)
-    """Its ways with a version that comes after delivery: keep, and the names in its plan's `revisions`."""
+    """The CRM's ways with a version that comes after delivery: keep, and the names in the plan's `revisions`."""
     check_options: Callable[[Mapping[str, object]], None] = refuse_options
     """Checks portals[].options, which are its own. Raises ValueError that names the option, never its value."""
     number_needed: bool = True

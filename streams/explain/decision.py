@@ -1,4 +1,4 @@
-"""What a call's outcome rests on: the row, the line of the result table, the line of each CRM's table. Pure."""
+"""The grounds of a call's outcome: the row, the line of the result table, the line of each CRM's table. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Grounds:
     result_line: TableLine | None
     """The table's line for the call's cause and dial status; None: there is none, or no cause."""
     by_table: bool
-    """That line decided; otherwise a rule that goes before the table did (`CallResult.rule`)."""
+    """True: that line decided; otherwise a rule that goes before the table did (`CallResult.rule`)."""
     crms: Mapping[str, CrmGround]
     """By CRM, those that have a table of statuses."""
 

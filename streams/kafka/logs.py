@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from streams.printable import printable, printable_lines
 from streams.settings import LoggingSettings
 
 _CHATTY = ("aiokafka", "faust", "mode", "asyncio", "kafka", "streams.kafka.faust_overrides")
@@ -31,7 +32,7 @@ def configure(settings: LoggingSettings) -> None:
     )
     last: list[structlog.typing.Processor]
     if as_console:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last = [_safe_for_terminals, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
@@ -46,3 +47,19 @@ def configure(settings: LoggingSettings) -> None:
     root.setLevel(settings.level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if settings.level == "debug" else logging.WARNING)
+
+
+def _safe_for_terminals(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What callers and CRMs chose is shown, not obeyed. JSON escapes it by itself."""
+    return {printable(name): _safe(value) for name, value in event.items()}
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, str):
+        return printable_lines(value) if "Traceback" in value else printable(value)
+    # Numbers keep their colour; the repr of others may hold a text, exc_info and the like go to the renderer.
+    return printable(str(value)) if isinstance(value, list | tuple | dict | set) and not _is_exc_info(value) else value
+
+
+def _is_exc_info(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[1], BaseException | None)

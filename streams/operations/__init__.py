@@ -1,4 +1,4 @@
-"""What operators do, as functions: the commands call them, and so can a console. Nothing here imports a worker.
+"""The acts of operators, as functions: the commands call them, and so can a console. Nothing here imports a worker.
 
 connection            the topics, and the codec of their records: what every function is given
 call_reference        calls as people name them

@@ -1,4 +1,4 @@
-"""What is done about dead letters and deliveries: commands, returned records, and a resolution for each letter.
+"""Acts on dead letters and deliveries: commands, returned records, and a resolution for each letter.
 
 Order: what recovers a call is on its topic, with the brokers' word, before the resolution is. A command that ends in
 between is given again.

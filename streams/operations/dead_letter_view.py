@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rich.table import Table
-
 from streams.clock import format_time
 from streams.dead_letter_reasons import Recovery
 from streams.operations.dead_letters import Group, Letter
 from streams.operations.masking import masked, masked_text
+from streams.safe_table import Table
 
 _RECOVERIES = {
     Recovery.RETRY: "retry",

@@ -1,4 +1,4 @@
-"""What is recorded of portals beside their calls; and a portal that wanted no more calls, to be asked again."""
+"""Portals' own records, read; and a portal that wanted no more calls, to be asked again."""
 
 import msgspec
 

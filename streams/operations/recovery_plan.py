@@ -50,7 +50,7 @@ class RecoveryStep:
 
 @dataclass(slots=True)
 class RecoveryPlan:
-    """What a command will do; nothing is done yet."""
+    """The acts of a command, before any is done."""
 
     action: Action
     """RETRY or DROP."""

@@ -1,4 +1,4 @@
-"""What was done about dead letters: a companion topic of records that are only ever added.
+"""Resolutions of dead letters, by whom and why: a companion topic of records that are only ever added.
 
 A topic of its own, since a topic has one schema: sinks that read the dead letters keep reading one kind of record. Not
 compacted: a letter that was retried, and later dropped, shows both. It is kept as long as the dead letters, and a

@@ -115,7 +115,7 @@ def _sides(directions: Directions) -> dict[str, tuple[str, str]]:
 
 
 def side_in_words(rule: SideRule, value: str) -> str:
-    """What a line says of one of its patterns."""
+    """A line's statement about one of its patterns."""
     if rule.subject == "digits":
         return value
     return rule.side or rule.line.columns.get("direction") or "a caller without a number"

@@ -11,7 +11,8 @@ from streams.rules.lines import Faults, RuleLine, Section
 Side = Literal["inside", "outside"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
-DIRECTIONS = ("incoming", "outgoing", "internal")
+DIRECTIONS = ("incoming", "outgoing", "internal", "forwarded")
+"""Directions that a user event tells; after one that tells of a forwarded call, outgoing ones no longer count."""
 
 SUBJECTS = ("context", "endpoint", "number", "digits", "no_number", "event")
 """The subjects of lines; each line has one."""
@@ -42,7 +43,7 @@ class Directions:
     outside_digits: range
     no_number: frozenset[str]
     events: dict[str, SideRule]
-    """User events that tell a call's direction, by name."""
+    """User events that tell a call's direction, by name; the first one that a call logged decides."""
 
     def of_context(self, context: str) -> SideRule | None:
         """The line that tells a context's side."""
@@ -86,9 +87,17 @@ def build_directions(shipped: list[SideRule], own: list[SideRule]) -> Directions
         numbers=about("number"),
         inside_digits=digits("inside"),
         outside_digits=digits("outside"),
-        events={event: rule for rule in reversed(about("event")) for event in rule.values},
+        events=_first_by_value(about("event")),
         no_number=frozenset(word.lower() for rule in about("no_number") for word in rule.values),
     )
+
+
+def _first_by_value(rules: Iterable[SideRule]) -> dict[str, SideRule]:
+    found: dict[str, SideRule] = {}
+    for rule in rules:
+        for value in rule.values:
+            found.setdefault(value, rule)
+    return found
 
 
 def _first(rules: Iterable[SideRule], name: str) -> SideRule | None:

@@ -15,6 +15,7 @@ from connectors.mariadb.checks import column_refusals
 from streams.errors import UnreadableRow, UserError
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
+from streams.rows.unreadable import UnreadableLine
 from streams.settings import DatabaseSettings, secret
 from streams.sources.engines import ENGINES, Run
 
@@ -29,8 +30,8 @@ class DatabaseRows:
     database: DatabaseSettings
     decoder: RowDecoder
     page: int = PAGE
-    on_unreadable: Callable[[str, str], None] = field(default=lambda _row, _reason: None)
-    """Called with row and reason for each row that is passed over: a column is empty that must not be."""
+    on_unreadable: Callable[[UnreadableLine], None] = field(default=lambda _row: None)
+    """Called for each row that is passed over: a column is empty that must not be."""
     on_progress: Callable[[int], None] = field(default=lambda _ids: None)
     """Called after each page of `rows` with the ids left behind."""
     _connection: AbstractContextManager[Run] | None = None
@@ -144,7 +145,10 @@ class DatabaseRows:
             try:
                 yield self.decoder.from_columns({name: _plain(value) for name, value in row.items()})
             except UnreadableRow as error:
-                self.on_unreadable(f"row {row.get(self.decoder.column('id'))}", str(error))
+                row_id, linkedid = (row.get(self.decoder.column(name)) for name in ("id", "linkedid"))
+                named = (linkedid,) if isinstance(linkedid, str) and linkedid else ()
+                number = row_id if isinstance(row_id, int) else 0
+                self.on_unreadable(UnreadableLine(self.name, number, str(error), named, is_id=True))
 
     def _quoted(self, column: str) -> str:
         return ENGINES[self.database.engine].quote(self._columns[self.decoder.column(column)])
@@ -157,7 +161,7 @@ class DatabaseRows:
 
 
 def _plain(value: Any) -> Any:
-    """What a driver gives for a column, as the decoder takes it."""
+    """A driver's value of a column, in the form that the decoder takes."""
     if isinstance(value, datetime | date):
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):

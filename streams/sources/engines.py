@@ -1,4 +1,4 @@
-"""What differs between MariaDB and PostgreSQL when the cel table is read: connecting, quoting, what errors mean."""
+"""Differences of MariaDB and PostgreSQL for a reader of the cel table: connecting, quoting, what errors mean."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager

@@ -1,5 +1,6 @@
 """Finding one call, and those that its channels came from or went on in, in any source of rows."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from streams.calls.facts import json_object
 from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
+from streams.rows.unreadable import UnreadableLine
 
 MOST_LINKED = 50
-"""Calls followed from one: the channel of an agent who stays logged in leads to every call of his day."""
+"""Calls followed from one: the channel of an agent who stays logged in leads to every call of their day."""
 
 
 class RowFinder(Protocol):
@@ -69,10 +71,10 @@ def find_call(finder: RowFinder, linkedid: str, *, pbx: str | None = None) -> Fo
         linkedids = {name for _, name in found.calls} | _foreign(found.calls.values())
         uniqueids = {row.uniqueid for call in found.calls.values() for row in call.rows}
         new_linkedids, new_channels = linkedids - looked_up, uniqueids - channels
-        if not (new_linkedids or new_channels):
-            return found
-        if len(found.calls) > MOST_LINKED:
-            found.more = True
+        found.more = bool(new_linkedids or new_channels) and len(found.calls) > MOST_LINKED
+        if found.more or not (new_linkedids or new_channels):
+            if isinstance(finder, FileFinder):
+                finder.mark(found.calls.values())
             return found
         looked_up |= new_linkedids
         channels |= new_channels
@@ -103,14 +105,31 @@ class FileFinder:
 
     paths: list[Path]
     decoder: RowDecoder
+    columns: tuple[str, ...] | None = None
+    """Of tables without a header."""
+    unreadable: dict[UnreadableLine, None] = field(default_factory=dict)
+    """Rows that were passed over; a dict, for each look-up reads them again."""
+    remarks: dict[str, None] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return ", ".join(map(str, self.paths))
 
+    def mark(self, calls: Iterable[Call]) -> None:
+        """Tell calls how many of their rows could not be read."""
+        lost = Counter(linkedid for line in self.unreadable for linkedid in line.linkedids)
+        for call in calls:
+            call.unreadable_rows = lost[call.linkedid]
+
+    def _note(self, line: UnreadableLine) -> None:
+        self.unreadable[line] = None
+
+    def _remark(self, words: str) -> None:
+        self.remarks[words] = None
+
     def matching(self, linkedids: Collection[str], uniqueids: Collection[str]) -> Iterator[CapturedRow]:
         # A new source each time: rows without an id get the same one in each reading.
-        source = RowSource(self.decoder, lambda _file, _line, _reason: None)
+        source = RowSource(self.decoder, self._note, columns=self.columns, on_remark=self._remark)
         for path in self.paths:
             for row in source.rows(path):
                 if row.linkedid in linkedids or row.uniqueid in uniqueids:

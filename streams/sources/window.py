@@ -60,7 +60,7 @@ class Window:
         return cls(Bound.of(since, "--since") if since else None, Bound.of(until, "--until") if until else None)
 
     def rows(self, rows: Iterable[CapturedRow], *, in_order: bool) -> Iterator[CapturedRow]:
-        """Those of the window. `in_order`: they come in the order of ids, so that nothing is read far beyond `until`.
+        """The window's rows. `in_order`: they come in the order of ids, so that nothing is read far beyond `until`.
 
         A call that has no CHAN_START row of its calling channel is in no window.
         """

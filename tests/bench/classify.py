@@ -17,6 +17,7 @@ from streams.cli.classify.outcomes import Outcomes
 from streams.cli.classify.truth import read_cases
 from streams.rows.files import RowSource
 from streams.rows.row import RowDecoder
+from streams.rows.unreadable import UnreadableLine
 from streams.rules import load_rules
 from streams.settings import Settings
 
@@ -87,5 +88,5 @@ def _classify(path: Path) -> None:
         out.writelines(map(outcomes.json_line, OfflineClassifier(rules, PbxProfile()).classify(source.rows(path))))
 
 
-def _unexpected(name: str, line: int, reason: str) -> None:
-    raise AssertionError(f"{name}, line {line}: {reason}")
+def _unexpected(line: UnreadableLine) -> None:
+    raise AssertionError(f"{line.place}: {line.reason}")

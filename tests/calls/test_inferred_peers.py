@@ -42,8 +42,9 @@ def test_who_is_first_seen_leaving_was_there_from_the_beginning() -> None:
 
 def test_what_other_rows_come_first_makes_no_difference_to_who_was_there() -> None:
     calling, stranger = "PJSIP/trunk1-01 0", "PJSIP/1007-09 9"
-    seen = talked(f"2 answer {stranger}", f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}")
-    assert seen == (True, ("1007",))
+    rows = f"2 answer {stranger}", f"4 enter {calling}", f"9 exit {stranger}", f"9 exit {calling}"
+    assert talked(*rows) == (True, ("1007",))
+    assert talk_seconds(*rows) == 5.0
 
 
 def test_half_of_a_local_channel_is_not_there_from_the_beginning() -> None:
@@ -55,6 +56,12 @@ def test_bridges_are_told_apart_by_their_ids() -> None:
     apart = [f'3 enter {phone} extra={{"bridge_id":"a"}}', f'4 enter {calling} extra={{"bridge_id":"b"}}']
     assert talked(*apart) == (False, ())
     assert talked(*(line.replace('"b"', '"a"') for line in apart)) == (True, ("1001",))
+
+
+def test_an_id_that_is_not_a_text_tells_no_bridges_apart() -> None:
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    rows = [f'3 enter {phone} extra={{"bridge_id":1}}', f'4 enter {calling} extra={{"bridge_id":2}}']
+    assert talked(*rows) == (True, ("1001",))
 
 
 def test_leaving_twice_is_leaving() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.recordings import RECORDINGS
+from streams.calls.offline import OfflineClassifier
+from streams.calls.pbx_profile import PbxProfile
+from streams.crm.webhook.steps import body_of
+from streams.rows.files import RowSource
+from streams.rows.row import RowDecoder
+from tests.calls.tables import RULES
 from tests.cli.commands import Done, run
 
 CASES = [json.loads(line) for line in RECORDINGS.read_text(encoding="utf-8").splitlines()]
@@ -25,8 +32,8 @@ def classify(*arguments: str, given: bytes = b"") -> Done:
     return run("classify", *arguments, given=given)
 
 
-def outcomes(done: Done) -> dict[str, dict[str, object]]:
-    assert done.status == 0, done.stderr
+def outcomes(done: Done, status: int = 0) -> dict[str, dict[str, object]]:
+    assert done.status == status, done.stderr
     return {each["linkedid"]: each for each in map(json.loads, done.stdout.splitlines())}
 
 
@@ -115,7 +122,7 @@ def test_the_table_is_for_people() -> None:
 
 def test_unreadable_rows_are_told_and_passed_over(expected: dict[str, dict[str, object]]) -> None:
     done = classify("--json", given=b'{"id":1}\n' + as_json_lines() + b"rubbish\n")
-    assert outcomes(done) == expected
+    assert outcomes(done, status=1) == expected
     assert "2 rows could not be read" in done.stderr
     assert "line 1: column eventtype is missing" in done.stderr
 
@@ -180,8 +187,25 @@ def test_several_processes_tell_the_same_in_the_same_order(tmp_path: Path) -> No
     file.write_bytes(as_json_lines() + odd + listed)
     command = [sys.executable, "-m", "streams.cli.main", "classify", "--json", str(file), "--jobs"]
     one, two = (
-        subprocess.run([*command, jobs], capture_output=True, check=True, timeout=60, cwd=tmp_path) for jobs in "12"
+        subprocess.run([*command, jobs], capture_output=True, check=False, timeout=60, cwd=tmp_path) for jobs in "12"
     )
+    assert (two.returncode, one.returncode) == (1, 1)
     assert two.stdout == one.stdout
     assert sorted(two.stderr.splitlines()) == sorted(one.stderr.splitlines())
     assert b"4 rows could not be read" in one.stderr
+
+
+def test_one_json_form_for_classify_explain_and_webhook(expected: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(as_json_lines())
+    linkedid, told = next((key, each) for key, each in expected.items() if each["answered"])
+    explained = json.loads(run("explain", linkedid, str(file), "--json").stdout)
+    assert {name: explained[name] for name in told} == told
+    rows = list(RowSource(RowDecoder(), lambda _line: None).rows(file))
+    result = next(each for each in OfflineClassifier(RULES, PbxProfile()).classify(rows) if each.linkedid == linkedid)
+    data = json.loads(body_of(result))["data"]
+    assert {name: told[name] for name in data if name != "rules_hash"} == {
+        name: value for name, value in data.items() if name != "rules_hash"
+    }
+    assert set(told) - set(data) == {"bitrix24", "kommo"}
+    assert re.fullmatch(r"2026-11-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(told["started_at"]))

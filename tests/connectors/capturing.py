@@ -57,7 +57,7 @@ async def command(pbx: Installation, *words: str) -> Result:
     file = pbx.stack.endpoints.directory / f"{pbx.name}.yaml"
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return await asyncio.to_thread(CliRunner().invoke, app, [*words, "--settings", str(file)])
+    return await asyncio.to_thread(lambda: CliRunner().invoke(app, [*words, "--settings", str(file)]))
 
 
 @contextlib.asynccontextmanager

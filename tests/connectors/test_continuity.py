@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from connectors.capture_state import CaptureState
-from connectors.continuity import Evidence, decode_position, judge
+from connectors.continuity import Evidence, assess, decode_position
 from connectors.guard import backfill_since
 from connectors.mariadb.history import (
     BinlogMark,
@@ -103,58 +103,58 @@ def evidence(**changed: object) -> Evidence:
 
 
 def test_what_goes_on_is_remembered() -> None:
-    judgement = judge(STATE, evidence(schema_history_end=4))
-    assert judgement.interruption is None
-    assert judgement.state == CaptureState(
+    assessment = assess(STATE, evidence(schema_history_end=4))
+    assert assessment.interruption is None
+    assert assessment.state == CaptureState(
         LATER, RowMark(4799, "8", ""), BinlogMark("binlog.000003", 8000, "0-1-1495"), STATE.began_at, 4
     )
 
 
 def test_an_interruption_leaves_the_memory_as_it_was() -> None:
-    judgement = judge(STATE, evidence(database=replace(CONTINUED, digest_at_mark="other")))
-    assert judgement.interruption and judgement.state is STATE
+    assessment = assess(STATE, evidence(database=replace(CONTINUED, digest_at_mark="other")))
+    assert assessment.interruption and assessment.state is STATE
 
 
 def test_a_lost_position_is_noticed_and_an_unknown_one_is_not_lost() -> None:
-    assert "has lost its position (GTID 0-1-1489)" in str(judge(STATE, evidence(position=None)).interruption)
-    unknown = judge(STATE, evidence(position=None, position_known=False))
+    assert "has lost its position (GTID 0-1-1489)" in str(assess(STATE, evidence(position=None)).interruption)
+    unknown = assess(STATE, evidence(position=None, position_known=False))
     assert unknown.interruption is None and unknown.state.position == STATE.position
 
 
 def test_a_connector_that_began_again_by_itself_has_skipped_rows() -> None:
     again = BinlogMark("binlog.000003", 8000, "0-1-1495")
-    assert "began again at GTID 0-1-1495" in str(judge(STATE, evidence(starts=(again,))).interruption)
+    assert "began again at GTID 0-1-1495" in str(assess(STATE, evidence(starts=(again,))).interruption)
 
 
 @pytest.mark.parametrize("again", [BinlogMark("binlog.000001", 4, "0-1-6"), BinlogMark("binlog.000002", 4, "0-1-6")])
 def test_a_start_at_the_same_place_skips_nothing(again: BinlogMark) -> None:
-    assert judge(STATE, evidence(starts=(again,))).interruption is None
+    assert assess(STATE, evidence(starts=(again,))).interruption is None
 
 
 def test_a_first_start_is_expected() -> None:
     applied = CaptureState(REMEMBERED)
-    judgement = judge(applied, evidence(starts=(BinlogMark("binlog.000003", 5000, "0-1-1489"),)))
-    assert judgement.interruption is None and judgement.state.began_at is not None
+    assessment = assess(applied, evidence(starts=(BinlogMark("binlog.000003", 5000, "0-1-1489"),)))
+    assert assessment.interruption is None and assessment.state.began_at is not None
 
 
 def test_a_schema_history_that_lost_records_is_a_warning_until_it_is_mended() -> None:
-    judgement = judge(STATE, evidence(schema_history_end=0))
-    assert "(0 of 3 are left)" in judgement.warnings[0]
-    assert judge(judgement.state, evidence(schema_history_end=0)).warnings == judgement.warnings
+    assessment = assess(STATE, evidence(schema_history_end=0))
+    assert "(0 of 3 are left)" in assessment.warnings[0]
+    assert assess(assessment.state, evidence(schema_history_end=0)).warnings == assessment.warnings
 
 
 def test_an_empty_memory_of_a_new_installation_is_told() -> None:
-    judgement = judge(None, evidence(position=None, captured=None))
-    assert judgement.remarks == ("this database is remembered from now on",)
+    assessment = assess(None, evidence(position=None, captured=None))
+    assert assessment.remarks == ("this database is remembered from now on",)
 
 
 def test_an_empty_memory_of_a_captured_database_is_told_and_compared() -> None:
     proven = replace(CONTINUED, gtids_at_mark="0-1-1495", row_at_id=RowMark(4799, "8", ""))
-    judgement = judge(None, evidence(database=proven))
-    assert judgement.interruption is None and "stands in the table as captured" in judgement.remarks[0]
+    assessment = assess(None, evidence(database=proven))
+    assert assessment.interruption is None and "stands in the table as captured" in assessment.remarks[0]
     back = replace(proven, history=msgspec.structs.replace(LATER, gtids="0-1-9"))
-    assert "gone back" in str(judge(None, evidence(database=back)).interruption)
-    assert "no position, though rows" in str(judge(None, evidence(database=proven, position=None)).interruption)
+    assert "gone back" in str(assess(None, evidence(database=back)).interruption)
+    assert "no position, though rows" in str(assess(None, evidence(database=proven, position=None)).interruption)
 
 
 def test_a_position_as_debezium_stores_it() -> None:

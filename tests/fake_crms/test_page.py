@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import pytest
+
+from tests.cli.hostile import HOSTILE as CORPUS
+from tests.cli.hostile import unsafe
 from tests.fake_crms.conftest import Bitrix24, Kommo
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -95,3 +99,14 @@ async def test_many_calls_are_cut_with_a_word(kommo: Kommo) -> None:
     page = await outline(kommo)
     assert "the newest 200 of 205" in page.texts
     assert ("u204" in page.texts, "u4" in page.texts) == (True, False)
+
+
+@pytest.mark.parametrize("text", CORPUS.values(), ids=CORPUS)
+async def test_nothing_of_the_corpus_is_markup_or_hides(text: str, kommo: Kommo, bitrix24: Bitrix24) -> None:
+    await kommo.add_call(call_status=6, call_result=text, uniq=text, source=text, phone=text)
+    await bitrix24.register(EXTERNAL_CALL_ID=text, PHONE_NUMBER=text, SHOW=1)
+    for portal in (kommo, bitrix24):
+        page = await outline(portal)
+        assert not {"script", "img"} & page.names()
+        assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+        assert "".join(map(unsafe, page.texts)) == ""

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -182,7 +182,7 @@ async def test_a_hard_end_has_its_own_status_and_says_why() -> None:
 
 async def run_worker(tree: dict[str, object], directory: Path) -> tuple[int, str]:
     file = directory / "settings.yaml"
-    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    file.write_text(yaml.safe_dump(dict(tree)), encoding="utf-8")
     command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "-s", str(file)]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False, timeout=60)
     return ended.returncode, ended.stderr.decode()
@@ -191,10 +191,10 @@ async def run_worker(tree: dict[str, object], directory: Path) -> tuple[int, str
 class Running:
     """A worker process, and what it has said so far. Use in `with`."""
 
-    def __init__(self, tree: dict[str, object], directory: Path, code: str = "") -> None:
+    def __init__(self, tree: Mapping[str, object], directory: Path, code: str = "") -> None:
         """`code`: run instead of the command, with the path of the settings as its argument."""
         file = directory / "running.yaml"
-        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        file.write_text(yaml.safe_dump(dict(tree)), encoding="utf-8")
         self._log = directory / "running.log"
         arguments = (
             ["-c", code, str(file)] if code else ["-m", "streams.cli.main", "worker", "aggregate", "-s", str(file)]

@@ -67,7 +67,7 @@ def test_any_linkedid_names_its_call(linkedid: str) -> None:
 
 def classified(given: bytes) -> tuple[Result, dict[str, dict[str, Any]]]:
     done = CliRunner().invoke(command_line(), ["classify", "--json"], input=given, catch_exceptions=False)
-    assert done.exit_code == 0
+    assert done.exit_code in (0, 1)  # 1: some rows could not be read
     return done, {each["linkedid"]: each for each in map(json.loads, done.stdout.splitlines())}
 
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from streams.errors import UserError
 from streams.rows.files import RowSource
 from streams.rows.row import RowDecoder
 
@@ -17,17 +20,16 @@ def test_a_share_counts_the_bytes_of_all_lines(tmp_path: Path) -> None:
     reasons: list[str] = []
     rows = []
     for share in range(2):
-        source = RowSource(RowDecoder(), lambda _name, _line, reason: reasons.append(reason), read.append, (share, 2))
+        source = RowSource(RowDecoder(), lambda line: reasons.append(line.reason), read.append, (share, 2))
         rows.append(len(list(source.rows(file))))
     assert reasons == []
     assert sum(rows) == 50 and all(rows)
     assert read == [file.stat().st_size] * 2
 
 
-def test_a_table_without_the_column_that_an_alias_names_has_unreadable_rows(tmp_path: Path) -> None:
+def test_a_table_without_the_column_that_an_alias_names_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("id,eventtype,eventtime,linkedid\n1,DTMF,2026-11-22 10:00:00,1.1\n")
-    reasons: list[str] = []
-    source = RowSource(RowDecoder({"cel_linkedid": "call"}), lambda _name, _line, reason: reasons.append(reason))
-    assert list(source.rows(file)) == []
-    assert reasons == ["column call is missing or empty"]
+    source = RowSource(RowDecoder({"cel_linkedid": "call"}), lambda _line: None)
+    with pytest.raises(UserError, match="names no column call"):
+        list(source.rows(file))

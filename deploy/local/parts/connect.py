@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from deploy.local.parts.kafka import classpath
 from deploy.local.parts.part import Part, answers, properties
@@ -11,7 +12,7 @@ from deploy.local.ports import HOST
 class Connect(Part):
     name = "connect"
     ports = ("connect",)
-    needs = ("kafka",)
+    needs: ClassVar[tuple[str, ...]] = ("kafka",)
 
     @property
     def _configuration(self) -> Path:

@@ -4,6 +4,7 @@ import base64
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -24,14 +25,14 @@ def classpath(site: Site, main: str, *options: str) -> list[str | Path]:
 
 class Kafka(Part):
     name = "kafka"
-    ports = ("kafka", "kafka-controller")
+    ports: ClassVar[tuple[str, ...]] = ("kafka", "kafka-controller")
 
     @property
     def _configuration(self) -> Path:
         return self.home / "server.properties"
 
     def prepare(self) -> None:
-        broker, controller = (self.site.ports[name] for name in self.ports)
+        broker, controller = (self.site.ports[name] for name in self.ports[:2])
         values: dict[str, str | int] = {
             "process.roles": "broker,controller",
             "node.id": 1,

@@ -1,4 +1,4 @@
-"""What every server of the stack has in common."""
+"""The common part of every server of the stack."""
 
 import http.client
 from abc import ABC, abstractmethod

@@ -1,7 +1,7 @@
 """`cel2crm classify`: CEL rows in, one outcome a call out; no server needed."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -9,26 +9,31 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.result import CallResult
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.classify.parallel import Classifiers, classifying_processes
+from streams.cli.classify.table import outcome_table
 from streams.cli.classify.truth import report_truth
 from streams.cli.classify.what_if import RulesComparison
-from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.options import ColumnsOption, JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.output import Table, console_of, remark, say_json_lines
 from streams.cli.row_sources import one_database
-from streams.delivery.eligibility import skip_reason
+from streams.cli.unreadable_rows import SOME_UNREADABLE, UnreadableRows
 from streams.errors import UserError
+from streams.printable import printable_json
+from streams.rows.columns import columns_named
 from streams.rows.files import RowSource
 from streams.rows.row import CapturedRow, RowDecoder
-from streams.rules import Rules, load_rules
-from streams.rules.statuses import StatusTable
+from streams.rows.unreadable import UnreadableLine
+from streams.rules import load_rules
 from streams.settings import Settings, load_settings
 from streams.sources.database import DatabaseRows
 from streams.sources.window import EARLIER, Window
+
+WIDE = 180
+"""Characters of a table's line where there is no terminal."""
 
 
 def classify(
@@ -36,7 +41,8 @@ def classify(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|URL]...",
-            help="CSV with a header, JSON Lines, or recorded cases; - or nothing: standard input. Or a database: "
+            help="CSV with a header, JSON, what mysql, psql and sqlite3 print, or recorded cases; UTF-16 and .gz too; "
+            "- or nothing: standard input. Or a database: "
             "mysql://user@host:3306/asteriskcdrdb?table=cel, mariadb://.., postgresql://..",
             show_default=False,
         ),
@@ -60,6 +66,7 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    columns: ColumnsOption = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
@@ -68,6 +75,9 @@ def classify(
 
     A database is only read (SELECT by id, page by page); what its URL leaves out is taken from the settings. Its
     password never stands in the URL: database.password_file, or the variable CEL2CRM_DATABASE__PASSWORD.
+
+    Exit status 0: every row was read; 1: some could not be, and their calls carry the warning rows_unreadable; 2: none
+    could be, or a mistake.
 
     Examples:
 
@@ -78,6 +88,8 @@ def classify(
         cel2crm classify mariadb://cel2crm@10.0.0.5/asteriskcdrdb --since '2026-11-22 08:00' --until 2026-11-23
 
         cel2crm classify rows.csv --rules my-rules.yaml --compare
+
+        cel2crm classify --columns cel_custom /var/log/asterisk/cel-custom/Master.csv
     """
     settings = settings_with_rules(settings_file, rules_file)
     window, database = Window.of(since, until), one_database(sources or [], settings)
@@ -85,49 +97,60 @@ def classify(
     if truth:
         raise typer.Exit(_report_truth(paths, settings))
     _refuse(paths, compare=compare, rules_file=rules_file)
-    telling = RulesComparison(load_settings(settings_file), settings) if compare else _Judging(settings)
+    named = columns_named(columns) if columns else None
+    telling = RulesComparison(load_settings(settings_file), settings) if compare else _Classification(settings)
     if PbxProfile.of(settings).two_status_mode:
-        sys.stderr.write("cel2crm: cel_extra is read from column id: two statuses only, all details are given away\n")
-    unreadable = _Unreadable()
-    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+        remark("cel_extra is read from column id: two statuses only, all details are given away")
+    unreadable = UnreadableRows()
     alone = not as_json or compare or database is not None or bool(since or until)
     if not alone and (processes := classifying_processes(jobs, paths)):
-        _in_processes(Classifiers([path for path in paths if path is not None], settings, processes), paths)
-        return
+        classifiers = Classifiers([path for path in paths if path is not None], settings, processes, named)
+        _in_processes(classifiers, paths, unreadable)
+        raise typer.Exit(SOME_UNREADABLE if unreadable.count else 0)
+    remarks = dict[str, None]()
+
+    def lost(line: UnreadableLine) -> None:
+        unreadable(line)
+        telling.classifier.lost(line.linkedids)
+
+    decoder, console = RowDecoder(settings.database.column_name_aliases, settings.pbx.name), console_of(WIDE)
     with _progress(of_bytes=database is None) as progress, ExitStack() as opened:
         if database is None:
             task = progress.add_task("rows", total=_size(paths))
-            source = RowSource(decoder, unreadable.in_file, lambda read: progress.advance(task, read))
+            advance = lambda read: progress.advance(task, read)  # noqa: E731
+            source = RowSource(
+                decoder, lost, advance, columns=named, on_remark=lambda words: remarks.update({words: None})
+            )
             rows = _file_rows(paths, source)
         else:
-            rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, unreadable, progress)
+            rows = _table_rows(opened.enter_context(DatabaseRows(database, decoder)), window, lost, progress)
         rows = window.rows(rows, in_order=database is not None)
         if as_json:
-            sys.stdout.buffer.writelines(telling.json_lines(rows))
+            say_json_lines(telling.json_lines(rows))
         else:
-            table = telling.table(rows)
+            table = telling.table(rows, console.width)
     if not as_json:
-        Console(width=None if sys.stdout.isatty() else 180).print(table)
+        console.print(table)
     unreadable.report()
-    for remark in filter(None, (telling.remark, _strays(telling.strays))):
-        sys.stderr.write(f"cel2crm: {remark}\n")
+    for words in filter(None, (*remarks, telling.remark, _strays(telling.classifier.strays))):
+        remark(words)
+    raise typer.Exit(SOME_UNREADABLE if unreadable.count else 0)
 
 
-def _in_processes(classifiers: Classifiers, paths: list[Path | None]) -> None:
+def _in_processes(classifiers: Classifiers, paths: list[Path | None], unreadable: UnreadableRows) -> None:
     with _progress(of_bytes=True) as progress:
         task = progress.add_task("rows", total=_size(paths))
         shown = 0
         for line in classifiers.lines():
-            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.write(printable_json(line))
             if classifiers.read != shown:
                 shown = classifiers.read
                 progress.update(task, completed=shown)
-    unreadable = _Unreadable()
-    for name, number, reason in sorted(classifiers.unreadable):
-        unreadable.in_file(name, number, reason)
+    for lost in classifiers.unreadable:
+        unreadable(lost)
     unreadable.report()
-    if classifiers.strays:
-        sys.stderr.write(f"cel2crm: {_strays(classifiers.strays)}\n")
+    for words in filter(None, (*classifiers.remarks, _strays(classifiers.strays))):
+        remark(words)
 
 
 def _report_truth(paths: list[Path | None], settings: Settings) -> int:
@@ -148,44 +171,20 @@ def _strays(rows: int) -> str:
     return f"{rows} rows came long after the end of their calls and were left out" if rows else ""
 
 
-class _Judging:
+class _Classification:
     """Every call's outcome."""
 
     remark = ""
 
     def __init__(self, settings: Settings) -> None:
         self._rules, self._settings = load_rules(settings.rules), settings
-        self._classifier = OfflineClassifier(self._rules, PbxProfile.of(settings), settings.pbx.name)
-
-    @property
-    def strays(self) -> int:
-        return self._classifier.strays
+        self.classifier = OfflineClassifier(self._rules, PbxProfile.of(settings), settings.pbx.name)
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        return map(Outcomes(self._rules, self._settings).json_line, self._classifier.classify(rows))
+        return map(Outcomes(self._rules, self._settings).json_line, self.classifier.classify(rows))
 
-    def table(self, rows: Iterator[CapturedRow]) -> Table:
-        return _table(self._classifier.classify(rows), self._rules)
-
-
-class _Unreadable:
-    """Counts rows that cannot be read, and tells the first few."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._told: list[str] = []
-
-    def in_file(self, name: str, line: int, reason: str) -> None:
-        self(f"{name}, line {line}", reason)
-
-    def __call__(self, place: str, reason: str) -> None:
-        self._count += 1
-        if len(self._told) < 5:
-            self._told.append(f"  {place}: {reason}")
-
-    def report(self) -> None:
-        if self._count:
-            sys.stderr.write(f"cel2crm: {self._count} rows could not be read\n" + "\n".join(self._told) + "\n")
+    def table(self, rows: Iterator[CapturedRow], width: int) -> Table:
+        return outcome_table(self.classifier.classify(rows), self._rules, width)
 
 
 def _size(paths: list[Path | None]) -> int | None:
@@ -200,13 +199,13 @@ def _file_rows(paths: list[Path | None], source: RowSource) -> Iterator[Captured
 
 
 def _table_rows(
-    table: DatabaseRows, window: Window, unreadable: _Unreadable, progress: Progress
+    table: DatabaseRows, window: Window, lost: Callable[[UnreadableLine], None], progress: Progress
 ) -> Iterator[CapturedRow]:
     first, since = 0, window.since
     if since is not None:
         first = since.row_id if since.row_id is not None else table.first_id_since((since.wall or 0) - EARLIER)
     task = progress.add_task("row ids", total=max(0, table.highest_id() + 1 - first))
-    table.on_unreadable, table.on_progress = unreadable, lambda ids: progress.advance(task, ids)
+    table.on_unreadable, table.on_progress = lost, lambda ids: progress.advance(task, ids)
     return table.rows(first)
 
 
@@ -220,29 +219,3 @@ def _progress(*, of_bytes: bool) -> Progress:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-
-
-def _table(results: Iterator[CallResult], rules: Rules) -> Table:
-    table = Table(header_style="bold", title=None)
-    titles = [crm.title for crm in rules.tables.values()]
-    for name in ("linkedid", "direction", "caller", "called", "answered by", "talk", "result", *titles):
-        table.add_column(name, justify="right" if name == "talk" else "left", no_wrap=name == "linkedid")
-    for result in results:
-        skipped = skip_reason(result)
-        colour = "green" if result.answered else "red"
-        table.add_row(
-            result.linkedid,
-            result.direction,
-            result.caller or "",
-            result.called or "",
-            f"[{colour}]{(result.answered_by or 'yes') if result.answered else 'nobody'}[/]",
-            f"{result.talk_seconds or 0:.0f} s",
-            f"{result.result} {result.result_name}",
-            *("" if skipped else _in_short(crm, result) for crm in rules.tables.values()),
-        )
-    return table
-
-
-def _in_short(table: StatusTable, result: CallResult) -> str:
-    status = table.status(result)
-    return f"{status.code} {status.text or ''}" if table.codes.with_text else str(status.code)

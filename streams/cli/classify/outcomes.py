@@ -1,4 +1,4 @@
-"""A call's outcome for scripts: the fields of the Avro record, and what each CRM would get."""
+"""A call's outcome for scripts: its JSON form, and what each CRM would get."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from streams.calls.json_form import encode_call
 from streams.calls.result import CallResult
 from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
@@ -43,7 +44,7 @@ class Outcomes:
             where = "in no CRM" if all(skipped) else "not in every CRM"
             why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
             result = msgspec.structs.replace(result, why=why)
-        return _encode(result)[:-1] + self._told(
+        return encode_call(result)[:-1] + self._told(
             CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
         )
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
+from streams.cli.output import Table, console_of
 from streams.errors import UserError
 from streams.rows.row import RowDecoder
 from streams.rules import Rules
@@ -108,7 +107,7 @@ def classify_case(case: dict[str, Any], rules: Rules, profile: PbxProfile) -> li
 def report_truth(paths: list[Path], rules: Rules, profile: PbxProfile) -> bool:
     """Print what agrees and what does not; True where everything agrees."""
     compared = [each for path in paths for case in read_cases(path) for each in compare(case, rules, profile)]
-    console = Console()
+    console = console_of(180)
     summary = Table("question", "truth", "outcome", "calls", title=f"{len(compared)} answers compared")
     counts: dict[tuple[str, str, str], int] = {}
     for each in compared:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import tee
 from typing import Any
 
 import orjson
-from rich.table import Table
 
+from streams.calls.classify import facts_and_result
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
+from streams.cli.output import Table
 from streams.rows.row import CapturedRow
 from streams.rules import load_rules
 from streams.settings import Settings
@@ -37,19 +37,10 @@ class RulesComparison:
     """Classifies the same rows by two settings, side by side."""
 
     def __init__(self, before: Settings, after: Settings) -> None:
-        self._classifiers = [
-            OfflineClassifier(load_rules(each.rules), PbxProfile.of(each), each.pbx.name) for each in (before, after)
-        ]
-        self._outcomes = [
-            Outcomes(classifier.rules, each)
-            for classifier, each in zip(self._classifiers, (before, after), strict=True)
-        ]
+        self._sides = [(load_rules(each.rules), PbxProfile.of(each)) for each in (before, after)]
+        self._outcomes = [Outcomes(rules, each) for (rules, _), each in zip(self._sides, (before, after), strict=True)]
+        self.classifier = OfflineClassifier(*self._sides[0], before.pbx.name)
         self.calls = self.changed = 0
-
-    @property
-    def strays(self) -> int:
-        """Rows that came too late to count."""
-        return self._classifiers[0].strays
 
     @property
     def remark(self) -> str:
@@ -58,16 +49,15 @@ class RulesComparison:
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
         """The calls that are classified differently, in the order of `classify`."""
-        # When a classifier gives a call depends on the rows alone: both give the same one at the same row.
-        classified = (classifier.classify(copy) for classifier, copy in zip(self._classifiers, tee(rows), strict=True))
-        for pair in zip(*classified, strict=True):
+        for call, cut_short, _ in self.classifier.calls(rows):
             self.calls += 1
-            before, after = (outcomes.as_object(result) for outcomes, result in zip(self._outcomes, pair, strict=True))
+            results = [facts_and_result(call, *side, cut_short=cut_short)[1] for side in self._sides]
+            before, after = (outcomes.as_object(each) for outcomes, each in zip(self._outcomes, results, strict=True))
             differing = [name for name in before if before[name] != after[name] and name not in HOW_IT_WAS_FOUND]
             if differing:
                 self.changed += 1
                 yield Change(
-                    pair[0].linkedid,
+                    call.linkedid,
                     {name: before[name] for name in differing},
                     {name: after[name] for name in differing},
                 )
@@ -76,7 +66,7 @@ class RulesComparison:
         """The changes for scripts."""
         return map(Change.json_line, self.changes(rows))
 
-    def table(self, rows: Iterable[CapturedRow]) -> Table:
+    def table(self, rows: Iterable[CapturedRow], _width: int) -> Table:
         """The changes for people."""
         table = Table("linkedid", "what", "before", "after", header_style="bold")
         for change in self.changes(rows):

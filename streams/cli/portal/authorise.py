@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from connectors.topics import missing_topics
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.cli.output import add_remark, say
 from streams.clock import boot_seconds, format_time, utc_now_us
 from streams.credentials.authorisation import code_of, pair_of
 from streams.credentials.kafka import KafkaCredentials
@@ -30,7 +31,7 @@ from streams.settings import PortalSettings, Settings, load_settings, secret
 from streams.topics import CREDENTIALS
 
 SECONDS = 30.0
-"""What each request may take."""
+"""Limit of each request."""
 
 
 def authorise(
@@ -108,7 +109,7 @@ async def _authorise(settings: Settings, vendor: TokenVendor, code_file: Path | 
         pair = pair_of(await vendor.redeem(http, code, boot_seconds() + SECONDS), vendor.portal)
         who = await vendor.check(http, pair, boot_seconds() + SECONDS)
         await _store(store, vendor.portal, pair)
-    typer.echo(
+    say(
         f"portal {vendor.portal.name} is authorised: {who}\n"
         f"  access token until {format_time(pair.access_until)}, renewed by the workers;\n"
         f"  refresh token until {format_time(pair.refresh_until)}, if none of them renews it before"
@@ -130,5 +131,5 @@ def _given(code_file: Path | None, lines: list[str]) -> str:
     if code_file is not None or not sys.stdin.isatty():
         return sys.stdin.readline()
     for line in lines:
-        typer.echo(line, err=True)
+        add_remark(line)
     return str(typer.prompt("Code or address (not shown)", hide_input=True, err=True))

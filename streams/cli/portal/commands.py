@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import SettingsOption
+from streams.cli.output import say
 from streams.cli.portal.authorise import authorise
 from streams.cli.portal.enable import enable
 from streams.cli.portal.status import status
@@ -43,6 +44,4 @@ def new_key(
     if target is None:
         raise UserError("no file is named", "Give one, or set credentials.key_file.")
     write_new_key(target, add=add)
-    typer.echo(
-        f"{target}: {'new key on top' if add else 'made'}; set credentials.key_file to it wherever tokens are used"
-    )
+    say(f"{target}: {'new key on top' if add else 'made'}; set credentials.key_file to it wherever tokens are used")

@@ -1,13 +1,13 @@
 """`cel2crm portal enable`: ask a portal again that wanted no more calls."""
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
+from streams.cli.output import say
 from streams.cli.portal.unmatched import portal_named
 from streams.operations import connection as operations
 from streams.operations import portal_states
@@ -31,9 +31,9 @@ def enable(
     quiet_kafka_client()
     why = asyncio.run(_enabled(settings, portal))
     if why is None:
-        sys.stdout.write(f"{name} is not disabled\n")
+        say(f"{name} is not disabled")
     else:
-        sys.stdout.write(f"{name} is enabled (it was not: {why})\nRestart its worker: cel2crm worker {portal.crm}\n")
+        say(f"{name} is enabled (it was not: {why})\nRestart its worker: cel2crm worker {portal.crm}")
 
 
 async def _enabled(settings: Settings, portal: PortalSettings) -> str | None:

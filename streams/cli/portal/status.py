@@ -1,18 +1,15 @@
 """`cel2crm portal status`: how portals are let in, for how long, and which calls wait for them."""
 
 import asyncio
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
+from streams.cli.output import Table, console_of, say, say_json
 from streams.cli.portal import authorise
 from streams.clock import format_time, utc_now_us
 from streams.credentials.record import Credential
@@ -81,7 +78,7 @@ def status(
     found = asyncio.run(_found(settings, wanted))
     if as_json:
         for one in found:
-            sys.stdout.write(orjson.dumps(_to_json(one)).decode() + "\n")
+            say_json(_to_json(one))
     else:
         _print_table(found)
     if any(one.needs_a_person for one in found):
@@ -152,9 +149,9 @@ def _print_table(found: list[PortalStatus]) -> None:
             format_time(authorisation.refresh_until),
             f"{one.waiting:,}",
         )
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console_of(140).print(table)
     for one in found:
         if one.authorisation.why:
-            sys.stdout.write(f"{one.portal.name}: {one.authorisation.why}\n")
+            say(f"{one.portal.name}: {one.authorisation.why}")
         if one.paused is not None:
-            sys.stdout.write(f"{one.portal.name} is paused, its calls are kept: {one.paused}\n")
+            say(f"{one.portal.name} is paused, its calls are kept: {one.paused}")

@@ -1,14 +1,13 @@
 """`cel2crm portal unmatched`: extensions without a person in the CRM, and the lines that give them one."""
 
 import asyncio
-import sys
 from typing import Annotated
 
-import orjson
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
+from streams.cli.output import say_json, say_lines
 from streams.clock import format_time
 from streams.errors import UserError
 from streams.operations import connection as operations
@@ -38,9 +37,9 @@ def unmatched(
     found = asyncio.run(_found(settings, portal))
     if as_json:
         for one in found:
-            sys.stdout.write(orjson.dumps(_to_json(one, portal)).decode() + "\n")
+            say_json(_to_json(one, portal))
     else:
-        sys.stdout.write("\n".join(_lines(found, portal)) + "\n")
+        say_lines(_lines(found, portal))
 
 
 def portal_named(settings: Settings, name: str) -> PortalSettings:

@@ -5,21 +5,23 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.options import JsonOption, RulesOption, SettingsOption, settings_with_rules
+from streams.cli.output import Table, say, say_json, say_table
 from streams.cli.rules.tables import Line, matrix, tables_of
 from streams.errors import Fault
+from streams.printable import csv_cell
 from streams.rules import Rules, check_file, hash_in_force, load_rules
 from streams.rules.difference import differences
 from streams.rules.source import table_sections
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(help="Show, check and compare the rules that tell calls apart.", no_args_is_help=True)
+
+_WIDE = 180
+"""Characters of a table's line where there is no terminal."""
 
 SHOWN = (*table_sections(), "matrix")
 
@@ -65,10 +67,9 @@ def show(
     if as_json:
         _print_json({**named, **shown})
         return
-    console = _console()
-    console.print(f"rules {named['hash']}: preset {rules.preset}, texts in {rules.language}", highlight=False)
+    say(f"rules {named['hash']}: preset {rules.preset}, texts in {rules.language}")
     for name, lines in shown.items():
-        console.print(_table(name, lines))
+        say_table(_table(name, lines), _WIDE)
 
 
 @app.command()
@@ -93,7 +94,7 @@ def check(
     settings = load_settings(settings_file)
     if not files:
         rules = load_rules(settings.rules)
-        typer.echo(f"the rules in force are good: {hash_in_force(rules.hash, PbxProfile.of(settings).hash)}")
+        say(f"the rules in force are good: {hash_in_force(rules.hash, PbxProfile.of(settings).hash)}")
         return
     faulty = False
     for path in files:
@@ -103,9 +104,9 @@ def check(
             _print_json({"file": str(path), "ok": not faults, "faults": [_fault(each) for each in faults]})
         elif faults:
             for each in faults:
-                typer.echo(f"{each}\n    {each.remedy}" if each.allowed else str(each))
+                say(f"{each}\n    {each.remedy}" if each.allowed else str(each))
         else:
-            typer.echo(f"{path}: good, {own.summary}")
+            say(f"{path}: good, {own.summary}")
     raise typer.Exit(2 if faulty else 0)
 
 
@@ -143,13 +144,12 @@ def diff(
         f"from {names[0]} ({_hash(rules_before, before)}) to {names[1]} ({_hash(rules_after, after)}): "
         f"{len(changes) or 'no'} changes"
     )
-    console = _console()
-    console.print(title, highlight=False)
+    say(title)
     if changes:
         shown = Table("table", "what", "before", "after", "by", header_style="bold")
         for change in changes:
             shown.add_row(change.table, change.what, change.before, change.after, change.by)
-        console.print(shown)
+        say_table(shown, _WIDE)
 
 
 def _hash(rules: Rules, settings: Settings) -> str:
@@ -168,11 +168,11 @@ def _print_matrix(rules: Rules, *, as_json: bool) -> None:
         return
     writer = csv.DictWriter(sys.stdout, list(lines[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: csv_cell(value) for name, value in line.items()} for line in lines)
 
 
 def _print_json(value: dict[str, object]) -> None:
-    typer.echo(orjson.dumps(value))
+    say_json(value)
 
 
 def _table(name: str, lines: list[Line]) -> Table:
@@ -188,7 +188,3 @@ def _cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_cell(each) for each in value)
     return "" if value is None else str(value) or "empty"
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 180)

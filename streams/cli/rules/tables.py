@@ -44,7 +44,7 @@ def texts(rules: Rules, _profile: PbxProfile) -> list[Line]:
 
 
 def directions(_rules: Rules, profile: PbxProfile) -> list[Line]:
-    """What tells inside from outside: the settings, then the patterns."""
+    """The lines that tell inside from outside: the settings, then the patterns."""
     told: list[Line] = []
     for subject, values, side, setting in (
         ("number", [pattern.pattern for pattern in profile.internal_patterns], "inside", "numbers.internal_patterns"),

@@ -3,12 +3,12 @@
 Facts: the Standard Webhooks specification 1.0.0 (payload structure, webhook headers, deliverability).
 """
 
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import orjson
 
-from streams.calls.result import TIMES, CallResult
+from streams.calls.json_form import json_fields
+from streams.calls.result import CallResult
 from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import Answer, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
@@ -41,8 +41,6 @@ AGAIN = {
 }
 """Nothing happened, and the same request may do later."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def message_id(call_id: str, version: int) -> str:
     """The `webhook-id`: the same for every try of a version of a call, another for another version.
@@ -54,9 +52,7 @@ def message_id(call_id: str, version: int) -> str:
 
 def body_of(result: CallResult) -> str:
     """The body as JSON, always the same of the same result. `data`: the Avro record's fields, times as ISO 8601."""
-    fields = result.record()
-    for name in TIMES:
-        fields[name] = None if fields[name] is None else _iso(fields[name])
+    fields = json_fields(result)
     body = {"type": EVENT, "timestamp": fields["ended_at"], "schema_version": SCHEMA_VERSION, "data": fields}
     return orjson.dumps(body).decode()
 
@@ -87,10 +83,6 @@ def answer_of(ending: Ending, message: str, now: int) -> Answer:
         # It may have been taken before the error, or behind the proxy that says so.
         return OutcomeUnknown(words, ending.retry_after(now))
     return Refused(words)
-
-
-def _iso(moment: int) -> str:
-    return (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _words(reply: Reply) -> str:

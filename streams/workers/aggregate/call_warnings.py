@@ -33,6 +33,9 @@ _WORDS: dict[str, str] = {
     CallWarning.BRIDGES: "calls with dial status ANSWER show no BRIDGE rows: turn BRIDGE_ENTER and BRIDGE_EXIT on in "
     "cel.conf, or set aggregate.bridges_logged: false",
     CallWarning.ZONE: "the PBX's configured time zone is not that of its rows, which were believed: set pbx.timezone",
+    CallWarning.TIME: "times of rows cannot be read, or have no seconds: talk and waiting of such calls are "
+    "unknown; set dateformat in cel.conf to %F %T",
+    CallWarning.ROWS: "rows of calls could not be read: their results may lack what these rows told",
     CallWarning.EXTRA: "the column extra holds no hangup cause: such calls get two statuses only; check that the table "
     "has the column, long enough (varchar(512)), or name it in database.column_name_aliases.cel_extra",
 }

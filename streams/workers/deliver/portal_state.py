@@ -1,4 +1,4 @@
-"""What is known of one CRM's portals beside their calls, durable: since when each is served, which wants no more.
+"""Durable records about one CRM's portals: since when each is served, which wants no more.
 
 The records stand on the compacted topic portal-states (delivery/portal_records.py). The protocol:
 

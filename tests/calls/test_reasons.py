@@ -23,7 +23,7 @@ RANG = """
     9 over   PJSIP/trunk1-01 0
 """
 TALK = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0 peer=PJSIP/1001-02"
-PEERLESS = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0"
+WITHOUT_PEERS = "3 enter PJSIP/1001-02 1\n3 enter PJSIP/trunk1-01 0"
 
 
 def rang_outcome(
@@ -47,7 +47,7 @@ def facts(extra: str, profile: PbxProfile | None = None) -> HangupFacts:
             "answered: the calling channel was in a bridge with another person's, last at row 4",
         ),
         (
-            lambda: rang_outcome(talk=PEERLESS),
+            lambda: rang_outcome(talk=WITHOUT_PEERS),
             "answered: the calling channel was in a bridge at the same time as another person's"
             " (no row names a peer), last at row 4",
         ),
@@ -65,6 +65,7 @@ def facts(extra: str, profile: PbxProfile | None = None) -> HangupFacts:
             " no BRIDGE events, set aggregate.bridges_logged: false",
         ),
         (lambda: outcome("0 over PJSIP/trunk1-01 0"), "not answered: no calling channel"),
+        (lambda: outcome("0 start CBAnn/8-05;1 1"), "not answered: no calling channel"),
     ],
 )
 def test_whether_a_person_talked_and_what_says_so(outcome_of: OutcomeOf, sentence: str) -> None:
@@ -124,7 +125,7 @@ def test_facts_name_the_row_they_were_read_from() -> None:
     assert facts(hangup(17), PbxProfile(two_status_mode=True))[:5] == (False, None, None, None, 5)
 
 
-def test_facts_that_are_no_text_are_none() -> None:
+def test_facts_that_are_not_texts_are_none() -> None:
     assert facts('{"hangupcause":17,"dialstatus":3,"hangupsource":7}')[:4] == (True, 17, None, None)
     assert facts('{"hangupcause":17,"hangupsource":""}')[:4] == (True, 17, "", None)
 

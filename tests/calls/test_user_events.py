@@ -1,0 +1,90 @@
+"""User events that the dialplan logs tell a direction, and turn no call round."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from streams.calls.pbx_profile import PbxProfile
+from streams.calls.result import CallResult
+from streams.settings import RuleSettings, Settings
+from tests.calls.tables import outcome
+
+
+def with_events(channel: str, num: str, exten: str, context: str, events: str) -> str:
+    lines = [f"0  start  {channel} 0 num={num} exten={exten} context={context}"]
+    for each in events.split():
+        leg = re.fullmatch(r"leg:(\S+)=(\d+)", each)
+        if leg:
+            lines += [f"2  start  {leg[1]} {len(lines)} num={leg[2]} context=default"]
+        elif each.isupper() and "TRANSFER" not in each and not each.startswith("XIVO"):
+            lines += [f"1  user_defined  {channel} 0 num={num} exten=s context=user userdeftype={each}"]
+        else:
+            lines += [f"1  {each}  {channel} 0 num={num} exten=s context=user"]
+    return "\n".join([*lines, f"9  hangup  {channel} 0 cause=16", f"9  end  {channel} 0", f"9  over  {channel} 0"])
+
+
+def by_rules(tmp_path: Path, *lines: str) -> PbxProfile:
+    file = tmp_path / "own.yaml"
+    file.write_text("directions:\n" + "".join(f"  - {line}\n" for line in lines), encoding="utf-8")
+    return PbxProfile.of(Settings.model_construct(rules=RuleSettings(file=file)))
+
+
+TRUNKS_CALL = ("PJSIP/wazotrunk-01", "79161234567", "74951234567", "from-extern")
+PHONES_CALL = ("PJSIP/k9aa-01", "1081", "1082", "default")
+GOES_OUT = ("PJSIP/k9aa-01", "1081", "89161234567", "default")
+WITH_COMPANYS_NUMBER = ("PJSIP/k9aa-01", "74950000000", "89161234567", "default")
+UNKNOWN_TRUNKS_CALL = ("PJSIP/abc-01", "79161234567", "s", "my-carrier")
+TO_COLLEAGUE = "leg:PJSIP/k9bb-02=1082"
+TO_MOBILE = "XIVO_OUTCALL leg:PJSIP/wazotrunk-03=79165550000"
+TO_CLIENT = "XIVO_OUTCALL leg:PJSIP/wazotrunk-02=89161234567"
+
+
+@pytest.mark.parametrize(
+    ("call", "events", "direction", "client"),
+    [
+        (TRUNKS_CALL, "XIVO_INCALL leg:PJSIP/u8xx-02=1077", "incoming", "+79161234567"),
+        (TRUNKS_CALL, f"XIVO_INCALL XIVO_USER_FWD {TO_MOBILE}", "incoming", "+79161234567"),
+        (TRUNKS_CALL, TO_MOBILE, "incoming", "+79161234567"),
+        (TRUNKS_CALL, f"XIVO_INCALL BLINDTRANSFER {TO_MOBILE}", "incoming", "+79161234567"),
+        (UNKNOWN_TRUNKS_CALL, f"XIVO_INCALL {TO_MOBILE}", "incoming", "+79161234567"),
+        (PHONES_CALL, f"{TO_COLLEAGUE} XIVO_USER_FWD {TO_MOBILE}", "internal", None),
+        (PHONES_CALL, f"{TO_COLLEAGUE} BLINDTRANSFER {TO_MOBILE}", "internal", None),
+        (PHONES_CALL, f"{TO_COLLEAGUE} FORWARD {TO_MOBILE}", "internal", None),
+        (GOES_OUT, TO_CLIENT, "outgoing", "+79161234567"),
+        (GOES_OUT, f"{TO_CLIENT} XIVO_USER_FWD", "outgoing", "+79161234567"),
+        (WITH_COMPANYS_NUMBER, TO_CLIENT, "outgoing", "+79161234567"),
+    ],
+)
+def test_a_user_event_turns_no_call_round(
+    call: tuple[str, str, str, str], events: str, direction: str, client: str | None
+) -> None:
+    told = outcome(with_events(*call, events))
+    assert (told.direction, told.client) == (direction, client)
+
+
+def test_an_outgoing_call_has_no_inside_number_as_its_client() -> None:
+    told = outcome(with_events(*PHONES_CALL, "XIVO_OUTCALL leg:PJSIP/wazotrunk-03=79165550000"))
+    assert (told.direction, told.client) == ("outgoing", "+79165550000")
+
+
+def test_own_event_lines_go_before_the_shipped_ones_and_the_first_of_them_decides(tmp_path: Path) -> None:
+    mine = "{event: MY_CLIENT, direction: incoming}"
+    other = "{event: MY_OFFICE, direction: internal}"
+    table = with_events("PJSIP/abc-01", "79161234567", "s", "carrier", "XIVO_OUTCALL MY_OFFICE MY_CLIENT")
+
+    def told(*lines: str) -> CallResult:
+        return outcome(table, profile=by_rules(tmp_path, *lines))
+
+    assert told(mine, other).direction == "incoming"
+    assert told(other, mine).direction == "internal"
+    assert told("{event: [MY_OFFICE, MY_CLIENT], direction: internal}", mine).direction == "internal"
+    assert told("{event: XIVO_OUTCALL, direction: internal}").direction == "internal"
+    assert told("{event: OTHER, direction: internal}").direction == "outgoing"
+
+
+def test_own_event_may_say_that_a_call_was_forwarded(tmp_path: Path) -> None:
+    table = with_events(*PHONES_CALL, "leg:PJSIP/k9bb-02=1082 MY_FORWARD XIVO_OUTCALL leg:PJSIP/t-03=79165550000")
+    assert outcome(table).direction == "outgoing"
+    own = by_rules(tmp_path, "{event: MY_FORWARD, direction: forwarded}")
+    assert outcome(table, profile=own).direction == "internal"
