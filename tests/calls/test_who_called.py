@@ -121,7 +121,16 @@ def test_long_extensions_on_devices_with_other_names_are_unknown_and_say_so() ->
     call = outcome(inside("PJSIP/ivanov-01", "10001", "10002", "PJSIP/petrov-02", "10002", "office"))
     assert (call.direction, call.client) == ("unknown", None)
     assert "direction_unknown" in call.warnings
-    assert "numbers.internal_digits" in call.why[0]
+    assert "number 10001 of ivanov may be an extension (numbers.internal_digits) or not" in call.why[0]
+
+
+def test_the_reasons_name_what_told_the_side() -> None:
+    phone = outcome(inside("PJSIP/10001-01", "10001", "10002", "PJSIP/10002-02", "10002", "office"))
+    assert "10001 is named after its number, as phones are" in phone.why[0]
+    asked = outgoing("89161234567", "SIP/mts/89161234567", "SIP/mts-02", caller="PJSIP/a-01", num="10001", context="o")
+    assert "89161234567, which a asked for, went out on mts" in outcome(asked).why[0]
+    short = outcome(inside("PJSIP/petrov-01", "1001", "1002", "PJSIP/ivanov-02", "1002", "office"))
+    assert "number 1001 is short" in short.why[0]
 
 
 def test_long_extensions_behind_one_proxy_are_no_customers() -> None:
