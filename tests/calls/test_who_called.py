@@ -58,6 +58,13 @@ def outgoing(
         # What was dialled is the client where the trunk's number has a technical prefix of its own.
         ("RU", "89161234567", "PJSIP/123479161234567@mts", "PJSIP/mts-02", "+79161234567"),
         ("RU", "79161234567", "PJSIP/5589161234567@mts", "PJSIP/mts-02", "+79161234567"),
+        ("RU", "89161234567", "PJSIP/499161234567@mts", "PJSIP/mts-02", "+79161234567"),
+        # Both are valid: 0 and Berlin, Greece as it was dialled, and a speed dial that looks like a local number.
+        ("DE", "00302101234567", "PJSIP/49302101234567@dus", "PJSIP/dus-02", "+49302101234567"),
+        ("DE", "00302101234567", "PJSIP/302101234567@dus", "PJSIP/dus-02", "+302101234567"),
+        ("RU", "6001234", "PJSIP/79165550000@mts", "PJSIP/mts-02", "+79165550000"),
+        ("RU", "6001234", "PJSIP/5550000@mts", "PJSIP/mts-02", "6001234"),
+        ("RU", "*6001", "PJSIP/79165550000@mts", "PJSIP/mts-02", "+79165550000"),
         # A foreign number, in full and after the outside line's digit.
         ("RU", "9810380671234567", "PJSIP/380671234567@mts", "PJSIP/mts-02", "+380671234567"),
         ("RU", "810380671234567", "PJSIP/00380671234567@mts", "PJSIP/mts-02", "+380671234567"),
