@@ -46,6 +46,8 @@ def _of_two(called: str, given: str, profile: PbxProfile) -> tuple[str, str | No
         return min(((called, dialled), (given, trunks)), key=lambda each: len(each[0]))
     if not _is_valid(dialled) or dialled == trunks:
         return given, trunks
+    if dialled == f"+{given}":
+        return called, dialled
     stripped = (called[length:] for length in range(1, _LONGEST_PREFIX + 1))
     if any(profile.dialled_number(each) == trunks for each in stripped):
         return given, trunks

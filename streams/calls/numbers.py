@@ -28,6 +28,11 @@ _LOCAL_BELOW = 9
 """Digits under which a number without the national prefix is local, where a plan has numbers of many lengths."""
 
 
+_FOREIGN_FROM, _LONG = 10, 11
+"""Digits of the shortest number that may be another country's without a plus; from 11 on, even where the plan's own
+numbers can be as long."""
+
+
 class _Plan(NamedTuple):
     """What is needed of a region's numbering plan besides phonenumbers' own functions."""
 
@@ -36,6 +41,8 @@ class _Plan(NamedTuple):
     """Dialled before a national number; empty where there is none."""
     shortest: int
     """Digits of the shortest number with its area code; shorter ones without the prefix are local."""
+    lengths: frozenset[int]
+    """How many digits fixed-line and mobile numbers have, under 11."""
 
 
 def normalised(number: str, region: str, rewrite: Rewrites, no_number: frozenset[str], *, dialled: bool) -> str | None:
@@ -110,7 +117,7 @@ def _may_be_local(digits: str, region: str) -> bool:
 
 def _of_other_country(digits: str, region: str, *, dialled: bool) -> str | None:
     """A number as trunks write it that send E.164 without the plus."""
-    if dialled or len(digits) < 10 or (len(digits) == 10 and _possible(digits, region)):
+    if dialled or len(digits) < _FOREIGN_FROM or len(digits) in _plan(region).lengths:
         return None
     if digits.startswith(_OUTSIDE_LINE) and _dials_national(digits[1:], region):
         return None
@@ -129,17 +136,15 @@ def _dials_national(digits: str, region: str) -> bool:
 def _plan(region: str) -> _Plan:
     metadata = PhoneMetadata.metadata_for_region(region)
     if metadata is None or metadata.country_code is None:
-        return _Plan(0, "", _LOCAL_BELOW)
-    lengths = metadata.fixed_line.possible_length if metadata.fixed_line else ()
-    shortest = min(lengths, default=0)
-    return _Plan(metadata.country_code, metadata.national_prefix or "", shortest if shortest >= 8 else _LOCAL_BELOW)
-
-
-def _possible(digits: str, region: str) -> bool:
-    try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(digits, region))
-    except phonenumbers.NumberParseException:
-        return False
+        return _Plan(0, "", _LOCAL_BELOW, frozenset())
+    kinds = [kind.possible_length for kind in (metadata.fixed_line, metadata.mobile) if kind]
+    shortest = min(kinds[0], default=0) if kinds else 0
+    return _Plan(
+        metadata.country_code,
+        metadata.national_prefix or "",
+        shortest if shortest >= 8 else _LOCAL_BELOW,
+        frozenset(length for lengths in kinds for length in lengths if length < _LONG),
+    )
 
 
 def _valid(spelling: str, region: str | None = None) -> str | None:

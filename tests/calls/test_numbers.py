@@ -123,6 +123,10 @@ RU 94951234567        94951234567      9 and Moscow's 495, or Sri Lanka: untouch
 AT 918123456789       +918123456789    India, no plus: Austria's plan would take nearly anything after the 9
 GB 97122345678        +97122345678     Abu Dhabi: Britons dial 9 0 7122 ..., not 9 7122 ...
 DE 902123456789       902123456789     9 and 0212 ..., or Istanbul: untouched
+FR 4532123456         +4532123456      Denmark: no number of France has 10 digits without its 0
+RU 4532123456         4532123456       10 digits are as many as Russia has: no other country by guess
+DE +49015112345678    +4915112345678   a dialler's country code before the prefix
+CA 4915112345678      +4915112345678   a Canadian trunk's E.164 without the plus
 # A plus is never lost, whether the number is valid or not.
 RU +12345             +12345           no valid number
 RU +999123456789      +999123456789    no such country code

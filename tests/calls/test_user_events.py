@@ -88,3 +88,22 @@ def test_own_event_may_say_that_a_call_was_forwarded(tmp_path: Path) -> None:
     assert outcome(table).direction == "outgoing"
     own = by_rules(tmp_path, "{event: MY_FORWARD, direction: forwarded}")
     assert outcome(table, profile=own).direction == "internal"
+
+
+def test_a_trunk_by_the_settings_or_by_its_name_turns_round_no_more_than_one_by_its_context(tmp_path: Path) -> None:
+    table = with_events("PJSIP/abc-01", "79161234567", "74951234567", "my-carrier", TO_MOBILE)
+    assert outcome(table).direction == "outgoing"  # nothing but its number tells that it is a trunk
+    by_settings = PbxProfile(trunks=("abc",))
+    by_name = by_rules(tmp_path, "{endpoint: ab*, side: outside}")
+    by_context = by_rules(tmp_path, "{context: my-carrier, side: outside}")
+    for profile in (by_settings, by_name, by_context):
+        told = outcome(table, profile=profile)
+        assert (told.direction, told.client) == ("incoming", "+79161234567")
+    phone = by_rules(tmp_path, "{endpoint: ab*, side: inside}")
+    assert outcome(table, profile=phone).direction == "outgoing"
+
+
+def test_a_user_event_goes_before_what_the_sides_say() -> None:
+    told = outcome(with_events("PJSIP/1081-01", "1081", "1082", "from-internal", "XIVO_INCALL"))
+    assert told.direction == "incoming"
+    assert told.why[0] == "incoming: the PBX logged XIVO_INCALL"

@@ -58,6 +58,13 @@ def outgoing(
         # What was dialled is the client where the trunk's number has a technical prefix of its own.
         ("RU", "89161234567", "PJSIP/123479161234567@mts", "PJSIP/mts-02", "+79161234567"),
         ("RU", "79161234567", "PJSIP/5589161234567@mts", "PJSIP/mts-02", "+79161234567"),
+        ("RU", "89161234567", "PJSIP/499161234567@mts", "PJSIP/mts-02", "+79161234567"),
+        # Both are valid: 0 and Berlin, Greece as it was dialled, and a speed dial that looks like a local number.
+        ("DE", "00302101234567", "PJSIP/49302101234567@dus", "PJSIP/dus-02", "+49302101234567"),
+        ("DE", "00302101234567", "PJSIP/302101234567@dus", "PJSIP/dus-02", "+302101234567"),
+        ("RU", "6001234", "PJSIP/79165550000@mts", "PJSIP/mts-02", "+79165550000"),
+        ("RU", "6001234", "PJSIP/5550000@mts", "PJSIP/mts-02", "6001234"),
+        ("RU", "*6001", "PJSIP/79165550000@mts", "PJSIP/mts-02", "+79165550000"),
         # A foreign number, in full and after the outside line's digit.
         ("RU", "9810380671234567", "PJSIP/380671234567@mts", "PJSIP/mts-02", "+380671234567"),
         ("RU", "810380671234567", "PJSIP/00380671234567@mts", "PJSIP/mts-02", "+380671234567"),
@@ -121,7 +128,16 @@ def test_long_extensions_on_devices_with_other_names_are_unknown_and_say_so() ->
     call = outcome(inside("PJSIP/ivanov-01", "10001", "10002", "PJSIP/petrov-02", "10002", "office"))
     assert (call.direction, call.client) == ("unknown", None)
     assert "direction_unknown" in call.warnings
-    assert "numbers.internal_digits" in call.why[0]
+    assert "number 10001 of ivanov may be an extension (numbers.internal_digits) or not" in call.why[0]
+
+
+def test_the_reasons_name_what_told_the_side() -> None:
+    phone = outcome(inside("PJSIP/10001-01", "10001", "10002", "PJSIP/10002-02", "10002", "office"))
+    assert "10001 is named after its number, as phones are" in phone.why[0]
+    asked = outgoing("89161234567", "SIP/mts/89161234567", "SIP/mts-02", caller="PJSIP/a-01", num="10001", context="o")
+    assert "89161234567, which a asked for, went out on mts" in outcome(asked).why[0]
+    short = outcome(inside("PJSIP/petrov-01", "1001", "1002", "PJSIP/ivanov-02", "1002", "office"))
+    assert "number 1001 is short" in short.why[0]
 
 
 def test_long_extensions_behind_one_proxy_are_no_customers() -> None:
