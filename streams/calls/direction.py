@@ -145,7 +145,8 @@ def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason
     really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
     if called is not None and profile.is_inside(called) and really is None:
         goes_out, because = False, f"{called} is an inside number"  # a group may ring a mobile first
-    elif legs and not facts.forwarded:
+    elif not facts.forwarded and any(leg.started_in_call or not facts.starts_logged for leg in legs):
+        # Who came from a call of their own was not called: callers that an agent who logged in took.
         goes_out = bool(outside) and outside[0] is legs[0]
         because = f"the first channel called, {legs[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
     else:
