@@ -145,7 +145,8 @@ def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason
     really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
     if called is not None and profile.is_inside(called) and really is None:
         goes_out, because = False, f"{called} is an inside number"  # a group may ring a mobile first
-    elif legs and not facts.forwarded:
+    elif not facts.forwarded and any(leg.started_in_call or not facts.starts_logged for leg in legs):
+        # Who came from a call of their own was not called: callers that an agent who logged in took.
         goes_out = bool(outside) and outside[0] is legs[0]
         because = f"the first channel called, {legs[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
     else:
@@ -167,6 +168,11 @@ def _originated(facts: CallFacts, calling: Channel, profile: PbxProfile) -> Part
     if dialled is None and not calling.real and profile.is_outside_number(calling.endpoint):
         dialled = calling.endpoint  # Originate Local/79161234567@from-internal
     caller = extension_of(inside[0], profile) if inside else None
+    if not inside and (pair := _called_one_after_the_other(outside)):
+        first, second = pair
+        why = [f"outgoing: Asterisk called {first.number} first, and then {second.number}, who talked with each other"]
+        client = number_reached(second.number, [second], profile)
+        return Parties("outgoing", first.number, second.number, *client, trunk_of(second), None, why)
     if outside or dialled:
         legs_out = [leg for leg in outside if leg is not calling]
         called = dialled or next((leg.number for leg in legs_out if profile.normalised_number(leg.number)), None)
@@ -183,6 +189,18 @@ def _originated(facts: CallFacts, calling: Channel, profile: PbxProfile) -> Part
         why = [f"outgoing: Asterisk called {caller} first, as click to call does, and got no further"]
         return Parties("outgoing", caller, why=why)
     return Parties("unknown", why=["direction unknown: Asterisk itself began the call, and no party's side is known"])
+
+
+def _called_one_after_the_other(outside: list[Channel]) -> tuple[Channel, Channel] | None:
+    """The first two outside channels, where the second was called after the first had answered, and both talked.
+
+    Click to call on an employee's mobile that no setting names: in every product the first called is the caller.
+    """
+    if len(outside) < 2:
+        return None
+    first, second = outside[:2]
+    both = first.talks and second.talks and first.number and second.number and first.number != second.number
+    return (first, second) if both and first.answered is not None and first.answered <= second.started else None
 
 
 def _asked_for(calling: Channel, legs: Sequence[Channel] = ()) -> str | None:

@@ -1,9 +1,7 @@
-"""Fold a call's CEL rows into facts: channels, bridges, talks, attempts, transfers.
-
-Rows are taken in the order of their ids. Who is joined with whom is in `bridges.py`.
-"""
+"""Fold a call's CEL rows, in the order of their ids, into facts: channels, talks, attempts, transfers."""
 
 from collections.abc import Callable
+from typing import Self
 
 from streams.calls.bridges import Bridges, InferredPeers, logged_peers
 from streams.calls.calling import calling_rows_missing, calling_uniqueid
@@ -31,11 +29,9 @@ from streams.rows.row import CelRow
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
     began, inferred = calling_uniqueid(rows, linkedid), InferredPeers.where_needed(rows)
-    folder = _RowFolder(began, Timeline(zone), inferred)
-    folder.read(rows)
+    folder = _RowFolder(began, Timeline(zone), inferred).read(rows)
     if gone := halves_gone(folder.facts):  # once more, with those whom they met as persons
-        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone)
-        folder.read(rows)
+        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone).read(rows)
     folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
 
@@ -65,7 +61,7 @@ class _RowFolder:
         """The exits that follow are of the talk before the transfer."""
         self._calling_bridged = False
 
-    def read(self, rows: list[CelRow]) -> None:
+    def read(self, rows: list[CelRow]) -> Self:
         """Take the rows, in the order of their ids. This loop is most of what classifying costs."""
         facts, channels, handlers = self.facts, self.facts.channels, _HANDLERS
         facts.timeline.begin(rows)
@@ -100,6 +96,7 @@ class _RowFolder:
             elif event not in IGNORED_EVENTS:
                 facts.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
         facts.rows, facts.first, facts.last = rows, min(instants, default=0), max(instants, default=0)
+        return self
 
     def close(self) -> CallFacts:
         """The facts, with what is still open closed at the last row."""
@@ -148,7 +145,7 @@ class _RowFolder:
         return channel
 
     def _helper(self, row: CelRow, now: int) -> None:
-        if row.eventtype in BRIDGE_ENTRIES and is_media(row.channame):
+        if row.eventtype in BRIDGE_ENTRIES and is_media(row.channame) and logged_peers(row):
             self._automaton(BOT, now)
 
     def _application(self, row: CelRow, channel: Channel, now: int) -> None:
@@ -178,6 +175,8 @@ class _RowFolder:
         if peers and "holding_bridge" not in row.extra:
             self._bridges.join(row.channame, peers)
             self._begin_talks(row, now)
+        elif row.peer and is_media(row.peer.partition(",")[0]):
+            self._automaton(BOT, now)
 
     def _bridge_exit(self, row: CelRow, channel: Channel, now: int) -> None:
         self._bridge_row(row, channel, now)

@@ -111,3 +111,23 @@ def test_a_queue_that_answers_after_the_transfer_into_it_is_a_talk() -> None:
     assert (call.answered, call.talk_seconds, call.result) == (True, 40.0, 200)
     assert call.talked_with == ("1001", "1002")
     assert call.transfers == ("1001 transferred to Queue before anybody answered",)
+
+
+def test_the_agents_login_calls_nobody_though_callers_channels_come_into_it() -> None:
+    """Where the Local channel is optimized away, the caller's own channel takes the older linkedid."""
+    call = outcome("""
+        0   start     PJSIP/1001-01    0 num=1001 exten=*50 context=from-internal
+        0   answer    PJSIP/1001-01    0
+        0   app_start PJSIP/1001-01    0 num=1001 exten=*50 context=from-internal app=AgentLogin appdata=101
+        99  enter     PJSIP/1001-01    0 num=1001 app=AgentLogin
+        99  enter     PJSIP/carrier-11 5 num=79160000211 exten=400 context=ext-queues app=Queue peer=PJSIP/1001-01
+        139 exit      PJSIP/carrier-11 5 num=79160000211 exten=400 context=ext-queues app=Queue peer=PJSIP/1001-01
+        139 hangup    PJSIP/carrier-11 5 cause=16
+        139 end       PJSIP/carrier-11 5
+        139 exit      PJSIP/1001-01    0
+        300 hangup    PJSIP/1001-01    0 cause=16
+        300 end       PJSIP/1001-01    0
+        300 over      PJSIP/1001-01    0
+    """)
+    assert (call.direction, call.client, call.talk_seconds) == ("internal", None, 40.0)
+    assert call.linked_calls == ("1795389780.5",)

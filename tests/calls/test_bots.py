@@ -160,3 +160,60 @@ def test_the_story_tells_of_the_bot() -> None:
     story = [moment.text for moment in narrate(facts, result, PbxProfile()).moments]
     assert "a bot took the call" in story
     assert not any("UnicastRTP" in text or "127.0.0.1" in text for text in story)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the program enters first", "the caller enters first"])
+def test_a_bot_is_told_by_either_row(first: int) -> None:
+    channels = (("PJSIP/carrier-03", 0), ("UnicastRTP/127.0.0.1:9998-0x1", 1))
+    (one, n), (two, m) = channels if first else channels[::-1]
+    call = outcome(f"""
+        0  start  PJSIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
+        1  start  UnicastRTP/127.0.0.1:9998-0x1 1
+        1  enter  {one} {n} {MIX}
+        1  enter  {two} {m} peer={one} {MIX}
+        9  exit   {one} {n} peer={two} {MIX}
+        9  exit   {two} {m} {MIX}
+        9  hangup PJSIP/carrier-03 0 cause=16
+        9  end    PJSIP/carrier-03 0
+        9  over   PJSIP/carrier-03 0
+    """)
+    assert (call.answered, call.handled_by) == (False, "bot")
+
+
+def test_a_program_that_writes_down_what_a_snoop_channel_hears_is_no_bot() -> None:
+    call = outcome(f"""
+        0  start     PJSIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
+        0  app_start PJSIP/carrier-03 0 exten=400 context=ext-queues app=Queue appdata=400
+        1  start     Snoop/1795389780.0-01 1
+        1  start     UnicastRTP/127.0.0.1:9998-0x1 2
+        1  enter     UnicastRTP/127.0.0.1:9998-0x1 2 {MIX}
+        1  enter     Snoop/1795389780.0-01 1 peer=UnicastRTP/127.0.0.1:9998-0x1 {MIX}
+        1  start     PJSIP/1001-04 3 num=1001 context=from-internal
+        9  hangup    PJSIP/1001-04 3 cause=16
+        9  end       PJSIP/1001-04 3
+        9  hangup    PJSIP/carrier-03 0 cause=16/NOANSWER
+        9  end       PJSIP/carrier-03 0
+        9  over      PJSIP/carrier-03 0
+    """)
+    assert (call.answered, call.handled_by, call.result) == (False, "queue", 408)
+
+
+def test_a_bot_behind_a_local_channel_is_a_bot() -> None:
+    call = outcome("""
+        0  start     PJSIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
+        0  app_start PJSIP/carrier-03 0 exten=s context=ivr-1 app=Dial appdata=Local/bot@bots
+        0  start     Local/bot@bots-01;1 1 context=bots
+        0  start     Local/bot@bots-01;2 2 context=bots exten=bot
+        1  answer    Local/bot@bots-01;2 2
+        1  app_start Local/bot@bots-01;2 2 context=bots app=AudioSocket appdata=c0ffee,10.0.0.5:9092
+        1  answer    Local/bot@bots-01;1 1
+        1  enter     Local/bot@bots-01;1 1
+        1  enter     PJSIP/carrier-03 0 peer=Local/bot@bots-01;1
+        9  exit      PJSIP/carrier-03 0 peer=Local/bot@bots-01;1
+        9  end       Local/bot@bots-01;1 1
+        9  end       Local/bot@bots-01;2 2
+        9  hangup    PJSIP/carrier-03 0 cause=16/ANSWER
+        9  end       PJSIP/carrier-03 0
+        9  over      PJSIP/carrier-03 0
+    """)
+    assert (call.answered, call.handled_by) == (False, "bot")

@@ -35,3 +35,35 @@ TABLE = """
 def test_inside_the_other_one_answers(first: str, second: str, context: str) -> None:
     call = outcome(TABLE.format(first=first, second=second, context=context))
     assert (call.direction, call.caller, call.called, call.answered_by) == ("internal", "1051", "1052", "1052")
+
+
+OUTSIDE = """
+    0  start     Local/79995550001@callback-a1;1 0 exten=79995550001 context=callback
+    0  start     Local/79995550001@callback-a1;2 1 exten=79995550001 context=callback
+    0  app_start Local/79995550001@callback-a1;2 1 exten=79995550001 context=callback app=Dial
+    0  start     PJSIP/carrier-b1 2 num=79995550001 context=from-trunk
+    5  answer    PJSIP/carrier-b1 2 num=79995550001
+    5  answer    Local/79995550001@callback-a1;1 0
+    5  enter     PJSIP/carrier-b1 2
+    5  enter     Local/79995550001@callback-a1;2 1 peer=PJSIP/carrier-b1
+    6  app_start Local/79995550001@callback-a1;1 0 exten=79995550002 context=callback app=Dial
+    6  start     {second} 3 num=79995550002 context=from-trunk
+    9  answer    {second} 3 num=79995550002
+    9  enter     {second} 3
+    9  enter     Local/79995550001@callback-a1;1 0 peer={second}
+    30 hangup    {second} 3 cause=16
+    30 end       {second} 3
+    30 end       Local/79995550001@callback-a1;1 0
+    30 end       Local/79995550001@callback-a1;2 1
+    30 hangup    PJSIP/carrier-b1 2 cause=16
+    30 end       PJSIP/carrier-b1 2
+    30 over      PJSIP/carrier-b1 2
+"""
+
+
+@pytest.mark.parametrize("second", ["PJSIP/carrier-b2", "SIP/mts-0000000b", "DAHDI/i1/79995550002-2b"])
+def test_of_two_outside_the_first_called_calls_the_second(second: str) -> None:
+    call = outcome(OUTSIDE.format(second=second))
+    assert (call.direction, call.answered) == ("outgoing", True)
+    assert (call.caller, call.called, call.client) == ("79995550001", "79995550002", "+79995550002")
+    assert call.answered_by in ("79995550002", "+79995550002")
