@@ -7,8 +7,8 @@ RESULTS = Counter("cel2crm_call_results", "Versions of call results sent", ["ori
 DEAD_LETTERS = Counter("cel2crm_aggregate_dead_letters", "Rows that went to the dead letters", ["reason"])
 WARNINGS = Counter(
     "cel2crm_call_cautions",
-    "Results that show what an operator can mend: direction_unknown, no_bridge_rows, zone_disagrees, time_unreadable, "
-    "rows_unreadable, extra_unusable",
+    "Results that show what an operator can mend: direction_unknown, caller_rows_missing, no_bridge_rows, "
+    "zone_disagrees, event_unknown, time_unreadable, rows_unreadable, extra_unusable",
     ["caution"],
 )
 TWO_STATUS_MODE = Gauge("cel2crm_old_way_chosen", "1: cel_extra is `id`, all details of calls are given away")

@@ -14,6 +14,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
+from connectors.topics import apply_topics
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, captured, last_versions, recorded_rows
 
 pytestmark = pytest.mark.servers
@@ -289,6 +290,39 @@ async def test_rows_that_expire_while_the_worker_runs_are_told(install: NewInsta
         assert worker.poll() is None
 
 
+async def test_a_topic_made_again_under_a_running_worker_is_noticed_within_seconds(install: NewInstallation) -> None:
+    async with install() as installation:
+        worker = installation.start_worker()
+        await until_logged(installation, worker, "partition taken over")
+        taken = ended_call(0)
+        await installation.produce(taken)
+        await results_of(installation, taken)
+        admin = AIOKafkaAdminClient(bootstrap_servers=installation.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([installation.topic("cel")])
+        await until_logged(installation, worker, "no partition", seconds=30)
+        await apply_topics(installation.settings)
+        await admin.close()
+        later = ended_call(1)
+        await installation.produce(later)
+        await results_of(installation, taken + later, seconds=60)
+        assert worker.poll() is None
+        assert "partitions again" in installation.log_of(worker)
+
+
+async def test_rows_of_one_transaction_in_reverse_give_one_result_of_all_of_them(install: NewInstallation) -> None:
+    async with install() as installation:
+        installation.start_worker()
+        calls = [ended_call(number)[::-1] for number in range(20)]
+        await installation.produce([row for call in calls for row in call])
+        rows = [row for call in calls for row in call]
+        await results_of(installation, rows)
+        serializer = await installation.serializer()
+        async with Tail(installation.bootstrap_servers, installation.topic("call-results")) as results:
+            versions = [serializer.decode(record.value)["version_rows"] for record in await results.everything()]
+        assert versions == [2] * 20, "some call was judged before all of its rows had come"
+
+
 async def test_a_backfilled_call_says_so(install: NewInstallation) -> None:
     async with install() as installation:
         installation.start_worker()
@@ -316,7 +350,9 @@ async def test_partitions_move_between_two_workers(install: NewInstallation) -> 
         assert second.poll() is None
 
 
-async def until_logged(installation: Installation, worker: subprocess.Popen[bytes], words: str) -> None:
-    async with asyncio.timeout(60):
+async def until_logged(
+    installation: Installation, worker: subprocess.Popen[bytes], words: str, seconds: float = 60
+) -> None:
+    async with asyncio.timeout(seconds):
         while words not in installation.log_of(worker):  # noqa: ASYNC110  # another process's file
             await asyncio.sleep(0.1)
