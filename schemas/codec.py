@@ -24,10 +24,16 @@ class MalformedRecord(ValueError):
 
 
 class UnknownSchema(LookupError):
-    """The schema of a record is not known here yet; `await Serializer.read(value)` asks the registry for it."""
+    """The schema of a record is not known here; `await Serializer.read(..)` asks the registry for it."""
 
-    def __init__(self, schema_id: int) -> None:
-        super().__init__(f"schema id {schema_id} is not known here")
+    def __init__(self, schema_id: int, written_as: bytes | None = None) -> None:
+        words = f"schema id {schema_id} is not known here"
+        if written_as is not None:
+            words = (
+                f"schema {written_as.decode(errors='replace')[:80]!r} wrote it, which neither this version of cel2crm "
+                "nor the registry holds"
+            )
+        super().__init__(words)
         self.schema_id = schema_id
 
 

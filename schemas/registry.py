@@ -9,22 +9,22 @@ library of its own out (httpx2, no dependency of ours), and takes a second to im
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from schemas.codec import Decoder, Encoder, MalformedRecord, Record, UnknownSchema, full_name, unframe
-from schemas.source import Schema, load, text
+from schemas.serializer import Serializer
+from schemas.source import Schema, text
 from streams.errors import UserError
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 """Every version reads every other: old readers stay alive, and old records stay readable."""
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
-NOT_FOUND, CONFLICT, UNPROCESSABLE = 404, 409, 422
+NOT_FOUND, CONFLICT, UNPROCESSABLE, SERVER_ERROR = 404, 409, 422, 500
 NO_SUBJECT = 40401
 """The interface's own code: the registry is there, and the subject is not. Any other 404 is another server's."""
 
@@ -40,6 +40,10 @@ class RegistryRefusal(Exception):
         self.status = status
         self.message = message
         self.code = code
+
+
+class NoRegistry(UserError):
+    """No registry answers, or it cannot serve now: it may later."""
 
 
 class SchemaRegistry:
@@ -67,18 +71,18 @@ class SchemaRegistry:
             await self._session.close()
             self._session = None
 
-    async def register(self, schemas: Mapping[str, str]) -> "Serializer":
+    async def register(self, schemas: Mapping[str, str]) -> Serializer:
         """A serializer that writes and reads records of `{topic: schema name}`. See Serializer.register."""
         serializer = Serializer(self)
         for topic, name in schemas.items():
             await serializer.register(topic, name)
         return serializer
 
-    async def reader(self, schemas: Mapping[str, str]) -> "Serializer":
-        """A serializer that reads records of `{topic: schema name}`; nothing is registered. See Serializer.learn."""
+    def reader(self, names: Iterable[str]) -> Serializer:
+        """A serializer that reads records of these schemas; the registry is asked only for what it cannot read."""
         serializer = Serializer(self)
-        for topic, name in schemas.items():
-            await serializer.learn(topic, name)
+        for name in names:
+            serializer.expect(name)
         return serializer
 
     async def schema(self, schema_id: int) -> Schema | None:
@@ -152,7 +156,7 @@ class SchemaRegistry:
                 answer = await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise UserError(
+            raise NoRegistry(
                 f"no schema registry at {without_password(self._url)} ({str(error) or type(error).__name__})",
                 "Start it, or set registry.url to where Confluent's interface is (Apicurio: under /apis/ccompat/v7).",
             ) from None
@@ -169,98 +173,11 @@ class SchemaRegistry:
         return decoded
 
     def _unusable(self, refusal: RegistryRefusal) -> UserError:
-        return UserError(
+        kind = NoRegistry if refusal.status >= SERVER_ERROR else UserError
+        return kind(
             f"the schema registry at {without_password(self._url)} answers {refusal}",
             "Check registry.url: it must lead to Confluent's interface (Apicurio has it under /apis/ccompat/v7).",
         )
-
-
-class Serializer:
-    """Encodes and decodes records of the schemas that it was given. Only its coroutines ask the registry."""
-
-    def __init__(self, registry: SchemaRegistry) -> None:
-        self._registry = registry
-        self._encoders: dict[str, Encoder] = {}
-        self._readers: dict[str, tuple[str, Schema]] = {}
-        self._decoders: dict[int, tuple[str, Decoder]] = {}
-        self._foreign: dict[int, str] = {}
-
-    async def register(self, topic: str, name: str) -> None:
-        """Register schema `name` under the subject `<topic>-value`, to write its records, and learn what stands there.
-
-        Raises UserError when there is no registry, or when it refuses the schema.
-        """
-        self.add_schema(name, await self._registry.register_schema(topic, name))
-        await self.learn(topic, name)
-
-    async def learn(self, topic: str, name: str) -> None:
-        """Be ready to read a topic's records, of schema `name`, whichever version wrote them. Nothing is registered.
-
-        Raises UserError when there is no registry.
-        """
-        self._expect(name)
-        for schema_id, writer in await self._registry.versions(topic):
-            self.add_version(schema_id, writer)
-
-    def encode(self, name: str, record: Mapping[str, Any]) -> bytes:
-        """A record of schema `name`, which was registered, in the Confluent wire format.
-
-        Raises ValueError or TypeError if it does not fit.
-        """
-        return self._encoders[name].encode(record)
-
-    def decode(self, value: bytes | None, name: str | None = None) -> Record:
-        """The record in `value`, in our form of it; with `name`, only of that schema.
-
-        Raises MalformedRecord, and UnknownSchema for an id that came up after the start: then `read` can ask.
-        """
-        schema_id, body = unframe(value)
-        found = self._decoders.get(schema_id)
-        if found is None:
-            if (why := self._foreign.get(schema_id)) is not None:
-                raise MalformedRecord(why)
-            raise UnknownSchema(schema_id)
-        own_name, decoder = found
-        if name is not None and own_name != name:
-            raise MalformedRecord(f"a record of schema {own_name}, where {name} is expected")
-        return decoder.decode(body)
-
-    async def read(self, value: bytes | None, name: str | None = None) -> Record:
-        """As `decode`, asking the registry once for a schema id that is not known yet.
-
-        Raises MalformedRecord; UserError when there is no registry to ask.
-        """
-        try:
-            return self.decode(value, name)
-        except UnknownSchema as unknown:
-            writer = await self._registry.schema(unknown.schema_id)
-            if writer is None:
-                # Not remembered: a registry that is being restored may know it later.
-                raise MalformedRecord(f"schema id {unknown.schema_id} is not in the registry") from None
-            self.add_version(unknown.schema_id, writer)
-            return self.decode(value, name)
-
-    def add_schema(self, name: str, schema_id: int) -> None:
-        """Take schema `name` up, for writing too, under the id that the registry gave it."""
-        self._encoders[name] = Encoder(self._expect(name), schema_id)
-        self.add_version(schema_id, load(name))
-
-    def add_version(self, schema_id: int, writer: Schema) -> None:
-        """Take up how another version, or another program, wrote the records of an id."""
-        reader = self._readers.get(full_name(writer))
-        if reader is None:
-            self._foreign[schema_id] = (
-                f"a record {full_name(writer) or 'without a name'}, which is not one of ours here"
-            )
-        else:
-            name, schema = reader
-            self._decoders[schema_id] = (name, Decoder(writer, schema))
-
-    def _expect(self, name: str) -> Schema:
-        """Read records of schema `name` from now on, in our form of it."""
-        schema = load(name)
-        self._readers[full_name(schema)] = (name, schema)
-        return schema
 
 
 def without_password(url: str) -> str:

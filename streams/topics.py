@@ -36,6 +36,9 @@ DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resoluti
 CAPTURE_STATE = Topic("capture-state")
 """The capture's memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
 
+SET_ASIDE_RECORDS = Topic("set-aside-records")
+"""Unreadable records that operators set aside (kafka/set_aside.py); key: `<topic>/<partition>/<offset>`."""
+
 CREDENTIALS = Topic("credentials")
 """OAuth tokens, encrypted; key: `<crm>/<portal>`."""
 

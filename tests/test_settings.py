@@ -114,3 +114,8 @@ def test_a_setting_that_lost_its_effect_is_accepted_with_a_warning(
     file.write_text("worker: {data_dir: /var/lib/cel2crm}\n", encoding="utf-8")
     load_settings(file)
     assert "worker.data_dir has no effect" in capsys.readouterr().err
+
+
+def test_the_settings_of_the_version_before_are_accepted() -> None:
+    settings = load_settings(Path(__file__).parent / "upgrade" / "v0_1_0" / "settings.yaml")
+    assert settings.worker.data_dir is not None and len(settings.portals) == 4

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from connectors.topics import apply_topics
 from deploy.demo.recordings import read_recordings
-from schemas.registry import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer
 from streams.calls.call import Call, epoch_of
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, written_as
 from streams.calls.result import CallResult
 from streams.kafka.topic_client import KafkaTopics, TopicRecord
 from streams.settings import Settings
@@ -41,7 +41,7 @@ class Observer:
             KafkaTopics(kafka.bootstrap_servers) as topics,
             SchemaRegistry(self.settings.registry.url) as registry,
         ):
-            reader = await registry.reader({name: topic.schema for name, topic in watched.items() if topic.schema})
+            reader = registry.reader(topic.schema for topic in watched.values() if topic.schema)
             while True:
                 for name, topic in watched.items():
                     async for record in topics.read(name, start=positions[name]):
@@ -52,10 +52,12 @@ class Observer:
     async def _record(self, topic: Topic, record: TopicRecord, reader: Serializer) -> None:
         if topic == CEL:
             self.captured += 1
-        elif topic == CALL_RESULTS:
-            self._result(CallResult.from_record(await reader.read(record.value, topic.schema)))
+            return
+        fields = await reader.read(record.value, topic.schema, written_as(record.headers))
+        if topic == CALL_RESULTS:
+            self._result(CallResult.from_record(fields))
         else:
-            self.dead_letters.append(await reader.read(record.value, topic.schema))
+            self.dead_letters.append(fields)
 
     def _result(self, result: CallResult) -> None:
         self.result_records += 1

@@ -9,6 +9,8 @@ def is_answered(facts: CallFacts, profile: PbxProfile, hangup: HangupFacts) -> t
     """Whether a person on the other side talked, and what says so."""
     if facts.calling is None:
         return False, "not answered: no calling channel"
+    if facts.calling_missing and any(channel.talks for channel in facts.channels.values()):
+        return True, "answered: a person's channel was in a bridge with another person's; the caller's rows are missing"
     if facts.calling_connected:
         seen = (
             "at the same time as another person's (no row names a peer)"

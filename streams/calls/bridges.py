@@ -62,7 +62,7 @@ class InferredPeers:
     __slots__ = ("_bridge_ids", "_inside")
 
     def __init__(self, bridge_rows: list[CelRow]) -> None:
-        self._bridge_ids = {row.id: _bridge_id(row) for row in bridge_rows}
+        self._bridge_ids = _bridge_ids(bridge_rows)
         first: dict[str, CelRow] = {}
         for row in bridge_rows:
             first.setdefault(row.channame, row)
@@ -95,6 +95,23 @@ class InferredPeers:
         else:
             self._inside[row.channame] = bridge
         return others
+
+
+def _bridge_ids(bridge_rows: list[CelRow]) -> dict[int, str]:
+    """The bridge of each row, by the row's id; a row that does not tell its bridge has that of its channel's next exit
+    or last entry, else the only one that the call has; empty where that cannot be told."""
+    told = {row.id: _bridge_id(row) for row in bridge_rows}
+    known = set(told.values()) - {""}
+    if not known or len(known) == len(set(told.values())):
+        return told
+    only = next(iter(known)) if len(known) == 1 else ""
+    for rows, here in ((bridge_rows, BRIDGE_EXITS), (bridge_rows[::-1], BRIDGE_EVENTS - BRIDGE_EXITS)):
+        last: dict[str, str] = {}
+        for row in rows:
+            if not told[row.id] and row.eventtype in here:
+                told[row.id] = last.get(row.channame, "")
+            last[row.channame] = told[row.id]
+    return {row_id: bridge or only for row_id, bridge in told.items()}
 
 
 def _bridge_id(row: CelRow) -> str:

@@ -33,9 +33,9 @@ def same_number(one: str, other: str) -> bool:
     return len(short) >= 3 and is_digits(long) and long.endswith(short[-_LOCAL_DIGITS:])
 
 
-def asked_for_it(calling: Channel, number: str) -> bool:
-    """Whether a number that was called is the one that the calling channel asked for."""
-    return len(number) >= 5 and is_digits(calling.dialled) and same_number(calling.dialled, number)
+def asked_for_it(calling: Channel, number: str, profile: PbxProfile) -> bool:
+    """Whether a number that was called is the outside one that the calling channel asked for."""
+    return len(number) >= 5 and profile.is_outside_number(calling.dialled) and same_number(calling.dialled, number)
 
 
 def set_by_dialplan(facts: CallFacts, calling: Channel, profile: PbxProfile) -> str | None:
@@ -44,7 +44,9 @@ def set_by_dialplan(facts: CallFacts, calling: Channel, profile: PbxProfile) -> 
     if _is_valid(first, profile):
         return None
     numbers = (row.cid_num for row in _before_dial(facts, calling) if row.cid_num != first)
-    return next((each for each in numbers if _is_valid(each, profile) and not asked_for_it(calling, each)), None)
+    return next(
+        (each for each in numbers if _is_valid(each, profile) and not asked_for_it(calling, each, profile)), None
+    )
 
 
 def callers_number(facts: CallFacts, calling: Channel, profile: PbxProfile) -> str | None:
@@ -73,7 +75,9 @@ def did_of(facts: CallFacts, calling: Channel, profile: PbxProfile) -> str | Non
             found = row.exten
         if row.appname in _DIALLING:
             break
-    return found or (calling.dnid if _is_company_number(calling.dnid, profile) else None)
+    found = found or (calling.dnid if _is_company_number(calling.dnid, profile) else None)
+    # A request may name the account that the trunk is registered with, and nothing else.
+    return None if found == calling.endpoint and not _is_valid(calling.endpoint, profile) else found
 
 
 def _is_company_number(number: str, profile: PbxProfile) -> bool:

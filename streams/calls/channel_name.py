@@ -2,7 +2,11 @@
 
 from functools import lru_cache
 
-HELPER_TECHNOLOGIES = frozenset(
+MEDIA_TECHNOLOGIES = frozenset({"UnicastRTP", "AudioSocket", "WebSocket"})
+"""Channels that carry a call's sound to a program and back: a voice bot, speech recognition. Asterisk's own channel
+drivers for it (chan_rtp for ARI externalMedia, chan_audiosocket, chan_websocket); a phone never has such a name."""
+
+HELPER_TECHNOLOGIES = MEDIA_TECHNOLOGIES | frozenset(
     {
         *("CBAnn", "CBRec", "Announcer", "Recorder", "Snoop", "Message", "MulticastRTP"),
         *("AsyncGoto", "Surrogate", "Transfered"),  # what a masquerade leaves behind
@@ -41,6 +45,12 @@ def is_local(name: str) -> bool:
 def is_helper(name: str) -> bool:
     """Whether the channel is one of Asterisk's own, such as a conference's announcer."""
     return name.partition("/")[0] in HELPER_TECHNOLOGIES
+
+
+@lru_cache(maxsize=65_536)
+def is_media(name: str) -> bool:
+    """Whether a program is on the channel: its sound goes to a bot or the like."""
+    return name.partition("/")[0] in MEDIA_TECHNOLOGIES
 
 
 @lru_cache(maxsize=65_536)

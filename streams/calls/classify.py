@@ -5,18 +5,23 @@ from typing import NamedTuple
 from streams.calls import durations, linked_calls, participants
 from streams.calls.answered import assume_talks, bridges_missing, is_answered
 from streams.calls.call import MAX_ROWS, Call, version_number
+from streams.calls.call_facts import fold_call
 from streams.calls.direction import Parties, parties
 from streams.calls.facts import CallFacts
-from streams.calls.fold import fold_call
 from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult, CallWarning, Classification
+from streams.rows.event_type import UNKNOWN
 from streams.rules import Rules, hash_in_force
 from streams.rules.results import RESULT_NAMES
 
 ABANDONED_WHY = "its channels went on under another linkedid, and it has no outside party of its own"
+TAKEN_OVER_WHY = "a transfer took its place while it rang: what came of it is in the call that was transferred"
+CALLING_MISSING_WHY = (
+    "direction unknown: no row of the channel that began the call is there, so who called is not known"
+)
 
 
 class Decision(NamedTuple):
@@ -37,15 +42,16 @@ def facts_and_result(
 ) -> tuple[CallFacts, CallResult]:
     """The outcome of a call without its legs, and the facts that gave it: `explain` tells these."""
     facts = fold_call(call, profile)
-    who = parties(facts, profile)
+    who = Parties("unknown", why=[CALLING_MISSING_WHY]) if facts.calling_missing else parties(facts, profile)
     hangup = hangup_facts(facts, profile)
     answered, answered_why = is_answered(facts, profile, hangup)
     if answered and not profile.bridges_logged and not facts.bridges_seen:
         assume_talks(facts)
     decision = decide(facts, hangup, answered, rules)
     went_on = linked_calls.went_on(call, facts)
-    complete, incomplete_reason = _completeness(call, cut_short)
-    abandoned = went_on and not facts.on_side("outside")
+    complete, incomplete_reason = _completeness(call, facts, cut_short)
+    taken_over = complete and linked_calls.taken_over(facts)
+    abandoned = taken_over or (went_on and not facts.on_side("outside"))
     timeline = facts.timeline
     rang = participants.rang_last(facts, profile)
     talk = durations.talk_span(facts, who)
@@ -54,7 +60,7 @@ def facts_and_result(
     if timeline.disagrees:
         why.append(f"the configured zone disagrees with the clock in uniqueid, which was believed: {timeline.offset} s")
     if abandoned:
-        why.append(ABANDONED_WHY)
+        why.append(TAKEN_OVER_WHY if taken_over else ABANDONED_WHY)
     if incomplete_reason:
         why.append(incomplete_reason)
     result = CallResult(
@@ -94,7 +100,7 @@ def facts_and_result(
         hangup_cause=hangup.cause,
         dial_status=hangup.dial_status,
         hangup_source=hangup.source,
-        ended_by=ended_by(facts, hangup),
+        ended_by=ended_by(facts, hangup, answered=answered),
         extra_usable=hangup.usable,
         handled_by=None if answered or not facts.automata else facts.automata[-1][1],
         transfers=linked_calls.transfers_in_words(facts),
@@ -113,12 +119,16 @@ def facts_and_result(
 
 def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: bool) -> tuple[str, ...]:
     found = []
-    if who.direction == "unknown" and facts.channels:
+    if facts.calling_missing:
+        found.append(CallWarning.CALLER)
+    elif who.direction == "unknown" and facts.channels:
         found.append(CallWarning.DIRECTION)
     if not answered and bridges_missing(facts, hangup):
         found.append(CallWarning.BRIDGES)
     if facts.timeline.disagrees:
         found.append(CallWarning.ZONE)
+    if any(event.startswith(UNKNOWN) for event in facts.user_events):
+        found.append(CallWarning.EVENTS)
     if not hangup.usable and hangup.row_id is not None:
         found.append(CallWarning.EXTRA)
     return tuple(found)
@@ -163,9 +173,11 @@ def _called_e164(who: Parties, profile: PbxProfile) -> str | None:
     return number if number.startswith("+") else None
 
 
-def _completeness(call: Call, cut_short: bool) -> tuple[bool, str | None]:
+def _completeness(call: Call, facts: CallFacts, cut_short: bool) -> tuple[bool, str | None]:
     if call.full:
         return False, f"cut short: only its first {MAX_ROWS} rows count, the others are in the dead letters"
+    if facts.calling_missing:
+        return False, "the rows of the channel that began it are missing"
     if call.linkedid_end or (call.channels_ended and not cut_short):
         return True, None
     return False, "cut short: its rows stop without an end"

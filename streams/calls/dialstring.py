@@ -34,7 +34,7 @@ def dialled(appdata: str) -> tuple[tuple[str, str], ...]:
             number, at, endpoint = first.partition("@")
             if not at:
                 continue
-        number = number.partition("@")[0].partition(":")[0].lstrip("+")
+        number = number.partition("@")[0].partition(":")[0].lstrip("wW+")  # w: a port waits before it dials
         if number.isascii() and number.isdigit():
             found.append((endpoint, number))
     return tuple(found)
@@ -63,4 +63,5 @@ def _is_of(leg: Channel, endpoint: str) -> bool:
     """Whether a leg is on what Dial() named: the endpoint, a port's line (`i1/79161234567`), or any port of a group."""
     if not is_port(leg.name):
         return endpoint == leg.endpoint
-    return endpoint == leg.endpoint.partition("/")[0] or _GROUP.fullmatch(endpoint) is not None
+    line = leg.endpoint.partition("/")[0]
+    return endpoint.lower() == line.lower() or _GROUP.fullmatch(endpoint) is not None

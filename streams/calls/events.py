@@ -13,9 +13,13 @@ ENDINGS = frozenset({"APP_END", "HANGUP", "CHAN_END", "FORWARD"}) | BRIDGE_EXITS
 
 IGNORED_EVENTS = frozenset({
     "CHAN_START", "LINKEDID_END", "LOCAL_OPTIMIZE", "LOCAL_OPTIMIZE_BEGIN", "PARK_END", "STREAM_BEGIN", "STREAM_END",
-    "DTMF",
+    "DTMF", "BRIDGE_UPDATE",
 })  # fmt: skip
 """Asterisk's own events that say nothing about a call's outcome by themselves."""
+
+BOT = "bot"
+"""What a result calls a program that a call's sound goes to: on a channel of its own (`channel_name.is_media`), or by
+the application AudioSocket()."""
 
 AUTOMATA = {
     "Queue": "queue",
@@ -25,6 +29,7 @@ AUTOMATA = {
     "MeetMe": "conference",
     "Park": "parking",
     "ParkAndAnnounce": "parking",
+    "AudioSocket": BOT,
 }
 """Applications that hold a caller without a person, and what a result calls them."""
 

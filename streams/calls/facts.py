@@ -5,6 +5,7 @@ follows (direction, answered, durations, the story of `explain`) reads the same 
 Instants are UTC microseconds.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -92,6 +93,8 @@ class CallFacts:
     """By uniqueid, in the order of their first rows; without Asterisk's helpers."""
     calling: Channel | None = None
     """The channel that began the call."""
+    calling_missing: bool = False
+    """No row of that channel is there: `calling` is the first one seen, and was called."""
     unlogged_peers: dict[str, list[list[UtcMicros]]] = field(default_factory=dict)
     """Talks of channels that only `peer` columns name: other calls' legs in a conference."""
     calling_connected: bool = False
@@ -116,7 +119,7 @@ class CallFacts:
     dials: list[CelRow] = field(default_factory=list)
     """APP_START rows of Dial and Queue."""
     automata: list[tuple[UtcMicros, str]] = field(default_factory=list)
-    """When which application that holds a caller without a person began: queue, voicemail, conference, parking."""
+    """When which application that holds a caller without a person began: queue, voicemail, conference, parking, bot."""
     queue_spans: list[list[UtcMicros]] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     pickups: list[Pickup] = field(default_factory=list)
@@ -148,6 +151,8 @@ class CallFacts:
         return [channel for channel in self.channels.values() if channel.real and channel.side == side]
 
 
+_PLAIN = re.compile(r"([0-9]{1,3}),([^,]*),([A-Z]*)")
+
 _DECODER = msgspec.json.Decoder()
 
 
@@ -160,3 +165,20 @@ def json_object(text: str) -> dict[str, object] | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def hangup_object(text: str) -> dict[str, object] | None:
+    """The object in the `extra` of a HANGUP row; Asterisk 1.8 to 11 wrote `17,SIP/1001-0a,BUSY` (main/channel.c).
+
+    The status there is the dialplan variable, which calls unreachable whatever failed: it is told as CEL tells it since
+    Asterisk 12, by the cause (main/dial.c, ast_hangup_cause_to_dial_status).
+    """
+    if (found := json_object(text)) is not None:
+        return found
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        return None
+    cause, status = int(plain[1]), plain[3]
+    if status in ("CHANUNAVAIL", "CONGESTION"):
+        status = {3: "CHANUNAVAIL", 20: "CHANUNAVAIL", 34: "CONGESTION", 17: "BUSY"}.get(cause, "NOANSWER")
+    return {"hangupcause": cause, "hangupsource": plain[2], "dialstatus": status}

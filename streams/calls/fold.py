@@ -1,17 +1,17 @@
 """Fold a call's CEL rows into facts: channels, bridges, talks, attempts, transfers.
 
-Rows are taken in the order of their ids. What each event means is in the handlers of `_RowFolder`; who is joined with
-whom is in `bridges.py`.
+Rows are taken in the order of their ids. Who is joined with whom is in `bridges.py`.
 """
 
 from collections.abc import Callable
 
 from streams.calls.bridges import Bridges, InferredPeers, logged_peers
-from streams.calls.call import Call
-from streams.calls.channel_name import is_helper, is_real
+from streams.calls.calling import calling_rows_missing, calling_uniqueid
+from streams.calls.channel_name import is_helper, is_media, is_real
 from streams.calls.dialstring import settle_dialler
 from streams.calls.events import (
     AUTOMATA,
+    BOT,
     BRIDGE_ENTRIES,
     BRIDGE_EXITS,
     ENDED,
@@ -21,43 +21,39 @@ from streams.calls.events import (
     ORIGINATED,
     TRACKED_APPS,
 )
-from streams.calls.facts import CallFacts, Channel, json_object
-from streams.calls.pbx_profile import PbxProfile
-from streams.calls.sides import settle_sides
+from streams.calls.facts import CallFacts, Channel, hangup_object, json_object
+from streams.calls.local_halves import halves_gone
 from streams.calls.timeline import Timeline
 from streams.calls.transfers import read_pickup, read_transfer
 from streams.rows.row import CelRow
 
 
-def fold_call(call: Call, profile: PbxProfile) -> CallFacts:
-    """The facts of a call's rows, with the side of the PBX that each channel's party is on."""
-    facts = fold_rows(call.rows, call.linkedid, profile.timezone_of(call.pbx))
-    settle_sides(facts, profile)
-    return facts
-
-
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
-    folder = _RowFolder(_calling_uniqueid(rows, linkedid), Timeline(zone), InferredPeers.where_needed(rows))
+    began, inferred = calling_uniqueid(rows, linkedid), InferredPeers.where_needed(rows)
+    folder = _RowFolder(began, Timeline(zone), inferred)
     folder.read(rows)
+    if gone := halves_gone(folder.facts):  # once more, with those whom they met as persons
+        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone)
+        folder.read(rows)
+    folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
-
-
-def _calling_uniqueid(rows: list[CelRow], linkedid: str) -> str:
-    """Uniqueid of the channel that began the call: it gave the call its linkedid; else the first one seen."""
-    if not rows or rows[0].uniqueid == linkedid:
-        return linkedid
-    uniqueids = [row.uniqueid for row in rows if not is_helper(row.channame)]
-    return linkedid if linkedid in uniqueids else next(iter(uniqueids), linkedid)
 
 
 class _RowFolder:
     """Takes the rows of one call, one after the other, into its facts."""
 
-    def __init__(self, calling_uniqueid: str, timeline: Timeline, inferred_peers: InferredPeers | None) -> None:
+    def __init__(
+        self,
+        calling_uniqueid: str,
+        timeline: Timeline,
+        inferred_peers: InferredPeers | None,
+        gone: frozenset[str] = frozenset(),
+    ) -> None:
         self.facts = CallFacts(timeline, peers_inferred=inferred_peers is not None)
         self._calling_uniqueid = calling_uniqueid
         self._inferred_peers = inferred_peers
+        self._gone = gone
         self._bridges = Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
@@ -65,7 +61,7 @@ class _RowFolder:
         self._over = False
         self._forwarding = False
         """A FORWARD row came, and not yet the end of the leg that it concerns."""
-        self._calling_transferred_blind = False
+        self._calling_transferred = False
         """The exits that follow are of the talk before the transfer."""
         self._calling_bridged = False
 
@@ -83,6 +79,7 @@ class _RowFolder:
             channel = channels.get(row.uniqueid)
             if channel is None or channel.name != row.channame:
                 if is_helper(row.channame):
+                    self._helper(row, now)
                     continue
                 channel = self._channel(row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
@@ -107,7 +104,8 @@ class _RowFolder:
     def close(self) -> CallFacts:
         """The facts, with what is still open closed at the last row."""
         facts = self.facts
-        facts.talk_open = bool(self._talking) and not self._over
+        unended = bool(self._gone) and facts.calling is not None and facts.calling.ended is None
+        facts.talk_open = (bool(self._talking) and not self._over) or unended
         for name in self._talking:
             _close(self._talks(name), facts.last)
         for span in facts.queue_spans:
@@ -149,15 +147,22 @@ class _RowFolder:
             facts.attempts.append(row)  # while the caller is in a bridge it is the transferring party who asks around
         return channel
 
+    def _helper(self, row: CelRow, now: int) -> None:
+        if row.eventtype in BRIDGE_ENTRIES and is_media(row.channame):
+            self._automaton(BOT, now)
+
     def _application(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.appname == "Dial":
             self.facts.dialling.setdefault((row.channame, row.appdata), row.id)
         elif row.appname == ORIGINATED:
             channel.originated = True
         else:
-            automaton, automata = AUTOMATA[row.appname], self.facts.automata
-            if not automata or automata[-1][1] != automaton:
-                automata.append((now, automaton))
+            self._automaton(AUTOMATA[row.appname], now)
+
+    def _automaton(self, automaton: str, now: int) -> None:
+        automata = self.facts.automata
+        if not automata or automata[-1][1] != automaton:
+            automata.append((now, automaton))
 
     def _bridge_row(self, row: CelRow, channel: Channel, now: int) -> None:
         """Join the row's channel with those that are in the bridge with it: entry and exit rows both name them."""
@@ -167,7 +172,7 @@ class _RowFolder:
             self._calling_bridged = True
             if row.eventtype not in BRIDGE_EXITS:
                 facts.calling_left_row = None
-                self._calling_transferred_blind = False
+                self._calling_transferred = False
         inferred = self._inferred_peers
         peers = logged_peers(row) if inferred is None else inferred.of(row, facts.channels.values())
         if peers and "holding_bridge" not in row.extra:
@@ -185,7 +190,7 @@ class _RowFolder:
     def _begin_talks(self, row: CelRow, now: int) -> None:
         """Start talk intervals for channels that just became connected; note whether the calling channel is."""
         facts, component = self.facts, self._bridges.component(row.channame)
-        real = sorted(filter(is_real, component))
+        real = sorted(filter(self._is_person, component))
         calling = facts.calling
         if calling is not None and not calling.real and calling.name in component:
             facts.calling_reached.update(real)
@@ -200,7 +205,7 @@ class _RowFolder:
             if not facts.calling_connected:
                 facts.talk_start_unknown = row.eventtype in BRIDGE_EXITS
             facts.calling_connected = True
-            if not (self._calling_transferred_blind and row.eventtype in BRIDGE_EXITS):
+            if not (self._calling_transferred and row.eventtype in BRIDGE_EXITS):
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
@@ -210,9 +215,12 @@ class _RowFolder:
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
-            if sum(map(is_real, self._bridges.component(each))) < 2:
+            if sum(map(self._is_person, self._bridges.component(each))) < 2:
                 self._talking.discard(each)
                 _close(self._talks(each), now)
+
+    def _is_person(self, name: str) -> bool:
+        return is_real(name) or name in self._gone
 
     def _talks(self, name: str) -> list[list[int]]:
         channel = self._by_name.get(name)
@@ -236,7 +244,7 @@ class _RowFolder:
 
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
         if row.eventtype == "HANGUP":
-            channel.hangup, channel.hangup_extra = row, json_object(row.extra)
+            channel.hangup, channel.hangup_extra = row, hangup_object(row.extra)
             if self._forwarding and channel.real and not channel.is_calling and channel.answered is None:
                 channel.forwarded, self._forwarding = True, False
         if channel is self.facts.calling:
@@ -251,9 +259,9 @@ class _RowFolder:
         calling = facts.calling
         if channel is calling:
             self._calling_left(row)
-        if transfer.blind and calling is not None and transfer.transferee == calling.uniqueid:
+        if calling is not None and transfer.moves(calling.uniqueid):
             facts.attempts.append(row)
-            self._calling_transferred_blind = True
+            self._calling_transferred = True
 
     def _calling_left(self, row: CelRow) -> None:
         if self.facts.calling_left_row is None:

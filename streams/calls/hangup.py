@@ -24,7 +24,7 @@ class HangupFacts(NamedTuple):
 def hangup_facts(facts: CallFacts, profile: PbxProfile) -> HangupFacts:
     """Cause and dial status, from the HANGUP row of the calling channel."""
     calling = facts.calling
-    if calling is None or calling.hangup is None:
+    if calling is None or calling.hangup is None or facts.calling_missing:
         return HangupFacts(False, why="no HANGUP row of the calling channel: processed the old way")
     row_id, extra = calling.hangup.id, calling.hangup_extra
     if profile.two_status_mode:
@@ -45,16 +45,40 @@ def hangup_facts(facts: CallFacts, profile: PbxProfile) -> HangupFacts:
     )
 
 
-def ended_by(facts: CallFacts, hangup: HangupFacts) -> str | None:
+def ended_by(facts: CallFacts, hangup: HangupFacts, *, answered: bool) -> str | None:
     """The one who ended the call: caller, called or pbx; None where the rows do not tell."""
-    if hangup.source is None or facts.calling is None:
+    calling = facts.calling
+    if calling is None or hangup.row_id is None or not hangup.usable:
+        return None
+    if answered and (first := hung_up_first(facts)):
+        return "caller" if first == calling.name else "called"
+    if hangup.source is None:
         return None
     if hangup.source == "dialplan/builtin":
         return "pbx"
-    if hangup.source != facts.calling.name:
+    if hangup.source != calling.name:
         return "called"
     by_tone = hangup.cause in (17, 34) and hangup.dial_status not in ("ANSWER", "CANCEL")
     return None if by_tone and not _left_while_ringing(facts) else "caller"
+
+
+def hung_up_first(facts: CallFacts) -> str | None:
+    """Name of the channel of a phone or trunk that ended an answered call, where a HANGUP row names one.
+
+    Of the rows of the call's last second, the first that names a channel that talked: the others follow it, and where
+    Queue() or the dialplan lays the caller's channel down afterwards, that one's own row names itself or the dialplan.
+    """
+    calling = facts.calling
+    if calling is None or not calling.real:
+        return None
+    since = facts.last - MICROS_PER_SECOND
+    talked = {channel.name for channel in facts.channels.values() if channel.talks and channel.real}
+    rows = sorted(
+        (channel.hangup.id, channel.hangup_extra.get("hangupsource"))
+        for channel in facts.channels.values()
+        if channel.hangup and channel.hangup_extra and channel.ended is not None and channel.ended >= since
+    )
+    return next((source for _, source in rows if isinstance(source, str) and source in talked), None)
 
 
 def _left_while_ringing(facts: CallFacts) -> bool:

@@ -1,9 +1,15 @@
 """A call among others: transfers and pickups in words, and channels that come from or go on under another linkedid."""
 
 from streams.calls.call import Call, age_of, epoch_of
+from streams.calls.channel_name import endpoint
 from streams.calls.facts import CallFacts
 from streams.calls.transfers import NOT_YET, Transfer
-from streams.clock import UtcMicros
+from streams.clock import MICROS_PER_SECOND, UtcMicros
+
+_SEAM = MICROS_PER_SECOND
+_TAKEN_OVER = 2 * MICROS_PER_SECOND
+"""A leg that goes on longer than this after the channel that dialled it was taken over (FreePBX's times are whole
+seconds)."""
 
 
 def transfers_in_words(facts: CallFacts) -> tuple[str, ...]:
@@ -14,19 +20,28 @@ def transfers_in_words(facts: CallFacts) -> tuple[str, ...]:
 def _transfer_in_words(transfer: Transfer, facts: CallFacts) -> str:
     if transfer.blind:
         return f"{transfer.by} transferred to {transfer.extension or 'an unknown extension'}"
-    target = transfer.target
-    if target is None:
-        target = _talks_next(facts, transfer.at, transfer.by) or "an unknown channel"
-    return f"{transfer.by} transferred to {target} after asking"
+    target = transfer.target or _talks_next(facts, transfer.at, transfer.by)
+    if not transfer.unanswered:
+        return f"{transfer.by} transferred to {target or 'an unknown channel'} after asking"
+    if transfer.application not in (None, "Dial"):
+        return f"{transfer.by} transferred to {transfer.application} before anybody answered"
+    return f"{transfer.by} transferred to {target or 'somebody'} before the answer"
 
 
 def _talks_next(facts: CallFacts, moment: UtcMicros, by: str) -> str | None:
-    """The endpoint with which the transferred party talks first afterwards."""
+    """The endpoint with which the transferred party talks first afterwards.
+
+    The row of a transfer comes after those of the bridges that it made (Asterisk 13): a talk counts that began a moment
+    before and goes on.
+    """
+    talks = [
+        (channel.endpoint, channel.talks) for channel in facts.channels.values() if channel is not facts.calling
+    ] + [(endpoint(name), spans) for name, spans in facts.unlogged_peers.items()]
     began = [
-        (start, channel.endpoint)
-        for channel in facts.channels.values()
-        for start, _ in channel.talks
-        if start >= moment and channel is not facts.calling and channel.endpoint != by
+        (start, name)
+        for name, spans in talks
+        for start, end in spans
+        if start >= moment - _SEAM and end > moment and name != by
     ]
     return min(began)[1] if began else None
 
@@ -54,6 +69,22 @@ def linked_calls(call: Call, facts: CallFacts) -> tuple[str, ...]:
 def went_on(call: Call, facts: CallFacts) -> bool:
     """Whether LINKEDID_END came while a channel had not ended: it went on under another linkedid."""
     return call.linkedid_end and any(each.ended is None and each.real for each in facts.channels.values())
+
+
+def taken_over(facts: CallFacts) -> bool:
+    """Whether the call is the question of a transfer that did not wait for the answer.
+
+    The place of the channel that asked was taken by the transferred one: an inside phone's channel ended, having talked
+    with nobody, while all those that it called rang on. They have no end here, or a later one.
+    """
+    calling, legs = facts.calling, [each for each in facts.other_channels if each.started_in_call]
+    if calling is None or calling.side != "inside" or calling.ended is None or calling.talks or not legs:
+        return False
+    ended = calling.ended
+    ringing = [leg for leg in legs if leg.ended is None or leg.ended > ended]
+    answered_before = any(leg.answered is not None and leg.answered <= ended for leg in ringing)
+    went_on = any(leg.ended is None or leg.ended - ended > _TAKEN_OVER for leg in ringing)
+    return went_on and not answered_before and not any(leg.talks for leg in legs)
 
 
 def part_of(facts: CallFacts) -> str | None:

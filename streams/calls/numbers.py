@@ -24,6 +24,10 @@ _WITHDRAWN_TRUNK_PREFIXES = {52: ("044", "045", "01")}
 """National prefixes that a plan has dropped, and that people still dial (Mexico, 2019)."""
 
 
+_LOCAL_BELOW = 9
+"""Digits under which a number without the national prefix is local, where a plan has numbers of many lengths."""
+
+
 class _Plan(NamedTuple):
     """What is needed of a region's numbering plan besides phonenumbers' own functions."""
 
@@ -31,7 +35,7 @@ class _Plan(NamedTuple):
     prefix: str
     """Dialled before a national number; empty where there is none."""
     shortest: int
-    """Digits of the shortest fixed-line number with its area code."""
+    """Digits of the shortest number with its area code; shorter ones without the prefix are local."""
 
 
 def normalised(number: str, region: str, rewrite: Rewrites, no_number: frozenset[str], *, dialled: bool) -> str | None:
@@ -84,8 +88,9 @@ def _by_plan(digits: str, region: str) -> str | None:
     elif own_code is not None:
         return own_code  # 4915112345678 could be 0 4915 112345678 too; whoever leaves the 0 out writes the 49
     else:
-        # Shorter ones are local numbers: Germany's plan would take 6902345 for area code 690.
-        national = _valid(digits, region) if len(digits) >= min(plan.shortest, 9) else None
+        national = _valid(digits, region)
+        if national is not None and len(digits) < plan.shortest and _may_be_local(digits, region):
+            national = None  # Germany's plan would take the local number 6902345 for area code 690
     if national is None and digits.startswith("00"):
         return _valid(f"+{digits[2:]}")
     for withdrawn in _WITHDRAWN_TRUNK_PREFIXES.get(plan.country_code, ()) if national is None else ():
@@ -94,23 +99,40 @@ def _by_plan(digits: str, region: str) -> str | None:
     return national
 
 
+def _may_be_local(digits: str, region: str) -> bool:
+    """Whether a short number without the national prefix may lack its area code too; a mobile number has none."""
+    parsed = phonenumbers.parse(digits, region)
+    if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.MOBILE:
+        return False
+    national = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+    return "".join(filter(str.isdigit, national)) != digits  # the plan's own form has no prefix
+
+
 def _of_other_country(digits: str, region: str, *, dialled: bool) -> str | None:
     """A number as trunks write it that send E.164 without the plus."""
     if dialled or len(digits) < 10 or (len(digits) == 10 and _possible(digits, region)):
         return None
-    if digits.startswith(_OUTSIDE_LINE) and _by_plan(digits[1:], region):
+    if digits.startswith(_OUTSIDE_LINE) and _dials_national(digits[1:], region):
         return None
     return _valid(f"+{digits}")
+
+
+def _dials_national(digits: str, region: str) -> bool:
+    """Whether people would dial these digits for a number of the region, and of no other country with the same code."""
+    plan, number = _plan(region), _by_plan(digits, region)
+    if number is None or not phonenumbers.is_valid_number_for_region(phonenumbers.parse(number), region):
+        return False
+    return plan.prefix != "0" or digits.startswith("0")  # a leading 0 is written and dialled as part of the number
 
 
 @lru_cache
 def _plan(region: str) -> _Plan:
     metadata = PhoneMetadata.metadata_for_region(region)
     if metadata is None or metadata.country_code is None:
-        return _Plan(0, "", 0)
-    lengths = (metadata.fixed_line and metadata.fixed_line.possible_length) or (0,)
-    shortest = lengths[0] if lengths[0] >= 8 else 9
-    return _Plan(metadata.country_code, metadata.national_prefix or "", shortest)
+        return _Plan(0, "", _LOCAL_BELOW)
+    lengths = metadata.fixed_line.possible_length if metadata.fixed_line else ()
+    shortest = min(lengths, default=0)
+    return _Plan(metadata.country_code, metadata.national_prefix or "", shortest if shortest >= 8 else _LOCAL_BELOW)
 
 
 def _possible(digits: str, region: str) -> bool:

@@ -11,6 +11,11 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.clock import MICROS_PER_SECOND
 from streams.rules.directions import Side
 
+_FOLLOW_ME = ("ext-findmefollow", "findmefollow")
+"""Beginnings of the names of the contexts in which FreePBX and its kin dial a follow-me."""
+_DEEPEST = 4
+"""Local channels that dial each other before the search ends."""
+
 
 def talked_with(facts: CallFacts) -> tuple[str, ...]:
     """Endpoints that talked, in order of their first talk, less the channel that began the call."""
@@ -29,21 +34,34 @@ def talked_with(facts: CallFacts) -> tuple[str, ...]:
 
 def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | None:
     """The party whose talk began last."""
-    talked = [channel for channel in facts.channels.values() if channel.talks and channel is not facts.calling]
+    caller = None if facts.calling_missing else facts.calling
+    talked = [channel for channel in facts.channels.values() if channel.talks and channel is not caller]
     if not talked:
         unlogged = [name for name, spans in facts.unlogged_peers.items() if spans]
         if unlogged:
-            return endpoint(unlogged[-1])
+            return _person_on(unlogged[-1], profile)
         called = called_by_asterisk(facts) or facts.calling
         return who.called or (called.endpoint if called else None)
+    if facts.calling is not None and (facts.calling.originated or not facts.calling.real):
+        talked = [
+            each for each in talked if each.side != "inside" or extension_of(each, profile) != who.caller
+        ] or talked
     other: Side = "outside" if who.direction == "outgoing" else "inside"
     # Both sides of a click to call begin to talk in one moment: the one that was called answers.
     last = max(talked, key=lambda channel: (channel.talks[-1][0], channel.side == other))
+    if is_local(last.name):
+        return _person_on(last.name, profile)
     if last.side == "outside":
         if who.direction == "outgoing" and not facts.transfers:
             return who.client or who.called or last.number or last.endpoint
         return last.number or last.endpoint
     return extension_of(last, profile)
+
+
+def _person_on(name: str, profile: PbxProfile) -> str | None:
+    """Who is on a channel that has no rows here; behind half of a Local channel, whom it was dialled to reach."""
+    known = endpoint(name)
+    return known if not is_local(name) or profile.is_inside(known) else None
 
 
 def extension(facts: CallFacts, who: Parties, profile: PbxProfile, rang: str | None) -> str | None:
@@ -59,16 +77,49 @@ def extension(facts: CallFacts, who: Parties, profile: PbxProfile, rang: str | N
 
 
 def _followed(facts: CallFacts, profile: PbxProfile) -> str | None:
-    """The extension whose mobile answered: follow-me dials from a Local channel with its name (`Local/FMPR-1003@..`).
+    """The extension whose mobile answered; None where nothing tells.
 
-    None where no such channel dialled one that talked.
+    FreePBX's follow-me of 1003 dials `Local/FMPR-1003@..&Local/FMGL-<mobile>#@..` in the context ext-findmefollow: the
+    channel that dialled the mobile has the extension in its own name, or was dialled together with one that has, or by
+    a row of that context.
     """
     for channel in facts.channels.values():
-        if channel.talks and is_local(channel.dialled_by):
-            digits = re.sub(r"\D", " ", endpoint(channel.dialled_by)).split()
-            if named := next((each for each in digits if profile.is_inside(each)), None):
-                return named
+        if channel.talks and channel.side == "outside" and channel.dialled_by and channel is not facts.calling:
+            name: str | None = channel.dialled_by
+            for _ in range(_DEEPEST):
+                if name is None or not is_local(name):
+                    break
+                named, name = _follow_me(name, facts, profile)
+                if named:
+                    return named
+            return _in_follow_me(channel.start_row.id, facts, profile) if is_local(channel.dialled_by) else None
     return None
+
+
+def _follow_me(local: str, facts: CallFacts, profile: PbxProfile) -> tuple[str | None, str | None]:
+    """The extension whose follow-me a Local channel is of, and the channel that dialled it, each where told."""
+    own = endpoint(local)
+    if named := _extension_in(own, profile):
+        return named, None
+    dial = next((row for row in facts.dials if f"Local/{own}@" in row.appdata), None)
+    if dial is None:
+        return None, None
+    named = next((each for each in re.findall(r"Local/FMPR-(\d+)", dial.appdata) if profile.is_inside(each)), None)
+    if named is None and dial.context.startswith(_FOLLOW_ME):
+        named = _extension_in(dial.exten, profile)
+    return named, dial.channame
+
+
+def _in_follow_me(before: int, facts: CallFacts, profile: PbxProfile) -> str | None:
+    """The extension that last went into the context of follow-me before a row."""
+    for row in reversed(facts.rows):
+        if row.id < before and row.context.startswith(_FOLLOW_ME) and (named := _extension_in(row.exten, profile)):
+            return named
+    return None
+
+
+def _extension_in(text: str, profile: PbxProfile) -> str | None:
+    return next((each for each in re.sub(r"\D", " ", text).split() if profile.is_inside(each)), None)
 
 
 def rang_last(facts: CallFacts, profile: PbxProfile) -> str | None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -16,16 +17,33 @@ TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 
 _STAMP = ("version", "version_row_id", "version_rows", "outcome_hash")
 
+HASHED = (
+    "call_id", "pbx", "linkedid", *_STAMP[:3], "rules_hash", "direction", "answered", "started_at", "ended_at",
+    "utc_offset_seconds", "utc_offset_source", "result", "result_name", "rule", "extra_usable", "complete",
+    "outcome_hash", "answered_by", "talked_with", "caller", "called", "caller_e164", "called_e164", "client",
+    "extension", "rang_last", "did", "trunk", "answered_at", "timezone", "ivr_seconds", "queue_seconds",
+    "ringing_seconds", "talk_seconds", "hangup_cause", "dial_status", "hangup_source", "ended_by", "handled_by",
+    "transfers", "pickups", "linked_calls", "part_of", "abandoned", "incomplete_reason", "warnings", "why",
+)  # fmt: skip
+"""The fields that `outcome_hash` covers, those of the stamp as they are before it. Frozen, its order included: a field
+that joins the result stays out, or the same call would have another hash than the one that stands in a CRM."""
+
+_hashed_values = attrgetter(*HASHED)
+
 
 class CallWarning(StrEnum):
     """Something that an operator can mend, by a code to count."""
 
     DIRECTION = "direction_unknown"
     """numbers.trunks, or the contexts, do not tell the caller's side."""
+    CALLER = "caller_rows_missing"
+    """No row of the channel that began the call is there: who called, and the call's end, are not known."""
     BRIDGES = "no_bridge_rows"
     """cel.conf seems to log no BRIDGE events."""
     ZONE = "zone_disagrees"
     """The PBX's configured zone is not that of its rows."""
+    EVENTS = "event_unknown"
+    """The table holds numbers for event types, and what one of them means cannot be told."""
     TIME = "time_unreadable"
     """The time of a row cannot be read, or lacks its seconds: talk and waiting may be unknown."""
     ROWS = "rows_unreadable"
@@ -49,6 +67,8 @@ class CallLeg(msgspec.Struct, frozen=True):
     talk_seconds: float | None
     hangup_cause: int | None
     outcome: str
+    correction: int = 0
+    """Of the call's result."""
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""
@@ -107,6 +127,8 @@ class CallResult(msgspec.Struct, frozen=True):
     incomplete_reason: str | None = None
     warnings: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    correction: int = 0
+    """0: judged live. Of the records of one version the one with the highest counts."""
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""
@@ -125,11 +147,12 @@ class CallResult(msgspec.Struct, frozen=True):
         return msgspec.convert(fields, cls)
 
     def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
-        """This result with its version, and with the `outcome_hash` over everything but the version.
+        """This result with its version, and with the `outcome_hash` over everything but version and correction.
 
         Call it once, on a fresh result whose version is 0.
         """
-        outcome_hash = blake2b(_ENCODER.encode(self), digest_size=8).hexdigest()
+        covered = dict(zip(HASHED, _hashed_values(self), strict=True))
+        outcome_hash = blake2b(_ENCODER.encode(covered), digest_size=8).hexdigest()
         for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):
             msgspec.structs.force_setattr(self, name, value)  # nobody has seen it yet
         return self

@@ -38,9 +38,9 @@ def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
     """The side by the number called on the channel, its context and its own name."""
     name, context = channel.endpoint, channel.start_row.context
     side = profile.side_of_context(context)
-    if channel.number_dialled and profile.is_outside_number(channel.number):
+    if channel.number_dialled and _is_dialled_through(channel, profile):
         return "outside", f"{channel.number} was called on {name}"
-    if channel.is_calling and channel.started_in_call and side == "outside":
+    if channel.is_calling and side == "outside":
         return "outside", f"{name} came with context {context}"  # a trunk may be named like an extension
     if profile.is_inside(name) and not is_port(channel.name):
         return "inside", f"{name} is an extension"
@@ -55,22 +55,28 @@ def _by_names(channel: Channel, profile: PbxProfile) -> tuple[Side, str] | None:
     return (side, f"{name} came with context {context}") if side else None
 
 
+def _is_dialled_through(leg: Channel, profile: PbxProfile) -> bool:
+    """Whether Dial() gave a leg an outside number, or one of 5 or 6 digits to a gateway named like an extension."""
+    gateway = profile.is_inside(leg.endpoint) and profile.is_of_no_side(leg.number)
+    return gateway or profile.is_outside_number(leg.number)
+
+
 def _by_evidence(facts: CallFacts, calling: Channel, profile: PbxProfile) -> tuple[Side | None, str] | None:
     """The side of a calling channel whose number alone does not tell it, by what it asked for and who was called."""
     name, number = calling.endpoint, calling.first_number
-    short = profile.is_inside(number)
-    if not (short or profile.is_of_no_side(number) or not profile.normalised_number(number)):
+    tells_nothing = profile.is_inside(number) or profile.is_of_no_side(number)
+    if not tells_nothing and profile.normalised_number(number):
         return None
     legs = facts.other_channels
     went_out = [leg for leg in legs if leg.side == "outside"]
     withheld = number.lower() in profile.directions.no_number
-    if not withheld and any(asked_for_it(calling, leg.number) for leg in went_out):
+    if not withheld and any(asked_for_it(calling, leg.number, profile) for leg in went_out):
         return "inside", f"{calling.dialled}, which {name} asked for, went out on {went_out[0].endpoint}"
     if not went_out and (set_number := set_by_dialplan(facts, calling, profile)):
         return "outside", f"{name} got the number {set_number} from the dialplan"
     asked_outside = profile.is_outside_number(calling.start_row.exten)
-    if short and asked_outside and legs and legs[0].side == "inside" and not went_out:
-        return None, f"number {number} is short, but {calling.dialled}, which {name} asked for, rang inside"
+    if asked_outside and legs and legs[0].side == "inside" and not went_out:
+        return None, f"{calling.dialled}, which {name} asked for with number {number or '(none)'}, rang inside"
     return None
 
 

@@ -34,6 +34,9 @@ class Transfer(NamedTuple):
     """Uniqueid of the transferring party's second channel, with which they asked: it began that call."""
     target_uniqueid: str | None
     """Uniqueid of the channel that an attended transfer leads to, or `NOT_YET`."""
+    application: str | None
+    """The application of the transferring party's second channel, which the transferred one goes on in: Dial while the
+    target still rings, Queue while nobody has answered there."""
     named: tuple[str, ...]
     """Uniqueids of all channels that the row names besides its own."""
 
@@ -41,6 +44,17 @@ class Transfer(NamedTuple):
     def blind(self) -> bool:
         """Whether the transferring party did not ask the target first."""
         return self.row.eventtype == "BLINDTRANSFER"
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the target of an attended transfer had not answered yet: nobody was asked."""
+        return not self.blind and (self.application is not None or self.target_uniqueid == NOT_YET)
+
+    def moves(self, uniqueid: str) -> bool:
+        """Whether it leads the channel to a new attempt to reach somebody: blind, or before the target answered."""
+        if self.blind or self.transferee is not None:
+            return (self.blind or self.unanswered) and self.transferee == uniqueid
+        return self.unanswered and self.row.uniqueid != uniqueid  # rows of Asterisk 16 and older name no transferee
 
 
 class Pickup(NamedTuple):
@@ -55,7 +69,7 @@ class Pickup(NamedTuple):
 def read_transfer(row: CelRow, at: UtcMicros, extra: dict[str, object]) -> Transfer:
     """The transfer of a row whose `extra` holds this JSON object (empty where it holds none)."""
     bare = row.extra if row.extra.isalnum() else ""
-    target = _text(extra, "transfer_target_channel_name") or _text(extra, "channel2_name")
+    target = _text(extra, "transfer_target_channel_name")
     named = {channel: _text(extra, f"{channel}_uniqueid") for channel in _CHANNELS}
     return Transfer(
         row=row,
@@ -66,6 +80,7 @@ def read_transfer(row: CelRow, at: UtcMicros, extra: dict[str, object]) -> Trans
         transferee=named["transferee_channel"],
         consulted=named["channel2"],
         target_uniqueid=named["transfer_target_channel"],
+        application=_text(extra, "app"),
         named=tuple(filter(None, named.values())),
     )
 

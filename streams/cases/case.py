@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from streams.calls.call import Call
+from streams.calls.call_facts import fold_call
 from streams.calls.classify import classify
-from streams.calls.fold import fold_call
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.cases.anonymise import Anonymised, anonymise

@@ -23,6 +23,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
+    result_schema: str = ""
+    """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
 
     @property
     def remembered(self) -> OperatorCommand:

@@ -22,6 +22,8 @@ class Arrived:
     outcome_hash: str
     result: bytes
     """The record's value, as it stands on the topic."""
+    result_schema: str = ""
+    """The record's schema header (schemas/headers.py); empty: it has none."""
     call_ended_at: UtcMicros
     skip: str | None = None
     """Why this version is not to be sent; None: it is."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.headers import SCHEMA
 from streams.clock import UtcMicros
 
 MAX_HISTORY = 20
@@ -69,7 +70,7 @@ READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
 
 
-_INTERNED = ("crm", "portal", "step", "source_topic")
+_INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
 
@@ -178,6 +179,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
+    correction: int = 0
+    """Of `version`."""
+    result_schema: str = ""
+    """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
 
     @property
     def final(self) -> bool:
@@ -190,6 +195,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         if self.final or self.state in (State.INTENT, State.PAUSED):
             return None
         return self.wait_until or 0
+
+    @property
+    def result_headers(self) -> list[tuple[str, bytes]]:
+        """The schema header of the record that held `result`."""
+        return [(SCHEMA, self.result_schema.encode())] if self.result_schema else []
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""

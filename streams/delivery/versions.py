@@ -16,6 +16,7 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
         version=event.version,
         outcome_hash=event.outcome_hash,
         result=event.result,
+        result_schema=event.result_schema,
         call_ended_at=event.call_ended_at,
         skip=_skip(delivery, event),
         source_topic=topic,

@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from streams.calls.channel_name import endpoint, is_helper
 from streams.calls.direction import extension_of
+from streams.calls.events import BOT
 from streams.calls.facts import CallFacts, Channel, json_object
+from streams.calls.hangup import hung_up_first
 from streams.calls.legs import legs_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
 from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.explain.conversations import conversations
 from streams.explain.phrases import APPLICATIONS, ASTERISK_EVENTS, PARK_ENDS, STREAMS, format_seconds, join_names
+from streams.rows.event_type import UNKNOWN
 from streams.rows.row import CelRow
 
 TOGETHER = MICROS_PER_SECOND // 4
@@ -78,6 +81,7 @@ class _Narrator:
             for text in (self._application(row), in_words(self, row)):
                 if text:
                     yield Moment(self._instants[row.id], text, row.id)
+        yield from (Moment(at, "a bot took the call") for at, automaton in self.facts.automata if automaton == BOT)
         yield from self._digits()
         for talk in conversations(self.facts):
             yield Moment(talk.start, self._talk(talk.names, talk.end - talk.start))
@@ -197,6 +201,8 @@ class _Narrator:
     def _own_event(self, row: CelRow) -> str | None:
         if row.eventtype in ASTERISK_EVENTS:
             return None
+        if row.eventtype.startswith(UNKNOWN):
+            return f"an event was logged by its number, {row.eventtype.removeprefix(UNKNOWN)}: what it was is not known"
         note = (json_object(row.extra) or {}).get("extra")
         return f"the dialplan logged {row.eventtype}" + (f": {note}" if note else "")
 
@@ -240,8 +246,9 @@ class _Narrator:
         result = self.result
         if result.ended_by == "caller":
             return f"{self._named(calling)} {'hung up' if result.answered else 'gave up'}"
-        if result.ended_by == "called" and result.hangup_source:
-            return f"{self._person(result.hangup_source)} hung up"
+        first = (hung_up_first(self.facts) if result.answered else None) or result.hangup_source
+        if result.ended_by == "called" and first:
+            return f"{self._person(first)} hung up"
         return "the dialplan ended the call" if result.ended_by == "pbx" else "the call ended, no row says by whom"
 
     def _person(self, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self, cast
 
 from faust.types import ConsumerMessage
 
-from schemas.registry import Serializer
+from schemas import Serializer, own_headers
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.producer import Headers, IdempotentProducer
 from streams.topics import DEAD_LETTERS
@@ -66,8 +66,8 @@ class DeadLetters:
 
         `explanation`: the reason in words, and what recovers the call.
         """
-        topic, key, value, _ = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
-        return await self._producer.send(topic, key, value)
+        topic, key, value, headers = self.message(origin, reason, explanation, call_id=call_id, portal=portal)
+        return await self._producer.send(topic, key, value, headers=headers)
 
     def message(
         self,
@@ -97,4 +97,4 @@ class DeadLetters:
                 "portal": portal,
             },
         )
-        return self._topic, origin.key, value, ()
+        return self._topic, origin.key, value, own_headers(DEAD_LETTERS.schema)

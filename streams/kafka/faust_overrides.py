@@ -16,7 +16,7 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
@@ -45,7 +45,7 @@ class Owner(Protocol):
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """Take over these partitions and say from which offset each is to be consumed. May be cancelled by `revoked`.
 
-        An exception ends the process hard.
+        A UserError ends the process as a signal does, and is told to the user; any other exception ends it hard.
         """
         ...
 
@@ -150,6 +150,9 @@ class Consumer(driver.Consumer):
             await self.seek_wait(starts)
         except asyncio.CancelledError:
             raise
+        except UserError as error:
+            cast(App, self.app).refuse(error)
+            return  # the partitions stay paused until the end
         except BaseException as error:
             hard_exit("partitions cannot be taken over", error)
         self.resume_partitions(assigned)
@@ -253,10 +256,25 @@ class Agent(faust.Agent):
 class App(faust.App):
     """An app whose partitions belong to `owner`."""
 
-    def __init__(self, id: str, *, owner: Owner, **settings: Any) -> None:  # noqa: A002  # Faust's name
+    def __init__(
+        self,
+        id: str,  # noqa: A002  # Faust's name
+        *,
+        owner: Owner,
+        on_refusal: Callable[[UserError], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`on_refusal`: told where the owner refuses what is assigned; None: that ends the process hard."""
         refuse_other_versions()
+        self._on_refusal = on_refusal
         super().__init__(id, Agent=Agent, **settings)
         self.transport = Transport(self.conf.broker_consumer, self, owner)
+
+    def refuse(self, error: UserError) -> None:
+        """End because the owner cannot take its partitions over, for a reason that a person can mend."""
+        if self._on_refusal is None:
+            hard_exit("partitions cannot be taken over", error)
+        self._on_refusal(error)
 
     def _create_directories(self) -> None:
         pass

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
@@ -18,6 +19,16 @@ same."""
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class StoredRecord(NamedTuple):
+    """A record that stands in the log, with its schema header (schemas/headers.py)."""
+
+    key: bytes
+    value: bytes
+    schema_header: bytes | None
 
 
 class Fenced(Exception):
@@ -58,6 +69,7 @@ class FencedLog:
 
         Raises KafkaError or TimeoutError.
         """
+        await self.close()  # where it is taken over a second time
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._servers,
             transactional_id=self._transactional_id,
@@ -93,24 +105,34 @@ class FencedLog:
                 for record in records:
                     take(record)
 
-    async def write(self, records: Sequence[Record], *, to: tuple[str, int] | None = None) -> Sequence[int] | None:
+    async def write(
+        self, records: Sequence[Record], *, to: tuple[str, int] | None = None, headers: Headers = ()
+    ) -> Sequence[int] | None:
         """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
-        `to`: another topic and partition than the log's own, written under the log's fence. One transaction at a time;
+        `to`: another topic and partition than the log's own, written under the log's fence. `headers`: of each record
+        that has a value. One transaction at a time;
         a second call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
         the transaction.
         """
         async with self._writing:
-            return await self._write(records, *(to or (self.topic, self.partition)))
+            return await self._write(records, *(to or (self.topic, self.partition)), headers)
 
-    async def _write(self, records: Sequence[Record], topic: str, partition: int) -> Sequence[int] | None:
+    async def _write(
+        self, records: Sequence[Record], topic: str, partition: int, headers: Headers
+    ) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the log is not fenced yet")
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [await producer.send(topic, value, key=key, partition=partition) for key, value in records]
+                sent = [
+                    await producer.send(
+                        topic, value, key=key, partition=partition, headers=[] if value is None else list(headers)
+                    )
+                    for key, value in records
+                ]
                 written = await asyncio.gather(*sent)
                 await producer.commit_transaction()
         except ProducerFenced as error:
@@ -120,8 +142,8 @@ class FencedLog:
             return None
         return [each.offset for each in written]
 
-    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
-        """Key and value of the record at an offset; None: there is none. For single ones now and then.
+    async def read_at(self, offset: int) -> StoredRecord | None:
+        """The record at an offset; None: there is none. For single ones now and then.
 
         Raises KafkaError or TimeoutError.
         """
@@ -138,7 +160,9 @@ class FencedLog:
                 self._reader.assign([partition])
             self._reader.seek(partition, offset)
             record = await self._reader.getone(partition)
-        return (record.key, record.value) if record.offset == offset and record.value is not None else None
+        if record.offset != offset or record.value is None:
+            return None
+        return StoredRecord(record.key, record.value, written_as(record.headers))
 
     async def _abort(self, producer: AIOKafkaProducer, cause: BaseException) -> None:
         _retrieve_abandoned_errors(producer)

@@ -90,10 +90,14 @@ class Ending:
         self.asked = asyncio.Event()
         self.error: UserError | None = None
 
-    async def stop_for(self, error: UserError) -> None:
-        """Ask for the end because of `error`, and take no further record until it comes."""
+    def ask(self, error: UserError) -> None:
+        """Ask for the end because of `error`."""
         self.error = error
         self.asked.set()
+
+    async def stop_for(self, error: UserError) -> None:
+        """Ask for the end because of `error`, and take no further record until it comes."""
+        self.ask(error)
         await asyncio.Event().wait()
 
 
@@ -106,6 +110,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
         owner=worker,
+        on_refusal=None if ending is None else ending.ask,
         broker=";".join(f"kafka://{server}" for server in servers),
         autodiscover=False,
         store="memory://",
@@ -162,7 +167,7 @@ async def _run(settings: Settings, worker: Worker) -> None:
         _log.info("stopped", worker=worker.name)
         return
     app = make_app(settings, worker, ending)
-    await _started(settings, worker, app, ending.asked)
+    await _started(settings, worker, app, ending)
     _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
     await _until(ending.asked, app)
     if ending.error is not None:
@@ -181,16 +186,18 @@ async def _run(settings: Settings, worker: Worker) -> None:
         raise ending.error
 
 
-async def _started(settings: Settings, worker: Worker, app: App, stop: asyncio.Event) -> None:
+async def _started(settings: Settings, worker: Worker, app: App, ending: Ending) -> None:
     """Start the worker and Faust.
 
     A start that fails ends the process with its message, and one during which the end is asked for ends it too: what
     Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Nothing is committed yet.
     """
     starting = asyncio.ensure_future(_start(settings, worker, app))
-    asked = asyncio.ensure_future(stop.wait())
+    asked = asyncio.ensure_future(ending.asked.wait())
     await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    if ending.error is not None:  # partitions are assigned, and refused, while Faust starts
+        refuse(ending.error)
     if not starting.done():
         _log.info("stopped before it was started", worker=worker.name)
         end_process(0)

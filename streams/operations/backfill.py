@@ -124,7 +124,7 @@ async def already_classified(connection: Connection, calls: Collection[TableCall
     pbx = connection.settings.pbx.name
     waiting = Waiting({call_id(pbx, call.linkedid): call for call in calls})
     for name, record in (await newest_results(connection, waiting.calls)).items():
-        fields = await connection.serializer.read(record.value, CALL_RESULTS.schema)
+        fields = await connection.read(record, CALL_RESULTS.schema)
         waiting.classified[name] = (fields["version_row_id"], fields["version_rows"])
     return waiting
 
@@ -179,7 +179,7 @@ async def _result_came(waiting: Waiting, connection: Connection, record: TopicRe
     if name not in waiting.calls:
         return False
     try:
-        fields: dict[str, Any] = await connection.serializer.read(record.value, CALL_RESULTS.schema)
+        fields: dict[str, Any] = await connection.read(record, CALL_RESULTS.schema)
     except MalformedRecord:
         return False
     version = fields["version_row_id"], fields["version_rows"]

@@ -16,10 +16,10 @@ from streams.sources.window import EARLIER, Bound
 _NAMES = 500
 """Linkedids in one SELECT."""
 
-# Names in braces are quoted by the engine, values are parameters.
+# Names in braces are quoted by the engine, values are parameters. 14 and 22: streams/rows/event_type.py.
 _BEGUN = """
 SELECT {linkedid} AS linkedid, COUNT(*) AS n, MAX({id}) AS highest,
-       SUM(CASE WHEN {eventtype} = 'LINKEDID_END' THEN 1 ELSE 0 END) AS ends
+       SUM(CASE WHEN CAST({eventtype} AS CHAR(20)) IN ('LINKEDID_END', '14', '22') THEN 1 ELSE 0 END) AS ends
 FROM {table} WHERE {linkedid} IN (SELECT {linkedid} FROM {table} WHERE {id} BETWEEN %s AND %s)
 GROUP BY {linkedid} HAVING """
 

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, own_headers, written_as
 from streams.crm.registry import kind_of, registered
-from streams.kafka.topic_client import KafkaTopics, Topics
+from streams.kafka.topic_client import KafkaTopics, Outgoing, TopicRecord, Topics
 from streams.settings import Settings
 from streams.topics import (
     CALL_RESULTS,
@@ -45,15 +45,24 @@ class Connection:
     settings: Settings
     topics: Topics
     serializer: Serializer
-    """Reads every topic's records; writes those that `encode` registered."""
+    """Reads every topic's records; writes those that `outgoing` registered."""
     _registered: set[str] = field(default_factory=set)
 
     def topic(self, name: str) -> str:
         """The full name of one of the product's topics."""
         return self.settings.kafka.topic(name)
 
-    async def encode(self, topic: Topic, record: Mapping[str, Any]) -> bytes:
-        """The value of a record for a topic. The topic's schema is registered before its first one, and no other is.
+    async def read(self, record: TopicRecord, schema: str) -> dict[str, Any]:
+        """A record of ours, of that schema. The registry is asked only for what is not ours, or of a later release.
+
+        Raises MalformedRecord; UserError: no registry to ask.
+        """
+        return await self.serializer.read(record.value, schema, written_as(record.headers))
+
+    async def outgoing(
+        self, topic: Topic, key: bytes, record: Mapping[str, Any], partition: int | None = None
+    ) -> Outgoing:
+        """A record for a topic. The topic's schema is registered before its first one, and no other is.
 
         Raises UserError: no registry, or it refuses the schema.
         """
@@ -61,17 +70,18 @@ class Connection:
         if name not in self._registered:
             await self.serializer.register(name, topic.schema)
             self._registered.add(name)
-        return self.serializer.encode(topic.schema, record)
+        value = self.serializer.encode(topic.schema, record)
+        return Outgoing(name, key, value, partition, own_headers(topic.schema))
 
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Connection]:
-    """A connection that changes nothing by itself: schemas are learned, not registered.
+    """A connection that changes nothing by itself: nothing is registered, and what is read needs no registry.
 
-    Raises UserError: no broker, no registry.
+    Raises UserError: no broker.
     """
     async with (
         SchemaRegistry(settings.registry.url) as registry,
         KafkaTopics(settings.kafka.bootstrap_servers) as topics,
     ):
-        yield Connection(settings, topics, await registry.reader(schemas_of(settings)))
+        yield Connection(settings, topics, registry.reader(schemas_of(settings).values()))

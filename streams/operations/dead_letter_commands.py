@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from schemas import written_as
 from streams.clock import UtcMicros, utc_now_us
 from streams.crm.registry import kind_of
 from streams.crm.shared.adapter import plan_of
@@ -21,14 +22,14 @@ from streams.dead_letter_reasons import Recovery
 from streams.delivery.command_record import Command
 from streams.delivery.record import Action
 from streams.errors import UserError
-from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
+from streams.kafka.topic_client import Headers, Outgoing, TopicRecord, partition_of
 from streams.operations.connection import Connection
 from streams.operations.dead_letter_topic import letters_of
 from streams.operations.dead_letters import Filter, Letter
 from streams.operations.recovery_plan import RecoveryPlan, RecoveryStep
 from streams.operations.resolutions import Resolution
 from streams.settings import PortalSettings, Settings
-from streams.topics import CALL_RESULTS, DEAD_LETTER_RESOLUTIONS, DEAD_LETTERS, DELIVERY_COMMANDS
+from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS
 
 BATCH = 200
 """Steps that are taken at once: so many at most are taken again after a break."""
@@ -115,6 +116,7 @@ async def deliver(
                 Action.DELIVER,
                 operator,
                 record.value,
+                record.headers,
                 (record.topic, record.partition, record.offset),
             )
             for crm, record in batch
@@ -141,6 +143,7 @@ async def _sent(
             action,
             operator,
             step.value,
+            step.headers,
             letter.source,
         )
         return await _outgoing(connection, order, partitions), order.id
@@ -169,6 +172,7 @@ def _command(
     action: Action,
     operator: Operator,
     result: bytes | None,
+    headers: Headers,
     source: tuple[str, int, int],
 ) -> Command:
     topic, partition, offset = source
@@ -184,6 +188,7 @@ def _command(
         source_topic=topic,
         source_partition=partition,
         source_offset=offset,
+        result_schema=(written_as(headers) or b"").decode("ascii", "replace"),
     )
 
 
@@ -201,8 +206,7 @@ async def _owners(connection: Connection) -> int:
 
 async def _outgoing(connection: Connection, order: Command, partitions: int) -> Outgoing:
     key = order.call_id.encode()
-    value = await connection.encode(DELIVERY_COMMANDS, order.record())
-    return Outgoing(connection.topic(DELIVERY_COMMANDS), key, value, partition_of(key, partitions))
+    return await connection.outgoing(DELIVERY_COMMANDS, key, order.record(), partition_of(key, partitions))
 
 
 def _resolution(letter: Letter, action: str, operator: Operator, command: str | None = None) -> Resolution:
@@ -221,7 +225,4 @@ def _resolution(letter: Letter, action: str, operator: Operator, command: str | 
 
 
 async def _record(connection: Connection, done: Sequence[Resolution]) -> None:
-    topic = connection.topic(DEAD_LETTER_RESOLUTIONS)
-    await connection.topics.send(
-        [each.outgoing(topic, await connection.encode(DEAD_LETTER_RESOLUTIONS, each.record())) for each in done]
-    )
+    await connection.topics.send([await each.outgoing(connection) for each in done])

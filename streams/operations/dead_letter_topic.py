@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from schemas import MalformedRecord
+from schemas import MalformedRecord, UnknownSchema, written_as
 from streams.dead_letter_reasons import REMEDY, DeadLetterReason
-from streams.operations.connection import Connection
+from streams.operations.connection import Connection, schemas_of
 from streams.operations.dead_letters import Filter, Letter
 from streams.operations.resolutions import ResolutionLog
 from streams.topics import DEAD_LETTERS
@@ -30,7 +30,7 @@ async def letters_of(
     partitions = {partition for partition, _ in wanted.places} if wanted.places and not wanted.calls else None
     async for record in connection.topics.read(connection.topic(DEAD_LETTERS), partitions, since_ms=since_ms):
         try:
-            fields = await connection.serializer.read(record.value, DEAD_LETTERS.schema)
+            fields = await connection.read(record, DEAD_LETTERS.schema)
         except MalformedRecord:
             continue  # not ours: shown by no list, touched by no command
         letter = letter_of(fields, record.partition, record.offset)
@@ -65,20 +65,23 @@ def _remedy(fields: Mapping[str, Any]) -> str | None:
 
 def decoded(fields: Mapping[str, Any], connection: Connection) -> Iterator[tuple[str, Any]]:
     """Key, value and headers of the untouched record, by name, as far as they can be read."""
-    for name in ("key", "value"):
-        yield name, readable(fields[name], connection)
-    for header in fields["headers"]:
-        yield f"header {header['name']}", readable(header["value"], connection)
+    headers = [(header["name"], header["value"]) for header in fields["headers"]]
+    yield "key", readable(fields["key"])
+    schema = schemas_of(connection.settings).get(fields["topic"])
+    try:
+        if schema is None:
+            raise MalformedRecord("not a topic of ours")
+        yield "value", connection.serializer.decode_own(fields["value"], schema, written_as(headers))
+    except (MalformedRecord, UnknownSchema):
+        yield "value", readable(fields["value"])
+    for name, value in headers:
+        yield f"header {name}", readable(value)
 
 
-def readable(value: bytes | None, connection: Connection) -> Any:
-    """Members of one of our records or of JSON; text as text, anything else in hexadecimal."""
+def readable(value: bytes | None) -> Any:
+    """Members of JSON; text as text, anything else in hexadecimal."""
     if value is None:
         return None
-    try:
-        return connection.serializer.decode(value)
-    except (MalformedRecord, LookupError):
-        pass
     try:
         return [msgspec.json.decode(line) for line in value.splitlines()] if value.startswith(b"{") else value.decode()
     except (msgspec.DecodeError, UnicodeDecodeError):

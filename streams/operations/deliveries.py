@@ -29,13 +29,12 @@ async def history_of(connection: Connection, call_id: str, crms: Iterable[str]) 
     for crm in crms:
         topic = connection.topic(topics.deliveries(crm))
         partition = partition_of(key, await connection.topics.partitions(topic))
-        value: bytes | None = None
+        last: TopicRecord | None = None
         async for record in connection.topics.read(topic, [partition]):
             if record.key == key:
-                value = record.value
-        if value is not None:
-            decoded = await connection.serializer.read(value, "delivery")
-            found.append(Delivery.from_record(decoded))
+                last = record
+        if last is not None and last.value is not None:
+            found.append(Delivery.from_record(await connection.read(last, "delivery")))
     return found
 
 
@@ -85,7 +84,7 @@ async def overview_of(connection: Connection, crm: str) -> Overview:
 
 async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
     try:
-        fields = await connection.serializer.read(record.value, "delivery")
+        fields = await connection.read(record, "delivery")
         return DeliveryCounts(fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"])
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None

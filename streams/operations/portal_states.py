@@ -47,7 +47,7 @@ async def portal_records_of(connection: Connection, crm: str) -> PortalRecords:
         state: PortalState | None = None
         if record.value is not None:
             try:
-                state = PortalState.from_record(await connection.serializer.read(record.value, PORTAL_STATES.schema))
+                state = PortalState.from_record(await connection.read(record, PORTAL_STATES.schema))
             except (MalformedRecord, msgspec.ValidationError):
                 continue
         records.take(record.key or b"", state)
@@ -62,7 +62,7 @@ async def take_old(connection: Connection, record: TopicRecord, records: PortalR
     delivery: Delivery | None = None
     if record.value is not None:
         try:
-            delivery = Delivery.from_record(await connection.serializer.read(record.value, "delivery"))
+            delivery = Delivery.from_record(await connection.read(record, "delivery"))
         except (MalformedRecord, msgspec.ValidationError):
             return
     records.take_old(key, delivery)

@@ -103,9 +103,9 @@ class RecoveryPlan:
         step = RecoveryStep([*(known.letters if known else ()), letter])
         if self.action is Action.RETRY:
             step.value = fields["value"]
+            step.headers = [(header["name"], header["value"]) for header in fields["headers"]]
             if recovery is Recovery.RETURN:
                 step.key = fields["key"]
-                step.headers = [(header["name"], header["value"]) for header in fields["headers"]]
         held = self._held + step.size - (known.size if known else 0)
         if held > self.most_bytes and self.steps:
             self.beyond += 1

@@ -46,9 +46,10 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
         """The resolution that the Avro codec read. Raises msgspec.ValidationError."""
         return msgspec.convert(record, cls)
 
-    def outgoing(self, topic: str, value: bytes) -> Outgoing:
-        """The record to be written."""
-        return Outgoing(topic, f"{self.partition}/{self.offset}".encode(), value, self.partition)
+    async def outgoing(self, connection: Connection) -> Outgoing:
+        """The record to be written. Raises UserError."""
+        key = f"{self.partition}/{self.offset}".encode()
+        return await connection.outgoing(DEAD_LETTER_RESOLUTIONS, key, self.record(), self.partition)
 
 
 class ResolutionLog:
@@ -70,7 +71,7 @@ class ResolutionLog:
         async for record in self._connection.topics.read(topic, start=self._next):
             self._next[record.partition] = record.offset + 1
             try:
-                fields = await self._connection.serializer.read(record.value, DEAD_LETTER_RESOLUTIONS.schema)
+                fields = await self._connection.read(record, DEAD_LETTER_RESOLUTIONS.schema)
                 resolution = Resolution.from_record(fields)
             except (MalformedRecord, msgspec.ValidationError):
                 continue

@@ -26,7 +26,7 @@ async def newest_results(connection: Connection, call_ids: Iterable[str]) -> dic
         if record.key not in wanted:
             continue
         try:
-            fields = await connection.serializer.read(record.value, CALL_RESULTS.schema)
+            fields = await connection.read(record, CALL_RESULTS.schema)
         except MalformedRecord:
             continue
         if fields["version"] >= newest.get(fields["call_id"], (0, record))[0]:

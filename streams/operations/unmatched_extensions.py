@@ -36,7 +36,7 @@ async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[U
         if record.value is None:
             continue
         try:
-            fields = await connection.serializer.read(record.value, "delivery")
+            fields = await connection.read(record, "delivery")
         except (MalformedRecord, msgspec.ValidationError):
             continue
         if fields["portal"] == portal.name and fields["unmatched"]:

@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from streams.errors import UnreadableRow
+from streams.rows.event_type import event_name
 
 TEXT_LIMIT = 4096
 """Longest text kept of a column. No PBX has such columns (FreePBX: 512 at most): more is damage or an attack."""
@@ -45,6 +46,8 @@ COLUMNS = CelRow.__struct_fields__
 _TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
 _LONGEST_NUMBER = 40  # characters: Python refuses to convert thousands of digits
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
+_AFTER_DIGITS = ":"
+"""Event types that sort before this begin with a digit: numbers where names should be."""
 
 
 class CapturedRow(CelRow, frozen=True, gc=False):
@@ -96,8 +99,13 @@ class RowDecoder:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass  # the slow way knows more spellings, or names what is wrong
             else:
-                named = row.linkedid and row.eventtype and row.eventtime and row.pbx and row.uniqueid and row.op
-                if named and 0 <= row.id < _TOO_LARGE and 0 <= row.commit_ms < _TOO_LARGE:
+                named = row.linkedid and row.eventtime and row.pbx and row.uniqueid and row.op
+                if (
+                    named
+                    and row.eventtype >= _AFTER_DIGITS
+                    and 0 <= row.id < _TOO_LARGE
+                    and 0 <= row.commit_ms < _TOO_LARGE
+                ):
                     return row
         try:
             columns = orjson.loads(value)
@@ -121,7 +129,8 @@ class RowDecoder:
             values.append("")  # at -1: what a missing column holds
             cells = picked(values)
             row_id = cells[0]
-            if row_id.isdecimal() and row_id.isascii() and len(row_id) < 13 and all(cells[1:5]) and not captured:
+            quick = row_id.isdecimal() and row_id.isascii() and len(row_id) < 13 and all(cells[1:5]) and not captured
+            if quick and cells[1] >= _AFTER_DIGITS:
                 # Positions are COLUMNS, then op, commit_ms, pbx.
                 return CapturedRow(int(row_id), *cells[1:], "c", 0, pbx)  # type: ignore[call-arg]
             values.pop()
@@ -135,6 +144,9 @@ class RowDecoder:
         for column in _REQUIRED:
             if not texts[column]:
                 raise UnreadableRow(f"column {self._aliases[column]} is missing or empty")
+        if texts["eventtype"] < _AFTER_DIGITS:
+            told = {column: texts[column] for column in ("userdeftype", "extra", "peer")}
+            texts["eventtype"] = event_name(texts["eventtype"], **told)
         id_value = columns.get(self._aliases["id"], row_id)
         return CapturedRow(
             id=_integer(self._aliases["id"], id_value),

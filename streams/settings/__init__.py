@@ -45,6 +45,8 @@ __all__ = [
 SETTINGS_FILE_VARIABLE = "CEL2CRM_SETTINGS"
 
 _DAY_SECONDS = 24 * 3600.0
+_CENTURY_SECONDS = 36_525 * _DAY_SECONDS
+"""Whoever wants a limit never to be met writes a century; inf and nan are refused."""
 
 
 class PbxSettings(Section):
@@ -146,7 +148,7 @@ class AggregateSettings(Section):
     """A call is classified this long after its LINKEDID_END: rows of one transaction may come in any order."""
     quiet_seconds: float = Field(default=10.0, gt=0, le=_DAY_SECONDS)
     """Wait after all channels ended where the PBX logs no LINKEDID_END."""
-    time_limit_seconds: float = Field(default=4 * 3600.0, gt=0, le=30 * _DAY_SECONDS)
+    time_limit_seconds: float = Field(default=4 * 3600.0, gt=0, le=_CENTURY_SECONDS)
     """A call without any end and without a new row for so long was cut short."""
     grace_seconds: float = Field(default=900.0, gt=0, le=7 * _DAY_SECONDS)
     """How long after its end a call still takes late rows."""

@@ -48,13 +48,24 @@ def test_the_context_says_that_a_gateway_with_an_extensions_name_is_outside(
     assert call.extension == "101"
 
 
+def test_the_account_of_an_unknown_gateway_is_no_phone_that_asked_for_the_companys_number() -> None:
+    call = outcome(incoming("SIP/100500-01", "100500", "74951234567@gateways"))
+    assert (call.direction, call.client) == ("unknown", None)
+
+
+def test_a_context_of_the_outside_counts_where_no_row_tells_of_the_channels_start() -> None:
+    table = incoming("SIP/701-01", "735797", "s@from-pstn").replace("start  SIP/701", "answer  SIP/701")
+    assert (outcome(table).direction, outcome(table).client) == ("incoming", "735797")
+
+
 def test_an_extension_in_a_context_of_the_inside_stays_an_extension() -> None:
     assert outcome(incoming("SIP/701-01", "701", "101@from-internal")).direction == "internal"
 
 
 @pytest.mark.parametrize("num", ["0890", "900", "112"])
-def test_a_short_number_alone_makes_no_unknown_trunk_an_inside_phone(num: str) -> None:
-    call = outcome(incoming("SIP/mango-01", num, "74951234567@mango-in"))
+@pytest.mark.parametrize("channel", ["SIP/mango-01", "PJSIP/100500-01", "IAX2/branch-01"])
+def test_a_short_number_alone_makes_no_unknown_trunk_an_inside_phone(num: str, channel: str) -> None:
+    call = outcome(incoming(channel, num, "74951234567@mango-in"))
     assert (call.direction, call.client) == ("unknown", None)
     assert "direction_unknown" in call.warnings
 
@@ -106,6 +117,20 @@ def test_a_number_that_can_be_called_is_kept(later: str) -> None:
 def test_the_did_is_the_last_number_asked_for_while_still_outside(rows: str, did: str | None) -> None:
     call = outcome(incoming("PJSIP/megafon-01", "79161234567", rows))
     assert (call.direction, call.did) == ("incoming", did)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "did"),
+    [
+        ("100500", "100500@from-trunk", None),
+        ("100500", "100500@from-trunk 74951234567@from-did", "74951234567"),
+        ("74951234567", "74951234567@from-trunk", "74951234567"),
+    ],
+)
+def test_an_account_is_no_did_but_a_number_that_the_trunk_is_named_after_is(
+    name: str, rows: str, did: str | None
+) -> None:
+    assert outcome(incoming(f"PJSIP/{name}-01", "79161234567", rows)).did == did
 
 
 @pytest.mark.parametrize(

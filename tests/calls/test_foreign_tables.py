@@ -145,7 +145,7 @@ def test_asterisk_11_names_the_peer_in_the_one_row() -> None:
         7  over         SIP/carrier-00000028 0
     """)
     assert (call.answered, call.answered_by, call.talk_seconds) == (True, "1002", 3.0)
-    assert (call.result, call.extra_usable) == (0, False)
+    assert (call.result, call.extra_usable, call.ended_by) == (200, True, "called")
 
 
 @pytest.mark.parametrize("column", ["exten", "context", "cid_num", "appname", "extra", "cid_dnid"])

@@ -1,5 +1,7 @@
 """Tables whose bridge rows name no peer: who was in a bridge at the same time is taken as joined."""
 
+import pytest
+
 from tests.calls.tables import outcome
 
 CALLING = """
@@ -94,3 +96,24 @@ def test_before_asterisk_12_who_picked_up_is_seen_when_the_bridge_ends() -> None
     assert talked(start, *ends) == (True, ("1007",))
     assert talk_seconds(start, *ends) == 5.0
     assert talked("3 answer PJSIP/1001-02 1", start, *ends)[1] == ("1001", "1007")
+
+
+@pytest.mark.parametrize("broken", range(4))
+def test_one_row_that_does_not_tell_its_bridge_parts_nobody(broken: int) -> None:
+    names = ['{"bridge_id":"a"}'] * 4
+    names[broken] = '{"bridge_id":"a""}'
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    lines = (f"3 enter {phone}", f"4 enter {calling}", f"9 exit {phone}", f"9 exit {calling}")
+    assert talked(*(f"{line} extra={extra}" for line, extra in zip(lines, names, strict=True))) == (True, ("1001",))
+
+
+@pytest.mark.parametrize("broken", range(4))
+def test_a_row_that_does_not_tell_its_bridge_is_of_its_channels_own(broken: int) -> None:
+    """Of two bridges at the same time, one of 1002 and a stranger."""
+    names = ['{"bridge_id":"a"}'] * 4
+    names[broken] = ""
+    calling, phone = "PJSIP/trunk1-01 0", "PJSIP/1001-02 1"
+    lines = (f"3 enter {phone}", f"4 enter {calling}", f"9 exit {phone}", f"9 exit {calling}")
+    others = [f'{line} extra={{"bridge_id":"b"}}' for line in ("3 enter PJSIP/1002-03 2", "9 exit PJSIP/1002-03 2")]
+    told = [f"{line} extra={extra}" for line, extra in zip(lines, names, strict=True)]
+    assert talked(others[0], *told, others[1]) == (True, ("1001",))

@@ -110,9 +110,19 @@ PL 483612345          +48483612345     Radom
 # Spain: 9 digits after +34, no prefix.
 ES 612345678          +34612345678     mobile
 ES 0034612345678      +34612345678     00
+# Shorter plans with a national prefix that is not dialled before every number.
+LI 2345678            +4232345678      Liechtenstein: all of 7 digits
+BG 43012345           +35943012345     Bulgaria: a mobile number, the 0 left out
+BG 212345             212345           Bulgaria: local
+LB 71123456           +96171123456     Lebanon: a mobile number
 # Kyrgyzstan, through a trunk of Russia: E.164 without plus; the same from Turkey.
 RU 996555123456       +996555123456    no plus
 RU 905321234567       +905321234567    no plus
+RU 97122345678        +97122345678     Abu Dhabi: 712 is Kazakhstan's, nobody dials 9 and that
+RU 94951234567        94951234567      9 and Moscow's 495, or Sri Lanka: untouched
+AT 918123456789       +918123456789    India, no plus: Austria's plan would take nearly anything after the 9
+GB 97122345678        +97122345678     Abu Dhabi: Britons dial 9 0 7122 ..., not 9 7122 ...
+DE 902123456789       902123456789     9 and 0212 ..., or Istanbul: untouched
 # A plus is never lost, whether the number is valid or not.
 RU +12345             +12345           no valid number
 RU +999123456789      +999123456789    no such country code

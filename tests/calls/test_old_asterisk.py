@@ -1,6 +1,18 @@
 """What Asterisk 1.8 to 11 and products on ARI log otherwise: one bridge row a talk, plain text in `extra`, Stasis."""
 
+import pytest
+
 from tests.calls.tables import classified, outcome
+
+VAIN = """
+    0  start  SIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
+    0  start  SIP/1001-04    1 num=1001 exten=s context=from-internal
+    9  hangup SIP/1001-04    1 extra={leg}
+    9  end    SIP/1001-04    1
+    9  hangup SIP/carrier-03 0 extra={extra}
+    9  end    SIP/carrier-03 0
+    9  over   SIP/carrier-03 0
+"""
 
 
 def test_transfer_and_pickup_before_asterisk_12_name_the_other_in_plain_text() -> None:
@@ -62,6 +74,36 @@ def test_who_is_alone_in_an_old_conference_talked_with_nobody() -> None:
         5  over       SIP/carrier-03 0
     """)
     assert (call.answered, call.handled_by) == (False, "conference")
+
+
+@pytest.mark.parametrize(
+    ("extra", "leg", "result", "cause"),
+    [
+        ("17,SIP/1001-04,BUSY", "17,,", 486, 17),
+        ("0,,NOANSWER", "0,,", 0, 0),
+        ("16,dialplan/builtin,NOANSWER", "16,,", 408, 16),
+        ("1,,CHANUNAVAIL", "1,,", 404, 1),  # DIALSTATUS; CEL of Asterisk 12 and later has NOANSWER
+        ("20,,CHANUNAVAIL", "20,,", 500, 20),
+        ("34,,CONGESTION", "34,,", 500, 34),
+        ("21,,CONGESTION", "21,,", 603, 21),
+        ("0,SIP/carrier-03,CANCEL", "0,,", 480, 0),
+        ("19,,", "19,,", 480, 19),
+    ],
+)
+def test_cause_and_status_before_asterisk_12_are_plain_text(extra: str, leg: str, result: int, cause: int) -> None:
+    call = outcome(VAIN.format(extra=extra, leg=leg))
+    assert (call.result, call.hangup_cause, call.extra_usable, call.answered) == (result, cause, True, False)
+    assert call.warnings == ()
+
+
+@pytest.mark.parametrize("extra", ["17", "17,BUSY", "17,,busy", "17,,BUSY,1", "x,,BUSY", "1700,,BUSY", ",,BUSY", "-"])
+def test_other_text_is_not_taken_for_a_cause(extra: str) -> None:
+    call = outcome(VAIN.format(extra=extra, leg="17,,"))
+    assert (call.result, call.extra_usable, call.warnings) == (0, False, ("extra_unusable",))
+
+
+def test_a_cause_that_is_none_is_not_usable() -> None:
+    assert outcome(VAIN.format(extra="128,,BUSY", leg="17,,")).warnings == ("extra_unusable",)
 
 
 HOLD = 'extra={"bridge_id":"q","bridge_technology":"holding_bridge"}'

@@ -43,6 +43,9 @@ def outgoing(
         ("RU", "989161234567", "DAHDI/g0/89161234567,60", "DAHDI/i1/89161234567-02", "+79161234567"),
         ("RU", "789161234567", "DAHDI/r1/9161234567,60", "DAHDI/3-1", "+79161234567"),
         ("RU", "989161234567", "Dongle/dongle0/+79161234567", "Dongle/dongle0-0100", "+79161234567"),
+        ("RU", "989161234567", "DAHDI/g0/ww89161234567", "DAHDI/1-1", "+79161234567"),
+        ("RU", "989161234567", "Khomp/b0c1/89161234567", "Khomp/B0C1-0.0", "+79161234567"),
+        ("RU", "989161234567", "PJSIP/79161234567@mts", "PJSIP/mts-02 74950000000", "+79161234567"),
         ("RU", "92345678", "PJSIP/74952345678@mts", "PJSIP/mts-02", "+74952345678"),
         ("US", "912125551234", "PJSIP/12125551234@isp", "PJSIP/isp-02", "+12125551234"),
         ("US", "812125551234", "PJSIP/isp/sip:+12125551234@10.1.1.1", "PJSIP/isp-02", "+12125551234"),
@@ -119,6 +122,18 @@ def test_long_extensions_on_devices_with_other_names_are_unknown_and_say_so() ->
     assert (call.direction, call.client) == ("unknown", None)
     assert "direction_unknown" in call.warnings
     assert "numbers.internal_digits" in call.why[0]
+
+
+def test_long_extensions_behind_one_proxy_are_no_customers() -> None:
+    table = outgoing("10002", "PJSIP/kamailio/sip:10002@10.0.0.1", "PJSIP/kamailio-02", caller="PJSIP/kamailio-01",
+                     num="10001", context="office").replace("context=from-trunk", "context=office")  # fmt: skip
+    assert (outcome(table).direction, outcome(table).client) == ("unknown", None)
+
+
+def test_a_gateway_named_like_an_extension_is_a_trunk_where_a_city_number_goes_out_on_it() -> None:
+    table = outgoing("223344", "SIP/701/223344", "SIP/701-02").replace("context=from-trunk", "context=from-internal")
+    call = outcome(table)
+    assert (call.direction, call.client, call.extension) == ("outgoing", "223344", "1001")
 
 
 @pytest.mark.parametrize(

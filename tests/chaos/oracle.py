@@ -100,8 +100,8 @@ class Oracle:
             if truth.answered is not None and result.answered != truth.answered and not call.altered:
                 self._disagreements.append(f"call {truth.linkedid} ({truth.case}): the rules and the truth differ")
             statuses = {
-                "bitrix24": self.rules.table("bitrix24").status(result).code,
-                "kommo": self.rules.table("kommo").status(result).code,
+                "bitrix24": str(self.rules.table("bitrix24").status(result).code),
+                "kommo": str(self.rules.table("kommo").status(result).code),
                 "webhook": str(result.result),
             }
             self._due[truth.linkedid] = {name: each for name, each in statuses.items() if truth.stands_in(name)}

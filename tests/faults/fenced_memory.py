@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from streams.kafka.fenced_log import Fenced
+from schemas import written_as
+from streams.kafka.fenced_log import Fenced, Headers, StoredRecord
 
 
 class PartitionLog:
@@ -10,6 +11,8 @@ class PartitionLog:
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes, bytes | None]] = []
+        self.schema_header: bytes | None = None
+        """The header of every record: that of the last one written."""
         self.epoch = 0
         self.failing = 0
         """The number of next transactions that fail: none of their records is there."""
@@ -32,22 +35,24 @@ class Writer:
         self._log = log
         self._epoch = epoch
 
-    def scan(self, take: Callable[[bytes, bytes | None, int], None]) -> None:
-        """Give every record to `take`: key, value, offset."""
+    def scan(self, take: Callable[[bytes, bytes | None, int, bytes | None], None]) -> None:
+        """Give every record to `take`: key, value, offset, schema header."""
         for offset, (key, value) in enumerate(self._log.records):
-            take(key, value, offset)
+            take(key, value, offset, self._log.schema_header)
 
-    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+    async def read_at(self, offset: int) -> StoredRecord | None:
         """The record at an offset."""
         key, value = self._log.records[offset]
-        return None if value is None else (key, value)
+        return None if value is None else StoredRecord(key, value, self._log.schema_header)
 
     @property
     def fenced(self) -> bool:
         """Whether another writer came after."""
         return self._epoch != self._log.epoch
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+    async def write(
+        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
         """One transaction. Raises Fenced."""
         if self.fenced:
             raise Fenced(f"epoch {self._epoch}")
@@ -56,6 +61,7 @@ class Writer:
             return None
         first = len(self._log.records)
         self._log.records += records
+        self._log.schema_header = written_as(headers)
         return range(first, len(self._log.records))
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 from weakref import WeakSet
 
-from schemas import Serializer
+from schemas import Serializer, own_header
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.shared.client import CrmClient, Pace, Request
@@ -18,6 +18,7 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult
 from streams.delivery.events import Arrived
 from streams.delivery.record import Delivery, State
+from streams.kafka.fenced_log import Headers, StoredRecord
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -79,6 +80,7 @@ class Topic:
             version=result.version,
             outcome_hash=result.outcome_hash,
             result=value,
+            result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,
             source=("call-results", 0, len(self.records)),
         )
@@ -232,16 +234,18 @@ class _WatchedLog:
         self._writer = writer
         self._serializer = serializer
 
-    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
+    async def read_at(self, offset: int) -> StoredRecord | None:
         return await self._writer.read_at(offset)
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+    async def write(
+        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
         for state in states:
             if state.state is State.INTENT:
                 await self._owner.reach("intent", state.step)
         await self._owner.running.wait()
-        written = await self._writer.write(records)
+        written = await self._writer.write(records, headers=headers)
         for state in states:
             if written and state.intent is None and state.attempt:
                 await self._owner.reach("kept", state.history[-1].step if state.history else state.step)

@@ -44,7 +44,7 @@ FUNCTIONS = {
         *(f"streams.calls.fold.xǁ_RowFolderǁ{name}__mutmut*" for name in (
             "_bridge_row", "_bridge_exit", "_begin_talks", "_part", "_ended", "_transfer", "_calling_left",
         )),
-        "streams.calls.fold.x__calling_uniqueid*", "streams.calls.fold.x__close*",
+        "streams.calls.calling.x_calling_uniqueid*", "streams.calls.fold.x__close*",
     ],
     "end of a call": [
         "streams.calls.call.xǁCallǁadd*", "streams.calls.call.xǁCallǁknows*",

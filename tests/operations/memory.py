@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from schemas import SchemaRegistry, Serializer, load, names
+from schemas import SchemaRegistry, Serializer, load, names, own_headers, written_as
 from schemas.source import Schema
 from streams.calls.result import CallResult
 from streams.cli.command_line import command_line
@@ -109,7 +109,7 @@ class Operator:
 
     async def connection(self) -> Connection:
         """A connection of its own, as each command makes one."""
-        return Connection(self.settings, self.topics, await self.registry.reader(schemas_of(self.settings)))
+        return Connection(self.settings, self.topics, self.registry.reader(schemas_of(self.settings).values()))
 
     def run(self, *arguments: str, answer: str | None = None) -> Result:
         """A command, in this process."""
@@ -123,6 +123,7 @@ class Operator:
 
     def put(self, topic: str, schema: str, key: str, record: dict[str, Any], **fields: Any) -> TopicRecord:
         value = self.serializer.encode(schema, record)
+        fields = {"headers": own_headers(schema), **fields}
         return self.topics.put(Outgoing(self.settings.kafka.topic(topic), key.encode(), value, **fields))
 
     def delivery(self, delivery: Delivery) -> None:
@@ -148,7 +149,7 @@ class Operator:
     def _all(self, topic: str, schema: str) -> list[dict[str, Any]]:
         name = self.settings.kafka.topic(topic)
         records = [record for number in range(PARTITIONS) for record in self.topics.logs[name, number]]
-        return [self.serializer.decode(record.value, schema) for record in records]
+        return [self.serializer.decode_own(record.value, schema, written_as(record.headers)) for record in records]
 
 
 def make_operator(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Operator:

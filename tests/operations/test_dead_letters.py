@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas import own_header
 from streams.cli import dead_letters
 from streams.clock import MICROS_PER_SECOND
 from streams.dead_letter_reasons import Recovery
@@ -41,7 +42,8 @@ def refused(operator: Operator, number: int = 1, **fields: Any) -> TopicRecord:
     result = call_result(number)
     value = operator.serializer.encode("call_result", result.record())
     source = {"topic": "cel2crm.call-results", "partition": 1, "offset": number}
-    told = {"portal": "main", "value": value, **source, **fields}
+    headers = [{"name": "schema", "value": own_header("call_result")}]
+    told = {"portal": "main", "value": value, "headers": headers, **source, **fields}
     return letter(operator, "bitrix24", told.pop("reason", "refused"), result.call_id, **told)
 
 
@@ -334,7 +336,7 @@ def test_what_is_too_much_to_hold_is_left_to_the_next_command(operator: Operator
         refused(operator, number, value=b"x" * 100)
 
     async def plan() -> RecoveryPlan:
-        return await plan_recovery(await operator.connection(), Filter(), Action.RETRY, most_bytes=250)
+        return await plan_recovery(await operator.connection(), Filter(), Action.RETRY, most_bytes=300)
 
     made = asyncio.run(plan())
     assert (made.letters, made.beyond) == (2, 3)

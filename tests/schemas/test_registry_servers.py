@@ -10,6 +10,7 @@ import schemas
 from deploy.local import LocalStack
 from schemas import MalformedRecord, SchemaRegistry, UnknownSchema
 from schemas.codec import Encoder
+from schemas.headers import header_of
 from schemas.registry import COMPATIBILITY
 from streams.errors import UserError
 from tests.schemas.test_codec import LETTER
@@ -50,7 +51,11 @@ async def test_a_newer_writer_is_asked_for_once_and_read(stack: LocalStack) -> N
         value = Encoder(newer, await post(registry, "reg2.d-value", newer)).encode(LETTER)
         with pytest.raises(UnknownSchema):
             serializer.decode(value)
-        assert await serializer.read(value) == LETTER
+        header = header_of("dead_letter", newer)
+        with pytest.raises(UnknownSchema, match="neither this version of cel2crm nor the registry holds"):
+            serializer.decode_own(value, "dead_letter", header)
+        assert await serializer.read(value, "dead_letter", header) == LETTER
+        assert serializer.decode_own(value, "dead_letter", header) == LETTER
     assert serializer.decode(value) == LETTER
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
         assert (await registry.register({"reg2.d": "dead_letter"})).decode(value) == LETTER
@@ -62,10 +67,10 @@ async def test_a_reader_registers_nothing_and_reads_what_stands_there(stack: Loc
         newer = later(default="red")
         value = Encoder(newer, await post(registry, "reg6.d-value", newer)).encode(LETTER)
         before = await registry._call("GET", "/subjects")
-        reader = await registry.reader(topics)
+        reader = registry.reader(topics.values())
+        assert await reader.read(value, "dead_letter", header_of("dead_letter", newer)) == LETTER
         assert await registry._call("GET", "/subjects") == before
         assert await registry._call("GET", "/subjects/reg6.d-value/versions") == [1]
-        assert reader.decode(value, "dead_letter") == LETTER
 
 
 async def test_a_change_that_would_break_a_reader_is_refused(stack: LocalStack) -> None:
@@ -83,15 +88,13 @@ async def test_an_unknown_id_is_malformed(stack: LocalStack) -> None:
     async with SchemaRegistry(stack.endpoints.registry_url) as registry:
         serializer = await registry.register({"reg4.d": "dead_letter"})
         with pytest.raises(MalformedRecord, match="schema id 987654 is not in the registry"):
-            await serializer.read(b"\x00" + (987654).to_bytes(4, "big"))
+            await serializer.read(b"\x00" + (987654).to_bytes(4, "big"), "dead_letter")
 
 
 async def test_another_servers_address_is_told(stack: LocalStack) -> None:
     async with SchemaRegistry(stack.endpoints.connect_url) as registry:
         with pytest.raises(UserError, match="answers HTTP 404"):
             await registry.register({"reg5.d": "dead_letter"})
-        with pytest.raises(UserError, match="answers HTTP 404"):
-            await registry.reader({"reg5.d": "dead_letter"})
 
 
 async def test_no_registry_is_one_clear_message() -> None:

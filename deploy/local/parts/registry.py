@@ -1,4 +1,4 @@
-"""Apicurio Registry, its schemas in memory, with the Confluent-compatible API."""
+"""Apicurio Registry, its schemas in a file of its directory, with the Confluent-compatible API."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,8 @@ from deploy.local.parts.part import JVM_OPTIONS, Part, answers
 from deploy.local.ports import HOST
 
 API = "/apis/ccompat/v7"
+SCHEMAS = "schemas"
+"""The file of the database, without its endings, in the part's directory."""
 
 
 class Registry(Part):
@@ -21,6 +23,8 @@ class Registry(Part):
             "-Xms64m",
             "-Xmx160m",
             f"-Djava.io.tmpdir={self.home}",
+            # By default it keeps them in memory: readers go by the ids, which must outlive the process.
+            f"-Dapicurio.datasource.url=jdbc:h2:file:{self.home / SCHEMAS}",
             f"-Dquarkus.http.host={HOST}",
             f"-Dquarkus.http.port={port}",
             # By default this one listens on every address.

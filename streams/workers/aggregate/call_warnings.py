@@ -30,9 +30,13 @@ class WarningReporter:
 
 _WORDS: dict[str, str] = {
     CallWarning.DIRECTION: "the direction of calls is unknown: name the trunk in numbers.trunks, or its context",
+    CallWarning.CALLER: "calls have no row of the channel that began them: the database refused them (a name in "
+    "letters that the table's character set lacks?) or lost them",
     CallWarning.BRIDGES: "calls with dial status ANSWER show no BRIDGE rows: turn BRIDGE_ENTER and BRIDGE_EXIT on in "
     "cel.conf, or set aggregate.bridges_logged: false",
     CallWarning.ZONE: "the PBX's configured time zone is not that of its rows, which were believed: set pbx.timezone",
+    CallWarning.EVENTS: "the column eventtype holds numbers, and what some of them mean cannot be told: such rows do "
+    "not count; make it a text column, and check that the table has the columns extra and userdeftype",
     CallWarning.TIME: "times of rows cannot be read, or have no seconds: talk and waiting of such calls are "
     "unknown; set dateformat in cel.conf to %F %T",
     CallWarning.ROWS: "rows of calls could not be read: their results may lack what these rows told",

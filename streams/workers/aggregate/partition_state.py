@@ -174,12 +174,15 @@ class PartitionState:
             self._confirm(offset, marker)
 
     def adopt(self, snapshots: Mapping[str, bytes], marker: Marker, committed: int, end_offset: int) -> None:
-        """Begin from a checkpoint. One that is ahead of the topic's end is of an earlier topic of that name."""
+        """Begin from a checkpoint. One that is ahead of the topic's end is of an earlier topic of that name.
+
+        Raises UnreadableSnapshot.
+        """
         self._marker = self._confirmed = marker
         self._committed_offset = committed
         for key, value in snapshots.items():
-            snapshot = Snapshot.decode(value)
-            call = Call.from_bytes(snapshot.call)
+            snapshot = Snapshot.of(key, value)
+            call = snapshot.restored_call(key)
             opened_at_ms = self._opened_at_ms(call.linkedid, snapshot.last_row_ms)
             covered_offset = snapshot.covered_offset if snapshot.covered_offset <= end_offset else 0
             tracked = TrackedCall(

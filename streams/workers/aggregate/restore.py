@@ -36,6 +36,9 @@ def restore(
 
 
 def _taken_before(snapshots: Mapping[str, bytes], end_offset: int) -> int:
-    """The offset before which every row was taken, as far as the snapshots tell; 0: they do not."""
-    covered = (Snapshot.decode(value).covered_offset for value in snapshots.values())
+    """The offset before which every row was taken, as far as the snapshots tell; 0: they do not.
+
+    Raises UnreadableSnapshot.
+    """
+    covered = (Snapshot.of(key, value).covered_offset for key, value in snapshots.items())
     return max((offset for offset in covered if offset <= end_offset), default=0)

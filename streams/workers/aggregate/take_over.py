@@ -6,7 +6,7 @@ A partition that cannot be taken over raises, and the process ends hard (faust_o
 from collections.abc import Mapping
 
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from streams.errors import UnreadableRow
@@ -14,34 +14,46 @@ from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost, positions
+from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay
+from streams.workers.aggregate.tracked_call import UnreadableSnapshot
 
 _log = structlog.get_logger("aggregate")
 
 
 async def take_over(
-    tp: TP, group: Consumer, log: FencedLog, bootstrap_servers: str, limits: Limits, decoder: RecordDecoder
+    tp: TP,
+    group: Consumer,
+    log: FencedLog,
+    bootstrap_servers: str,
+    limits: Limits,
+    decoder: RecordDecoder,
+    set_aside: SetAsideRecords,
 ) -> tuple[PartitionState, Lost | None]:
     """Fence the partition's log, and restore its state from there and from the rows that the state lacks.
 
-    Returns with it the rows that could not be taken any more, to be told before it is consumed. Raises KafkaError,
-    OSError or TimeoutError; the log is to be closed then.
+    Returns with it the rows that could not be taken any more, to be told before it is consumed. Raises UnreadableRecord
+    for a snapshot that cannot be read and is not in `set_aside`; KafkaError, OSError or TimeoutError. The log is to be
+    closed then.
     """
     committed, first, end = await positions(group, tp)
     marker = Marker.decode(committed.metadata) if committed else None
     lost: list[Lost] = []
     steps = restore(limits, first, end)
     answer: object = None
+    offsets: dict[str, int] = {}
     while True:
         try:
             step = steps.send(answer)
         except StopIteration as restored:
             partition: PartitionState = restored.value
             break
+        except UnreadableSnapshot as unreadable:
+            raise _unreadable(log, offsets[unreadable.key], unreadable) from None
         match step:
             case Fence():
                 answer = await log.fence()
@@ -50,7 +62,7 @@ async def take_over(
                 if committed is not None and committed.offset < first:
                     lost.append(Lost(tp, committed.offset, first, EXPIRED))
             case ReadSnapshots():
-                answer = {key.decode(): value for key, value in (await log.read()).items()}
+                answer, offsets = await _snapshots(log, set_aside)
             case PassedOver(start, stop):
                 lost.append(Lost(tp, start, stop, SET_BY_HAND))
                 answer = None
@@ -61,6 +73,34 @@ async def take_over(
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:
+    """The last snapshot of every call, and its offset."""
+    values: dict[str, bytes] = {}
+    offsets: dict[str, int] = {}
+
+    def take(record: ConsumerRecord) -> None:
+        if set_aside.holds(record):
+            return
+        key = record.key.decode("utf-8", "replace")
+        if record.value is None:
+            values.pop(key, None)
+        else:
+            values[key], offsets[key] = record.value, record.offset
+
+    await log.scan(take)
+    return values, offsets
+
+
+def _unreadable(log: FencedLog, offset: int, unreadable: UnreadableSnapshot) -> UnreadableRecord:
+    return UnreadableRecord(
+        f"{log.topic}/{log.partition}/{offset}",
+        f"which rows call {unreadable.key!r} has",
+        unreadable,
+        "the call is then judged without the rows of that checkpoint, until it is read again from the PBX's table: "
+        f"cel2crm backfill --call {unreadable.key.rpartition('/')[2]!r}",
+    )
 
 
 def _as_one(lost: list[Lost], since_ms: int | None) -> Lost | None:

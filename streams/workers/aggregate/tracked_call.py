@@ -1,5 +1,6 @@
 """A call that the aggregate worker remembers, and its snapshot in the checkpoints."""
 
+import zlib
 from dataclasses import dataclass
 
 import msgspec
@@ -25,6 +26,14 @@ class TrackedCall:
     committed one: they are in it, or they were refused and must not come in now because the call is known by now."""
 
 
+class UnreadableSnapshot(ValueError):
+    """A value in the checkpoints is not the snapshot of a call."""
+
+    def __init__(self, key: str, error: Exception) -> None:
+        super().__init__(f"not a snapshot of a call ({type(error).__name__}: {error})")
+        self.key = key
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """A call in the checkpoints: its state, and the offset before which its rows are in it.
 
@@ -43,9 +52,19 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
         return _encode(self)
 
     @classmethod
-    def decode(cls, value: bytes) -> "Snapshot":
-        """A snapshot from its record's value."""
-        return _decode(value)
+    def of(cls, key: str, value: bytes) -> "Snapshot":
+        """The snapshot of the call `key`. Raises UnreadableSnapshot."""
+        try:
+            return _decode(value)
+        except msgspec.MsgspecError as error:
+            raise UnreadableSnapshot(key, error) from None
+
+    def restored_call(self, key: str) -> Call:
+        """The call in the snapshot of the call `key`. Raises UnreadableSnapshot."""
+        try:
+            return Call.from_bytes(self.call)
+        except (ValueError, TypeError, zlib.error) as error:  # msgspec's errors are ValueErrors
+            raise UnreadableSnapshot(key, error) from None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas.registry import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, own_headers
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
@@ -29,9 +29,11 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
+from streams.kafka.schema_registry import register_schemas
+from streams.kafka.set_aside import SetAsideRecords
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
-from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS
+from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS, SET_ASIDE_RECORDS
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
 from streams.workers.aggregate.call_warnings import WarningReporter
@@ -44,12 +46,9 @@ from streams.workers.aggregate.unreadable_rows import UnreadableRows
 _TICK_SECONDS = 1.0
 _SHORTEST_LOOK_SECONDS = 0.01
 
+_RESULT_HEADERS, _LEG_HEADERS = own_headers(CALL_RESULTS.schema), own_headers(CALL_LEGS.schema)
+
 _log = structlog.get_logger("aggregate")
-
-
-def _count_lost(partition: int, rows: int) -> None:
-    metrics.LOST.labels(partition).inc(rows)
-    metrics.DEAD_LETTERS.labels(DeadLetterReason.EXPIRED_ROWS.code).inc()
 
 
 class AggregateWorker:
@@ -71,6 +70,7 @@ class AggregateWorker:
         self._looked_back = False
         self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
         self._ends = BoundedReader(settings.kafka.bootstrap_servers, silence_seconds=10.0, uncommitted=True)
+        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
         self._registry = SchemaRegistry(settings.registry.url)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
@@ -88,8 +88,8 @@ class AggregateWorker:
         self._group = group
         settings, topic = self._settings, self._topic
         async with self._registry:
-            self._serializer = await self._registry.register(
-                {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+            self._serializer = await register_schemas(
+                self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
             await self._producer.start()
@@ -97,7 +97,7 @@ class AggregateWorker:
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
         self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
-        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", _count_lost)
+        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -183,11 +183,11 @@ class AggregateWorker:
             now = str(time.time_ns() // 1000).encode()
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
-            messages: list[Message] = [
-                (self._topic(CALL_RESULTS), key, encode(CALL_RESULTS.schema, classification.result.record()), headers)
-            ]
+            result = encode(CALL_RESULTS.schema, classification.result.record())
+            messages: list[Message] = [(self._topic(CALL_RESULTS), key, result, (*_RESULT_HEADERS, *headers))]
             for leg in classification.legs:
-                messages.append((self._topic(CALL_LEGS), key, encode(CALL_LEGS.schema, leg.record()), headers))
+                value = encode(CALL_LEGS.schema, leg.record())
+                messages.append((self._topic(CALL_LEGS), key, value, (*_LEG_HEADERS, *headers)))
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be classified", call_id=call.call_id)
             tp, last = assigned.tp, assigned.partition.position - 1
@@ -262,7 +262,9 @@ class AggregateWorker:
         servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
         log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
         try:
-            partition, lost = await take_over(tp, self._group, log, servers, self._limits, self._decoder)
+            partition, lost = await self._set_aside.passing_over(
+                lambda: take_over(tp, self._group, log, servers, self._limits, self._decoder, self._set_aside)
+            )
             if lost is not None:
                 await self._losses.report(lost, self._since(partition, lost.since_ms))
         except BaseException:

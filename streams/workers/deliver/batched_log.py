@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from streams.kafka.fenced_log import Fenced
+from schemas import own_headers
+from streams.kafka.fenced_log import Fenced, Headers, StoredRecord
 from streams.kafka.hard_exit import hard_exit
 
 SCHEMA = "delivery"
@@ -24,12 +25,14 @@ _RETRY_SECONDS = 0.5
 class Log(Protocol):
     """The part of kafka/fenced_log.py that deliveries need."""
 
-    async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+    async def write(
+        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
         """One transaction: the offsets of the records. None: none of it is there. Raises Fenced."""
         ...
 
-    async def read_at(self, offset: int) -> tuple[bytes, bytes] | None:
-        """Key and value of the record at an offset; None: there is none. Raises KafkaError or TimeoutError."""
+    async def read_at(self, offset: int) -> StoredRecord | None:
+        """The record at an offset; None: there is none. Raises KafkaError or TimeoutError."""
         ...
 
     async def close(self) -> None:
@@ -102,7 +105,7 @@ class BatchedLog:
         """One transaction. Of several states of one call the last is enough: each is the whole state."""
         for attempt in range(_TRIES):
             try:
-                offsets = await self._log.write(list(records.items()))
+                offsets = await self._log.write(list(records.items()), headers=own_headers(SCHEMA))
                 if offsets is not None:
                     return offsets
             except Fenced as error:

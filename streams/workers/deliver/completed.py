@@ -7,9 +7,12 @@ command needs it. So memory grows with the number of remembered calls, about 200
 from functools import partial
 from struct import Struct
 
-from schemas import Serializer
+from msgspec import ValidationError
+
+from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
 from streams.delivery.record import Delivery
+from streams.kafka.set_aside import unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA, Log, Written
 
 _DIGEST = Struct("<qqq")
@@ -23,7 +26,9 @@ class LostDelivery(LookupError):
 class CompletedIndex:
     """Completed deliveries by call id, in the order in which they ended."""
 
-    def __init__(self, log: Log, serializer: Serializer) -> None:
+    def __init__(self, log: Log, serializer: Serializer, name: str) -> None:
+        """`name`: of the log, `<topic>/<partition>`."""
+        self._name = name
         self._log = log
         self._serializer = serializer
         self._digests: dict[str, bytes] = {}
@@ -66,7 +71,7 @@ class CompletedIndex:
     async def load(self, call_id: str) -> Delivery | None:
         """The whole state of a call's delivery; None: it is not in the index.
 
-        Raises LostDelivery, MalformedRecord or msgspec.ValidationError; KafkaError or TimeoutError.
+        Raises LostDelivery, UnreadableRecord, KafkaError or TimeoutError.
         """
         if (delivery := self._unwritten.get(call_id)) is not None:
             return delivery
@@ -74,9 +79,12 @@ class CompletedIndex:
             return None
         offset = _DIGEST.unpack(digest)[2]
         found = await self._log.read_at(offset)
-        if found is None or found[0] != call_id.encode():
+        if found is None or found.key != call_id.encode():
             raise LostDelivery(f"the delivery of call {call_id} is not in the log at offset {offset}")
-        return Delivery.from_record(self._serializer.decode(found[1], SCHEMA))
+        try:
+            return Delivery.from_record(self._serializer.decode_own(found.value, SCHEMA, found.schema_header))
+        except (MalformedRecord, UnknownSchema, ValidationError) as error:
+            raise unreadable_delivery(f"{self._name}/{offset}", call_id, error) from None
 
     def forget(self, before: UtcMicros) -> list[str]:
         """Drop the deliveries that ended before a time; the calls that were dropped."""

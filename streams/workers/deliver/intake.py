@@ -1,12 +1,12 @@
 """Results and operators' commands read as events of the delivery machine; unreadable ones go to the dead letters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from faust.types import ConsumerMessage
 
-from schemas import MalformedRecord, Serializer, UnknownSchema
+from schemas import MalformedRecord, Serializer, UnknownSchema, own_header, written_as
 from streams.calls.result import CallResult
 from streams.calls.result_headers import LIVE, origin_of
 from streams.clock import UtcMicros, utc_now_us
@@ -53,9 +53,10 @@ class Intake:
 
     async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
         """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
-        value = message.value
+        value, headers = message.value, cast(Headers, message.headers or [])
+        header = written_as(headers)
         try:
-            result = await self._result(value)
+            result, value, header = await self._result(value, header)
         except (MalformedRecord, msgspec.ValidationError) as error:
             await self._refuse(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
             return None
@@ -68,13 +69,13 @@ class Intake:
             await self._refuse(message, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
             return None
         source = message.topic, message.partition, message.offset
-        origin = origin_of(cast(Headers, message.headers or []))
-        return self._arrived(result, cast(bytes, value), source, remembers, origin)
+        return self._arrived(result, value, header, source, remembers, origin_of(headers))
 
     async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, CommandReceived | None]:
         """A command and its call id; None where it is for another CRM, and where it cannot be read."""
         try:
-            command = Command.from_record(await self._decode(message.value, DELIVERY_COMMANDS.schema))
+            header = written_as(cast(Headers, message.headers or []))
+            command = Command.from_record(await self._serializer.read(message.value, DELIVERY_COMMANDS.schema, header))
             if command.crm != self._crm:
                 return command.call_id, None
             return command.call_id, await self._command_received(command, remembers)
@@ -86,17 +87,18 @@ class Intake:
         now = utc_now_us()
         if command.result is None:
             return CommandReceived(now, command.remembered)
-        result = await self._result(command.result)
+        result, value, header = await self._result(command.result, command.result_schema.encode() or None)
         if result.call_id != command.call_id:
             raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
         source = command.source_topic, command.source_partition, command.source_offset
-        arrived = self._arrived(result, command.result, source, remembers)
+        arrived = self._arrived(result, value, header, source, remembers)
         return CommandReceived(now, command.remembered, arrived, look_first=result.ended_at < now - self._remember_us)
 
     def _arrived(
         self,
         result: CallResult,
         value: bytes,
+        header: bytes | None,
         source: tuple[str, int, int],
         remembers: Remembers,
         origin: str = LIVE,
@@ -115,20 +117,22 @@ class Intake:
             version=result.version,
             outcome_hash=result.outcome_hash,
             result=value,
+            result_schema=(header or b"").decode(),
             call_ended_at=result.ended_at,
             skip=skip_reason_for(result, portal),
             history=history,
             source=source,
         )
 
-    async def _result(self, value: bytes | None) -> CallResult:
-        return CallResult.from_record(await self._decode(value, CALL_RESULTS.schema))
-
-    async def _decode(self, value: bytes | None, schema: str) -> dict[str, Any]:
+    async def _result(self, value: bytes | None, header: bytes | None) -> tuple[CallResult, bytes, bytes | None]:
+        """A result, and the bytes with their schema header that the delivery keeps, to be read without the registry."""
+        schema = CALL_RESULTS.schema
         try:
-            return self._serializer.decode(value, schema)
-        except UnknownSchema:
-            return await self._serializer.read(value, schema)
+            result = CallResult.from_record(self._serializer.decode_own(value, schema, header))
+        except (MalformedRecord, UnknownSchema):
+            result = CallResult.from_record(await self._serializer.read(value, schema, header))
+            return result, self._serializer.encode(schema, result.record()), own_header(schema)
+        return result, cast(bytes, value), header
 
     async def _refuse(
         self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None

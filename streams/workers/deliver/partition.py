@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import structlog
 from faust.types import TP
-from msgspec import ValidationError
 
-from schemas import MalformedRecord, Serializer
+from schemas import Serializer
 from streams.clock import UtcMicros, utc_now_us
 from streams.crm.shared.shadow import shadowed
 from streams.delivery.commands import begin_from_command
@@ -56,12 +55,15 @@ class PartitionDeliveries:
 
     # Taking over and releasing.
 
-    def read(self, key: bytes, value: bytes | None, offset: int) -> None:
-        """Take the next record of the log, from its beginning to its end; then `restore`."""
-        self.states.read(key, value, offset)
+    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
+        """Take the next record of the log, from its beginning to its end; then `restore`. See LogRestore."""
+        self.states.read(key, value, offset, header)
 
     def restore(self, now: UtcMicros) -> None:
-        """Take up the deliveries that were read; the log was fenced, before it was read, at `now`."""
+        """Take up the deliveries that were read; the log was fenced, before it was read, at `now`.
+
+        Raises UnreadableRecord.
+        """
         for delivery in self.states.restored():
             queue = self._queues[delivery.portal]
             recovered = advance(delivery, Recovered(now), self._plan, queue.policy).delivery
@@ -99,22 +101,28 @@ class PartitionDeliveries:
     # Results and commands.
 
     async def take_result(self, offset: int, arrived: Arrived | None) -> None:
-        """Take a result into its call's delivery; None: the record at this offset is not for this CRM's portals."""
+        """Take a result into its call's delivery; None: the record at this offset is not for this CRM's portals.
+
+        Raises UnreadableRecord where what the log holds of the call cannot be read.
+        """
         written: Written | None = None
         if arrived is not None and not self.states.ended_with(arrived.call_id, arrived.version):
             try:
                 written = self._with_result(arrived, await self.states.load(arrived.call_id))
-            except (LostDelivery, MalformedRecord, ValidationError) as error:
+            except LostDelivery as error:
                 _log.error("a later version is left out", call=arrived.call_id, error=str(error))
         await self._taken(self.results, offset, written)
 
     async def take_command(self, offset: int, call_id: str, event: CommandReceived | None) -> None:
-        """Apply a command to its call's delivery; None: the record at this offset is not for this CRM."""
+        """Apply a command to its call's delivery; None: the record at this offset is not for this CRM.
+
+        Raises as `take_result`.
+        """
         written: Written | None = None
         if event is not None:
             try:
                 written = self._with_command(call_id, event, await self.states.load(call_id))
-            except (LostDelivery, MalformedRecord, ValidationError) as error:
+            except LostDelivery as error:
                 _log.error("an operator's command is left out", call=call_id, error=str(error))
         await self._taken(self.commands, offset, written)
 

@@ -19,14 +19,15 @@ they say to portal-states. The earlier `since` counts, and any `disabled`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiokafka import ConsumerRecord
 from msgspec import ValidationError
 
-from schemas import MalformedRecord, Serializer
+from schemas import MalformedRecord, Serializer, UnknownSchema, own_headers, written_as
 from streams.clock import UtcMicros, utc_now_us
 from streams.delivery.portal_records import (
     PortalRecords,
@@ -42,8 +43,9 @@ from streams.delivery.portal_records import (
 )
 from streams.delivery.record import OF_PORTALS, Delivery
 from streams.errors import UserError
-from streams.kafka.fenced_log import Fenced
+from streams.kafka.fenced_log import Fenced, Headers
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.set_aside import UnreadableRecord, place_of
 from streams.settings import PortalSettings
 from streams.topics import PORTAL_STATES
 from streams.workers.deliver.batched_log import SCHEMA
@@ -55,7 +57,10 @@ _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger("deliver")
 
-Records = list[tuple[bytes, bytes | None]]
+Records = list[tuple[bytes, PortalState | None]]
+"""Keys and states; None: a tombstone."""
+
+Kind = TypeVar("Kind")
 
 
 class StateLog(Protocol):
@@ -69,7 +74,11 @@ class StateLog(Protocol):
         ...
 
     async def write(
-        self, records: Sequence[tuple[bytes, bytes | None]], *, to: tuple[str, int] | None = None
+        self,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        to: tuple[str, int] | None = None,
+        headers: Headers = (),
     ) -> Sequence[int] | None:
         """One transaction, to the log or to another topic's partition. None: none of it is there. Raises Fenced."""
         ...
@@ -90,9 +99,10 @@ class PortalStateStore:
         topic_log: StateLog,
         delivery_log: Callable[[int], StateLog],
         partitions: int,
+        set_aside: Container[str] = (),
     ) -> None:
         """`fingerprints`: of each portal's address and secret; `topic_log` reads portal-states; `delivery_log`: a new
-        one of each of the delivery log's `partitions`."""
+        one of each of the delivery log's `partitions`; `set_aside`: the places of records that are passed over."""
         self._crm = portals[0].crm
         self._portals = portals
         self._fingerprints = fingerprints
@@ -100,6 +110,7 @@ class PortalStateStore:
         self._topic_log = topic_log
         self._delivery_log = delivery_log
         self._partitions = partitions
+        self._set_aside = set_aside
         self._records = PortalRecords(self._crm)
         self._using_topic = asyncio.Lock()
         """A reading that began before a writing would take back what was written."""
@@ -107,7 +118,7 @@ class PortalStateStore:
     async def start(self) -> None:
         """Read all records, and refuse to begin where some were lost.
 
-        Raises UserError, KafkaError or TimeoutError.
+        Raises UserError (UnreadableRecord among them), KafkaError or TimeoutError.
         """
         old: list[ConsumerRecord] = []
         await self._delivery_log(0).scan(lambda record: old.append(record) if is_old_key(record.key) else None)
@@ -124,7 +135,8 @@ class PortalStateStore:
         """Take over the writing that comes with a partition of the delivery log, which was fenced and read before.
 
         `old`: of partition 0, the records of 0.1 about portals, in order. Returns when it is durable since when each
-        portal is served. Ends the process hard where the records cannot be written. Raises KafkaError or TimeoutError.
+        portal is served. Ends the process hard where the records cannot be written. Raises UnreadableRecord,
+        KafkaError or TimeoutError.
         """
         await self._read()
         if partition != 0:
@@ -155,7 +167,7 @@ class PortalStateStore:
         `log`: of a partition of the delivery log that this process owns. Ends the process hard where it no longer does.
         """
         state = disabled_state(self._crm, portal.name, self._fingerprints[portal.name], why, utc_now_us())
-        await self._write(log, [self._encoded(disabled_key(self._crm, portal.name, partition), state)])
+        await self._write(log, [(disabled_key(self._crm, portal.name, partition), state)])
 
     def _missing(self) -> Records:
         """The records that the owner of partition 0 has to write."""
@@ -165,11 +177,11 @@ class PortalStateStore:
             name = portal.name
             wanted = serving_state(portal, self._records.serving(name), now)
             if wanted != self._records.stored_serving(name):
-                missing.append(self._encoded(serving_key(self._crm, name), wanted))
+                missing.append((serving_key(self._crm, name), wanted))
             old = self._records.old_disabled(name)
             still_disabled = old is not None and old.fingerprint == self._fingerprints[name]
             if old is not None and still_disabled and 0 not in self._records.disabled_by(name):
-                missing.append(self._encoded(disabled_key(self._crm, name, 0), old))
+                missing.append((disabled_key(self._crm, name, 0), old))
         return missing
 
     def _cleared(self, partition: int) -> Records:
@@ -182,9 +194,9 @@ class PortalStateStore:
                 cleared.append((disabled_key(self._crm, portal.name, partition), None))
         return cleared
 
-    def _stale_old(self) -> Records:
+    def _stale_old(self) -> list[tuple[bytes, None]]:
         """Tombstones for the records of 0.1 that other addresses or secrets than today's were turned down."""
-        stale: Records = []
+        stale: list[tuple[bytes, None]] = []
         for portal in self._portals:
             old = self._records.old_disabled(portal.name)
             if old is not None and old.fingerprint != self._fingerprints[portal.name]:
@@ -193,7 +205,8 @@ class PortalStateStore:
 
     async def _until_settled(self) -> None:
         waited = 0.0
-        while unsettled := [each.name for each in self._portals if not self._settled(each)]:
+        serving = self._records.serving
+        while unsettled := [each.name for each in self._portals if not is_settled(each, serving(each.name))]:
             if waited % _TELL_SECONDS == 0:
                 _log.warning(
                     "waiting for the owner of partition 0 to record since when portals are served",
@@ -204,39 +217,48 @@ class PortalStateStore:
             waited += POLL_SECONDS
             await self._read()
 
-    def _settled(self, portal: PortalSettings) -> bool:
-        return is_settled(portal, self._records.serving(portal.name))
-
     async def _read(self) -> None:
         """Read portal-states to its end."""
         async with self._using_topic:
-            values: Records = []
-            await self._topic_log.scan(lambda record: values.append((record.key, record.value)))
+            records: list[ConsumerRecord] = []
+            await self._topic_log.scan(records.append)
             self._records.forget_new()
-            for key, value in values:
-                self._take(key, value)
+            for record in records:
+                if place_of(record) not in self._set_aside:
+                    self._records.take(record.key, self._decoded(record, PORTAL_STATES.schema, PortalState.from_record))
 
-    def _take(self, key: bytes, value: bytes | None) -> None:
+    def _decoded(self, record: ConsumerRecord, schema: str, convert: Callable[[dict[str, Any]], Kind]) -> Kind | None:
+        """The record, None for a tombstone. Raises UnreadableRecord."""
+        if record.value is None:
+            return None
         try:
-            state = None if value is None else self._decoded(value)
-        except (MalformedRecord, ValidationError) as error:
-            _log.error("a portal's record cannot be read", record=repr(key), error=str(error))
-            return
-        self._records.take(key, state)
+            return convert(self._serializer.decode_own(record.value, schema, written_as(record.headers)))
+        except (MalformedRecord, UnknownSchema, ValidationError) as error:
+            raise UnreadableRecord(
+                place_of(record),
+                f"since when a portal is served, or that it wants no more ({record.key.decode(errors='replace')!r})",
+                error,
+                "it then knows of that portal only what earlier records say. Set portals[].deliver_from before.",
+            ) from None
 
     async def _write(self, log: StateLog, records: Records) -> None:
         """Write records to portal-states under the fence of a delivery log, and take them up."""
         if not records:
             return
         async with self._using_topic:
-            await self._commit(log, records, (self._topic_log.topic, 0))
-            for key, value in records:
-                self._take(key, value)
+            encode = partial(self._serializer.encode, PORTAL_STATES.schema)
+            values = [(key, None if state is None else encode(state.record())) for key, state in records]
+            await self._commit(log, values, (self._topic_log.topic, 0))
+            for key, state in records:
+                self._records.take(key, state)
 
-    async def _commit(self, log: StateLog, records: Records, to: tuple[str, int] | None) -> None:
+    async def _commit(
+        self, log: StateLog, records: Sequence[tuple[bytes, bytes | None]], to: tuple[str, int] | None
+    ) -> None:
+        headers = own_headers(PORTAL_STATES.schema)  # tombstones get none
         for attempt in range(_TRIES):
             try:
-                if await log.write(records, to=to) is not None:
+                if await log.write(records, to=to, headers=headers) is not None:
                     return
             except Fenced as error:
                 hard_exit(f"another process owns {log.topic}/{log.partition} now", error)
@@ -245,29 +267,17 @@ class PortalStateStore:
 
     def _take_old(self, records: Sequence[ConsumerRecord]) -> None:
         """Take the records of 0.1, all of them, in order, in place of those that were known."""
-        found: dict[bytes, Delivery | None] = {}
-        for record in records:
-            try:
-                value = record.value
-                found[record.key] = value and Delivery.from_record(self._serializer.decode(value, SCHEMA))
-            except (MalformedRecord, ValidationError) as error:
-                _log.error("a portal's record of 0.1 cannot be read", record=repr(record.key), error=str(error))
-        self._records.replace_old(found)
-
-    def _encoded(self, key: bytes, state: PortalState) -> tuple[bytes, bytes]:
-        return key, self._serializer.encode(PORTAL_STATES.schema, state.record())
-
-    def _decoded(self, value: bytes) -> PortalState:
-        return PortalState.from_record(self._serializer.decode(value, PORTAL_STATES.schema))
+        known = [record for record in records if place_of(record) not in self._set_aside]
+        self._records.replace_old({each.key: self._decoded(each, SCHEMA, Delivery.from_record) for each in known})
 
     async def _has_calls(self, portal: str) -> bool:
         """Whether the delivery log holds calls of a portal. Reads until the first one."""
 
         def look(record: ConsumerRecord) -> None:
             try:
-                fields = self._serializer.decode(record.value, SCHEMA)
+                fields = self._serializer.decode_own(record.value, SCHEMA, written_as(record.headers))
             except (MalformedRecord, LookupError):
-                return
+                return  # the partition's owner tells of it
             if fields["portal"] == portal and fields["state"] not in OF_PORTALS:
                 raise _Found
 

@@ -6,9 +6,10 @@ from typing import Any
 import structlog
 from msgspec import ValidationError
 
-from schemas import MalformedRecord, Serializer
+from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery
+from streams.kafka.set_aside import UnreadableRecord, unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.completed import CompletedIndex
 
@@ -21,43 +22,53 @@ _log = structlog.get_logger("deliver")
 class LogRestore:
     """Takes the log's records in order. Memory grows with the deliveries, not with the length of the log."""
 
-    def __init__(self, serializer: Serializer, completed: CompletedIndex, portals: Container[str]) -> None:
-        """`completed` is filled; `portals`: the names of those that are served."""
+    def __init__(self, name: str, serializer: Serializer, completed: CompletedIndex, portals: Container[str]) -> None:
+        """`name`: of the log, `<topic>/<partition>`; `completed` is filled; `portals`: the names of those served."""
+        self._name = name
         self._serializer = serializer
         self._completed = completed
         self._portals = portals
-        self._undecoded: dict[bytes, tuple[bytes, int]] = {}
+        self._undecoded: dict[bytes, tuple[bytes, int, bytes | None]] = {}
+        self._unreadable: dict[bytes, UnreadableRecord] = {}
+        """By key, while no later record of the same call replaces it."""
         self._open: dict[bytes, Delivery] = {}
         self.newest_change: UtcMicros | None = None
         """When a delivery changed last; None: there is none."""
         self.last_result = -1
         """The highest offset of a result that stands in the log; -1: there is none."""
 
-    def read(self, key: bytes, value: bytes | None, offset: int) -> None:
-        """Take the next record of the log."""
+    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
+        """Take the next record of the log. `header`: its schema header (schemas/headers.py)."""
         self._undecoded.pop(key, None)
+        self._unreadable.pop(key, None)
         if value is None:
             self._open.pop(key, None)
             self._completed.remove(key.decode())
             return
-        self._undecoded[key] = value, offset
+        self._undecoded[key] = value, offset, header
         if len(self._undecoded) >= 2 * _UNDECODED:
             self._decode(_UNDECODED)
 
     def open_deliveries(self) -> Iterator[Delivery]:
-        """The deliveries that are open at the end of the log; nothing is kept of them here afterwards."""
+        """The deliveries that are open at the end of the log; nothing is kept of them here afterwards.
+
+        Raises UnreadableRecord, also for a delivery that may be over: it says that the call must not be sent again.
+        """
         self._decode(len(self._undecoded))
+        for unreadable in self._unreadable.values():
+            raise unreadable
         while self._open:
             yield self._open.popitem()[1]
 
     def _decode(self, count: int) -> None:
         """Decode the oldest records."""
         for key in [key for key, _ in zip(self._undecoded, range(count), strict=False)]:
-            value, offset = self._undecoded.pop(key)
+            value, offset, header = self._undecoded.pop(key)
             try:
-                self._add(key, self._serializer.decode(value, SCHEMA), offset)
-            except (MalformedRecord, ValidationError) as error:
-                _log.error("a delivery in the log cannot be read; it is left alone", call=repr(key), error=str(error))
+                self._add(key, self._serializer.decode_own(value, SCHEMA, header), offset)
+            except (MalformedRecord, UnknownSchema, ValidationError) as error:
+                place, call = f"{self._name}/{offset}", key.decode("utf-8", "replace")
+                self._unreadable[key] = unreadable_delivery(place, call, error)
 
     def _add(self, key: bytes, fields: dict[str, Any], offset: int) -> None:
         call_id, state = fields["call_id"], fields["state"]

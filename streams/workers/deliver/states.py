@@ -18,18 +18,18 @@ class DeliveryStates:
     """The deliveries by call id. `read` the whole log and take `restored` before anything else."""
 
     def __init__(self, name: str, log: Log, serializer: Serializer, portals: Container[str]) -> None:
-        """`name`: of the log, for messages; `portals`: the names of those that are served."""
+        """`name`: of the log, `<topic>/<partition>`; `portals`: the names of those that are served."""
         self._serializer = serializer
         self._log = BatchedLog(log, name)
-        self._completed = CompletedIndex(log, serializer)
-        self._restore = LogRestore(serializer, self._completed, portals)
+        self._completed = CompletedIndex(log, serializer, name)
+        self._restore = LogRestore(name, serializer, self._completed, portals)
         self._open: dict[str, Delivery] = {}
         self.open: Mapping[str, Delivery] = MappingProxyType(self._open)
         """The deliveries that are not over."""
 
-    def read(self, key: bytes, value: bytes | None, offset: int) -> None:
-        """Take the next record of the log, from its beginning to its end."""
-        self._restore.read(key, value, offset)
+    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
+        """Take the next record of the log, from its beginning to its end. See LogRestore."""
+        self._restore.read(key, value, offset, header)
 
     @property
     def last_result(self) -> int:
@@ -42,7 +42,10 @@ class DeliveryStates:
         return self._restore.newest_change
 
     def restored(self) -> Iterator[Delivery]:
-        """The deliveries that were open at the end of the log; each is to be given back by `adopt` or `store`."""
+        """The deliveries that were open at the end of the log; each is to be given back by `adopt` or `store`.
+
+        Raises UnreadableRecord.
+        """
         return self._restore.open_deliveries()
 
     def adopt(self, delivery: Delivery) -> None:
@@ -64,7 +67,7 @@ class DeliveryStates:
     async def load(self, call_id: str) -> Delivery | None:
         """The state of a call's delivery now, read from the log where that is over; None: the call is not remembered.
 
-        Raises LostDelivery, MalformedRecord or msgspec.ValidationError; KafkaError or TimeoutError.
+        Raises LostDelivery, UnreadableRecord, KafkaError or TimeoutError.
         """
         while (delivery := self._open.get(call_id)) is None:
             token = self._completed.revision_token(call_id)
@@ -90,7 +93,8 @@ class DeliveryStates:
 
     def result_of(self, delivery: Delivery) -> CallResult:
         """The result that is to be sent; it could be read when it was taken from its topic."""
-        return CallResult.from_record(self._serializer.decode(delivery.result, CALL_RESULTS.schema))
+        header = delivery.result_schema.encode() or None
+        return CallResult.from_record(self._serializer.decode_own(delivery.result, CALL_RESULTS.schema, header))
 
     @property
     def backlogged(self) -> bool:

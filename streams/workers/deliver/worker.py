@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import make_client, plan_of
 from streams.crm.shared.client import CrmClient
@@ -25,9 +25,11 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import EXPIRED, Lost, positions, start_offset
 from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
+from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids
+from streams.kafka.set_aside import SetAsideRecords
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
-from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, deliveries
+from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.losses import ResultLosses
@@ -58,6 +60,7 @@ class DeliverWorker:
         self._log_topic = self._topic(deliveries(crm))
         self._remember_us = (settings.kafka.retention_days + 1) * MICROS_PER_DAY
         self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
         self._registry = SchemaRegistry(settings.registry.url)
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
@@ -76,18 +79,13 @@ class DeliverWorker:
     async def start(self, group: Consumer) -> None:
         """See runtime.Worker."""
         self._group = group
-        dead_topic = self._topic(DEAD_LETTERS)
+        written = (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), PORTAL_STATES, DEAD_LETTERS)
+        self._serializer = await register_schemas(self._registry, {self._topic(each): each.schema for each in written})
         await self._tokens.start(self._on_new_token)
         clients = await self._clients()
-        self._serializer = await self._registry.register(
-            {
-                self._topic(each): each.schema
-                for each in (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), PORTAL_STATES, DEAD_LETTERS)
-            }
-        )
         try:
             await self._producer.start()
-            self._dead_letters = DeadLetters(self._producer, self._serializer, dead_topic, self.name)
+            self._dead_letters = DeadLetters(self._producer, self._serializer, self._topic(DEAD_LETTERS), self.name)
             self._portal_states = PortalStateStore(
                 self._portals,
                 {name: client.fingerprint for name, client in clients.items()},
@@ -95,8 +93,9 @@ class DeliverWorker:
                 FencedLog(self._settings.kafka.bootstrap_servers, self._topic(PORTAL_STATES), 0, ""),
                 self._fenced_log,
                 self._settings.kafka.partitions,
+                self._set_aside,
             )
-            await self._portal_states.start()
+            await self._set_aside.passing_over(self._portal_states.start)
             partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
@@ -151,7 +150,10 @@ class DeliverWorker:
         results = self._topic(CALL_RESULTS)
         mine = [tp for tp in partitions if tp.topic == results]
         self._logs.clear()
-        taken = await take_over_all(mine, self._take_over, self._release)
+        taken = await take_over_all(
+            mine, lambda tp: self._set_aside.passing_over(lambda: self._take_over(tp)), self._release
+        )
+        await warn_of_changed_ids(self._serializer)
         total = self._settings.kafka.partitions
         for queue in self._queues.values():
             queue.throttle.set_share(min(1.0, max(1, len(taken)) / total))
@@ -219,20 +221,22 @@ class DeliverWorker:
             of_portals: list[ConsumerRecord] = []
 
             def take(record: ConsumerRecord) -> None:
-                partition.read(record.key, record.value, record.offset)
+                if self._set_aside.holds(record):
+                    return
+                partition.read(record.key, record.value, record.offset, written_as(record.headers))
                 if tp.partition == 0 and is_old_key(record.key):
                     of_portals.append(record)
 
             await log.scan(take)
             await self._portal_states.take_over(tp.partition, log, of_portals)
+            self._apply_portal_states()
+            partition.restore(utc_now_us())
         except BaseException:
             if partition is not None:
                 partition.abandon()
             await log.close()
             raise
         self._logs[tp.partition] = log
-        self._apply_portal_states()
-        partition.restore(utc_now_us())
         await self._losses.look_at_start(tp, committed, first_result, partition.states)
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=partition.open_calls)
         return partition
@@ -274,7 +278,7 @@ class DeliverWorker:
         _log.error("not delivered: to the dead letters", call=delivery.call_id, portal=delivery.portal, why=why)
         metrics.DEAD_LETTERS.labels(self.name, reason.code).inc()
         source = delivery.source_topic, delivery.source_partition, delivery.source_offset
-        origin = Origin(*source, delivery.call_id.encode(), delivery.result)
+        origin = Origin(*source, delivery.call_id.encode(), delivery.result, delivery.result_headers)
         await (await self._dead_letters.send(origin, reason, why, call_id=delivery.call_id, portal=delivery.portal))
 
     async def disable_portal(self, queue: PortalQueue, why: str) -> None:

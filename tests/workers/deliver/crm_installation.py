@@ -1,6 +1,7 @@
 """An installation with fake portals: results straight onto the topic, and what the portals and the log then hold."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -8,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
 from deploy.fake_crms.webhook import FAKE_SECRET
-from schemas import SchemaRegistry, Serializer
+from schemas import MalformedRecord, SchemaRegistry, Serializer, own_headers, written_as
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
@@ -137,7 +138,7 @@ class CrmInstallation(Installation):
     @asynccontextmanager
     async def results_producer(self, origin: str = "live") -> "AsyncIterator[Produce]":
         """Writes one result; what it returns ends when the brokers have it."""
-        headers = [("origin", origin.encode())]
+        headers = [*own_headers("call_result"), ("origin", origin.encode())]
         serializer = await self.serializer()
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
         await producer.start()
@@ -158,12 +159,16 @@ class CrmInstallation(Installation):
             await producer.stop()
 
     async def deliveries(self) -> dict[str, Delivery]:
-        """The last state of every call in the log."""
-        serializer, found = await self.serializer(), {}
+        """The last state of every call in the log; what cannot be read is left out."""
+        reader, last = SchemaRegistry(self.registry_url).reader(["delivery"]), dict[bytes, ConsumerRecord]()
         for partition in range(self.partitions):
             log = FencedLog(self.bootstrap_servers, self.topic(f"deliveries-{self.crm}"), partition, "reader")
-            for key, value in (await log.read()).items():
-                found[key.decode()] = Delivery.from_record(serializer.decode(value, "delivery"))
+            await log.scan(lambda record: last.update({record.key: record}))
+        found = {}
+        for key, each in last.items():
+            with contextlib.suppress(MalformedRecord):  # a tombstone too
+                fields = reader.decode_own(each.value, "delivery", written_as(each.headers))
+                found[key.decode()] = Delivery.from_record(fields)
         return found
 
     async def portal_states(self) -> dict[str, PortalState]:

@@ -8,6 +8,8 @@ import pytest
 
 from streams.delivery.answers import Succeeded
 from streams.delivery.record import Action, State
+from streams.kafka.fenced_log import StoredRecord
+from streams.kafka.set_aside import UnreadableRecord
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer
 from tests.workers.deliver.test_partition import CALL, Crm, PartitionUnderTest, partition_under_test
@@ -21,7 +23,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     offsets: list[int] = []
     read_at = Writer.read_at
 
-    async def counted(self: Writer, offset: int) -> tuple[bytes, bytes] | None:
+    async def counted(self: Writer, offset: int) -> StoredRecord | None:
         offsets.append(offset)
         return await read_at(self, offset)
 
@@ -86,6 +88,31 @@ async def test_a_delivery_that_is_lost_from_the_log_is_never_sent_again() -> Non
         await tested.partition.take_result(0, tested.arrived(LATER))
         await tested.command(Action.DELIVER, arrived=tested.arrived(LATER))
         assert tested.partition.results.durable == 1 and tested.partition.open_calls == 0
+    assert tested.crm.sent == []
+
+
+async def test_a_delivery_that_cannot_be_read_stops_the_partition_unless_a_later_record_replaces_it() -> None:
+    log = PartitionLog()
+    await delivered(log)
+    good = log.records[-1][1]
+    log.records.append((CALL.call_id.encode(), b"\x00\x00\x00\x00\x01damaged"))
+    damaged = f"log/0/{len(log.records) - 1}"
+    with pytest.raises(UnreadableRecord, match="the worker stops") as stopped:
+        async with partition_under_test(Crm(), log):
+            pass
+    assert stopped.value.place == damaged and f"topics set-aside {damaged}" in stopped.value.remedy
+    log.records.append((CALL.call_id.encode(), good))
+    async with partition_under_test(Crm(), log) as tested:
+        assert tested.partition.remembers(CALL.call_id)
+
+
+async def test_a_delivery_that_turns_unreadable_stops_what_needs_it() -> None:
+    log = PartitionLog()
+    await delivered(log)
+    async with partition_under_test(Crm(), log) as tested:
+        log.records = [(key, b"\x00\x00\x00\x00\x01damaged") for key, _ in log.records]
+        with pytest.raises(UnreadableRecord):
+            await tested.partition.take_result(0, tested.arrived(LATER))
     assert tested.crm.sent == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, own_header
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.kommo.plan import PLAN as KOMMO
@@ -18,6 +18,7 @@ from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnkn
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
+from streams.kafka.fenced_log import Headers
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -86,6 +87,7 @@ class PartitionUnderTest:
             version=result.version,
             outcome_hash=result.outcome_hash,
             result=value,
+            result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,
             **fields,
         )
@@ -222,9 +224,11 @@ async def test_a_portal_that_wants_no_more_is_closed_and_its_calls_are_kept() ->
 async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     answered, log_open, write = asyncio.Event(), asyncio.Event(), Writer.write
 
-    async def slow_write(self: Writer, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int] | None:
+    async def slow_write(
+        self: Writer, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
         await log_open.wait()
-        return await write(self, records)
+        return await write(self, records, headers=headers)
 
     class Slow(Crm):
         async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:

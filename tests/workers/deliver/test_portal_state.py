@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, own_headers
 from streams.delivery.portal_records import PortalState, disabled_key, serving_key
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
-from streams.kafka.fenced_log import Fenced
+from streams.kafka.fenced_log import Fenced, Headers
 from streams.settings import PortalSettings
 from streams.workers.deliver import portal_state
 from streams.workers.deliver.portal_state import PortalStateStore
@@ -29,6 +29,9 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     partition: int
+    topic: str
+    offset: int
+    headers: Headers = ()
 
 
 class Ended(Exception):
@@ -73,7 +76,12 @@ class Cluster:
     def put(self, delivery: Delivery, partition: int = 0) -> None:
         """A record of the delivery log."""
         value = self.serializer().encode("delivery", delivery.record())
-        self.records[LOG, partition].append(Record(delivery.call_id.encode(), value, partition))
+        self.add(LOG, partition, delivery.call_id.encode(), value, own_headers("delivery"))
+
+    def add(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers) -> None:
+        """One more record."""
+        records = self.records[topic, partition]
+        records.append(Record(key, value, partition, topic, len(records), headers))
 
 
 @dataclass
@@ -91,7 +99,11 @@ class MemoryLog:
             take(record)
 
     async def write(
-        self, records: Sequence[tuple[bytes, bytes | None]], *, to: tuple[str, int] | None = None
+        self,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        to: tuple[str, int] | None = None,
+        headers: Headers = (),
     ) -> Sequence[int] | None:
         await asyncio.sleep(0)
         if self.epoch != self.cluster.epochs[self.partition]:
@@ -100,9 +112,9 @@ class MemoryLog:
             self.cluster.aborting -= 1
             return None
         topic, partition = to or (self.topic, self.partition)
-        log = self.cluster.records[topic, partition]
-        log += [Record(key, value, partition) for key, value in records]
-        return range(len(log))
+        for key, value in records:
+            self.cluster.add(topic, partition, key, value, headers)
+        return range(len(self.cluster.records[topic, partition]))
 
 
 @dataclass
@@ -229,7 +241,7 @@ async def test_a_portal_that_an_operator_enabled_is_served_after_a_restart() -> 
     cluster = Cluster()
     worker = await Worker(cluster).started()
     await worker.store.disable(MAIN, "HTTP 410", 0, await worker.own(0))
-    cluster.records[STATES, 0].append(Record(disabled_key("kommo", "main", 0), None, 0))
+    cluster.add(STATES, 0, disabled_key("kommo", "main", 0), None, ())
     again = await Worker(cluster).started(0)
     assert again.store.disabled(MAIN) is None
     assert again.store.served_since(MAIN) == worker.store.served_since(MAIN)
@@ -311,7 +323,7 @@ async def test_a_worker_that_starts_while_another_one_begins_to_serve_is_not_sto
         if partition == PARTITIONS - 1:
             state = PortalState(crm="kommo", portal="main", serving_since=5)
             value = cluster.serializer().encode("portal_state", state.record())
-            cluster.records[STATES, 0].append(Record(serving_key("kommo", "main"), value, 0))
+            cluster.add(STATES, 0, serving_key("kommo", "main"), value, own_headers("portal_state"))
             cluster.put(call(State.NEW), partition)
         return MemoryLog(cluster, LOG, partition)
 

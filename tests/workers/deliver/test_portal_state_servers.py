@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from schemas import own_headers
 from streams.cli.command_line import command_line
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
@@ -47,7 +48,7 @@ async def put_old(installation: CrmInstallation, records: Sequence[Delivery]) ->
     topic = installation.topic(f"deliveries-{installation.crm}")
     log = await FencedLog(installation.bootstrap_servers, topic, 0, f"{topic}-0").fence()
     written = [(each.call_id.encode(), serializer.encode("delivery", each.record())) for each in records]
-    assert await log.write(written) is not None
+    assert await log.write(written, headers=own_headers("delivery")) is not None
     await log.close()
 
 

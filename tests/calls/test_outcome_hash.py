@@ -1,0 +1,33 @@
+"""`outcome_hash` stands in CRMs and logs: the same outcome has the same one in every release."""
+
+import pytest
+from msgspec.structs import replace
+
+from streams.calls.result import HASHED, CallResult
+
+BARE = CallResult(
+    call_id="office/1795389780.12", pbx="office", linkedid="1795389780.12", version=0, version_row_id=0,
+    version_rows=0, rules_hash="r", direction="incoming", answered=True, started_at=1, ended_at=2,
+    utc_offset_seconds=3600, utc_offset_source="uniqueid", result=200, result_name="OK", rule="line",
+    extra_usable=True, complete=True,
+)  # fmt: skip
+FULL = replace(
+    BARE, answered_by="101", talked_with=("101",), caller="a", called="b", caller_e164="+1", called_e164="+2",
+    client="c", extension="e", rang_last="r", did="d", trunk="t", answered_at=9, timezone="Europe/Berlin",
+    ivr_seconds=1.5, queue_seconds=2.5, ringing_seconds=3.5, talk_seconds=4.5, hangup_cause=16, dial_status="ANSWER",
+    hangup_source="x", ended_by="caller", handled_by="queue", transfers=("1",), pickups=("2",), linked_calls=("3",),
+    part_of="4", abandoned=True, incomplete_reason="i", warnings=("w",), why=("y", "z"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("result", "stored"), [(BARE, "4f9e04332073f867"), (FULL, "e95ca3820a3a6979")])
+def test_hashes_are_those_of_0_1_0(result: CallResult, stored: str) -> None:
+    assert replace(result).stamped(5, 6, 7).outcome_hash == stored
+
+
+def test_a_correction_is_not_part_of_the_outcome() -> None:
+    assert replace(FULL, correction=3).stamped(5, 6, 7).outcome_hash == replace(FULL).stamped(5, 6, 7).outcome_hash
+
+
+def test_what_joins_a_result_does_not_join_the_hash() -> None:
+    assert [name for name in CallResult.__struct_fields__ if name not in HASHED] == ["correction"]
