@@ -220,7 +220,7 @@ class AggregateWorker:
                 hard_exit("the timer failed", error)
 
     async def _until_settled(self) -> None:
-        """Wait for the next look at calls after their LINKEDID_END: the first at once, then two in each settle time."""
+        """Wait for the next look at calls after their LINKEDID_END: twice in each settle time."""
         if any(assigned.partition.settling for assigned in self._assigned.values()):
             await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settings.aggregate.settle_seconds / 2))
             return
@@ -278,9 +278,8 @@ class AggregateWorker:
         first, _ = await self._group.bounds(tp)
         gone = min(first, offset)
         if gone > partition.position:
-            since_ms = max(partition.times.values(), default=None)
-            lost = Lost(tp, partition.position, gone, EXPIRED, since_ms)
-            await self._losses.report(lost, self._since(partition, since_ms))
+            lost = Lost(tp, partition.position, gone, EXPIRED, max(partition.times.values(), default=None))
+            await self._losses.report(lost, self._since(partition, lost.since_ms))
             partition.skip(gone - 1)
 
     def _since(self, partition: PartitionState, since_ms: int | None) -> str:
