@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge
 
+from streams.dead_letter_reasons import DeadLetterReason
+
 ROWS = Counter("cel2crm_cel_rows", "CEL rows taken from the topic, repeated ones included")
 RESULTS = Counter("cel2crm_call_results", "Versions of call results sent", ["origin"])
 DEAD_LETTERS = Counter("cel2crm_aggregate_dead_letters", "Rows that went to the dead letters", ["reason"])
@@ -26,3 +28,9 @@ LOST = Counter(
 LAST_CHECKPOINT = Gauge(
     "cel2crm_aggregate_last_checkpoint_timestamp_seconds", "When the last checkpoint was confirmed", ["partition"]
 )
+
+
+def count_lost(partition: int, rows: int) -> None:
+    """Count rows that were lost, and their dead letter."""
+    LOST.labels(partition).inc(rows)
+    DEAD_LETTERS.labels(DeadLetterReason.EXPIRED_ROWS.code).inc()

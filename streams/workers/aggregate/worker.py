@@ -6,9 +6,11 @@ A partition's state, and when it is durable, stand in partition_state.py.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 
 import msgspec
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
@@ -18,6 +20,7 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
+from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -48,11 +51,6 @@ _RESULT_HEADERS, _LEG_HEADERS = own_headers(CALL_RESULTS.schema), own_headers(CA
 _log = structlog.get_logger("aggregate")
 
 
-def _count_lost(partition: int, rows: int) -> None:
-    metrics.LOST.labels(partition).inc(rows)
-    metrics.DEAD_LETTERS.labels(DeadLetterReason.EXPIRED_ROWS.code).inc()
-
-
 class AggregateWorker:
     """The worker around the partitions' states: decodes rows, classifies calls, encodes results, sends them."""
 
@@ -71,6 +69,7 @@ class AggregateWorker:
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
         self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
+        self._ends = BoundedReader(settings.kafka.bootstrap_servers, silence_seconds=10.0, uncommitted=True)
         self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
         self._registry = SchemaRegistry(settings.registry.url)
         self._assigned: dict[TP, AssignedPartition] = {}
@@ -94,10 +93,11 @@ class AggregateWorker:
             )
         try:
             await self._producer.start()
-        except (KafkaError, TimeoutError) as error:
+            await self._ends.__aenter__()
+        except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
         self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
-        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", _count_lost)
+        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -113,7 +113,7 @@ class AggregateWorker:
                 "call was not answered is given away"
             )
         self._timers = [
-            asyncio.create_task(self._timer(self._until_tick, self._tick)),
+            asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._until_settled, self._end_settled)),
         ]
 
@@ -123,6 +123,7 @@ class AggregateWorker:
             timer.cancel()
         if self._timers:
             await asyncio.wait(self._timers)
+        await self._ends.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
 
@@ -213,16 +214,13 @@ class AggregateWorker:
             await due()
             try:
                 await act()
-            except (KafkaError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError) as error:
                 _log.warning("the end of the topic is not known; no call is ended by time", error=repr(error))
             except Exception as error:  # whatever it is: without the timer calls never end
                 hard_exit("the timer failed", error)
 
-    async def _until_tick(self) -> None:
-        await asyncio.sleep(_TICK_SECONDS)
-
     async def _until_settled(self) -> None:
-        """Wait for the next look at calls after their LINKEDID_END: the first at once, then two in each settle time."""
+        """Wait for the next look at calls after their LINKEDID_END: twice in each settle time."""
         if any(assigned.partition.settling for assigned in self._assigned.values()):
             await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settings.aggregate.settle_seconds / 2))
             return
@@ -231,9 +229,12 @@ class AggregateWorker:
 
     async def _end_settled(self) -> None:
         settling = [tp for tp, assigned in self._assigned.items() if assigned.partition.settling]
-        ends = await self._group.end_offsets(settling) if settling else {}
-        for tp, end in ends.items():
-            if assigned := self._assigned.get(tp):
+        if not settling:
+            return
+        # In a connection of its own: behind a fetch that waits for records the answer takes up to 1.5 s.
+        ends = await self._ends.ends([TopicPartition(tp.topic, tp.partition) for tp in settling])
+        for (topic, partition), end in ends.items():
+            if assigned := self._assigned.get(TP(topic, partition)):
                 await self._send_ended(assigned, assigned.partition.end_settled(time.time_ns() // 1_000_000, end))
 
     async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[CallEnded]) -> None:
@@ -277,9 +278,8 @@ class AggregateWorker:
         first, _ = await self._group.bounds(tp)
         gone = min(first, offset)
         if gone > partition.position:
-            since_ms = max(partition.times.values(), default=None)
-            lost = Lost(tp, partition.position, gone, EXPIRED, since_ms)
-            await self._losses.report(lost, self._since(partition, since_ms))
+            lost = Lost(tp, partition.position, gone, EXPIRED, max(partition.times.values(), default=None))
+            await self._losses.report(lost, self._since(partition, lost.since_ms))
             partition.skip(gone - 1)
 
     def _since(self, partition: PartitionState, since_ms: int | None) -> str:
