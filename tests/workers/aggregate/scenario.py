@@ -25,12 +25,15 @@ class Arrival(msgspec.Struct, frozen=True):
     row: CapturedRow
 
 
-def arrivals(rng: Random) -> list[Arrival]:
-    """A few calls on two PBXs: late, repeated and backfilled rows, ids out of order, calls without an end."""
+def arrivals(rng: Random, strangers: float = 0.0) -> list[Arrival]:
+    """A few calls on two PBXs: late, repeated and backfilled rows, ids out of order, calls without an end.
+
+    `strangers`: how often calls come long after, so that those before are past their deadlines while rows are left.
+    """
     logged: list[tuple[int, CapturedRow]] = []
     for number in range(rng.randint(2, 5)):
         logged += _rows_of_call(rng, number)
-    if len(logged) % 3 == 0:  # much later, so that the calls before are past their deadlines while rows are left
+    if strangers and rng.random() < strangers:
         logged += _strangers(max(at for at, _ in logged) + 45_000)
     logged.sort(key=lambda entry: entry[0])
     reached: list[Arrival] = []

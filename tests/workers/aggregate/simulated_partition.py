@@ -77,6 +77,8 @@ class Rules:
     fence: bool = True
     await_sent: bool = True
     confirmed_only: bool = True
+    strangers: float = 0.0
+    """Of the schedule: see `arrivals`."""
     new: Callable[..., PartitionState] = PartitionState
     """The protocol's own class, or one with a rule less."""
 
@@ -247,7 +249,7 @@ class Simulation:
         """Play the schedule and check every invariant. Raises Violation."""
         rng = self._rng
         trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
-        to_come = arrivals(rng)[::-1]
+        to_come = arrivals(rng, self._rules.strangers)[::-1]
         while to_come:
             chance = rng.random()
             if chance < trouble:
