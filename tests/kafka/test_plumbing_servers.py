@@ -228,16 +228,32 @@ class Running:
 
 
 async def test_a_broker_that_is_away_is_waited_for_until_a_signal(tmp_path: Path) -> None:
-    tree = {"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "logging": {"format": "json"}}
-    with Running(tree, tmp_path) as worker:
-        await worker.until_said("waiting for a broker")
-        await asyncio.sleep(5)  # more tries than one
-        assert worker.process.poll() is None
-        worker.process.terminate()
-        assert await worker.ended(10) == 0
-        [told] = [line for line in worker.said.splitlines() if "waiting for a broker" in line]
-        assert "no Kafka broker at 127.0.0.1:1" in told and "kafka.bootstrap_servers" in told
-        assert "Traceback" not in worker.said
+    tries = 0
+
+    async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as nobody:
+        address = f"127.0.0.1:{nobody.sockets[0].getsockname()[1]}"
+        with Running({"kafka": {"bootstrap_servers": address}, "logging": {"format": "json"}}, tmp_path) as worker:
+            await worker.until_said("waiting for a broker")
+            before = tries
+            async with asyncio.timeout(60):
+                while tries < before + 2:
+                    assert worker.process.poll() is None, worker.said
+                    await asyncio.sleep(0.1)
+            await ended_by_signal(worker, address)
+
+
+async def ended_by_signal(worker: Running, address: str) -> None:
+    """The worker ends when it is told to, having said once what it waits for."""
+    worker.process.terminate()
+    assert await worker.ended(10) == 0
+    [told] = [line for line in worker.said.splitlines() if "waiting for a broker" in line]
+    assert f"no Kafka broker at {address}" in told and "kafka.bootstrap_servers" in told
+    assert "Traceback" not in worker.said
 
 
 @pytest.mark.servers
