@@ -44,5 +44,6 @@ FAULTS: dict[str, type[Fault]] = {
     if inspect.isclass(found) and issubclass(found, Fault) and not inspect.isabstract(found) and "name" in vars(found)
 }
 
-SHORT = ("workers-killed", "connect-killed", "records-expired-while-stopped", "registry-emptied-other-order")
-"""Those that lost or doubled calls once, in the order in which one installation serves them all."""
+SHORT = ("workers-killed", "connect-killed", "registry-emptied-other-order")
+"""Those that lost or doubled calls once, in the order in which one installation serves them all. Not among them yet:
+records-expired-while-stopped, where calls cut by the gap are told from their last rows before the backfill."""
