@@ -62,12 +62,10 @@ def format_span(micros: float) -> str:
 
 def iso_utc(micros: UtcMicros) -> str:
     """UTC microseconds as ISO 8601 to the millisecond: `2026-11-22T20:23:00.650Z`, the form of every JSON output."""
-    days, rest = divmod(micros // 1000, 86_400_000)
-    seconds, millis = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    return f"{_day(days)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{millis:03}Z"
+    minutes, rest = divmod(micros // 1000, 60_000)
+    return f"{_minute(minutes)}:{rest // 1000:02}.{rest % 1000:03}Z"
 
 
-@lru_cache(maxsize=64)
-def _day(days: int) -> str:
-    return (_UNIX_EPOCH + timedelta(days=days)).date().isoformat()
+@lru_cache(maxsize=1024)
+def _minute(minutes: int) -> str:
+    return (_UNIX_EPOCH + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M")

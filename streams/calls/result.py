@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -28,7 +27,10 @@ HASHED = (
 """The fields that `outcome_hash` covers, those of the stamp as they are before it. Frozen, its order included: a field
 that joins the result stays out, or the same call would have another hash than the one that stands in a CRM."""
 
-_hashed_values = attrgetter(*HASHED)
+_COVERED_MAP = b"\xde" + len(HASHED).to_bytes(2, "big")
+"""MessagePack's head of a map with as many members (map 16); a result is one with a member more."""
+_NOT_COVERED = _ENCODER.encode("correction")
+"""Begins the end of an encoded result that the hash does not cover: the fields behind HASHED."""
 
 
 class CallWarning(StrEnum):
@@ -151,8 +153,9 @@ class CallResult(msgspec.Struct, frozen=True):
 
         Call it once, on a fresh result whose version is 0.
         """
-        covered = dict(zip(HASHED, _hashed_values(self), strict=True))
-        outcome_hash = blake2b(_ENCODER.encode(covered), digest_size=8).hexdigest()
+        encoded = _ENCODER.encode(self)
+        covered = _COVERED_MAP + encoded[len(_COVERED_MAP) : encoded.rindex(_NOT_COVERED)]
+        outcome_hash = blake2b(covered, digest_size=8).hexdigest()
         for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):
             msgspec.structs.force_setattr(self, name, value)  # nobody has seen it yet
         return self
