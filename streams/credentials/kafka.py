@@ -7,7 +7,7 @@ and writes in a transaction, which fails if anybody has fenced it since.
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -28,6 +28,20 @@ _log = structlog.get_logger("tokens")
 
 class Unsettled(KafkaError):  # type: ignore[misc]
     """A change may or may not have been stored."""
+
+
+class _Refused(Exception):
+    """The brokers gave a transaction's end an error that does not tell how it ended (seen: UNKNOWN_SERVER_ERROR while
+    another process fences the log). The next fence ends it one way or the other, and a reading after that tells which.
+    """
+
+
+class _Doubt(NamedTuple):
+    """A change whose transaction was refused at its end."""
+
+    after: Credential
+    offset: int | None
+    """Where it stands if it was committed; None: its commit was never asked for, so it was not."""
 
 
 class KafkaCredentials:
@@ -73,23 +87,39 @@ class KafkaCredentials:
     async def change(self, key: str, decide: Decide) -> Credential | None:
         """See CredentialStore."""
         async with self._lock:
+            doubt: _Doubt | None = None
             for attempt in range(_TRIES):
                 try:
-                    return await self._swap(key, decide)
+                    done = await self._swap(key, decide, doubt)
                 except Fenced:
-                    await asyncio.sleep(random.random() * min(2.0, 0.1 * 2**attempt))
+                    doubt = None  # it was settled before the log was fenced again
+                else:
+                    if not isinstance(done, _Doubt):
+                        return done
+                    doubt = done
+                await asyncio.sleep(random.random() * min(2.0, 0.1 * 2**attempt))
             raise TimeoutError(f"{_TRIES} changes in a row were overtaken by others")
 
-    async def _swap(self, key: str, decide: Decide) -> Credential | None:
-        log = self._log()
+    async def _swap(self, key: str, decide: Decide, doubt: _Doubt | None) -> Credential | _Doubt | None:
+        """One try. `doubt`: the try before, of which this one finds out first whether it was stored."""
+        log, name = self._log(), key.encode()
         try:
             await log.fence()
-            before = self._take(key.encode(), (await log.read()).get(key.encode()))
-            after = decide(before)
-            if after is None:
-                return before
-            if not await log.write([(key.encode(), sealed(after, self._sealer))]):
-                raise Unsettled("the transaction was aborted")
+            values: dict[int, bytes | None] = {}
+            await log.scan(lambda record: values.update({record.offset: record.value} if record.key == name else {}))
+            if doubt is not None and doubt.offset in values:
+                after = doubt.after
+            else:
+                before = self._take(name, values[max(values)] if values else None)
+                decided = decide(before)
+                if decided is None:
+                    return before
+                after = decided
+                try:
+                    if not await log.write([(name, sealed(after, self._sealer))]):
+                        raise Unsettled("the transaction was aborted")
+                except _Refused:
+                    return _Doubt(after, log.last_offset)
         finally:
             await log.close()
         self._accept(key, after)
@@ -158,4 +188,6 @@ class KafkaCredentials:
 
 
 def _unsettled(what: str, error: BaseException) -> None:
-    raise Unsettled(what) from error
+    if isinstance(error, TimeoutError):
+        raise Unsettled(what) from error
+    raise _Refused from error

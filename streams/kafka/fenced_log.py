@@ -59,6 +59,8 @@ class FencedLog:
         self._transactional_id = transactional_id
         self._timeout = timeout_seconds
         self._unsettled = unsettled
+        self.last_offset: int | None = None
+        """Offset of the last record of the latest transaction, as soon as its records were taken; committed or not."""
         self._producer: AIOKafkaProducer | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
@@ -124,6 +126,7 @@ class FencedLog:
         producer = self._producer
         if producer is None:
             raise RuntimeError("the log is not fenced yet")
+        self.last_offset = None
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
@@ -134,6 +137,7 @@ class FencedLog:
                     for key, value in records
                 ]
                 written = await asyncio.gather(*sent)
+                self.last_offset = written[-1].offset if written else None
                 await producer.commit_transaction()
         except ProducerFenced as error:
             raise Fenced(self._transactional_id) from error

@@ -40,6 +40,7 @@ class Link:
         if self._listener is not None:
             self._listener.close()
         self._abort()
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     async def set_cut(self, cut: bool) -> None:
         """True: end what is open and end new connections at once. False: let them through again."""
@@ -108,8 +109,10 @@ class Links:
     def __exit__(self, *_: object) -> None:
         for link in self.by_name.values():
             self._run(link.close())
+        self._run(self._end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_SECONDS)
+        self._loop.close()
 
     def __getitem__(self, name: str) -> Link:
         return self.by_name[name]
@@ -136,6 +139,13 @@ class Links:
         for link in self.by_name.values():
             link.delay_seconds, link.silent = 0.0, False
             self._run(link.set_cut(False))
+
+    async def _end_tasks(self) -> None:
+        """End what still carries bytes, so that the loop can be closed."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_STOP_SECONDS)
