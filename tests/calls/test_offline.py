@@ -175,3 +175,14 @@ def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
     first = next(classifier.calls(taken))
     assert first.call.linkedid == "1.1"
     assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file
+
+
+def test_a_call_of_which_rows_could_not_be_read_says_so_and_no_other() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    classifier.lost(["1795390000.1", "1795390000.1"])
+    results = {each.linkedid: each for each in classifier.classify([*call("1795390000.1"), *call("1795390000.2")])}
+    assert {linkedid: each.complete for linkedid, each in results.items()} == {
+        "1795390000.1": False,
+        "1795390000.2": True,
+    }
+    assert "2 rows" in " ".join((results["1795390000.1"].incomplete_reason or "", *results["1795390000.1"].why))
