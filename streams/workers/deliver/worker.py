@@ -77,7 +77,7 @@ class DeliverWorker:
         self._portal_states: PortalStateStore
 
     async def start(self, group: Consumer) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         self._group = group
         written = (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), PORTAL_STATES, DEAD_LETTERS)
         self._serializer = await register_schemas(self._registry, {self._topic(each): each.schema for each in written})
@@ -133,7 +133,7 @@ class DeliverWorker:
             queue.try_now()
 
     async def stop(self) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         await self._upkeep.stop()
         for queue in self._queues.values():
             await queue.stop()
@@ -260,7 +260,7 @@ class DeliverWorker:
     # Results and commands.
 
     async def take(self, message: ConsumerMessage) -> None:
-        """See runtime.Worker."""
+        """See worker_runtime.Worker."""
         owned = self._owned
         if (partition := owned.by_results.get(message.tp)) is not None:
             if message.offset >= partition.results.position:
