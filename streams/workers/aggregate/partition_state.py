@@ -136,7 +136,7 @@ class PartitionState:
             time = self.times[tracked.call.pbx]
             if key in self._settling:
                 continue
-            if (max(now, time) if caught_up else time) - tracked.last_row_ms >= self._wait(tracked.call):
+            if (max(now, time) if caught_up else time) - tracked.last_row_ms >= self._limits.wait_ms(tracked.call):
                 finished.append(self._end(key, tracked))
         return finished
 
@@ -223,18 +223,12 @@ class PartitionState:
         call = tracked.call
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
 
-    def _wait(self, call: Call) -> int:
-        """Milliseconds without a row that end a call."""
-        if call.linkedid_end:
-            return self._limits.settle_ms
-        return self._limits.quiet_ms if call.channels_ended else self._limits.time_limit_ms
-
     def _deadline(self, tracked: TrackedCall) -> int:
         """Streamed rows of a call are taken until then (rule 2)."""
         limits, call = self._limits, tracked.call
         if tracked.backfilled and call.linkedid_end:
             return tracked.last_row_ms + limits.backfill_grace_ms
-        return tracked.last_row_ms + self._wait(call) + limits.grace_ms
+        return tracked.last_row_ms + limits.wait_ms(call) + limits.grace_ms
 
     def _opened_at_ms(self, linkedid: str, now: int) -> int | None:
         epoch = epoch_of(linkedid)
