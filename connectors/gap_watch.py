@@ -77,6 +77,11 @@ class GapWatch:
             why, self._asked_for = RESTARTED if self._asked_for else HOURLY, False
             self._task = asyncio.ensure_future(self._compare(why))
 
+    @property
+    def busy(self) -> bool:
+        """Whether a comparison is under way."""
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         """End what is under way."""
         if self._task is not None:

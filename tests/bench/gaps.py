@@ -55,23 +55,29 @@ def measure(stack: LocalStack, directory: Path, rows: int, say: Callable[[str], 
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump(tree), encoding="utf-8")
     say("comparing")
-    began = time.monotonic()
+    began, before = time.monotonic(), _children()
     command = [sys.executable, "-m", "streams.cli.main", "gaps", "--json", "--settings", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     seconds = time.monotonic() - began
     if done.returncode != 0:
         raise SystemExit(f"gaps ended with {done.returncode}: {done.stdout}{done.stderr}")
-    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = _children()
     told = json.loads(done.stdout)
     assert (told["table_rows"], told["topic_rows"]) == (rows, rows), told
-    return {"rows": rows, "seconds": seconds, "megabytes": megabytes}
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return {"rows": rows, "seconds": seconds, "cpu_seconds": cpu, "megabytes": used.ru_maxrss / 1024}
 
 
 def show(measured: dict[str, Any]) -> Table:
     """The figures as a table."""
-    table = Table("rows in table and topic", "seconds", "MB at most", title="cel2crm gaps")
-    table.add_row(f"{measured['rows']:,}", f"{measured['seconds']:.1f}", f"{measured['megabytes']:.0f}")
+    table = Table("rows in table and topic", "seconds", "CPU s", "MB at most", title="cel2crm gaps")
+    figures = f"{measured['seconds']:.1f}", f"{measured['cpu_seconds']:.1f}", f"{measured['megabytes']:.0f}"
+    table.add_row(f"{measured['rows']:,}", *figures)
     return table
+
+
+def _children() -> resource.struct_rusage:
+    return resource.getrusage(resource.RUSAGE_CHILDREN)
 
 
 def _fill_table(stack: LocalStack, rows: int) -> None:
