@@ -107,10 +107,12 @@ class GapWatch:
             async with asyncio.timeout(self.limit_seconds):
                 last = await self.check.last()
                 outcome = await self.check.compare(last)
-        except (UserError, TimeoutError) as error:
-            words = error.problem if isinstance(error, UserError) else f"not done within {self.limit_seconds:.0f} s"
-            log.warning("cannot compare for gaps", connector=self.name, reason=words)
-            outcome = msgspec.structs.replace(last or GapOutcome(0), compared_at_ms=self.now_ms(), problem=words)
+        except UserError as error:
+            outcome = self._failed(last, error.problem)
+        except TimeoutError:
+            outcome = self._failed(last, f"not done within {self.limit_seconds:.0f} s")
+        except Exception as error:  # a fault of ours must not end the watching
+            outcome = self._failed(last, f"{type(error).__name__}: {error}", exc_info=True)
         else:
             self._tell(outcome, why)
         self._show(outcome)
@@ -119,6 +121,10 @@ class GapWatch:
             await self.check.remember(outcome)
         except UserError as error:
             log.warning("the outcome for gaps is not remembered", connector=self.name, reason=error.problem)
+
+    def _failed(self, last: GapOutcome | None, reason: str, **facts: object) -> GapOutcome:
+        log.warning("cannot compare for gaps", connector=self.name, reason=reason, **facts)
+        return msgspec.structs.replace(last or GapOutcome(0), compared_at_ms=self.now_ms(), problem=reason)
 
     def _tell(self, outcome: GapOutcome, why: str) -> None:
         facts = {"rows": outcome.missing_rows, "calls": outcome.calls_without_result}
