@@ -12,7 +12,8 @@ from tests.chaos.installation import CONNECTOR
 from tests.chaos.services import wait_until
 
 _GAP = (
-    r"rows are missing|binlog was|\bgaps?\b|another (?:server|database|history)|was (?:reset|restored)|never captured"
+    r"rows are missing|binlog was|never reached the topic|another (?:server|database|history)"
+    r"|was (?:reset|restored)|never captured"
 )
 _WAYS_OUT = ("forget offsets", "connectors", "backfill", "gaps")
 
