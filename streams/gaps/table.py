@@ -156,19 +156,7 @@ class CelTable:
         return _row(rows[0]) if rows else None
 
     def _check_primary_key(self) -> None:
-        schema, _, table = self._database.table.rpartition(".")
-        postgresql = self._database.engine == "postgresql"
-        conditions, values = ["k.table_name = %s"], [table]
-        if schema or not postgresql:
-            conditions.append("k.table_schema = %s")
-            values.append(schema or self._database.name)
-        found = self._started(
-            "SELECT k.column_name AS name FROM information_schema.key_column_usage k "  # noqa: S608 - no names of others
-            "JOIN information_schema.table_constraints c ON c.constraint_name = k.constraint_name "
-            "AND c.table_schema = k.table_schema AND c.table_name = k.table_name "
-            f"WHERE c.constraint_type = 'PRIMARY KEY' AND {' AND '.join(conditions)} ORDER BY k.ordinal_position",
-            values,
-        )
+        found = self._started(*self._engine.primary_key(self._database))
         key = [str(row["name"]) for row in found]
         if [name.lower() for name in key] != [self._id_column.lower()]:
             has = f"has the primary key ({', '.join(key)})" if key else "has no primary key"

@@ -66,7 +66,7 @@ async def healed(file: Path, remedy: str) -> None:
 
 async def found(file: Path) -> dict[str, Any]:
     done = await ran(file, "gaps", "--json")
-    assert done.exit_code in (0, 1), (done.output, done.exception)
+    assert done.exit_code in (0, 1) and done.stdout, (done.output, done.exception)
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["gaps"] == bool(done.exit_code)
     return told
