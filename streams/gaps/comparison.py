@@ -17,7 +17,7 @@ from streams.gaps.captured import (
     second_look,
     settle,
 )
-from streams.gaps.findings import CallGap, Findings
+from streams.gaps.findings import MOST_NAMED, CallGap, Findings
 from streams.gaps.results import ResultSide, Suspects
 from streams.gaps.table import CelTable
 from streams.gaps.taken import Taken, taken_by_worker
@@ -142,7 +142,8 @@ class Comparison:
     def _widen(self, findings: Findings) -> None:
         """Where a command names ids: from where these calls begin."""
         for stretch in findings.stretches:
-            stretch.begins_at = self.table.first_id_of_calls(stretch.first_id, stretch.last_id)
+            if len(stretch.calls) > MOST_NAMED:
+                stretch.begins_at = self.table.first_id_of_calls(stretch.first_id, stretch.last_id)
 
     async def _settle_calls(
         self, findings: Findings, cel: CelTopic, results: ResultSide, suspects: Suspects, ends: Mapping[int, int]
@@ -167,7 +168,7 @@ class Comparison:
         present = self.table.present_calls([call.linkedid for call in calls])
         findings.purged = frozenset(call.linkedid for call in calls) - present
         plain = [call for call in calls if call.linkedid in present and is_plain(call.linkedid)]
-        if plain:
+        if len(plain) > MOST_NAMED:
             first, last = min(call.first_id for call in plain), max(call.last_id for call in plain)
             findings.calls_begin_at = self.table.first_id_of_calls(first, last)
 

@@ -111,10 +111,14 @@ class MemoryCapture:
 
     arriving: list[list[Row]] = field(default_factory=list)
     stands_still: bool = False
+    works: bool = True
     world: "World | None" = None
 
     async def mark(self) -> str:
         return "here"
+
+    async def running(self) -> bool:
+        return self.works
 
     async def passed(self, mark: str) -> bool:
         assert mark == "here"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streams.calls.call import Call, call_id
 from streams.dead_letter_reasons import DeadLetterReason
+from streams.gaps.captured import STANDSTILL_SECONDS
 from streams.gaps.comparison import Since
 from streams.gaps.findings import Findings
 from streams.kafka.topic_client import Outgoing, partition_of
@@ -99,6 +100,15 @@ async def test_a_capture_that_stands_still_settles_nothing() -> None:
     found = await world.compare(patience=3.0)
     assert (found.missing_rows, found.unsettled, world.slept) == (0, 20, 3.0)
     assert found.compared_to is not None and found.compared_to.id == 20
+
+
+async def test_a_connector_that_does_not_run_is_not_waited_for() -> None:
+    world = World()
+    world.write(ROWS)
+    world.capture(ROWS[:20])
+    world.progress.stands_still, world.progress.works = True, False
+    assert (await world.compare(patience=180.0)).unsettled == 20
+    assert world.slept == STANDSTILL_SECONDS
 
 
 async def test_a_row_that_was_purged_between_the_two_looks_is_none() -> None:
