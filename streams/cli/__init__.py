@@ -3,6 +3,7 @@
 main, command_line          the application; only the command that was asked for is imported
 classify/  explain  capture rows in, outcomes, a story or a case out; no server needed
 rules/                      the tables in force, checked and compared
+status                      what stands still, why, and what to do next
 connectors  topics          the capture and the topics, applied and shown
 worker                      the long-running parts
 deliveries  deliver         where deliveries stand; an order to deliver

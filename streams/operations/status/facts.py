@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.client import ConnectorStatus
+from connectors.gap_memory import GapOutcome
 from connectors.mariadb.history import RowMark
 from connectors.report import Fault
 from streams.clock import UtcMicros, UtcMillis
@@ -50,7 +51,8 @@ class CaptureFacts:
     last_row: RowMark | None = None
     """The row with the highest id in the table."""
     backlog: Backlog | None = None
-    """None: the topic has every row of the table, or that is not known (`last_row` None)."""
+    backlog_known: bool = False
+    """Whether table and topic could be compared: `backlog` None then means that the topic has every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class WorkerFacts:
     """Of the consumer group, as Kafka names it (kafka/admin.py, ConsumerGroup)."""
     members: int
     partitions: tuple[PartitionProgress, ...]
+    watched_seconds: float = 0.0
+    """Between the first look and this one."""
 
     @property
     def rebalancing(self) -> bool:
@@ -117,14 +121,6 @@ class DeadLetterFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class GapFacts:
-    """Calls or rows that are missing, as the watcher remembers of its last look."""
-
-    problem: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that was seen. A member None was not looked at, or not answered: `unanswered` says why."""
 
@@ -134,5 +130,7 @@ class Facts:
     portals: tuple[PortalStatus, ...] | None = None
     unreadable: tuple[UnreadableMemory, ...] = ()
     dead_letters: tuple[DeadLetterFacts, ...] | None = None
-    gaps: tuple[GapFacts, ...] | None = None
+    gaps: GapOutcome | None = None
+    """What the last comparison of table and topics found; None also where nothing was compared yet."""
+    gaps_known: bool = False
     unanswered: tuple[Unanswered, ...] = ()
