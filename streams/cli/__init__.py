@@ -9,6 +9,7 @@ worker                      the long-running parts
 deliveries  deliver         where deliveries stand; an order to deliver
 dead_letters  backfill      what could not be processed, and calls that are read again
 portal/                     the accounts at the CRMs
+verdict_line                that of status, in one line of other commands
 options  filter_options     options that several commands have
 row_sources                 where rows come from
 connected  prompts          one connection for a command that asks; questions and progress bars

@@ -38,8 +38,8 @@ def status(
     """Say within 15 seconds what stands still and why, and for each thing what to do next.
 
     Looks at capture, at the partitions that nobody holds, at the oldest record that no worker has taken, at each
-    portal, at records that cannot be read, at gaps and at dead letters. Nothing is changed. What cannot be looked at (no
-    broker, no database) is told, and the rest all the same.
+    portal, at records that cannot be read, at gaps and at dead letters. Nothing is changed. What cannot be looked at
+    (no broker, no database) is told, and the rest all the same.
 
     Exit status 0: all is well; 1: something stands still, or lacks a person; 2: nothing is known to, but not
     everything could be looked at. With --watch: of the last look.

@@ -8,6 +8,7 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.output import Table, console_of, say, say_json
+from streams.cli.verdict_line import verdict_line
 from streams.clock import format_time
 from streams.credentials.standing import Tokens
 from streams.errors import UserError
@@ -56,14 +57,15 @@ def status(
         )
     quiet_kafka_client()
     warn_of_plugins()
-    found = asyncio.run(_found(settings, wanted))
-    if as_json:
-        for one in found:
-            say_json(_to_json(one))
-    else:
-        _print_table(found)
-    if any(one.needs_a_person for one in found):
-        raise typer.Exit(NEEDS_A_PERSON)
+    with verdict_line(settings):
+        found = asyncio.run(_found(settings, wanted))
+        if as_json:
+            for one in found:
+                say_json(_to_json(one))
+        else:
+            _print_table(found)
+        if any(one.needs_a_person for one in found):
+            raise typer.Exit(NEEDS_A_PERSON)
 
 
 async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:

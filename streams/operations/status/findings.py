@@ -9,7 +9,7 @@ from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import are_gone
 from streams.operations.status.facts import CaptureFacts, Facts, PartitionProgress, WorkerFacts
-from streams.operations.status.patience import BACKLOG_SECONDS, stands
+from streams.operations.status.patience import BACKLOG_SECONDS, HOLDERLESS_SECONDS, is_free, stands
 from streams.settings import Settings
 
 PORTAL_SECONDS = 600.0
@@ -73,15 +73,15 @@ def _of_gaps(facts: Facts) -> Iterator[Finding]:
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:
     free = [each for each in worker.partitions if each.holder is None]
-    if worker.rebalancing:
+    if worker.rebalancing and worker.watched_seconds >= HOLDERLESS_SECONDS:
         yield Finding(
             "workers",
             "rebalancing",
             f"worker {worker.name}: its group is sharing its partitions out anew, for {worker.watched_seconds:.0f} s "
-            f"and more{waiting_records(worker.partitions, at)}",
+            f"at least{waiting_records(worker.partitions, at)}",
             f"Look again in a minute; should it stay so, see the log of each: cel2crm worker {worker.name}",
         )
-    elif free:
+    elif free and is_free(worker):
         yield Finding(
             "workers",
             "partitions_not_held",
@@ -144,7 +144,7 @@ def _of_memory(facts: Facts) -> Iterator[Finding]:
             "unreadable",
             f"worker {unreadable.worker}: its own record {first}{more} cannot be read: it stops there at its start",
             "Where a later release wrote it, run that one; where it is damaged, look its call up in the CRM, then: "
-            f"cel2crm topics set-aside {first} --note WHY",
+            f"cel2crm topics set-aside {first} --note 'what is wrong with it'",
         )
 
 

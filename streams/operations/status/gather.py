@@ -25,7 +25,7 @@ from streams.operations.status.questions import Questions, answer, answered
 from streams.operations.unreadable_memory import not_set_aside, unreadable_checkpoints, unreadable_portal_states
 from streams.settings import Settings
 
-TOTAL_SECONDS = 11.0
+TOTAL_SECONDS = 11.5
 """For all questions together, the second looks included."""
 ANSWER_SECONDS = 5.0
 """For one answer of a server."""
@@ -54,7 +54,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     return Facts(
         at=utc_now_us(),
         capture=captured(),
-        workers=answer(workers) or {},
+        workers=answer(workers) or asking.seen_workers,
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
         unreadable=(*(seen.unreadable if seen else ()), *(answer(memory) or ())),
         dead_letters=answer(letters),
@@ -70,7 +70,9 @@ async def gather_quickly(settings: Settings, *, seconds: float = QUICK_SECONDS) 
     captured = asking.capture(compare=False)
     workers = asking.of_kafka("the workers", asking.workers)
     unanswered = await asking.questions.wait()
-    return Facts(at=utc_now_us(), capture=captured(), workers=answer(workers) or {}, unanswered=unanswered)
+    return Facts(
+        at=utc_now_us(), capture=captured(), workers=answer(workers) or asking.seen_workers, unanswered=unanswered
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class _Asking:
         """`patient` False: one look at everything."""
         self.settings = settings
         self.questions = questions
+        self.seen_workers: dict[str, WorkerFacts] = {}
+        """As of the last look, should the time end in the next one."""
         self._patient = patient
         self._answer_seconds = min(ANSWER_SECONDS, questions.left)
         self._broker = asyncio.ensure_future(self._find_broker())
@@ -149,15 +153,14 @@ class _Asking:
     async def workers(self) -> dict[str, WorkerFacts]:
         """The consumer groups; looked at again, for records may be under way."""
         async with ProgressReader(self.settings, self._answer_seconds) as reader:
-            first = found = await reader.look()
+            first = self.seen_workers = await reader.look()
             began = time.monotonic()
-            while not workers_settled(found, self.settings) and self._may_look_again:
+            while not workers_settled(self.seen_workers, self.settings) and self._may_look_again:
                 await asyncio.sleep(LOOK_SECONDS)
                 watched = time.monotonic() - began
-                found = {
-                    name: replace(each, watched_seconds=watched) for name, each in (await reader.look(first)).items()
-                }
-            return found
+                now = await reader.look(first)
+                self.seen_workers = {name: replace(each, watched_seconds=watched) for name, each in now.items()}
+            return self.seen_workers
 
     async def portals(self) -> _Portals:
         """The delivery logs of the CRMs with a portal."""

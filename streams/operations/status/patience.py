@@ -6,6 +6,7 @@ has taken but not committed yet. They differ in what a while shows: the group's 
 
 from collections.abc import Mapping
 
+from streams.clock import UtcMillis
 from streams.operations.status.facts import Backlog, PartitionProgress, WorkerFacts
 from streams.operations.status.progress import AGGREGATE
 from streams.settings import Settings
@@ -13,10 +14,13 @@ from streams.settings import Settings
 BACKLOG_SECONDS = 6.0
 """A row that is missing on the topic for so long is not under way: Debezium takes half a second."""
 
+LONGEST_WATCH_SECONDS = 8.0
+"""A worker that commits less often is judged by how long its oldest record has been waiting."""
+HOLDERLESS_SECONDS = 3.0
+"""A group that is being shared out anew has no holders for a moment."""
+
 _MARGIN_SECONDS = 3.0
 _DELIVERY_COMMIT_SECONDS = 1.0
-_HOLDERLESS_SECONDS = 3.0
-"""A group that is being shared out anew has no holders for a moment."""
 
 
 def commit_seconds(worker: str, settings: Settings) -> float:
@@ -25,16 +29,20 @@ def commit_seconds(worker: str, settings: Settings) -> float:
     return own + _MARGIN_SECONDS
 
 
-def stands(each: PartitionProgress, worker: WorkerFacts, at_ms: int, settings: Settings) -> bool:
+def stands(each: PartitionProgress, worker: WorkerFacts, at: UtcMillis, settings: Settings) -> bool:
     """Whether a partition that somebody holds does not move, though a record has been waiting for long enough."""
     limit = commit_seconds(worker.name, settings)
-    return (
-        each.holder is not None
-        and each.waiting > 0
-        and not each.moved
-        and worker.watched_seconds >= limit
-        and (each.waiting_since is None or at_ms - each.waiting_since >= limit * 1000)
-    )
+    if each.holder is None or each.waiting <= 0 or each.moved:
+        return False
+    if worker.watched_seconds < min(limit, LONGEST_WATCH_SECONDS):
+        return False
+    long_enough = limit if limit <= LONGEST_WATCH_SECONDS else 2 * limit
+    return each.waiting_since is None or at - each.waiting_since >= long_enough * 1000
+
+
+def is_free(worker: WorkerFacts) -> bool:
+    """Whether partitions that nobody holds are no passing state."""
+    return not worker.rebalancing and (worker.members == 0 or worker.watched_seconds >= HOLDERLESS_SECONDS)
 
 
 def workers_settled(workers: Mapping[str, WorkerFacts], settings: Settings) -> bool:
@@ -50,7 +58,9 @@ def backlog_settled(backlog: Backlog | None) -> bool:
 def _is_settled(worker: WorkerFacts, settings: Settings) -> bool:
     if worker.members == 0:
         return True
-    if worker.rebalancing or any(each.holder is None for each in worker.partitions):
-        return not worker.rebalancing and worker.watched_seconds >= _HOLDERLESS_SECONDS
+    if worker.rebalancing:
+        return worker.watched_seconds >= LONGEST_WATCH_SECONDS
+    if any(each.holder is None for each in worker.partitions) and worker.watched_seconds < HOLDERLESS_SECONDS:
+        return False
     idle = all(each.waiting <= 0 or each.moved for each in worker.partitions)
-    return idle or worker.watched_seconds >= commit_seconds(worker.name, settings)
+    return idle or worker.watched_seconds >= min(commit_seconds(worker.name, settings), LONGEST_WATCH_SECONDS)

@@ -43,6 +43,10 @@ class Verdict:
             return f"nobody can tell whether all is well: {first}"
         return "all is well"
 
+    def without(self, area: str) -> "Verdict":
+        """The verdict without the findings of an area."""
+        return Verdict([each for each in self.findings if each.area != area], self.unanswered)
+
 
 def verdict_of(facts: Facts, settings: Settings) -> Verdict:
     """The verdict on what was seen."""
