@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ async def test_each_direction_goes_from_the_table_to_each_portal(stack: LocalSta
         assert max(Counter(each["external_id"] for each in entries).values()) == 1
 
 
-async def status_tells_of_a_dead_worker(running: "Pipeline", player: Player, cases: Sequence[Case]) -> None:
+async def status_tells_of_a_dead_worker(running: "Pipeline", player: Player, cases: list[Case]) -> None:
     """`cel2crm status`: all is well; and with the aggregate worker killed and a call waiting, it is not."""
     status, told = await told_by_status(running)
     assert (status, told["verdict"], told["findings"], told["unanswered"]) == (0, "well", [], []), told
