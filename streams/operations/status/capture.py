@@ -45,11 +45,14 @@ async def seconds_since_heartbeat(settings: Settings, seconds: float) -> float |
     return None if last is None else round(max(0.0, time.time() - last), 1)
 
 
-async def remembered(settings: Settings) -> Memory:
-    """The memory alone, without a question to the database. Raises UserError: no broker, no topic."""
+async def remembered(settings: Settings, *, rows: bool = True) -> Memory:
+    """The memory alone, without a question to the database; `rows`: look at the topic's last rows too.
+
+    Raises UserError: no broker, no topic.
+    """
     async with _topics(settings) as topics:
         state = await CaptureStateStore(settings, topics).read()
-        captured = await last_captured_row(settings, topics)
+        captured = await last_captured_row(settings, topics) if rows else None
     hold = hold_fault(state.hold) if state is not None and state.hold is not None else None
     return Memory(hold, captured or (state.captured if state else None))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,15 +18,15 @@ from streams.operations.deliveries import Overview, overview_of
 from streams.operations.portal_status import PortalStatus, authorisations, status_of
 from streams.operations.status import capture
 from streams.operations.status.dead_letters import unresolved
-from streams.operations.status.facts import Backlog, CaptureFacts, Facts, UnreadableMemory, WorkerFacts
+from streams.operations.status.facts import Backlog, CaptureFacts, Facts, Unanswered, UnreadableMemory, WorkerFacts
 from streams.operations.status.patience import backlog_settled, workers_settled
 from streams.operations.status.progress import AGGREGATE, ProgressReader
 from streams.operations.status.questions import Questions, answer, answered
 from streams.operations.unreadable_memory import not_set_aside, unreadable_checkpoints, unreadable_portal_states
 from streams.settings import Settings
 
-TOTAL_SECONDS = 11.5
-"""For all questions together, the second looks included."""
+TOTAL_SECONDS = 11.0
+"""For all questions together, the second looks included: a worker has to be watched for up to 8 s."""
 ANSWER_SECONDS = 5.0
 """For one answer of a server."""
 LOOK_SECONDS = 1.0
@@ -42,7 +42,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     asking = _Asking(settings, Questions(seconds))
     kafka = asking.of_kafka
     captured = asking.capture(compare=True)
-    workers = kafka("the workers", asking.workers)
+    kafka("the workers", asking.workers)
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
@@ -51,16 +51,17 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     asking.questions.ask("the schema registry", _registry(settings))
     unanswered = await asking.questions.wait()
     seen: _Portals | None = answer(portals)
+    capture_facts = captured()
     return Facts(
         at=utc_now_us(),
-        capture=captured(),
-        workers=answer(workers) or asking.seen_workers,
+        capture=capture_facts,
+        workers=asking.seen_workers,
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
         unreadable=(*(seen.unreadable if seen else ()), *(answer(memory) or ())),
         dead_letters=answer(letters),
         gaps=answer(gaps),
         gaps_known=answered(gaps),
-        unanswered=unanswered,
+        unanswered=(*unanswered, *_too_short(asking.seen_workers, capture_facts.backlog, settings)),
     )
 
 
@@ -113,11 +114,11 @@ class _Asking:
         settings, seconds, ask = self.settings, self._answer_seconds, self.questions.ask
         connector = ask("the connector", capture.connector_status(settings, seconds))
         beat = self.of_kafka("capture's heartbeat", lambda: capture.seconds_since_heartbeat(settings, seconds))
-        memory = self.of_kafka("the last row captured", lambda: capture.remembered(settings))
+        memory = self.of_kafka("the last row captured", lambda: capture.remembered(settings, rows=compare))
         compared, table, backlog = None, None, None
         if compare:
             compared = self.of_kafka("whether capture goes on", lambda: capture.compared(settings, seconds))
-            table = ask("the PBX's table", capture.table_row(settings))
+            table = ask("the PBX's table", capture.table_row(settings), seconds)
             backlog = self.of_kafka("how far capture is behind", self.backlog)
 
         def facts() -> CaptureFacts:
@@ -150,8 +151,8 @@ class _Asking:
             found = await capture.still_missing(self.settings, found, time.monotonic() - began)
         return found
 
-    async def workers(self) -> dict[str, WorkerFacts]:
-        """The consumer groups; looked at again, for records may be under way."""
+    async def workers(self) -> None:
+        """Look at the consumer groups, and again, for records may be under way."""
         async with ProgressReader(self.settings, self._answer_seconds) as reader:
             first = self.seen_workers = await reader.look()
             began = time.monotonic()
@@ -160,7 +161,6 @@ class _Asking:
                 watched = time.monotonic() - began
                 now = await reader.look(first)
                 self.seen_workers = {name: replace(each, watched_seconds=watched) for name, each in now.items()}
-            return self.seen_workers
 
     async def portals(self) -> _Portals:
         """The delivery logs of the CRMs with a portal."""
@@ -188,6 +188,15 @@ def _portal_statuses(
         status_of(portal, known.get(portal.name) or standing_unknown(portal), overviews[portal.crm])
         for portal in settings.portals
     )
+
+
+def _too_short(workers: Mapping[str, WorkerFacts], backlog: Backlog | None, settings: Settings) -> Iterator[Unanswered]:
+    """What the time was too short to watch: whether it stands still is not known."""
+    why, remedy = "the time was too short to see whether that moves", "Look again: cel2crm status"
+    if not workers_settled(workers, settings):
+        yield Unanswered("records that wait for workers", why, remedy)
+    if not backlog_settled(backlog):
+        yield Unanswered("rows that wait for capture", why, remedy)
 
 
 async def _unreadable(connection: Connection) -> tuple[UnreadableMemory, ...]:

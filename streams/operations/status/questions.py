@@ -22,9 +22,16 @@ class Questions:
         """Seconds that are left."""
         return max(0.0, self._until - time.monotonic())
 
-    def ask(self, subject: str, question: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        """Ask at once. `subject`: what cannot be looked at without an answer, in words: `the workers`."""
+    def ask(
+        self, subject: str, question: Coroutine[Any, Any, Any], seconds: float | None = None
+    ) -> "asyncio.Task[Any]":
+        """Ask at once. `subject`: what cannot be looked at without an answer, in words: `the workers`.
+
+        `seconds`: a limit of its own, where there is no use in waiting as long as for the others.
+        """
         task = asyncio.ensure_future(question)
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, task.cancel)
         self._asked.append((subject, task))
         return task
 
@@ -59,11 +66,9 @@ def together(found: Iterable[Unanswered]) -> tuple[Unanswered, ...]:
 
 
 def _failure(subject: str, task: "asyncio.Task[Any]") -> Unanswered | None:
-    if not task.done():
+    if not task.done() or task.cancelled():
         task.cancel()  # not awaited: closing its connections may take as long
         return Unanswered(subject, "there was no answer in time", "Is the server there, but frozen or overloaded?")
-    if task.cancelled():
-        return Unanswered(subject, "the question was cut off")
     error = task.exception()
     if error is None:
         return None
