@@ -25,7 +25,7 @@ class Suite:
         self._seed = seed
         self._file = file
         self._say = say
-        self._product = results.product_version()
+        self._product, self._commit = results.product_version(), results.commit()
         self._open = ExitStack()
         self._made: Installation | None = None
         self._run: FaultRun | None = None
@@ -41,7 +41,7 @@ class Suite:
         with self._closing():
             for number, fault in enumerate(todo, start=1):
                 self._say(f"[{number}/{len(todo)}] {fault.name}: {fault.does}")
-                done.append(self._one(fault.name, Result(fault.name, "alone", self._seed, self._product)))
+                done.append(self._one(fault.name, self._result(fault.name, "alone")))
         return done
 
     def at_random(self, minutes: float, names: Sequence[str], *, again: bool = False) -> list[Result]:
@@ -55,7 +55,7 @@ class Suite:
                 step = len(done) + 1
                 name = Random(f"{self._seed}:{step}").choice(kinds)
                 self._say(f"[{sum(each.seconds for each in done) / 60:.0f} of {minutes:.0f} minutes] {name}")
-                result = Result(name, "random", self._seed, self._product, step)
+                result = self._result(name, "random", step)
                 with self._churn(FAULTS[name].servers, step):
                     done.append(self._one(name, result))
         return done
@@ -63,10 +63,10 @@ class Suite:
     def short(self, names: Sequence[str]) -> list[Result]:
         """A few faults on one installation, with little patience."""
         with self._closing():
-            return [
-                self._one(name, Result(name, "short", self._seed, self._product), calls_before=1, patience=0.3)
-                for name in names
-            ]
+            return [self._one(name, self._result(name, "short"), calls_before=1, patience=0.3) for name in names]
+
+    def _result(self, name: str, mode: str, step: int = 0) -> Result:
+        return Result(name, mode, self._seed, self._product, step, self._commit)
 
     def _one(self, name: str, result: Result, *, calls_before: int = 3, patience: float = 1.0) -> Result:
         fault = FAULTS[name]
