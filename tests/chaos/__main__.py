@@ -1,7 +1,9 @@
 """`make chaos`: every fault alone; `make chaos MINUTES=60`: faults at random, workers coming and going meanwhile.
 
     python -m tests.chaos [--only FAULT ..] [--minutes N] [--seed S] [--short] [--again] [--list]
-    python -m tests.chaos --table FILE ..         the tables of docs/reliability.md, from result files
+    python -m tests.chaos --table FILE .. [--into docs/reliability.md]
+
+The second prints the tables of result files as Markdown, or puts them into a page.
 
 Results are appended to one file. A run that was broken off goes on where it was: what stands there for the same seed
 and the same version of the product is not done again, unless --again says so.
@@ -31,8 +33,11 @@ def main() -> int:
         return 0
     if arguments.table:
         done = [each for file in arguments.table for each in results.read(file)]
-        for line in page.tables(done, {fault.name: fault.does for fault in FAULTS.values()}):
-            print(line)  # noqa: T201
+        lines = list(page.tables(done, {fault.name: fault.does for fault in FAULTS.values()}))
+        if arguments.into:
+            page.put_into(arguments.into, lines)
+        else:
+            print("\n".join(lines))  # noqa: T201
         return 0
     if unknown := sorted(set(arguments.only) - set(FAULTS)):
         console.print(f"There is no fault {', '.join(unknown)}; see --list.")
@@ -70,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="also what stands in the result file already")
     parser.add_argument("--list", action="store_true", help="name the faults and do nothing")
     parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="print result files as Markdown")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="put them into this page, in the place of its own")
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="the result file")
     return parser.parse_args()
 

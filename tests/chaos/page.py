@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.chaos.operator_view import shortened
 from tests.chaos.results import ROOT, Result, last_of_each
 
+_BEGIN, _END = "<!-- tables -->", "<!-- end of tables -->"
 _LONGEST_TOLD = 130
 _ADDRESS = re.compile(r"(?:http://)?127\.0\.0\.1:\d+")
 _COLUMNS = ("fault", "the operator was told", "after", "recovery", "calls", "missing", "silent", "doubled")
@@ -26,6 +28,15 @@ def tables(results: Iterable[Result], does: dict[str, str]) -> Iterator[str]:
         yield ""
         yield from _at_random(done) if mode == "random" else _each(last_of_each(done), does)
         yield ""
+
+
+def put_into(page: Path, lines: Iterable[str]) -> None:
+    """Put tables between the marks of a page, in the place of those that stand there. Raises ValueError: no marks."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError(f"{page} has no {_BEGIN} and {_END}")
+    page.write_text("\n".join([before + begin, "", *lines, end + after]), encoding="utf-8")
 
 
 def _title(mode: str, seed: str) -> str:

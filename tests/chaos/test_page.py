@@ -1,6 +1,10 @@
 """The tables of the reliability page: one for each run, the last result of each fault, what failed by name."""
 
-from tests.chaos.page import tables
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.page import put_into, tables
 from tests.chaos.results import Result
 
 DOES = {"binlog-purged": "the binlog is purged | while Connect is stopped"}
@@ -34,3 +38,13 @@ def test_a_random_run_is_a_table_of_its_own_with_every_result() -> None:
     lines = list(tables([result(), result(mode="random"), result(mode="random", recovery=None, doubled=1)], DOES))
     assert "### Faults at random, workers coming and going, seed 1" in lines
     assert "| `binlog-purged` | 2 | 4 s | never (1) | 20 | 0 | 0 | 1 |" in lines
+
+
+def test_tables_take_the_place_of_those_in_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.txt"
+    page.write_text("before\n<!-- tables -->\nold\n<!-- end of tables -->\nafter\n", encoding="utf-8")
+    put_into(page, ["new"])
+    assert page.read_text(encoding="utf-8") == "before\n<!-- tables -->\n\nnew\n<!-- end of tables -->\nafter\n"
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no <!-- tables -->"):
+        put_into(page, ["new"])
