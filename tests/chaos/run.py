@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from confluent_kafka import KafkaException
@@ -17,7 +18,7 @@ from tests.chaos.installation import WATCH, WORKERS, Installation
 from tests.chaos.load import Load
 from tests.chaos.operator_view import OperatorView, shortened
 from tests.chaos.oracle import PORTALS, Judgement, Oracle, rows_not_in_table
-from tests.chaos.remedies import follow
+from tests.chaos.remedies import allowed_commands, follow
 from tests.chaos.results import Result
 from tests.chaos.services import NotReached, wait_until
 
@@ -28,6 +29,10 @@ _LONGEST_SECONDS = 420.0
 """For all waiting after one fault, progress or not."""
 _QUIET_SECONDS = 30.0
 """Without any progress for so long, the operator looks what is wrong."""
+_NAMED_SECONDS = 20.0
+"""Without a call that arrives, after a remedy was named: the operator follows it."""
+_SHORT_SECONDS = 5.0
+"""Without any progress, where a remedy was named and nothing flows."""
 _IDLE_SECONDS = 60.0
 """Without progress, and without records that wait for a worker."""
 _ROUNDS = 2
@@ -87,9 +92,11 @@ class FaultRun:
     def _judge(self, fault: Fault, result: Result, view: OperatorView, struck: float) -> None:
         flow, ended = self.made.flow, time.time()
         self.say(f"  cause gone after {ended - struck:.0f} s; waiting for calls to arrive again")
-        result.recovery = self._recovery(ended, _QUIET_SECONDS + 30)
+        named = partial(self._has_remedy, fault, view)
+        result.recovery = self._recovery(ended, _QUIET_SECONDS + 30, named)
         flow.pause()
-        judgement = self._settled(_QUIET_SECONDS)
+        # Where a person has to act first, nothing comes by itself.
+        judgement = self._settled(_SHORT_SECONDS if result.recovery is None and named() else _QUIET_SECONDS)
         result.missing_before_remedies = len(judgement.missing_calls())
         for _ in range(_ROUNDS):
             if not judgement.missing and result.recovery is not None:
@@ -135,11 +142,19 @@ class FaultRun:
             wait_until(lambda: {*WORKERS, WATCH} <= set(self.made.services.running()), 10, "every service runs")
         return self.made.services.running()
 
-    def _recovery(self, ended: float, seconds: float) -> float | None:
-        """Seconds since `ended` when a call that begins now is in every portal; None: not within `seconds`."""
+    def _has_remedy(self, fault: Fault, view: OperatorView) -> bool:
+        """Whether the operator was named a command by now that this fault lets the suite follow."""
+        return bool(allowed_commands(view.all_words(), fault.remedies))
+
+    def _recovery(self, ended: float, seconds: float, named: Callable[[], bool] = lambda: False) -> float | None:
+        """Seconds since `ended` when a call that begins now is in every portal; None: not within `seconds`.
+
+        Given up early where a remedy was `named`.
+        """
         mark = len(self.made.flow.calls) + self.made.flow.active
-        deadline = time.monotonic() + seconds * self.patience
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        deadline = began + seconds * self.patience
+        while (now := time.monotonic()) < deadline and not (now - began > _NAMED_SECONDS and named()):
             entries = self.made.entries()
             for call in self.made.flow.calls[mark:]:
                 if len(self.oracle.due(call)) == len(PORTALS) and not self.oracle.judge([call], entries).missing:
