@@ -12,7 +12,8 @@ from tests.chaos.installation import CONNECTOR
 from tests.chaos.services import wait_until
 
 _GAP = (
-    r"rows are missing|binlog was|\bgaps?\b|another (?:server|database|history)|was (?:reset|restored)|never captured"
+    r"capture is held|rows are missing|binlog was|has gone back|was made anew|\bgaps?\b|another (?:server|database)"
+    r"|lost its position"
 )
 _WAYS_OUT = ("connectors", "backfill", "gaps")
 
