@@ -22,7 +22,6 @@ from streams.kafka.topic_client import Topics
 from streams.settings import Settings
 from streams.topics import CAPTURE_STATE
 
-
 FROM_THE_FIRST_ROW = "0"
 """`cel2crm backfill --since` with an id before any row: nothing was known as captured."""
 
