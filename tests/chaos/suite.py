@@ -83,7 +83,8 @@ class Suite:
             f"{', down: ' + ', '.join(result.services_down) if result.services_down else ''}"
             f"{', ' + result.failure.splitlines()[0][:200] if result.failure else ''}"
         )
-        if result.recovery is None or result.failure or (fault.spoils and not result.passed):
+        harmed = result.silent or result.doubled or result.wrong or result.services_down
+        if result.recovery is None or result.failure or (fault.spoils and harmed):
             self._close()
         elif not (result.passed and fault.table_kept) and self._run is not None:
             self._run.begin_afresh()
