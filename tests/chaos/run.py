@@ -49,6 +49,8 @@ class FaultRun:
     calls_before: int = 3
     patience: float = 1.0
     """Factor on the faults' patience."""
+    pace: float = 1.0
+    """Factor on the times that faults last."""
     _seen: tuple[int, ...] = ()
 
     def run(self, kind: type[Fault], result: Result, random: Random) -> Result:
@@ -63,6 +65,7 @@ class FaultRun:
                 self._until_calls(self.calls_before)
                 view.begin()
                 fault = kind(self.made, random)
+                fault.pace = self.pace
                 struck = time.time()
                 fault.strike()
                 self._judge(fault, result, view, struck)
