@@ -39,6 +39,19 @@ _ROUNDS = 2
 """Of asking what is wrong and following what is said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """The times that a run takes. `patience` and `duration`: factors on the faults' patience, and how long they last."""
+
+    calls_before: int = 3
+    patience: float = 1.0
+    duration: float = 1.0
+
+
+USUAL = Tempo()
+HURRY = Tempo(calls_before=1, patience=0.3, duration=0.4)
+
+
 @dataclass
 class FaultRun:
     """Strikes an installation with faults, and judges each."""
@@ -46,11 +59,7 @@ class FaultRun:
     made: Installation
     oracle: Oracle
     say: Callable[[str], None]
-    calls_before: int = 3
-    patience: float = 1.0
-    """Factor on the faults' patience."""
-    pace: float = 1.0
-    """Factor on the times that faults last."""
+    tempo: Tempo = USUAL
     _seen: tuple[int, ...] = ()
 
     def run(self, kind: type[Fault], result: Result, random: Random) -> Result:
@@ -62,10 +71,10 @@ class FaultRun:
         with OperatorView(self.made) as view, Load(self.made) as load:
             flow.start()
             try:
-                self._until_calls(self.calls_before)
+                self._until_calls(self.tempo.calls_before)
                 view.begin()
                 fault = kind(self.made, random)
-                fault.pace = self.pace
+                fault.duration = self.tempo.duration
                 struck = time.time()
                 fault.strike()
                 self._judge(fault, result, view, struck)
@@ -156,7 +165,7 @@ class FaultRun:
         """
         mark = len(self.made.flow.calls) + self.made.flow.active
         began = time.monotonic()
-        deadline = began + seconds * self.patience
+        deadline = began + seconds * self.tempo.patience
         while (now := time.monotonic()) < deadline and not (now - began > _NAMED_SECONDS and named()):
             entries = self.made.entries()
             for call in self.made.flow.calls[mark:]:
@@ -185,8 +194,11 @@ class FaultRun:
                 right_since = now
                 if self._lags():
                     idle_since = now
-            done = now - right_since > _STABLE_SECONDS or now - max(moved, idle_since) > _IDLE_SECONDS * self.patience
-            if done or now - moved > patience * self.patience or now > ends:
+            done = (
+                now - right_since > _STABLE_SECONDS
+                or now - max(moved, idle_since) > _IDLE_SECONDS * self.tempo.patience
+            )
+            if done or now - moved > patience * self.tempo.patience or now > ends:
                 return judgement
             time.sleep(_POLL_SECONDS)
 

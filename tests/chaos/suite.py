@@ -11,7 +11,7 @@ from tests.chaos.catalogue import FAULTS
 from tests.chaos.installation import Installation, installation
 from tests.chaos.oracle import Oracle
 from tests.chaos.results import Result
-from tests.chaos.run import FaultRun
+from tests.chaos.run import HURRY, USUAL, FaultRun, Tempo
 from tests.chaos.servers import ServerKind
 from tests.chaos.services import wait_until
 
@@ -61,18 +61,18 @@ class Suite:
         return done
 
     def short(self, names: Sequence[str]) -> list[Result]:
-        """A few faults on one installation, with little patience."""
+        """A few faults on one installation, shorter and with little patience."""
         with self._closing():
-            return [self._one(name, self._result(name, "short"), calls_before=1, patience=0.3) for name in names]
+            return [self._one(name, self._result(name, "short"), HURRY) for name in names]
 
     def _result(self, name: str, mode: str, step: int = 0) -> Result:
         return Result(name, mode, self._seed, self._product, step, self._commit)
 
-    def _one(self, name: str, result: Result, *, calls_before: int = 3, patience: float = 1.0) -> Result:
+    def _one(self, name: str, result: Result, tempo: Tempo = USUAL) -> Result:
         fault = FAULTS[name]
         try:
             run = self._installed(fault.servers)
-            run.calls_before, run.patience = calls_before, patience
+            run.tempo = tempo
             run.run(fault, result, Random(f"{self._seed}:{result.step}:{name}"))
         except Exception as error:
             result.failure = result.failure or f"no installation: {type(error).__name__}: {error}"
