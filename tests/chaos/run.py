@@ -41,7 +41,7 @@ _ROUNDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """The times that a run takes. `patience` and `duration`: factors on the faults' patience, and how long they last."""
+    """The times that a run takes. `patience`, `duration`: factors on the faults' patience, and how long they last."""
 
     calls_before: int = 3
     patience: float = 1.0
