@@ -8,6 +8,7 @@ from random import Random
 
 from tests.chaos import results
 from tests.chaos.catalogue import FAULTS
+from tests.chaos.evidence import keep
 from tests.chaos.installation import Installation, installation
 from tests.chaos.oracle import Oracle
 from tests.chaos.results import Result
@@ -77,6 +78,11 @@ class Suite:
         except Exception as error:
             result.failure = result.failure or f"no installation: {type(error).__name__}: {error}"
         results.append(self._file, result)
+        if not result.passed and self._made is not None:
+            try:
+                self._say(f"  kept: {keep(self._made, result, self._file.parent / 'failed')}")
+            except Exception as error:  # the servers may be what failed
+                self._say(f"  not everything could be kept: {error}")
         self._say(
             f"  {'ok' if result.passed else 'FAILED'}: told {result.told[:100]!r}, recovery {result.recovery}, "
             f"{result.calls} calls, {result.silent} silent, {result.doubled} doubled, {result.wrong} wrong"
