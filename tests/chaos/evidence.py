@@ -1,4 +1,4 @@
-"""What is kept of a fault that failed, before its installation goes: logs, and what is known of the calls in question."""
+"""What is kept of a fault that failed, before its installation goes: logs, and what is known of its calls."""
 
 import json
 import re

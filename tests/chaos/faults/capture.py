@@ -116,7 +116,7 @@ class ConnectorOffsetsDeleted(CaptureFault):
 class ConnectorDeleted(CaptureFault):
     name = "connector-deleted"
     does = "somebody deletes the connector"
-    told = r"connector is gone|not applied|there is no connector|no connector"
+    told = r"connector missing|does not know the connector|not applied|no connector"
     remedies = _WAYS_OUT
 
     def strike(self) -> None:
