@@ -29,13 +29,13 @@ _LONGEST_SECONDS = 420.0
 """For all waiting after one fault, progress or not."""
 _QUIET_SECONDS = 30.0
 """Without any progress for so long, the operator looks what is wrong."""
-_NAMED_SECONDS = 20.0
+_NAMED_SECONDS = 10.0
 """Without a call that arrives, after a remedy was named: the operator follows it."""
 _SHORT_SECONDS = 5.0
 """Without any progress, where a remedy was named and nothing flows."""
 _IDLE_SECONDS = 60.0
 """Without progress, and without records that wait for a worker."""
-_ROUNDS = 2
+_ROUNDS = 3
 """Of asking what is wrong and following what is said."""
 
 
@@ -110,10 +110,11 @@ class FaultRun:
         # Where a person has to act first, nothing comes by itself.
         judgement = self._settled(_SHORT_SECONDS if result.recovery is None and named() else _QUIET_SECONDS)
         result.missing_before_remedies = len(judgement.missing_calls())
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             if not judgement.missing and result.recovery is not None:
                 break
-            view.ask()
+            if number or not named():  # who was told by a log what to do need not ask first
+                view.ask()
             done = follow(self.made, view.all_words(), fault.remedies)
             result.followed += [f"{each.command} -> {each.status} ({each.seconds:.0f} s)" for each in done]
             if result.recovery is None:
