@@ -12,6 +12,8 @@ and the same version of the product is not done again, unless --again says so.
 import argparse
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -44,7 +46,7 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
     end_with_parent()  # whoever kills `make chaos` may well kill make alone
-    suite = Suite(arguments.seed, arguments.results, lambda line: console.print(line, markup=False, highlight=False))
+    suite = Suite(arguments.seed, arguments.results, _printed_by(console))
     try:
         done = _done(suite, arguments)
     except KeyboardInterrupt:
@@ -60,6 +62,11 @@ def _done(suite: Suite, arguments: argparse.Namespace) -> list[results.Result]:
     if arguments.short:
         return suite.short(list(SHORT))
     return suite.each_alone(arguments.only or list(FAULTS), again=arguments.again)
+
+
+def _printed_by(console: Console) -> Callable[[str], None]:
+    """A function that prints a line as it is."""
+    return partial(console.print, markup=False, highlight=False, soft_wrap=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
