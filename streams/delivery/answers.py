@@ -165,6 +165,8 @@ class NotFound:
     """The call is not there, or not yet."""
 
     code: ClassVar[str] = "not_found"
+    reliable: bool = True
+    """False: it may be there and be hidden, as from somebody who lacks the right to see the calls of all."""
 
 
 LookupResult = CallFound | NotFound | RetryLater | PortalBlocked

@@ -74,6 +74,10 @@ _INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
 
+OWNER_LOST = "owner_lost"
+"""Outcome of an attempt whose worker was lost before the answer: unknown."""
+
+
 class Action(StrEnum):
     """The commands that an operator may give."""
 

@@ -74,7 +74,7 @@ async def kommo() -> AsyncIterator[KommoPortal]:
 def settings(portal: Portal, **fields: Any) -> PortalSettings:
     users = {"1001": "11", "1002": "12"}
     if isinstance(portal, Bitrix24Portal):
-        fields.setdefault("webhook_url", SecretStr(portal.webhook_url))
+        fields = {"url": portal.url, "token": SecretStr("fake-access-token"), **fields}
         return PortalSettings(name="main", crm="bitrix24", default_user="1", users=users, **fields)
     fields.setdefault("token", SecretStr("fake-long-lived-token"))
     return PortalSettings(name="main", crm="kommo", url=portal.url, default_user="1", users=users, **fields)

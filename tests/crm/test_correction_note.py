@@ -43,8 +43,8 @@ async def kommo() -> AsyncIterator[KommoPortal]:
 
 @pytest.fixture
 async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
-    url = SecretStr(bitrix24.webhook_url)
-    settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
+    token = SecretStr("fake-access-token")
+    settings = PortalSettings(name="main", crm="bitrix24", url=bitrix24.url, token=token, default_user="1")
     client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
     yield client
     await client.close()

@@ -44,7 +44,13 @@ async def through(client: CrmClient, result: CallResult) -> Delivery:
 
 
 async def to_bitrix24(portal: Bitrix24Portal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
-    fields = {"default_user": "1", "users": USERS, "webhook_url": SecretStr(portal.webhook_url), **(settings or {})}
+    fields = {
+        "default_user": "1",
+        "users": USERS,
+        "url": portal.url,
+        "token": SecretStr("fake-access-token"),
+        **(settings or {}),
+    }
     main = PortalSettings(name="main", crm="bitrix24", **fields)
     return await through(Bitrix24Client(main, RULES.tables["bitrix24"].status), call_result(**call))
 

@@ -37,6 +37,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "wrong_auth_type": (401, "Unauthorized"),
     "insufficient_scope": (403, "The integration has no access to this method"),
     "access_denied": (403, "Access denied"),
+    "user_access_error": (403, "Access denied"),
+    "authorization_error": (401, "Unauthorized"),
     "overload": (503, "Service is temporarily unavailable."),
     "payment_required": (402, "The account is not paid"),
     "portal_deleted": (404, "Account not found"),
