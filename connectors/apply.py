@@ -44,12 +44,12 @@ class Capture:
     settings: Settings
 
 
-def connect_client(settings: Settings) -> ConnectClient:
+def connect_client(settings: Settings, *, timeout_seconds: float = 60.0) -> ConnectClient:
     """The client of the settings' Connect, which keeps the database's password out of its messages."""
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
     password = secret(database.password, database.password_file, "database.password") if known else ""
-    return ConnectClient(settings.connect.url, secrets=[password])
+    return ConnectClient(settings.connect.url, secrets=[password], timeout_seconds=timeout_seconds)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from connectors.apply import Capture
+from connectors.capture_state import Hold
 from connectors.client import STOPPED, ConnectorStatus, describe_status
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.guard import Verdict
@@ -105,8 +106,8 @@ async def report(capture: Capture) -> CaptureReport:
         faults.append(Fault(f"the database cannot be compared with what is remembered: {error.problem}", error.remedy))
     else:
         if verdict.hold:
-            faults.append(Fault(f"capture is held: {verdict.hold.reason}. {verdict.hold.missing}", verdict.hold.remedy))
-        faults += [Fault(warning, "Run: cel2crm connectors start-afresh") for warning in verdict.warnings]
+            faults.append(hold_fault(verdict.hold))
+        faults += map(warning_fault, verdict.warnings)
     gaps = await read_gap_outcome(capture.settings, capture.topics)
     if gaps is not None and gaps.found:
         faults.append(Fault(gaps.told, gap_remedy(gaps)))
@@ -124,6 +125,16 @@ def gap_remedy(gaps: GapOutcome) -> str:
     return f"Run: {'; '.join(gaps.remedies[:_MOST_REMEDIES])}{more}"
 
 
+def hold_fault(hold: Hold) -> Fault:
+    """A capture that waits for a person."""
+    return Fault(f"capture is held: {hold.reason}. {hold.missing}", hold.remedy)
+
+
+def warning_fault(warning: str) -> Fault:
+    """Something that is wrong though capture goes on (Verdict.warnings)."""
+    return Fault(warning, "Run: cel2crm connectors start-afresh")
+
+
 def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held: bool) -> list[Fault]:
     """Why nothing is captured, as far as connector and heartbeats show. One that is held is stopped for it."""
     if status is None:
@@ -134,7 +145,12 @@ def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held
         return []
     if not status.running:
         return [Fault(f"it is {status.state}: nothing is captured", "Run: cel2crm connectors apply")]
-    if beat is None or beat > SILENCE_SECONDS:
-        told = "no sign of life from the database yet" if beat is None else f"no sign of life for {beat:.0f} s"
-        return [Fault(told, "cel2crm connectors watch restarts it; see the log of Kafka Connect.")]
-    return []
+    return silence_faults(beat)
+
+
+def silence_faults(beat: float | None) -> list[Fault]:
+    """Why nothing is captured, as far as the heartbeat shows; `beat`: seconds since the last one."""
+    if beat is not None and beat <= SILENCE_SECONDS:
+        return []
+    told = "no sign of life from the database yet" if beat is None else f"no sign of life for {beat:.0f} s"
+    return [Fault(told, "cel2crm connectors watch restarts it; see the log of Kafka Connect.")]

@@ -11,6 +11,7 @@ GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
+    "status": "status:status",
     "classify": "classify.command:classify",
     "rules": "rules.commands:app",
     "capture": "capture:capture",

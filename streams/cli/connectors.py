@@ -18,6 +18,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
+from streams.cli.verdict_line import verdict_line
 from streams.errors import SettingsError, UserError
 from streams.gaps.small import SmallComparison
 from streams.kafka.metrics import serve_metrics
@@ -88,14 +89,16 @@ def status(
     heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
     """
     quiet_kafka_client()
-    found = asyncio.run(_report(load_settings(settings)))
-    if as_json:
-        say_json(found.as_json())
-    else:
-        for line in found.lines():
-            say(line)
-    if not found.healthy:
-        raise typer.Exit(UNHEALTHY)
+    loaded = load_settings(settings)
+    with verdict_line(loaded, told="capture"):
+        found = asyncio.run(_report(loaded))
+        if as_json:
+            say_json(found.as_json())
+        else:
+            for line in found.lines():
+                say(line)
+        if not found.healthy:
+            raise typer.Exit(UNHEALTHY)
 
 
 @app.command()

@@ -88,3 +88,10 @@ def test_gaps_name_their_remedies_the_first_three() -> None:
 def test_a_missing_connector_keeps_its_name_for_machines() -> None:
     machine = CaptureReport("c", None, None, None, (Fault("x", "y"),)).as_json()
     assert (machine["name"], machine["state"], machine["running"]) == ("c", "MISSING", False)
+
+
+def test_a_hold_says_which_rows_may_be_missing() -> None:
+    assert Hold("r", "2026-11-23 21:02:03", 0).missing == (
+        "Rows written since 2026-11-23 21:02:03 may be missing on the topic."
+    )
+    assert Hold("r", "0", 0).missing == "Rows may be missing on the topic."

@@ -55,6 +55,12 @@ class CallEnded(NamedTuple):
     backfilled: bool
 
 
+class CallWithheld(NamedTuple):
+    """A call ended of which rows may be lost: a result from the others would be wrong. A backfill brings it."""
+
+    call: Call
+
+
 class RowRefused(NamedTuple):
     """The row would make a wrong result, or one without end: it belongs to the dead letters."""
 
@@ -63,7 +69,8 @@ class RowRefused(NamedTuple):
     reason: DeadLetterReason = DeadLetterReason.LATE_ROW
 
 
-RowEffect = CallEnded | RowRefused
+Ended = CallEnded | CallWithheld
+RowEffect = Ended | RowRefused
 
 
 class Fence(NamedTuple):
@@ -89,11 +96,15 @@ class ReplayedPartition(Protocol):
         """Pass over a record that is not a row."""
         ...
 
+    def lose(self, next_offset: int) -> None:
+        """Rows before `next_offset` that were not taken are lost."""
+        ...
+
 
 class Replay(NamedTuple):
     """Feed the rows start <= offset < end to `partition.replay`, or `partition.skip` for unreadable ones.
 
-    Rows that the topic does not hold any more are to be told, not passed over silently.
+    Rows that the topic does not hold any more are to be told, and given to `partition.lose`, in their place.
     """
 
     partition: ReplayedPartition
@@ -102,8 +113,8 @@ class Replay(NamedTuple):
 
 
 class PassedOver(NamedTuple):
-    """The group's offset was set by hand: as far as the checkpoints tell, the rows start <= offset < end were never
-    taken."""
+    """The group's offset was set by hand, or is not there: as far as the checkpoints tell, the rows
+    start <= offset < end were never taken."""
 
     start: int
     end: int
