@@ -254,11 +254,12 @@ async def test_rows_with_a_dead_letter_are_accounted_for() -> None:
     assert not (await world.compare()).found
 
 
-async def test_a_call_that_could_not_be_classified_has_a_letter_for_all_its_rows() -> None:
+@pytest.mark.parametrize("reason", [DeadLetterReason.NOT_CLASSIFIED, DeadLetterReason.ROWS_LOST])
+async def test_a_letter_about_a_whole_call_accounts_for_all_its_rows(reason: DeadLetterReason) -> None:
     world = World()
     world.write(ROWS[3:7])
     world.capture(ROWS[3:7])
-    lettered(world, 999, 0, DeadLetterReason.NOT_CLASSIFIED, f"pbx1/{ROWS[3].linkedid}")
+    lettered(world, 999, 0, reason, f"pbx1/{ROWS[3].linkedid}")
     assert not (await world.compare()).found
 
 
