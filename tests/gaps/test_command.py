@@ -64,7 +64,7 @@ def test_a_bound_that_is_none_is_refused(world: World, since: str) -> None:
 
 
 async def compared(world: World, last: GapOutcome | None) -> GapOutcome:
-    return await SmallComparison(world.settings, world.topics).compare(last)
+    return await SmallComparison(world.settings).compare(last)
 
 
 async def test_the_watcher_goes_on_where_nothing_was_missing_and_looks_at_gaps_again(world: World) -> None:
