@@ -6,10 +6,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from connectors.apply import connect_client
 from connectors.capture_progress import CaptureProgress, capture_progress
 from connectors.mariadb.history import row_mark
+from streams.clock import MICROS_PER_SECOND
 from streams.gaps.captured import (
     Candidates,
     first_look,
@@ -65,7 +68,13 @@ class Since:
         if self.wall is None:
             return None
         limit = min(_LONGEST_LIMIT_MS, round(settings.aggregate.time_limit_seconds * 1000))
-        return max(0, self.wall // 1000 - _FURTHEST_EAST_MS - _HOUR_MS - limit)
+        zone = settings.timezone_of(settings.pbx.name)
+        if zone is None:
+            began = self.wall // 1000 - _FURTHEST_EAST_MS
+        else:
+            local = datetime.fromtimestamp(self.wall / MICROS_PER_SECOND, UTC).replace(tzinfo=ZoneInfo(zone))
+            began = round(local.timestamp() * 1000)
+        return max(0, began - _HOUR_MS - limit)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from streams.gaps.comparison import Since
 from streams.gaps.findings import Findings
 from streams.kafka.topic_client import Outgoing, partition_of
 from streams.rows.row import CelRow
+from streams.settings import PbxSettings, Settings
 from streams.sources.window import EARLIER, Bound
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_RESULTS
 from streams.workers.aggregate.tracked_call import Snapshot
@@ -204,6 +205,18 @@ async def test_since_leaves_alone_what_is_older() -> None:
     assert (ids(found), found.table_rows) == ({(61, 61, 1)}, 51)
     found = await world.compare(await Since.of(Bound(row_id=500), world.table))
     assert (found.missing_rows, found.table_rows) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours"),
+    [(None, 14 + 1 + 4), ("Europe/Moscow", 3 + 1 + 4), ("America/New_York", -5 + 1 + 4), ("Asia/Kolkata", 5.5 + 1 + 4)],
+)
+def test_the_topic_is_read_from_before_the_first_row_whatever_the_zone(zone: str | None, hours: float) -> None:
+    settings = Settings(pbx=PbxSettings(timezone=zone))
+    wall_ms = 1_764_000_000_000
+    assert Since(1, wall_ms * 1000).written_since_ms(settings) == wall_ms - hours * 3_600_000
+    assert Since(1, None).written_since_ms(settings) is None
+    assert Since(1, 5).written_since_ms(settings) == 0
 
 
 # The other way: what the topic holds and nothing shows.

@@ -12,7 +12,7 @@ from streams.kafka.metrics import serve_metrics
 def test_a_port_serves_the_metrics_until_its_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match="connect.metrics_port"):
+        with pytest.raises(UserError, match=r"connect\.metrics_port"):
             serve_metrics(port, "127.0.0.1", "connect.metrics_port")
     end = serve_metrics(port, "127.0.0.1", "connect.metrics_port")
     try:
