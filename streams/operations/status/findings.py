@@ -72,6 +72,13 @@ def _of_gaps(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:
+    if worker.missing_topics:
+        yield Finding(
+            "workers",
+            "topic_missing",
+            f"worker {worker.name}: there is no topic {', '.join(worker.missing_topics)}",
+            "Run: cel2crm topics apply",
+        )
     free = [each for each in worker.partitions if each.holder is None]
     if worker.rebalancing and worker.watched_seconds >= HOLDERLESS_SECONDS:
         yield Finding(
@@ -185,8 +192,8 @@ def _of_portal(portal: PortalStatus, at: UtcMicros, *, numbers: bool) -> Iterato
 
 def takes_none(portal: PortalStatus, at: UtcMicros) -> bool:
     """Whether a call has been waiting for long, and the portal has taken none meanwhile."""
-    if portal.oldest_since is None or portal.portal.shadow:
-        return False
+    if portal.oldest_since is None or portal.portal.shadow or portal.portal.unknown_number == "retry":
+        return False  # calls wait because the settings say so
     since = max(portal.oldest_since, portal.last_delivered or 0)
     return at - since >= PORTAL_SECONDS * MICROS_PER_SECOND
 

@@ -39,6 +39,7 @@ Outcome = TypeVar("Outcome")
 
 async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts:
     """Everything, within `seconds`. Where work may be under way, it is looked at again until that is clear."""
+    began = time.monotonic()
     asking = _Asking(settings, Questions(seconds))
     kafka = asking.of_kafka
     captured = asking.capture(compare=True)
@@ -54,6 +55,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     capture_facts = captured()
     return Facts(
         at=utc_now_us(),
+        seconds=time.monotonic() - began,
         capture=capture_facts,
         workers=asking.seen_workers,
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
@@ -149,7 +151,7 @@ class _Asking:
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)
             found = await capture.still_missing(self.settings, found, time.monotonic() - began)
-        return found
+        return None if found is None or await capture.is_on_topic(self.settings, found) else found
 
     async def workers(self) -> None:
         """Look at the consumer groups, and again, for records may be under way."""

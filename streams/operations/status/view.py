@@ -93,6 +93,7 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
         "exit_status": verdict.exit_status,
         "summary": verdict.line,
         "at": iso_utc(facts.at),
+        "seconds": round(facts.seconds, 1),
         "findings": [
             {"area": each.area, "code": each.code, "problem": each.problem, "remedy": each.remedy}
             for each in verdict.findings
