@@ -94,7 +94,7 @@ def test_all_is_well() -> None:
     first, *rest = status_lines(verdict, WELL)
     assert first == "all is well"
     assert any("last row captured 4711 of 2026-11-24 01:02:03" in line for line in rest)
-    assert any(line.startswith("aggregate") and "1 process holds 2 of 2 partitions" in line for line in rest)
+    assert any(line.startswith("worker aggregate ") and "1 process holds 2 of 2 partitions" in line for line in rest)
 
 
 def test_the_worker_is_dead_and_a_call_is_waiting() -> None:

@@ -27,7 +27,7 @@ from streams.settings import Settings
 
 TOTAL_SECONDS = 11.0
 """For all questions together, the second looks included: a worker has to be watched for up to 8 s."""
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.0
 """For one answer of a server."""
 LOOK_SECONDS = 1.0
 """Between two looks at what does not move."""
