@@ -9,11 +9,16 @@ import msgspec
 from connectors.apply import Capture
 from connectors.capture_state import Hold
 from connectors.client import STOPPED, ConnectorStatus, describe_status
+from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.guard import Verdict
+from streams.clock import format_time
 from streams.errors import UserError
 
 SILENCE_SECONDS = 60.0
 """Without a heartbeat for so long the connector does not follow the database: one comes every few seconds."""
+
+
+_MOST_REMEDIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class CaptureReport:
     verdict: Verdict | None
     """None: the database cannot be compared."""
     faults: tuple[Fault, ...]
+    gaps: GapOutcome | None = None
+    """What the last comparison for gaps found; None: nothing is remembered."""
 
     @property
     def healthy(self) -> bool:
@@ -46,7 +53,7 @@ class CaptureReport:
         told = "no heartbeat yet" if beat is None else f"last heartbeat {beat:.0f} s ago"
         first = f"connector {self.name}: not there" if self.connector is None else describe_status(self.connector)
         faults = [line for fault in self.faults for line in (f"  {fault.problem}", f"    {fault.remedy}")]
-        return [f"{first}, {told}", *faults, *self._database_lines()]
+        return [f"{first}, {told}", *faults, *self._database_lines(), *self._gap_lines()]
 
     def _database_lines(self) -> list[str]:
         if self.verdict is None:
@@ -58,6 +65,17 @@ class CaptureReport:
         if last := self.verdict.state.captured:
             lines.append(f"  last captured row: {last.id} of {last.eventtime}")
         return [*lines, *(f"  {remark}" for remark in self.verdict.remarks)]
+
+    def _gap_lines(self) -> list[str]:
+        found = self.gaps
+        if found is None:
+            return ["  gaps: nothing is remembered of a comparison: connectors watch compares, or: cel2crm gaps"]
+        when = format_time(found.compared_at_ms * 1000)
+        if found.problem:
+            return [f"  gaps: not compared at {when}: {found.problem}"]
+        last = found.compared_to
+        told = "see above" if found.found else f"none up to row {last.id} of {last.eventtime}" if last else "none"
+        return [f"  gaps: {told}, compared at {when}"]
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -71,6 +89,7 @@ class CaptureReport:
             "database": msgspec.to_builtins(self.verdict.state.database) if self.verdict else None,
             "captured": msgspec.to_builtins(self.verdict.state.captured) if self.verdict else None,
             "remarks": list(self.verdict.remarks) if self.verdict else [],
+            "gaps": msgspec.to_builtins(self.gaps) if self.gaps else None,
         }
 
 
@@ -89,8 +108,21 @@ async def report(capture: Capture) -> CaptureReport:
         if verdict.hold:
             faults.append(hold_fault(verdict.hold))
         faults += map(warning_fault, verdict.warnings)
+    gaps = await read_gap_outcome(capture.settings, capture.topics)
+    if gaps is not None and gaps.found:
+        faults.append(Fault(gaps.told, gap_remedy(gaps)))
     is_held = verdict is not None and verdict.hold is not None
-    return CaptureReport(capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults))
+    return CaptureReport(
+        capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults), gaps
+    )
+
+
+def gap_remedy(gaps: GapOutcome) -> str:
+    """The commands that heal gaps, or the one that names them."""
+    if not gaps.remedies:
+        return "See: cel2crm gaps"
+    more = "; more by: cel2crm gaps" if len(gaps.remedies) > _MOST_REMEDIES else ""
+    return f"Run: {'; '.join(gaps.remedies[:_MOST_REMEDIES])}{more}"
 
 
 def hold_fault(hold: Hold) -> Fault:

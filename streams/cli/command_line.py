@@ -20,6 +20,7 @@ COMMANDS = {
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",
+    "gaps": "gaps:gaps",
     "dead-letters": "dead_letters:app",
     "portal": "portal.commands:app",
     "topics": "topics:app",

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from streams.errors import UserError
 from streams.kafka.client import unreachable
+from streams.kafka.committed import Committed
 
 TOPIC_ALREADY_EXISTS = 36
 GROUP_ID_NOT_FOUND = 69
@@ -130,6 +131,15 @@ class KafkaAdmin:
             for code, message, *_ in answer.resources:
                 if code:
                     raise self._refused(f"topic {name} cannot be altered", message or for_code(code).__name__)
+
+    async def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
+        """What a consumer group has committed on a topic, by partition; partitions without an offset are left out."""
+        found = await self._answer(self._started.list_consumer_group_offsets(group))
+        return {
+            each.partition: Committed(at.offset, at.metadata or "")
+            for each, at in found.items()
+            if each.topic == topic and at.offset >= 0
+        }
 
     async def group(self, name: str) -> ConsumerGroup:
         """A consumer group: its members, what they hold, what it has committed."""
