@@ -16,6 +16,7 @@ from streams.delivery.portal_records import PortalState, disabled_key, disabled_
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
+from streams.operations import deliveries
 from streams.operations.deliveries import overview_of
 from streams.operations.labels import STATES
 from streams.operations.masking import masked_fields, masked_text
@@ -115,7 +116,7 @@ def test_what_was_forgotten_is_not_counted(operator: Operator) -> None:
     assert operator.run("deliveries", CALL).exit_code == 1
 
 
-def test_what_an_overview_remembers_of_a_portal(operator: Operator) -> None:
+def test_what_an_overview_remembers_of_a_portal(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     topic = operator.settings.kafka.topic("deliveries-kommo")
     place = operator.topics.put(Outgoing(topic, b"pbx1/9.9", b"damaged")).place
     operator.topics.put(Outgoing(topic, CALL.encode(), b"damaged"))
@@ -128,6 +129,8 @@ def test_what_an_overview_remembers_of_a_portal(operator: Operator) -> None:
     assert (found.oldest["sales"], found.oldest_reason["sales"]) == (("pbx1/2.2", 40), "HTTP 502")
     assert found.last_delivered == {"sales": 70}
     assert "kommo: 1 records of the log cannot be read" in operator.told("deliveries")
+    monkeypatch.setattr(deliveries, "THOROUGH_RECORDS", 0)
+    assert asyncio.run(overview_of(asyncio.run(operator.connection()), "kommo", thorough=False)) == found
 
 
 def test_a_call_that_no_log_knows(operator: Operator) -> None:

@@ -169,7 +169,7 @@ class _Asking:
         overviews: dict[str, Overview] = {}
         async with operations.connect(self.settings) as connection:
             for crm in dict.fromkeys(portal.crm for portal in self.settings.portals):
-                overviews[crm] = await overview_of(connection, crm)
+                overviews[crm] = await overview_of(connection, crm, thorough=False)
             places = [(crm, await not_set_aside(connection, each.unreadable_at)) for crm, each in overviews.items()]
         return _Portals(overviews, tuple(UnreadableMemory(crm, found) for crm, found in places if found))
 
