@@ -17,17 +17,17 @@ _GROUPS = {
     "rules",
     "capture",
     "registry",
-    "gaps",
     "offsets",
     "records",
 }
 _VALUED = {"--component", "--reason", "--crm", "--pbx", "--portal", "--topic"}
 """Options whose value may be any word; that of another option has a digit in it, or is quoted."""
 _WORD = re.compile(r"[a-z][a-z-]*")
+_VALUE = re.compile(r"[a-z][a-z0-9_.-]*")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _READ_ONLY = re.compile(
     r"connectors (?:status|watch)|dead-letters (?:list|show)|deliveries|portal (?:status|unmatched)"
-    r"|explain|status|worker"
+    r"|explain|status|gaps|worker"
 )
 _SINCE_A_TIME = re.compile(r"backfill --since '\d{4}-")
 _CONFIRMED = {("connectors", "start-afresh"), ("dead-letters", "retry")}
@@ -82,7 +82,9 @@ def _belongs(before: list[str], token: str) -> bool:
         return _WORD.fullmatch(token) is not None
     if _OPTION.fullmatch(token):
         return True
-    if before[-1] in _VALUED or before[:2] == ["portal", "authorise"] or before[:2] == ["portal", "enable"]:
+    if before[-1] in _VALUED:
+        return _VALUE.fullmatch(token) is not None
+    if before[:2] == ["portal", "authorise"] or before[:2] == ["portal", "enable"]:
         return _WORD.fullmatch(token) is not None and len(before) < 6
     return token[:1] in {"'", '"'} or any(character.isdigit() for character in token)
 

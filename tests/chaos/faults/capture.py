@@ -12,8 +12,8 @@ from tests.chaos.installation import CONNECTOR
 from tests.chaos.services import wait_until
 
 _GAP = (
-    r"capture is held|rows are missing|binlog was|has gone back|was made anew|\bgaps?\b|another (?:server|database)"
-    r"|lost its position"
+    r"capture is held|rows are missing|binlog was|has gone back|was made anew|\bgaps?\b|never reached the topic"
+    r"|another (?:server|database|history)|lost its position"
 )
 _WAYS_OUT = ("connectors", "backfill", "gaps")
 
