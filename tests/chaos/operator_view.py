@@ -14,7 +14,9 @@ _POLL_SECONDS = 0.3
 _LOUD = {"warning", "error", "critical"}
 _PLAIN = re.compile(r"\[\s*(warning|error|critical)\s*\]|^cel2crm: |Traceback", re.IGNORECASE)
 _NOISE = re.compile(
-    r"aiokafka|Heartbeat failed|Unable to (?:connect|request)|OffsetCommit failed|coordinator dead|faust|mode\.", re.I
+    r"aiokafka|Heartbeat failed|Unable to (?:connect|request)|OffsetCommit failed|coordinator dead|"
+    r"(?<!streams\.kafka\.)faust|mode\.",
+    re.I,
 )
 """Chatter of libraries, which tells an operator nothing: never what counts as told."""
 _WORD = re.compile(r"[A-Za-z]{3}")  # not a table's border
