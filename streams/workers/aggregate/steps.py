@@ -122,6 +122,13 @@ class PassedOver(NamedTuple):
     end: int
 
 
+class TopicMadeAgain(NamedTuple):
+    """The checkpoints are ahead of the topic's end: it was made again, or lost its end, and nobody knows which rows of
+    before were never taken. Those that it holds are taken from `start` on."""
+
+    start: int
+
+
 class AwaitSent(NamedTuple):
     """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
 
@@ -139,5 +146,5 @@ class Commit(NamedTuple):
     marker: Marker
 
 
-RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | Replay
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | TopicMadeAgain | Replay
 CheckpointStep = AwaitSent | WriteSnapshots | Commit
