@@ -195,15 +195,9 @@ class RememberedCalls:
             tracked.missing = Missing.NOTHING
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
 
-    def _wait(self, call: Call) -> int:
-        """Milliseconds without a row that end a call."""
-        if call.linkedid_end:
-            return self._limits.settle_ms
-        return self._limits.quiet_ms if call.channels_ended else self._limits.time_limit_ms
-
     def _whole_wait(self, tracked: TrackedCall) -> int:
         """The same; a call that may lack rows waits longer, for the rest of a backfill."""
-        wait = self._wait(tracked.call)
+        wait = self._limits.wait_ms(tracked.call)
         return max(wait, self._limits.backfill_grace_ms) if tracked.missing.waits else wait
 
     def _deadline(self, tracked: TrackedCall) -> int:
@@ -211,7 +205,7 @@ class RememberedCalls:
         limits, call = self._limits, tracked.call
         if tracked.backfilled and call.linkedid_end:
             return tracked.last_row_ms + limits.backfill_grace_ms
-        return tracked.last_row_ms + self._wait(call) + limits.grace_ms
+        return tracked.last_row_ms + self._limits.wait_ms(call) + limits.grace_ms
 
     def _opened_at_ms(self, linkedid: str, now: int) -> int | None:
         epoch = epoch_of(linkedid)

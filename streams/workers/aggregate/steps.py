@@ -40,6 +40,12 @@ class Limits:
             backfill_grace_ms=round(min(settings.grace_seconds, _BACKFILL_GRACE_SECONDS) * 1000),
         )
 
+    def wait_ms(self, call: Call) -> int:
+        """Milliseconds without a row that end a call."""
+        if call.linkedid_end:
+            return self.settle_ms
+        return self.quiet_ms if call.channels_ended else self.time_limit_ms
+
 
 class CallEnded(NamedTuple):
     """A call ended, or got a new row after its end: classify it now, for it may change with the next row."""
