@@ -44,6 +44,7 @@ DEAD_LETTER_CODES = {
     "unreadable_row": "retry its bytes",
     "late_row": "backfill",
     "expired_rows": "backfill",
+    "rows_lost": "backfill",
     "too_many_rows": "nothing",
     "not_judged": "backfill",
     "expired_results": "backfill",
