@@ -121,7 +121,7 @@ async def test_an_answer_of_other_calls_is_not_taken_for_no_call(
 
 def test_an_older_attempts_version_is_the_one_that_the_crm_shows(client: Bitrix24Client) -> None:
     """The first finish, of unknown outcome, was of another version than the one that found its call over."""
-    began = {"crm_ids": {"CALL_ID": "x"}, "steps_done": ("register",), "queued_at": 10**15}
+    began: dict[str, Any] = {"crm_ids": {"CALL_ID": "x"}, "steps_done": ("register",), "queued_at": 10**15}
     first = opened(client, call_result(), "finish", **began)
     delivery = advance(first, Answered(1, first.attempt, OutcomeUnknown("lost"), 0.5), client.plan, POLICY).delivery
     for now in (10**14, 10**14 + POLICY.settle_us):
@@ -143,13 +143,14 @@ def test_an_older_attempts_version_is_the_one_that_the_crm_shows(client: Bitrix2
 
 def test_the_line_is_the_did_or_what_the_settings_put_in_its_place() -> None:
     options = Bitrix24Options.of({"line_of": {"4951001001": "74951001001", "mts": "74951001002"}})
-    for fields, line in (
+    calls: list[tuple[dict[str, Any], str]] = [
         ({"did": "74951001001"}, "74951001001"),
         ({"did": "4951001001", "trunk": "mts"}, "74951001001"),
         ({"direction": "outgoing", "trunk": "mts"}, "74951001002"),
         ({"direction": "outgoing", "trunk": "other"}, ""),
         ({"did": "9" * 51}, ""),
-    ):
+    ]
+    for fields, line in calls:
         assert line_number(_blank(), call_result(**fields), options) == line
 
 
