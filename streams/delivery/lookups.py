@@ -56,7 +56,7 @@ def _lookup_failed(
     until = now + policy.backoff_us(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
     if isinstance(failure, PortalBlocked):
-        effects = (PausePortal(failure.why, failure.for_good),)
+        effects = (PausePortal(failure.why, failure.for_good, failure.rarely),)
     else:
         until = max(until, failure.not_before or 0)
         effects = (SlowPortal(until, failure.why),) if failure.whole_portal else ()

@@ -69,7 +69,7 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         yield portal
 
 

@@ -37,7 +37,7 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         yield portal
 
 
@@ -59,7 +59,7 @@ async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
 
 
 def later_version(**fields: Any) -> CallResult:
-    return call_result(version=call_result().version + 1, **fields)
+    return call_result(**{"version": call_result().version + 1, **fields})
 
 
 async def revised(

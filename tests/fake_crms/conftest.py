@@ -108,5 +108,5 @@ async def bitrix24(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterato
 
 @pytest.fixture
 async def kommo(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Kommo]:
-    async with KommoPortal(KommoConfig(clock=clock)) as portal:
+    async with KommoPortal(KommoConfig(clock=clock, known_clients=True)) as portal:
         yield Kommo(portal, session, clock)

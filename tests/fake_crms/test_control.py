@@ -93,7 +93,7 @@ async def test_faults_are_ordered_listed_and_ended(kommo: Kommo) -> None:
     [
         ("faults", {"mode": "tired"}, "unknown fault mode"),
         ("settings", {"colour": "red"}, "unknown setting 'colour'"),
-        ("settings", {"strict_contacts": "yes"}, "is a bool"),
+        ("settings", {"known_clients": "yes"}, "is a bool"),
         ("away", {}, "give 'seconds'"),
         ("restart", {"seconds": 0}, "give 'seconds'"),
         ("clock", {}, "give 'advance'"),
@@ -107,8 +107,8 @@ async def test_a_wrong_command_is_told_what_is_wrong(kommo: Kommo, name: str, bo
 
 
 async def test_settings_change_while_the_portal_runs(kommo: Kommo) -> None:
-    status, settings = await ask(kommo, "POST", "settings", {"strict_contacts": True, "lookup_lag": 2})
-    assert (status, settings["strict_contacts"], settings["lookup_lag"]) == (200, True, 2)
+    status, settings = await ask(kommo, "POST", "settings", {"known_clients": True, "lookup_lag": 2})
+    assert (status, settings["known_clients"], settings["lookup_lag"]) == (200, True, 2)
     assert (await kommo.add_call())[0] == 400
 
 
