@@ -7,23 +7,22 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 """
 
 import asyncio
-import contextlib
 import signal
 import threading
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage, StreamT
-from prometheus_client import start_http_server
 
 from streams.errors import UserError
 from streams.kafka import logs
 from streams.kafka.broker_wait import topics_are_there
-from streams.kafka.client import unreachable
+from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.hard_exit import end_process, hard_exit, refuse
+from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
+from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings
 
 _START_SECONDS = 30.0
@@ -162,7 +161,7 @@ async def _run(settings: Settings, worker: Worker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
-    metrics = _serve_metrics(settings)
+    metrics = serve_metrics(settings.worker.metrics_port, settings.worker.web_host, "worker.metrics_port")
     if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked):
         _log.info("stopped", worker=worker.name)
         return
@@ -190,7 +189,8 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
     """Start the worker and Faust.
 
     A start that fails ends the process with its message, and one during which the end is asked for ends it too: what
-    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Nothing is committed yet.
+    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Where the brokers went away
+    since they were waited for, the process begins anew. Nothing is committed yet.
     """
     starting = asyncio.ensure_future(_start(settings, worker, app))
     asked = asyncio.ensure_future(ending.asked.wait())
@@ -202,6 +202,8 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
         _log.info("stopped before it was started", worker=worker.name)
         end_process(0)
     error = starting.exception()
+    if isinstance(error, Unreachable):
+        begin_anew(error.problem)
     if isinstance(error, UserError):
         refuse(error)
     if error is not None:
@@ -228,6 +230,8 @@ async def _start(settings: Settings, worker: Worker, app: App) -> None:
 
 
 def _not_started(settings: Settings, fault: BaseException) -> UserError:
+    if isinstance(fault, OSError | TimeoutError) or (isinstance(fault, KafkaError) and fault.retriable):
+        return unreachable(settings.kafka.bootstrap_servers, fault)
     said = str(fault) or type(fault).__name__
     return UserError(
         f"the consumer group at {settings.kafka.bootstrap_servers} cannot be joined: {said}",
@@ -256,25 +260,3 @@ async def _until(stop: asyncio.Event, app: App) -> None:
         hard_exit("Faust ended by itself", app._crash_reason or app.group.fault)
     for waiting in events:
         waiting.cancel()
-
-
-def _serve_metrics(settings: Settings) -> Any:
-    """Serve Prometheus metrics where a port is set; returns what ends it."""
-    port = settings.worker.metrics_port
-    if port is None:
-        return lambda: None
-    try:
-        server, thread = start_http_server(port, addr=settings.worker.web_host)
-    except OSError as error:
-        raise UserError(
-            f"metrics cannot be served on {settings.worker.web_host}:{port}: {error.strerror}",
-            "Set worker.metrics_port to a free port, or leave it out.",
-        ) from None
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        with contextlib.suppress(RuntimeError):
-            thread.join(5)
-
-    return end

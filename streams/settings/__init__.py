@@ -95,6 +95,8 @@ class ConnectSettings(Section):
     url: str = "http://127.0.0.1:8083"
     password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"  # noqa: S105
     """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
+    metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
+    """Where `connectors watch` serves its metrics, on worker.web_host."""
 
 
 class RegistrySettings(Section):
@@ -121,7 +123,7 @@ class NumberSettings(Section):
 class RuleSettings(Section):
     """Which tables decide; a file overrides or adds lines of the shipped ones (`cel2crm rules show`)."""
 
-    preset: Literal["default", "literal"] = "default"
+    preset: Literal["default", "literal", "missed_is_304"] = "default"
     file: Path | None = None
     """The operator's own lines: any of the sections preset, language, results, texts,
     directions, and one named like each CRM that has a table of statuses.

@@ -50,6 +50,8 @@ FAULTS: dict[str, tuple[type, type]] = {
     "wrong_auth_type": (PortalBlocked, PortalBlocked),
     "access_denied": (PortalBlocked, PortalBlocked),
     "no_auth": (PortalBlocked, PortalBlocked),
+    "user_access_error": (PortalBlocked, PortalBlocked),
+    "authorization_error": (PortalBlocked, PortalBlocked),
     "reset": (OutcomeUnknown, OutcomeUnknown),
     "lost_answer": (OutcomeUnknown, OutcomeUnknown),
     "half_answer": (OutcomeUnknown, OutcomeUnknown),
@@ -67,14 +69,14 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         yield portal
 
 
 def settings(portal: Portal, **fields: Any) -> PortalSettings:
     users = {"1001": "11", "1002": "12"}
     if isinstance(portal, Bitrix24Portal):
-        fields.setdefault("webhook_url", SecretStr(portal.webhook_url))
+        fields = {"url": portal.url, "token": SecretStr("fake-access-token"), **fields}
         return PortalSettings(name="main", crm="bitrix24", default_user="1", users=users, **fields)
     fields.setdefault("token", SecretStr("fake-long-lived-token"))
     return PortalSettings(name="main", crm="kommo", url=portal.url, default_user="1", users=users, **fields)
@@ -146,7 +148,19 @@ async def test_a_failed_lookup_proves_nothing(
         assert isinstance(await client.look_up(doubt, soon()), RetryLater | PortalBlocked)
 
 
-@pytest.mark.parametrize("mode", ["401", "402", "403", "wrong_auth_type", "insufficient_scope", "expired_token"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "401",
+        "402",
+        "403",
+        "wrong_auth_type",
+        "insufficient_scope",
+        "expired_token",
+        "user_access_error",
+        "authorization_error",
+    ],
+)
 async def test_bitrix24_is_understood_with_an_empty_error_field(mode: str) -> None:
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0, blank_errors=True)) as portal:
         client = Bitrix24Client(settings(portal), RULES.tables["bitrix24"].status)

@@ -194,7 +194,7 @@ class CellRun:
             if self.cell.contacts is not None and isinstance(self._portal, KommoPortal) and self.cell.entries:
                 phones = [contact["phones"] for contact in self._portal.account.contacts.values()]
                 count = sum(result.client in each for each in phones)
-                if count != (self.cell.contacts if self.cell.portal.get("strict_contacts") else 1):
+                if count != (1 if self.cell.portal.get("known_clients") else self.cell.contacts):
                     wrong.append(f"{call}: its number has {count} contacts")
         if self.cell.later_versions == "annotation" and (noted := self._annotations()) != len(self._results):
             wrong.append(f"{noted} later versions are noted beside {len(self._results)} calls")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.portal_faults import FaultOrder
+from tests.faults.portal_faults import SENT_TWICE, FaultOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,11 @@ class Way:
         return {"mode": "lost_answer", "methods": [self.last], "times": 1, **fault}
 
 
-STRICT = {"strict_contacts": True}
+KNOWN = {"known_clients": True}
 WAYS: Mapping[str, Way] = {
     "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
+    # Its owner may see own calls only: lookups find nothing, and no call may come twice all the same.
+    "bitrix24_own": Way("bitrix24", {"finish": "finish"}, portal={"statistics_of": "own"}),
     "bitrix24_asking": Way(
         "bitrix24",
         {"searchcrmentities": "client"},
@@ -47,24 +49,29 @@ WAYS: Mapping[str, Way] = {
     "bitrix24_batch": Way(
         "bitrix24", {"batch": "register_finish"}, ("statistic.get",), settings={"bitrix24_batch": "always"}
     ),
-    "kommo": Way("kommo", {"calls": "call"}, ("notes",)),
+    "kommo": Way("kommo", {"calls": "call"}, ("notes",), KNOWN),
     "kommo_contact": Way(
-        "kommo", {"post contacts": "contact"}, ("get contacts",), STRICT, {"unknown_number": "create_contact"}
+        "kommo", {"post contacts": "contact"}, ("get contacts",), {}, {"unknown_number": "create_contact"}
     ),
-    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), STRICT, {"unknown_number": "create_lead"}),
+    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), {}, {"unknown_number": "create_lead"}),
     "kommo_unsorted": Way(
         "kommo",
         {"post unsorted": "unsorted"},
         ("get unsorted", "notes"),
-        STRICT,
+        {},
         {"unknown_number": "unsorted"},
         {"direction": "incoming"},
     ),
     "kommo_update": Way(
-        "kommo", {"edit_notes": "update"}, ("notes",), settings={"on_revision": "update"}, later_versions="entry"
+        "kommo", {"edit_notes": "update"}, ("notes",), KNOWN, settings={"on_revision": "update"}, later_versions="entry"
     ),
     "kommo_text": Way(
-        "kommo", {"add_notes": "text_note"}, ("notes",), settings={"on_revision": "note"}, later_versions="annotation"
+        "kommo",
+        {"add_notes": "text_note"},
+        ("notes",),
+        KNOWN,
+        settings={"on_revision": "note"},
+        later_versions="annotation",
     ),
     "bitrix24_comment": Way(
         "bitrix24",
@@ -81,5 +88,8 @@ NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
 """Faults that no retry survives: a receiver's status alone decides (410: no more calls, 400: refused, 200: taken)."""
-TRUSTED_REFUSALS = {("bitrix24_batch", "503_done")}
-"""Documented as a refusal before anything is done; a finish alone survives even a portal that lies about that."""
+TRUSTED_REFUSALS = {("bitrix24_batch", "503_done"), ("bitrix24_own", "503_done")}
+"""Documented as a refusal before anything is done; a finish whose call can be seen survives even a portal that lies."""
+NEED_THE_RIGHT = {("bitrix24_own", fault) for fault in SENT_TWICE}
+"""A proxy that repeats a POST uses up the registration of a finish that was sent once: that needs the right to see all
+calls (docs/operating.md)."""

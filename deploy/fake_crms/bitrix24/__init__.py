@@ -8,6 +8,7 @@ batch.py       up to 50 commands in one request
 fields.py      parameters of the telephony methods
 calls.py       state: registered and finished calls, their statistics
 crm.py         state: clients by phone number, comments
+lines.py       state: external lines
 statistics.py  the filter of voximplant.statistic.get
 limits.py      requests a second, seconds of work
 """

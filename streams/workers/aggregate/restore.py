@@ -4,9 +4,19 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from streams.kafka.committed import Committed
+from streams.workers.aggregate.lost_rows import NOBODY_KNOWS
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
-from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay, RestoreStep
+from streams.workers.aggregate.steps import (
+    Fence,
+    Limits,
+    PassedOver,
+    ReadCommitted,
+    ReadSnapshots,
+    Replay,
+    RestoreStep,
+    TopicMadeAgain,
+)
 from streams.workers.aggregate.tracked_call import Snapshot
 
 
@@ -22,23 +32,22 @@ def restore(
     snapshots: Mapping[str, bytes] = yield ReadSnapshots()
     start = committed.offset if committed else first_offset
     marker = Marker.decode(committed.metadata) if committed else None
-    if marker is None:  # a new group, or an offset set by hand
-        marker = Marker(start, {})
-        done = max(_taken_before(snapshots, end_offset), first_offset)
-        if committed and done < start:
+    lost = start < first_offset
+    if marker is None:  # a new group, its offsets were deleted, or were set by hand
+        marker = Marker(start, {}, NOBODY_KNOWS if start else {})
+        covered = [Snapshot.of(key, value).covered_offset for key, value in snapshots.items()]
+        done = max((offset for offset in covered if offset <= end_offset), default=0)
+        if max(covered, default=0) > end_offset:
+            yield TopicMadeAgain(start)
+            lost = True
+        elif done < start:
             yield PassedOver(done, start)
-    partition = new(limits, marker.offset, marker.times)
+            lost = True
+    partition = new(limits, marker.offset, marker.times, marker.lost_until)
     partition.adopt(snapshots, marker, start, end_offset)
     if marker.offset < start:
         yield Replay(partition, marker.offset, min(start, end_offset))
     partition.position = max(start, first_offset)
+    if lost:
+        partition.lose(partition.position)
     return partition
-
-
-def _taken_before(snapshots: Mapping[str, bytes], end_offset: int) -> int:
-    """The offset before which every row was taken, as far as the snapshots tell; 0: they do not.
-
-    Raises UnreadableSnapshot.
-    """
-    covered = (Snapshot.of(key, value).covered_offset for key, value in snapshots.items())
-    return max((offset for offset in covered if offset <= end_offset), default=0)
