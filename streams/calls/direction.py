@@ -50,8 +50,7 @@ def trunk_of(channel: Channel) -> str:
 def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     """Direction and numbers of a call; `why` says what decided."""
     calling = facts.calling
-    logged = _logged(facts, calling, profile) if facts.user_events and calling is not None else None
-    if calling is None or logged is None:
+    if calling is None or (logged := _logged(facts, calling, profile)) is None:
         return _by_sides(facts, profile)
     direction = cast(Direction, logged.line.columns["direction"])
     reason = f"{direction}: the PBX logged {', '.join(sorted(facts.user_events & set(logged.values)))}"
