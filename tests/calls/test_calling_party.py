@@ -99,6 +99,17 @@ def test_the_did_of_a_call_that_is_led_inside(rows: str, did: str | None) -> Non
     assert outcome(incoming("PJSIP/mts-01", "79161234567", rows), profile=TRUNK).did == did
 
 
+def test_neither_an_ending_row_nor_another_channels_names_the_did() -> None:
+    call = outcome("""
+        0 start  PJSIP/mts-01  0 num=79161234567 exten=s context=from-trunk
+        1 start  PJSIP/1001-02 1 num=1001 exten=74951110000 context=from-trunk
+        9 hangup PJSIP/1001-02 1 cause=16
+        9 hangup PJSIP/mts-01  0 num=79161234567 exten=74952220000 context=from-trunk cause=16
+        9 over   PJSIP/mts-01  0
+    """)
+    assert (call.direction, call.did) == ("incoming", None)
+
+
 DIALS = """
     0  start     PJSIP/mts-01 0 num=79161234567 exten={exten} context=from-trunk {dnid}
     1  app_start PJSIP/mts-01 0 num=79161234567 exten={at_dial} context=from-did app={app} appdata=PJSIP/101
