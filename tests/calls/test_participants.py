@@ -103,7 +103,8 @@ def test_whoever_only_peers_name_answered_where_their_talk_began_last() -> None:
     for peer, answered in (("PJSIP/1009-09", "1009"), ("PJSIP/mobile-09", "mobile")):
         call = outcome(COMES_IN + phone("1001", 1, "5-10") + later.format(peer=peer) + ENDS)
         assert (call.talked_with, call.answered_by) == (("1001", answered), answered)
-        stays = in_order(COMES_IN, phone("1001", 1, "5-50"), later.format(peer=peer), ENDS)
+        joins = f"20 enter {TRUNK} 0 peer=PJSIP/1001-01,{peer}\n60 exit {TRUNK} 0 peer={peer}\n"
+        stays = in_order(COMES_IN, phone("1001", 1, "5-50"), joins, ENDS)
         assert outcome(stays).answered_by == answered
     # At the same time: the one of whom there are rows.
     together = COMES_IN + phone("1001", 1, "5-10").replace(f"peer={TRUNK}", f"peer={TRUNK},PJSIP/1009-09") + ENDS
