@@ -27,6 +27,7 @@ from streams.workers.aggregate.steps import (
     Fence,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     RestoreStep,
@@ -134,6 +135,8 @@ class Owner:
                 answer = broker.committed
                 if broker.committed is not None:
                     broker.told_lost.update(range(broker.committed.offset, self._first))
+            case ReadEnd():
+                answer = len(broker.log)
             case PassedOver(start, end):
                 broker.told_lost.update(range(start, end))
             case ReadSnapshots():
