@@ -59,6 +59,8 @@ class CallWithheld(NamedTuple):
     """A call ended of which rows may be lost: a result from the others would be wrong. A backfill brings it."""
 
     call: Call
+    never_captured: bool = False
+    """Its first rows are not on the topic; else they may be among those that were lost there."""
 
 
 class RowRefused(NamedTuple):
