@@ -81,6 +81,18 @@ class Serializer:
         `header`: the record's schema header; None is a record of 0.1.0. Raises MalformedRecord, or UnknownSchema for a
         version that is not shipped with the product (a later release wrote it).
         """
+        schema_id, body, header, decoder = self._own(value, name, header)
+        record = decoder.decode(body)
+        self._seen.add((schema_id, header))
+        return record
+
+    def decode_own_first(self, value: bytes | None, name: str, header: bytes | None, last: str) -> Record:
+        """As `decode_own`, the fields up to `last` alone, as they were written; what stands behind is not looked at."""
+        _, body, _, decoder = self._own(value, name, header)
+        return decoder.decode_first(body, last)
+
+    def _own(self, value: bytes | None, name: str, header: bytes | None) -> tuple[int, memoryview, bytes, Decoder]:
+        """Schema id, body, header and decoder of a record of ours. Raises MalformedRecord or UnknownSchema."""
         schema_id, body = unframe(value)
         if header is None:
             header = self._without_header[name]
@@ -90,9 +102,7 @@ class Serializer:
         own_name, decoder = found
         if own_name != name:
             raise MalformedRecord(f"a record of schema {own_name}, where {name} is expected")
-        record = decoder.decode(body)
-        self._seen.add((schema_id, header))
-        return record
+        return schema_id, body, header, decoder
 
     def decode(self, value: bytes | None, name: str | None = None) -> Record:
         """The record in `value` by its id in the registry, in our form of it; with `name`, only of that schema.

@@ -29,6 +29,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("dead-letters", "list", "--calls"),
 )
 """What an operator runs to see whether all is well: `status` tells of capture, portals and deliveries too."""
+_VERDICT = re.compile(r"^cel2crm: not all is well: ", re.MULTILINE)
+"""The line of `cel2crm status` that other commands say."""
 _ALL_WELL = re.compile(r"no (?:unresolved )?dead letters", re.IGNORECASE)
 
 
@@ -121,7 +123,7 @@ class OperatorView:
 
 def bad(said: Said) -> bool:
     """Whether a command says that something is wrong."""
-    if said.status:
+    if said.status or _VERDICT.search(said.text):
         return True
     if said.command.startswith("cel2crm dead-letters"):
         return _ALL_WELL.search(said.text) is None
