@@ -102,18 +102,22 @@ class Comparison:
         findings = Findings(settings.pbx.name, max(since.first_id, first_kept), last_id)
         findings.nothing_kept = horizon.overall is None
         rows = await cel.rows(
-            await self._believed(cel, taken), written_since, lambda done: self.on_progress("topic", done, 0)
+            await self._believed(cel, taken), written_since, lambda done: self.on_progress("reading the topic", done, 0)
         )
         findings.topic_rows, findings.waiting_rows = rows.count, rows.waiting
         ends = dict(rows.positions)
         results = ResultSide(self.connection, cel, self._believed_now(cel), written_since)
-        self.on_progress("results", 0, 0)
+        self.on_progress("reading results", 0, 0)
         suspects = await results.suspects(rows.tallies)
         rows.tallies = {}
         candidates = Candidates()
         if not findings.nothing_kept:
             candidates, findings.table_rows = await first_look(
-                self.table, findings.first_id, last_id, rows.index, lambda *of: self.on_progress("table", *of)
+                self.table,
+                findings.first_id,
+                last_id,
+                rows.index,
+                lambda *of: self.on_progress("reading the table", *of),
             )
         first_open = await self._settle_rows(findings, cel, rows, candidates)
         await self._settle_calls(findings, cel, results, suspects, ends)
@@ -160,7 +164,7 @@ class Comparison:
         """Both looks at calls that no result shows."""
         if not suspects:
             return
-        self.on_progress("calls without a result", 0, 0)
+        self.on_progress("looking at calls without a result", 0, 0)
         calls = await results.not_accounted_for(suspects)
         if calls:
             hashes = {hash(call.linkedid) for call in calls}
