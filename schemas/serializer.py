@@ -52,6 +52,8 @@ class Serializer:
         self._foreign: dict[int, str] = {}
         self._meanings: dict[int, str] = {}
         """By id, the schema that the registry gave for it: its header, or its full name."""
+        self._written: dict[str, tuple[str, int]] = {}
+        """By topic, the schema that is registered for it, and its id."""
         self._seen: set[tuple[int, bytes]] = set()
         self._compared: set[tuple[int, bytes]] = set()
 
@@ -60,7 +62,9 @@ class Serializer:
 
         Raises UserError when there is no registry, or when it refuses the schema.
         """
-        self.add_schema(name, await self._registry.register_schema(topic, name))
+        schema_id = await self._registry.register_schema(topic, name)
+        self._written[topic] = name, schema_id
+        self.add_schema(name, schema_id)
         for schema_id, writer in await self._registry.versions(topic):
             self.add_version(schema_id, writer)
 
@@ -160,6 +164,31 @@ class Serializer:
                 changed.append(ChangedId(schema_id, header.decode(), now))
             self._compared.add((schema_id, header))
         return changed
+
+    async def register_again(self) -> list[ChangedId]:
+        """Where ids that records are written with mean something else in the registry, or nothing: register anew.
+
+        The ids that changed; none: everything is as it was. Raises UserError when there is no registry, or when it
+        refuses a schema; then it is to be called again.
+        """
+        changed = []
+        for name, schema_id in sorted(set(self._written.values())):
+            written_as = header_of(name, load(name)).decode()
+            writer = await self._registry.schema(schema_id)
+            now = None if writer is None else self._meaning(writer)
+            if now != written_as:
+                changed.append(ChangedId(schema_id, written_as, now))
+        if changed:
+            for known in (self._decoders, self._foreign, self._meanings, self._compared):
+                known.clear()
+            for topic, (name, _) in list(self._written.items()):
+                await self.register(topic, name)
+        return changed
+
+    def _meaning(self, writer: Schema) -> str:
+        full = full_name(writer)
+        reader = self._readers.get(full)
+        return header_of(reader[0], writer).decode() if reader else full or "a schema without a name"
 
     def add_schema(self, name: str, schema_id: int) -> None:
         """Take schema `name` up, for writing too, under the id that the registry gave it."""
