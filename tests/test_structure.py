@@ -33,6 +33,7 @@ ROOMS = (
     ("streams.sources",),
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
+    ("streams.gaps",),
     ("streams.cli",),
     ("deploy",),
 )

@@ -11,7 +11,7 @@ from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.secrets import signing_secrets
-from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.crm.webhook.steps import MESSAGE_ID, answer_of, body_of, message_id
 from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
@@ -42,11 +42,14 @@ class WebhookClient:
         return Request(body_of(result), str(result.result), result.result_name)
 
     async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
-        """POST the body of the open intent, under the id of its version."""
+        """POST the body of the open intent, under the id of its version, or that of the delivery before."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
-        message = message_id(delivery.call_id, intent.version)
+        # A delivered call that is ordered again begins anew (no steps done): whoever has it must take it as the same,
+        # also when its result has a later version by now. A later version that `on_revision: update` sends is another.
+        known = None if delivery.steps_done else delivery.crm_ids.get(MESSAGE_ID)
+        message = known or message_id(delivery.call_id, intent.version)
         ending = await request(
             self._http,
             "POST",
@@ -74,7 +77,7 @@ class WebhookClient:
     def _signed(self, message: str, body: str) -> dict[str, str]:
         now = datetime.now(UTC)
         return {
-            "webhook-id": message,
+            MESSAGE_ID: message,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signer.sign(message, now, body) for signer in self._signers),
         }
