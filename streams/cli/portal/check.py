@@ -10,17 +10,17 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import say_json, say_lines
-from streams.cli.portal import authorise
 from streams.cli.portal.unmatched import portal_named
 from streams.clock import boot_seconds, format_time
-from streams.credentials.keeper import Keeper
+from streams.credentials.keeper import Keeper, command
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
 from streams.crm.shared.adapter import token_vendor
-from streams.crm.shared.check import CheckRequest, Finding, Level, check_portal
+from streams.crm.shared.check import CheckRequest, Finding, Level, by_urgency, check_portal
 from streams.crm.shared.client import unpaced
 from streams.crm.shared.tokens import TokenSource
 from streams.http.request import session
+from streams.operations import token_store
 from streams.settings import PortalSettings, Settings, load_settings, secret
 
 LIMIT_SECONDS = 120.0
@@ -69,9 +69,9 @@ def check(
 async def _found(settings: Settings, portal: PortalSettings) -> list[Finding]:
     if portal.oauth is None:
         return await check_portal(CheckRequest(portal, None, unpaced, boot_seconds() + LIMIT_SECONDS))
-    async with authorise.open_store(settings) as store, _kept(portal, store) as tokens:
+    async with token_store.open_store(settings) as store, _kept(portal, store) as tokens:
         found = await check_portal(CheckRequest(portal, tokens, unpaced, boot_seconds() + LIMIT_SECONDS))
-        return [*found, *_refresh_token(portal, store)]
+        return by_urgency([*found, *_refresh_token(portal, store)])
 
 
 @asynccontextmanager
@@ -93,8 +93,11 @@ def _refresh_token(portal: PortalSettings, store: CredentialStore) -> list[Findi
         known = store.get(key_of(portal))
     except Unreadable:
         return []  # the check says so
-    if known is None or known.refused is not None:
+    if known is None:
         return []
+    if known.refused is not None:
+        words = f"the refresh token is not taken any more ({known.refused})"
+        return [Finding(Level.FAULT, "authorisation", words, f"Run `{command(portal.name)}`.")]
     words = f"the refresh token is good until {format_time(known.pair.refresh_until)}, and renewed before"
     return [Finding(Level.GOOD, "authorisation", words)]
 

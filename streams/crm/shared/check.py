@@ -86,10 +86,15 @@ async def check_portal(request: CheckRequest) -> list[Finding]:
         return [Finding(Level.FAULT, "settings", error.problem, error.remedy or "")]
     except Exception as error:  # a foreign package's, or ours: a start must not fail of it
         return [Finding(Level.AWAY, "check", f"the check broke: {error!r}", "Please report it.")]
-    return sorted(found, key=lambda one: _URGENCY.index(one.level))
+    return by_urgency(found)
 
 
 _URGENCY = (Level.FAULT, Level.AWAY, Level.NOTE, Level.GOOD)
+
+
+def by_urgency(found: Iterable[Finding]) -> list[Finding]:
+    """The findings, the most urgent first."""
+    return sorted(found, key=lambda one: _URGENCY.index(one.level))
 
 
 def unreachable(ending: NothingSent | NoReply | TooLate | RetryLater) -> Finding:

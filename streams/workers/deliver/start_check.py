@@ -26,9 +26,10 @@ class StartCheck:
         self._source = source
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, queues: Iterable[PortalQueue]) -> None:
-        """Begin, without waiting for anything."""
-        self._task = asyncio.create_task(self._check_all(list(queues)))
+    def start_once(self, queues: Iterable[PortalQueue]) -> None:
+        """Begin, the first time that it is called, without waiting for anything. A disabled portal is not asked."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._check_all([one for one in queues if not one.throttle.disabled]))
 
     async def stop(self) -> None:
         """End; a check under way is cut off."""

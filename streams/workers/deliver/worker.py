@@ -69,8 +69,8 @@ class DeliverWorker:
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
-        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us)
-        self._start_check = StartCheck(self._tokens.source)
+        check = StartCheck(self._tokens.source)
+        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us, check)
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
@@ -114,7 +114,6 @@ class DeliverWorker:
         for portal in self._portals:
             self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
         self._upkeep.start(group)
-        self._start_check.start(self._queues.values())
 
     async def _clients(self) -> dict[str, CrmClient]:
         clients: dict[str, CrmClient] = {}
@@ -135,7 +134,6 @@ class DeliverWorker:
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
         await self._upkeep.stop()
-        await self._start_check.stop()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
