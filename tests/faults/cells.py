@@ -6,7 +6,15 @@ from random import Random
 from typing import Any
 
 from tests.faults.portal_faults import FAULTS, REQUEST_LIMIT_S, SENT_TWICE, SETTLE_S, FaultOrder
-from tests.faults.ways import ENTRY_STEPS, FINAL_FOR_WEBHOOKS, NOT_DEDUPLICATED, TRUSTED_REFUSALS, WAYS, Way
+from tests.faults.ways import (
+    ENTRY_STEPS,
+    FINAL_FOR_WEBHOOKS,
+    NEED_THE_RIGHT,
+    NOT_DEDUPLICATED,
+    TRUSTED_REFUSALS,
+    WAYS,
+    Way,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,10 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
 def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
     for operation in way.sending:
         for fault, order in FAULTS.items():
-            if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (name, fault) in TRUSTED_REFUSALS:
+            if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (
+                name,
+                fault,
+            ) in TRUSTED_REFUSALS | NEED_THE_RIGHT:
                 continue
             twice = fault in SENT_TWICE and way.sending[operation] in NOT_DEDUPLICATED
             entries = 1 + (twice and way.sending[operation] in ENTRY_STEPS)
