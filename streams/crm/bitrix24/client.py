@@ -12,6 +12,7 @@ from streams.calls.result import CallResult
 from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.bitrix24.answers import answer_of, client_lookup_result
 from streams.crm.bitrix24.batch import FINISH, REGISTER, batch_answer_of, batch_fields
+from streams.crm.bitrix24.checks import check_portal
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
     comment_answer_of,
@@ -38,6 +39,7 @@ from streams.crm.bitrix24.options import Bitrix24Options
 from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.steps import BOTH, METHODS, CallWords, fields_of, first_asked
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.findings import Finding
 from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
 from streams.delivery.answers import Answer, LookupResult, NotFound, PortalBlocked, RetryLater
 from streams.delivery.lookups import doubtful_before
@@ -191,6 +193,15 @@ class Bitrix24Client:
         if not records and doubtful_before(delivery, PLAN) is None:
             return PortalBlocked(NO_RIGHT)
         return NotFound(reliable=bool(records))
+
+    async def check(self, until: BootSeconds) -> list[Finding]:
+        """What is wrong with authorisation, rights and settings; leaves no trace in the portal."""
+
+        async def ask(method: str, fields: dict[str, object]) -> Ending | PortalBlocked | RetryLater:
+            await self.pace()
+            return await self._call(method, fields, until)
+
+        return await check_portal(self._portal, ask)
 
     async def close(self) -> None:
         """Close the connections."""
