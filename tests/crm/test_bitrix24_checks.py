@@ -61,7 +61,7 @@ async def test_a_webhook_is_told_whether_it_may_register_calls(allowed: bool, le
     [
         ({"statistics_of": "own"}, 2, "warning", "only the owner's own"),
         ({"statistics_of": "none"}, 2, "bad", "may not view call statistics at all"),
-        ({}, 0, "unknown", "no calls are shown"),
+        ({}, 0, "warning", "no calls are shown"),
     ],
 )
 async def test_the_right_to_see_all_calls_is_tried(portal: dict[str, Any], calls: int, level: str, words: str) -> None:

@@ -22,6 +22,7 @@ Ask = Callable[[str, dict[str, object]], Awaitable[Ending | PortalBlocked | Retr
 Asked = Ending | PortalBlocked | RetryLater
 
 USERS_A_PAGE = 50
+NEWEST: dict[str, object] = {"SORT": "ID", "ORDER": "DESC"}
 
 
 async def check_portal(portal: PortalSettings, ask: Ask) -> list[Finding]:
@@ -33,12 +34,19 @@ async def check_portal(portal: PortalSettings, ask: Ask) -> list[Finding]:
         return findings
     findings.append(scopes(await ask("scope", {}), portal))
     owner = owner_of(await ask("profile", {}))
-    newest = await ask(STATISTICS, {"SORT": "ID", "ORDER": "DESC"})
+    newest = await ask(STATISTICS, NEWEST)
     findings.append(statistics(newest, owner))
     if wanted := sorted({*portal.users.values(), *([portal.default_user] if portal.default_user else [])}):
         findings.append(users(await ask("user.get", {"ID": wanted[:USERS_A_PAGE]}), wanted[:USERS_A_PAGE]))
     findings.append(work_left((registering, newest)))
     return findings
+
+
+async def rights(ask: Ask) -> list[Finding]:
+    """Whether calls may be registered, and whether the statistics show those of all."""
+    registering = telephony(await ask(METHODS["register"], {}))
+    owner = owner_of(await ask("profile", {}))
+    return [registering, statistics(await ask(STATISTICS, NEWEST), owner)]
 
 
 def telephony(asked: Asked) -> Finding:
@@ -80,7 +88,7 @@ def statistics(asked: Asked, owner: str) -> Finding:
         return _refused("statistics", asked)
     people = {str(call.get("PORTAL_USER_ID")) for call in calls if isinstance(call, dict)}
     if not people:
-        return Finding("statistics", "unknown", "no calls are shown: there are none yet, or they are hidden", NO_RIGHT)
+        return Finding("statistics", "warning", "no calls are shown: there are none yet, or they are hidden", NO_RIGHT)
     if people <= {owner}:
         return Finding("statistics", "warning", "of the newest calls only the owner's own are shown", NO_RIGHT)
     return Finding("statistics", "good", f"the newest calls of {len(people)} people are shown")
