@@ -187,6 +187,7 @@ def installation(kind: ServerKind, seed: str) -> Iterator[Installation]:
 
 
 def _bring_up(made: Installation) -> None:
+    made.order("bitrix24", "settings", {"webhook_allowed": True})
     said = made.cel2crm("topics", "apply")
     # Of several brokers, one may not know yet what another has just made: an operator gives the command again.
     _must(made.cel2crm("topics", "apply") if said.status else said)
