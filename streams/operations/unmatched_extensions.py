@@ -8,14 +8,13 @@ import msgspec
 
 from schemas import MalformedRecord
 from streams import topics
+from streams.crm.shared.call_fields import NO_LEAD
 from streams.operations.connection import Connection
 from streams.settings import PortalSettings
 
 _USER = "user:"
 _FIELD = "field:"
 _LEAD = "lead:"
-_LEAD_ERROR = "LEAD_CREATION_ERROR"
-"""Among a delivery's ids: why Bitrix24 made no lead of a call that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[U
             fields = await connection.read(record, "delivery")
         except (MalformedRecord, msgspec.ValidationError):
             continue
-        lead_error = fields["crm_ids"].get(_LEAD_ERROR)
+        lead_error = fields["crm_ids"].get(NO_LEAD)
         names = (*fields["unmatched"], *((f"{_LEAD}{lead_error}",) if lead_error else ()))
         if fields["portal"] == portal.name and names:
             calls[record.key or b""] = names, fields["call_ended_at"] or fields["queued_at"]
