@@ -9,6 +9,7 @@ import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams import topics
+from streams.delivery.answers import NotYet
 from streams.delivery.record import OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
@@ -48,6 +49,8 @@ class DeliveryCounts:
     queued_at: int
     reason: str | None
     delivered_at: int | None
+    not_yet: bool = False
+    """It waits for a change in the CRM (answers.NotYet), which is nothing that the portal or the product is slow at."""
 
 
 @dataclass(slots=True)
@@ -58,7 +61,8 @@ class Overview:
     counts: Counter[tuple[str, State]] = field(default_factory=Counter)
     """By portal and state."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
+    """By portal, the call that has been waiting longest, and since when (UTC microseconds). Not one that waits for a
+    change in the CRM."""
     oldest_reason: dict[str, str] = field(default_factory=dict)
     """By portal, why that call waits; left out where it says nothing."""
     last_delivered: dict[str, int] = field(default_factory=dict)
@@ -115,7 +119,12 @@ async def _counts(connection: Connection, record: TopicRecord, *, thorough: bool
     try:
         fields = await connection.read(record, "delivery") if thorough else await _first_fields(connection, record)
         return DeliveryCounts(
-            fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"], fields["delivered_at"]
+            fields["portal"],
+            State(fields["state"]),
+            fields["queued_at"],
+            fields["reason"],
+            fields["delivered_at"],
+            bool(fields["history"]) and fields["history"][-1]["outcome"] == NotYet.code,
         )
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
@@ -136,7 +145,7 @@ def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
         overview.paused[portal] = delivery.reason or ""
     if delivery.delivered_at:
         overview.last_delivered[portal] = max(delivery.delivered_at, overview.last_delivered.get(portal, 0))
-    if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
+    if state in WAITING and not delivery.not_yet and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
         overview.oldest[portal] = (call_id, delivery.queued_at)
         overview.oldest_reason.pop(portal, None)
         if delivery.reason:

@@ -1,6 +1,7 @@
 """Calls of which rows were lost on the topic: withheld until a backfill has read them. Seconds count from START."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -274,6 +275,21 @@ def test_a_new_owner_knows_what_the_one_before_it_lost(checkpointed: bool) -> No
     again.take("LINKEDID_END", at=5)
     again.take("HANGUP", "LINKEDID_END", at=5, begun=4)
     assert kinds(again.ended(6)) == [CallWithheld, CallWithheld]
+
+
+def test_after_a_loss_nothing_is_committed_until_the_checkpoints_know_of_it() -> None:
+    rows = Rows()
+    rows.take("CHAN_START", at=0)
+    rows.lose(3)
+    for written in (False, False, True):
+        taken: list[Any] = []
+        steps: Any = rows.partition.checkpoint()
+        answer: bool | None = None
+        with suppress(StopIteration):
+            while True:
+                taken.append(steps.send(answer))
+                answer = written if isinstance(taken[-1], WriteSnapshots) else True
+        assert any(isinstance(step, Commit) for step in taken) == written
 
 
 def test_a_memory_that_comes_back_empty_counts_as_lost() -> None:
