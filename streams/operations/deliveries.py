@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams import topics
-from streams.delivery.record import OF_PORTALS, Delivery, State
+from streams.delivery.record import AWAITS_CHANGE, OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
 from streams.operations.portal_states import portal_records_of, take_old
@@ -49,6 +49,11 @@ class DeliveryCounts:
     reason: str | None
     delivered_at: int | None
 
+    @property
+    def awaits_change(self) -> bool:
+        """Whether it waits for a change in the CRM, which is nothing that the portal or the product is slow at."""
+        return self.state is State.WAITING and (self.reason or "").startswith(AWAITS_CHANGE)
+
 
 @dataclass(slots=True)
 class Overview:
@@ -58,7 +63,8 @@ class Overview:
     counts: Counter[tuple[str, State]] = field(default_factory=Counter)
     """By portal and state."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
+    """By portal, the call that has been waiting longest, and since when (UTC microseconds). Not one that waits for a
+    change in the CRM."""
     oldest_reason: dict[str, str] = field(default_factory=dict)
     """By portal, why that call waits; left out where it says nothing."""
     last_delivered: dict[str, int] = field(default_factory=dict)
@@ -136,6 +142,8 @@ def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
         overview.paused[portal] = delivery.reason or ""
     if delivery.delivered_at:
         overview.last_delivered[portal] = max(delivery.delivered_at, overview.last_delivered.get(portal, 0))
+    if delivery.awaits_change:
+        return
     if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
         overview.oldest[portal] = (call_id, delivery.queued_at)
         overview.oldest_reason.pop(portal, None)

@@ -107,8 +107,9 @@ class FaultRun:
         named = partial(self._has_remedy, fault, view)
         result.recovery = self._recovery(ended, _QUIET_SECONDS + 30, named)
         flow.pause()
-        # Where a person has to act first, nothing comes by itself.
-        judgement = self._settled(_SHORT_SECONDS if result.recovery is None and named() else _QUIET_SECONDS)
+        # Where a person has to act first, what is missing does not come by itself.
+        quiet = _QUIET_SECONDS if not named() else _NAMED_SECONDS if result.recovery is not None else _SHORT_SECONDS
+        judgement = self._settled(quiet)
         result.missing_before_remedies = len(judgement.missing_calls())
         for number in range(_ROUNDS):
             if not judgement.missing and result.recovery is not None:
@@ -132,7 +133,7 @@ class FaultRun:
             judgement = self._settled(fault.patience)
         if not judgement.missing:
             result.all_there = round(time.time() - ended, 1)
-        if not result.followed and (view.first(fault.told) is None if fault.told else not view.told):
+        if fault.told and view.first(fault.told) is None:
             view.ask()
         if fault.table_kept and (lacking := self._not_in_table()):
             raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")

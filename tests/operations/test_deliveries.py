@@ -176,6 +176,13 @@ def test_in_numbers(operator: Operator) -> None:
     assert (lines[1]["oldest_waiting"], lines[1]["waiting_since"]) == ("pbx1/3.3", 40)
 
 
+def test_a_call_that_waits_for_a_contact_is_not_what_a_portal_is_slow_at(operator: Operator) -> None:
+    operator.delivery(waiting("pbx1/1.1", 10, reason="waits for a change in the CRM: no contact has this number"))
+    operator.delivery(waiting("pbx1/2.2", 50))
+    (line,) = (json.loads(line) for line in operator.told("deliveries", "--json").splitlines() if "kommo" in line)
+    assert (line["deliveries"], line["oldest_waiting"]) == ({"waiting": 2}, "pbx1/2.2")
+
+
 def disabled_before(operator: Operator) -> None:
     """What 0.1 recorded: in the first partition of the log, as if it were a call."""
     record = waiting("disabled:sales", 1, State.DISABLED, reason="HTTP 410")

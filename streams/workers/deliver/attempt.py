@@ -23,7 +23,7 @@ from streams.workers.deliver import metrics
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.states import DeliveryStates
 
-LOOKUP_REQUESTS = 5
+LOOKUP_REQUESTS = 10
 """A lookup may last as long as so many requests: through the pages of a busy hour, at the portal's rate."""
 
 

@@ -10,6 +10,9 @@ DEAD_LETTERS = Counter("cel2crm_delivery_dead_letters", "What went to the dead l
 WAITING = Gauge("cel2crm_waiting_deliveries", "Calls that are not delivered yet", ["crm"])
 PAUSED = Gauge("cel2crm_portal_paused", "1: a person must act before the portal takes calls", ["crm", "portal"])
 SHADOW = Gauge("cel2crm_portal_shadow", "1: a shadow, whose calls are recorded and not sent", ["crm", "portal"])
+CHECK_FAULTS = Gauge(
+    "cel2crm_portal_check_faults", "What a person must mend, as found when the worker started", ["crm", "portal"]
+)
 LAG = Gauge("cel2crm_delivery_lag_results", "Results on the topic that are not taken yet", ["crm", "partition"])
 RETENTION_MARGIN = Gauge(
     "cel2crm_delivery_retention_margin_results",

@@ -25,6 +25,7 @@ from streams.workers.aggregate.steps import (
     Limits,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     RowEffect,
@@ -103,7 +104,7 @@ def restored(
         while True:
             step = steps.send(answer)
             taken.append(step)
-            answer = {ReadCommitted: committed, ReadSnapshots: snapshots}.get(type(step))
+            answer = {ReadCommitted: committed, ReadSnapshots: snapshots, ReadEnd: end}.get(type(step))
             if isinstance(step, Replay):
                 for offset in range(step.start, step.end):
                     step.partition.replay(offset, rows[offset])
