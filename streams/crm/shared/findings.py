@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["good", "warning", "bad", "unknown"]
-"""unknown: it could not be asked, or the answer leaves it open."""
+"""warning: it works, or cannot be told; bad: calls will be refused, given to nobody or lost to statistics until a
+person acts; unknown: the portal could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,7 @@ class Finding:
     """One finding about one portal."""
 
     what: str
-    """The thing that was checked, one word or two: telephony, scopes, statistics, users, limits."""
+    """The thing that was checked, one word or two: token, telephony, scopes, statistics, users, limits."""
     level: Level
     words: str
     """A sentence without a full stop."""
