@@ -14,9 +14,8 @@ from streams.clock import MICROS_PER_SECOND, boot_seconds
 from streams.crm import registry
 from streams.crm.kommo.check import expiry_of
 from streams.crm.shared import check as shared
-from streams.crm.shared.check import CheckRequest, check_portal
+from streams.crm.shared.check import CheckRequest, Finding, Level, check_portal
 from streams.crm.shared.client import unpaced
-from streams.crm.shared.findings import Finding, Level
 from streams.settings import PortalSettings
 
 
@@ -80,14 +79,13 @@ def levels(found: list[Finding]) -> set[Level]:
 
 
 def faults(found: list[Finding]) -> list[str]:
-    return [f"{one.what}: {one.words}" for one in found if one.level == "bad"]
+    return [f"{one.about}: {one.words}" for one in found if one.level is Level.FAULT]
 
 
 async def test_a_good_portal_has_no_fault_and_nothing_is_left_there(each: Portal) -> None:
     found = await found_at(each)
-    # The fake receiver answers 404 to OPTIONS; a portal without calls does not tell whether it shows those of all.
-    unproved = {"kommo": set(), "bitrix24": {"statistics"}, "webhook": {"receiver"}}[each.name]
-    assert {one.what for one in found if one.level != "good"} == unproved, found
+    unproved = {"receiver"} if isinstance(each, WebhookPortal) else set()  # the fake one answers 404 to OPTIONS
+    assert {one.about for one in found if one.level is not Level.GOOD} == unproved, found
     assert not faults(found)
     assert not each.entries() and not each.orphans() and not each.popups()
     if isinstance(each, KommoPortal):
@@ -99,7 +97,7 @@ async def test_a_good_portal_has_no_fault_and_nothing_is_left_there(each: Portal
 async def test_a_portal_that_is_away_is_no_fault(each: Portal) -> None:
     await each.go_away()
     found = await found_at(each)
-    assert "unknown" in levels(found) and not faults(found)
+    assert Level.AWAY in levels(found) and not faults(found)
     assert any("could not be asked: nobody answers" in one.words for one in found)
 
 
@@ -107,19 +105,19 @@ async def test_a_portal_that_is_away_is_no_fault(each: Portal) -> None:
 async def test_trouble_on_the_way_is_no_fault(mode: str, asked: Portal) -> None:
     asked.faults.order({"mode": mode})
     found = await found_at(asked)
-    assert levels(found) == {"unknown"}, found
+    assert levels(found) == {Level.AWAY}, found
 
 
 async def test_a_token_that_is_not_taken_is_one_fault_with_its_remedy(asked: Portal) -> None:
     (only,) = await found_at(asked, token=SecretStr("s3cret-and-wrong"))
-    assert only.level == "bad" and "token" in only.words and "s3cret" not in f"{only}"
+    assert only.level is Level.FAULT and "token" in only.words and "s3cret" not in f"{only}"
 
 
 async def test_users_of_the_settings_that_are_not_there_are_named(asked: Portal) -> None:
     users = {"1001": "11", "1009": "19", "1010": "404", "1011": "Anna"}
     found = await found_at(asked, users=users, default_user="505")
-    named = [one for one in found if one.what == "users"]
-    assert [one.level for one in named] == ["bad"] * 4
+    named = [one for one in found if one.about == "users"]
+    assert [one.level for one in named] == [Level.FAULT] * 4
     words = "\n".join(one.words for one in named)
     for part in ("users: 1009", "users: 1010", "users: 1011 is 'Anna'", "default_user", "505", "would be paused"):
         assert part in words, words
@@ -128,7 +126,7 @@ async def test_users_of_the_settings_that_are_not_there_are_named(asked: Portal)
 
 async def test_settings_that_cannot_be_used_are_a_finding(kommo: KommoPortal, receiver: WebhookPortal) -> None:
     (only,) = await found_at(kommo, token=None)
-    assert (only.level, only.what) == ("bad", "settings") and "portals.main.token" in only.words
+    assert (only.level, only.about) == (Level.FAULT, "settings") and "portals.main.token" in only.words
     (only,) = await found_at(receiver, allow_private=False)
     assert "not https" in only.words and "allow_private" in only.remedy
 
@@ -138,7 +136,7 @@ async def test_settings_that_cannot_be_used_are_a_finding(kommo: KommoPortal, re
 
 async def test_kommo_an_owner_who_is_no_administrator(kommo: KommoPortal) -> None:
     kommo.change_settings(owner_is_admin=False)
-    (note,) = [one for one in await found_at(kommo) if one.level == "warning"]
+    (note,) = [one for one in await found_at(kommo) if one.level is Level.NOTE]
     assert "no administrator" in note.words and "Keys and scopes" in note.remedy
 
 
@@ -160,9 +158,9 @@ async def test_kommo_an_owner_who_sees_only_his_own(kommo: KommoPortal, monkeypa
 async def test_kommo_a_blocked_address(kommo: KommoPortal) -> None:
     kommo.change_settings(requests_per_second=1, flood=1, ban=1000.0)
     found = await found_at(kommo)
-    assert any(one.level == "unknown" or "blocked for too many requests" in one.words for one in found)
+    assert any(one.level is Level.AWAY or "blocked for too many requests" in one.words for one in found)
     (only,) = await found_at(kommo)
-    assert only.level == "bad" and "write to the vendor's support" in only.words
+    assert only.level is Level.FAULT and "write to the vendor's support" in only.words
 
 
 async def test_kommo_a_pipeline_that_is_not_there_or_takes_no_incoming_leads(kommo: KommoPortal) -> None:
@@ -182,8 +180,8 @@ async def test_kommo_a_rate_above_the_limit_and_a_clock_that_is_wrong(kommo: Kom
     (fault,) = faults(await found_at(kommo, rate_limit={"burst": 1, "per_second": 20}))
     assert fault.startswith("limits: rate_limit allows 20 requests a second")
     kommo.advance_clock(3600)
-    (note,) = [one for one in await found_at(kommo) if one.level == "warning"]
-    assert note.what == "clock" and "ahead of this machine's" in note.words
+    (note,) = [one for one in await found_at(kommo) if one.level is Level.NOTE]
+    assert note.about == "clock" and "ahead of this machine's" in note.words
 
 
 def token_until(end: object) -> str:
@@ -198,14 +196,14 @@ def test_a_token_that_does_not_say_until_when_it_is_good(token: str) -> None:
     assert expiry_of(token) is None
 
 
-@pytest.mark.parametrize(("days", "level"), [(400, "good"), (20, "warning"), (-1, "bad")])
+@pytest.mark.parametrize(("days", "level"), [(400, Level.GOOD), (20, Level.NOTE), (-1, Level.FAULT)])
 async def test_kommo_a_long_lived_token_that_ends_soon(days: int, level: Level) -> None:
     async with KommoPortal(KommoConfig(requests_per_second=0)) as first:
         token = token_until(int(first.now()) + days * 86400)
     async with KommoPortal(KommoConfig(requests_per_second=0, long_lived_token=token)) as portal:
         found = await found_at(portal, token=SecretStr(token))
     (told,) = [one for one in found if "good until" in one.words]
-    assert told.level is level and (level == "good" or "Keys and scopes" in told.remedy)
+    assert told.level is level and (level is Level.GOOD or "Keys and scopes" in told.remedy)
     assert expiry_of(token) == (int(first.now()) + days * 86400) * MICROS_PER_SECOND or days
 
 
@@ -214,8 +212,8 @@ async def test_kommo_a_long_lived_token_that_ends_soon(days: int, level: Level) 
 
 async def test_bitrix24_a_webhook_that_telephony_does_not_take(bitrix24: Bitrix24Portal) -> None:
     webhook = {"token": None, "webhook_url": SecretStr(bitrix24.webhook_url)}
-    (fault,) = [one for one in await found_at(bitrix24, **webhook) if one.level == "bad"]
-    assert fault.what == "telephony" and "OAuth" in fault.words and "local application" in fault.remedy
+    (fault,) = [one for one in await found_at(bitrix24, **webhook) if one.level is Level.FAULT]
+    assert fault.about == "telephony" and "OAuth" in fault.words and "local application" in fault.remedy
     bitrix24.change_settings(webhook_allowed=True)
     assert not faults(await found_at(bitrix24, **webhook))
     assert bitrix24.orphans() == []
@@ -223,14 +221,33 @@ async def test_bitrix24_a_webhook_that_telephony_does_not_take(bitrix24: Bitrix2
 
 async def test_bitrix24_scopes_that_are_missing(bitrix24: Bitrix24Portal) -> None:
     bitrix24.change_settings(scopes=("user",))
-    (fault,) = faults(await found_at(bitrix24))
-    assert "lacks the scope telephony" in fault
+    assert faults(await found_at(bitrix24, on_revision="note")) == [
+        "scopes: the scope telephony is missing",
+        "scopes: the scope crm is missing",
+    ]
     bitrix24.change_settings(scopes=("telephony",))
-    assert faults(await found_at(bitrix24, on_revision="note")) == ["scopes: the scopes lack crm"]
     found = await found_at(bitrix24)
     assert not faults(found)
-    (users,) = [one for one in found if one.what == "users"]
-    assert users.level == "warning" and "scope user_brief" in users.words
+    (note,) = [one for one in found if one.level is Level.NOTE]
+    assert note.about == "users" and "scope user_brief" in note.words
+
+
+async def test_bitrix24_rights_of_the_owner(bitrix24: Bitrix24Portal) -> None:
+    bitrix24.change_settings(owner_is_admin=False, statistics_of="own")
+    (note,) = [one for one in await found_at(bitrix24) if one.about == "rights"]
+    assert note.level is Level.NOTE and "cannot be told" in note.words and "view: all" in note.remedy
+    bitrix24.change_settings(statistics_of="none")
+    (fault,) = faults(await found_at(bitrix24))
+    assert fault.startswith("rights: the owner of the webhook or application may not view the calls of all")
+
+
+async def test_bitrix24_calls_of_others_show_that_they_are_seen(bitrix24: Bitrix24Portal) -> None:
+    bitrix24.change_settings(owner_is_admin=False)
+    call = {"PHONE_NUMBER": "+79161234567", "TYPE": 2, "USER_ID": 11, "SHOW": 0}
+    registered = bitrix24.calls.register(call, bitrix24.now())
+    bitrix24.calls.finish({"CALL_ID": registered["CALL_ID"], "USER_ID": 11, "DURATION": 5}, bitrix24.now())
+    (rights,) = [one for one in await found_at(bitrix24) if one.about == "rights"]
+    assert rights.level is Level.GOOD and "calls of others" in rights.words
 
 
 async def test_bitrix24_inner_numbers_that_nobody_has() -> None:
@@ -248,8 +265,8 @@ async def test_bitrix24_limits_that_are_nearly_used_up(bitrix24: Bitrix24Portal)
     bitrix24.change_settings(operating_cost=200.0)
     await found_at(bitrix24)
     found = await found_at(bitrix24, rate_limit={"burst": 250, "per_second": 5})
-    words = [one.words for one in found if one.what == "limits" and one.level == "warning"]
-    assert "400 of 480 seconds" in words[0] and "not Enterprise" in words[1]
+    words = [one.words for one in found if one.about == "limits" and one.level is Level.NOTE]
+    assert words[0].startswith("400 of the 480 s") and "not Enterprise" in words[1]
 
 
 # Receivers.
@@ -262,8 +279,8 @@ async def test_a_receiver_gets_no_event(receiver: WebhookPortal) -> None:
 
 @pytest.mark.parametrize(
     ("status", "level"),
-    [(200, "good"), (405, "good"), (401, "good"), (404, "warning"), (410, "bad"), (301, "bad"),
-     (503, "unknown")],
+    [(200, Level.GOOD), (405, Level.GOOD), (401, Level.GOOD), (404, Level.NOTE), (410, Level.FAULT), (301, Level.FAULT),
+     (503, Level.AWAY)],
 )  # fmt: skip
 def test_what_a_receivers_status_tells(status: int, level: Level) -> None:
     from streams.crm.webhook.check import _answered
@@ -277,10 +294,10 @@ def test_what_a_receivers_status_tells(status: int, level: Level) -> None:
 @pytest.mark.parametrize(
     ("reference", "level", "words"),
     [
-        ("", "warning", "offers no check"),
-        ("nowhere.at:all", "bad", "cannot be imported"),
-        ("streams.crm.shared.check:_URGENCY", "bad", "is not a function"),
-        ("tests.crm.test_check:broken", "unknown", "the check broke"),
+        ("", Level.NOTE, "offers no check"),
+        ("nowhere.at:all", Level.FAULT, "cannot be imported"),
+        ("streams.crm.shared.check:_URGENCY", Level.FAULT, "is not a function"),
+        ("tests.crm.test_check:broken", Level.AWAY, "the check broke"),
     ],
 )
 async def test_what_a_package_offers_for_a_check(

@@ -44,6 +44,7 @@ class Bitrix24Portal(PortalServer):
             "webhook_allowed",
             "authorisation_server",
             "statistics_of",
+            "owner_is_admin",
             "knows_external_id",
             "time_in_429",
             "blank_errors",
@@ -152,8 +153,10 @@ class Bitrix24Portal(PortalServer):
                 return self._statistics(params)
             case "user.get" | "user.search":
                 return self._users(params)
-            case "user.current" | "profile":
+            case "user.current":
                 return {"result": self._person(self.config.webhook_user)}
+            case "profile":
+                return {"result": {**self._person(self.config.webhook_user), "ADMIN": self.config.owner_is_admin}}
             case "scope":
                 return {"result": list(self.config.scopes)}
             case "server.time":

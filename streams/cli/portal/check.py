@@ -16,9 +16,8 @@ from streams.credentials.keeper import Keeper, command
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
 from streams.crm.shared.adapter import token_vendor
-from streams.crm.shared.check import CheckRequest, by_urgency, check_portal
+from streams.crm.shared.check import CheckRequest, Finding, Level, by_urgency, check_portal
 from streams.crm.shared.client import unpaced
-from streams.crm.shared.findings import Finding, Level
 from streams.crm.shared.tokens import TokenSource
 from streams.http.request import session
 from streams.operations import token_store
@@ -31,7 +30,7 @@ NEEDS_A_PERSON = 1
 NOT_ASKED = 2
 """Exit statuses."""
 
-LABELS: dict[Level, str] = {"good": "good", "warning": "note", "bad": "MEND", "unknown": "away"}
+LABELS = {Level.GOOD: "good", Level.NOTE: "note", Level.FAULT: "MEND", Level.AWAY: "away"}
 
 
 def check(
@@ -49,7 +48,7 @@ def check(
 
         cel2crm portal check main
 
-        cel2crm portal check main --json | jq -r 'select(.level == "bad") | .what'
+        cel2crm portal check main --json | jq -r 'select(.level == "fault") | .what'
     """
     settings = load_settings(settings_file)
     portal = portal_named(settings, name)
@@ -61,9 +60,9 @@ def check(
     else:
         say_lines(_lines(found))
     levels = {one.level for one in found}
-    if "bad" in levels:
+    if Level.FAULT in levels:
         raise typer.Exit(NEEDS_A_PERSON)
-    if "unknown" in levels:
+    if Level.AWAY in levels:
         raise typer.Exit(NOT_ASKED)
 
 
@@ -98,27 +97,27 @@ def _refresh_token(portal: PortalSettings, store: CredentialStore) -> list[Findi
         return []
     if known.refused is not None:
         words = f"the refresh token is not taken any more ({known.refused})"
-        return [Finding("authorisation", "bad", words, f"Run `{command(portal.name)}`.")]
+        return [Finding(Level.FAULT, "authorisation", words, f"Run `{command(portal.name)}`.")]
     words = f"the refresh token is good until {format_time(known.pair.refresh_until)}, and renewed before"
-    return [Finding("authorisation", "good", words)]
+    return [Finding(Level.GOOD, "authorisation", words)]
 
 
 def _to_json(one: Finding, portal: PortalSettings) -> dict[str, object]:
     return {
         "portal": portal.name,
         "crm": portal.crm,
-        "level": one.level,
-        "about": one.what,
+        "level": one.level.value,
+        "about": one.about,
         "what": one.words,
         "remedy": one.remedy or None,
     }
 
 
 def _lines(found: list[Finding]) -> list[str]:
-    width = max(len(one.what) for one in found)
+    width = max(len(one.about) for one in found)
     lines = []
     for one in found:
-        lines.append(f"{LABELS[one.level]}  {one.what:<{width}}  {one.words}")
+        lines.append(f"{LABELS[one.level]}  {one.about:<{width}}  {one.words}")
         if one.remedy:
             lines.append(f"      {'':<{width}}  {one.remedy}")
     return lines

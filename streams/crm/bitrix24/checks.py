@@ -7,46 +7,22 @@ whether this kind of authorisation may register calls at all. `profile` needs no
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from streams.calls.result import CallResult
-from streams.crm.bitrix24.client import Bitrix24Client
 from streams.crm.bitrix24.errors import PAUSING, USER_NOT_SET, code_of, error_text, own_error
-from streams.crm.bitrix24.kind import KIND
 from streams.crm.bitrix24.limits import LIMIT_SECONDS, SLOW_FROM
 from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import NO_RIGHT
 from streams.crm.bitrix24.steps import METHODS
-from streams.crm.shared.check import CheckRequest, not_ids, users_of
 from streams.crm.shared.findings import Finding
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.http.request import Ending, NoReply, NothingSent, Reply
-from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
 Ask = Callable[[str, dict[str, object]], Awaitable[Ending | PortalBlocked | RetryLater]]
 """One request: a method and its fields."""
 Asked = Ending | PortalBlocked | RetryLater
 
-MOST_PAGES = 20
-"""Pages of 50 users that are read."""
+USERS_A_PAGE = 50
 NEWEST: dict[str, object] = {"SORT": "ID", "ORDER": "DESC"}
-
-
-async def check(request: CheckRequest) -> list[Finding]:
-    """The check of a portal (shared/check.py). Raises SettingsError: address or authorisation missing."""
-    client = Bitrix24Client(request.portal, _no_status, request.tokens)
-
-    async def ask(method: str, fields: dict[str, object]) -> Asked:
-        await request.pace()
-        return await client.ask(method, fields, request.until)
-
-    try:
-        return await check_portal(request.portal, ask)
-    finally:
-        await client.close()
-
-
-def _no_status(_: CallResult) -> CrmStatus:
-    raise AssertionError("a check sends no call")
 
 
 async def check_portal(portal: PortalSettings, ask: Ask) -> list[Finding]:
@@ -60,9 +36,10 @@ async def check_portal(portal: PortalSettings, ask: Ask) -> list[Finding]:
     owner = owner_of(await ask("profile", {}))
     newest = await ask(STATISTICS, NEWEST)
     findings.append(statistics(newest, owner))
-    findings += await users(portal, ask)
+    if wanted := sorted({*portal.users.values(), *([portal.default_user] if portal.default_user else [])}):
+        findings.append(users(await ask("user.get", {"ID": wanted[:USERS_A_PAGE]}), wanted[:USERS_A_PAGE]))
     findings.append(work_left((registering, newest)))
-    return [*findings, *rate(portal)]
+    return findings
 
 
 async def rights(ask: Ask) -> list[Finding]:
@@ -117,64 +94,19 @@ def statistics(asked: Asked, owner: str) -> Finding:
     return Finding("statistics", "good", f"the newest calls of {len(people)} people are shown")
 
 
-async def users(portal: PortalSettings, ask: Ask) -> list[Finding]:
-    """Whether the people of the settings are there and active, and whether anybody has an inner number."""
-    active = await _active(ask)
-    named = [(where, user) for where, user in users_of(portal) if user.isdigit()]
-    if isinstance(active, Finding):
-        return [*not_ids(portal), *([active] if named or portal.users_by == "inner_phone" else [])]
-    findings = list(not_ids(portal))
-    for where, user in named:
-        if user not in active:
-            meant = "the portal would be paused" if where == "default_user" else "the calls go to default_user"
-            words = f"{where}: the portal has no active user {user}; {meant}"
-            remedy = f"Set another id under portals[].{where.split(':')[0]}: it stands in the address of a user's page."
-            findings.append(Finding("users", "bad", words, remedy))
-    if named and not findings:
-        findings.append(Finding("users", "good", f"all {len(named)} users that the settings name are active"))
-    return [*findings, *_inner_numbers(portal, active)]
-
-
-async def _active(ask: Ask) -> dict[str, Mapping[str, Any]] | Finding:
-    """The portal's active users by their ids, page by page: whether `ID` takes a list is documented nowhere."""
-    active: dict[str, Mapping[str, Any]] = {}
-    start: object = 0
-    for _ in range(MOST_PAGES):
-        asked = await ask("user.get", {"FILTER": {"ACTIVE": True}, "start": start})
-        people = _result(asked)
-        if not isinstance(people, list):
-            if isinstance(asked, Reply) and own_error(asked) and code_of(asked) == "INSUFFICIENT_SCOPE":
-                remedy = "Add the scope user_brief to the application to have them checked; calls do not need it."
-                return Finding("users", "warning", "people cannot be looked up without the scope user_brief", remedy)
-            return _refused("users", asked)
-        here = [one for one in people if isinstance(one, dict) and one.get("ACTIVE") in (True, "Y", "1")]
-        active |= {str(one.get("ID")): one for one in here}
-        start = asked.document.get("next") if isinstance(asked, Reply) else None
-        if not isinstance(start, int):
-            return active
-    return Finding("users", "warning", f"more than {MOST_PAGES * 50} users: those of the settings were not looked up")
-
-
-def _inner_numbers(portal: PortalSettings, active: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    if portal.users_by != "inner_phone":
-        return []
-    numbers = sum(bool(one.get("UF_PHONE_INNER")) for one in active.values())
-    if numbers:
-        return [Finding("inner numbers", "good", f"{numbers} of {len(active)} active users have one")]
-    remedy = "Set them (Telephony, Telephony users; digits, at most 4), or name the extensions under users."
-    return [Finding("inner numbers", "bad", "users_by: inner_phone, and no active user shows one", remedy)]
-
-
-def rate(portal: PortalSettings) -> list[Finding]:
-    """Whether the settings let more requests out than most portals take."""
-    ours, usual = portal.rate, KIND.rate
-    if ours.per_second <= usual.per_second and ours.burst <= usual.burst:
-        return []
-    words = (
-        f"rate_limit allows {ours.burst} requests at once and {ours.per_second:g} a second; portals that are not "
-        f"Enterprise take {usual.burst} and {usual.per_second:g}"
-    )
-    return [Finding("limits", "warning", words, "Leave rate_limit out unless the portal's plan is Enterprise.")]
+def users(asked: Asked, wanted: list[str]) -> Finding:
+    """Whether the people of the settings are there and active."""
+    people = _result(asked)
+    if not isinstance(people, list):
+        if isinstance(asked, Reply) and own_error(asked) and code_of(asked) == "INSUFFICIENT_SCOPE":
+            remedy = "Add the scope user to the application to have them checked; calls do not need it."
+            return Finding("users", "unknown", "people cannot be looked up without the scope user", remedy)
+        return _refused("users", asked)
+    active = {str(one.get("ID")) for one in people if isinstance(one, dict) and one.get("ACTIVE") in (True, "Y", "1")}
+    if missing := [user for user in wanted if user not in active]:
+        words = f"not there or not active: {', '.join(missing)}"
+        return Finding("users", "bad", words, "Correct portals[].users and default_user: their calls go elsewhere.")
+    return Finding("users", "good", f"all {len(wanted)} people of the settings are there and active")
 
 
 def work_left(asked: tuple[Asked, ...]) -> Finding:

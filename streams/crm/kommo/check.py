@@ -15,8 +15,7 @@ from streams.crm.kommo.account import KommoAccount
 from streams.crm.kommo.answers import error_text, portal_problem
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.options import KommoOptions
-from streams.crm.shared.check import CheckRequest, blocked, not_ids, unreachable, users_of
-from streams.crm.shared.findings import Finding
+from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_of
 from streams.crm.shared.tokens import Token
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.http.request import Reply
@@ -61,10 +60,10 @@ class _Questions:
         if isinstance(shown, Finding):
             return [shown]
         if shown.status != 200 or not isinstance(shown.document, dict):
-            return [Finding("portal", "unknown", f"the account answers strangely: {error_text(shown)}")]
+            return [Finding(Level.AWAY, "portal", f"the account answers strangely: {error_text(shown)}")]
         owner = str(shown.document.get("current_user_id") or "")
         name = shown.document.get("name") or self._account.base.host
-        found = [Finding("token", "good", f"the account {name} takes it, as user {owner or 'of no id'}")]
+        found = [Finding(Level.GOOD, "token", f"the account {name} takes it, as user {owner or 'of no id'}")]
         found += [*await self._expiry(), *not_ids(self._portal), *await self._people(owner)]
         return [*found, *await self._pipeline(), *_limits(self._portal), *_clock(self._account.ahead)]
 
@@ -82,7 +81,7 @@ class _Questions:
         if isinstance(problem, PortalBlocked):
             return blocked("token", problem)
         if problem is not None:
-            return Finding("portal", "unknown", f"the account could not be asked: {problem.why}")
+            return Finding(Level.AWAY, "portal", f"the account could not be asked: {problem.why}")
         return ending
 
     async def _expiry(self) -> list[Finding]:
@@ -94,9 +93,9 @@ class _Questions:
         left = (end - utc_now_us()) // MICROS_PER_SECOND // 86400
         words = f"the token is good until {format_time(end)}"
         if left >= SOON_DAYS:
-            return [Finding("token", "good", words)]
+            return [Finding(Level.GOOD, "token", words)]
         remedy = "Make a new one in time (Settings, Integrations, Keys and scopes), and put it into token_file."
-        return [Finding("token", "warning" if left > 0 else "bad", f"{words}: {max(0, left)} days", remedy)]
+        return [Finding(Level.NOTE if left > 0 else Level.FAULT, "token", f"{words}: {max(0, left)} days", remedy)]
 
     async def _people(self, owner: str) -> list[Finding]:
         users = await self._users()
@@ -115,7 +114,7 @@ class _Questions:
                 "the token's owner is no administrator: whether he sees the calls of all, and whether the users of the "
                 "settings are there, cannot be told, and he may not be allowed to say who made a call"
             )
-            return Finding("rights", "warning", words, ADMINISTRATOR)
+            return Finding(Level.NOTE, "rights", words, ADMINISTRATOR)
         users: list[Json] = []
 
         def take(user: Json) -> bool:
@@ -138,15 +137,15 @@ class _Questions:
             return [reply]
         if wanted is not None and reply.status != 200:
             remedy = "Set the number that stands in the pipeline's address in Kommo, or leave it out for the main one."
-            return [Finding("pipeline", "bad", f"options.pipeline_id: there is no pipeline {wanted}", remedy)]
+            return [Finding(Level.FAULT, "pipeline", f"options.pipeline_id: there is no pipeline {wanted}", remedy)]
         pipeline = _pipeline_of(reply.document, wanted)
         if unsorted and pipeline is not None and pipeline.get("is_unsorted_on") is False:
             remedy = (
                 "Switch Incoming leads on in the pipeline's settings (Leads, Automate), or set another pipeline_id."
             )
             name = pipeline.get("name") or "main"
-            return [Finding("pipeline", "bad", f"the pipeline {name} takes no incoming leads", remedy)]
-        return [Finding("pipeline", "good", "leads can be made where the settings say")]
+            return [Finding(Level.FAULT, "pipeline", f"the pipeline {name} takes no incoming leads", remedy)]
+        return [Finding(Level.GOOD, "pipeline", "leads can be made where the settings say")]
 
 
 def expiry_of(token: str) -> int | None:
@@ -175,10 +174,10 @@ def _rights(owner: Json | None) -> Iterator[Finding]:
     """Who sees only what is his own does not find the notes of others: a lost answer would double a call."""
     rights = owner.get("rights") if owner is not None else None
     if not isinstance(rights, dict):
-        yield Finding("rights", "warning", "the account does not tell the rights of the token's owner", ADMINISTRATOR)
+        yield Finding(Level.NOTE, "rights", "the account does not tell the rights of the token's owner", ADMINISTRATOR)
         return
     if rights.get("is_admin"):
-        yield Finding("rights", "good", "the token's owner is an administrator, who sees the calls of all")
+        yield Finding(Level.GOOD, "rights", "the token's owner is an administrator, who sees the calls of all")
         return
     hidden = [name for name in ENTITIES if (rights.get(name) or {}).get("view") != ALL]
     if hidden:
@@ -186,10 +185,10 @@ def _rights(owner: Json | None) -> Iterator[Finding]:
             f"the token's owner does not see all {', '.join(hidden)}: a call whose answer was lost is not found again "
             "there, and may come twice"
         )
-        yield Finding("rights", "bad", words, ADMINISTRATOR)
+        yield Finding(Level.FAULT, "rights", words, ADMINISTRATOR)
     else:
         words = "the token's owner sees the calls of all, but is no administrator: who made a call may be refused"
-        yield Finding("rights", "warning", words, ADMINISTRATOR)
+        yield Finding(Level.NOTE, "rights", words, ADMINISTRATOR)
 
 
 def _named(portal: PortalSettings, known: dict[str, Json]) -> Iterator[Finding]:
@@ -209,9 +208,9 @@ def _named(portal: PortalSettings, known: dict[str, Json]) -> Iterator[Finding]:
         remedy = (
             f"Set another id under portals[].{where.split(':')[0]}: Settings, Users shows it in the user's address."
         )
-        yield Finding("users", "bad", f"{where}: {why}; {meant}", remedy)
+        yield Finding(Level.FAULT, "users", f"{where}: {why}; {meant}", remedy)
     if named and not wrong:
-        yield Finding("users", "good", f"all {len(named)} users that the settings name are active")
+        yield Finding(Level.GOOD, "users", f"all {len(named)} users that the settings name are active")
 
 
 def _limits(portal: PortalSettings) -> Iterator[Finding]:
@@ -219,14 +218,14 @@ def _limits(portal: PortalSettings) -> Iterator[Finding]:
     if ours > MOST_PER_SECOND or portal.rate.burst > MOST_PER_SECOND:
         words = f"rate_limit allows {ours:g} requests a second, {portal.rate.burst} at once; Kommo takes 7, then blocks"
         remedy = f"Leave rate_limit out: then it is {KIND.rate.per_second:g}."
-        yield Finding("limits", "bad", words, remedy)
+        yield Finding(Level.FAULT, "limits", words, remedy)
     else:
         words = f"up to {ours:g} requests a second of the 7 that Kommo takes; it does not tell how many are left"
-        yield Finding("limits", "good", words)
+        yield Finding(Level.GOOD, "limits", words)
 
 
 def _clock(ahead: int) -> Iterator[Finding]:
     seconds = round(ahead / MICROS_PER_SECOND)
     if abs(seconds) > CLOCK_SECONDS:
         words = f"the account's clock is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
-        yield Finding("clock", "warning", words, "Set this machine's clock by NTP.")
+        yield Finding(Level.NOTE, "clock", words, "Set this machine's clock by NTP.")

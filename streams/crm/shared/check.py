@@ -5,17 +5,42 @@ A CRM offers its check as `CrmKind.check`; `cel2crm portal check` and the worker
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
 from streams.clock import BootSeconds
 from streams.crm.registry import kind_of, load
 from streams.crm.shared.client import Pace
-from streams.crm.shared.findings import Finding, Level
 from streams.crm.shared.tokens import TokenSource
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.request import NoReply, NothingSent, TooLate
 from streams.settings import PortalSettings
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    GOOD = "good"
+    NOTE = "note"
+    """It works, or could not be looked at; somebody may want to know."""
+    FAULT = "fault"
+    """Calls will be refused, lost to statistics or given to nobody until a person acts."""
+    AWAY = "away"
+    """The portal could not be asked: nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check looked at. Never a secret."""
+
+    level: Level
+    about: str
+    """A word or two: token, scopes, rights, users, limits .."""
+    words: str
+    """One sentence: what was found."""
+    remedy: str = ""
+    """What to click or to set, where a person must act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +80,16 @@ async def check_portal(request: CheckRequest) -> list[Finding]:
     try:
         check = check_of(portal.crm)
         if check is None:
-            return [Finding("check", "warning", f"the package of {portal.kind.title} offers no check")]
+            return [Finding(Level.NOTE, "check", f"the package of {portal.kind.title} offers no check")]
         found = await check(request)
     except UserError as error:
-        return [Finding("settings", "bad", error.problem, error.remedy or "")]
+        return [Finding(Level.FAULT, "settings", error.problem, error.remedy or "")]
     except Exception as error:  # a foreign package's, or ours: a start must not fail of it
-        return [Finding("check", "unknown", f"the check broke: {error!r}", "Please report it.")]
+        return [Finding(Level.AWAY, "check", f"the check broke: {error!r}", "Please report it.")]
     return by_urgency(found)
 
 
-_URGENCY: tuple[Level, ...] = ("bad", "unknown", "warning", "good")
+_URGENCY = (Level.FAULT, Level.AWAY, Level.NOTE, Level.GOOD)
 
 
 def by_urgency(found: Iterable[Finding]) -> list[Finding]:
@@ -75,12 +100,12 @@ def by_urgency(found: Iterable[Finding]) -> list[Finding]:
 def unreachable(ending: NothingSent | NoReply | TooLate | RetryLater) -> Finding:
     """The finding where no answer came, or one that says: not now."""
     why = "not asked in time" if isinstance(ending, TooLate) else ending.why
-    return Finding("portal", "unknown", f"the portal could not be asked: {why}", "Try again when it answers.")
+    return Finding(Level.AWAY, "portal", f"the portal could not be asked: {why}", "Try again when it answers.")
 
 
 def blocked(about: str, answer: PortalBlocked) -> Finding:
     """The finding where the portal takes no requests until a person acts; its words say what to do."""
-    return Finding(about, "bad", answer.why)
+    return Finding(Level.FAULT, about, answer.why)
 
 
 def not_ids(portal: PortalSettings) -> Iterable[Finding]:
@@ -88,7 +113,7 @@ def not_ids(portal: PortalSettings) -> Iterable[Finding]:
     for where, user in users_of(portal):
         if not user.isdigit():
             words = f"{where} is {user!r}, which is no id of a user"
-            yield Finding("users", "bad", words, "Set the number that stands in the address of the user's page.")
+            yield Finding(Level.FAULT, "users", words, "Set the number that stands in the address of the user's page.")
 
 
 def users_of(portal: PortalSettings) -> list[tuple[str, str]]:

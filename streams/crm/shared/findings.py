@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["good", "warning", "bad", "unknown"]
-"""warning: it works, or cannot be told; bad: calls will be refused, given to nobody or lost to statistics until a
-person acts; unknown: the portal could not be asked."""
+"""unknown: it could not be asked, or the answer leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +12,7 @@ class Finding:
     """One finding about one portal."""
 
     what: str
-    """The thing that was checked, one word or two: token, telephony, scopes, statistics, users, limits."""
+    """The thing that was checked, one word or two: telephony, scopes, statistics, users, limits."""
     level: Level
     words: str
     """A sentence without a full stop."""

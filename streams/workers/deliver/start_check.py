@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from streams.clock import boot_seconds
-from streams.crm.shared.check import CheckRequest, check_portal
-from streams.crm.shared.findings import Finding
+from streams.crm.shared.check import CheckRequest, Finding, Level, check_portal
 from streams.crm.shared.tokens import TokenSource
 from streams.settings import PortalSettings
 from streams.workers.deliver import metrics
@@ -45,21 +44,21 @@ class StartCheck:
         portal = queue.portal
         until = boot_seconds() + LIMIT_SECONDS
         found = await check_portal(CheckRequest(portal, self._source(portal), queue.throttle.pace, until))
-        faults = [one for one in found if one.level == "bad"]
+        faults = [one for one in found if one.level is Level.FAULT]
         metrics.CHECK_FAULTS.labels(portal.crm, portal.name).set(len(faults))
         for one in found:
             _tell(portal, one)
-        if all(one.level == "good" for one in found):
+        if all(one.level is Level.GOOD for one in found):
             _log.info("portal checked: calls can come", portal=portal.name)
 
 
 def _tell(portal: PortalSettings, one: Finding) -> None:
     """A line of log. What is away, or cannot be told, is a warning; faults as well: calls may go all the same."""
-    if one.level == "good":
+    if one.level is Level.GOOD:
         return
     more = {"remedy": one.remedy} if one.remedy else {}
-    words = {"about": one.what, "found": one.words, **more}
-    if one.level == "warning":
+    words = {"about": one.about, "found": one.words, **more}
+    if one.level is Level.NOTE:
         _log.info("portal checked", portal=portal.name, **words)
     else:
         _log.warning("portal checked", portal=portal.name, **words)

@@ -1,8 +1,7 @@
 """The check of a Callbook: `cel2crm portal check`, and at the start of its worker. A question that finds nothing."""
 
 from streams.calls.result import CallResult
-from streams.crm.shared.check import CheckRequest, blocked, unreachable
-from streams.crm.shared.findings import Finding
+from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, unreachable
 from streams.delivery.answers import NotFound, PortalBlocked, RetryLater
 from streams.rules import CrmStatus
 
@@ -26,8 +25,8 @@ async def check(request: CheckRequest) -> list[Finding]:
         case RetryLater():
             return [unreachable(answer)]
         case NotFound():
-            return [Finding("token", "good", "Callbook takes it")]
-    return [Finding("portal", "unknown", "Callbook finds a call that is not there")]
+            return [Finding(Level.GOOD, "token", "Callbook takes it")]
+    return [Finding(Level.AWAY, "portal", "Callbook finds a call that is not there")]
 
 
 def _no_status(_: CallResult) -> CrmStatus:
