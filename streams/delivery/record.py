@@ -78,6 +78,10 @@ OWNER_LOST = "owner_lost"
 """Outcome of an attempt whose worker was lost before the answer: unknown."""
 
 
+AWAITS_CHANGE = "waits for a change in the CRM: "
+"""Begins the reason of a delivery that something has to change for in the CRM before it can be taken."""
+
+
 class Action(StrEnum):
     """The commands that an operator may give."""
 
