@@ -12,4 +12,5 @@ account.py   HTTP: requests, and lists searched page by page
 lookups.py   what a request of unknown outcome made
 client.py    the steps sent
 tokens.py    OAuth
+check.py     will an account take calls; questions only
 """

@@ -6,4 +6,5 @@ plan.py      the one step of a delivery
 steps.py     a call as the body of a request, and answers by what they prove; pure
 secrets.py   the secrets that sign
 client.py    HTTP
+check.py     will a receiver take calls; no event is sent
 """
