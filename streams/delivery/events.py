@@ -27,6 +27,8 @@ class Arrived:
     call_ended_at: UtcMicros
     skip: str | None = None
     """Why this version is not to be sent; None: it is."""
+    follow_ups: tuple[str, ...] = ()
+    """Kinds of what is to be done beside the call (Plan.follow_ups)."""
     history: str | None = None
     """Why the call's time keeps it out (over before the portal was served, backfilled ..); an operator may have it
     delivered all the same."""
@@ -46,6 +48,8 @@ class Due:
     """A step to be taken in place of the one that is next: something to be asked before, or two steps at once."""
     no_user: str = ""
     """Extension that has no person in the settings, so that the default user stands for it."""
+    follow_up: str = ""
+    """Kind of the follow-up that is due; empty: the call itself. So in the events and effects below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,17 @@ class Answered:
 
     now: UtcMicros
     attempt: int
+    answer: Answer
+    jitter: float = 0.5
+    follow_up: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A local step of a follow-up ended (Plan's Step.is_local)."""
+
+    now: UtcMicros
+    follow_up: str
     answer: Answer
     jitter: float = 0.5
 
@@ -66,6 +81,7 @@ class LookedUp:
     attempt: int
     result: LookupResult
     jitter: float = 0.5
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +127,7 @@ class Shadowed:
     text: str | None = None
 
 
-Event = Arrived | Due | Answered | LookedUp | Recovered | Overdue | PortalBack | CommandReceived | Shadowed
+Event = Arrived | Due | Answered | Prepared | LookedUp | Recovered | Overdue | PortalBack | CommandReceived | Shadowed
 
 # Effects. The new state must be durable before Send and LookUp are done, and the dead letter before the new state is.
 
@@ -123,6 +139,7 @@ class Send:
     attempt: int
     step: str
     deadline: UtcMicros
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +148,7 @@ class LookUp:
 
     attempt: int
     step: str
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
