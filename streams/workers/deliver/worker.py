@@ -33,7 +33,8 @@ from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL
 from streams.workers.deliver import metrics
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.losses import ResultLosses
-from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
+from streams.workers.deliver.owned_partitions import OwnedPartitions
+from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
 from streams.workers.deliver.tokens import PortalTokens
