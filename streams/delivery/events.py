@@ -3,7 +3,8 @@
 `now`: when the event happened. `jitter`: 0 <= jitter < 1, drawn by the caller.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from streams.clock import UtcMicros
 from streams.dead_letter_reasons import DeadLetterReason
@@ -27,8 +28,8 @@ class Arrived:
     call_ended_at: UtcMicros
     skip: str | None = None
     """Why this version is not to be sent; None: it is."""
-    follow_ups: tuple[str, ...] = ()
-    """Kinds of what is to be done beside the call (Plan.follow_ups)."""
+    follow_ups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By kind what is to be done beside the call (Plan.follow_ups), with the ids that are known at once."""
     history: str | None = None
     """Why the call's time keeps it out (over before the portal was served, backfilled ..); an operator may have it
     delivered all the same."""

@@ -1,5 +1,7 @@
 """The versions of a call's result: taken into its delivery, queued, skipped, or compared with what the CRM shows."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from streams.clock import UtcMicros
@@ -27,10 +29,11 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
     )
 
 
-def _wanted(known: tuple[FollowUp, ...], kinds: tuple[str, ...]) -> tuple[FollowUp, ...]:
-    """The follow-ups after a version that asks for these kinds: one that has begun goes on in any case."""
-    kept = tuple(each for each in known if each.kind in kinds or each.begun)
-    return (*kept, *(FollowUp(kind=kind) for kind in kinds if all(each.kind != kind for each in kept)))
+def _wanted(known: tuple[FollowUp, ...], asked: Mapping[str, Mapping[str, str]]) -> tuple[FollowUp, ...]:
+    """The follow-ups after a version that asks for these: one that has begun goes on in any case."""
+    kept = tuple(each for each in known if each.kind in asked or each.begun)
+    there = {each.kind for each in kept}
+    return (*kept, *(FollowUp(kind=kind, ids=dict(ids)) for kind, ids in asked.items() if kind not in there))
 
 
 def _skip(delivery: Delivery, event: Arrived) -> str | None:

@@ -121,7 +121,8 @@ class World:
                     self.mended.append(call)
             if self.random.random() < 0.2:
                 self.crm.unknown_users.add(call)
-            follow_ups = tuple(kind for kind in self.plan.follow_ups if self.random.random() < 0.5)
+            follow_ups: dict[str, dict[str, str]]
+            follow_ups = {kind: {} for kind in self.plan.follow_ups if self.random.random() < 0.5}
             self.recorded_at[call] = self.random.choice((0, 10, 300, NEVER))
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"

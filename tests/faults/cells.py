@@ -39,6 +39,8 @@ class Cell:
     failing_writes: int = 0
     revised_after_trouble: bool = False
     """Whether a later version of each call comes as soon as something went wrong."""
+    recordings: str = ""
+    """As Way.recordings; `refused`: as late, and no CRM takes them."""
     later_versions: str = ""
     """`entry`, `annotation`: a later version comes after delivery, and where the CRM shows it; empty: none."""
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -65,9 +67,11 @@ def cells() -> Iterator[Cell]:
         yield from _interrupted_at_each_point(name, way)
     for name in ("bitrix24", "kommo"):
         yield from _limits(name, WAYS[name])
-    for name in ("bitrix24", "bitrix24_batch", "kommo", "webhook"):
+    for name in ("bitrix24", "bitrix24_batch", "kommo", "webhook", "kommo_recording"):
         yield from _revisions(name, WAYS[name])
         yield from _at_random(name, WAYS[name])
+    yield from _at_random("bitrix24_recording", WAYS["bitrix24_recording"])
+    yield from _limited_recordings()
 
 
 def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
@@ -80,6 +84,7 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
         settings=settings,
         call=way.call,
         later_versions=way.later_versions,
+        recordings=fields.pop("recordings", way.recordings),
         **fields,
     )
 
@@ -96,8 +101,13 @@ def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
             yield _cell(
                 name, way, f"{operation}-{fault}", fault_orders=fault_orders, entries=entries, contacts=contacts
             )
+        for fault, order in FAULTS.items() if way.recordings != "known" else ():
+            for read in way.reading:
+                yield _cell(name, way, f"{read}-{fault}", fault_orders=({**order, "methods": [read]},))
         refused: FaultOrder = {"mode": "400", "methods": [operation]}
-        if not way.questions:
+        if way.recordings in ("late", "file"):
+            yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), recordings="refused")
+        elif not way.questions:
             yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), entries=0, dead_letters=1)
     for number, operation in enumerate(way.looking_up):
         # What is found at the first place is not looked for at the second one.
@@ -145,6 +155,15 @@ def _limits(name: str, way: Way) -> Iterator[Cell]:
     always = {**always, "mode": {"bitrix24": "503", "kommo": "429"}[name], "retry_after": 1}
     deadline = {"deadline_hours": 2 / 3600}
     yield _cell(name, way, "deadline", fault_orders=(always,), settings=deadline, entries=0, dead_letters=1)
+
+
+def _limited_recordings() -> Iterator[Cell]:
+    """The portal limits what brings recordings; its calls go on all the same."""
+    for name, tight in (
+        ("bitrix24_recording", {"bucket_size": 2, "drain_per_second": 4.0}),
+        ("kommo_recording", {"requests_per_second": 2, "flood": 30, "ban": 1.0}),
+    ):
+        yield _cell(name, WAYS[name], "limits_kept", portal=tight)
 
 
 def _revisions(name: str, way: Way) -> Iterator[Cell]:

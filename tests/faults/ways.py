@@ -21,6 +21,11 @@ class Way:
     """Fields of all its calls."""
     questions: bool = False
     """Whether the requests only ask: the call goes on without an answer."""
+    recordings: str = ""
+    """`late`: the calls have recordings, which are there when their calls are, so that these requests bring them;
+    `file`: as late, and the file itself is sent; `known`: the addresses are known before the calls go; empty: none."""
+    reading: tuple[str, ...] = ()
+    """What is only read before one of these requests."""
     later_versions: str = ""
     """`entry`, `annotation`: these requests bring a later version of a delivered call, and where the CRM shows it."""
 
@@ -74,6 +79,16 @@ WAYS: Mapping[str, Way] = {
         call={"direction": "outgoing"},
         later_versions="annotation",
     ),
+    "bitrix24_recording": Way("bitrix24", {"attachrecord": "recording"}, recordings="late"),
+    "bitrix24_file": Way("bitrix24", {"attachrecord": "recording"}, recordings="file"),
+    "kommo_recording": Way(
+        "kommo",
+        {"edit_notes": "recording"},
+        settings={"on_revision": "update"},
+        recordings="late",
+        reading=("notes",),
+    ),
+    "kommo_link": Way("kommo", {"calls": "call"}, ("notes",), recordings="known"),
     "webhook": Way("webhook", {"post": "post"}),
 }
 

@@ -7,6 +7,7 @@ oauth.py       the authorisation server: tokens for codes and refresh tokens
 batch.py       up to 50 commands in one request
 fields.py      parameters of the telephony methods
 calls.py       state: registered and finished calls, their statistics
+recordings.py  recordings at finished calls
 crm.py         state: clients by phone number, comments
 statistics.py  the filter of voximplant.statistic.get
 limits.py      requests a second, seconds of work

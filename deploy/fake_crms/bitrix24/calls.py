@@ -72,6 +72,7 @@ class CallStore:
     by_key: dict[tuple[str, int, int, str | None, str | None], str] = field(default_factory=dict)
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
+    recordings: list[Event] = field(default_factory=list)
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, lead_error: str = "") -> dict[str, Any]:
@@ -180,6 +181,8 @@ class CallStore:
                     self.by_id.setdefault(name, []).append(event)
             case "popup":
                 self.popups.append(event)
+            case "recorded":
+                self.recordings.append(event)
 
     def candidates(self, conditions: object) -> list[Event]:
         """Finished calls that a filter of the statistics can match: those of the call that it names, else all."""
@@ -205,7 +208,7 @@ class CallStore:
             "CALL_LOG": None,
             "CALL_DURATION": str(event["duration"]),
             "CALL_START_DATE": datetime.fromtimestamp(call.started, UTC).isoformat(timespec="seconds"),
-            "CALL_RECORD_URL": None,
+            "CALL_RECORD_URL": (self.recording_of(call.call_id) or {}).get("address"),
             "CALL_VOTE": None if event["vote"] is None else str(event["vote"]),
             "COST": f"{event['cost']:.4f}",
             "COST_CURRENCY": "",
@@ -220,6 +223,10 @@ class CallStore:
             "COMMENT": None,
             "CALL_TYPE": str(call.type),
         }
+
+    def recording_of(self, call_id: str) -> Event | None:
+        """The recording of a call: the last that was attached."""
+        return next((each for each in reversed(self.recordings) if each["call_id"] == call_id), None)
 
     def entries(self) -> list[Entry]:
         """The finished calls as a person sees them in the list of calls."""
@@ -250,6 +257,7 @@ class CallStore:
             line=call.line,
             via="finish",
             popup=call.popup,
+            recording=_shown(self.recording_of(call.call_id)),
         )
 
     def orphans(self) -> list[dict[str, Any]]:
@@ -280,3 +288,7 @@ class CallStore:
             if user.active and (user.id == wanted if wanted is not None else user.inner == inner):
                 return user
         raise TelephonyError("User is not found or is not active")
+
+
+def _shown(recording: Event | None) -> str | None:
+    return None if recording is None else str(recording["address"] or recording["name"])

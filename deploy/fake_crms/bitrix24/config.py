@@ -14,7 +14,8 @@ class Bitrix24Config(PortalConfig):
     `bucket_size` requests, draining `drain_per_second` (0 requests: no limit); `operating_cost` seconds of work a
     request counts for, refused above `operating_limit` within ten minutes. `webhook_allowed` False refuses register
     and finish by webhook, as most installations do. `blank_errors` leaves `error` empty, as seen on live portals.
-    Lifetimes in seconds.
+    Lifetimes in seconds. `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
+    `private_recordings` False refuses those that are not public, as the vendor does.
     """
 
     webhook_user: int = 1
@@ -30,6 +31,8 @@ class Bitrix24Config(PortalConfig):
     webhook_allowed: bool = True
     blank_errors: bool = False
     lead_creation_error: str = ""
+    recording_status: int = 200
+    private_recordings: bool = True
     bucket_size: int = 50
     drain_per_second: float = 2.0
     operating_cost: float = 0.0

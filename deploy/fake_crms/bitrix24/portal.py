@@ -11,6 +11,7 @@ from deploy.fake_crms.bitrix24.crm import CrmStore
 from deploy.fake_crms.bitrix24.fields import TelephonyError
 from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
 from deploy.fake_crms.bitrix24.oauth import answer_token_request
+from deploy.fake_crms.bitrix24.recordings import attach_record
 from deploy.fake_crms.bitrix24.rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
 from deploy.fake_crms.bitrix24.statistics import search
 from deploy.fake_crms.entry import Entry, iso_utc
@@ -41,6 +42,8 @@ class Bitrix24Portal(PortalServer):
             "webhook_allowed",
             "blank_errors",
             "lead_creation_error",
+            "recording_status",
+            "private_recordings",
             "bucket_size",
             "drain_per_second",
             "operating_cost",
@@ -127,6 +130,8 @@ class Bitrix24Portal(PortalServer):
                 return {"result": self.calls.register(params, self.now(), self.config.lead_creation_error)}
             case "telephony.externalcall.finish":
                 return {"result": self.calls.finish(params, self.now())}
+            case "telephony.externalcall.attachrecord":
+                return {"result": attach_record(params, self.calls, self.config, self.url)}
             case "telephony.externalcall.show":
                 self.calls.show(str(params.get("CALL_ID")), int(params.get("USER_ID") or 0), self.now())
                 return {"result": True}

@@ -1,5 +1,6 @@
 """Bitrix24 over HTTP: incoming webhook (whose address is a secret) or access token."""
 
+from asyncio import to_thread
 from collections.abc import Callable
 
 import orjson
@@ -8,6 +9,7 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, boot_seconds, utc_now_us
+from streams.crm.bitrix24 import recording
 from streams.crm.bitrix24.batch import batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
     LIST_METHOD,
@@ -32,8 +34,9 @@ from streams.crm.bitrix24.steps import (
 )
 from streams.crm.shared.call_fields import external_id
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.recording import RECORDING
 from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
-from streams.delivery.answers import Answer, LookupResult, PortalBlocked, RetryLater
+from streams.delivery.answers import Answer, LookupResult, PortalBlocked, Refused, RetryLater
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.request import Ending, Reply, request, session
@@ -65,6 +68,8 @@ class Bitrix24Client:
         """The fields of register or finish, of the question that goes before, of the comment that comes after."""
         if delivery.step == "comment":
             return Request(orjson.dumps(comment_fields(delivery, result, self._status)).decode(), step="comment")
+        if delivery.step == RECORDING:
+            return Request(orjson.dumps(recording.record_fields(delivery)).decode(), step=RECORDING)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
         finish = fields["finish"] if step == BOTH else fields
@@ -79,6 +84,8 @@ class Bitrix24Client:
         sent = orjson.loads(intent.sent)
         if intent.step == "comment" and (known := without_request(sent)) is not None:
             return known
+        if intent.step == RECORDING:
+            return await self._attach(delivery, sent, until)
         ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
@@ -90,6 +97,18 @@ class Bitrix24Client:
             case "register_finish":
                 return batch_answer_of(ending, utc_now_us(), sent)
         return answer_of(intent.step, ending, utc_now_us(), sent)
+
+    async def _attach(self, delivery: Delivery, sent: dict[str, str], until: BootSeconds) -> Answer:
+        """The recording at the finished call."""
+        if (known := recording.without_request(sent)) is not None:
+            return known
+        body = await to_thread(recording.request_body, sent)
+        if isinstance(body, Refused):
+            return body
+        ending = await self._call(recording.METHOD, body, until)
+        if isinstance(ending, PortalBlocked | RetryLater):
+            return ending
+        return recording.record_answer_of(ending, delivery, utc_now_us())
 
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""

@@ -229,7 +229,7 @@ def lookup_result(ending: Ending, call_id: str, now: int) -> LookupResult:
     if ending.status == 200 and isinstance(records, list):
         wanted = external_id(call_id, KIND.longest_external_id)
         ours = [one for one in records if isinstance(one, dict) and one.get("EXTERNAL_CALL_ID") == wanted]
-        return CallFound(_ids(ours[0], IDS_OF_FINISH)) if ours else NotFound()
+        return CallFound(_ids(ours[0], ("CALL_ID", *IDS_OF_FINISH))) if ours else NotFound()
     problem = portal_problem(ending, now)
     if isinstance(problem, PortalBlocked | RetryLater):
         return problem

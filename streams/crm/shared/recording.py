@@ -4,7 +4,10 @@
 carries the ids below. `recording` is the CRM's own request.
 """
 
+from streams.clock import MICROS_PER_SECOND
+from streams.delivery.answers import Refused, RetryLater
 from streams.delivery.plan import Plan, Step, UnknownOutcome
+from streams.delivery.record import Delivery
 
 RECORDING = "recording"
 """The kind of the follow-up, and its step at the CRM."""
@@ -28,3 +31,16 @@ def recording_plan(crm: str, unknown_outcome: UnknownOutcome) -> Plan:
         FIND,
         {FIND: Step(RECORDING, UnknownOutcome.RESEND, is_local=True), RECORDING: Step(None, unknown_outcome)},
     )
+
+
+def address_with_call(delivery: Delivery) -> str | None:
+    """The recording's address, where it is known when the call itself is sent; None: it is not."""
+    return next((each.ids.get(URL) for each in delivery.follow_ups if each.kind == RECORDING), None)
+
+
+def again_or_refused(delivery: Delivery, why: str, now: int) -> RetryLater | Refused:
+    """The answer where the CRM could not get the recording, as it may later: a few more tries, further and further
+    apart (1 minute to half an hour)."""
+    if delivery.failures + 1 >= MOST_TRIES:
+        return Refused(f"{why} ({MOST_TRIES} tries)")
+    return RetryLater(why, now + 60 * MICROS_PER_SECOND * 2**delivery.failures)

@@ -9,7 +9,9 @@ from yarl import URL
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.recording import RECORDING
 from streams.crm.webhook.plan import PLAN
+from streams.crm.webhook.recording import recording_body, recording_message_id, without_request
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import answer_of, body_of, message_id
 from streams.delivery.answers import Answer, LookupResult, NotFound
@@ -38,6 +40,8 @@ class WebhookClient:
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The body, and the call's result as its status."""
+        if delivery.step == RECORDING:
+            return Request(recording_body(delivery, result))
         return Request(body_of(result), str(result.result), result.result_name)
 
     async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
@@ -46,6 +50,10 @@ class WebhookClient:
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
         message = message_id(delivery.call_id, intent.version)
+        if intent.step == RECORDING:
+            if (known := without_request(intent.sent)) is not None:
+                return known
+            message = recording_message_id(delivery.call_id)
         ending = await request(
             self._http,
             "POST",

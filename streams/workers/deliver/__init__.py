@@ -16,5 +16,6 @@ restore         states rebuilt from the log by a new owner
 progress        the offsets that may be committed
 portal_state    durable state of the portals themselves: served since, disabled
 tokens          the OAuth tokens of the portals
+clients         the clients of the portals
 metrics         what Prometheus sees
 """

@@ -1,0 +1,72 @@
+"""Kommo: a recording is the `link` of a call, and so of its note.
+
+Where the address is known in time it goes with the call; else the note is read and changed. The same link again changes
+nothing, so that it may be sent again.
+
+Facts: add calls, edit notes, get note (developers.kommo.com).
+"""
+
+from typing import Any
+
+import orjson
+
+from streams.crm.kommo.revision import PLURALS
+from streams.crm.shared.recording import URL, address_with_call
+from streams.delivery.answers import Answer, Refused, SkipCall, Succeeded
+from streams.delivery.record import Delivery
+
+
+def with_link(step: str, fields: dict[str, object], delivery: Delivery) -> dict[str, object]:
+    """The fields of a call, or of an incoming lead, with the recording's address where that is known already."""
+    address = address_with_call(delivery)
+    metadata = fields.get("metadata")
+    if address and step == "call":
+        return {**fields, "link": address}
+    if address and step == "unsorted" and isinstance(metadata, dict):
+        return {**fields, "metadata": {**metadata, "link": address}}
+    return fields
+
+
+def link_fields(delivery: Delivery) -> dict[str, object]:
+    """The note of the call, and what its link is to be."""
+    ids, sent = delivery.crm_ids, orjson.loads(delivery.sent or "{}")
+    link = ids.get(URL, "")
+    went = link != "" and link in (sent.get("link"), (sent.get("metadata") or {}).get("link"))
+    note = {
+        "entity_type": ids.get("entity_type", ""),
+        "entity_id": ids.get("entity_id", ""),
+        "note": ids.get("note", ""),
+    }
+    return {**note, "link": link, "went_with_call": went}
+
+
+def without_request(sent: dict[str, Any]) -> Answer | None:
+    """The answer that is known before anything is sent; None: send."""
+    if sent["went_with_call"]:
+        return Succeeded(note="it went with the call")
+    if not sent["link"]:
+        return Refused("the account takes the address of a recording only: set recordings[].link or address")
+    if not sent["note"] or not sent["entity_id"] or sent["entity_type"] not in PLURALS:
+        return SkipCall("the call is an incoming lead, or it is not known where it stands: its link cannot be changed")
+    return None
+
+
+def linked(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
+    """The answer if the note, as read just before the change, is not to be changed; None: change it."""
+    if note is None:
+        return SkipCall("the call's note is no longer there")
+    there = (note.get("params") or {}).get("link")
+    if there == sent["link"]:
+        return Succeeded()
+    return SkipCall("the call has another recording in the CRM: kept") if there else None
+
+
+def note_with_link(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
+    """The note as PATCH takes it: all its params, so that none gets lost; Kommo refuses null."""
+    params = {name: value for name, value in (note.get("params") or {}).items() if value is not None}
+    return {
+        "id": int(sent["note"]),
+        "entity_id": int(sent["entity_id"]),
+        "note_type": note.get("note_type"),
+        "params": {**params, "link": sent["link"]},
+    }
