@@ -8,7 +8,7 @@ import msgspec
 
 from schemas import MalformedRecord
 from streams import topics
-from streams.delivery.record import OF_PORTALS, Delivery, State
+from streams.delivery.record import IN_CRM, OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
 from streams.operations.portal_states import portal_records_of, take_old
@@ -46,6 +46,8 @@ class DeliveryCounts:
     state: State
     queued_at: int
     reason: str | None
+    follow_ups: tuple[tuple[str, State], ...] = ()
+    """Kinds and states; of a call that is in the CRM."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Overview:
     crm: str
     counts: Counter[tuple[str, State]] = field(default_factory=Counter)
     """By portal and state."""
+    follow_ups: Counter[tuple[str, str, State]] = field(default_factory=Counter)
+    """By portal, kind and state: what follows the calls that are in the CRM."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
     paused: dict[str, str] = field(default_factory=dict)
@@ -85,7 +89,10 @@ async def overview_of(connection: Connection, crm: str) -> Overview:
 async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts | None:
     try:
         fields = await connection.read(record, "delivery")
-        return DeliveryCounts(fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"])
+        state = State(fields["state"])
+        follow_ups = tuple((each["kind"], State(each["state"])) for each in fields["follow_ups"])
+        follow_ups = follow_ups if state in IN_CRM else ()
+        return DeliveryCounts(fields["portal"], state, fields["queued_at"], fields["reason"], follow_ups)
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
 
@@ -93,6 +100,7 @@ async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts
 def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
     portal, state = delivery.portal, delivery.state
     overview.counts[portal, state] += 1
+    overview.follow_ups.update((portal, kind, its) for kind, its in delivery.follow_ups)
     if state is State.PAUSED:
         overview.paused[portal] = delivery.reason or ""
     if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:

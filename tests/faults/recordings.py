@@ -50,7 +50,7 @@ class CellRecordings:
         """See Preparer. The recording is found only when its call is in the portal, unless it is known before."""
         there = any(entry.external_id == delivery.call_id for entry in self._portal.entries())
         if not there and self._cell.recordings != "known":
-            return RetryLater("not there yet", utc_now_us() + 50_000)
+            return RetryLater("not there yet", utc_now_us() + 300_000)
         return await self._finder.prepare(delivery, result)
 
     async def close(self) -> None:

@@ -255,7 +255,7 @@ class _WatchedLog:
         self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
     ) -> Sequence[int] | None:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
-        parts: list[Delivery | FollowUp] = [part for state in states for part in (state, *state.follow_ups)]
+        parts: list[Delivery | FollowUp] = [*states, *(each for state in states for each in state.follow_ups)]
         for part in parts:
             if part.state is State.INTENT:
                 await self._owner.reach("intent", part.step)

@@ -8,9 +8,9 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
-from streams.crm.kommo import recording
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.plan import PLAN
+from streams.crm.kommo.recording import Patch, link_fields, set_link, with_link
 from streams.crm.kommo.revision import (
     PLURALS,
     changed_note,
@@ -44,10 +44,6 @@ from streams.http.web_address import web_address
 from streams.rules import CrmStatus
 from streams.settings import PortalSettings
 
-Fields = dict[str, Any]
-Against = Callable[[Fields | None, Fields], Answer | None]
-Changed = Callable[[Fields, Fields], dict[str, object]]
-
 PAGE = 250
 MOST_PAGES = 40
 SKEW = 120 * MICROS_PER_SECOND
@@ -80,13 +76,13 @@ class KommoClient:
         if delivery.step == "text_note":
             return Request(orjson.dumps(text_fields(delivery, result, self._status)).decode(), step="text_note")
         if delivery.step == RECORDING:
-            return Request(orjson.dumps(recording.link_fields(delivery)).decode(), step=RECORDING)
+            return Request(orjson.dumps(link_fields(delivery)).decode(), step=RECORDING)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         if step == "update":
             fields, no_user = update_fields(delivery, result, self._status), ""
         else:
             fields, no_user = fields_of(step, result, delivery, self._portal, self._status)
-            fields = recording.with_link(step, fields, delivery)
+            fields = with_link(step, fields, delivery)
         sent = orjson.dumps(fields).decode()
         if step not in ("call", "update"):
             return Request(sent, step=step, no_user=no_user)
@@ -102,10 +98,8 @@ class KommoClient:
         match intent.step:
             case "client":
                 return await self._client(str(sent["query"]), until)
-            case "recording" if (known := recording.without_request(sent)) is not None:
-                return known
             case "recording":
-                return await self._change_note(sent, recording.linked, recording.note_with_link, until)
+                return await set_link(sent, lambda: self._read(sent, until), self._patch(sent, until))
             case "text_note" | "update":
                 return without_request(intent.step, sent) or await self._revise(intent.step, sent, until)
         ending = await self._ask("POST", self._base.joinpath(*ADDRESSES[intent.step]), until, [sent])
@@ -123,21 +117,20 @@ class KommoClient:
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
             return answer_of(step, ending, item, self._portal.for_unknown_number, utc_now_us())
-        return await self._change_note(sent, touched, changed_note, until)
-
-    async def _change_note(self, sent: Fields, against: Against, changed: Changed, until: BootSeconds) -> Answer:
-        """PATCH the call's note, read first: why not (`against`), or what it becomes (`changed`)."""
         note = await self._read(sent, until)
         if isinstance(note, RetryLater | PortalBlocked):
             return note
-        known = against(note, sent)
-        if known is not None or note is None:
-            return known or Succeeded()
-        notes = self._base / PLURALS[sent["entity_type"]] / "notes"
-        ending = await self._ask("PATCH", notes, until, [changed(note, sent)])
-        if isinstance(ending, PortalBlocked | RetryLater):
-            return ending
-        return edited_of(ending, sent["note"], utc_now_us())
+        against = touched(note, sent)
+        if against is not None or note is None:
+            return against or Succeeded()
+        ending = await self._ask("PATCH", notes, until, [changed_note(note, sent)])
+        return (
+            ending if isinstance(ending, PortalBlocked | RetryLater) else edited_of(ending, sent["note"], utc_now_us())
+        )
+
+    def _patch(self, sent: dict[str, Any], until: BootSeconds) -> Patch:
+        notes = self._base / PLURALS.get(sent["entity_type"], "") / "notes"
+        return lambda note: self._ask("PATCH", notes, until, [note])
 
     async def _read(
         self, sent: dict[str, Any], until: BootSeconds

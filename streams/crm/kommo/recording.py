@@ -6,14 +6,22 @@ nothing, so that it may be sent again.
 Facts: add calls, edit notes, get note (developers.kommo.com).
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
-from streams.crm.kommo.revision import PLURALS
+from streams.clock import utc_now_us
+from streams.crm.kommo.revision import PLURALS, edited_of
+from streams.crm.kommo.steps import portal_problem
 from streams.crm.shared.recording import URL, address_with_call
-from streams.delivery.answers import Answer, Refused, SkipCall, Succeeded
+from streams.delivery.answers import Answer, PortalBlocked, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.record import Delivery
+from streams.http.request import Ending, Reply
+
+Read = Callable[[], Awaitable["dict[str, Any] | RetryLater | PortalBlocked | None"]]
+"""Reads the note; None: it is no longer there."""
+Patch = Callable[[dict[str, object]], Awaitable["Ending | RetryLater | PortalBlocked"]]
 
 
 def with_link(step: str, fields: dict[str, object], delivery: Delivery) -> dict[str, object]:
@@ -40,7 +48,22 @@ def link_fields(delivery: Delivery) -> dict[str, object]:
     return {**note, "link": link, "went_with_call": went}
 
 
-def without_request(sent: dict[str, Any]) -> Answer | None:
+async def set_link(sent: dict[str, Any], read: Read, patch: Patch) -> Answer:
+    """Set the link of the call's note, after it was read: another recording that stands there stays."""
+    if (known := _without_request(sent)) is not None:
+        return known
+    note = await read()
+    if isinstance(note, RetryLater | PortalBlocked):
+        return note
+    if (known := _linked(note, sent)) is not None or note is None:
+        return known or Succeeded()
+    ending = await patch(_note_with_link(note, sent))
+    if isinstance(ending, RetryLater | PortalBlocked):
+        return ending
+    return _answer_of(ending, sent, utc_now_us())
+
+
+def _without_request(sent: dict[str, Any]) -> Answer | None:
     """The answer that is known before anything is sent; None: send."""
     if sent["went_with_call"]:
         return Succeeded(note="it went with the call")
@@ -51,7 +74,7 @@ def without_request(sent: dict[str, Any]) -> Answer | None:
     return None
 
 
-def linked(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
+def _linked(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
     """The answer if the note, as read just before the change, is not to be changed; None: change it."""
     if note is None:
         return SkipCall("the call's note is no longer there")
@@ -61,7 +84,14 @@ def linked(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
     return SkipCall("the call has another recording in the CRM: kept") if there else None
 
 
-def note_with_link(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
+def _answer_of(ending: Ending, sent: dict[str, Any], now: int) -> Answer:
+    """The answer that the end of the PATCH proves. 404 may be the account's, which was moved or closed."""
+    if isinstance(ending, Reply) and ending.status == 404:
+        return portal_problem(ending, now) or SkipCall("the call's note is no longer there")
+    return edited_of(ending, str(sent["note"]), now)
+
+
+def _note_with_link(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
     """The note as PATCH takes it: all its params, so that none gets lost; Kommo refuses null."""
     params = {name: value for name, value in (note.get("params") or {}).items() if value is not None}
     return {
