@@ -16,5 +16,9 @@ capture_state.py    the memory, a record a PBX on the topic capture-state
 captured_rows.py    the last row on the cel topic
 schema_history.py   where Debezium began without a position
 
+gap_watch.py        when `watch` looks for gaps, and how it says what it found (streams/gaps finds them)
+gap_memory.py       the memory of what was found, a record a PBX on the topic capture-state
+capture_progress.py how far the connector has come: what the second look for gaps waits for
+
 mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user
 """

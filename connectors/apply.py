@@ -15,7 +15,7 @@ from connectors.progress import Progress, until_beating, until_position_stored, 
 from connectors.source import ConnectorConfig, connector_name, heartbeat_topic, source_config, topics_of
 from connectors.topics import missing_topics
 from streams.errors import UserError
-from streams.kafka.topic_client import KafkaTopics
+from streams.kafka.topic_client import KafkaTopics, Topics
 from streams.settings import Settings, secret
 
 Action = Literal["created", "updated", "resumed", "restarted", "unchanged"]
@@ -40,14 +40,16 @@ class Capture:
     connect: ConnectClient
     heartbeats: Heartbeats
     guard: CaptureGuard
+    topics: Topics
+    settings: Settings
 
 
-def connect_client(settings: Settings) -> ConnectClient:
+def connect_client(settings: Settings, *, timeout_seconds: float = 60.0) -> ConnectClient:
     """The client of the settings' Connect, which keeps the database's password out of its messages."""
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
     password = secret(database.password, database.password_file, "database.password") if known else ""
-    return ConnectClient(settings.connect.url, secrets=[password])
+    return ConnectClient(settings.connect.url, secrets=[password], timeout_seconds=timeout_seconds)
 
 
 @asynccontextmanager
@@ -60,7 +62,7 @@ async def open_capture(settings: Settings) -> AsyncIterator[Capture]:
         KafkaTopics(settings.kafka.bootstrap_servers) as topics,
     ):
         guard = CaptureGuard(settings, connect, topics)
-        yield Capture(connector_name(settings), config, connect, heartbeats, guard)
+        yield Capture(connector_name(settings), config, connect, heartbeats, guard, topics, settings)
 
 
 async def apply_source(settings: Settings, progress: Progress, *, timeout_seconds: float = 90.0) -> Applied:

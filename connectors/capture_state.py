@@ -22,6 +22,9 @@ from streams.kafka.topic_client import Topics
 from streams.settings import Settings
 from streams.topics import CAPTURE_STATE
 
+FROM_THE_FIRST_ROW = "0"
+"""`cel2crm backfill --since` with an id before any row: nothing was known as captured."""
+
 
 class Hold(msgspec.Struct, frozen=True):
     """Why the capture is stopped until a person decides: `cel2crm connectors start-afresh` ends it."""
@@ -37,7 +40,8 @@ class Hold(msgspec.Struct, frozen=True):
     @property
     def missing(self) -> str:
         """Which rows may be missing, in a sentence."""
-        return f"Rows written since {self.backfill_since} may be missing on the topic."
+        when = "" if self.backfill_since == FROM_THE_FIRST_ROW else f" written since {self.backfill_since}"
+        return f"Rows{when} may be missing on the topic."
 
     @property
     def remedy(self) -> str:

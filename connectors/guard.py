@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from connectors.capture_state import CaptureState, CaptureStateStore, Hold
+from connectors.capture_state import FROM_THE_FIRST_ROW, CaptureState, CaptureStateStore, Hold
 from connectors.captured_rows import last_captured_row
 from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.continuity import Assessment, Evidence, assess, decode_position, presumed
@@ -134,6 +134,6 @@ def backfill_since(state: CaptureState, longest_call_seconds: float) -> str:
     row: RowMark | None = state.captured or state.database.last_row
     wall = wall_micros(row.eventtime) if row else None
     if wall is None:
-        return "0"  # by row id: everything, as nothing was there when the capture began
+        return FROM_THE_FIRST_ROW  # nothing was there when the capture began
     since = datetime.fromtimestamp(wall / MICROS_PER_SECOND - longest_call_seconds, UTC)
     return since.strftime("%Y-%m-%d %H:%M:%S")

@@ -7,12 +7,18 @@ from typing import Any
 import msgspec
 
 from connectors.apply import Capture
+from connectors.capture_state import Hold
 from connectors.client import STOPPED, ConnectorStatus, describe_status
+from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.guard import Verdict
+from streams.clock import format_time
 from streams.errors import UserError
 
 SILENCE_SECONDS = 60.0
 """Without a heartbeat for so long the connector does not follow the database: one comes every few seconds."""
+
+
+_MOST_REMEDIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class CaptureReport:
     verdict: Verdict | None
     """None: the database cannot be compared."""
     faults: tuple[Fault, ...]
+    gaps: GapOutcome | None = None
+    """What the last comparison for gaps found; None: nothing is remembered."""
 
     @property
     def healthy(self) -> bool:
@@ -45,7 +53,7 @@ class CaptureReport:
         told = "no heartbeat yet" if beat is None else f"last heartbeat {beat:.0f} s ago"
         first = f"connector {self.name}: not there" if self.connector is None else describe_status(self.connector)
         faults = [line for fault in self.faults for line in (f"  {fault.problem}", f"    {fault.remedy}")]
-        return [f"{first}, {told}", *faults, *self._database_lines()]
+        return [f"{first}, {told}", *faults, *self._database_lines(), *self._gap_lines()]
 
     def _database_lines(self) -> list[str]:
         if self.verdict is None:
@@ -57,6 +65,17 @@ class CaptureReport:
         if last := self.verdict.state.captured:
             lines.append(f"  last captured row: {last.id} of {last.eventtime}")
         return [*lines, *(f"  {remark}" for remark in self.verdict.remarks)]
+
+    def _gap_lines(self) -> list[str]:
+        found = self.gaps
+        if found is None:
+            return ["  gaps: nothing is remembered of a comparison: connectors watch compares, or: cel2crm gaps"]
+        when = format_time(found.compared_at_ms * 1000)
+        if found.problem:
+            return [f"  gaps: not compared at {when}: {found.problem}"]
+        last = found.compared_to
+        told = "see above" if found.found else f"none up to row {last.id} of {last.eventtime}" if last else "none"
+        return [f"  gaps: {told}, compared at {when}"]
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -70,6 +89,7 @@ class CaptureReport:
             "database": msgspec.to_builtins(self.verdict.state.database) if self.verdict else None,
             "captured": msgspec.to_builtins(self.verdict.state.captured) if self.verdict else None,
             "remarks": list(self.verdict.remarks) if self.verdict else [],
+            "gaps": msgspec.to_builtins(self.gaps) if self.gaps else None,
         }
 
 
@@ -86,10 +106,33 @@ async def report(capture: Capture) -> CaptureReport:
         faults.append(Fault(f"the database cannot be compared with what is remembered: {error.problem}", error.remedy))
     else:
         if verdict.hold:
-            faults.append(Fault(f"capture is held: {verdict.hold.reason}. {verdict.hold.missing}", verdict.hold.remedy))
-        faults += [Fault(warning, "Run: cel2crm connectors start-afresh") for warning in verdict.warnings]
+            faults.append(hold_fault(verdict.hold))
+        faults += map(warning_fault, verdict.warnings)
+    gaps = await read_gap_outcome(capture.settings, capture.topics)
+    if gaps is not None and gaps.found:
+        faults.append(Fault(gaps.told, gap_remedy(gaps)))
     is_held = verdict is not None and verdict.hold is not None
-    return CaptureReport(capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults))
+    return CaptureReport(
+        capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults), gaps
+    )
+
+
+def gap_remedy(gaps: GapOutcome) -> str:
+    """The commands that heal gaps, or the one that names them."""
+    if not gaps.remedies:
+        return "See: cel2crm gaps"
+    more = "; more by: cel2crm gaps" if len(gaps.remedies) > _MOST_REMEDIES else ""
+    return f"Run: {'; '.join(gaps.remedies[:_MOST_REMEDIES])}{more}"
+
+
+def hold_fault(hold: Hold) -> Fault:
+    """A capture that waits for a person."""
+    return Fault(f"capture is held: {hold.reason}. {hold.missing}", hold.remedy)
+
+
+def warning_fault(warning: str) -> Fault:
+    """Something that is wrong though capture goes on (Verdict.warnings)."""
+    return Fault(warning, "Run: cel2crm connectors start-afresh")
 
 
 def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held: bool) -> list[Fault]:
@@ -102,7 +145,12 @@ def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held
         return []
     if not status.running:
         return [Fault(f"it is {status.state}: nothing is captured", "Run: cel2crm connectors apply")]
-    if beat is None or beat > SILENCE_SECONDS:
-        told = "no sign of life from the database yet" if beat is None else f"no sign of life for {beat:.0f} s"
-        return [Fault(told, "cel2crm connectors watch restarts it; see the log of Kafka Connect.")]
-    return []
+    return silence_faults(beat)
+
+
+def silence_faults(beat: float | None) -> list[Fault]:
+    """Why nothing is captured, as far as the heartbeat shows; `beat`: seconds since the last one."""
+    if beat is not None and beat <= SILENCE_SECONDS:
+        return []
+    told = "no sign of life from the database yet" if beat is None else f"no sign of life for {beat:.0f} s"
+    return [Fault(told, "cel2crm connectors watch restarts it; see the log of Kafka Connect.")]

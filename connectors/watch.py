@@ -14,6 +14,7 @@ import structlog
 from connectors.capture_state import Hold
 from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus, ConnectUnreachable
 from connectors.failures import Failure
+from connectors.gap_watch import GapWatch
 from connectors.guard import Verdict
 from streams.errors import UserError
 
@@ -59,6 +60,7 @@ class Watcher:
     """Number of heartbeats so far; raises UserError when no broker answers."""
     guard: Guard
     backoff: Backoff = Backoff()
+    gaps: GapWatch | None = None
     poll_seconds: float = 2.0
     silence_seconds: float = 60.0
     """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong.
@@ -82,6 +84,9 @@ class Watcher:
     _beats: int = -1
     _beat_at: float = 0.0
     _said: str = ""
+    _running: bool | None = None
+    """At the look under way, and at the one before: whether the connector runs; None: there was none before."""
+    _ran: bool | None = None
     _repeated_at: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> NoReturn:
@@ -90,7 +95,15 @@ class Watcher:
         Connect answers 404 for some seconds after its start, before it has read its own topics. So a connector counts
         as missing only after `missing_seconds` of 404 while Connect lists its connectors without it.
         """
+        try:
+            await self._watch()
+        finally:
+            if self.gaps is not None:
+                await self.gaps.stop()
+
+    async def _watch(self) -> NoReturn:
         while True:
+            self._ran, self._running = self._running, False
             await self._check_when_due()
             if hold := self._hold:
                 self._repeat("capture is held", reason=hold.reason, missing=hold.missing, remedy=hold.remedy)
@@ -107,7 +120,15 @@ class Watcher:
             except UserError as error:
                 self._missing_since = None
                 self._say("refused", "connect answers with an error", reason=error.problem)
+            self._look_for_gaps()
             await self.sleep(self.poll_seconds)
+
+    def _look_for_gaps(self) -> None:
+        if self.gaps is None:
+            return
+        if self._running and self._ran is False:
+            self.gaps.restarted()  # by whomever
+        self.gaps.step(running=bool(self._running))
 
     async def _check_when_due(self) -> None:
         interval = self.held_check_seconds if self._hold else self.check_seconds
@@ -195,6 +216,7 @@ class Watcher:
             log.error("no sign of life from the database", connector=self.name, seconds=round(silence), wait=wait)
             await self._restart(wait, only_failed=False)
             return
+        self._running = True
         self._say("running", "connector runs", tasks=len(status.tasks))
         if self.clock() - self._restarted_at > self.backoff.forgotten_after:
             self._restarts = 0
@@ -225,6 +247,8 @@ class Watcher:
             log.warning("restart did not go through", connector=self.name, reason=error.problem)
         else:
             log.info("restarted", connector=self.name, restarts=self._restarts)
+            if self.gaps is not None:
+                self.gaps.restarted()
 
     def _repeat(self, event: str, **facts: object) -> None:
         """An error that stays until a person acts: one line each `repeat_seconds`."""

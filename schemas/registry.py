@@ -95,6 +95,13 @@ class SchemaRegistry:
             raise self._unusable(refusal) from None
         return _record_schema(answer["schema"])
 
+    async def require(self) -> None:
+        """Raise UserError where no registry answers at its address."""
+        try:
+            await self._call("GET", "/subjects")
+        except RegistryRefusal as refusal:
+            raise self._unusable(refusal) from None
+
     async def register_schema(self, topic: str, name: str) -> int:
         """Register schema `name` under the subject `<topic>-value`: its id. Raises UserError."""
         subject = f"{topic}-value"

@@ -30,6 +30,7 @@ class DeadLetterReason(Enum):
     UNREADABLE_ROW = ("unreadable_row", Recovery.RETURN)
     LATE_ROW = ("late_row", Recovery.BACKFILL)
     EXPIRED_ROWS = ("expired_rows", Recovery.BACKFILL)
+    ROWS_LOST = ("rows_lost", Recovery.BACKFILL)
     TOO_MANY_ROWS = ("too_many_rows", Recovery.NOTHING)
     NOT_CLASSIFIED = ("not_judged", Recovery.BACKFILL)
     EXPIRED_RESULTS = ("expired_results", Recovery.BACKFILL)

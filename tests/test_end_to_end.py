@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import json
+import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,10 +16,13 @@ from deploy.demo.expected import expected
 from deploy.demo.observer import Observer
 from deploy.demo.pipeline import pipeline
 from deploy.demo.player import Player
-from deploy.demo.recordings import read_recordings, unique_starts
+from deploy.demo.recordings import Case, read_recordings, unique_starts
 from deploy.local import LocalStack
 from streams.calls.call import call_id
 from streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from deploy.demo.pipeline import Pipeline
 
 CASES = {
     "inbound_answered_caller_hangs_up": ("incoming", 200, "200", "4"),
@@ -57,6 +64,7 @@ async def test_each_direction_goes_from_the_table_to_each_portal(stack: LocalSta
                 await asyncio.sleep(0.2)
         for thread in threads:
             await asyncio.to_thread(thread.join)
+        await status_tells_of_a_dead_worker(opened.running, player, cases[:1])
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -73,6 +81,30 @@ async def test_each_direction_goes_from_the_table_to_each_portal(stack: LocalSta
             assert not any(each["popup"] for each in found)
     for entries in observer.entries.values():
         assert max(Counter(each["external_id"] for each in entries).values()) == 1
+
+
+async def status_tells_of_a_dead_worker(running: "Pipeline", player: Player, cases: list[Case]) -> None:
+    """`cel2crm status`: all is well; and with the aggregate worker killed and a call waiting, it is not."""
+    status, told = await told_by_status(running)
+    assert (status, told["verdict"], told["findings"], told["unanswered"]) == (0, "well", [], []), told
+    assert (told["capture"]["state"], told["capture"]["rows_behind"]) == ("RUNNING", 0)
+    running.stack.kill("worker-aggregate", signal.SIGKILL)
+    for thread in player.start(list(unique_starts(cases, int(time.time()) - 30))):
+        await asyncio.to_thread(thread.join)
+    status, told = await told_by_status(running)
+    assert status == 1, told
+    (found,) = told["findings"]
+    assert found["area"] == "workers" and found["problem"].startswith("worker aggregate: "), told
+    assert "wait, the oldest for " in found["problem"] and "cel2crm worker aggregate" in found["remedy"]
+
+
+async def told_by_status(running: "Pipeline") -> tuple[int, dict[str, Any]]:
+    """Exit status and what it says, as a process of its own, which ends within 15 s."""
+    command = ("-m", "streams.cli.main", "status", "--json", "--settings", str(running.settings_file))
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(15):
+        out, _ = await process.communicate()
+    return process.returncode or 0, json.loads(out)
 
 
 class Opened:

@@ -34,6 +34,7 @@ ROOMS = (
     ("streams.recordings",),
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
+    ("streams.gaps",),
     ("streams.cli",),
     ("deploy",),
 )

@@ -29,6 +29,8 @@ ANSWER_CODES = {
     "gone": "gone",
     "needs": "needs",
     "nouser": "nouser",
+    "nofield": "nofield",
+    "notyet": "notyet",
     "partly": "partly",
     "unwanted": "unwanted",
     "not_sent": "notsent",

@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
         "--drain-per-second", type=float, default=2.0, help="Bitrix24: requests a second in the long run"
     )
     parser.add_argument("--requests-per-second", type=int, default=7, help="Kommo: requests a second")
-    parser.add_argument("--strict-contacts", action="store_true", help="Kommo: refuse calls of unknown phones")
+    parser.add_argument("--known-clients", action="store_true", help="Kommo: every number has a contact already")
     return parser.parse_args()
 
 
@@ -74,7 +74,7 @@ def _portal(arguments: argparse.Namespace) -> Portal:
             host=arguments.host,
             port=arguments.port,
             state_dir=arguments.state_dir,
-            strict_contacts=arguments.strict_contacts,
+            known_clients=arguments.known_clients,
             requests_per_second=0 if arguments.no_limits else arguments.requests_per_second,
         )
     )

@@ -31,7 +31,7 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The portal's answer. `body` is turned into JSON; None sends no body at all."""
+    """The portal's answer. `body` is turned into JSON; bytes go out as they are; None sends no body at all."""
 
     status: int
     body: Any = None
@@ -42,6 +42,8 @@ class Answer:
         """The bytes of the body."""
         if self.body is None:
             return b""
+        if isinstance(self.body, bytes):
+            return self.body
         return json.dumps(self.body, ensure_ascii=False).encode()
 
 

@@ -12,7 +12,7 @@ VENDOR_MODES = frozenset(
     {
         *("500", "503", "429", "401", "402", "403", "404"),
         *("no_auth", "expired_token", "invalid_credentials", "insufficient_scope", "wrong_auth_type", "access_denied"),
-        *("overload", "payment_required", "portal_deleted"),
+        *("overload", "payment_required", "portal_deleted", "user_access_error", "authorization_error"),
         "400",  # the vendor finds fault with this very request
     }
 )
@@ -57,7 +57,8 @@ class BadFaultError(ValueError):
 @dataclass(slots=True)
 class Fault:
     """The order of one fault. It applies to requests whose operation is one of `methods` (empty: all), after the first
-    `skip` of them, with `probability`, at most `times` times. `effect` overrides whether the request takes effect."""
+    `skip` of them, with `probability`, at most `times` times. `effect` overrides whether the request takes effect,
+    `code` the vendor's name of an error, where it has one: vendors add names."""
 
     mode: str
     probability: float = 1.0
@@ -70,6 +71,7 @@ class Fault:
     location: str | None = None
     retry_after: float | None = None
     effect: bool | None = None
+    code: str | None = None
     id: int = 0
     fired: int = 0
     _seen: int = 0
@@ -126,6 +128,7 @@ _ORDER_FIELDS: dict[str, tuple[type, ...]] = {
     "location": (str, type(None)),
     "retry_after": (int, float, type(None)),
     "effect": (bool, type(None)),
+    "code": (str, type(None)),
 }
 
 

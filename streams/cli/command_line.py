@@ -11,6 +11,7 @@ GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
+    "status": "status:status",
     "classify": "classify.command:classify",
     "rules": "rules.commands:app",
     "capture": "capture:capture",
@@ -19,6 +20,7 @@ COMMANDS = {
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",
+    "gaps": "gaps:gaps",
     "dead-letters": "dead_letters:app",
     "portal": "portal.commands:app",
     "topics": "topics:app",

@@ -9,6 +9,7 @@ import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
 from connectors.client import describe_status
+from connectors.gap_watch import GapWatch
 from connectors.report import CaptureReport, report
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
@@ -17,7 +18,10 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
+from streams.cli.verdict_line import verdict_line
 from streams.errors import SettingsError, UserError
+from streams.gaps.small import SmallComparison
+from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -85,14 +89,16 @@ def status(
     heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
     """
     quiet_kafka_client()
-    found = asyncio.run(_report(load_settings(settings)))
-    if as_json:
-        say_json(found.as_json())
-    else:
-        for line in found.lines():
-            say(line)
-    if not found.healthy:
-        raise typer.Exit(UNHEALTHY)
+    loaded = load_settings(settings)
+    with verdict_line(loaded, told="capture"):
+        found = asyncio.run(_report(loaded))
+        if as_json:
+            say_json(found.as_json())
+        else:
+            for line in found.lines():
+                say(line)
+        if not found.healthy:
+            raise typer.Exit(UNHEALTHY)
 
 
 @app.command()
@@ -114,9 +120,17 @@ def watch(
     Each minute, and before each restart, the database is compared with what is remembered of it. Where rows may be
     missing (a purged binlog, a database that was reset, restored or replaced, a lost position) the connector is
     stopped, and that is said every minute, until a person gives start-afresh.
+
+    After each restart of a task, and once an hour, it looks for gaps in what came since (see cel2crm gaps), and says
+    what it found.
     """
     quiet_kafka_client()
-    asyncio.run(_watch(load_settings(settings), silence))
+    loaded = load_settings(settings)
+    end_metrics = serve_metrics(loaded.connect.metrics_port, loaded.worker.web_host, "connect.metrics_port")
+    try:
+        asyncio.run(_watch(loaded, silence))
+    finally:
+        end_metrics()
 
 
 async def _report(settings: Settings) -> CaptureReport:
@@ -150,9 +164,11 @@ async def _watch_on(settings: Settings, silence: float) -> None:
     while True:
         try:
             async with open_capture(settings) as capture:
+                gaps = GapWatch(SmallComparison(settings, capture.topics), capture.name)
                 await Watcher(
-                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, silence_seconds=silence
-                ).run()
+                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps,
+                    silence_seconds=silence,
+                ).run()  # fmt: skip
         except SettingsError:
             raise
         except UserError as error:

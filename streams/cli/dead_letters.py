@@ -12,6 +12,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, console_of, remark, say, say_json, say_lines
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
+from streams.cli.verdict_line import verdict_line
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.delivery.record import Action
 from streams.operations import connection as operations
@@ -64,7 +65,17 @@ def list_letters(
     settings = load_settings(settings_file)
     wanted = options.to_filter(settings, resolved=resolved)
     quiet_kafka_client()
-    groups = asyncio.run(_groups(settings, wanted, calls=calls))
+    with verdict_line(settings, told="dead letters"):
+        _print_groups(
+            asyncio.run(_groups(settings, wanted, calls=calls)),
+            settings,
+            calls=calls,
+            resolved=resolved,
+            as_json=as_json,
+        )
+
+
+def _print_groups(groups: list[Group], settings: Settings, *, calls: bool, resolved: bool, as_json: bool) -> None:
     numbers = settings.logging.mask_numbers
     if as_json:
         for group in groups:
@@ -99,17 +110,18 @@ def show(
     settings = load_settings(settings_file)
     wanted = FilterOptions().to_filter(settings, [target], resolved=True)
     quiet_kafka_client()
-    found = asyncio.run(_found(settings, wanted))
-    if not found:
-        remark(f"there is no dead letter {target}")
-        raise typer.Exit(NOT_THERE)
-    numbers = settings.logging.mask_numbers
-    for letter, fields in found:
-        if as_json:
-            members = {**letter_to_json(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
-            say_json(members)
-        else:
-            say_lines(letter_lines(letter, fields, numbers=numbers))
+    with verdict_line(settings, told="dead letters"):
+        found = asyncio.run(_found(settings, wanted))
+        if not found:
+            remark(f"there is no dead letter {target}")
+            raise typer.Exit(NOT_THERE)
+        numbers = settings.logging.mask_numbers
+        for letter, fields in found:
+            if as_json:
+                members = {**letter_to_json(letter), **{name: masked(value, numbers=numbers) for name, value in fields}}
+                say_json(members)
+            else:
+                say_lines(letter_lines(letter, fields, numbers=numbers))
 
 
 @app.command()

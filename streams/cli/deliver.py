@@ -10,6 +10,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import say
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
+from streams.cli.verdict_line import verdict_line
 from streams.errors import UserError
 from streams.kafka.topic_client import TopicRecord
 from streams.operations import dead_letter_commands
@@ -43,13 +44,13 @@ def deliver(
     settings = load_settings(settings_file)
     check_crm(crm)
     quiet_kafka_client()
-    with connected(settings) as (connection, runner):
+    with verdict_line(settings), connected(settings) as (connection, runner):
         targets = runner.run(_targets(connection, calls, crm))
         confirm(f"Order {len(targets):,} deliveries?", len(targets), yes=yes)
         runner.run(_order(connection, targets, Operator(operator_name(by), note)))
-    for name, record in targets:
-        say(f"ordered: {(record.key or b'').decode()} at {name}")
-    say("what comes of it: cel2crm deliveries CALL")
+        for name, record in targets:
+            say(f"ordered: {(record.key or b'').decode()} at {name}")
+        say("what comes of it: cel2crm deliveries CALL")
 
 
 async def _targets(connection: Connection, calls: list[str], crm: str | None) -> list[tuple[str, TopicRecord]]:

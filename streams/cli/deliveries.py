@@ -9,6 +9,7 @@ from streams.cli.filter_options import CrmOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.output import Table, console_of, remark, say, say_json, say_lines
+from streams.cli.verdict_line import verdict_line
 from streams.clock import format_span, utc_now_us
 from streams.delivery.record import Delivery
 from streams.operations import connection as operations
@@ -48,10 +49,14 @@ def deliveries(
     check_crm(crm)
     warn_of_plugins()
     quiet_kafka_client()
-    if call is None:
-        (_print_json if as_json else _print_table)(asyncio.run(_overviews(settings, crm)))
-        return
-    found = asyncio.run(_histories(settings, call, crm))
+    with verdict_line(settings):
+        if call is None:
+            (_print_json if as_json else _print_table)(asyncio.run(_overviews(settings, crm)))
+        else:
+            _print_histories(settings, call, asyncio.run(_histories(settings, call, crm)), as_json=as_json)
+
+
+def _print_histories(settings: Settings, call: str, found: list[Delivery], *, as_json: bool) -> None:
     if not found:
         remark(
             f"no CRM's log knows call {call}\n"

@@ -1,6 +1,7 @@
 """`cel2crm explain`: one call as a short story, and why it has its result and its CRM statuses."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, NamedTuple
@@ -72,20 +73,30 @@ def explain(
     settings = settings_with_rules(settings_file, rules_file)
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
-    with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
-        found = find_call(finder, wanted, pbx=pbx)
-    if found.asked != wanted:
-        remark(f"{wanted} is a channel of call {found.asked}")
-    calls = [*found.own, *(found.linked if linked else [])]
-    for number, call in enumerate(calls):
-        explained = explain_call(call, rules, profile)
-        links = list(_links(call, found))
-        if as_json:
-            say_json(as_object(explained, links, rules, settings))
-        else:
-            say_lines([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
-    if found.more:
-        remark(f"more than {MOST_LINKED} calls are linked with it; the rest is left out")
+    with _verdict_line(settings, wanted=topic or not sources):
+        with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
+            found = find_call(finder, wanted, pbx=pbx)
+        if found.asked != wanted:
+            remark(f"{wanted} is a channel of call {found.asked}")
+        calls = [*found.own, *(found.linked if linked else [])]
+        for number, call in enumerate(calls):
+            explained = explain_call(call, rules, profile)
+            links = list(_links(call, found))
+            if as_json:
+                say_json(as_object(explained, links, rules, settings))
+            else:
+                say_lines([*([""] if number else []), *_lines(explained, links, settings, hint=not linked)])
+        if found.more:
+            remark(f"more than {MOST_LINKED} calls are linked with it; the rest is left out")
+
+
+def _verdict_line(settings: Settings, *, wanted: bool) -> AbstractContextManager[None]:
+    """See verdict_line.py; files and other databases are no installation, and need no client of Kafka."""
+    if not wanted:
+        return nullcontext()
+    from streams.cli.verdict_line import verdict_line
+
+    return verdict_line(settings)
 
 
 def explain_call(call: Call, rules: Rules, profile: PbxProfile) -> ExplainedCall:

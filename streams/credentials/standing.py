@@ -20,6 +20,8 @@ class Tokens(StrEnum):
     NONE = "none"
     REFUSED = "refused"
     UNREADABLE = "unreadable"
+    UNKNOWN = "unknown"
+    """What is stored could not be read now."""
 
 
 NEED_A_PERSON = (Tokens.NONE, Tokens.REFUSED, Tokens.UNREADABLE)
@@ -47,6 +49,11 @@ def authorisation_of(portal: PortalSettings) -> str:
     if portal.webhook_url is not None or portal.webhook_url_file is not None:
         return "webhook"
     return "none"
+
+
+def standing_unknown(portal: PortalSettings) -> AuthorisationState:
+    """How the settings let a portal in, where what is stored cannot be read."""
+    return AuthorisationState(authorisation_of(portal), Tokens.FIXED if portal.oauth is None else Tokens.UNKNOWN)
 
 
 def standing_of(

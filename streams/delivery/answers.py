@@ -40,6 +40,8 @@ class PortalBlocked:
     why: str
     for_good: bool = False
     """The receiver wants nothing more: no request is even tried until a person says so."""
+    rarely: bool = False
+    """Requests prolong it (an address that is blocked for too many): one an hour is tried, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,24 @@ class UserUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldRefused:
+    """The request had no effect: the CRM does not take these fields of this sender. It is sent again without them."""
+
+    code: ClassVar[str] = "nofield"
+    fields: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """The request had no effect, and has none until somebody changes something in the CRM: the call waits for that, and
+    is tried again now and then (Policy.patience_us). That is no failure of the portal's."""
+
+    code: ClassVar[str] = "notyet"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartlyDone:
     """The first part of a request of two steps took effect, the second part surely did not: go on after the first."""
 
@@ -123,6 +143,8 @@ Answer = (
     | PrerequisiteLost
     | PrerequisiteMissing
     | UserUnknown
+    | FieldRefused
+    | NotYet
     | PartlyDone
     | SkipCall
     | NotSent
@@ -143,6 +165,8 @@ class NotFound:
     """The call is not there, or not yet."""
 
     code: ClassVar[str] = "not_found"
+    reliable: bool = True
+    """False: it may be there and be hidden, as from somebody who lacks the right to see the calls of all."""
 
 
 LookupResult = CallFound | NotFound | RetryLater | PortalBlocked

@@ -166,6 +166,8 @@ class PausePortal:
 
     why: str
     for_good: bool = False
+    rarely: bool = False
+    """Answers.PortalBlocked.rarely."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,19 @@ from msgspec.structs import replace
 
 from streams.clock import UtcMicros
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.answers import CallFound, NotFound, PortalBlocked, RetryLater, explanation
+from streams.delivery.answers import (
+    CallFound,
+    NotFound,
+    OutcomeUnknown,
+    PartlyDone,
+    PortalBlocked,
+    RetryLater,
+    Succeeded,
+    explanation,
+)
 from streams.delivery.events import Effect, LookedUp, PausePortal, Recovered, SlowPortal
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import DOUBTFUL, Delivery, FollowUp, Intent, State
+from streams.delivery.record import DOUBTFUL, OWNER_LOST, Attempt, Delivery, FollowUp, Intent, State
 from streams.delivery.transitions import (
     Transition,
     close_attempt,
@@ -33,7 +42,7 @@ def looked_up(delivery: Delivery, event: LookedUp, plan: Plan, policy: Policy) -
             found = close_attempt(delivery, doubt, event.now, CallFound.code, explanation(event.result))
             return Transition(step_done(found, doubt, event.result.ids, plan, policy, event.now))
         case NotFound():
-            return _not_found(delivery, doubt, event.now, plan, policy)
+            return _not_found(delivery, doubt, event, plan, policy, hidden=not event.result.reliable)
     return _lookup_failed(delivery, event, event.result, policy)
 
 
@@ -47,14 +56,18 @@ def _lookup_failed(
     until = now + policy.backoff_us(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
     if isinstance(failure, PortalBlocked):
-        effects = (PausePortal(failure.why, failure.for_good),)
+        effects = (PausePortal(failure.why, failure.for_good, failure.rarely),)
     else:
         until = max(until, failure.not_before or 0)
         effects = (SlowPortal(until, failure.why),) if failure.whole_portal else ()
     return Transition(replace(delivery, wait_until=until, failures=delivery.failures + 1, last_error=why), effects)
 
 
-def _not_found(delivery: Delivery, doubt: Intent, now: UtcMicros, plan: Plan, policy: Policy) -> Transition:
+def _not_found(
+    delivery: Delivery, doubt: Intent, event: LookedUp, plan: Plan, policy: Policy, *, hidden: bool
+) -> Transition:
+    """`hidden`: the call may be there all the same."""
+    now = event.now
     since = delivery.not_found_since
     if since is None or now - since < policy.settle_us:
         since = now if since is None else since
@@ -69,6 +82,8 @@ def _not_found(delivery: Delivery, doubt: Intent, now: UtcMicros, plan: Plan, po
                 reason=reason,
             )
         )
+    if delivery.gone and hidden and (earlier := doubtful_before(delivery, plan)) is not None:
+        return _done_by(earlier, delivery, doubt, now, plan, policy)
     believed = close_attempt(delivery, doubt, now, NotFound.code, "looked up twice over the settle time")
     # A call that is not there was not delivered; a later version that did not arrive leaves the delivered one.
     sent_version = delivery.sent_version if plan.revises(doubt.step) else None
@@ -84,6 +99,38 @@ def _not_found(delivery: Delivery, doubt: Intent, now: UtcMicros, plan: Plan, po
     return retry(believed, now, now, policy, failures=believed.failures)
 
 
+def doubtful_before(delivery: Delivery, plan: Plan) -> Attempt | None:
+    """The first attempt of unknown outcome at this step since the thing was made that the CRM does not know now, with
+    the fields that it sent; None: there was none, or the step needs nothing that could be lost."""
+    restart = plan.steps[delivery.step].restart
+    first: Attempt | None = None
+    sent = ""
+    for attempt in delivery.history if restart else ():
+        if attempt.outcome == PartlyDone.code or (attempt.step == restart and attempt.outcome == Succeeded.code):
+            first = None
+        elif attempt.step == delivery.step:
+            sent = attempt.sent or sent
+            if first is None and attempt.outcome in (OutcomeUnknown.code, OWNER_LOST):
+                first = replace(attempt, sent=sent)
+    return first
+
+
+def _done_by(
+    earlier: Attempt, delivery: Delivery, doubt: Intent, now: UtcMicros, plan: Plan, policy: Policy
+) -> Transition:
+    """The step done by an attempt of unknown outcome: it used up what the CRM does not know any more, and what it made
+    cannot be seen. Its version is the one that the CRM shows."""
+    why = (
+        f"done by attempt {earlier.attempt}, whose outcome was unknown: the CRM knows it as over, but does not show it"
+    )
+    closed = close_attempt(delivery, doubt, now, Succeeded.code, why)
+    shown = doubt
+    if earlier.version != doubt.version:
+        # Its outcome hash is not kept: being another version than the newest, it counts as another outcome.
+        shown = replace(doubt, version=earlier.version, outcome_hash="", sent=earlier.sent, status=None, text=None)
+    return Transition(step_done(closed, shown, {}, plan, policy, now))
+
+
 def recovered(delivery: Delivery, event: Recovered, plan: Plan, policy: Policy) -> Transition:
     """The state as a new owner takes it up.
 
@@ -93,7 +140,7 @@ def recovered(delivery: Delivery, event: Recovered, plan: Plan, policy: Policy) 
     if delivery.state is State.INTENT and intent is not None:
         limit = max(policy.request_limit_us, intent.deadline - intent.started_at)
         why = "its owner was lost"
-        closed = close_attempt(delivery, intent, event.now, "owner_lost", why)
+        closed = close_attempt(delivery, intent, event.now, OWNER_LOST, why)
         return Transition(in_doubt(closed, intent, event.now + limit, why))
     if delivery.state in DOUBTFUL and delivery.not_found_since is not None:
         return Transition(replace(delivery, not_found_since=None))

@@ -4,6 +4,8 @@
                    |--RetryLater, NotSent--> waiting --Due--> intent       (surely without effect: repeat)
                    |--PortalBlocked--> paused --PortalBack--> waiting
                    |--UserUnknown--> waiting                               (for somebody else, at once)
+                   |--FieldRefused--> waiting                              (without these fields, at once)
+                   |--NotYet--> waiting                                    (for a change in the CRM: slowly)
                    |--PrerequisiteMissing--> waiting                       (at the step that has to go before)
                    |--PrerequisiteLost--> looked_up --Due--> look up       (as below; begin again if not found)
                    |--PartlyDone--> registered                             (of two steps in one the first)

@@ -77,8 +77,22 @@ class Policy:
     """The way of a version that comes after delivery: `keep` (leave the CRM as it is), or a name in Plan.revisions."""
     follow_up_us: int = 0
     """So much longer than `deadline_us` is the deadline of what follows a call."""
+    patience_us: tuple[int, ...] = (600_000_000, 1_800_000_000, 3_600_000_000)
+    """The waits of a call for which something in the CRM must change first (NotYet); the last one is repeated."""
     backoff_base_us: int = 1_000_000
     backoff_limit_us: int = 60_000_000
+
+    def patient_wait_us(self, waited: int) -> int:
+        """The time to the next try of a call that waited so long: never less than the first of `patience_us`."""
+        due = 0
+        for span in self.patience_us:
+            due += span
+            if due > waited:
+                break
+        else:
+            last = self.patience_us[-1]
+            due += ((waited - due) // last + 1) * last
+        return max(self.patience_us[0], due - waited)
 
     def backoff_us(self, failures: int, jitter: float) -> int:
         """The wait after so many failures in a row: full jitter (0 <= jitter < 1) over a doubling span.

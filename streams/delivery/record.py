@@ -77,6 +77,10 @@ _INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
 
+OWNER_LOST = "owner_lost"
+"""Outcome of an attempt whose worker was lost before the answer: unknown."""
+
+
 class Action(StrEnum):
     """The commands that an operator may give."""
 
@@ -211,7 +215,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Why the newest version is not to be sent; None: it is."""
     last_error: str | None = None
     unmatched: tuple[str, ...] = ()
-    """Extensions (or `user:<id>`) for which the CRM, or the settings, have nobody."""
+    """Extensions (or `user:<id>`) for which the CRM, or the settings, have nobody; `field:<name>`: a field that the CRM
+    does not take of us."""
     history: tuple[Attempt, ...] = ()
     wish: str = ""
     """The last command that still holds: `deliver` (whatever the call's time) or `drop`; empty: the settings decide."""

@@ -4,7 +4,9 @@ from msgspec.structs import replace
 
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import (
+    FieldRefused,
     NotSent,
+    NotYet,
     OutcomeUnknown,
     PartlyDone,
     PortalBlocked,
@@ -71,6 +73,11 @@ def _with(unmatched: tuple[str, ...], who: str) -> tuple[str, ...]:
     return unmatched if who in unmatched else (*unmatched, who)
 
 
+def field_ref(name: str) -> str:
+    """The entry in `Delivery.unmatched` of a field that the CRM does not take of us."""
+    return f"field:{name}"
+
+
 def answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) -> Transition:
     """The state after the answer to the open request; an answer to an earlier attempt changes nothing."""
     intent = delivery.intent
@@ -87,15 +94,18 @@ def answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) ->
             until = max(answer.not_before or 0, event.now + policy.backoff_us(delivery.failures, event.jitter))
             effects = (SlowPortal(until, answer.why),) if answer.whole_portal else ()
             return retry(closed, event.now, until, policy, effects, failures=delivery.failures + 1)
+        case NotYet():
+            until = event.now + policy.patient_wait_us(event.now - delivery.queued_at)
+            return retry(closed, event.now, until, policy, failures=delivery.failures)
         case PortalBlocked():
             paused = replace(closed, state=State.PAUSED, reason=answer.why)
-            return Transition(paused, (PausePortal(answer.why, answer.for_good),))
+            return Transition(paused, (PausePortal(answer.why, answer.for_good, answer.rarely),))
         case OutcomeUnknown():
             return Transition(_outcome_unknown(closed, intent, answer, event, plan, policy))
         case PrerequisiteLost() if plan.steps[delivery.step].restart:
             doubtful = in_doubt(closed, intent, event.now, answer.why)
             return Transition(replace(doubtful, state=State.LOOKED_UP, gone=True))
-        case PrerequisiteMissing() | UserUnknown() | PartlyDone() | SkipCall():
+        case PrerequisiteMissing() | UserUnknown() | FieldRefused() | PartlyDone() | SkipCall():
             return _other_way(delivery, closed, intent, event, plan, policy)
     if delivery.wish == Action.DROP:
         return Transition(skipped(closed))
@@ -117,6 +127,11 @@ def _other_way(
         case UserUnknown() if answer.who not in delivery.unmatched:
             without = replace(closed, unmatched=_with(delivery.unmatched, answer.who))
             return retry(without, now, now, policy, failures=delivery.failures)
+        case FieldRefused() if any(field_ref(name) not in delivery.unmatched for name in answer.fields):
+            unmatched = delivery.unmatched
+            for name in answer.fields:
+                unmatched = _with(unmatched, field_ref(name))
+            return retry(replace(closed, unmatched=unmatched), now, now, policy, failures=delivery.failures)
         case UserUnknown():
             why = f"{answer.why}: check default_user in the portal's settings"
             return Transition(replace(closed, state=State.PAUSED, reason=why), (PausePortal(why),))

@@ -1,4 +1,7 @@
-"""Topics made, altered and described: each call is bounded in time and raises errors that a user can mend."""
+"""Topics made, altered and described, and consumer groups described.
+
+Each call is bounded in time and raises errors that a user can mend.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,14 +9,18 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 
 from streams.errors import UserError
 from streams.kafka.client import unreachable
+from streams.kafka.committed import Committed
 
 TOPIC_ALREADY_EXISTS = 36
+GROUP_ID_NOT_FOUND = 69
 DYNAMIC_TOPIC_CONFIG = 1
 """Source of a setting that was given for this topic (not the broker's default)."""
 
@@ -31,8 +38,22 @@ class ExistingTopic:
     """The settings given for this topic."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerGroup:
+    """A consumer group as its coordinator has it."""
+
+    state: str
+    """Stable, PreparingRebalance or CompletingRebalance; Empty: no member; Dead: there is no such group."""
+    members: int
+    holders: Mapping[TopicPartition, str]
+    """The address of the member that holds a partition. A member that was killed holds its partitions until its
+    session is over."""
+    committed: Mapping[TopicPartition, int]
+    """Committed offsets; partitions without one are left out."""
+
+
 class KafkaAdmin:
-    """Topics of one cluster. Use in `async with`; each call raises UserError when no broker answers in time."""
+    """Topics and groups of one cluster. Use in `async with`; calls raise UserError when no broker answers in time."""
 
     def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 15.0) -> None:
         self._servers = bootstrap_servers
@@ -111,6 +132,30 @@ class KafkaAdmin:
                 if code:
                     raise self._refused(f"topic {name} cannot be altered", message or for_code(code).__name__)
 
+    async def group_offsets(self, group: str, topic: str) -> dict[int, Committed]:
+        """What a consumer group has committed on a topic, by partition; partitions without an offset are left out."""
+        found = await self._answer(self._started.list_consumer_group_offsets(group))
+        return {
+            each.partition: Committed(at.offset, at.metadata or "")
+            for each, at in found.items()
+            if each.topic == topic and at.offset >= 0
+        }
+
+    async def group(self, name: str) -> ConsumerGroup:
+        """A consumer group: its members, what they hold, what it has committed."""
+        (answer,) = await self._answer(self._started.describe_consumer_groups([name]))
+        (group,) = answer.to_object()["groups"]
+        if group["error_code"] not in (0, GROUP_ID_NOT_FOUND):
+            raise self._refused(f"group {name} cannot be described", for_code(group["error_code"]).__name__)
+        offsets = await self._answer(self._started.list_consumer_group_offsets(name))
+        holders = {
+            partition: str(member["client_host"]).lstrip("/")
+            for member in group["members"]
+            for partition in _assigned_to(member["member_assignment"])
+        }
+        committed = {each: found.offset for each, found in offsets.items() if found.offset >= 0}
+        return ConsumerGroup(group["state"] or "Dead", len(group["members"]), holders, committed)
+
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
         if not names:
             return {}
@@ -138,3 +183,11 @@ class KafkaAdmin:
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")
+
+
+def _assigned_to(assignment: bytes) -> list[TopicPartition]:
+    """The partitions in a member's assignment; none while the group is being shared out anew."""
+    if not assignment:
+        return []
+    decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+    return [TopicPartition(topic, partition) for topic, partitions in decoded.assignment for partition in partitions]

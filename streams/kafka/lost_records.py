@@ -20,6 +20,7 @@ from streams.kafka.faust_overrides import Consumer
 from streams.settings import Settings
 
 EXPIRED = "retention removed them before they were taken"
+NO_OFFSET = "retention removed them, and the group has no offset that tells whether they were taken"
 SET_BY_HAND = "the group's offset was set by hand to after them"
 
 _MARGIN = timedelta(minutes=10)
@@ -61,6 +62,7 @@ class LossReporter:
         """Tell; returns when the dead letter is on its topic. `since`: of `cel2crm backfill`."""
         command = f"cel2crm backfill --since {since}{self._options}"
         tp, last = lost.tp, lost.next - 1
+        hint = "" if "--deliver" in command else "with --deliver where CRMs are to show them; "
         before = "" if lost.since_ms is None else f", after {_utc(lost.since_ms)}"
         _log.error(
             "records are lost to this worker: results of their calls lack them, or are missing",
@@ -77,7 +79,7 @@ class LossReporter:
         explanation = (
             f"offsets {lost.first} to {last} of {tp.topic}, partition {tp.partition} ({lost.next - lost.first} records"
             f"{before}, until {_utc(_now_ms())}) were not processed: {lost.cause}. Bring their calls by: {command} "
-            "(for each PBX with its own settings), and then drop this letter"
+            f"({hint}for each PBX with its own settings), and then drop this letter"
         )
         headers = [(REMEDY, command.encode())]
         origin = Origin(tp.topic, tp.partition, lost.first, None, None, headers, lost.since_ms)

@@ -1,5 +1,34 @@
-"""Prometheus metrics of every worker (served on worker.metrics_port)."""
+"""Prometheus metrics of every worker, and how metrics are served."""
 
-from prometheus_client import Gauge
+import contextlib
+from collections.abc import Callable
+
+from prometheus_client import Gauge, start_http_server
+
+from streams.errors import UserError
 
 HELD_PARTITIONS = Gauge("cel2crm_held_partitions", "Partitions that the consumer group gave to this process")
+
+
+def serve_metrics(port: int | None, host: str, setting: str) -> Callable[[], None]:
+    """Serve this process's metrics where a port is set; returns what ends it. `setting`: the port's, for messages.
+
+    Raises UserError: the port cannot be used.
+    """
+    if port is None:
+        return lambda: None
+    try:
+        server, thread = start_http_server(port, addr=host)
+    except OSError as error:
+        raise UserError(
+            f"metrics cannot be served on {host}:{port}: {error.strerror}",
+            f"Set {setting} to a free port, or leave it out.",
+        ) from None
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        with contextlib.suppress(RuntimeError):
+            thread.join(5)
+
+    return end

@@ -29,6 +29,11 @@ class TopicRecord(NamedTuple):
     headers: Headers = ()
     timestamp_ms: int = 0
 
+    @property
+    def place(self) -> str:
+        """`<topic>/<partition>/<offset>`."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
 
 class Outgoing(NamedTuple):
     """A record to be written. `partition` None: where its key belongs."""

@@ -7,16 +7,14 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 """
 
 import asyncio
-import contextlib
 import signal
 import threading
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage, StreamT
-from prometheus_client import start_http_server
 
 from streams.errors import UserError
 from streams.kafka import logs
@@ -24,6 +22,7 @@ from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import end_process, hard_exit, refuse
+from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings
 
 _START_SECONDS = 30.0
@@ -162,7 +161,7 @@ async def _run(settings: Settings, worker: Worker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
-    metrics = _serve_metrics(settings)
+    metrics = serve_metrics(settings.worker.metrics_port, settings.worker.web_host, "worker.metrics_port")
     if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked):
         _log.info("stopped", worker=worker.name)
         return
@@ -256,25 +255,3 @@ async def _until(stop: asyncio.Event, app: App) -> None:
         hard_exit("Faust ended by itself", app._crash_reason or app.group.fault)
     for waiting in events:
         waiting.cancel()
-
-
-def _serve_metrics(settings: Settings) -> Any:
-    """Serve Prometheus metrics where a port is set; returns what ends it."""
-    port = settings.worker.metrics_port
-    if port is None:
-        return lambda: None
-    try:
-        server, thread = start_http_server(port, addr=settings.worker.web_host)
-    except OSError as error:
-        raise UserError(
-            f"metrics cannot be served on {settings.worker.web_host}:{port}: {error.strerror}",
-            "Set worker.metrics_port to a free port, or leave it out.",
-        ) from None
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        with contextlib.suppress(RuntimeError):
-            thread.join(5)
-
-    return end

@@ -9,6 +9,9 @@ recovery_plan         the plan of a retry or a drop: exactly what a person confi
 dead_letter_commands  plans carried out; calls ordered to be delivered
 deliveries            the delivery logs in numbers, and one call's history
 portal_states         what is recorded of portals; a disabled one enabled
+portal_status         how portals are let in, and which calls wait for them
+token_store           the stored OAuth tokens, opened
+status/               what stands still, why, and what to do next
 unmatched_extensions  extensions without a person in the CRM
 results               the newest results of calls, and the portals that get them
 backfill              whole calls from the PBX's table again

@@ -1,10 +1,11 @@
-"""The PBX's table, read only: how many rows it holds of the calls that are to be backfilled, and up to which id."""
+"""The PBX's table, read only: its last rows, how many rows calls have in it, and up to which id."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.mariadb.history import RowMark, row_mark
 from streams.calls.call import Call
 from streams.clock import MICROS_PER_SECOND
 from streams.rows.row import RowDecoder
@@ -13,6 +14,7 @@ from streams.sources.database import DatabaseRows
 from streams.sources.engines import ENGINES
 from streams.sources.window import EARLIER, Bound
 
+_COLUMNS = ("id", "uniqueid", "linkedid", "eventtype", "eventtime")
 _NAMES = 500
 """Linkedids in one SELECT."""
 
@@ -22,6 +24,14 @@ SELECT {linkedid} AS linkedid, COUNT(*) AS n, MAX({id}) AS highest,
        SUM(CASE WHEN CAST({eventtype} AS CHAR(20)) IN ('LINKEDID_END', '14', '22') THEN 1 ELSE 0 END) AS ends
 FROM {table} WHERE {linkedid} IN (SELECT {linkedid} FROM {table} WHERE {id} BETWEEN %s AND %s)
 GROUP BY {linkedid} HAVING """
+
+_ROW = "SELECT {id} AS id, {uniqueid} AS uniqueid, {eventtime} AS eventtime FROM {table} "
+_LAST = _ROW + "ORDER BY {id} DESC LIMIT 1"
+_AFTER = _ROW + "WHERE {id} > %s ORDER BY {id} LIMIT 1"
+_COUNTED = "SELECT COUNT(*) AS n FROM (SELECT {id} FROM {table} WHERE {id} > %s LIMIT %s) AS counted"
+
+MOST_COUNTED = 100_000
+"""Rows that `rows_after` counts at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,20 @@ class TableCall:
     def version(self) -> tuple[int, int]:
         """The version of the result that is classified from all rows of the call."""
         return self.highest, self.rows
+
+
+def last_row(settings: Settings) -> RowMark | None:
+    """The row with the highest id; None: the table is empty. Raises UserError."""
+    return _mark(_select(settings, _LAST, []))
+
+
+def rows_after(settings: Settings, row_id: int) -> tuple[int, RowMark | None]:
+    """How many rows have a higher id, MOST_COUNTED at most, and the first of them. Raises UserError."""
+    first = _mark(_select(settings, _AFTER, [row_id]))
+    if first is None:
+        return 0, None
+    (counted,) = _select(settings, _COUNTED, [row_id, MOST_COUNTED])
+    return int(counted["n"]), first
 
 
 def calls_named(settings: Settings, linkedids: Collection[str]) -> list[TableCall]:
@@ -86,10 +110,14 @@ def _select(settings: Settings, sql: str, values: Sequence[Any]) -> list[dict[st
     database = settings.database
     engine = ENGINES[database.engine]
     decoder = RowDecoder(database.column_name_aliases, settings.pbx.name)
-    names = {name: engine.quote(decoder.column(name)) for name in ("id", "linkedid", "eventtype", "eventtime")}
+    names = {name: engine.quote(decoder.column(name)) for name in _COLUMNS}
     password = secret(database.password, database.password_file, "database.password")
     with engine.connect(database, password) as run:
         return run(sql.format(table=engine.quote(database.table), **names), values)
+
+
+def _mark(rows: list[dict[str, Any]]) -> RowMark | None:
+    return row_mark(int(rows[0]["id"]), str(rows[0]["uniqueid"]), str(rows[0]["eventtime"])) if rows else None
 
 
 def _clock(wall: int) -> str:

@@ -46,6 +46,7 @@ class DeliveryCounts:
     state: State
     queued_at: int
     reason: str | None
+    delivered_at: int | None
     follow_ups: tuple[tuple[str, State], ...] = ()
     """Kinds and states; of a call that is in the CRM."""
 
@@ -61,28 +62,45 @@ class Overview:
     """By portal, kind and state: what follows the calls that are in the CRM."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
+    oldest_reason: dict[str, str] = field(default_factory=dict)
+    """By portal, why that call waits; left out where it says nothing."""
+    last_delivered: dict[str, int] = field(default_factory=dict)
+    """By portal, when it took a call last (UTC microseconds)."""
     paused: dict[str, str] = field(default_factory=dict)
-    """Portals whose calls wait for a person, and why."""
-    unreadable: int = 0
+    """Portals whose calls wait for a person, and why; those that are disabled too."""
+    disabled: dict[str, str] = field(default_factory=dict)
+    """Portals that want no more calls, and why."""
+    unreadable_at: tuple[str, ...] = ()
+    """Places of records that cannot be read, and that no later record of the same call replaces."""
+
+    @property
+    def unreadable(self) -> int:
+        """Their number."""
+        return len(self.unreadable_at)
 
 
 async def overview_of(connection: Connection, crm: str) -> Overview:
     """Count one CRM's log; memory follows the number of calls in it, not their size. Raises UserError."""
     deliveries: dict[bytes, DeliveryCounts] = {}
+    unreadable: dict[bytes, str] = {}
     overview = Overview(crm)
     of_portals = await portal_records_of(connection, crm)
     async for record in connection.topics.read(connection.topic(topics.deliveries(crm))):
         await take_old(connection, record, of_portals)
+        key = record.key or b""
+        unreadable.pop(key, None)
         if record.value is None:
-            deliveries.pop(record.key or b"", None)
+            deliveries.pop(key, None)
         elif (delivery := await _counts(connection, record)) is not None:
-            deliveries[record.key or b""] = delivery
+            deliveries[key] = delivery
         else:
-            overview.unreadable += 1
+            unreadable[key] = record.place
     for key, delivery in deliveries.items():
         if delivery.state not in OF_PORTALS:
             _count(overview, key.decode("utf-8", "replace"), delivery)
-    overview.paused |= of_portals.disabled_portals
+    overview.disabled = of_portals.disabled_portals
+    overview.paused |= overview.disabled
+    overview.unreadable_at = tuple(unreadable.values())
     return overview
 
 
@@ -91,8 +109,14 @@ async def _counts(connection: Connection, record: TopicRecord) -> DeliveryCounts
         fields = await connection.read(record, "delivery")
         state = State(fields["state"])
         follow_ups = tuple((each["kind"], State(each["state"])) for each in fields["follow_ups"])
-        follow_ups = follow_ups if state in IN_CRM else ()
-        return DeliveryCounts(fields["portal"], state, fields["queued_at"], fields["reason"], follow_ups)
+        return DeliveryCounts(
+            fields["portal"],
+            state,
+            fields["queued_at"],
+            fields["reason"],
+            fields["delivered_at"],
+            follow_ups if state in IN_CRM else (),
+        )
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
 
@@ -103,8 +127,13 @@ def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
     overview.follow_ups.update((portal, kind, its) for kind, its in delivery.follow_ups)
     if state is State.PAUSED:
         overview.paused[portal] = delivery.reason or ""
+    if delivery.delivered_at:
+        overview.last_delivered[portal] = max(delivery.delivered_at, overview.last_delivered.get(portal, 0))
     if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
         overview.oldest[portal] = (call_id, delivery.queued_at)
+        overview.oldest_reason.pop(portal, None)
+        if delivery.reason:
+            overview.oldest_reason[portal] = delivery.reason
 
 
 WAITING = frozenset(

@@ -39,6 +39,8 @@ OUTCOMES = {
     "gone": "the CRM does not know what the step before made",
     "needs": "something has to go before it",
     "nouser": "the CRM does not know the person",
+    "nofield": "the CRM does not take a field of us",
+    "notyet": "no effect until something changes in the CRM; to be repeated slowly",
     "partly": "only its first part had its effect",
     "unwanted": "not wanted for this number",
     "not_sent": "not sent: its time was over",

@@ -1,4 +1,5 @@
-"""Extensions without a person: their calls went to the default user, as the delivery log remembers."""
+"""Extensions without a person: their calls went to the default user, as the delivery log remembers. And the fields that
+a CRM does not take of us."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from streams.operations.connection import Connection
 from streams.settings import PortalSettings
 
 _USER = "user:"
+_FIELD = "field:"
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """An extension without a person, or a CRM user whom the CRM does not know (any more)."""
+    """An extension without a person, a CRM user whom the CRM does not know (any more), or a field that it refused."""
 
     who: str
     calls: int
@@ -26,6 +28,11 @@ class Unmatched:
     def user(self) -> str | None:
         """The CRM user id, where it is the CRM that knows nobody of the settings' id."""
         return self.who.removeprefix(_USER) if self.who.startswith(_USER) else None
+
+    @property
+    def field(self) -> str | None:
+        """The field that the CRM did not take of us, so that calls went without it."""
+        return self.who.removeprefix(_FIELD) if self.who.startswith(_FIELD) else None
 
 
 async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[Unmatched]:

@@ -98,6 +98,8 @@ class ConnectSettings(Section):
     url: str = "http://127.0.0.1:8083"
     password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"  # noqa: S105
     """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
+    metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
+    """Where `connectors watch` serves its metrics, on worker.web_host."""
 
 
 class RegistrySettings(Section):

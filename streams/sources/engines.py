@@ -28,6 +28,9 @@ class Engine:
     """An identifier as it stands in SQL."""
     connect: Callable[[DatabaseSettings, str], AbstractContextManager[Run]]
     """A connection that cannot write. Raises UserError that says what is wrong and what to do."""
+    primary_key: Callable[[DatabaseSettings], tuple[str, Sequence[Any]]]
+    """A SELECT, with its parameters, of the columns (`name`) of the table's primary key in their order. One that a user
+    with no right but SELECT may give: information_schema.key_column_usage shows such a user nothing."""
 
 
 @contextmanager
@@ -112,10 +115,27 @@ def _quoted(mark: str) -> Callable[[str], str]:
     )
 
 
-_MYSQL = Engine(_quoted("`"), _mysql)
+def _mysql_primary_key(database: DatabaseSettings) -> tuple[str, Sequence[Any]]:
+    schema, _, table = database.table.rpartition(".")
+    sql = (
+        "SELECT column_name AS name FROM information_schema.columns "
+        "WHERE table_schema = %s AND table_name = %s AND column_key = 'PRI' ORDER BY ordinal_position"
+    )
+    return sql, (schema or database.name, table)
+
+
+def _postgresql_primary_key(database: DatabaseSettings) -> tuple[str, Sequence[Any]]:
+    sql = (
+        "SELECT a.attname AS name FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
+        "AND a.attnum = ANY (i.indkey) WHERE i.indisprimary AND i.indrelid = %s::regclass ORDER BY a.attnum"
+    )
+    return sql, (_quoted('"')(database.table).replace("%%", "%"),)
+
+
+_MYSQL = Engine(_quoted("`"), _mysql, _mysql_primary_key)
 
 ENGINES: Mapping[str, Engine] = {
     "mariadb": _MYSQL,
     "mysql": _MYSQL,
-    "postgresql": Engine(_quoted('"'), _postgresql),
+    "postgresql": Engine(_quoted('"'), _postgresql, _postgresql_primary_key),
 }

@@ -4,5 +4,6 @@
     deliver/    results and operators' commands -> one CRM's portals
 
 Both keep the state of their partitions in a fenced log (streams/kafka/fenced_log.py) and run in
-streams/kafka/worker_runtime.py. Nothing imports from here but the command line and tests.
+streams/kafka/worker_runtime.py. Nothing imports from here but streams/gaps, which reads checkpoints, the command line
+and tests.
 """

@@ -1,7 +1,7 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; calls per second of a delivery
-worker to each CRM, and its memory while calls wait for a portal that is down.
+worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` takes.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, portals
+from tests.bench import classify, gaps, portals
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation, Row, recorded_rows
 
 Measurement = dict[str, Any]
 
 
-PARTS = ("classify", "rows", "deliveries")
+PARTS = ("classify", "rows", "deliveries", "gaps")
 
 
 def main() -> int:
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
+    parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     parts = (options.only,) if options.only else PARTS
@@ -45,7 +46,15 @@ def main() -> int:
             classified = classify.measure(Path(directory), options.rows)
         if not options.json:
             classify.show(classified, options.rows)
-    if parts != ("classify",):
+    if "gaps" in parts:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            console.status("starting Kafka, the registry and MariaDB") as status,
+            LocalStack(parts={"kafka", "registry", "mariadb"}) as stack,
+        ):
+            compared = gaps.measure(stack, Path(directory), options.compared, status.update)
+        console.print(gaps.show(compared))
+    if {"rows", "deliveries"} & set(parts):
         with (
             tempfile.TemporaryDirectory() as directory,
             console.status("starting Kafka and the registry") as status,

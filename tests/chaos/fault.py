@@ -41,6 +41,8 @@ class Fault(ABC):
     def __init__(self, made: Installation, random: Random) -> None:
         self.made = made
         self.random = random
+        self.duration = 1.0
+        """Factor on the times that it lasts."""
 
     @abstractmethod
     def strike(self) -> None:
@@ -48,7 +50,7 @@ class Fault(ABC):
 
     def hold(self, seconds: float) -> None:
         """The time that the fault lasts."""
-        time.sleep(seconds)
+        time.sleep(seconds * self.duration)
 
     def until_calls(self, count: int, seconds: float = 90.0) -> None:
         """Let so many more calls be inserted."""

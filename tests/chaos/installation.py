@@ -136,11 +136,12 @@ class Installation:
         return self.services.log(worker).read_text(encoding="utf-8", errors="replace").count(_TAKEN_OVER)
 
     def start_and_wait(self, *workers: str, env: Mapping[str, str] | None = None) -> None:
-        """Start workers one after the other, each when the one before holds its partitions."""
+        """Start workers together, and wait until each holds its partitions."""
+        before = {worker: self.taken_over(worker) for worker in workers}
         for worker in workers:
-            before = self.taken_over(worker)
             self.services.start(worker, env)
-            self._until_taken_over(worker, before)
+        for worker in workers:
+            self._until_taken_over(worker, before[worker])
 
     def _until_taken_over(self, worker: str, before: int = 0) -> None:
         wait_until(

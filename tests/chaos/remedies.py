@@ -2,11 +2,10 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.chaos.installation import CONNECTOR, Installation, Said
-from tests.chaos.services import wait_until
+from tests.chaos.installation import Installation, Said
 
 _NAMED = re.compile(r"cel2crm +(?=([^`\n]+))")
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|\S+")
@@ -18,21 +17,25 @@ _GROUPS = {
     "rules",
     "capture",
     "registry",
-    "gaps",
     "offsets",
     "records",
 }
 _VALUED = {"--component", "--reason", "--crm", "--pbx", "--portal", "--topic"}
 """Options whose value may be any word; that of another option has a digit in it, or is quoted."""
 _WORD = re.compile(r"[a-z][a-z-]*")
+_VALUE = re.compile(r"[a-z][a-z0-9_.-]*")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 _READ_ONLY = re.compile(
     r"connectors (?:status|watch)|dead-letters (?:list|show)|deliveries|portal (?:status|unmatched)"
-    r"|explain|status|worker"
+    r"|explain|status|gaps|worker"
 )
-_FORGET = re.compile(r"PUT /connectors/\S+/stop, then DELETE /connectors/\S+/offsets")
+_SINCE_A_TIME = re.compile(r"backfill --since '\d{4}-")
+_CONFIRMED = {("connectors", "start-afresh"), ("dead-letters", "retry")}
+"""Commands that ask before they act."""
+_FEW = 3
+"""Backfills of single calls: more of them, and the operator lets the dead letters name them."""
 _MANY = 200
-"""Commands that name a call each: more than that would take hours, and the group's command is followed instead."""
+"""Commands: more than that would take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def _command(text: str) -> str | None:
         tokens.append(token.strip("'\""))
         if token != match[0]:
             break
-    if not tokens or (tokens[0] in _GROUPS and len(tokens) == 1) or tokens == ["deliver"]:
+    if not tokens or (tokens[0] in _GROUPS and len(tokens) == 1) or tokens in (["deliver"], ["backfill"]):
         return None
     return shlex.join(tokens)
 
@@ -79,9 +82,11 @@ def _belongs(before: list[str], token: str) -> bool:
         return _WORD.fullmatch(token) is not None
     if _OPTION.fullmatch(token):
         return True
-    if before[-1] in _VALUED or before[:2] == ["portal", "authorise"] or before[:2] == ["portal", "enable"]:
+    if before[-1] in _VALUED:
+        return _VALUE.fullmatch(token) is not None
+    if before[:2] == ["portal", "authorise"] or before[:2] == ["portal", "enable"]:
         return _WORD.fullmatch(token) is not None and len(before) < 6
-    return token[0] in "'\"" or any(character.isdigit() for character in token)
+    return token[:1] in {"'", '"'} or any(character.isdigit() for character in token)
 
 
 def allowed_commands(words: str, allowed: Sequence[str]) -> list[str]:
@@ -89,49 +94,37 @@ def allowed_commands(words: str, allowed: Sequence[str]) -> list[str]:
     return [command for command in named_commands(words) if any(command.startswith(each) for each in allowed)]
 
 
-def follow(made: Installation, words: str, allowed: Sequence[str], first_id: int) -> list[Followed]:
-    """Do what the words say, as far as `allowed` has it: `forget offsets` is the way out of a lost place in the binlog.
+def follow(made: Installation, words: str, allowed: Sequence[str]) -> list[Followed]:
+    """Do what the words say, as far as `allowed` has it, and what the commands themselves name then; each once.
 
-    `first_id`: the id of the first row that may be missing, for a backfill that is named without its bounds.
+    Of several backfills since a time the one since the earliest is done, which holds the others.
     """
     followed: list[Followed] = []
-    if "forget offsets" in allowed and _FORGET.search(words):
-        followed += _forget_offsets(made)
-        followed.append(_run(made, ["backfill", "--since", str(first_id)]))
-    commands = allowed_commands(words, allowed)
-    if "backfill" in allowed and not any(each.startswith("backfill --since") for each in commands):
-        calls = [each for each in commands if each.startswith("backfill --call")]
-        if len(calls) > 3:  # the same, said for each call
-            commands = [each for each in commands if each not in calls] + ["backfill --dead-letters"]
-    for command in commands[:_MANY]:
-        followed.append(_run(made, shlex.split(command)))
+    waiting, known = allowed_commands(words, allowed), set[str]()
+    while waiting and len(followed) < _MANY:
+        command, *waiting = _without_parts(waiting)
+        known.add(command)
+        said = _run(made, shlex.split(command))
+        followed.append(Followed(said.command, said.status, round(said.seconds, 1)))
+        waiting += [each for each in allowed_commands(said.text, allowed) if each not in known and each not in waiting]
     return followed
 
 
-def _run(made: Installation, words: Iterable[str]) -> Followed:
-    words = list(words)
-    given = None
+def _without_parts(commands: Sequence[str]) -> list[str]:
+    """The commands without those that do a part of what another one does."""
+    since = sorted(each for each in commands if _SINCE_A_TIME.match(each))
+    calls = [each for each in commands if each.startswith("backfill --call")]
+    left_out = {*since[1:], *(calls if since or len(calls) > _FEW else ())}
+    instead = ["backfill --dead-letters"] if len(calls) > _FEW and not since else []
+    return list(dict.fromkeys([*(each for each in commands if each not in left_out), *instead]))
+
+
+def _run(made: Installation, words: Sequence[str]) -> Said:
+    if tuple(words[:2]) == ("portal", "authorise"):
+        return made.authorise(words[2])
+    added: tuple[str, ...] = ()
     if words[0] == "backfill" and "--dry-run" not in words:
-        words += [each for each in ("--deliver", "--yes") if each not in words]
-    elif words[:2] == ["dead-letters", "retry"] or words[0] == "deliver":
-        words += ["--yes"]
-    if words[:2] == ["portal", "authorise"]:
-        return _followed(made.authorise(words[2]))
-    return _followed(made.cel2crm(*words, given=given))
-
-
-def _forget_offsets(made: Installation) -> list[Followed]:
-    """The documented way: stop the connector, delete its offsets, apply it again."""
-    made.connect_rest("PUT", f"/connectors/{CONNECTOR}/stop")
-
-    def stopped() -> bool:
-        status = made.connect_rest("GET", f"/connectors/{CONNECTOR}/status")
-        return status["connector"]["state"] == "STOPPED" and not status["tasks"]
-
-    wait_until(stopped, 30, "the connector is stopped")
-    made.connect_rest("DELETE", f"/connectors/{CONNECTOR}/offsets")
-    return [_followed(made.cel2crm("connectors", "apply"))]
-
-
-def _followed(said: Said) -> Followed:
-    return Followed(said.command, said.status, round(said.seconds, 1))
+        added = ("--deliver", "--yes")
+    elif words[0] == "deliver" or tuple(words[:2]) in _CONFIRMED:
+        added = ("--yes",)
+    return made.cel2crm(*words, *(each for each in added if each not in words))

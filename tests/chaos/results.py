@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +26,10 @@ class Result:
     """`alone`, `random` or `short`."""
     seed: str
     product: str
+    """See `product_version`."""
     step: int = 0
+    commit: str = ""
+    """That it ran on; with a plus where files were changed since. Empty outside of a repository."""
     began_at: float = 0.0
     seconds: float = 0.0
     told: str = ""
@@ -66,6 +71,19 @@ def product_version() -> str:
     return digest.hexdigest()[:12]
 
 
+def commit() -> str:
+    """The commit that is checked out, with a plus where files differ from it; empty outside of a repository."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+
+    def said(*words: str) -> str:
+        done = subprocess.run([git, "-C", ROOT, *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    return said("rev-parse", "--short=10", "HEAD") + ("+" if said("status", "--porcelain", "-uno") else "")
+
+
 def append(path: Path, result: Result) -> None:
     """Add a line, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +107,11 @@ def read(path: Path) -> list[Result]:
 def of_run(results: Iterable[Result], mode: str, seed: str, product: str) -> list[Result]:
     """Those of the same run: mode, seed and version of the product."""
     return [each for each in results if (each.mode, each.seed, each.product) == (mode, seed, product)]
+
+
+def last_of_each(results: Iterable[Result]) -> list[Result]:
+    """The last result of each fault, in the order of their names."""
+    return [each for _, each in sorted({each.fault: each for each in results}.items())]
 
 
 def print_table(console: Console, results: Sequence[Result]) -> None:

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from confluent_kafka import KafkaException
@@ -17,7 +18,7 @@ from tests.chaos.installation import WATCH, WORKERS, Installation
 from tests.chaos.load import Load
 from tests.chaos.operator_view import OperatorView, shortened
 from tests.chaos.oracle import PORTALS, Judgement, Oracle, rows_not_in_table
-from tests.chaos.remedies import follow
+from tests.chaos.remedies import allowed_commands, follow
 from tests.chaos.results import Result
 from tests.chaos.services import NotReached, wait_until
 
@@ -28,10 +29,27 @@ _LONGEST_SECONDS = 420.0
 """For all waiting after one fault, progress or not."""
 _QUIET_SECONDS = 30.0
 """Without any progress for so long, the operator looks what is wrong."""
+_NAMED_SECONDS = 10.0
+"""Without a call that arrives, after a remedy was named: the operator follows it."""
+_SHORT_SECONDS = 5.0
+"""Without any progress, where a remedy was named and nothing flows."""
 _IDLE_SECONDS = 60.0
 """Without progress, and without records that wait for a worker."""
-_ROUNDS = 2
+_ROUNDS = 3
 """Of asking what is wrong and following what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """The times that a run takes. `patience`, `duration`: factors on the faults' patience, and how long they last."""
+
+    calls_before: int = 3
+    patience: float = 1.0
+    duration: float = 1.0
+
+
+USUAL = Tempo()
+HURRY = Tempo(calls_before=1, patience=0.3, duration=0.4)
 
 
 @dataclass
@@ -41,9 +59,7 @@ class FaultRun:
     made: Installation
     oracle: Oracle
     say: Callable[[str], None]
-    calls_before: int = 3
-    patience: float = 1.0
-    """Factor on the faults' patience."""
+    tempo: Tempo = USUAL
     _seen: tuple[int, ...] = ()
 
     def run(self, kind: type[Fault], result: Result, random: Random) -> Result:
@@ -51,16 +67,17 @@ class FaultRun:
         flow = self.made.flow
         result.began_at, began = time.time(), time.monotonic()
         first_call, services_before = len(flow.calls), len(self.made.services.ended)
-        first_id = self._next_id()
+        letters_before = self._letters()
         with OperatorView(self.made) as view, Load(self.made) as load:
             flow.start()
             try:
-                self._until_calls(self.calls_before)
+                self._until_calls(self.tempo.calls_before)
                 view.begin()
                 fault = kind(self.made, random)
+                fault.duration = self.tempo.duration
                 struck = time.time()
                 fault.strike()
-                self._judge(fault, result, view, struck, first_id)
+                self._judge(fault, result, view, struck)
             except (NotReached, StackError, OSError) as error:
                 result.failure = f"{type(error).__name__}: {error}"
             except Exception as error:  # a fault that cannot be done is a result too, not the end of the run
@@ -72,21 +89,33 @@ class FaultRun:
             f"{each.name} {each.status} after {each.at - result.began_at:.0f} s"
             for each in self.made.services.ended[services_before:]
         ][:40]
+        if result.passed and self._letters() != letters_before:
+            # Nothing more is wanted of them: the next fault is to be told by its own.
+            self.made.cel2crm("dead-letters", "drop", "--yes", "--note", "healed")
         result.seconds = round(time.monotonic() - began, 1)
         return result
 
-    def _judge(self, fault: Fault, result: Result, view: OperatorView, struck: float, first_id: int) -> None:
+    def _letters(self) -> int | None:
+        """How many dead letters there are; None: that cannot be asked now."""
+        with contextlib.suppress(KafkaException):
+            return Brokers(self.made).total("dead-letters")
+        return None
+
+    def _judge(self, fault: Fault, result: Result, view: OperatorView, struck: float) -> None:
         flow, ended = self.made.flow, time.time()
         self.say(f"  cause gone after {ended - struck:.0f} s; waiting for calls to arrive again")
-        result.recovery = self._recovery(ended, _QUIET_SECONDS + 30)
+        named = partial(self._has_remedy, fault, view)
+        result.recovery = self._recovery(ended, _QUIET_SECONDS + 30, named)
         flow.pause()
-        judgement = self._settled(_QUIET_SECONDS)
+        # Where a person has to act first, nothing comes by itself.
+        judgement = self._settled(_SHORT_SECONDS if result.recovery is None and named() else _QUIET_SECONDS)
         result.missing_before_remedies = len(judgement.missing_calls())
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             if not judgement.missing and result.recovery is not None:
                 break
-            view.ask()
-            done = follow(self.made, view.all_words(), fault.remedies, first_id)
+            if number or not named():  # who was told by a log what to do need not ask first
+                view.ask()
+            done = follow(self.made, view.all_words(), fault.remedies)
             result.followed += [f"{each.command} -> {each.status} ({each.seconds:.0f} s)" for each in done]
             if result.recovery is None:
                 flow.start()
@@ -103,8 +132,8 @@ class FaultRun:
             judgement = self._settled(fault.patience)
         if not judgement.missing:
             result.all_there = round(time.time() - ended, 1)
-        if not result.followed and not view.told:
-            view.ask((("status",), ("connectors", "status"), ("dead-letters", "list")))
+        if not result.followed and (view.first(fault.told) is None if fault.told else not view.told):
+            view.ask()
         if fault.table_kept and (lacking := self._not_in_table()):
             raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")
         self._count(judgement, result)
@@ -126,11 +155,19 @@ class FaultRun:
             wait_until(lambda: {*WORKERS, WATCH} <= set(self.made.services.running()), 10, "every service runs")
         return self.made.services.running()
 
-    def _recovery(self, ended: float, seconds: float) -> float | None:
-        """Seconds since `ended` when a call that begins now is in every portal; None: not within `seconds`."""
+    def _has_remedy(self, fault: Fault, view: OperatorView) -> bool:
+        """Whether the operator was named a command by now that this fault lets the suite follow."""
+        return bool(allowed_commands(view.all_words(), fault.remedies))
+
+    def _recovery(self, ended: float, seconds: float, named: Callable[[], bool] = lambda: False) -> float | None:
+        """Seconds since `ended` when a call that begins now is in every portal; None: not within `seconds`.
+
+        Given up early where a remedy was `named`.
+        """
         mark = len(self.made.flow.calls) + self.made.flow.active
-        deadline = time.monotonic() + seconds * self.patience
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        deadline = began + seconds * self.tempo.patience
+        while (now := time.monotonic()) < deadline and not (now - began > _NAMED_SECONDS and named()):
             entries = self.made.entries()
             for call in self.made.flow.calls[mark:]:
                 if len(self.oracle.due(call)) == len(PORTALS) and not self.oracle.judge([call], entries).missing:
@@ -158,8 +195,11 @@ class FaultRun:
                 right_since = now
                 if self._lags():
                     idle_since = now
-            done = now - right_since > _STABLE_SECONDS or now - max(moved, idle_since) > _IDLE_SECONDS * self.patience
-            if done or now - moved > patience * self.patience or now > ends:
+            done = (
+                now - right_since > _STABLE_SECONDS
+                or now - max(moved, idle_since) > _IDLE_SECONDS * self.tempo.patience
+            )
+            if done or now - moved > patience * self.tempo.patience or now > ends:
                 return judgement
             time.sleep(_POLL_SECONDS)
 
@@ -199,10 +239,6 @@ class FaultRun:
         flow = self.made.flow
         wanted = len(flow.calls) + count
         wait_until(lambda: len(flow.calls) >= wanted, 90.0, f"{count} calls are inserted before the blow")
-
-    def _next_id(self) -> int:
-        ((found,),) = self.made.sql("select coalesce(max(id), 0) + 1 from cel")
-        return int(found)
 
     def _not_in_table(self) -> Sequence[str]:
         with connect(self.made.endpoints) as connection:

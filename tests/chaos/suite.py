@@ -8,10 +8,11 @@ from random import Random
 
 from tests.chaos import results
 from tests.chaos.catalogue import FAULTS
+from tests.chaos.evidence import keep
 from tests.chaos.installation import Installation, installation
 from tests.chaos.oracle import Oracle
 from tests.chaos.results import Result
-from tests.chaos.run import FaultRun
+from tests.chaos.run import HURRY, USUAL, FaultRun, Tempo
 from tests.chaos.servers import ServerKind
 from tests.chaos.services import wait_until
 
@@ -25,7 +26,7 @@ class Suite:
         self._seed = seed
         self._file = file
         self._say = say
-        self._product = results.product_version()
+        self._product, self._commit = results.product_version(), results.commit()
         self._open = ExitStack()
         self._made: Installation | None = None
         self._run: FaultRun | None = None
@@ -41,7 +42,7 @@ class Suite:
         with self._closing():
             for number, fault in enumerate(todo, start=1):
                 self._say(f"[{number}/{len(todo)}] {fault.name}: {fault.does}")
-                done.append(self._one(fault.name, Result(fault.name, "alone", self._seed, self._product)))
+                done.append(self._one(fault.name, self._result(fault.name, "alone")))
         return done
 
     def at_random(self, minutes: float, names: Sequence[str], *, again: bool = False) -> list[Result]:
@@ -55,35 +56,41 @@ class Suite:
                 step = len(done) + 1
                 name = Random(f"{self._seed}:{step}").choice(kinds)
                 self._say(f"[{sum(each.seconds for each in done) / 60:.0f} of {minutes:.0f} minutes] {name}")
-                result = Result(name, "random", self._seed, self._product, step)
+                result = self._result(name, "random", step)
                 with self._churn(FAULTS[name].servers, step):
                     done.append(self._one(name, result))
         return done
 
     def short(self, names: Sequence[str]) -> list[Result]:
-        """A few faults on one installation, with little patience."""
+        """A few faults on one installation, shorter and with little patience."""
         with self._closing():
-            return [
-                self._one(name, Result(name, "short", self._seed, self._product), calls_before=1, patience=0.3)
-                for name in names
-            ]
+            return [self._one(name, self._result(name, "short"), HURRY) for name in names]
 
-    def _one(self, name: str, result: Result, *, calls_before: int = 3, patience: float = 1.0) -> Result:
+    def _result(self, name: str, mode: str, step: int = 0) -> Result:
+        return Result(name, mode, self._seed, self._product, step, self._commit)
+
+    def _one(self, name: str, result: Result, tempo: Tempo = USUAL) -> Result:
         fault = FAULTS[name]
         try:
             run = self._installed(fault.servers)
-            run.calls_before, run.patience = calls_before, patience
+            run.tempo = tempo
             run.run(fault, result, Random(f"{self._seed}:{result.step}:{name}"))
         except Exception as error:
             result.failure = result.failure or f"no installation: {type(error).__name__}: {error}"
         results.append(self._file, result)
+        if not result.passed and self._made is not None:
+            try:
+                self._say(f"  kept: {keep(self._made, result, self._file.parent / 'failed')}")
+            except Exception as error:  # the servers may be what failed
+                self._say(f"  not everything could be kept: {error}")
         self._say(
             f"  {'ok' if result.passed else 'FAILED'}: told {result.told[:100]!r}, recovery {result.recovery}, "
             f"{result.calls} calls, {result.silent} silent, {result.doubled} doubled, {result.wrong} wrong"
             f"{', down: ' + ', '.join(result.services_down) if result.services_down else ''}"
             f"{', ' + result.failure.splitlines()[0][:200] if result.failure else ''}"
         )
-        if result.recovery is None or result.failure or (fault.spoils and not result.passed):
+        harmed = result.silent or result.doubled or result.wrong or result.services_down
+        if result.recovery is None or result.failure or (fault.spoils and harmed):
             self._close()
         elif not (result.passed and fault.table_kept) and self._run is not None:
             self._run.begin_afresh()

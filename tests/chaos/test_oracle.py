@@ -1,6 +1,9 @@
 """The judge and the reader of remedies can fail: what is missing, doubled or wrong is said, and only what is named."""
 
+import shlex
 import time
+from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
@@ -8,9 +11,10 @@ from deploy.demo.expected import expected
 from deploy.demo.recordings import read_recordings
 from streams.settings import Settings
 from tests.chaos.call_flow import InsertedCall
+from tests.chaos.installation import Installation, Said
 from tests.chaos.operator_view import loud_words
 from tests.chaos.oracle import Oracle
-from tests.chaos.remedies import allowed_commands, named_commands
+from tests.chaos.remedies import allowed_commands, follow, named_commands
 
 ANSWERED = "inbound_answered_caller_hangs_up"
 
@@ -81,9 +85,44 @@ def test_a_command_counts_as_named_when_it_can_be_run_as_it_stands() -> None:
     assert allowed_commands(words, ("backfill",)) == ["backfill --since 4711 --deliver"]
 
 
+@dataclass
+class Product:
+    """Stands in for an installation: each command's words, and which were given."""
+
+    words: dict[str, str]
+    given: list[str] = field(default_factory=list)
+
+    def cel2crm(self, *words: str) -> Said:
+        self.given.append(shlex.join(words))
+        return Said(shlex.join(words), 0, self.words.get(shlex.join(words[:2]), ""), 0.1)
+
+
+def test_a_command_that_a_remedy_names_is_followed_too_and_each_once() -> None:
+    backfill = "cel2crm backfill --since '2026-11-24 10:00:00'"
+    product = Product(
+        {"connectors start-afresh": f"To bring them: {backfill}", "backfill --since": f"again: {backfill}"}
+    )
+    told = "Run: cel2crm connectors start-afresh. It captures from then on, and names the backfill."
+    done = follow(cast("Installation", product), told, ("connectors", "backfill"))
+    assert product.given == [
+        "connectors start-afresh --yes",
+        "backfill --since '2026-11-24 10:00:00' --deliver --yes",
+    ]
+    assert [each.command for each in done] == product.given
+
+
+def test_of_several_backfills_since_a_time_the_earliest_is_done() -> None:
+    product = Product({})
+    told = "; ".join(f"cel2crm backfill --since '2026-11-24 1{hour}:00:00'." for hour in (2, 1, 3))
+    follow(cast("Installation", product), told, ("backfill",))
+    assert product.given == ["backfill --since '2026-11-24 11:00:00' --deliver --yes"]
+
+
 def test_what_is_told_is_a_warning_or_an_error_of_the_product() -> None:
     assert loud_words('{"event": "started", "level": "info", "logger": "worker"}') is None
     assert loud_words('{"event": "x", "level": "error", "logger": "aiokafka.consumer"}') is None
+    own = '{"event": "no partition", "level": "warning", "logger": "streams.kafka.faust_overrides"}'
+    assert loud_words(own) == "no partition"
     told = loud_words('{"event": "rows expired", "level": "error", "logger": "aggregate", "partition": 1}')
     assert told == "rows expired (partition=1)"
     assert loud_words("cel2crm: no Kafka broker answers at 127.0.0.1:1") is not None

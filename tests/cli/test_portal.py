@@ -13,7 +13,6 @@ import yaml
 from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
-from streams.cli.portal import authorise
 from streams.credentials.authorisation import code_of
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
@@ -21,6 +20,7 @@ from streams.credentials.store import key_of
 from streams.crm.shared.adapter import token_vendor
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
+from streams.operations import token_store
 from streams.settings import OAuthSettings, PortalSettings, load_settings
 from tests.cli.commands import Done, run
 from tests.credentials.shared import SharedStore, pair
@@ -44,7 +44,7 @@ class PortalOperator:
         async def open_store(_: object) -> AsyncIterator[SharedStore]:
             yield self.store
 
-        monkeypatch.setattr(authorise, "open_store", open_store)
+        monkeypatch.setattr(token_store, "open_store", open_store)
 
     def set(self, *others: dict[str, Any], **fields: Any) -> None:
         """Write the settings."""

@@ -7,9 +7,10 @@ import pytest
 from connectors.capture_state import CaptureState, Hold
 from connectors.client import ConnectorStatus, TaskStatus
 from connectors.failures import Failure
+from connectors.gap_memory import GapOutcome
 from connectors.guard import Verdict
 from connectors.mariadb.history import DatabaseHistory, RowMark
-from connectors.report import CaptureReport, Fault, connector_faults
+from connectors.report import CaptureReport, Fault, connector_faults, gap_remedy
 
 FAILURE = Failure("the binlog was purged", "Run: cel2crm connectors start-afresh", needs_person=True)
 
@@ -54,12 +55,43 @@ def test_for_a_person_and_for_machines() -> None:
         "  its binlog has gone back",
         f"    {hold.remedy}",
         "  database: server 1, GTID 0-1-8, highest id 7",
+        "  gaps: nothing is remembered of a comparison: connectors watch compares, or: cel2crm gaps",
     ]
     machine = json.loads(json.dumps(told.as_json()))
     assert (machine["running"], machine["healthy"], machine["state"]) == (False, False, "STOPPED")
     assert machine["hold"]["backfill_since"] == "2026-11-23 21:02:03"
 
 
+@pytest.mark.parametrize(
+    ("gaps", "words"),
+    [
+        (
+            GapOutcome(60_000, compared_to=RowMark(7, "u", "2026-11-24 01:02:03")),
+            "none up to row 7 of 2026-11-24 01:02",
+        ),
+        (GapOutcome(60_000, problem="no database answers"), "not compared at 1970-01-01 00:01:00 UTC: no database"),
+        (GapOutcome(60_000, missing_rows=1), "see above, compared at 1970-01-01 00:01:00 UTC"),
+    ],
+)
+def test_the_last_comparison_for_gaps_is_told(gaps: GapOutcome, words: str) -> None:
+    told = CaptureReport("c", None, None, None, (), gaps)
+    assert words in told.lines()[-1]
+    assert told.as_json()["gaps"]["compared_at_ms"] == 60_000
+
+
+def test_gaps_name_their_remedies_the_first_three() -> None:
+    assert gap_remedy(GapOutcome(0, remedies=("a", "b"))) == "Run: a; b"
+    assert gap_remedy(GapOutcome(0, remedies=("a", "b", "c", "d"))) == "Run: a; b; c; more by: cel2crm gaps"
+    assert gap_remedy(GapOutcome(0)) == "See: cel2crm gaps"
+
+
 def test_a_missing_connector_keeps_its_name_for_machines() -> None:
     machine = CaptureReport("c", None, None, None, (Fault("x", "y"),)).as_json()
     assert (machine["name"], machine["state"], machine["running"]) == ("c", "MISSING", False)
+
+
+def test_a_hold_says_which_rows_may_be_missing() -> None:
+    assert Hold("r", "2026-11-23 21:02:03", 0).missing == (
+        "Rows written since 2026-11-23 21:02:03 may be missing on the topic."
+    )
+    assert Hold("r", "0", 0).missing == "Rows may be missing on the topic."

@@ -76,7 +76,7 @@ async def workers(request: pytest.FixtureRequest) -> AsyncIterator[Workers]:
     portal: Portal = (
         Bitrix24Portal(Bitrix24Config(bucket_size=0))
         if request.param == "bitrix24"
-        else KommoPortal(KommoConfig(requests_per_second=0))
+        else KommoPortal(KommoConfig(requests_per_second=0, known_clients=True))
     )
     async with portal:
         some = Workers(portal)

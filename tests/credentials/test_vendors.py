@@ -101,6 +101,15 @@ def test_a_wrong_address_pauses(status: int) -> None:
     assert isinstance(answer, PortalBlocked) and "portals[].url" in answer.why
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_page_instead_of_kommos_answer_spoils_no_token(status: int) -> None:
+    """A block answers with nginx's page at the token endpoint too; the token was not looked at."""
+    portal = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=OAuthSettings(client_id="x"))
+    answer = token_vendor(portal).answer_of(Reply(status, {}, None), 1)
+    assert isinstance(answer, PortalBlocked) and answer.rarely is (status == 403)
+    assert status != 403 or "write to the vendor's support" in answer.why
+
+
 def test_tokens_come_from_the_vendors_own_servers() -> None:
     oauth = OAuthSettings(client_id="x")
     bitrix24 = PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=oauth)

@@ -1,5 +1,6 @@
 """Call results to deliver, and deliveries at a given step."""
 
+import asyncio
 from typing import Any
 
 from msgspec.structs import replace
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shared.client import CrmClient
+from streams.delivery.answers import Answer, RetryLater
 from streams.delivery.events import Answered, Arrived, Due, LookedUp, LookUp, PortalBack, Recovered, Send
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Policy
@@ -114,9 +116,16 @@ async def delivered(
             match effect:
                 case Send():
                     answer = await client.send(delivery, boot_seconds() + 5)
+                    await _until_named(answer)
                     answered = Answered(now, effect.attempt, answer, 0.5)
                     delivery = advance(delivery, answered, client.plan, policy).delivery
                 case LookUp():
                     sighting = await client.look_up(delivery, boot_seconds() + 5)
                     delivery = advance(delivery, LookedUp(now, effect.attempt, sighting), client.plan, policy).delivery
     raise AssertionError(f"no end: {delivery}")
+
+
+async def _until_named(answer: Answer) -> None:
+    """Let the seconds pass that an answer names: a client remembers them by the real clock."""
+    if isinstance(answer, RetryLater) and answer.not_before is not None:
+        await asyncio.sleep(min(5.0, max(0.0, (answer.not_before - utc_now_us()) / MICROS_PER_SECOND)))

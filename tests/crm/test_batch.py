@@ -35,9 +35,9 @@ async def client(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
 
 
 def settings(portal: Bitrix24Portal, **fields: Any) -> PortalSettings:
-    url = SecretStr(portal.webhook_url)
+    token = SecretStr("fake-access-token")
     return PortalSettings(
-        name="main", crm="bitrix24", webhook_url=url, default_user="1", users={"1001": "11"}, **fields
+        name="main", crm="bitrix24", url=portal.url, token=token, default_user="1", users={"1001": "11"}, **fields
     )
 
 

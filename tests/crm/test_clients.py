@@ -67,14 +67,14 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         yield portal
 
 
 def settings(portal: Portal, **fields: Any) -> PortalSettings:
     users = {"1001": "11", "1002": "12"}
     if isinstance(portal, Bitrix24Portal):
-        fields.setdefault("webhook_url", SecretStr(portal.webhook_url))
+        fields = {"url": portal.url, "token": SecretStr("fake-access-token"), **fields}
         return PortalSettings(name="main", crm="bitrix24", default_user="1", users=users, **fields)
     fields.setdefault("token", SecretStr("fake-long-lived-token"))
     return PortalSettings(name="main", crm="kommo", url=portal.url, default_user="1", users=users, **fields)

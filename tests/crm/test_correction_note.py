@@ -37,14 +37,14 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         yield portal
 
 
 @pytest.fixture
 async def b24(bitrix24: Bitrix24Portal) -> AsyncIterator[Bitrix24Client]:
-    url = SecretStr(bitrix24.webhook_url)
-    settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
+    token = SecretStr("fake-access-token")
+    settings = PortalSettings(name="main", crm="bitrix24", url=bitrix24.url, token=token, default_user="1")
     client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
     yield client
     await client.close()
@@ -59,7 +59,7 @@ async def amo(kommo: KommoPortal) -> AsyncIterator[KommoClient]:
 
 
 def later_version(**fields: Any) -> CallResult:
-    return call_result(version=call_result().version + 1, **fields)
+    return call_result(**{"version": call_result().version + 1, **fields})
 
 
 async def revised(

@@ -27,8 +27,8 @@ NO_LIMIT = [name for name in QUICK if name != "503_done"]
 async def _bitrix24(fault: dict[str, Any], step: str) -> tuple[Any, Bitrix24Portal]:
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0)) as portal:
         portal.crm.add_client("+79161234567", responsible=14)
-        url = SecretStr(portal.webhook_url)
-        settings = PortalSettings(name="main", crm="bitrix24", webhook_url=url, default_user="1")
+        token = SecretStr("fake-access-token")
+        settings = PortalSettings(name="main", crm="bitrix24", url=portal.url, token=token, default_user="1")
         client = Bitrix24Client(settings, RULES.tables["bitrix24"].status)
         try:
             if step == "batch":
@@ -42,7 +42,7 @@ async def _bitrix24(fault: dict[str, Any], step: str) -> tuple[Any, Bitrix24Port
 
 
 async def _kommo(fault: dict[str, Any], on_revision: str) -> tuple[Any, KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0, known_clients=True)) as portal:
         token = SecretStr("fake-long-lived-token")
         settings = PortalSettings(name="main", crm="kommo", url=portal.url, token=token)
         client = KommoClient(settings, RULES.tables["kommo"].status)

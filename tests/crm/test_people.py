@@ -32,7 +32,7 @@ async def bitrix24() -> AsyncIterator[Bitrix24Portal]:
 
 @pytest.fixture
 async def kommo() -> AsyncIterator[KommoPortal]:
-    async with KommoPortal(KommoConfig(requests_per_second=0, strict_contacts=True)) as portal:
+    async with KommoPortal(KommoConfig(requests_per_second=0)) as portal:
         yield portal
 
 
@@ -44,7 +44,13 @@ async def through(client: CrmClient, result: CallResult) -> Delivery:
 
 
 async def to_bitrix24(portal: Bitrix24Portal, settings: dict[str, Any] | None = None, **call: Any) -> Delivery:
-    fields = {"default_user": "1", "users": USERS, "webhook_url": SecretStr(portal.webhook_url), **(settings or {})}
+    fields = {
+        "default_user": "1",
+        "users": USERS,
+        "url": portal.url,
+        "token": SecretStr("fake-access-token"),
+        **(settings or {}),
+    }
     main = PortalSettings(name="main", crm="bitrix24", **fields)
     return await through(Bitrix24Client(main, RULES.tables["bitrix24"].status), call_result(**call))
 
@@ -139,7 +145,7 @@ async def test_kommo_gives_a_missed_call_to_who_is_responsible_for_the_contact(k
     kommo.account.add_contact("Client", ["8 (916) 123-45-67"], kommo.now(), 14)
     await to_kommo(kommo, {"missed_call_user": "responsible"}, **MISSED)
     assert [entry.user_id for entry in kommo.entries()] == [14]
-    assert operations(kommo) == ["contacts", "calls"]
+    assert operations(kommo) == ["contacts", "calls"]  # no company is asked for
 
 
 async def test_kommo_knows_nobody_responsible_for_a_stranger(kommo: KommoPortal) -> None:
@@ -185,11 +191,9 @@ async def test_incoming_leads_take_no_outgoing_calls(kommo: KommoPortal) -> None
     assert len(kommo.account.contacts) == 1
 
 
-async def test_kommo_skips_or_waits_as_told(kommo: KommoPortal) -> None:
+async def test_kommo_skips_as_told(kommo: KommoPortal) -> None:
     skipped = await to_kommo(kommo, {"unknown_number": "skip"})
     assert skipped.state is State.SKIPPED and "does not know this number" in str(skipped.reason)
-    waiting = await to_kommo(kommo, {"unknown_number": "retry"})
-    assert waiting.state is State.WAITING and "Entity not found" in str(waiting.reason)
     assert not kommo.entries() and not kommo.account.contacts
 
 

@@ -1,5 +1,6 @@
 """The webhook client against the fake receiver, and its pure parts as tables."""
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -20,10 +21,13 @@ from streams.clock import boot_seconds
 from streams.crm.webhook.client import WebhookClient
 from streams.crm.webhook.steps import answer_of, body_of, message_id
 from streams.delivery.answers import Answer, NotSent, OutcomeUnknown, PortalBlocked, Refused, RetryLater, Succeeded
+from streams.delivery.events import CommandReceived
+from streams.delivery.machine import advance
+from streams.delivery.record import Action, OperatorCommand, State
 from streams.errors import SettingsError
 from streams.http.request import NoReply, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
-from tests.crm.calls import STARTED, call_result, opened
+from tests.crm.calls import POLICY, STARTED, arrived, call_result, delivered, opened
 
 OTHER_SECRET = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVzIQ=="
 WHY = "connection reset"
@@ -139,6 +143,33 @@ async def test_the_same_version_again_is_one_entry_and_another_is_another(
         assert isinstance(await client.send(opened(client, each), soon()), Succeeded)
     assert [entry.status for entry in portal.entries()] == ["200", "480"]
     assert len(portal.log) == 4
+
+
+async def test_a_delivered_call_that_is_ordered_again_is_no_second_entry_though_it_has_a_later_version(
+    portal: WebhookPortal, client: WebhookClient
+) -> None:
+    result = call_result()
+    later = call_result(version=result.version + 1, answered=False, result=480)
+    delivery = await delivered(client, result)
+    for number in (1, 2):
+        order = OperatorCommand(f"c{number}", Action.DELIVER, "ann", STARTED)
+        ordered = advance(delivery, CommandReceived(STARTED, order, arrived(later)), client.plan, POLICY).delivery
+        assert ordered.state is State.NEW
+        delivery = await delivered(client, later, delivery=ordered)
+        assert (delivery.state, delivery.sent_version) == (State.DELIVERED, later.version)
+    assert [entry.status for entry in portal.entries()] == ["200"]
+    assert len(portal.log) == 3
+
+
+async def test_a_later_version_that_the_settings_want_there_is_another_entry(
+    portal: WebhookPortal, client: WebhookClient
+) -> None:
+    result = call_result()
+    later = call_result(version=result.version + 1, answered=False, result=480)
+    policy = dataclasses.replace(POLICY, on_revision="update")
+    revised = advance(await delivered(client, result), arrived(later), client.plan, policy).delivery
+    await delivered(client, later, delivery=revised, policy=policy)
+    assert [entry.status for entry in portal.entries()] == ["200", "480"]
 
 
 async def test_what_was_sent_before_is_repeated_to_the_byte(portal: WebhookPortal, client: WebhookClient) -> None:

@@ -10,8 +10,10 @@ from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.delivery.answers import (
     Answer,
     CallFound,
+    FieldRefused,
     LookupResult,
     NotFound,
+    NotYet,
     PartlyDone,
     PrerequisiteLost,
     PrerequisiteMissing,
@@ -166,7 +168,11 @@ class Kommo(Crm):
         if call in self.refuses:
             return Refused("validation")
         if call.endswith("0") and not any(entry.call == call for entry in self.contacts):
+            if self.random.random() < 0.3:
+                return NotYet("Entity not found")
             return PrerequisiteMissing("contact", "Entity not found")
+        if call.endswith("1") and not delivery.unmatched:
+            return FieldRefused(("created_by",), "not of this token")
         self._show(call, version, now)
         return Succeeded({"note": "1"})
 

@@ -46,7 +46,14 @@ from streams.delivery.record import Action, Delivery, OperatorCommand, State
 from tests.delivery.simulated_crms import CHANGED_BY_PERSON, CRMS, SETTLE, Receiver
 
 LIMIT = 60
-POLICY = Policy(request_limit_us=LIMIT, settle_us=SETTLE, deadline_us=10**9, backoff_base_us=1, backoff_limit_us=30)
+POLICY = Policy(
+    request_limit_us=LIMIT,
+    settle_us=SETTLE,
+    deadline_us=10**9,
+    patience_us=(10, 30, 60),
+    backoff_base_us=1,
+    backoff_limit_us=30,
+)
 CALLS = 3
 NEVER = 10**8
 RECORDING_LIMIT = 900

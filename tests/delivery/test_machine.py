@@ -13,9 +13,11 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import (
     Answer,
     CallFound,
+    FieldRefused,
     LookupResult,
     NotFound,
     NotSent,
+    NotYet,
     OutcomeUnknown,
     PartlyDone,
     PortalBlocked,
@@ -47,7 +49,14 @@ from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import MAX_HISTORY, Attempt, Delivery, Intent, State, with_attempt
 from streams.delivery.transitions import Transition
 
-POLICY = Policy(request_limit_us=60, settle_us=30, deadline_us=1000, backoff_base_us=4, backoff_limit_us=64)
+POLICY = Policy(
+    request_limit_us=60,
+    settle_us=30,
+    deadline_us=1000,
+    backoff_base_us=4,
+    backoff_limit_us=64,
+    patience_us=(100, 300, 600),
+)
 V1 = Arrived(
     now=0,
     call_id="pbx1/1.1",
@@ -286,6 +295,34 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         (PausePortal("x: check default_user in the portal's settings"),),
     ),
     (
+        "the CRM does not take a field of us: at once without it",
+        (*OPEN, answered(1, FieldRefused(("created_by", "uniq"), "no"), 7)),
+        State.WAITING,
+        {"unmatched": ("field:created_by", "field:uniq"), "wait_until": 7, "failures": 0},
+        (),
+    ),
+    (
+        "nor without it: with backoff",
+        (*OPEN, answered(1, FieldRefused(("a",), "no"), 7), Due(7), answered(2, FieldRefused(("a",), "no"), 8)),
+        State.WAITING,
+        {"unmatched": ("field:a",), "wait_until": 10, "failures": 1},
+        (),
+    ),
+    (
+        "something in the CRM has to change first: slowly, and no failure",
+        (*OPEN, answered(1, NotYet("no contact"), 1), Due(101), answered(2, NotYet("no contact"), 101)),
+        State.WAITING,
+        {"wait_until": 400, "failures": 0, "last_error": "no contact", "step": "register"},
+        (),
+    ),
+    (
+        "nothing changed before its deadline: given up",
+        (*OPEN, answered(1, NotYet("no contact"), 1000)),
+        State.GIVEN_UP,
+        {},
+        (DeadLetter(DeadLetterReason.DEADLINE, "not taken before its deadline; last: no contact"),),
+    ),
+    (
         "two steps in one request, and only the first took effect",
         (Due(0, "{}", step="register_finish"), answered(1, PartlyDone("register", {"CALL_ID": "c1"}, "busy"))),
         State.REGISTERED,
@@ -382,3 +419,10 @@ def test_a_state_survives_the_log(events: tuple[Event, ...]) -> None:
     decoder = schemas.codec.Decoder(schemas.load("delivery"), schemas.load("delivery"))
     value = encoder.encode(delivery.record())
     assert Delivery.from_record(decoder.decode(schemas.codec.unframe(value)[1])) == delivery
+
+
+@pytest.mark.parametrize(
+    ("waited", "wait"), [(0, 100), (1, 100), (99, 100), (100, 300), (399, 100), (400, 600), (1600, 600), (2100, 100)]
+)
+def test_a_call_that_waits_for_a_change_is_tried_ever_more_seldom(waited: int, wait: int) -> None:
+    assert POLICY.patient_wait_us(waited) == wait

@@ -26,14 +26,23 @@ class Clock:
 
 @dataclass
 class Bitrix24:
-    """The portal, its clock and a client by incoming webhook."""
+    """The portal, its clock and a client with an access token, or by incoming webhook."""
 
     portal: Bitrix24Portal
     session: aiohttp.ClientSession
     clock: Clock
+    token: str = "token-of-the-tests"
 
     async def __call__(self, method: str, **params: Any) -> tuple[int, dict[str, Any]]:
-        async with self.session.post(f"{self.portal.webhook_url}{method}.json", json=params) as response:
+        return await self.post(f"{self.portal.url}/rest/{method}.json", {**params, "auth": self.token})
+
+    async def by_webhook(self, method: str, **params: Any) -> tuple[int, dict[str, Any]]:
+        """Call a method by the incoming webhook."""
+        return await self.post(f"{self.portal.webhook_url}{method}.json", params)
+
+    async def post(self, url: str, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """POST JSON; status and body of the answer."""
+        async with self.session.post(url, json=params) as response:
             body: dict[str, Any] = await response.json()
             return response.status, body
 
@@ -91,10 +100,13 @@ def clock() -> Clock:
 @pytest.fixture
 async def bitrix24(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Bitrix24]:
     async with Bitrix24Portal(Bitrix24Config(clock=clock)) as portal:
-        yield Bitrix24(portal, session, clock)
+        fake = Bitrix24(portal, session, clock)
+        for_ever = clock.now + 1e9
+        portal.tokens.grant(fake.token, "refresh-token-of-the-tests", for_ever, for_ever)
+        yield fake
 
 
 @pytest.fixture
 async def kommo(session: aiohttp.ClientSession, clock: Clock) -> AsyncIterator[Kommo]:
-    async with KommoPortal(KommoConfig(clock=clock)) as portal:
+    async with KommoPortal(KommoConfig(clock=clock, known_clients=True)) as portal:
         yield Kommo(portal, session, clock)

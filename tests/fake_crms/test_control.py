@@ -55,7 +55,7 @@ async def test_orphans_popups_and_summary(bitrix24: Bitrix24) -> None:
 
 async def test_the_log_names_operation_fault_and_status_but_no_secret(bitrix24: Bitrix24, kommo: Kommo) -> None:
     bitrix24.portal.faults.order({"mode": "503", "times": 1})
-    await bitrix24("scope")
+    await bitrix24.by_webhook("scope")
     async with bitrix24.session.post(bitrix24.portal.url + "/rest/scope", json={"auth": "fake-access-token"}):
         pass
     config = bitrix24.portal.config
@@ -93,7 +93,7 @@ async def test_faults_are_ordered_listed_and_ended(kommo: Kommo) -> None:
     [
         ("faults", {"mode": "tired"}, "unknown fault mode"),
         ("settings", {"colour": "red"}, "unknown setting 'colour'"),
-        ("settings", {"strict_contacts": "yes"}, "is a bool"),
+        ("settings", {"known_clients": "yes"}, "is a bool"),
         ("away", {}, "give 'seconds'"),
         ("restart", {"seconds": 0}, "give 'seconds'"),
         ("clock", {}, "give 'advance'"),
@@ -107,8 +107,8 @@ async def test_a_wrong_command_is_told_what_is_wrong(kommo: Kommo, name: str, bo
 
 
 async def test_settings_change_while_the_portal_runs(kommo: Kommo) -> None:
-    status, settings = await ask(kommo, "POST", "settings", {"strict_contacts": True, "lookup_lag": 2})
-    assert (status, settings["strict_contacts"], settings["lookup_lag"]) == (200, True, 2)
+    status, settings = await ask(kommo, "POST", "settings", {"known_clients": True, "lookup_lag": 2})
+    assert (status, settings["known_clients"], settings["lookup_lag"]) == (200, True, 2)
     assert (await kommo.add_call())[0] == 400
 
 
@@ -150,7 +150,7 @@ async def test_reset_empties_the_portal_and_keeps_tokens(bitrix24: Bitrix24) -> 
 async def test_state_survives_a_restart(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     config = Bitrix24Config(state_dir=tmp_path)
     async with Bitrix24Portal(config) as portal:
-        before = Bitrix24(portal, session, clock=None)  # type: ignore[arg-type]
+        before = Bitrix24(portal, session, clock=None, token="fake-access-token")  # type: ignore[arg-type]
         await before.finish(await before.call_id(EXTERNAL_CALL_ID="1"), DURATION=5)
         running = await before.call_id(EXTERNAL_CALL_ID="2", SHOW=1)
         pair = portal.tokens.rotate("fake-refresh-token", portal.now(), 3600, 7200)
@@ -159,7 +159,7 @@ async def test_state_survives_a_restart(tmp_path: Path, session: aiohttp.ClientS
     with (tmp_path / "bitrix24.jsonl").open("ab") as journal:
         journal.write(b'{"kind": "finished", "call_')  # killed while writing
     async with Bitrix24Portal(config) as portal:
-        after = Bitrix24(portal, session, clock=None)  # type: ignore[arg-type]
+        after = Bitrix24(portal, session, clock=None, token=pair.access)  # type: ignore[arg-type]
         assert portal.entries() == entries
         assert [popup["call_id"] for popup in portal.popups()] == [running]
         assert portal.tokens.access_status(pair.access, portal.now()) == "valid"

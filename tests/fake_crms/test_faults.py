@@ -130,8 +130,8 @@ async def test_a_hanging_portal_is_left_by_the_senders_own_limit(bitrix24: Bitri
 )
 async def test_answers_that_are_no_json(bitrix24: Bitrix24, mode: str, status: int, done: bool) -> None:
     bitrix24.portal.faults.order({"mode": mode, "times": 1})
-    request = {"PHONE_NUMBER": "123", "TYPE": 2, "USER_ID": 11}
-    url = bitrix24.portal.webhook_url + "telephony.externalcall.register"
+    request = {"PHONE_NUMBER": "123", "TYPE": 2, "USER_ID": 11, "auth": bitrix24.token}
+    url = bitrix24.portal.url + "/rest/telephony.externalcall.register"
     async with bitrix24.session.post(url, json=request) as response:
         text = await response.text()
     assert response.status == status
@@ -209,8 +209,8 @@ async def test_a_request_that_a_proxy_sends_twice(bitrix24: Bitrix24, kommo: Kom
 
 async def test_a_moved_portal_names_its_new_address_and_answers_there(bitrix24: Bitrix24) -> None:
     bitrix24.portal.faults.order({"mode": "moved"})
-    request = {"PHONE_NUMBER": "123", "TYPE": 2, "USER_ID": 11}
-    url = bitrix24.portal.webhook_url + "telephony.externalcall.register.json"
+    request = {"PHONE_NUMBER": "123", "TYPE": 2, "USER_ID": 11, "auth": bitrix24.token}
+    url = bitrix24.portal.url + "/rest/telephony.externalcall.register.json"
     async with bitrix24.session.post(url, json=request, allow_redirects=False) as response:
         assert response.status == 302
         new = response.headers["Location"]

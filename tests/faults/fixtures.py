@@ -31,6 +31,9 @@ from tests.crm.calls import call_result
 from tests.faults.cells import Cell
 from tests.faults.portal_faults import REQUEST_LIMIT_S, SETTLE_S
 
+FOR_EVER = 1e9
+"""Seconds: a cell's portal may have a clock that is days ahead."""
+
 
 def result_of(cell: Cell, number: int) -> CallResult:
     """An external call of a kind that the seed draws."""
@@ -91,7 +94,9 @@ def new_portal(cell: Cell, directory: Path) -> Portal:
         directory / cell.id.replace(":", "-") if any(o["mode"] == "restart" for o in cell.fault_orders) else None
     )
     if cell.crm == "bitrix24":
-        return Bitrix24Portal(Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, **cell.portal}))
+        return Bitrix24Portal(
+            Bitrix24Config(state_dir=state_dir, **{"bucket_size": 0, "access_lifetime": FOR_EVER, **cell.portal})
+        )
     if cell.crm == "webhook":
         return WebhookPortal(WebhookConfig(state_dir=state_dir))
     return KommoPortal(KommoConfig(state_dir=state_dir, **{"requests_per_second": 0, **cell.portal}))
@@ -109,7 +114,7 @@ def portal_settings(cell: Cell, portal: Portal) -> PortalSettings:
         **cell.settings,
     }
     if isinstance(portal, Bitrix24Portal):
-        fields["webhook_url"] = SecretStr(portal.webhook_url)
+        fields |= {"url": portal.url, "token": SecretStr("fake-access-token")}
     elif isinstance(portal, WebhookPortal):
         fields |= {"url": portal.webhook_url, "allow_private": True, "secret": SecretStr(FAKE_SECRET)}
     else:

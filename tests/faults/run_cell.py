@@ -199,12 +199,12 @@ class CellRun:
                 wrong.append(f"{call} is {dead_letters.count(call)} times in the dead letters: {self._dead_letters()}")
             if self.cell.entries:
                 wrong += self._log_contradictions(delivery)
-            if self._recordings:
+            if self._recordings and self.cell.entries:
                 wrong += self._recordings.violations(result, delivery, ours)
             if self.cell.contacts is not None and isinstance(self._portal, KommoPortal) and self.cell.entries:
                 phones = [contact["phones"] for contact in self._portal.account.contacts.values()]
                 count = sum(result.client in each for each in phones)
-                if count != (self.cell.contacts if self.cell.portal.get("strict_contacts") else 1):
+                if count != (1 if self.cell.portal.get("known_clients") else self.cell.contacts):
                     wrong.append(f"{call}: its number has {count} contacts")
         if self.cell.later_versions == "annotation" and (noted := self._annotations()) != len(self._results):
             wrong.append(f"{noted} later versions are noted beside {len(self._results)} calls")

@@ -52,6 +52,7 @@ def scaled_times() -> Iterator[None]:
     """The product with times to the scale of the cells; its hard exit ends one owner only, and its log is silent."""
     with (
         mock.patch.object(throttle, "FIRST_PROBE_US", MICROS_PER_SECOND // 2),
+        mock.patch.object(throttle, "RARE_PROBE_US", MICROS_PER_SECOND),
         mock.patch.object(hard_exit, "end_process", end_process),
     ):
         before = structlog.get_config()

@@ -41,7 +41,7 @@ class Way:
         return {"mode": "lost_answer", "methods": [self.last], "times": 1, **fault}
 
 
-STRICT = {"strict_contacts": True}
+KNOWN = {"known_clients": True}
 WAYS: Mapping[str, Way] = {
     "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
     "bitrix24_asking": Way(
@@ -54,24 +54,29 @@ WAYS: Mapping[str, Way] = {
     "bitrix24_batch": Way(
         "bitrix24", {"batch": "register_finish"}, ("statistic.get",), settings={"bitrix24_batch": "always"}
     ),
-    "kommo": Way("kommo", {"calls": "call"}, ("notes",)),
+    "kommo": Way("kommo", {"calls": "call"}, ("notes",), KNOWN),
     "kommo_contact": Way(
-        "kommo", {"post contacts": "contact"}, ("get contacts",), STRICT, {"unknown_number": "create_contact"}
+        "kommo", {"post contacts": "contact"}, ("get contacts",), {}, {"unknown_number": "create_contact"}
     ),
-    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), STRICT, {"unknown_number": "create_lead"}),
+    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), {}, {"unknown_number": "create_lead"}),
     "kommo_unsorted": Way(
         "kommo",
         {"post unsorted": "unsorted"},
         ("get unsorted", "notes"),
-        STRICT,
+        {},
         {"unknown_number": "unsorted"},
         {"direction": "incoming"},
     ),
     "kommo_update": Way(
-        "kommo", {"edit_notes": "update"}, ("notes",), settings={"on_revision": "update"}, later_versions="entry"
+        "kommo", {"edit_notes": "update"}, ("notes",), KNOWN, settings={"on_revision": "update"}, later_versions="entry"
     ),
     "kommo_text": Way(
-        "kommo", {"add_notes": "text_note"}, ("notes",), settings={"on_revision": "note"}, later_versions="annotation"
+        "kommo",
+        {"add_notes": "text_note"},
+        ("notes",),
+        KNOWN,
+        settings={"on_revision": "note"},
+        later_versions="annotation",
     ),
     "bitrix24_comment": Way(
         "bitrix24",

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from schemas import SchemaRegistry, Serializer, load, names, own_headers, written_as
 from schemas.source import Schema
 from streams.calls.result import CallResult
+from streams.cli import verdict_line
 from streams.cli.command_line import command_line
 from streams.clock import utc_now_us
 from streams.delivery.command_record import Command
@@ -21,6 +22,7 @@ from streams.kafka.topic_client import Outgoing, TopicRecord, partition_of
 from streams.operations import connection
 from streams.operations.connection import Connection, schemas_of
 from streams.operations.resolutions import Resolution
+from streams.operations.status.facts import Facts, WorkerFacts
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -104,6 +106,8 @@ class Operator:
         self.topics = MemoryTopics()
         self.registry = MemoryRegistry(settings)
         self.serializer = self.registry.worker_serializer()
+        self.workers: dict[str, WorkerFacts] = {}
+        """The workers that the other commands' quick look finds."""
         self.connections = 0
         """How often commands connected."""
 
@@ -161,5 +165,9 @@ def make_operator(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Operat
         operator.connections += 1
         yield await operator.connection()
 
+    async def gather_quickly(settings: Settings) -> Facts:
+        return Facts(at=utc_now_us(), workers=operator.workers)
+
     monkeypatch.setattr(connection, "connect", connect)
+    monkeypatch.setattr(verdict_line, "gather_quickly", gather_quickly)
     return operator

@@ -89,3 +89,12 @@ def test_an_unknown_portal_is_told_with_the_known_ones(operator: Operator) -> No
     error = operator.run("portal", "unmatched", "mian").exception
     assert isinstance(error, UserError)
     assert "no portal mian" in error.problem and "main, sales, shop" in (error.remedy or "")
+
+
+def test_a_field_that_the_crm_does_not_take_is_told_beside_the_extensions(operator: Operator) -> None:
+    operator.delivery(call(1, "field:created_by", portal=SALES))
+    said = operator.told("portal", "unmatched", "sales")
+    assert "Kommo did not take created_by of us, so calls went without it (1 call, the last" in said
+    assert "cel2crm portal check sales" in said and "has its person" in said
+    told = json.loads(operator.told("portal", "unmatched", "sales", "--json"))
+    assert (told["field"], told["calls"]) == ("created_by", 1) and "extension" not in told

@@ -13,8 +13,9 @@ import pytest
 from deploy.demo.recordings import RECORDINGS
 from deploy.local import LocalStack
 from streams.errors import UserError
+from streams.gaps.table import CelTable
 from streams.rows.row import RowDecoder
-from streams.settings import DatabaseSettings
+from streams.settings import DatabaseSettings, Settings
 from streams.sources.database import DatabaseRows
 from streams.sources.finding import FileFinder, find_call
 from tests.cli.commands import run
@@ -158,6 +159,24 @@ def test_the_first_id_of_a_time_is_found_by_halving(table: Table) -> None:
     with DatabaseRows(table.settings, RowDecoder(table.settings.column_name_aliases)) as rows:
         assert rows.first_id_since(0) <= int(ROWS[0]["id"])
         assert rows.first_id_since(1 << 60) == rows.highest_id() + 1
+
+
+def test_a_comparison_reads_ids_and_channels_in_order_and_knows_the_primary_key(table: Table) -> None:
+    settings = Settings(database=table.settings)
+    with CelTable(settings) as cel:
+        read = [(row_id, channel) for page in cel.pages(0, cel.highest_id()) for row_id, channel in page]
+        assert read == [(int(row["id"]), row["uniqueid"]) for row in ROWS]
+        some = [ROWS[3], ROWS[9]]
+        named = cel.named([*(int(row["id"]) for row in some), 10**9])
+        assert [row.linkedid for row in named] == [row["linkedid"] for row in some]
+        assert cel.first_id_since(1 << 60) == cel.highest_id() + 1
+        first = next(cel.named([int(ROWS[0]["id"])]))
+        assert first.wall is not None and cel.first_id_since(first.wall) <= first.id
+    aliased = settings.database.model_copy(
+        update={"column_name_aliases": {**settings.database.column_name_aliases, "cel_id": "uniqueid"}}
+    )
+    with pytest.raises(UserError, match="uniqueid alone must be it"), CelTable(Settings(database=aliased)):
+        pass
 
 
 def test_explain_follows_the_channels_to_the_linked_call(table: Table) -> None:

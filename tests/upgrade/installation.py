@@ -65,7 +65,9 @@ class FakePortals:
             file.parent.mkdir(parents=True)
             file.write_bytes(journal)
         self.by_name: dict[str, Portal] = {
-            "office": Bitrix24Portal(Bitrix24Config(state_dir=directory / "office", bucket_size=0)),
+            "office": Bitrix24Portal(
+                Bitrix24Config(state_dir=directory / "office", bucket_size=0, webhook_allowed=True)
+            ),
             "sales": KommoPortal(KommoConfig(state_dir=directory / "sales", requests_per_second=0)),
             "receiver": WebhookPortal(WebhookConfig(state_dir=directory / "receiver")),
             "closed": WebhookPortal(WebhookConfig(state_dir=directory / "closed")),

@@ -8,7 +8,9 @@ batch.py       up to 50 commands in one request
 fields.py      parameters of the telephony methods
 calls.py       state: registered and finished calls, their statistics
 recordings.py  recordings at finished calls
+recorded.py    the recording of a call
 crm.py         state: clients by phone number, comments
+lines.py       state: external lines
 statistics.py  the filter of voximplant.statistic.get
 limits.py      requests a second, seconds of work
 """

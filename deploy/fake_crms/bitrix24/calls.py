@@ -1,12 +1,14 @@
 """Bitrix24's calls: registrations, finished calls, statistics. Plain state, no HTTP.
 
-Sources: the vendor's pages of telephony.externalCall.register, .finish and voximplant.statistic.get (2026); what
-integrators saw is marked (O), what is inferred (I).
+Sources: the vendor's pages of telephony.externalCall.register, .finish and voximplant.statistic.get (2026); what the
+on-premise product's source says is marked (S), what integrators saw (O), what is inferred (I). What no source says is
+marked as ours, not the vendor's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,12 +16,14 @@ from typing import Any
 
 from deploy.fake_crms.bitrix24.crm import CrmStore
 from deploy.fake_crms.bitrix24.fields import TelephonyError, flag, phone_number, start_of_call, text, whole_number
+from deploy.fake_crms.bitrix24.recorded import address_of, shown_of
 from deploy.fake_crms.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.fake_crms.journal import Event
 
-REGISTRATION_WINDOW = 30 * 60.0  # seconds, counted from CALL_START_DATE
-EXTERNAL_CALL_ID_LENGTH = 64
-FAILED_REASON_LENGTH = 255
+REGISTRATION_WINDOW = 30 * 60.0  # seconds, counted from CALL_START_DATE (S; the pages say from the registration)
+EXTERNAL_CALL_ID_LENGTH = 64  # the column's (S); that a longer one is refused is ours, not the vendor's
+FAILED_REASON_LENGTH = 255  # the column's (S); the words of the refusal are ours, not the vendor's
+INNER_NUMBER = re.compile(r"\d{1,4}")  # an inner number has fewer than five digits (S)
 DIRECTIONS: dict[int, Direction] = {1: "outgoing", 2: "incoming", 3: "incoming", 4: "callback", 5: "info"}
 INCOMING_TYPES = frozenset({2, 3})
 STATUS_WORDS = {
@@ -85,13 +89,15 @@ class CallStore:
         started = start_of_call(params.get("CALL_START_DATE"), now)
         external_id = text(params.get("EXTERNAL_CALL_ID"))
         if external_id is not None and len(external_id) > EXTERNAL_CALL_ID_LENGTH:
+            # Ours, not the vendor's: no page names a length.
             raise TelephonyError(f"EXTERNAL_CALL_ID should not be longer than {EXTERNAL_CALL_ID_LENGTH} characters")
         key = (phone, call_type, user.id, text(params.get("LINE_NUMBER")), external_id)
         call_id = self._running_call(key, now)
         if call_id is None:
             call_id = self._new_call(key, started, now, show=flag(params.get("SHOW"), default=True))
         wanted = flag(params.get("CRM_CREATE"), default=False) and not self.crm.known(phone)
-        created = self.crm.add_client(phone, user.id, "LEAD", phone) if wanted and not lead_error else None
+        source = text(params.get("CRM_SOURCE")) or ""
+        created = self.crm.add_client(phone, user.id, "LEAD", phone, source) if wanted and not lead_error else None
         kind, entity = self._entity(phone)
         answer: dict[str, Any] = {
             "CALL_ID": call_id,
@@ -142,10 +148,11 @@ class CallStore:
             raise TelephonyError("Call is not found (call should be registered prior to finishing)")
         duration = whole_number(params.get("DURATION", 0))
         if duration is None or duration < 0:
+            # Ours, not the vendor's: what becomes of a negative or missing number is not documented.
             raise TelephonyError("DURATION must be a number of seconds", "INVALID_ARGUMENT")
         reason = text(params.get("FAILED_REASON")) or ""
         if len(reason) > FAILED_REASON_LENGTH:
-            raise TelephonyError("Unexpected database error")
+            raise TelephonyError("Unexpected database error")  # ours, not the vendor's
         status = text(params.get("STATUS_CODE")) or ("200" if duration > 0 else "304")
         event = {"id": len(self.finished) + 1, "call_id": call_id, "user_id": user.id, "duration": duration}
         event |= {
@@ -208,7 +215,7 @@ class CallStore:
             "CALL_LOG": None,
             "CALL_DURATION": str(event["duration"]),
             "CALL_START_DATE": datetime.fromtimestamp(call.started, UTC).isoformat(timespec="seconds"),
-            "CALL_RECORD_URL": (self.recording_of(call.call_id) or {}).get("address"),
+            "CALL_RECORD_URL": address_of(self.recordings, call.call_id),
             "CALL_VOTE": None if event["vote"] is None else str(event["vote"]),
             "COST": f"{event['cost']:.4f}",
             "COST_CURRENCY": "",
@@ -223,10 +230,6 @@ class CallStore:
             "COMMENT": None,
             "CALL_TYPE": str(call.type),
         }
-
-    def recording_of(self, call_id: str) -> Event | None:
-        """The recording of a call: the last that was attached."""
-        return next((each for each in reversed(self.recordings) if each["call_id"] == call_id), None)
 
     def entries(self) -> list[Entry]:
         """The finished calls as a person sees them in the list of calls."""
@@ -257,8 +260,13 @@ class CallStore:
             line=call.line,
             via="finish",
             popup=call.popup,
-            recording=_shown(self.recording_of(call.call_id)),
+            recording=shown_of(self.recordings, call.call_id),
         )
+
+    def automations(self) -> list[str]:
+        """Phone numbers for which the CRM's trigger `call` ran: a register runs it, and the events of a call's begin,
+        each time that it makes a new CALL_ID, finished or not (S)."""
+        return [call.phone for call in self.registrations.values()]
 
     def orphans(self) -> list[dict[str, Any]]:
         """Calls that were registered and never finished."""
@@ -282,13 +290,11 @@ class CallStore:
 
     def _user(self, params: dict[str, Any]) -> PortalUser:
         wanted, inner = whole_number(params.get("USER_ID")), text(params.get("USER_PHONE_INNER"))
-        if wanted is None and inner is None:
+        if wanted is None and inner is not None and INNER_NUMBER.fullmatch(inner):
+            wanted = next((user.id for user in self.users if user.active and user.inner == inner), None)
+        if wanted is None:  # an inner number that nobody has leaves USER_ID empty (S)
             raise TelephonyError("USER_ID or USER_PHONE_INNER should be set")
         for user in self.users:
-            if user.active and (user.id == wanted if wanted is not None else user.inner == inner):
+            if user.active and user.id == wanted:
                 return user
         raise TelephonyError("User is not found or is not active")
-
-
-def _shown(recording: Event | None) -> str | None:
-    return None if recording is None else str(recording["address"] or recording["name"])

@@ -12,10 +12,15 @@ class Bitrix24Config(PortalConfig):
     """Settings of the fake Bitrix24.
 
     `bucket_size` requests, draining `drain_per_second` (0 requests: no limit); `operating_cost` seconds of work a
-    request counts for, refused above `operating_limit` within ten minutes. `webhook_allowed` False refuses register
-    and finish by webhook, as most installations do. `blank_errors` leaves `error` empty, as seen on live portals.
-    Lifetimes in seconds. `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
-    `private_recordings` False refuses those that are not public, as the vendor does.
+    request, or a command of a batch, counts for, refused above `operating_limit` within ten minutes; `time_in_429`
+    gives that refusal the `time` that it need not have. `webhook_allowed` False refuses the methods of telephony by
+    webhook, as documented since March 2026. `blank_errors` leaves `error` empty, as seen on live portals.
+
+    `statistics_of`: `all`, `own` (calls of others are left out without a word, as the product's source has it), `none`
+    (refused). `knows_external_id` False: the filter EXTERNAL_CALL_ID is ignored, as by older on-premise editions.
+    `authorisation_server`: the host that answers of the token endpoint name, one of the vendor's two.
+    `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
+    `private_recordings` False refuses those that are not public, as the vendor does. Lifetimes in seconds.
     """
 
     webhook_user: int = 1
@@ -28,7 +33,10 @@ class Bitrix24Config(PortalConfig):
     refresh_lifetime: float = 180 * 86400.0
     code_lifetime: float = 30.0
     scopes: tuple[str, ...] = ("telephony", "user", "crm")
-    webhook_allowed: bool = True
+    authorisation_server: str = "oauth.bitrix.info"
+    webhook_allowed: bool = False
+    statistics_of: str = "all"
+    knows_external_id: bool = True
     blank_errors: bool = False
     lead_creation_error: str = ""
     recording_status: int = 200
@@ -37,3 +45,4 @@ class Bitrix24Config(PortalConfig):
     drain_per_second: float = 2.0
     operating_cost: float = 0.0
     operating_limit: float = 480.0
+    time_in_429: bool = False

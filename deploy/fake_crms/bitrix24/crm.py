@@ -28,10 +28,14 @@ class CrmStore:
     clients: list[Event] = field(default_factory=list)
     comments: list[Event] = field(default_factory=list)
 
-    def add_client(self, phone: str, responsible: int, kind: str = "CONTACT", name: str = "Client") -> int:
-        """Add a contact, company or lead with this number; its id. `responsible` is the id of a user."""
+    def add_client(
+        self, phone: str, responsible: int, kind: str = "CONTACT", name: str = "Client", source: str = ""
+    ) -> int:
+        """Add a contact, company or lead with this number; its id. `responsible` is the id of a user, `source` a
+        STATUS_ID of the CRM's sources."""
         client_id = (FIRST_LEAD if kind == "LEAD" else 600) + len(self.clients)
-        self.record("client", {"id": client_id, "type": kind, "name": name, "phone": phone, "responsible": responsible})
+        client = {"id": client_id, "type": kind, "name": name, "phone": phone, "responsible": responsible}
+        self.record("client", {**client, "source": source})
         return client_id
 
     def known(self, phone: str) -> list[Event]:

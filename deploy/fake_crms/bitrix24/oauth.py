@@ -38,10 +38,12 @@ def answer_token_request(
             return Answer(400, {"error": "invalid_request", "error_description": "Unsupported grant_type"})
     if pair is None:
         return Answer(400, {"error": "invalid_grant"})
-    return Answer(200, _issued(pair, now, rest_url))
+    return Answer(200, _issued(pair, now, rest_url, config.authorisation_server))
 
 
-def _issued(pair: TokenPair, now: float, rest_url: str) -> dict[str, object]:
+def _issued(pair: TokenPair, now: float, rest_url: str, server: str) -> dict[str, object]:
+    """Issued tokens; `server`: the host of the authorisation server. Two are known: oauth.bitrix.info, and
+    oauth.bitrix24.tech for the vendor's eastern zone."""
     return {
         "access_token": pair.access,
         "refresh_token": pair.refresh,
@@ -51,7 +53,7 @@ def _issued(pair: TokenPair, now: float, rest_url: str) -> dict[str, object]:
         "status": "L",
         "member_id": "fake",
         "user_id": 1,
-        "domain": "oauth.bitrix.info",
+        "domain": server,
         "client_endpoint": rest_url,
-        "server_endpoint": rest_url,
+        "server_endpoint": f"https://{server}/rest/",
     }

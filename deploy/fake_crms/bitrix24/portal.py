@@ -10,6 +10,7 @@ from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
 from deploy.fake_crms.bitrix24.fields import TelephonyError
 from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
+from deploy.fake_crms.bitrix24.lines import LineStore
 from deploy.fake_crms.bitrix24.oauth import answer_token_request
 from deploy.fake_crms.bitrix24.recordings import attach_record
 from deploy.fake_crms.bitrix24.rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
@@ -20,7 +21,9 @@ from deploy.fake_crms.faults import Fault
 from deploy.fake_crms.journal import Event
 from deploy.fake_crms.server import PortalServer
 
-APPLICATION_ONLY = frozenset({"telephony.externalcall.register", "telephony.externalcall.finish"})
+APPLICATION_ONLY = ("telephony.externalcall.", "telephony.externalline.")
+"""Methods that "work only in the context of an application" by their pages, by their beginnings; the search for clients
+says nothing of the kind."""
 CRM_METHODS = frozenset(
     {"telephony.externalcall.searchcrmentities", "crm.timeline.comment.add", "crm.timeline.comment.list"}
 )
@@ -40,6 +43,10 @@ class Bitrix24Portal(PortalServer):
             "code_lifetime",
             "scopes",
             "webhook_allowed",
+            "authorisation_server",
+            "statistics_of",
+            "knows_external_id",
+            "time_in_429",
             "blank_errors",
             "lead_creation_error",
             "recording_status",
@@ -55,6 +62,7 @@ class Bitrix24Portal(PortalServer):
         super().__init__(config or Bitrix24Config())
         self.crm = CrmStore(self.record, self._config.users)
         self.calls = CallStore(self.record, self._config.users, self.crm)
+        self.lines = LineStore(self.record)
         self._bucket = LeakyBucket()
         self._operating = OperatingTime()
 
@@ -88,9 +96,7 @@ class Bitrix24Portal(PortalServer):
                 raise RestError("503")
             params = read_params(inbound)
             webhook = self._authorise(inbound, params)
-            self._operating.spend(inbound.operation, start, config.operating_cost)
-            if self._operating.used(inbound.operation, start) > config.operating_limit:
-                raise RestError("429")
+            self._work(inbound.operation, start)
             if inbound.operation == "batch":
                 body: dict[str, Any] = {
                     "result": run_batch(params, lambda name, inner: self._in_batch(name, inner, inbound, webhook))
@@ -98,12 +104,18 @@ class Bitrix24Portal(PortalServer):
             else:
                 body = self._call(inbound.operation, params, webhook=webhook)
         except RestError as error:
-            return self._refusal(*ERRORS[error.mode], inbound)
+            return self._rest_refusal(error.mode, inbound)
         except TelephonyError as error:
             return self._refusal(400, error.code, str(error), inbound)
         except (ValueError, TypeError, AttributeError) as error:  # nonsense in an unchecked parameter
             return self._refusal(400, "INVALID_ARGUMENT", str(error), inbound)
         return Answer(200, {**body, "time": self._time(inbound.operation, start)})
+
+    def _work(self, method: str, now: float) -> None:
+        """Count a method's seconds of work. Raises RestError above its limit: that method alone is blocked."""
+        self._operating.spend(method, now, self.config.operating_cost)
+        if self._operating.used(method, now) > self.config.operating_limit:
+            raise RestError("429")
 
     def _in_batch(self, name: str, params: dict[str, Any], inbound: Inbound, webhook: bool) -> dict[str, Any]:
         """One command of a batch: its answer, or `error` and `error_description`."""
@@ -112,9 +124,11 @@ class Bitrix24Portal(PortalServer):
         try:
             if fault is not None:
                 raise RestError(fault.mode)
+            self._work(name, self.now())
             return {**self._call(name, upper(params), webhook=webhook), "time": self._time(name, self.now())}
         except RestError as error:
             _, code, words = ERRORS[error.mode]
+            code = fault.code if fault is not None and fault.code is not None else code
         except TelephonyError as error:
             code, words = error.code, str(error)
         except (ValueError, TypeError, AttributeError) as error:
@@ -137,10 +151,10 @@ class Bitrix24Portal(PortalServer):
                 return {"result": True}
             case "telephony.externalcall.hide":
                 return {"result": True}
-            case "telephony.externalline.get":
-                return {"result": []}
+            case "telephony.externalline.add" | "telephony.externalline.update" | "telephony.externalline.get":
+                return {"result": self.lines.call(name.rpartition(".")[2], params)}
             case "voximplant.statistic.get":
-                return search(self._statistics(params.get("FILTER")), params)
+                return self._statistics(params)
             case "user.get" | "user.search":
                 return self._users(params)
             case "user.current" | "profile":
@@ -155,7 +169,8 @@ class Bitrix24Portal(PortalServer):
         scope = SCOPE_OF.get(name.partition(".")[0])
         if scope is not None and scope not in self.config.scopes:
             raise RestError("insufficient_scope")
-        if webhook and name in APPLICATION_ONLY and not self.config.webhook_allowed:
+        only = name.startswith(APPLICATION_ONLY) and name not in CRM_METHODS
+        if webhook and only and not self.config.webhook_allowed:
             raise RestError("wrong_auth_type")
 
     def _crm(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -167,10 +182,23 @@ class Bitrix24Portal(PortalServer):
                 return self.crm.timeline(params.get("FILTER"), int(params.get("START") or 0), indexed)
         return {"result": self.crm.search(params)}
 
-    def _statistics(self, conditions: object) -> list[dict[str, Any]]:
-        indexed = self.now() - self.config.lookup_lag
-        candidates = self.calls.candidates(conditions)
-        return [self.calls.statistics_record(event) for event in candidates if event["at"] <= indexed]
+    def _statistics(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The calls that the owner of the webhook or application may see: without a right at all a refusal, with the
+        right to own calls no word of the others (as the product's source has it)."""
+        config = self.config
+        if config.statistics_of == "none":
+            raise RestError("access_denied")
+        conditions = params.get("FILTER")
+        if not config.knows_external_id and isinstance(conditions, dict):
+            conditions = {key: wanted for key, wanted in conditions.items() if "EXTERNAL_CALL_ID" not in key}
+        indexed = self.now() - config.lookup_lag
+        owner = config.webhook_user if config.statistics_of == "own" else None
+        records = [
+            self.calls.statistics_record(event)
+            for event in self.calls.candidates(conditions)
+            if event["at"] <= indexed and owner in (None, event["user_id"])
+        ]
+        return search(records, {**params, "FILTER": conditions})
 
     def _person(self, user_id: int) -> dict[str, Any]:
         user = next((user for user in self.config.users if user.id == user_id), self.config.users[0])
@@ -223,10 +251,18 @@ class Bitrix24Portal(PortalServer):
         body = {"error": "" if self.config.blank_errors else code, "error_description": words}
         return Answer(status, {**body, "time": self._time(inbound.operation, self.now())})
 
+    def _rest_refusal(self, mode: str, inbound: Inbound, code: str | None = None) -> Answer:
+        status, known, words = ERRORS[mode]
+        answer = self._refusal(status, known if code is None else code, words, inbound)
+        if mode == "429" and not self.config.time_in_429:
+            del answer.body["time"]  # the time is to be taken from the last answer of success
+        return answer
+
     def vendor_error(self, mode: str, inbound: Inbound, fault: Fault) -> Answer:
-        """The documented error body of a fault mode; 429 says in `time.operating_reset_at` when it ends."""
-        answer = self._refusal(*ERRORS[mode], inbound)
-        if mode == "429" and fault.retry_after is not None:
+        """The documented error body of a fault mode; 429 says when it ends in `time.operating_reset_at`, where it has
+        that."""
+        answer = self._rest_refusal(mode, inbound, fault.code)
+        if mode == "429" and fault.retry_after is not None and "time" in answer.body:
             answer.body["time"]["operating_reset_at"] = int(self.now() + fault.retry_after) + 1
         return answer
 
@@ -240,13 +276,14 @@ class Bitrix24Portal(PortalServer):
 
     def apply(self, kind: str, event: Event) -> None:
         """Apply one recorded change."""
-        if not self.crm.apply(kind, event):
+        if not self.crm.apply(kind, event) and not self.lines.apply(kind, event):
             self.calls.apply(kind, event)
 
     def forget(self) -> None:
         """Forget all calls and what the limits counted."""
         self.crm = CrmStore(self.record, self.config.users)
         self.calls = CallStore(self.record, self.config.users, self.crm)
+        self.lines = LineStore(self.record)
         self._bucket, self._operating = LeakyBucket(), OperatingTime()
 
     def entries(self) -> list[Entry]:

@@ -1,8 +1,8 @@
 """Bitrix24's REST interface: its addresses, its errors, how it reads a request.
 
 Sources: the vendor's pages (REST errors, limits, OAuth) and the official SDK's error table. Where they disagree
-about an HTTP status (INVALID_CREDENTIALS: pages and SDK 401, integrators also 403), the pages are followed; a
-fault's `status` gives any other.
+about an HTTP status (INVALID_CREDENTIALS, ACCESS_DENIED, OVERLOAD_LIMIT: older pages 403 and 503, a newer wording 401),
+a fault's `status` gives the other; a fault's `code` stands for a code that no page lists.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ ERRORS: dict[str, tuple[int, str, str]] = {
         "The request requires higher privileges than provided by the access token",
     ),
     "wrong_auth_type": (403, "WRONG_AUTH_TYPE", "Current authorization type is denied for this method"),
+    "user_access_error": (401, "user_access_error", "The user does not have access to the application."),
+    "authorization_error": (401, "authorization_error", "Unable to authorize user"),
     "access_denied": (403, "ACCESS_DENIED", "Access denied!"),
 }
 

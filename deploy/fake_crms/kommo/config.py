@@ -11,9 +11,15 @@ from deploy.fake_crms.portal import PortalConfig
 class KommoConfig(PortalConfig):
     """Settings of the fake Kommo.
 
-    `strict_contacts` True refuses calls of phones that no contact has (error 263), else the contact is made
-    silently. More than `requests_per_second` (0: no limit) are answered 429, and after `flood` such answers within
-    10 s all 403 for `ban` seconds.
+    More than `requests_per_second` (0: no limit) are answered 429, and after `flood` such answers within 10 s all 403
+    for `ban` seconds. Ours, not the vendor's: the number of answers that makes a flood, and a ban that ends by itself
+    (a real one may stay until the vendor's support lifts it; amocrm-api-php issue 563).
+
+    `known_clients`: every number has a contact, as if it had been there before. `customers`: the account has customers
+    switched on; `unsorted_on`: its pipeline takes incoming leads. What no document settles comes in both ways:
+    `note_updated_at`, `now` or `created` (a note's updated_at is the time of the request, or the created_at that was
+    sent), and `owner_is_admin` False (the token's user is no administrator: may not list users, and names nobody but
+    himself as created_by or call_responsible).
     """
 
     long_lived_token: str = "fake-long-lived-token"
@@ -24,7 +30,11 @@ class KommoConfig(PortalConfig):
     access_lifetime: float = 86400.0
     refresh_lifetime: float = 90 * 86400.0
     code_lifetime: float = 1200.0
-    strict_contacts: bool = False
+    known_clients: bool = False
+    customers: bool = False
+    note_updated_at: str = "now"
+    owner_is_admin: bool = True
+    unsorted_on: bool = True
     requests_per_second: int = 7
     flood: int = 50
     ban: float = 60.0

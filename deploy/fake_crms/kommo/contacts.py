@@ -1,6 +1,7 @@
-"""Kommo's contacts, leads and incoming leads: what a call of an unknown number can become.
+"""Kommo's contacts, companies, leads and incoming leads: what a call of an unknown number can become.
 
-Sources: developers.kommo.com (contacts, complex leads, incoming leads of type sip, 2026).
+Sources: developers.kommo.com (contacts, companies, complex leads, incoming leads of type sip, 2026); fields of an
+incoming lead also from SipMetadata.php of the official PHP SDK (`from` is deprecated, `phone` is who called).
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.fake_crms.exchange import Answer, php_params
+from deploy.fake_crms.journal import Event
 from deploy.fake_crms.kommo.requests import branch, paged, phones_of, problem, read_json, request_id, sip_errors
-from deploy.fake_crms.kommo.state import ACCOUNT_ID, Request
+from deploy.fake_crms.kommo.state import ACCOUNT_ID, PIPELINE_ID, Request
 from deploy.fake_crms.phones import last_digits
 
 
@@ -33,12 +35,21 @@ def _contact(request: Request, item: dict[str, Any]) -> int:
 
 def find_contacts(request: Request) -> Answer:
     """Find contacts by name or phone: GET /api/v4/contacts?query=."""
+    return _find(request, "contacts", list(request.account.contacts.values()))
+
+
+def find_companies(request: Request) -> Answer:
+    """Find companies by name or phone: GET /api/v4/companies?query=."""
+    return _find(request, "companies", request.account.clients_of("company"))
+
+
+def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     query = php_params(request.inbound.query)
     wanted = str(query.get("query", ""))
     indexed = request.indexed_until()
     found = [
         _contact_json(contact, request)
-        for contact in request.account.contacts.values()
+        for contact in among
         if contact["at"] <= indexed
         and (
             not wanted
@@ -46,7 +57,7 @@ def find_contacts(request: Request) -> Answer:
             or (last_digits(wanted) and last_digits(wanted) in {last_digits(phone) for phone in contact["phones"]})
         )
     ]
-    return paged(request.url, request.inbound, query, "contacts", found)
+    return paged(request.url, request.inbound, query, kind, found)
 
 
 def _contact_json(contact: dict[str, Any], request: Request) -> dict[str, Any]:
@@ -68,6 +79,8 @@ def add_leads(request: Request) -> Answer:
     items = read_json(request.inbound)
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         return problem(400, "Request validation failed: an array of leads is expected")
+    if (wrong := _wrong_pipelines(items)) is not None:
+        return wrong
     added = []
     for at, item in enumerate(items):
         contacts = (item.get("_embedded") or {}).get("contacts") or []
@@ -91,6 +104,8 @@ def add_unsorted(request: Request) -> Answer:
     ]
     if refused:
         return problem(400, "Request validation failed", **{"validation-errors": refused})
+    if (wrong := _wrong_pipelines(items)) is not None:
+        return wrong
     added = []
     for at, item in enumerate(items):
         meta = item["metadata"]
@@ -98,9 +113,9 @@ def add_unsorted(request: Request) -> Answer:
             "direction": "inbound",
             "duration": meta["duration"],
             "source": item["source_name"],
-            "phone": str(meta["from"]),
+            "phone": str(meta["phone"]),
         }
-        call |= {name: meta[name] for name in ("uniq", "link") if meta.get(name)}
+        call |= {name: meta[name] for name in ("uniq", "link", "call_responsible") if meta.get(name)}
         call |= {"created_at": meta["called_at"], "call_status": 6 if not meta["duration"] else 4}
         lead = request.account.next_lead
         note = request.account.add_call(call, lead, request.now(), entity="lead", via="unsorted")
@@ -109,6 +124,17 @@ def add_unsorted(request: Request) -> Answer:
         answer = {"uid": uid, "account_id": ACCOUNT_ID, "request_id": request_id(item, at)}
         added.append({**answer, "_embedded": {"leads": [{"id": lead}]}})
     return Answer(200, {"_total_items": len(added), "_embedded": {"unsorted": added}})
+
+
+def _wrong_pipelines(items: list[dict[str, Any]]) -> Answer | None:
+    """The refusal of a pipeline that is not there. Ours, not the vendor's: its words."""
+    error = {"code": "NotSupportedChoice", "path": "pipeline_id", "detail": "The value is not a valid choice."}
+    refused = [
+        {"request_id": request_id(item, at), "errors": [error]}
+        for at, item in enumerate(items)
+        if item.get("pipeline_id", PIPELINE_ID) != PIPELINE_ID
+    ]
+    return problem(400, "Request validation failed", **{"validation-errors": refused}) if refused else None
 
 
 def list_unsorted(request: Request) -> Answer:

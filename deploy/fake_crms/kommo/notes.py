@@ -11,9 +11,11 @@ from typing import Any
 
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.kommo.requests import branch, note_fits, paged, problem, read_json, request_id
-from deploy.fake_crms.kommo.state import Request
+from deploy.fake_crms.kommo.state import Request, updated_at
 
-NOTES = re.compile(r"/api/v4/(?P<kind>contact|lead|compan)(?:s|ies)(?:/(?P<entity>\d+))?/notes(?:/(?P<note>\d+))?")
+NOTES = re.compile(
+    r"/api/v4/(?P<kind>contact|lead|customer|compan)(?:s|ies)(?:/(?P<entity>\d+))?/notes(?:/(?P<note>\d+))?"
+)
 TEXT_NOTES = frozenset({"common", "service_message", "extended_service_message"})
 
 
@@ -38,16 +40,20 @@ def find(request: Request) -> Answer:
     none."""
     query = php_params(request.inbound.query)
     kind, entity, note_id = _place(request.inbound)
+    if kind == "customer" and not request.config.customers:
+        return problem(404, "Customers are switched off")  # ours, not the vendor's: no document shows it
     wanted, order = branch(query, "filter"), branch(query, "order")
-    indexed = request.indexed_until()
-    changed = wanted.get("updated_at")
+    changed, moment = wanted.get("updated_at"), request.config.note_updated_at
     since = int(changed.get("from", 0)) if isinstance(changed, dict) else 0
+    indexed = request.indexed_until()
     found = [
         note
         for note in (
-            request.account.note_json(event, request.url)
+            request.account.note_json(event, request.url, moment)
             for event in request.account.all_notes
-            if event["entity"] == kind and event["at"] >= since and (event["at"] <= indexed or note_id is not None)
+            if event["entity"] == kind
+            and updated_at(event, moment) >= since
+            and (event["at"] <= indexed or note_id is not None)
         )
         if (entity is None or note["entity_id"] == entity) and note_fits(note, wanted)
     ]
@@ -94,6 +100,21 @@ def _errors(item: dict[str, Any], entity: object, request: Request) -> list[dict
     return [{"code": "NotSupportedChoice", "path": path, "detail": "This value is not valid."} for path in wrong]
 
 
+def _call_errors(params: dict[str, Any]) -> list[dict[str, str]]:
+    """What is wrong with the params of a call's note: what GET gives as null is refused (issues 383, 570, 583 and pull
+    request 595 of the official PHP SDK). Ours, not the vendor's: that an empty call_result is."""
+    null = [name for name, value in params.items() if value is None]
+    errors = [_note_error("NotNullable", name, "This value should not be null.") for name in null]
+    if params.get("call_result") == "":
+        errors.append(_note_error("IsBlank", "call_result", "This value should not be blank."))
+    wrong = [name for name in ("call_status", "duration") if isinstance(params.get(name), str)]
+    return errors + [_note_error("InvalidType", name, "This value should be of type int.") for name in wrong]
+
+
+def _note_error(code: str, param: str, detail: str) -> dict[str, str]:
+    return {"code": code, "path": f"params.{param}", "detail": detail}
+
+
 def edit(request: Request) -> Answer:
     """Give notes new params: an array with ids, or one note by its path."""
     parsed = read_json(request.inbound)
@@ -105,6 +126,13 @@ def edit(request: Request) -> Answer:
     missing = [item for item in items if item.get("id") not in known]
     if missing:
         return problem(404, "Note not found")
+    refused = [
+        {"request_id": request_id(item, at), "errors": errors}
+        for at, item in enumerate(items)
+        if "call" in known[item["id"]] and (errors := _call_errors(item.get("params") or {}))
+    ]
+    if refused:
+        return problem(400, "Request validation failed", **{"validation-errors": refused})
     edited = []
     for item in items:
         note = known[item["id"]]

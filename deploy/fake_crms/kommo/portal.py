@@ -9,11 +9,11 @@ from deploy.fake_crms.entry import Entry
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.faults import Fault
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo import calls, contacts, notes
+from deploy.fake_crms.kommo import account, calls, contacts, notes
 from deploy.fake_crms.kommo.config import KommoConfig
 from deploy.fake_crms.kommo.limits import RequestsPerSecond
-from deploy.fake_crms.kommo.requests import ERRORS, OPERATIONS, problem, read_json
-from deploy.fake_crms.kommo.state import ACCOUNT_ID, AccountStore, Request
+from deploy.fake_crms.kommo.requests import BLOCKED_PAGE, ERRORS, OPERATIONS, problem, read_json
+from deploy.fake_crms.kommo.state import AccountStore, Request
 from deploy.fake_crms.server import PortalServer
 
 
@@ -27,7 +27,11 @@ class KommoPortal(PortalServer):
             "lookup_lag",
             "access_lifetime",
             "code_lifetime",
-            "strict_contacts",
+            "known_clients",
+            "customers",
+            "note_updated_at",
+            "owner_is_admin",
+            "unsorted_on",
             "requests_per_second",
             "flood",
             "ban",
@@ -46,19 +50,23 @@ class KommoPortal(PortalServer):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """One of calls, notes (add_, edit_), contacts, leads, unsorted, users, account, token; `unknown` for others."""
+        """One of calls, notes (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account, token;
+        `unknown` for others."""
         path = path.rstrip("/")
         known = OPERATIONS.get((method, path)) or notes.operation(method, path)
+        if known is None and path.rpartition("/")[2].isdigit():
+            one = OPERATIONS.get((method, path.rpartition("/")[0]))
+            known = one if one in ("users", "pipelines") else None
         return known or ("unknown" if path.startswith(("/api/v4", "/oauth2")) else None)
 
     def answer(self, inbound: Inbound) -> Answer:
         """Carry out a request and give its answer."""
         config, now = self.config, self.now()
         admitted = self._limit.admit(now, per_second=config.requests_per_second, flood=config.flood, ban=config.ban)
+        if admitted == 429:
+            return problem(429, "Too many requests")
         if admitted != 200:
-            return problem(
-                admitted, "Too many requests" if admitted == 429 else "The address is blocked because of flooding"
-            )
+            return Answer(403, BLOCKED_PAGE, "text/html")
         if inbound.operation == "token":
             return self._token(inbound)
         if not self._authorised(inbound):
@@ -82,15 +90,18 @@ class KommoPortal(PortalServer):
                 return notes.edit(request)
             case "contacts":
                 return contacts.add_contacts(request) if add else contacts.find_contacts(request)
+            case "companies":
+                return contacts.find_companies(request)
             case "leads":
                 return contacts.add_leads(request)
             case "unsorted":
                 return contacts.add_unsorted(request) if add else contacts.list_unsorted(request)
             case "users":
-                return self._users()
+                return account.users(request)
+            case "pipelines":
+                return account.pipelines(request)
             case "account":
-                names = {"name": "cel2crm", "subdomain": "cel2crm"}
-                return Answer(200, {"id": ACCOUNT_ID, **names, "current_user_id": self.config.users[0].id})
+                return account.show(request)
         return problem(404, f"Cannot {inbound.method} {inbound.path}")
 
     def _authorised(self, inbound: Inbound) -> bool:
@@ -98,12 +109,6 @@ class KommoPortal(PortalServer):
         if token is None:
             return False
         return token == self.config.long_lived_token or self.tokens.access_status(token, self.now()) == "valid"
-
-    def _users(self) -> Answer:
-        people = [
-            {"id": user.id, "name": user.name, "rights": {"is_active": user.active}} for user in self.config.users
-        ]
-        return Answer(200, {"_total_items": len(people), "_page": 1, "_page_count": 1, "_embedded": {"users": people}})
 
     def _token(self, inbound: Inbound) -> Answer:
         """OAuth: grant types refresh_token and authorization_code; a refresh token is good once."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deploy.fake_crms.entry import PortalUser
 from deploy.fake_crms.exchange import PROBLEM_JSON, Answer, Inbound
+from deploy.fake_crms.kommo.config import KommoConfig
 from deploy.fake_crms.kommo.state import DIRECTIONS, STATUS_WORDS
 from deploy.fake_crms.phones import last_digits
 
@@ -37,18 +37,28 @@ ERRORS: dict[str, tuple[int, str]] = {
     "wrong_auth_type": (401, "Unauthorized"),
     "insufficient_scope": (403, "The integration has no access to this method"),
     "access_denied": (403, "Access denied"),
+    "user_access_error": (403, "Access denied"),
+    "authorization_error": (401, "Unauthorized"),
     "overload": (503, "Service is temporarily unavailable."),
     "payment_required": (402, "The account is not paid"),
     "portal_deleted": (404, "Account not found"),
 }
+BLOCKED_PAGE = (
+    b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n"
+    b"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+"""The answer to every request of an address that is blocked, token requests included (amocrm-api-php issue 434)."""
+
 OPERATIONS = {
     ("POST", "/api/v4/calls"): "calls",
     ("POST", "/api/v4/contacts"): "contacts",
     ("GET", "/api/v4/contacts"): "contacts",
+    ("GET", "/api/v4/companies"): "companies",
     ("POST", "/api/v4/leads/complex"): "leads",
     ("POST", "/api/v4/leads/unsorted/sip"): "unsorted",
     ("GET", "/api/v4/leads/unsorted"): "unsorted",
     ("GET", "/api/v4/users"): "users",
+    ("GET", "/api/v4/leads/pipelines"): "pipelines",
     ("GET", "/api/v4/account"): "account",
     ("POST", "/oauth2/access_token"): "token",
 }
@@ -73,6 +83,7 @@ CALL_FIELDS = {
     "call_responsible": "string|int",
 }
 REQUIRED = ("direction", "duration", "source", "phone")
+USER_FIELDS = ("responsible_user_id", "created_by", "updated_by", "call_responsible")
 
 
 def problem(status: int, detail: str, **more: Any) -> Answer:
@@ -111,9 +122,13 @@ def sip_errors(item: object) -> list[dict[str, str]]:
     if not isinstance(item, dict):
         return [{"code": "InvalidType", "path": "", "detail": "This value should be of type array."}]
     missing = [name for name in ("source_name", "source_uid", "metadata") if not item.get(name)]
-    meta = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
-    needed = {"from": str, "phone": (str, int), "called_at": int, "duration": int, "link": str, "service_code": str}
-    wrong = [f"metadata.{name}" for name, kind in needed.items() if not isinstance(meta.get(name), kind)]  # type: ignore[arg-type, union-attr]
+    meta: dict[str, Any] = item["metadata"] if isinstance(item.get("metadata"), dict) else {}
+    needed: dict[str, Any] = {"phone": (str, int), "called_at": int, "duration": int, "link": str, "service_code": str}
+    wrong = [f"metadata.{name}" for name, kind in needed.items() if not isinstance(meta.get(name), kind)]
+    optional: dict[str, Any] = {"from": str, "call_responsible": (str, int), "uniq": str, "is_call_event_needed": bool}
+    wrong += [
+        f"metadata.{name}" for name, kind in optional.items() if name in meta and not isinstance(meta[name], kind)
+    ]
     return [{"code": "FieldMissing", "path": path, "detail": "This field is missing."} for path in missing + wrong]
 
 
@@ -150,8 +165,11 @@ def note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return changed is None or int(note["updated_at"]) >= int(changed)
 
 
-def validation_errors(item: object, users: tuple[PortalUser, ...]) -> list[dict[str, str]]:
-    """What is wrong with one call: `code`, `path`, `detail` each. null is a wrong type, not an absent field."""
+def validation_errors(item: object, config: KommoConfig) -> list[dict[str, str]]:
+    """What is wrong with one call: `code`, `path`, `detail` each. null is a wrong type, not an absent field.
+
+    Ours, not the vendor's: that an unknown field and a duration below 0 are refused.
+    """
     if not isinstance(item, dict):
         return [_wrong("InvalidType", "", "This value should be of type array.")]
     errors = [_wrong("FieldMissing", name, "This field is missing.") for name in REQUIRED if name not in item]
@@ -167,15 +185,29 @@ def validation_errors(item: object, users: tuple[PortalUser, ...]) -> list[dict[
         errors.append(_wrong("NotSupportedChoice", "direction", "The value you selected is not a valid choice."))
     if "call_status" in item and item["call_status"] not in STATUS_WORDS:
         errors.append(_wrong("NotSupportedChoice", "call_status", "The value you selected is not a valid choice."))
-    if "responsible_user_id" in item and item["responsible_user_id"] not in {user.id for user in users if user.active}:
-        errors.append(
-            _wrong("NotSupportedChoice", "responsible_user_id", "The value you selected is not a valid choice.")
-        )
+    errors += [
+        _wrong("NotSupportedChoice", name, "The value you selected is not a valid choice.")
+        for name in USER_FIELDS
+        if name in item and not _may_name(name, item[name], config)
+    ]
     if item["duration"] < 0:
         errors.append(_wrong("TooLow", "duration", "This value should be 0 or more."))
     if not last_digits(item["phone"]):
         errors.append(_wrong("IsBlank", "phone", "This value should not be blank."))
     return errors
+
+
+def _may_name(field: str, user: object, config: KommoConfig) -> bool:
+    """Whether the token's owner may name this user there: an active one (amocrm-api-php issues 170, 220).
+
+    Ours, not the vendor's: that who is no administrator names only himself as the one who made the call. No document
+    says whether it is so.
+    """
+    if isinstance(user, str):  # call_responsible may be a name
+        return True
+    if user not in {one.id for one in config.users if one.active}:
+        return False
+    return config.owner_is_admin or field == "responsible_user_id" or user == config.users[0].id
 
 
 def _wrong(code: str, path: str, detail: str) -> dict[str, str]:

@@ -29,6 +29,9 @@ STATUS_WORDS = {
 _TONES: dict[int, Tone] = {1: "neutral", 2: "failed", 3: "failed", 4: "good", 5: "failed", 6: "missed", 7: "failed"}
 DIRECTIONS: dict[str, Direction] = {"inbound": "incoming", "outbound": "outgoing"}
 ACCOUNT_ID = 30000001
+PIPELINE_ID = 5000001
+ROBOT = 0
+"""Stands for the user of a call that nobody is named for: statistics count it for a robot."""
 
 
 @dataclass(slots=True)
@@ -44,6 +47,8 @@ class AccountStore:
     texts: list[Event] = field(default_factory=list)
     leads: list[Event] = field(default_factory=list)
     unsorted: list[Event] = field(default_factory=list)
+    others: list[Event] = field(default_factory=list)
+    """Companies and customers."""
 
     def contact_for(self, phone: str) -> int | None:
         """The contact with the same last 10 digits."""
@@ -55,6 +60,29 @@ class AccountStore:
         event = {"id": contact_id, "name": name, "phones": phones, "responsible": responsible, "at": now}
         self.record("contact", event)
         return contact_id
+
+    def add_client(self, kind: str, name: str, phones: list[str], now: float, responsible: int | None = None) -> int:
+        """Add a `company` or a `customer`; its id."""
+        client = {"id": 600_000 + len(self.others) + 1, "kind": kind, "name": name, "phones": phones}
+        self.record("client", {**client, "responsible": responsible, "at": now})
+        return int(self.others[-1]["id"])
+
+    def clients_of(self, kind: str) -> list[Event]:
+        """The companies, or the customers."""
+        return [one for one in self.others if one["kind"] == kind]
+
+    def customer_for(self, phone: str) -> int | None:
+        """The customer with the same last 10 digits."""
+        return self._client_for("customer", phone)
+
+    def company_for(self, phone: str) -> int | None:
+        """The company with the same last 10 digits."""
+        return self._client_for("company", phone)
+
+    def _client_for(self, kind: str, phone: str) -> int | None:
+        digits = last_digits(phone)
+        fitting = (one["id"] for one in self.clients_of(kind) if digits in map(last_digits, one["phones"]))
+        return next(fitting, None)
 
     @property
     def next_lead(self) -> int:
@@ -70,7 +98,7 @@ class AccountStore:
         self, item: dict[str, Any], entity_id: int, now: float, entity: str = "contact", via: str = "calls"
     ) -> Event:
         """Add the note of one call. Calls are not compared with earlier ones: the same uniq twice makes two notes."""
-        user_id = item.get("responsible_user_id") or item.get("created_by") or self.users[0].id
+        user_id = item.get("responsible_user_id") or self.users[0].id
         note = {
             "id": self._next_note,
             "entity": entity,
@@ -91,9 +119,9 @@ class AccountStore:
         return sorted([*self.notes, *self.texts], key=itemgetter("id"))
 
     def has_entity(self, entity_id: int) -> bool:
-        """Whether a contact or lead has this id."""
+        """Whether a contact, company, customer or lead has this id."""
         leads = {lead["id"] for lead in self.leads} | {one["lead"] for one in self.unsorted}
-        return entity_id in self.contacts or entity_id in leads
+        return entity_id in self.contacts or entity_id in leads | {one["id"] for one in self.others}
 
     def add_text(self, entity: str, entity_id: int, note_type: str, params: Event, now: float) -> Event:
         """Add a note with a text."""
@@ -124,12 +152,14 @@ class AccountStore:
                 self._edit(event)
             case "lead":
                 self.leads.append(event)
+            case "client":
+                self.others.append(event)
             case "unsorted":
                 self.unsorted.append(event)
 
     def _edit(self, event: Event) -> None:
         note = next(note for note in self.all_notes if note["id"] == event["id"])
-        note["at"] = event["at"]
+        note["at"], note["edited"] = event["at"], True
         if "call" in note:
             kept = {
                 name: note["call"][name] for name in ("direction", "created_at", "created_by") if name in note["call"]
@@ -138,10 +168,9 @@ class AccountStore:
         else:
             note["params"] = event["params"]
 
-    def note_json(self, note: Event, address: str) -> dict[str, Any]:
-        """A note as GET /api/v4/contacts/notes lists it."""
+    def note_json(self, note: Event, address: str, moment: str = "now") -> dict[str, Any]:
+        """A note as GET /api/v4/contacts/notes lists it. `moment`: KommoConfig.note_updated_at."""
         call = note.get("call", {})
-        kept = ("uniq", "duration", "source", "link", "phone", "call_result", "call_status", "call_responsible")
         kind = {"inbound": "call_in", "outbound": "call_out"}.get(call.get("direction", ""), note.get("type"))
         entities = "companies" if note["entity"] == "company" else f"{note['entity']}s"
         path = f"{address}/api/v4/{entities}/{note['entity_id']}/notes/{note['id']}"
@@ -151,11 +180,11 @@ class AccountStore:
             "created_by": call.get("created_by", 0),
             "updated_by": call.get("created_by", 0),
             "created_at": note["created_at"],
-            "updated_at": int(note["at"]),
+            "updated_at": updated_at(note, moment),
             "responsible_user_id": note["user_id"],
             "group_id": 0,
             "note_type": kind,
-            "params": {name: call[name] for name in kept if name in call} or note.get("params"),
+            "params": _params(call, note["id"]) if call else note.get("params"),
             "account_id": ACCOUNT_ID,
             "_links": {"self": {"href": path}},
         }
@@ -164,17 +193,25 @@ class AccountStore:
         """The calls as a person sees them."""
         return [self._entry(number, note) for number, note in enumerate(self.notes, 1)]
 
+    def _shown(self, call: Event) -> tuple[int, str]:
+        """Who is shown as having made the call: call_responsible, a user or a name; else created_by; else a robot
+        (CallModel.php of the official PHP SDK; developers.kommo.com, add calls)."""
+        who = call.get("call_responsible") or call.get("created_by") or ROBOT
+        if isinstance(who, str):
+            return ROBOT, who
+        return who, next((user.name for user in self.users if user.id == who), f"user {who}" if who else "Robot")
+
     def _entry(self, number: int, note: Event) -> Entry:
         call = note["call"]
         status = call.get("call_status")
-        name = next((user.name for user in self.users if user.id == note["user_id"]), f"user {note['user_id']}")
+        user_id, name = self._shown(call)
         return Entry(
             number=number,
             crm_id=str(note["id"]),
             external_id=call.get("uniq"),
             phone=call["phone"],
             direction=DIRECTIONS[call["direction"]],
-            user_id=note["user_id"],
+            user_id=user_id,
             user=name,
             duration=call["duration"],
             started_at=iso_utc(note["created_at"]),
@@ -190,6 +227,21 @@ class AccountStore:
             popup=False,
             recording=call.get("link") or None,
         )
+
+
+def updated_at(note: Event, moment: str) -> int:
+    """A note's updated_at, unix seconds. `moment`: KommoConfig.note_updated_at."""
+    return int(note["created_at"] if moment == "created" and not note.get("edited") else note["at"])
+
+
+def _params(call: Event, note_id: int) -> Event:
+    """The params of a call's note: what is not set is null (amocrm-api-php issues 203, 471), and call_status is a
+    string now and then (471): here of every other note, by its id."""
+    params = {name: call.get(name) for name in ("uniq", "duration", "source", "link", "phone", "call_result")}
+    if call.get("call_responsible") is not None:
+        params["call_responsible"] = call["call_responsible"]
+    status = call.get("call_status")
+    return {**params, "call_status": str(status) if status is not None and note_id % 2 == 0 else status}
 
 
 @dataclass(frozen=True, slots=True)

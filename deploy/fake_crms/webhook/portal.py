@@ -29,6 +29,8 @@ _STATUSES = {
     "insufficient_scope": 403,
     "wrong_auth_type": 403,
     "access_denied": 403,
+    "user_access_error": 403,
+    "authorization_error": 401,
     "overload": 503,
     "payment_required": 402,
     "portal_deleted": 410,

@@ -3,21 +3,16 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 
-from connectors.topics import missing_topics
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
 from streams.clock import boot_seconds, format_time, utc_now_us
 from streams.credentials.authorisation import code_of, pair_of
-from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.record import granted
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import CredentialStore, key_of
@@ -26,9 +21,8 @@ from streams.crm.shared.token_vendor import TokenVendor
 from streams.crm.shared.tokens import Pair
 from streams.errors import SettingsError, UserError
 from streams.http.request import session
-from streams.kafka.client import unreachable
+from streams.operations import token_store
 from streams.settings import PortalSettings, Settings, load_settings, secret
-from streams.topics import CREDENTIALS
 
 SECONDS = 30.0
 """Limit of each request."""
@@ -88,23 +82,9 @@ def _require_secrets(vendor: TokenVendor, settings: Settings) -> None:
     Sealer.of(settings.credentials)
 
 
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[CredentialStore]:
-    """The store of tokens, as it is now. Raises UserError. The one seam of the commands' tests."""
-    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic(CREDENTIALS)
-    if await missing_topics(settings, [topic]):
-        raise UserError(f"no such topic on {servers}: {topic}", "Make it with `cel2crm topics apply`.")
-    store = KafkaCredentials(servers, topic, Sealer.of(settings.credentials))
-    try:
-        await store.start(follow=False)
-        yield store
-    except (KafkaError, TimeoutError) as error:
-        raise unreachable(servers, error) from None
-
-
 async def _authorise(settings: Settings, vendor: TokenVendor, code_file: Path | None) -> None:
     state = secrets.token_urlsafe(12)
-    async with open_store(settings) as store, session() as http:
+    async with token_store.open_store(settings) as store, session() as http:
         code = code_of(_given(code_file, vendor.instructions(state)), vendor, state)
         pair = pair_of(await vendor.redeem(http, code, boot_seconds() + SECONDS), vendor.portal)
         who = await vendor.check(http, pair, boot_seconds() + SECONDS)

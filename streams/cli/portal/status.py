@@ -1,8 +1,6 @@
 """`cel2crm portal status`: how portals are let in, for how long, and which calls wait for them."""
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,15 +8,13 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
 from streams.cli.output import Table, console_of, say, say_json
-from streams.cli.portal import authorise
-from streams.clock import format_time, utc_now_us
-from streams.credentials.record import Credential
-from streams.credentials.sealing import Unreadable
-from streams.credentials.standing import NEED_A_PERSON, AuthorisationState, Tokens, standing_of
-from streams.credentials.store import key_of
+from streams.cli.verdict_line import verdict_line
+from streams.clock import format_time
+from streams.credentials.standing import Tokens
 from streams.errors import UserError
 from streams.operations import connection as operations
-from streams.operations.deliveries import WAITING, Overview, overview_of
+from streams.operations.deliveries import overview_of
+from streams.operations.portal_status import PortalStatus, authorisations, status_of
 from streams.settings import PortalSettings, Settings, load_settings
 
 NEEDS_A_PERSON = 1
@@ -32,22 +28,8 @@ TOKEN_LABELS = {
     Tokens.NONE: "none",
     Tokens.REFUSED: "good no more",
     Tokens.UNREADABLE: "encrypted with another key",
+    Tokens.UNKNOWN: "not known",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PortalStatus:
-    """One portal: its authorisation, and its calls."""
-
-    portal: PortalSettings
-    authorisation: AuthorisationState
-    waiting: int
-    paused: str | None
-
-    @property
-    def needs_a_person(self) -> bool:
-        """Whether its calls wait until somebody acts, or will."""
-        return self.paused is not None or self.authorisation.tokens in NEED_A_PERSON
 
 
 def status(
@@ -75,45 +57,23 @@ def status(
         )
     quiet_kafka_client()
     warn_of_plugins()
-    found = asyncio.run(_found(settings, wanted))
-    if as_json:
-        for one in found:
-            say_json(_to_json(one))
-    else:
-        _print_table(found)
-    if any(one.needs_a_person for one in found):
-        raise typer.Exit(NEEDS_A_PERSON)
+    with verdict_line(settings):
+        found = asyncio.run(_found(settings, wanted))
+        if as_json:
+            for one in found:
+                say_json(_to_json(one))
+        else:
+            _print_table(found)
+        if any(one.needs_a_person for one in found):
+            raise typer.Exit(NEEDS_A_PERSON)
 
 
 async def _found(settings: Settings, portals: list[PortalSettings]) -> list[PortalStatus]:
-    authorisations = await _authorisations(settings, portals)
+    let_in = await authorisations(settings, portals)
     crms = dict.fromkeys(portal.crm for portal in portals)
     async with operations.connect(settings) as connection:
         overviews = {crm: await overview_of(connection, crm) for crm in crms}
-    return [
-        _status(portal, authorisation, overviews[portal.crm])
-        for portal, authorisation in zip(portals, authorisations, strict=True)
-    ]
-
-
-def _status(portal: PortalSettings, authorisation: AuthorisationState, overview: Overview) -> PortalStatus:
-    waiting = sum(count for (name, state), count in overview.counts.items() if name == portal.name and state in WAITING)
-    return PortalStatus(portal, authorisation, waiting, overview.paused.get(portal.name))
-
-
-async def _authorisations(settings: Settings, portals: list[PortalSettings]) -> list[AuthorisationState]:
-    if not any(portal.oauth for portal in portals):
-        return [standing_of(portal, None, utc_now_us()) for portal in portals]
-    found = []
-    async with authorise.open_store(settings) as store:
-        for portal in portals:
-            known: Credential | None = None
-            readable = False
-            with suppress(Unreadable):
-                known = store.get(key_of(portal))
-                readable = True
-            found.append(standing_of(portal, known, utc_now_us(), readable=readable))
-    return found
+    return [status_of(portal, let_in[portal.name], overviews[portal.crm]) for portal in portals]
 
 
 def _to_json(one: PortalStatus) -> dict[str, object]:

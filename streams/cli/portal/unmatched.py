@@ -57,7 +57,11 @@ async def _found(settings: Settings, portal: PortalSettings) -> list[Unmatched]:
 
 
 def _to_json(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
-    who = {"extension": one.who} if one.user is None else {"user": one.user, "extensions": _led_by(one, portal)}
+    who: dict[str, object] = {"extension": one.who}
+    if one.user is not None:
+        who = {"user": one.user, "extensions": _led_by(one, portal)}
+    elif one.field is not None:
+        who = {"field": one.field}
     return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
 
 
@@ -66,10 +70,17 @@ def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
 
 
 def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
+    refused = [one for one in found if one.field is not None]
+    found = [one for one in found if one.field is None]
+    told = [
+        f"{portal.kind.title} did not take {one.field} of us, so calls went without it ({_calls_of(one)}): see "
+        f"`cel2crm portal check {portal.name}`."
+        for one in refused
+    ]
     if not found:
-        return [f"{portal.name}: every extension that had calls has its person"]
+        return [*told, f"{portal.name}: every extension that had calls has its person"]
     instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"
-    lines = [f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
+    lines = [*told, f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
     lines.append("    users:")
     extensions = [one for one in found if one.user is None]
     lines += [f'      "{one.who}": "USER_ID"   # {_calls_of(one)}' for one in extensions]

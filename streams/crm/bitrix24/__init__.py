@@ -4,10 +4,17 @@ kind.py      for the registry: names, rate, statuses, what its portals may set
 bitrix24.yaml  the table of statuses
 adapter.py   for the worker: plan, client, token vendor
 plan.py      the steps of a delivery
-steps.py     a call as the fields of requests, and answers by what they prove; pure
+options.py   the settings that only Bitrix24 knows
+steps.py     a call as the fields of requests; pure
+failed_reason.py  the words for why a call failed
+answers.py   answers to register and finish by what they prove; pure
+errors.py    the portal's errors; pure
 batch.py     two steps in one request, when many calls wait
+lookup.py    a finished call looked for in the statistics, and whether they show all calls
 recording.py a recording at a finished call
 comment.py   a later version of a call, as a comment
+limits.py    the seconds of work that each method may take
+lines.py     the settings' lines, registered and named in the portal
 client.py    HTTP
 tokens.py    OAuth
 """

@@ -1,9 +1,9 @@
 """Bitrix24: register and finish of one call in one request, for the days when many calls wait.
 
-The limit counts requests, so that this doubles the rate at which an outage drains. More calls in one batch would not:
-a register takes the portal about a second, and seconds of work are limited too (480 in ten minutes a method), while
-one lost answer would leave all of them in doubt. A proxy that repeats a POST by itself would finish the call twice:
-alone, a second register makes an orphan and a second finish finds no call. Such a proxy needs `bitrix24_batch: never`.
+The limit counts requests, so that an outage drains up to twice as fast, until the limit on seconds of work (480 in ten
+minutes a method: some 340 calls in the vendor's own example). More calls in one batch would not help: their work counts
+each, and one lost answer would leave all of them in doubt. A proxy that repeats a POST by itself would finish the call
+twice: alone, a second finish finds no call. Such a proxy needs `bitrix24_batch: never`.
 
 Facts: batch (apidocs.bitrix24.com); docs/crms.md. It answers 200 always, with errors by command.
 """
@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from streams.crm.bitrix24.steps import LIMITS, METHODS, answer_of, code_of
+from streams.crm.bitrix24.answers import answer_of
+from streams.crm.bitrix24.errors import LIMITS, code_of
+from streams.crm.bitrix24.steps import METHODS
 from streams.delivery.answers import Answer, OutcomeUnknown, PartlyDone, RetryLater, Succeeded
 from streams.http.request import Ending, Reply
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
+from streams.crm.bitrix24.errors import LIMITS, code_of, error_text, portal_problem
 from streams.crm.bitrix24.kind import STATUSES
-from streams.crm.bitrix24.steps import LIMITS, code_of, error_text, portal_problem
 from streams.crm.shared.call_fields import talk_seconds
 from streams.crm.shared.correction_note import as_shown, correction, note_marker
 from streams.crm.shared.transport_answers import lookup_without_reply, without_reply

@@ -1,5 +1,6 @@
 """Bitrix24 for the registry."""
 
+from streams.crm.bitrix24.options import check_options
 from streams.crm.kind import CrmKind, Rate, StatusCodes
 
 STATUSES: dict[str | int, str] = {
@@ -41,6 +42,7 @@ KIND = CrmKind(
     unknown_number=("nothing", "create_lead", "skip"),
     users_by=("id", "inner_phone"),
     revisions=("keep", "note"),
+    check_options=check_options,
     longest_external_id=64,  # what it keeps of EXTERNAL_CALL_ID (seen in its source)
     cloud=r"bitrix24(?:\.com)?\.[a-z]{2,3}",
     batch_setting="bitrix24_batch",

@@ -8,14 +8,12 @@ from base64 import b64encode
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from streams.crm.bitrix24.steps import error_text, portal_problem
+from streams.crm.bitrix24.errors import error_text, portal_problem
 from streams.crm.shared.recording import FILE, NAME, URL, again_or_refused
 from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
-
-METHOD = "telephony.externalCall.attachRecord"
 
 ENDINGS = (".wav", ".mp3")
 LARGEST_FILE = 20 * 1024 * 1024

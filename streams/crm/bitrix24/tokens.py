@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from streams.clock import BootSeconds
-from streams.crm.bitrix24.steps import LOOKUP_METHOD
+from streams.crm.bitrix24.lookup import METHOD as LOOKUP_METHOD
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked, RetryLater

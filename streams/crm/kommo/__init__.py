@@ -4,9 +4,13 @@ kind.py      for the registry: names, rate, statuses, what its portals may set
 kommo.yaml   the table of statuses
 adapter.py   for the worker: plan, client, token vendor
 plan.py      the steps of a delivery
-steps.py     a call as the fields of requests, and answers by what they prove; pure
+options.py   its own settings of a portal
+steps.py     a call as the fields of requests; pure
+answers.py   answers, by what they prove; pure
 revision.py  a later version of a call, in its note or beside it
+account.py   HTTP: requests, and lists searched page by page
 recording.py a recording as the call's link
-client.py    HTTP
+lookups.py   what a request of unknown outcome made
+client.py    the steps sent
 tokens.py    OAuth
 """

@@ -1,6 +1,7 @@
 """Kommo for the registry."""
 
 from streams.crm.kind import CrmKind, Rate, StatusCodes
+from streams.crm.kommo.options import check_options
 
 STATUSES: dict[str | int, str] = {
     1: "left a voice message",
@@ -29,6 +30,7 @@ KIND = CrmKind(
     ),
     unknown_number=("create_contact", "create_lead", "unsorted", "retry", "skip"),
     revisions=("keep", "note", "update"),
+    check_options=check_options,
     longest_external_id=64,  # it keeps more; calls that were sent before have been told by this
     cloud=r"kommo\.com|amocrm\.(?:ru|com)",
 )

@@ -6,22 +6,18 @@ nothing, so that it may be sent again.
 Facts: add calls, edit notes, get note (developers.kommo.com).
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 
-from streams.clock import utc_now_us
-from streams.crm.kommo.revision import PLURALS, edited_of
-from streams.crm.kommo.steps import portal_problem
+from streams.clock import BootSeconds, utc_now_us
+from streams.crm.kommo.account import KommoAccount
+from streams.crm.kommo.answers import PLURALS, entity_of, portal_problem
+from streams.crm.kommo.revision import edited_of
 from streams.crm.shared.recording import URL, address_with_call
 from streams.delivery.answers import Answer, PortalBlocked, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
-
-Read = Callable[[], Awaitable["dict[str, Any] | RetryLater | PortalBlocked | None"]]
-"""Reads the note; None: it is no longer there."""
-Patch = Callable[[dict[str, object]], Awaitable["Ending | RetryLater | PortalBlocked"]]
 
 
 def with_link(step: str, fields: dict[str, object], delivery: Delivery) -> dict[str, object]:
@@ -41,23 +37,24 @@ def link_fields(delivery: Delivery) -> dict[str, object]:
     link = ids.get(URL, "")
     went = link != "" and link in (sent.get("link"), (sent.get("metadata") or {}).get("link"))
     note = {
-        "entity_type": ids.get("entity_type", ""),
+        "entity_type": entity_of(ids.get("entity_type", "")) or "",
         "entity_id": ids.get("entity_id", ""),
         "note": ids.get("note", ""),
     }
     return {**note, "link": link, "went_with_call": went}
 
 
-async def set_link(sent: dict[str, Any], read: Read, patch: Patch) -> Answer:
+async def set_link(account: KommoAccount, sent: dict[str, Any], until: BootSeconds) -> Answer:
     """Set the link of the call's note, after it was read: another recording that stands there stays."""
     if (known := _without_request(sent)) is not None:
         return known
-    note = await read()
+    note = await account.note(sent, until)
     if isinstance(note, RetryLater | PortalBlocked):
         return note
     if (known := _linked(note, sent)) is not None or note is None:
         return known or Succeeded()
-    ending = await patch(_note_with_link(note, sent))
+    notes = account.base / PLURALS[sent["entity_type"]] / "notes"
+    ending = await account.ask("PATCH", notes, until, [_note_with_link(note, sent)])
     if isinstance(ending, RetryLater | PortalBlocked):
         return ending
     return _answer_of(ending, sent, utc_now_us())

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from streams.calls.result import CallResult
+from streams.crm.kommo.answers import PLURALS, entity_of, error_text, items_of, portal_problem
 from streams.crm.kommo.kind import KIND, STATUSES
-from streams.crm.kommo.steps import error_text, items_of, portal_problem
 from streams.crm.shared.call_fields import external_id, talk_seconds
 from streams.crm.shared.correction_note import as_shown, correction
 from streams.crm.shared.transport_answers import without_reply
@@ -19,7 +19,6 @@ from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 from streams.rules import CrmStatus
 
-PLURALS = {"contact": "contacts", "lead": "leads", "company": "companies"}
 SHOWN = ("call_status", "call_result", "duration")
 """The fields of a call's note that are ours, and that a person may change."""
 
@@ -29,16 +28,16 @@ def _values(result: CallResult, status: Callable[[CallResult], CrmStatus]) -> di
     return {"call_status": outcome.code, "call_result": outcome.text or "", "duration": talk_seconds(result)}
 
 
-def _shown_in(fields: dict[str, Any]) -> dict[str, object]:
-    """As compared: a text that is not there is an empty one."""
-    return {name: fields.get(name) if fields.get(name) is not None else "" for name in SHOWN}
+def _shown_in(fields: dict[str, Any]) -> dict[str, str]:
+    """As compared: what is not there is empty, and a number may come back as a string (amocrm-api-php issue 471)."""
+    return {name: str(fields[name]) if fields.get(name) is not None else "" for name in SHOWN}
 
 
 def _place(delivery: Delivery) -> tuple[str, str]:
     """The entity that the call stands at; of an incoming lead, the lead."""
     ids = delivery.crm_ids
     if "entity_id" in ids:
-        return ids.get("entity_type", ""), ids["entity_id"]
+        return entity_of(ids.get("entity_type")) or "", ids["entity_id"]
     return ("lead", ids["lead"]) if "lead" in ids else ("", "")
 
 
@@ -46,7 +45,7 @@ def text_fields(delivery: Delivery, result: CallResult, status: Callable[[CallRe
     """A text note at the call's entity."""
     kind, entity = _place(delivery)
     before, after = _shown_in(orjson.loads(delivery.sent or "{}")), _values(result, status)
-    words = [as_shown(one["call_status"], _words(one), one["duration"]) for one in (before, after)]
+    words = [as_shown(one["call_status"], _words(one), one["duration"]) for one in (before, _shown_in(after))]
     return {
         "entity_type": kind,
         "entity_id": entity,
@@ -56,9 +55,13 @@ def text_fields(delivery: Delivery, result: CallResult, status: Callable[[CallRe
     }
 
 
-def _words(values: dict[str, object]) -> str:
-    status = values["call_status"]
-    return str(values["call_result"] or (STATUSES.get(status, "") if isinstance(status, int) else ""))
+def _words(values: dict[str, str]) -> str:
+    return values["call_result"] or _status_words(values["call_status"])
+
+
+def _status_words(status: object) -> str:
+    """Kommo's own words for a status."""
+    return next((words for code, words in STATUSES.items() if str(code) == str(status)), "")
 
 
 def update_fields(
@@ -68,12 +71,16 @@ def update_fields(
     kind, entity = _place(delivery)
     was = _shown_in(orjson.loads(delivery.sent or "{}"))
     ids = {"entity_type": kind, "entity_id": entity, "note": delivery.crm_ids.get("note", "")}
-    return {**ids, **_values(result, status), "was": was}
+    values = _values(result, status)
+    if was["call_result"] and not values["call_result"]:
+        # Kommo refuses an empty text, and one that is left out may stay as it was.
+        values["call_result"] = _status_words(values["call_status"])
+    return {**ids, **values, "was": was}
 
 
 def without_request(step: str, sent: dict[str, Any]) -> Answer | None:
     """The answer that is known before anything is sent: there is nothing to tell, or nowhere to. None: send."""
-    nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == sent["was"]
+    nothing = not sent["params"]["text"] if step == "text_note" else _shown_in(sent) == _shown_in(sent["was"])
     if nothing:
         return Succeeded(note="nothing that the CRM shows has changed")
     if not sent["entity_id"] or sent["entity_type"] not in PLURALS:
@@ -90,15 +97,20 @@ def touched(note: dict[str, Any] | None, sent: dict[str, Any]) -> Answer | None:
     now = _shown_in(note.get("params") or {})
     if now == _shown_in(sent):
         return Succeeded()
-    if now != sent["was"]:
-        changed = ", ".join(name for name in SHOWN if now[name] != sent["was"][name])
+    was = _shown_in(sent["was"])
+    if now != was:
+        changed = ", ".join(name for name in SHOWN if now[name] != was[name])
         return SkipCall(f"a later version came, but a person changed the call in the CRM ({changed}): kept")
     return None
 
 
 def changed_note(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
-    """The note as PATCH takes it: all its params, so that none gets lost, with ours changed."""
-    params = {**note["params"], **{name: sent[name] for name in SHOWN}}
+    """The note as PATCH takes it: all its params, so that none gets lost, with ours changed; without the nulls that GET
+    gives and PATCH refuses (amocrm-api-php issues 383, 570)."""
+    values = {**note["params"], **{name: sent[name] for name in SHOWN}}
+    params = {name: value for name, value in values.items() if value is not None}
+    if not params.get("call_result"):
+        params.pop("call_result", None)
     return {
         "id": int(sent["note"]),
         "entity_id": int(sent["entity_id"]),

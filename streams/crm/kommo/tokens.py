@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from streams.clock import BootSeconds
+from streams.crm.kommo.answers import BLOCKED, PAUSING
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked
@@ -27,6 +28,11 @@ class KommoTokens(TokenVendor):
 
     def _refusal(self, status: int, document: Mapping[str, Any]) -> GrantRefused | PortalBlocked | None:
         """401 without a hint: the client; with one: the token or code (league/oauth2-server, which Kommo runs)."""
+        if status == 403 and "title" not in document:
+            # A block is nginx's page, here too (amocrm-api-php issue 434): the token was not looked at.
+            return PortalBlocked(f"{BLOCKED} (HTTP 403)", rarely=True)
+        if status in (401, 402) and "title" not in document:
+            return PortalBlocked(f"{PAUSING[status]} (HTTP {status})")
         if "title" not in document or not 400 <= status < 500:
             return None
         words = joined(document, "title", "detail", "hint")
@@ -36,7 +42,7 @@ class KommoTokens(TokenVendor):
         if status == 402:
             return PortalBlocked(f"the account is not paid ({words})")
         if status == 403:
-            return PortalBlocked(f"access denied: the integration is disabled, or this address is blocked ({words})")
+            return PortalBlocked(f"{PAUSING[status]} ({words})", rarely=True)
         if status == 404:
             return PortalBlocked(f"the account or the integration is not known: check portals[].url ({words})")
         return PortalBlocked(f"the account knows no such integration: {SETTINGS_AT_FAULT} ({words})")

@@ -13,7 +13,7 @@ from streams.crm.shared.recording import RECORDING
 from streams.crm.webhook.plan import PLAN
 from streams.crm.webhook.recording import recording_body, recording_message_id, without_request
 from streams.crm.webhook.secrets import signing_secrets
-from streams.crm.webhook.steps import answer_of, body_of, message_id
+from streams.crm.webhook.steps import MESSAGE_ID, answer_of, body_of, message_id
 from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
@@ -45,14 +45,17 @@ class WebhookClient:
         return Request(body_of(result), str(result.result), result.result_name)
 
     async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
-        """POST the body of the open intent, under the id of its version."""
+        """POST the body of the open intent, under the id of its version, or that of the delivery before."""
         intent = delivery.intent
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
-        message = message_id(delivery.call_id, intent.version)
+        # A delivered call that is ordered again begins anew (no steps done): whoever has it must take it as the same,
+        # also when its result has a later version by now. A later version that `on_revision: update` sends is another.
+        known = None if delivery.steps_done else delivery.crm_ids.get(MESSAGE_ID)
+        message = known or message_id(delivery.call_id, intent.version)
         if intent.step == RECORDING:
-            if (known := without_request(intent.sent)) is not None:
-                return known
+            if (known_before := without_request(intent.sent)) is not None:
+                return known_before
             message = recording_message_id(delivery.call_id)
         ending = await request(
             self._http,
@@ -76,7 +79,7 @@ class WebhookClient:
     def _signed(self, message: str, body: str) -> dict[str, str]:
         now = datetime.now(UTC)
         return {
-            "webhook-id": message,
+            MESSAGE_ID: message,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signer.sign(message, now, body) for signer in self._signers),
         }

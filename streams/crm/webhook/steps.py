@@ -14,6 +14,8 @@ from streams.delivery.answers import Answer, OutcomeUnknown, PortalBlocked, Refu
 from streams.http.request import Ending, Reply
 
 EVENT = "call.finished"
+MESSAGE_ID = "webhook-id"
+"""The header by which a receiver tells repeated calls; also its name among a delivery's `crm_ids`."""
 SCHEMA_VERSION = 1
 """The version of `data`. It rises when a field goes or changes its meaning, not when one is added."""
 
@@ -43,7 +45,7 @@ AGAIN = {
 
 
 def message_id(call_id: str, version: int) -> str:
-    """The `webhook-id`: the same for every try of a version of a call, another for another version.
+    """The `webhook-id` of a version: the same for every try of it, another for another version.
 
     Without a full stop, which separates what is signed.
     """
@@ -66,7 +68,7 @@ def answer_of(ending: Ending, message: str, now: int) -> Answer:
         return without_reply(ending)
     status, words = ending.status, _words(ending)
     if 200 <= status < 300:
-        return Succeeded({"webhook-id": message})
+        return Succeeded({MESSAGE_ID: message})
     if 300 <= status < 400:
         return PortalBlocked(
             f"its address leads elsewhere (HTTP {status}), and redirects are not followed: set the new address"

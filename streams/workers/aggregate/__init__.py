@@ -4,13 +4,16 @@ worker.py              the worker: rows in; results, legs and dead letters out; 
 take_over.py           a partition's state restored on Kafka when it is assigned
 assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
 
-partition_state.py     pure: the calls of a partition, when they end, what a checkpoint writes (the ten rules)
-restore.py             pure: the state rebuilt from checkpoint and rows by a new owner
+remembered_calls.py    pure: the calls of a partition, when they end, which rows are too late (rules 1 to 5)
+partition_state.py     pure: their checkpoints (rules 6 to 9)
+restore.py             pure: the state rebuilt from checkpoint and rows by a new owner (rule 10)
+lost_rows.py           pure: rows lost on the topic, and the calls that may lack some of them
 steps.py               pure: what a row did, and the steps that restore and checkpoint ask their driver for
 tracked_call.py        pure: a call that is remembered, and its snapshot
 marker.py              pure: how far the checkpoints reach, in the metadata of the group's commits
 unreadable_rows.py     pure: the brake, when so many rows are unreadable that their source is at fault
 
+outgoing_records.py    results, legs and dead letters as records
 record_decoder.py      a record of the cel topic as a row
 call_warnings.py       warnings of results that an operator can mend
 metrics.py             Prometheus metrics

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from streams.kafka.committed import Committed
+from streams.workers.aggregate.lost_rows import NOBODY_KNOWS
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay, RestoreStep
@@ -22,16 +23,20 @@ def restore(
     snapshots: Mapping[str, bytes] = yield ReadSnapshots()
     start = committed.offset if committed else first_offset
     marker = Marker.decode(committed.metadata) if committed else None
-    if marker is None:  # a new group, or an offset set by hand
-        marker = Marker(start, {})
-        done = max(_taken_before(snapshots, end_offset), first_offset)
-        if committed and done < start:
+    lost = start < first_offset
+    if marker is None:  # a new group, its offsets were deleted, or were set by hand
+        marker = Marker(start, {}, NOBODY_KNOWS if start else {})
+        done = _taken_before(snapshots, end_offset)
+        if done < start:
             yield PassedOver(done, start)
-    partition = new(limits, marker.offset, marker.times)
+            lost = True
+    partition = new(limits, marker.offset, marker.times, marker.lost_until)
     partition.adopt(snapshots, marker, start, end_offset)
     if marker.offset < start:
         yield Replay(partition, marker.offset, min(start, end_offset))
     partition.position = max(start, first_offset)
+    if lost:
+        partition.lose(partition.position)
     return partition
 
 

@@ -40,6 +40,12 @@ class Limits:
             backfill_grace_ms=round(min(settings.grace_seconds, _BACKFILL_GRACE_SECONDS) * 1000),
         )
 
+    def wait_ms(self, call: Call) -> int:
+        """Milliseconds without a row that end a call."""
+        if call.linkedid_end:
+            return self.settle_ms
+        return self.quiet_ms if call.channels_ended else self.time_limit_ms
+
 
 class CallEnded(NamedTuple):
     """A call ended, or got a new row after its end: classify it now, for it may change with the next row."""
@@ -47,6 +53,12 @@ class CallEnded(NamedTuple):
     call: Call
     cut_short: bool
     backfilled: bool
+
+
+class CallWithheld(NamedTuple):
+    """A call ended of which rows may be lost: a result from the others would be wrong. A backfill brings it."""
+
+    call: Call
 
 
 class RowRefused(NamedTuple):
@@ -57,7 +69,8 @@ class RowRefused(NamedTuple):
     reason: DeadLetterReason = DeadLetterReason.LATE_ROW
 
 
-RowEffect = CallEnded | RowRefused
+Ended = CallEnded | CallWithheld
+RowEffect = Ended | RowRefused
 
 
 class Fence(NamedTuple):
@@ -83,11 +96,15 @@ class ReplayedPartition(Protocol):
         """Pass over a record that is not a row."""
         ...
 
+    def lose(self, next_offset: int) -> None:
+        """Rows before `next_offset` that were not taken are lost."""
+        ...
+
 
 class Replay(NamedTuple):
     """Feed the rows start <= offset < end to `partition.replay`, or `partition.skip` for unreadable ones.
 
-    Rows that the topic does not hold any more are to be told, not passed over silently.
+    Rows that the topic does not hold any more are to be told, and given to `partition.lose`, in their place.
     """
 
     partition: ReplayedPartition
@@ -96,8 +113,8 @@ class Replay(NamedTuple):
 
 
 class PassedOver(NamedTuple):
-    """The group's offset was set by hand: as far as the checkpoints tell, the rows start <= offset < end were never
-    taken."""
+    """The group's offset was set by hand, or is not there: as far as the checkpoints tell, the rows
+    start <= offset < end were never taken."""
 
     start: int
     end: int

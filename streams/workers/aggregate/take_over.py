@@ -13,7 +13,7 @@ from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
-from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost, positions
+from streams.kafka.lost_records import EXPIRED, NO_OFFSET, SET_BY_HAND, Lost, positions
 from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
@@ -64,7 +64,7 @@ async def take_over(
             case ReadSnapshots():
                 answer, offsets = await _snapshots(log, set_aside)
             case PassedOver(start, stop):
-                lost.append(Lost(tp, start, stop, SET_BY_HAND))
+                lost.append(Lost(tp, start, stop, NO_OFFSET if committed is None else SET_BY_HAND))
                 answer = None
             case Replay():
                 expired = await _replay(tp, step, bootstrap_servers, decoder)
@@ -117,10 +117,15 @@ async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordD
     then."""
     partition = TopicPartition(tp.topic, tp.partition)
     expired: list[ExpiredRecords] = []
+
+    def lose(gone: ExpiredRecords) -> None:
+        expired.append(gone)
+        step.partition.lose(gone.next)
+
     # Uncommitted records too: the rows must be the ones that the consumer group gave before.
     async with BoundedReader(bootstrap_servers, uncommitted=True) as reader:
         async for records in reader.read(
-            [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=expired.append
+            [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=lose
         ):
             for record in records:
                 try:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from streams.calls.call import Call
+from streams.rows.row import CapturedRow
+from streams.workers.aggregate.lost_rows import Missing
 
 
 @dataclass(slots=True)
@@ -24,6 +26,17 @@ class TrackedCall:
     covered_offset: int = 0
     """The snapshot that it was restored from says what became of rows before this offset, which may be ahead of the
     committed one: they are in it, or they were refused and must not come in now because the call is known by now."""
+    missing: Missing = Missing.NOTHING
+    """Whether rows of it may have been lost."""
+
+    def row_came(self, row: CapturedRow, *, new: bool) -> None:
+        """Note by which way a row came: a new one, or a known one that a backfill brings again."""
+        missing = self.missing.after_row(row, new=new)
+        if row.op != "r":
+            self.backfilled = False
+        elif self.missing.withholds and not missing.waits:
+            self.backfilled = True  # read to its end, but nobody saw its beginning: no CRM shows it unasked
+        self.missing = missing
 
 
 class UnreadableSnapshot(ValueError):
@@ -46,6 +59,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     ended: bool
     backfilled: bool
     call: bytes
+    missing: Missing = Missing.NOTHING
+    """Not in the snapshots of 0.1.0."""
 
     def encode(self) -> bytes:
         """The value of its record on the checkpoints' topic."""

@@ -8,21 +8,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
-import msgspec
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry, Serializer, own_headers
-from streams.calls.classify import classify
+from schemas import SchemaRegistry
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
-from streams.kafka.dead_letters import DeadLetters, Origin
+from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
@@ -35,18 +32,16 @@ from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS, SET_ASIDE_RECORDS
 from streams.workers.aggregate import metrics
-from streams.workers.aggregate.assigned_partition import AssignedPartition, Message
-from streams.workers.aggregate.call_warnings import WarningReporter
+from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
-from streams.workers.aggregate.steps import CallEnded, Limits
+from streams.workers.aggregate.steps import Ended, Limits, RowRefused
 from streams.workers.aggregate.take_over import reasons_before, take_over
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
 _SHORTEST_LOOK_SECONDS = 0.01
-
-_RESULT_HEADERS, _LEG_HEADERS = own_headers(CALL_RESULTS.schema), own_headers(CALL_LEGS.schema)
 
 _log = structlog.get_logger("aggregate")
 
@@ -74,10 +69,8 @@ class AggregateWorker:
         self._registry = SchemaRegistry(settings.registry.url)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
-        self._warnings = WarningReporter()
         self._group: Consumer
-        self._serializer: Serializer
-        self._dead_letters: DeadLetters
+        self._outgoing: OutgoingRecords
         self._losses: LossReporter
         self._timers: list[asyncio.Task[None]] = []
         self._settling = asyncio.Event()
@@ -88,7 +81,7 @@ class AggregateWorker:
         self._group = group
         settings, topic = self._settings, self._topic
         async with self._registry:
-            self._serializer = await register_schemas(
+            serializer = await register_schemas(
                 self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
             )
         try:
@@ -96,8 +89,9 @@ class AggregateWorker:
             await self._ends.__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka.bootstrap_servers, error) from None
-        self._dead_letters = DeadLetters(self._producer, self._serializer, topic(DEAD_LETTERS), self.name)
-        self._losses = LossReporter(self._dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
+        dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
+        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
+        self._losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -160,7 +154,7 @@ class AggregateWorker:
             if self._unreadable.too_many:
                 raise self._unreadable.error(f"{message.tp.topic}/{message.tp.partition}/{offset}") from None
             assigned.partition.skip(offset)
-            await assigned.send([self._dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
+            await assigned.send([self._outgoing.dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
         self._unreadable.add(None)
         effect = assigned.partition.row(offset, captured)
@@ -168,46 +162,11 @@ class AggregateWorker:
             self._settling.set()
         if effect is None:
             return
-        if isinstance(effect, CallEnded):
-            await assigned.send(self._results(effect, assigned))
+        if isinstance(effect, RowRefused):
+            letter = self._outgoing.dead_letter(message, effect.reason, effect.explanation, effect.call_id)
+            await assigned.send([letter])
         else:
-            await assigned.send([self._dead_letter(message, effect.reason, effect.explanation, effect.call_id)])
-
-    def _results(self, finished: CallEnded, assigned: AssignedPartition) -> list[Message]:
-        """The records of a classified call. At once, without an await: the call changes with its next row."""
-        call = finished.call
-        try:
-            classification = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
-            key = call.call_id.encode()
-            origin = BACKFILL if finished.backfilled else LIVE
-            now = str(time.time_ns() // 1000).encode()
-            headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
-            encode = self._serializer.encode
-            result = encode(CALL_RESULTS.schema, classification.result.record())
-            messages: list[Message] = [(self._topic(CALL_RESULTS), key, result, (*_RESULT_HEADERS, *headers))]
-            for leg in classification.legs:
-                value = encode(CALL_LEGS.schema, leg.record())
-                messages.append((self._topic(CALL_LEGS), key, value, (*_LEG_HEADERS, *headers)))
-        except Exception as error:  # a call that nobody thought of must not stop the others
-            _log.exception("call could not be classified", call_id=call.call_id)
-            tp, last = assigned.tp, assigned.partition.position - 1
-            metrics.DEAD_LETTERS.labels(DeadLetterReason.NOT_CLASSIFIED.code).inc()
-            rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
-            source = Origin(tp.topic, tp.partition, last, call.linkedid.encode(), rows)
-            return [
-                self._dead_letters.message(
-                    source, DeadLetterReason.NOT_CLASSIFIED, f"{type(error).__name__}: {error}", call_id=call.call_id
-                )
-            ]
-        metrics.RESULTS.labels(origin).inc()
-        self._warnings.report(classification.result)
-        return messages
-
-    def _dead_letter(
-        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
-    ) -> Message:
-        metrics.DEAD_LETTERS.labels(reason.code).inc()
-        return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
+            await assigned.send(self._outgoing.of_ended(effect, message.tp, offset))
 
     async def _timer(self, due: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -237,8 +196,9 @@ class AggregateWorker:
             if assigned := self._assigned.get(TP(topic, partition)):
                 await self._send_ended(assigned, assigned.partition.end_settled(time.time_ns() // 1_000_000, end))
 
-    async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[CallEnded]) -> None:
-        messages = [message for each in ended for message in self._results(each, assigned)]
+    async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[Ended]) -> None:
+        tp, last = assigned.tp, assigned.partition.position - 1
+        messages = [message for each in ended for message in self._outgoing.of_ended(each, tp, last)]
         if messages:
             await assigned.send(messages)
 
@@ -280,7 +240,7 @@ class AggregateWorker:
         if gone > partition.position:
             lost = Lost(tp, partition.position, gone, EXPIRED, max(partition.times.values(), default=None))
             await self._losses.report(lost, self._since(partition, lost.since_ms))
-            partition.skip(gone - 1)
+            partition.lose(gone)
 
     def _since(self, partition: PartitionState, since_ms: int | None) -> str:
         """From when on calls are to be backfilled where rows after the partition's last one are lost."""

@@ -148,7 +148,7 @@ class AttemptRunner:
             elif isinstance(effect, PausePortal) and effect.for_good:
                 await self._escalation.disable_portal(queue, effect.why)
             elif isinstance(effect, PausePortal):
-                queue.throttle.pause(event.now, effect.why)
+                queue.throttle.pause(event.now, effect.why, rarely=effect.rarely)
         return transition
 
     def _update_portal(self, queue: PortalQueue, answer: Answer | LookupResult) -> None:

@@ -18,6 +18,9 @@ FIRST_PROBE_US = 5 * MICROS_PER_SECOND
 LAST_PROBE_US = 300 * MICROS_PER_SECOND
 """The first and the longest time between trials of a paused portal."""
 
+RARE_PROBE_US = 3600 * MICROS_PER_SECOND
+"""The time between trials of a portal that blocks our address for too many requests."""
+
 _FOR_GOOD_US = 10**15
 """Decades."""
 
@@ -119,8 +122,9 @@ class PortalThrottle:
         """Close for good: the portal wants no requests."""
         self.disabled, self.pause_reason, self._trial_open = True, why, False
 
-    def pause(self, now: UtcMicros, why: str) -> None:
-        """Close: no request will do until a person acts. One is tried now and then all the same."""
+    def pause(self, now: UtcMicros, why: str, *, rarely: bool = False) -> None:
+        """Close: no request will do until a person acts. One is tried now and then all the same, or once an hour
+        (`rarely`)."""
         self._trial_open = False
         if self.disabled or (self.pause_reason is not None and self.closed_for_us(now)):
             return  # the answer to a request from before
@@ -128,5 +132,6 @@ class PortalThrottle:
             name, crm = self._portal.name, self._portal.crm
             _log.error("portal is paused, its calls are kept: a person must act", portal=name, crm=crm, why=why)
         self.pause_reason = why
-        self._closed_until = max(self._closed_until, now + min(LAST_PROBE_US, FIRST_PROBE_US * 2**self._pauses))
+        probe = RARE_PROBE_US if rarely else min(LAST_PROBE_US, FIRST_PROBE_US * 2**self._pauses)
+        self._closed_until = max(self._closed_until, now + probe)
         self._pauses = min(self._pauses + 1, 10)

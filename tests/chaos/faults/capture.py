@@ -12,9 +12,10 @@ from tests.chaos.installation import CONNECTOR
 from tests.chaos.services import wait_until
 
 _GAP = (
-    r"rows are missing|binlog was|\bgaps?\b|another (?:server|database|history)|was (?:reset|restored)|never captured"
+    r"capture is held|rows are missing|binlog was|has gone back|was made anew|\bgaps?\b|never reached the topic"
+    r"|another (?:server|database|history)|lost its position"
 )
-_WAYS_OUT = ("forget offsets", "connectors", "backfill", "gaps")
+_WAYS_OUT = ("connectors", "backfill", "gaps")
 
 
 class CaptureFault(Fault):
@@ -115,7 +116,7 @@ class ConnectorOffsetsDeleted(CaptureFault):
 class ConnectorDeleted(CaptureFault):
     name = "connector-deleted"
     does = "somebody deletes the connector"
-    told = r"connector is gone|not applied|there is no connector|no connector"
+    told = r"connector missing|does not know the connector|not applied|no connector"
     remedies = _WAYS_OUT
 
     def strike(self) -> None:

@@ -17,25 +17,36 @@ class ColumnAdded(Fault):
         self.until_calls(3)
 
 
-class ExtraRenamed(Fault):
-    name = "extra-renamed"
-    does = "the column extra is renamed under capture, and named back after some calls"
+class ExtraFault(Fault):
+    """The column that tells why a call was not answered is there no more."""
+
     told = r"extra"
     spoils = True
 
+    def ready(self) -> None:
+        """A process says once that the column is missing: each of these faults is told to one of its own."""
+        worker = "worker-aggregate"
+        self.made.services.stop(worker)
+        self.made.start_and_wait(worker)
+
+
+class ExtraRenamed(ExtraFault):
+    name = "extra-renamed"
+    does = "the column extra is renamed under capture, and named back after some calls"
+
     def strike(self) -> None:
+        self.ready()
         self.made.sql("alter table cel change extra was_extra varchar(512) default ''")
         self.until_calls(4)
         self.made.sql("alter table cel change was_extra extra varchar(512) not null default ''")
 
 
-class ExtraDropped(Fault):
+class ExtraDropped(ExtraFault):
     name = "extra-dropped"
     does = "the column extra is dropped under capture, and added again after some calls"
-    told = r"extra"
-    spoils = True
 
     def strike(self) -> None:
+        self.ready()
         self.made.sql("alter table cel drop column extra")
         self.until_calls(4)
         self.made.sql("alter table cel add column extra varchar(512) not null default '' after userdeftype")

@@ -96,14 +96,15 @@ async def test_a_code_is_redeemed_once(bitrix24: Bitrix24) -> None:
     assert (await refresh(bitrix24, grant_type="authorization_code", code=late))[0] == 400
 
 
-async def test_a_webhook_may_be_refused_for_calls_only(bitrix24: Bitrix24) -> None:
-    bitrix24.portal.change_settings(webhook_allowed=False)
-    status, body = await bitrix24.register()
+@pytest.mark.parametrize("method", ["externalcall.register", "externalcall.finish", "externalLine.add"])
+async def test_telephony_takes_no_webhook_unless_a_portal_is_older(bitrix24: Bitrix24, method: str) -> None:
+    status, body = await bitrix24.by_webhook(f"telephony.{method}", **REGISTER)
     assert (status, body["error"]) == (403, "WRONG_AUTH_TYPE")
-    assert (await bitrix24("voximplant.statistic.get"))[0] == 200
-    assert (
-        await post(bitrix24, "/rest/telephony.externalcall.register", json={**REGISTER, "auth": "fake-access-token"})
-    )[0] == 200
+    for allowed in ("voximplant.statistic.get", "scope"):
+        assert (await bitrix24.by_webhook(allowed))[0] == 200
+    assert (await bitrix24("telephony.externalcall.register", **REGISTER))[0] == 200
+    bitrix24.portal.change_settings(webhook_allowed=True)
+    assert (await bitrix24.by_webhook(f"telephony.{method}", **REGISTER))[1].get("error") != "WRONG_AUTH_TYPE"
 
 
 async def test_an_unknown_method_is_not_found(bitrix24: Bitrix24) -> None:
@@ -129,15 +130,27 @@ async def test_a_batch_is_one_hit(bitrix24: Bitrix24) -> None:
     assert [(await bitrix24("batch", cmd=commands))[0] for _ in range(51)] == [200] * 50 + [503]
 
 
-async def test_a_method_that_worked_too_long_is_blocked_until_it_says(bitrix24: Bitrix24) -> None:
-    bitrix24.portal.change_settings(operating_cost=200)
-    assert [(await bitrix24("scope"))[0] for _ in range(3)] == [200, 200, 429]
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_method_that_worked_too_long_is_blocked_until_it_said(bitrix24: Bitrix24, told: bool) -> None:
+    bitrix24.portal.change_settings(operating_cost=200, time_in_429=told)
+    answers = [await bitrix24("scope") for _ in range(3)]
+    assert [status for status, _ in answers] == [200, 200, 429]
+    assert [body.get("time", {}).get("operating") for _, body in answers] == [200, 400, 600 if told else None]
     _, body = await bitrix24("scope")
-    assert body["error"] == "OPERATION_TIME_LIMIT"
+    assert body["error"] == "OPERATION_TIME_LIMIT" and ("time" in body) == told
     assert (await bitrix24("user.current"))[0] == 200
     bitrix24.portal.change_settings(operating_cost=0)
-    bitrix24.clock.now = body["time"]["operating_reset_at"]
+    bitrix24.clock.now = (body if told else answers[1][1])["time"]["operating_reset_at"]
     assert (await bitrix24("scope"))[0] == 200
+
+
+async def test_each_command_of_a_batch_counts_as_work_of_its_method(bitrix24: Bitrix24) -> None:
+    bitrix24.portal.change_settings(operating_cost=200)
+    commands = {str(number): "scope" for number in range(3)}
+    _, body = await bitrix24("batch", cmd=commands)
+    assert body["result"]["result_error"]["2"]["error"] == "OPERATION_TIME_LIMIT"
+    assert [one["operating"] for one in body["result"]["result_time"]] == [200, 400]
+    assert (await bitrix24("user.current"))[0] == 200
 
 
 async def test_blank_error_codes_as_seen_on_live_portals(bitrix24: Bitrix24) -> None:
@@ -148,6 +161,7 @@ async def test_blank_error_codes_as_seen_on_live_portals(bitrix24: Bitrix24) -> 
 
 @pytest.mark.parametrize("mode", sorted(ERRORS))
 async def test_each_documented_error_on_order(bitrix24: Bitrix24, mode: str) -> None:
+    bitrix24.portal.change_settings(time_in_429=True)
     bitrix24.portal.faults.order({"mode": mode, "times": 1, "retry_after": 7})
     status, body = await bitrix24.register()
     assert (status, body["error"], body["error_description"]) == ERRORS[mode]
@@ -155,6 +169,12 @@ async def test_each_documented_error_on_order(bitrix24: Bitrix24, mode: str) -> 
     if mode == "429":
         assert 7 <= body["time"]["operating_reset_at"] - bitrix24.clock.now <= 8
     assert (await bitrix24.register())[0] == 200
+
+
+async def test_a_code_that_no_page_lists_can_be_ordered(bitrix24: Bitrix24) -> None:
+    bitrix24.portal.faults.order({"mode": "403", "code": "brand_new", "times": 1})
+    status, body = await bitrix24.register()
+    assert (status, body["error"]) == (403, "brand_new")
 
 
 def command(method: str, **params: object) -> str:
@@ -209,7 +229,8 @@ async def test_a_batch_may_come_as_a_form(bitrix24: Bitrix24) -> None:
         "cmd[reg]": command("telephony.externalcall.register", **REGISTER),
         "cmd[who]": "user.get?ID=12",
     }
-    async with bitrix24.session.post(bitrix24.portal.webhook_url + "batch", data=form) as response:
+    form["auth"] = bitrix24.token
+    async with bitrix24.session.post(bitrix24.portal.url + "/rest/batch", data=form) as response:
         body = await response.json()
     assert body["result"]["result"]["reg"]["CALL_ID"]
     assert body["result"]["result"]["who"][0]["UF_PHONE_INNER"] == "1002"

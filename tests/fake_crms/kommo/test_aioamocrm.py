@@ -67,11 +67,13 @@ async def test_a_call_leaves_a_note_that_can_be_read_and_edited(kommo: Kommo, am
     [taken] = answer["_embedded"]["calls"]
     [listed] = [note async for note in amo.contacts.notes.iterate(filter={"note_type": ["call_in", "call_out"]})]
     assert (listed.id, listed.note_type) == (taken["id"], "call_in")
-    assert listed.params is not None and (listed.params["uniq"], listed.params["call_status"]) == ("u1", 4)
-    edit = {"id": taken["id"], "entity_id": taken["entity_id"], "params": {**listed.params, "call_status": 6}}
+    assert listed.params is not None and (listed.params["uniq"], int(listed.params["call_status"])) == ("u1", 4)
+    assert listed.params["link"] is None
+    given = {name: value for name, value in listed.params.items() if value is not None}  # null is refused
+    edit = {"id": taken["id"], "entity_id": taken["entity_id"], "params": {**given, "call_status": 6}}
     await amo.request("PATCH", "contacts/notes", json=[edit])
     note = await amo.contacts.notes.get(taken["id"], entity_id=taken["entity_id"])
-    assert note.params is not None and note.params["call_status"] == 6
+    assert note.params is not None and int(note.params["call_status"]) == 6
     assert [entry.status for entry in kommo.portal.entries()] == ["6"]
 
 

@@ -4,9 +4,10 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from streams.rows.row import CapturedRow
+from streams.workers.aggregate.lost_rows import Missing
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
-from streams.workers.aggregate.steps import CallEnded, CheckpointStep, Commit, RowEffect
+from streams.workers.aggregate.steps import CheckpointStep, Commit, Ended, RowEffect
 from streams.workers.aggregate.tracked_call import TrackedCall
 from tests.workers.aggregate.simulated_partition import Rules
 
@@ -63,7 +64,7 @@ class _MarkerApart(PartitionState):
 class _ShortCallsNotWritten(PartitionState):
     """7: a call that ended before its first flush is not written."""
 
-    def _end(self, key: str, tracked: TrackedCall) -> CallEnded:
+    def _end(self, key: str, tracked: TrackedCall) -> Ended:
         short = tracked.covered_offset == 0
         finished = super()._end(key, tracked)
         if short:
@@ -99,7 +100,7 @@ class _NoGrace(PartitionState):
 class _EndingIsAFact(PartitionState):
     """3: a new row does not undo an ending by the timer."""
 
-    def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> CallEnded | None:
+    def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> Ended | None:
         was_ended = tracked.ended
         finished = super()._fold(key, tracked, captured, now)
         if was_ended:
@@ -121,14 +122,14 @@ class _JudgedAtOnce(PartitionState):
 class _SettledByClockAlone(PartitionState):
     """5: the clock ends a call's settle time while rows are still to be read."""
 
-    def end_settled(self, now: int, end_offset: int) -> list[CallEnded]:
+    def end_settled(self, now: int, end_offset: int) -> list[Ended]:
         return super().end_settled(now, self.position)
 
 
 class _SettledByCommitTime(PartitionState):
     """5: the settle time is counted from the commit time of the last row, which the clock may be past at once."""
 
-    def end_settled(self, now: int, end_offset: int) -> list[CallEnded]:
+    def end_settled(self, now: int, end_offset: int) -> list[Ended]:
         self._settling = {key: self.calls[key].last_row_ms for key in self._settling}
         return super().end_settled(now, end_offset)
 
@@ -146,7 +147,7 @@ class _ReplayedNotSettling(PartitionState):
 class _NoTimer(PartitionState):
     """5: calls without LINKEDID_END never end."""
 
-    def tick(self, now: int, end_offset: int) -> list[CallEnded]:
+    def tick(self, now: int, end_offset: int) -> list[Ended]:
         return []
 
 
@@ -203,6 +204,65 @@ class _ForgottenInMidBackfill(PartitionState):
         return effect
 
 
+class _LostUnderWayJudged(PartitionState):
+    """3: calls that were under way while rows were lost are judged from the others."""
+
+    def lose(self, next_offset: int) -> None:
+        self.position = max(self.position, next_offset)
+        self._lost.lost(self.times)
+
+
+class _LostBeginningJudged(PartitionState):
+    """3: a call that is known from its middle on after a loss is judged."""
+
+    def _first_rows_lost(self, captured: CapturedRow, tracked: TrackedCall) -> bool:
+        return False
+
+
+class _LostNotInMarker(PartitionState):
+    """8: the marker does not say that rows were lost."""
+
+    def _copy(self):  # type: ignore[no-untyped-def]
+        copy = super()._copy()
+        copy.marker = Marker(copy.marker.offset, copy.marker.times)
+        return copy
+
+
+class _LostNotInSnapshots(PartitionState):
+    """7: the snapshot of a call does not say that rows of it may be lost."""
+
+    def _snapshot(self, tracked: TrackedCall) -> bytes:
+        return super()._snapshot(replace(tracked, missing=Missing.NOTHING))
+
+
+class _LostAfterEndForgotten(PartitionState):
+    """3: a call that had ended before rows were lost, and goes on, is judged."""
+
+    def lose(self, next_offset: int) -> None:
+        ended = {key: each.missing for key, each in self.calls.items() if each.ended}
+        super().lose(next_offset)
+        for key, missing in ended.items():
+            self.calls[key].missing = missing
+
+
+class _NeverHealed(PartitionState):
+    """3: a call that lacks rows stays withheld, though a backfill brings them."""
+
+    def _read_again(self, key: str, tracked: TrackedCall, captured: CapturedRow) -> None:
+        pass
+
+
+class _BackfillNotBegunAnew(PartitionState):
+    """3: the rest of a backfill that a loss has cut counts as all of it."""
+
+    def lose(self, next_offset: int) -> None:
+        before = {key: each.missing for key, each in self.calls.items()}
+        super().lose(next_offset)
+        for key, missing in before.items():
+            if missing is Missing.READ_AGAIN:
+                self.calls[key].missing = missing
+
+
 _RULES = Rules()
 LEFT_OUT: dict[str, Rules] = {
     "fence the earlier owner": replace(_RULES, fence=False),
@@ -216,5 +276,12 @@ LEFT_OUT |= {
         _JudgedAtOnce, _SettledByClockAlone, _SettledByCommitTime, _ReplayedNotSettling,
         _ForgottenUnconfirmed, _NoTombstone, _NoGrace, _EndingIsAFact, _NoTimer, _LateRowsTaken, _BackfillRefused,
         _LastRowsTime, _OneTimeForAll, _CoveredRowsJudgedAgain, _ForgottenInMidBackfill,
+    )
+}  # fmt: skip
+LEFT_OUT |= {
+    str(rule.__doc__): replace(_RULES, new=rule, losses=1.0)
+    for rule in (
+        _LostUnderWayJudged, _LostBeginningJudged, _LostNotInMarker, _LostNotInSnapshots, _LostAfterEndForgotten,
+        _NeverHealed, _BackfillNotBegunAnew,
     )
 }  # fmt: skip

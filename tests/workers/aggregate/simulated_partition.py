@@ -2,25 +2,30 @@
 
 What the broker promises is modelled (fencing by transactional id, commits fenced by the group's generation, atomic
 transactions); everything else fails at random: processes die between any two steps, answers get lost after the effect,
-owners that were replaced go on acting.
+owners that were replaced go on acting. In some schedules rows expire unread, or are passed over by hand.
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from random import Random
 
+import msgspec
+
 from streams.calls.call import Call
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
+from streams.workers.aggregate.lost_rows import opens_call
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
+    CallWithheld,
     CheckpointStep,
     Commit,
     Fence,
+    PassedOver,
     ReadCommitted,
     ReadSnapshots,
     Replay,
@@ -46,6 +51,12 @@ class Broker:
     """What survives every crash."""
 
     log: list[CapturedRow] = field(default_factory=list)
+    first: int = 0
+    """Rows before this offset have expired."""
+    told_lost: set[int] = field(default_factory=set)
+    """Offsets that the operator was told to be lost, with the backfill that heals them."""
+    withheld: set[str] = field(default_factory=set)
+    """Calls of which a dead letter says that their rows may be lost."""
     results: dict[str, dict[tuple[int, int], bytes]] = field(default_factory=dict)
     dead: set[int] = field(default_factory=set)
     checkpoints: list[tuple[str, bytes | None]] = field(default_factory=list)
@@ -54,12 +65,16 @@ class Broker:
     committed: Committed | None = None
 
     def publish(self, message: "Message") -> None:
-        """Take a result (call id, version, bytes) or a dead letter (an offset)."""
+        """Take a result (call id, version, bytes), or a dead letter: of a row (an offset) or of a call (its id)."""
         if isinstance(message, int):
             self.dead.add(message)
             return
+        if isinstance(message, str):
+            self.withheld.add(message)
+            return
         call_id, version, value = message
-        if self.results.setdefault(call_id, {}).setdefault(version, value) != value:
+        same = self.results.setdefault(call_id, {}).setdefault(version, value) == value
+        if not same and not self.told_lost:  # as many other rows: a version does not tell them apart
             raise Violation(f"{call_id}: version {version} was published with different bytes")
 
     def compact(self) -> None:
@@ -67,7 +82,7 @@ class Broker:
         self.checkpoints = [(key, value) for key, value in dict(self.checkpoints).items() if value is not None]
 
 
-Message = int | tuple[str, tuple[int, int], bytes]
+Message = int | str | tuple[str, tuple[int, int], bytes]
 
 
 @dataclass
@@ -79,6 +94,8 @@ class Rules:
     confirmed_only: bool = True
     strangers: float = 0.0
     """Of the schedule: see `arrivals`."""
+    losses: float = 0.3
+    """The share of schedules in which rows are lost."""
     new: Callable[..., PartitionState] = PartitionState
     """The protocol's own class, or one with a rule less."""
 
@@ -92,9 +109,11 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._sent: list[Message] = []
+        self._refused: set[int] = set()
         self._commits_until_trouble = rng.choice((0, 1, 2, 3, 5, 1000, 1000, 1000))
         """From then on the group's coordinator hardly answers."""
-        self._restoring = restore(LIMITS, 0, len(broker.log), new=rules.new)
+        self._restoring = restore(LIMITS, broker.first, len(broker.log), new=rules.new)
+        self._first = broker.first
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
         self._checkpoint_step: CheckpointStep | None = None
@@ -113,10 +132,17 @@ class Owner:
                 self._epoch = broker.epoch
             case ReadCommitted():
                 answer = broker.committed
+                if broker.committed is not None:
+                    broker.told_lost.update(range(broker.committed.offset, self._first))
+            case PassedOver(start, end):
+                broker.told_lost.update(range(start, end))
             case ReadSnapshots():
                 answer = {key: value for key, value in dict(broker.checkpoints).items() if value is not None}
             case Replay(partition, start, end):
-                for offset in range(start, end):
+                if start < broker.first:
+                    broker.told_lost.update(range(start, min(broker.first, end)))
+                    partition.lose(min(broker.first, end))
+                for offset in range(max(start, broker.first), end):
                     partition.replay(offset, broker.log[offset])
         try:
             self._restore_step = self._restoring.send(answer)
@@ -126,10 +152,14 @@ class Owner:
     def read(self, rows: int) -> None:
         """Take rows from the log."""
         assert self.partition
+        if self.partition.position < self._broker.first:
+            self._broker.told_lost.update(range(self.partition.position, self._broker.first))
+            self.partition.lose(self._broker.first)
         for offset in range(self.partition.position, min(self.partition.position + rows, len(self._broker.log))):
             effect = self.partition.row(offset, self._broker.log[offset])
             if isinstance(effect, CallEnded):
                 self._check_settled(effect.call, None)
+                self._check_whole(effect)
             self._send(offset, effect)
 
     def tick(self, clock: int) -> None:
@@ -142,7 +172,9 @@ class Owner:
                 self._looked_at[call.call_id, call.version] = min(seen, clock)
         finished = self.partition.tick(clock, len(self._broker.log))
         for each in finished:
-            self._check_settled(each.call, clock if caught_up else None)
+            if isinstance(each, CallEnded):
+                self._check_settled(each.call, clock if caught_up else None)
+                self._check_whole(each)
         for each in finished:
             self._send(0, each)
 
@@ -164,6 +196,19 @@ class Owner:
         by_clock = clock is not None and first is not None and clock - first >= LIMITS.settle_ms
         if not by_stream and not by_clock:
             raise Violation(f"{call.call_id}: judged at its LINKEDID_END, while its rows may still be coming")
+
+    def _check_whole(self, ended: CallEnded) -> None:
+        """What a CRM shows unasked lacks no row that was lost, unless it came before the call's own beginning."""
+        assert self.partition
+        call, log = ended.call, self._broker.log
+        if ended.backfilled or not self._broker.told_lost:
+            return
+        own = [at for at, row in enumerate(log[: self.partition.position]) if (row.pbx, row.linkedid) == _name(call)]
+        opened = max((at for at in own if opens_call(log[at]) and call.knows(log[at].id)), default=-1)
+        lost = self._broker.told_lost - self._broker.dead - self._refused
+        lacking = [at for at in own if at in lost and not call.knows(log[at].id) and at > opened]
+        if lacking:
+            raise Violation(f"{call.call_id}: judged without the rows at {lacking}, which were lost")
 
     def checkpoint(self) -> None:
         """Begin a checkpoint, or do the next step of the one under way."""
@@ -202,7 +247,10 @@ class Owner:
         if isinstance(effect, CallEnded):
             call = effect.call
             self._sent.append((call.call_id, call.version, self._classify(call)))
+        elif isinstance(effect, CallWithheld):
+            self._sent.append(effect.call.call_id)
         elif effect is not None:
+            self._refused.add(offset)
             self._sent.append(offset)
 
     def _carry_out(self, step: CheckpointStep) -> bool:
@@ -239,6 +287,8 @@ class Simulation:
 
     def __init__(self, seed: int, classify: Classifier, rules: Rules) -> None:
         self._rng = Random(seed)
+        self._loss_rng = Random(f"losses of {seed}")
+        self._losses = self._loss_rng.random() < rules.losses
         self._classify, self._rules = classify, rules
         self._broker = Broker()
         self._clock = START
@@ -251,6 +301,8 @@ class Simulation:
         trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
         to_come = arrivals(rng, self._rules.strangers)[::-1]
         while to_come:
+            if self._losses and self._loss_rng.random() < 0.03:
+                self._lose_rows()
             chance = rng.random()
             if chance < trouble:
                 self._replace_owner(zombie=rng.random() < 0.5)
@@ -263,8 +315,26 @@ class Simulation:
             else:
                 self._act(self._owner)
         self._settle()
-        self._check()
+        if self._losses:
+            self._check_told()
+            self._backfill()
+            self._check_healed()
+        else:
+            self._check()
         self._check_memory()
+
+    def _lose_rows(self) -> None:
+        """Rows expire, or the group's offset is set or deleted by hand, which Kafka allows while it has no members."""
+        broker, rng = self._broker, self._loss_rng
+        if rng.random() < 0.6:
+            broker.first = rng.randint(broker.first, len(broker.log))
+            return
+        self._end(self._owner)
+        if rng.random() < 0.7:
+            broker.committed = Committed(rng.randint(broker.first, len(broker.log)), "by hand")
+        else:
+            broker.committed = None
+        self._replace_owner(zombie=False)
 
     def _arrive(self, to_come: list[Arrival]) -> None:
         for _ in range(self._rng.choice((1, 1, 2, 6))):
@@ -339,7 +409,7 @@ class Simulation:
         clock = self._clock + LIMITS.time_limit_ms + 1_000_000
         owner.read(len(self._broker.log))
         owner.tick(clock)
-        owner.tick(clock + LIMITS.settle_ms)
+        owner.tick(clock + max(LIMITS.settle_ms, LIMITS.backfill_grace_ms))
         for _ in range(2):  # one may be under way, with an older copy
             while owner.in_checkpoint:
                 owner.checkpoint()
@@ -362,6 +432,39 @@ class Simulation:
         committed = broker.committed
         if committed is None or committed.offset != len(broker.log):
             raise Violation(f"committed {committed} at the end of a log of {len(broker.log)} rows")
+
+    def _check_told(self) -> None:
+        """A call has the result of all its rows, or the operator was told."""
+        broker = self._broker
+        for key, call in self._table().items():
+            versions = broker.results.get(key, {})
+            right = bool(versions) and versions[max(versions)] == self._classify(call)
+            rows = {at for at, row in enumerate(broker.log) if (row.pbx, row.linkedid) == _name(call)}
+            if not (right or key in broker.withheld or rows & (broker.dead | broker.told_lost)):
+                raise Violation(f"{key}: not all of its rows are in a result, and nobody was told")
+
+    def _backfill(self) -> None:
+        """Do what the operator is told."""
+        at = self._clock + 40_000
+        for call in self._table().values():
+            rows = {row.id: row for row in self._broker.log if (row.pbx, row.linkedid) == _name(call)}
+            for row_id in sorted(rows):
+                self._broker.log.append(msgspec.structs.replace(rows[row_id], op="r", commit_ms=at))
+        self._clock = at
+        self._catch_up()
+
+    def _check_healed(self) -> None:
+        for key, call in self._table().items():
+            versions = self._broker.results.get(key)
+            if not versions or versions[max(versions)] != self._classify(call):
+                raise Violation(f"{key}: the backfill did not bring the result of all its rows, {call.version}")
+
+    def _table(self) -> dict[str, Call]:
+        """Every call with all its rows."""
+        calls: dict[str, Call] = {}
+        for row in self._broker.log:
+            calls.setdefault(f"{row.pbx}/{row.linkedid}", Call(row.pbx, row.linkedid)).add(row)
+        return calls
 
     def _check_memory(self) -> None:
         """Calls of strangers, long after: everything else is forgotten, in memory and in the checkpoints."""
@@ -386,6 +489,10 @@ class Simulation:
         decoded = Marker.decode(self._broker.committed.metadata) if self._broker.committed else None
         if decoded is None or decoded.offset != len(self._broker.log):
             raise Violation(f"the marker stands at {decoded}, the log ends at {len(self._broker.log)}")
+
+
+def _name(call: Call) -> tuple[str, str]:
+    return call.pbx, call.linkedid
 
 
 def simulate(seed: int, classify: Classifier, rules: Rules | None = None) -> None:

@@ -79,7 +79,7 @@ class CrmInstallation(Installation):
             **self.portal_fields,
         }
         if isinstance(self._portal, Bitrix24Portal):
-            fields["webhook_url_file"] = self._secret("webhook", self._portal.webhook_url)
+            fields |= {"url": self._portal.url, "token_file": self._secret("token", "fake-access-token")}
         elif isinstance(self._portal, KommoPortal):
             fields |= {"url": self._portal.url, "token_file": self._secret("token", "fake-long-lived-token")}
         elif isinstance(self._portal, WebhookPortal):

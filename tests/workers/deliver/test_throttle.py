@@ -9,6 +9,7 @@ from streams.workers.deliver.throttle import (
     FIRST_PROBE_US,
     LAST_PROBE_US,
     LONGEST_OPEN_US,
+    RARE_PROBE_US,
     PortalThrottle,
 )
 
@@ -53,6 +54,15 @@ def test_answers_to_what_went_out_before_it_closed_do_not_close_it_longer() -> N
     for _ in range(100):
         paused.pause(0, "unpaid")
     assert paused.closed_for_us(0) == FIRST_PROBE_US
+
+
+def test_an_address_that_is_blocked_is_tried_once_an_hour() -> None:
+    tested, now = throttle(), 0
+    for _ in range(3):
+        tested.pause(now, "blocked", rarely=True)
+        assert tested.closed_for_us(now) == RARE_PROBE_US
+        now += RARE_PROBE_US
+        assert tested.admits(now) and not tested.admits(now)
 
 
 def test_a_portal_that_asks_for_time_gets_it() -> None:

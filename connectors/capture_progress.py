@@ -1,0 +1,27 @@
+"""How far a capture has come, whatever the database: what `cel2crm gaps` waits for before its second look."""
+
+from typing import Any, Protocol
+
+from connectors.client import ConnectClient
+from connectors.mariadb.binlog_progress import BinlogProgress
+from streams.errors import SettingsError
+from streams.settings import Settings
+
+
+class CaptureProgress(Protocol):
+    """A mark is the engine's own. Raises UserError where the database does not answer."""
+
+    async def mark(self) -> Any:
+        """Where the database stands now: every row that was read before was committed before."""
+        ...
+
+    async def passed(self, mark: Any) -> bool:
+        """Whether everything committed before the mark is on the topic, if it is ever to be; False: nobody knows."""
+        ...
+
+
+def capture_progress(settings: Settings, connect: ConnectClient) -> CaptureProgress:
+    """The progress of the settings' capture. Raises SettingsError for an engine that cannot be captured."""
+    if settings.database.engine != "mariadb":
+        raise SettingsError(f"database.engine {settings.database.engine} has no source connector yet")
+    return BinlogProgress(settings, connect)

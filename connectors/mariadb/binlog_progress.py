@@ -1,0 +1,58 @@
+"""How far the connector has come in a MariaDB server's binlog, by the position that Connect has stored.
+
+A stored position is a fact, not a sign of life: Connect stores one only when the brokers have every record before it.
+Heartbeats move it on while the table is idle. It is stored once in `offset.flush.interval.ms` of Connect (a minute).
+"""
+
+import asyncio
+
+from connectors.client import ConnectClient, ConnectUnreachable
+from connectors.continuity import decode_position
+from connectors.mariadb.checks import connected
+from connectors.mariadb.history import BinlogMark, gtids_by_domain
+from connectors.source import connector_name
+from streams.settings import Settings, secret
+
+
+class BinlogProgress:
+    """See connectors.capture_progress.CaptureProgress."""
+
+    def __init__(self, settings: Settings, connect: ConnectClient) -> None:
+        self._settings = settings
+        self._connect = connect
+
+    async def mark(self) -> BinlogMark:
+        """The end of the binlog now. Raises UserError: no database."""
+        return await asyncio.to_thread(self._end)
+
+    async def passed(self, mark: BinlogMark) -> bool:
+        """Whether the stored position is at the mark or behind it; False where Connect does not answer."""
+        try:
+            offset = await self._connect.offset(connector_name(self._settings))
+        except ConnectUnreachable:
+            return False
+        position = None if offset is None else decode_position(offset)
+        return position is not None and has_passed(position, mark)
+
+    def _end(self) -> BinlogMark:
+        database = self._settings.database
+        password = secret(database.password, database.password_file, "database.password")
+        with connected(database, password) as cursor:
+            cursor.execute("SELECT @@gtid_binlog_pos AS gtids")
+            gtids = (cursor.fetchone() or {}).get("gtids")
+            cursor.execute("SHOW MASTER STATUS")
+            status = cursor.fetchone() or {}
+        return BinlogMark(str(status.get("File", "")), int(status.get("Position", 0)), str(gtids or ""))
+
+
+def has_passed(position: BinlogMark, mark: BinlogMark) -> bool:
+    """Whether everything up to the mark is before the position: by transaction numbers, or by file and place in it."""
+    wanted, reached = gtids_by_domain(mark.gtids), gtids_by_domain(position.gtids)
+    if wanted and all(reached.get(domain, 0) >= number for domain, number in wanted.items()):
+        return True
+    return (_number(position.file), position.position) >= (_number(mark.file), mark.position)
+
+
+def _number(file: str) -> int:
+    tail = file.rpartition(".")[2]
+    return int(tail) if tail.isdigit() else 0

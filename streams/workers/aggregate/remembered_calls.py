@@ -1,0 +1,232 @@
+"""The calls of one partition of the CEL topic: when they end, and which rows are too late (rules 1 to 5). Pure.
+
+All times are Unix milliseconds of the PBX's database ("stream time"), but for `tick`'s clock.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
+from streams.dead_letter_reasons import DeadLetterReason
+from streams.rows.eventtime import wall_micros
+from streams.rows.row import CapturedRow
+from streams.workers.aggregate.lost_rows import LostRows, Missing, opens_call
+from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended, Limits, RowEffect, RowRefused
+from streams.workers.aggregate.tracked_call import TrackedCall
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+class RememberedCalls:
+    """Calls that are open, or whose grace time still runs. Rows come in the order of their offsets, each once."""
+
+    def __init__(
+        self, limits: Limits, position: int, times: Mapping[str, int] | None, lost_until: Mapping[str, int] | None
+    ) -> None:
+        self._limits = limits
+        self.position = position
+        """Offset of the next row."""
+        self.times: dict[str, int] = dict(times or {})
+        """Stream time of each PBX: the largest commit time among its rows before `position`."""
+        self.calls: dict[str, TrackedCall] = {}
+        self._lost = LostRows(lost_until or {})
+        self._open: dict[str, TrackedCall] = {}
+        self._settling: dict[str, int | None] = {}
+        """Open calls that have their LINKEDID_END: the clock at the first look at each after its last row, taken when
+        all rows were read; None: not looked at yet."""
+        self._dirty: dict[str, None] = {}
+        """Calls that are not in a checkpoint as they are now."""
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that have not ended."""
+        return len(self._open)
+
+    def first_row_of_open_calls(self, pbx: str) -> str | None:
+        """The wall clock of the earliest row among a PBX's calls that have not ended: ISO, in whole seconds; None where
+        there is none."""
+        walls = [
+            wall
+            for tracked in self._open.values()
+            if tracked.call.pbx == pbx
+            for row in tracked.call.rows
+            if (wall := wall_micros(row.eventtime)) is not None
+        ]
+        return datetime.fromtimestamp(min(walls) / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S") if walls else None
+
+    @property
+    def settling(self) -> bool:
+        """Whether calls wait for their settle time: `end_settled` should look at them soon."""
+        return any(not self._open[key].missing.waits for key in self._settling)
+
+    def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
+        """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for."""
+        self.position = offset + 1
+        now = self._advance(captured)
+        key = call_id(captured.pbx, captured.linkedid)
+        tracked = self.calls.get(key)
+        backfilled = captured.op == "r"
+        if tracked is None:
+            if not backfilled and self._refused(captured, now):
+                return RowRefused(
+                    key, _late_reason(captured, "is unknown: it was forgotten, or began before capture did")
+                )
+            tracked = TrackedCall(Call(captured.pbx, captured.linkedid), self._opened_at_ms(captured.linkedid, now))
+            if self._first_rows_lost(captured, tracked):
+                tracked.missing = Missing.FIRST_ROWS
+            self.calls[key] = tracked
+        elif offset < tracked.covered_offset:
+            return None
+        elif tracked.call.knows(captured.id):
+            if backfilled:  # the rest of its backfill must not find it forgotten, and make a call of half the rows
+                tracked.last_row_ms = now
+                self._dirty[key] = None
+                self._read_again(key, tracked, captured)
+            return None
+        elif not backfilled and now > self._deadline(tracked):
+            return RowRefused(key, _late_reason(captured, "ended longer ago than the grace time"))
+        elif tracked.call.full and captured.eventtype != "LINKEDID_END":
+            return RowRefused(
+                key, f"call {key} has {MAX_ROWS} rows already: no call has so many", DeadLetterReason.TOO_MANY_ROWS
+            )
+        return self._fold(key, tracked, captured, now)
+
+    def skip(self, offset: int) -> None:
+        """Pass over a record that is not a row."""
+        self.position = offset + 1
+
+    def lose(self, next_offset: int) -> None:
+        """The rows before `next_offset` that were not taken are lost: calls under way may lack some of them.
+
+        To be told to the operator before the next checkpoint.
+        """
+        self.position = max(self.position, next_offset)
+        self._lost.lost(self.times)
+        for key, tracked in self.calls.items():
+            missing = tracked.missing.after_loss(ended=tracked.ended)
+            if missing is not tracked.missing:
+                tracked.missing = missing
+                self._dirty[key] = None
+
+    def tick(self, now: int, end_offset: int) -> list[Ended]:
+        """End the calls that went quiet (rule 5). `now`: the clock; `end_offset`: the topic's end, asked just before.
+
+        While rows are still to be read the clock says nothing about them, so stream time stands in for it: a worker
+        that catches up on days must not keep the calls of days open.
+        """
+        caught_up = self.position >= end_offset
+        finished = self.end_settled(now, end_offset)
+        for key, tracked in list(self._open.items()):
+            time = self.times[tracked.call.pbx]
+            if key in self._settling:
+                continue
+            if (max(now, time) if caught_up else time) - tracked.last_row_ms >= self._whole_wait(tracked):
+                finished.append(self._end(key, tracked))
+        return finished
+
+    def end_settled(self, now: int, end_offset: int) -> list[Ended]:
+        """End the calls that had no row for the settle time after their LINKEDID_END; arguments as of `tick`.
+
+        The clock is compared with itself alone, at the first look after the last row: a database tells its commit times
+        in whole seconds, so that against them every call would seem to have settled.
+        """
+        caught_up = self.position >= end_offset
+        finished = []
+        for key, since in list(self._settling.items()):
+            tracked = self._open[key]
+            wait = self._whole_wait(tracked)
+            by_stream = self.times[tracked.call.pbx] - tracked.last_row_ms >= max(1, wait)
+            if by_stream or (caught_up and since is not None and now - since >= wait):
+                finished.append(self._end(key, tracked))
+            elif caught_up and (since is None or now < since):
+                self._settling[key] = now
+        return finished
+
+    def _know(self, pbx: str) -> None:
+        if pbx not in self.times:
+            self.times[pbx] = 0
+            self._lost.new_pbx(pbx)
+
+    def _advance(self, captured: CapturedRow) -> int:
+        self._know(captured.pbx)
+        time = max(self.times[captured.pbx], captured.commit_ms)
+        self.times[captured.pbx] = time
+        if captured.op != "r":
+            self._lost.streamed_row(captured.pbx, time)
+        return time
+
+    def _first_rows_lost(self, captured: CapturedRow, tracked: TrackedCall) -> bool:
+        """Whether the first row that is seen of a call may not be its first one."""
+        return not opens_call(captured) and self._lost.may_include_first_rows(captured.pbx, tracked.opened_at_ms)
+
+    def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> Ended | None:
+        tracked.call.add(captured)
+        tracked.last_row_ms = now
+        tracked.row_came(captured, new=True)
+        self._dirty[key] = None
+        if tracked.call.linkedid_end and not self._limits.settle_ms and not tracked.missing.waits:
+            return self._end(key, tracked)
+        self._reopen(key)  # an ending by the timer is not a fact of the rows
+        return None
+
+    def _read_again(self, key: str, tracked: TrackedCall, captured: CapturedRow) -> None:
+        """A backfill reads a call again, of which rows may be lost: it is judged when it was read to its end."""
+        before = tracked.missing
+        tracked.row_came(captured, new=False)
+        if before.waits or tracked.missing is not before:
+            self._reopen(key)
+
+    def _reopen(self, key: str) -> None:
+        tracked = self.calls[key]
+        tracked.ended = False
+        self._open[key] = tracked
+        if tracked.call.linkedid_end:
+            self._settling[key] = None
+
+    def _end(self, key: str, tracked: TrackedCall) -> Ended:
+        tracked.ended = True
+        self._open.pop(key, None)
+        self._settling.pop(key, None)
+        self._dirty[key] = None
+        call = tracked.call
+        if tracked.missing.withholds:
+            return CallWithheld(call)
+        if tracked.missing is Missing.READ_AGAIN:
+            tracked.missing = Missing.NOTHING
+        return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
+
+    def _whole_wait(self, tracked: TrackedCall) -> int:
+        """The same; a call that may lack rows waits longer, for the rest of a backfill."""
+        wait = self._limits.wait_ms(tracked.call)
+        return max(wait, self._limits.backfill_grace_ms) if tracked.missing.waits else wait
+
+    def _deadline(self, tracked: TrackedCall) -> int:
+        """Streamed rows of a call are taken until then (rule 2)."""
+        limits, call = self._limits, tracked.call
+        if tracked.backfilled and call.linkedid_end:
+            return tracked.last_row_ms + limits.backfill_grace_ms
+        return tracked.last_row_ms + self._limits.wait_ms(call) + limits.grace_ms
+
+    def _opened_at_ms(self, linkedid: str, now: int) -> int | None:
+        epoch = epoch_of(linkedid)
+        return None if epoch is None or epoch * 1000 > now + _DAY_MS else epoch * 1000
+
+    def _refused(self, captured: CapturedRow, now: int) -> bool:
+        """Whether a streamed row must not open a call: earlier rows of it are missing, or were forgotten.
+
+        A linkedid without a readable second does not tell how old the call is. Then only the row that Asterisk logs
+        first, the start of the channel that the call is named after, may open it, and its commit time is the call's.
+        """
+        opened_at_ms = self._opened_at_ms(captured.linkedid, now)
+        if opened_at_ms is None:
+            if not opens_call(captured):
+                return True
+            opened_at_ms = captured.commit_ms
+        return now - opened_at_ms > self._limits.grace_ms
+
+
+def _late_reason(captured: CapturedRow, what: str) -> str:
+    return (
+        f"late row: call {call_id(captured.pbx, captured.linkedid)} {what}. "
+        f"Backfill the whole call: all rows with linkedid = '{captured.linkedid}'"
+    )
