@@ -127,7 +127,10 @@ class Bitrix24Client:
         now = utc_now_us()
         self._limits.note(methods, ending, now)
         self._witnesses.note(ending, intent.step, now)
-        answer = self._answer(delivery, ending, sent, now)
+        if intent.step == RECORDING:
+            answer = recording.record_answer_of(ending, delivery, now)
+        else:
+            answer = self._answer(intent.step, ending, sent, now)
         if isinstance(answer, RetryLater) and answer.not_before is None and not answer.whole_portal:
             return replace(answer, not_before=self._limits.blocked_until(methods, now))
         return answer
@@ -137,11 +140,8 @@ class Bitrix24Client:
             return await to_thread(recording.request_body, sent)
         return batch_fields(sent) if step == BOTH else sent
 
-    def _answer(self, delivery: Delivery, ending: Ending, sent: dict[str, Any], now: int) -> Answer:
-        step = delivery.step
+    def _answer(self, step: str, ending: Ending, sent: dict[str, Any], now: int) -> Answer:
         match step:
-            case "recording":
-                return recording.record_answer_of(ending, delivery, now)
             case "client":
                 return client_lookup_result(ending, self._portal, now)
             case "comment":
