@@ -65,6 +65,12 @@ class RecordingFinder:
         self._http: aiohttp.ClientSession | None = None
         self._told = ""
 
+    @property
+    def longest_us(self) -> int:
+        """So long at most a recording is looked for."""
+        hours = max((each.settings.give_up_hours for each in self._sources), default=0)
+        return int(hours * 3600 * MICROS_PER_SECOND)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:

@@ -20,6 +20,9 @@ from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 
 
+NUMBERS = ("call_status", "duration")
+
+
 def with_link(step: str, fields: dict[str, object], delivery: Delivery) -> dict[str, object]:
     """The fields of a call, or of an incoming lead, with the recording's address where that is known already."""
     address = address_with_call(delivery)
@@ -89,8 +92,13 @@ def _answer_of(ending: Ending, sent: dict[str, Any], now: int) -> Answer:
 
 
 def _note_with_link(note: dict[str, Any], sent: dict[str, Any]) -> dict[str, object]:
-    """The note as PATCH takes it: all its params, so that none gets lost; Kommo refuses null."""
-    params = {name: value for name, value in (note.get("params") or {}).items() if value is not None}
+    """The note as PATCH takes it: all its params, so that none gets lost. What GET gives and PATCH refuses is mended:
+    null, an empty text, a number as a text (amocrm-api-php issues 383, 471, 570)."""
+    params = {
+        name: int(value) if name in NUMBERS and str(value).isdigit() else value
+        for name, value in (note.get("params") or {}).items()
+        if value is not None and value != ""
+    }
     return {
         "id": int(sent["note"]),
         "entity_id": int(sent["entity_id"]),

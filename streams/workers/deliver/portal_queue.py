@@ -45,7 +45,8 @@ class DeliverySource(Protocol):
 class PortalQueue:
     """Starts attempts for due calls, as their portal's throttle admits; a portal that is down delays no other."""
 
-    def __init__(self, portal: PortalSettings, client: CrmClient) -> None:
+    def __init__(self, portal: PortalSettings, client: CrmClient, follow_up_us: int = 0) -> None:
+        """`follow_up_us`: so long at most may be looked for what follows a call."""
         self.portal = portal
         self.client = client
         self.policy = Policy(
@@ -53,6 +54,7 @@ class PortalQueue:
             settle_us=int(portal.settle_seconds * MICROS_PER_SECOND),
             deadline_us=int(portal.deadline_hours * 3600 * MICROS_PER_SECOND),
             on_revision=portal.on_revision,
+            follow_up_us=follow_up_us,
         )
         self.throttle = PortalThrottle(portal)
         client.pace = self.throttle.pace

@@ -116,7 +116,7 @@ class DeliverWorker:
         )
         self._preparations = Preparations()
         for portal in self._portals:
-            self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
+            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._recordings.longest_us)
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
                 _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
