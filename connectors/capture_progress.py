@@ -19,6 +19,10 @@ class CaptureProgress(Protocol):
         """Whether everything committed before the mark is on the topic, if it is ever to be; False: nobody knows."""
         ...
 
+    async def running(self) -> bool:
+        """Whether the connector works, so that waiting for it has a point."""
+        ...
+
 
 def capture_progress(settings: Settings, connect: ConnectClient) -> CaptureProgress:
     """The progress of the settings' capture. Raises SettingsError for an engine that cannot be captured."""

@@ -108,13 +108,20 @@ async def report(capture: Capture) -> CaptureReport:
         if verdict.hold:
             faults.append(hold_fault(verdict.hold))
         faults += map(warning_fault, verdict.warnings)
-    gaps = await read_gap_outcome(capture.settings, capture.topics)
+    gaps = await _last_comparison(capture)
     if gaps is not None and gaps.found:
         faults.append(Fault(gaps.told, gap_remedy(gaps)))
     is_held = verdict is not None and verdict.hold is not None
     return CaptureReport(
         capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults), gaps
     )
+
+
+async def _last_comparison(capture: Capture) -> GapOutcome | None:
+    try:
+        return await read_gap_outcome(capture.settings, capture.topics)
+    except UserError:  # a memory that cannot be read is told of the guard's, which stands on the same topic
+        return None
 
 
 def gap_remedy(gaps: GapOutcome) -> str:

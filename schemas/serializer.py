@@ -52,6 +52,8 @@ class Serializer:
         self._foreign: dict[int, str] = {}
         self._meanings: dict[int, str] = {}
         """By id, the schema that the registry gave for it: its header, or its full name."""
+        self._written: dict[str, tuple[str, int]] = {}
+        """By topic, the schema that is registered for it, and its id."""
         self._seen: set[tuple[int, bytes]] = set()
         self._compared: set[tuple[int, bytes]] = set()
 
@@ -60,7 +62,9 @@ class Serializer:
 
         Raises UserError when there is no registry, or when it refuses the schema.
         """
-        self.add_schema(name, await self._registry.register_schema(topic, name))
+        schema_id = await self._registry.register_schema(topic, name)
+        self._written[topic] = name, schema_id
+        self.add_schema(name, schema_id)
         for schema_id, writer in await self._registry.versions(topic):
             self.add_version(schema_id, writer)
 
@@ -77,6 +81,18 @@ class Serializer:
         `header`: the record's schema header; None is a record of 0.1.0. Raises MalformedRecord, or UnknownSchema for a
         version that is not shipped with the product (a later release wrote it).
         """
+        schema_id, body, header, decoder = self._own(value, name, header)
+        record = decoder.decode(body)
+        self._seen.add((schema_id, header))
+        return record
+
+    def decode_own_first(self, value: bytes | None, name: str, header: bytes | None, last: str) -> Record:
+        """As `decode_own`, the fields up to `last` alone, as they were written; what stands behind is not looked at."""
+        _, body, _, decoder = self._own(value, name, header)
+        return decoder.decode_first(body, last)
+
+    def _own(self, value: bytes | None, name: str, header: bytes | None) -> tuple[int, memoryview, bytes, Decoder]:
+        """Schema id, body, header and decoder of a record of ours. Raises MalformedRecord or UnknownSchema."""
         schema_id, body = unframe(value)
         if header is None:
             header = self._without_header[name]
@@ -86,9 +102,7 @@ class Serializer:
         own_name, decoder = found
         if own_name != name:
             raise MalformedRecord(f"a record of schema {own_name}, where {name} is expected")
-        record = decoder.decode(body)
-        self._seen.add((schema_id, header))
-        return record
+        return schema_id, body, header, decoder
 
     def decode(self, value: bytes | None, name: str | None = None) -> Record:
         """The record in `value` by its id in the registry, in our form of it; with `name`, only of that schema.
@@ -150,6 +164,31 @@ class Serializer:
                 changed.append(ChangedId(schema_id, header.decode(), now))
             self._compared.add((schema_id, header))
         return changed
+
+    async def register_again(self) -> list[ChangedId]:
+        """Where ids that records are written with mean something else in the registry, or nothing: register anew.
+
+        The ids that changed; none: everything is as it was. Raises UserError when there is no registry, or when it
+        refuses a schema; then it is to be called again.
+        """
+        changed = []
+        for name, schema_id in sorted(set(self._written.values())):
+            written_as = header_of(name, load(name)).decode()
+            writer = await self._registry.schema(schema_id)
+            now = None if writer is None else self._meaning(writer)
+            if now != written_as:
+                changed.append(ChangedId(schema_id, written_as, now))
+        if changed:
+            for known in (self._decoders, self._foreign, self._meanings, self._compared):
+                known.clear()
+            for topic, (name, _) in list(self._written.items()):
+                await self.register(topic, name)
+        return changed
+
+    def _meaning(self, writer: Schema) -> str:
+        full = full_name(writer)
+        reader = self._readers.get(full)
+        return header_of(reader[0], writer).decode() if reader else full or "a schema without a name"
 
     def add_schema(self, name: str, schema_id: int) -> None:
         """Take schema `name` up, for writing too, under the id that the registry gave it."""

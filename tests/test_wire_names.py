@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from connectors import gap_watch
 from connectors.topics import declared_topics
 from streams import topics
 from streams.crm.shared.tokens import Pair, TokenAnswer
@@ -43,6 +44,7 @@ DEAD_LETTER_CODES = {
     "unreadable_row": "retry its bytes",
     "late_row": "backfill",
     "expired_rows": "backfill",
+    "rows_lost": "backfill",
     "too_many_rows": "nothing",
     "not_judged": "backfill",
     "expired_results": "backfill",
@@ -79,6 +81,8 @@ METRICS = {
     "cel2crm_lost_results": ("counter", ("crm", "partition")),
     "cel2crm_delivery_retention_margin_results": ("gauge", ("crm", "partition")),
     "cel2crm_held_partitions": ("gauge", ()),
+    "cel2crm_gaps": ("gauge", ("kind",)),
+    "cel2crm_gaps_compared_timestamp_seconds": ("gauge", ()),
     "cel2crm_deliveries": ("counter", ("crm", "portal", "state")),
     "cel2crm_portal_answers": ("counter", ("crm", "portal", "answer")),
     "cel2crm_delivery_commands": ("counter", ("crm", "action")),
@@ -144,7 +148,9 @@ def test_outcomes_of_token_requests() -> None:
 
 def test_each_metric_has_its_kind_and_labels() -> None:
     collectors = [
-        each for module in (aggregate_metrics, deliver_metrics, worker_metrics) for each in vars(module).values()
+        each
+        for module in (aggregate_metrics, deliver_metrics, worker_metrics, gap_watch)
+        for each in vars(module).values()
     ]
     there = {
         each._name: (each._type, tuple(each._labelnames)) for each in collectors if isinstance(each, MetricWrapperBase)

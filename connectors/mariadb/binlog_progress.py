@@ -34,6 +34,14 @@ class BinlogProgress:
         position = None if offset is None else decode_position(offset)
         return position is not None and has_passed(position, mark)
 
+    async def running(self) -> bool:
+        """Whether Connect says that the connector and its tasks run; False where it does not answer."""
+        try:
+            status = await self._connect.status(connector_name(self._settings))
+        except ConnectUnreachable:
+            return False
+        return status is not None and status.running
+
     def _end(self) -> BinlogMark:
         database = self._settings.database
         password = secret(database.password, database.password_file, "database.password")

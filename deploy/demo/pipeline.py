@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from pathlib import Path
 import pymysql
 import yaml
 
-from deploy.fake_crms import STAFF, KommoConfig, WebhookConfig
+from deploy.fake_crms import STAFF, Bitrix24Config, KommoConfig, WebhookConfig
 from deploy.local import Endpoints, LocalStack
+from streams.credentials.sealing import write_new_key
 from streams.errors import UserError
 
 START_SECONDS = 60.0
@@ -64,6 +66,7 @@ def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
+        authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
         workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", *PORTALS))
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
@@ -97,12 +100,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
         "registry": {"url": endpoints.registry_url},
         "aggregate": {"flush_seconds": 1.0},
         "portals": [
-            {
-                "name": "bitrix24",
-                "crm": "bitrix24",
-                "webhook_url_file": str(_secret(directory, "bitrix24-webhook", portals["bitrix24"]["webhook_url"])),
-                **common,
-            },
+            {"name": "bitrix24", "crm": "bitrix24", **_application(portals["bitrix24"]["url"], directory), **common},
             {
                 "name": "kommo",
                 "crm": "kommo",
@@ -119,10 +117,41 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
                 **common,
             },
         ],
+        "credentials": {"key_file": str(_key(directory))},
     }
     path = directory / "cel2crm.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return path
+
+
+def _application(url: str, directory: Path) -> dict[str, object]:
+    """A portal's settings for a local application of its own, as README has it; the fake issues its tokens itself."""
+    fake = Bitrix24Config()
+    oauth = {
+        "client_id": fake.client_id,
+        "client_secret_file": str(_secret(directory, "bitrix24-client-secret", fake.client_secret)),
+        "redirect_uri": "https://localhost/",
+        "token_endpoint": f"{url}/oauth/token/",
+    }
+    return {"url": url, "oauth": oauth}
+
+
+def _key(directory: Path) -> Path:
+    """The key that encrypts stored tokens."""
+    file = directory / "credentials-key"
+    if not file.exists():
+        write_new_key(file, add=False)
+    return file
+
+
+def authorise(name: str, url: str, settings: Path, directory: Path) -> None:
+    """Let the product in as an administrator does: a code from the fake portal at `url`, good for seconds."""
+    request = urllib.request.Request(f"{url}/_fake/authorise", method="POST", data=b"{}")  # noqa: S310 (loopback)
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        code: str = json.load(answer)["code"]
+    run_command(
+        "portal", "authorise", name, "--code-file", str(_secret(directory, f"{name}-code", code)), settings=settings
+    )
 
 
 def create_capture_user(endpoints: Endpoints) -> None:

@@ -49,6 +49,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--drain-per-second", type=float, default=2.0, help="Bitrix24: requests a second in the long run"
     )
+    parser.add_argument(
+        "--webhook-allowed", action="store_true", help="Bitrix24: take calls by incoming webhook, as older portals do"
+    )
     parser.add_argument("--requests-per-second", type=int, default=7, help="Kommo: requests a second")
     parser.add_argument("--known-clients", action="store_true", help="Kommo: every number has a contact already")
     return parser.parse_args()
@@ -63,6 +66,7 @@ def _portal(arguments: argparse.Namespace) -> Portal:
                 state_dir=arguments.state_dir,
                 bucket_size=0 if arguments.no_limits else arguments.bucket_size,
                 drain_per_second=arguments.drain_per_second,
+                webhook_allowed=arguments.webhook_allowed,
             )
         )
     if arguments.portal == "webhook":

@@ -164,7 +164,7 @@ async def _watch_on(settings: Settings, silence: float) -> None:
     while True:
         try:
             async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings, capture.topics), capture.name)
+                gaps = GapWatch(SmallComparison(settings), capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps,
                     silence_seconds=silence,

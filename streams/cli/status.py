@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -30,10 +29,6 @@ from streams.settings import Settings, load_settings
 _END_SECONDS = 12.5
 """From the start of the process to the end of the questions: 15 s are promised."""
 _LEAST_SECONDS = 4.0
-
-
-class _Ended(Exception):
-    """A signal asked for the end."""
 
 
 def status(
@@ -97,7 +92,7 @@ def _watch(settings: Settings, every: float, *, as_json: bool) -> Verdict | None
     """Look again and again; on a terminal in place, else one after the other. The last verdict; None: none yet."""
     verdict: Verdict | None = None
     live = None if as_json or not sys.stdout.isatty() else Live(console=Console(), auto_refresh=False)
-    with _signals():
+    with _ended_by_sigterm():
         try:
             if live is not None:
                 live.start()
@@ -111,7 +106,7 @@ def _watch(settings: Settings, every: float, *, as_json: bool) -> Verdict | None
                     if not as_json:
                         say()
                 time.sleep(max(0.0, every - (time.monotonic() - began)))
-        except (_Ended, KeyboardInterrupt):
+        except KeyboardInterrupt:
             return verdict
         finally:
             if live is not None:
@@ -123,14 +118,10 @@ def _shown(verdict: Verdict, facts: Facts) -> Text:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM ends the watch as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, _end)
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the watch as Ctrl-C does: by KeyboardInterrupt, which an event loop lets through at once."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _Ended

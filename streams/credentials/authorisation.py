@@ -35,6 +35,22 @@ def code_of(text: str, vendor: TokenVendor, state: str) -> str:
     return query["code"]
 
 
+def server_of(text: str, vendor: TokenVendor) -> str:
+    """The authorisation server that the address names to which the browser was sent; empty: it names none.
+
+    Raises UserError: a host that is none of the vendor's, where no token may go.
+    """
+    named = as_url(text).query.get("server_domain") if "://" in text else None
+    if not named or not vendor.servers:
+        return ""
+    if not vendor.known_server(named):
+        raise UserError(
+            f"the address names {named} as the server of tokens, which is none of {vendor.portal.kind.title}'s",
+            f"Known: {', '.join(vendor.servers)}. Get another code from the portal itself.",
+        )
+    return named
+
+
 def pair_of(answer: object, portal: PortalSettings) -> Pair:
     """The pair that a code brought. Raises UserError where it brought none."""
     match answer:

@@ -42,8 +42,10 @@ _log = structlog.get_logger("tokens")
 class Refresher(Protocol):
     """TokenVendor, as far as it is needed here."""
 
-    async def refresh(self, http: aiohttp.ClientSession, refresh: str, until: BootSeconds) -> TokenAnswer:
-        """The next pair."""
+    async def refresh(
+        self, http: aiohttp.ClientSession, refresh: str, until: BootSeconds, server: str = ""
+    ) -> TokenAnswer:
+        """The next pair, from the authorisation server that was named with the last one."""
         ...
 
 
@@ -228,7 +230,7 @@ class Keeper:
             return self._backoff() / 10  # another one was first
         self._busy = True
         try:
-            answer = await self._vendor.refresh(self._http, known.pair.refresh, until)
+            answer = await self._vendor.refresh(self._http, known.pair.refresh, until, known.pair.server)
             return await self._answered(claim, answer)
         finally:
             self._busy = False

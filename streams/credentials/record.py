@@ -63,7 +63,8 @@ def rotated(before: Credential | None, mark: str, pair: Pair, now: int) -> Crede
     if before is None or before.pair.mark != mark:
         return None
     endpoint = pair.endpoint or before.pair.endpoint
-    return Credential(before.portal, _next(before, now), replace(pair, endpoint=endpoint))
+    server = pair.server or before.pair.server
+    return Credential(before.portal, _next(before, now), replace(pair, endpoint=endpoint, server=server))
 
 
 def refused(before: Credential | None, claim_id: str, why: str, now: int) -> Credential | None:

@@ -40,10 +40,12 @@ class StatusCodes:
     where `with_text` says so. Every call with result 0 must find a line (docs/call-status.md)."""
     with_text: bool = False
     """A line may also give the words that the CRM's user reads: a name in rules/texts.yaml, or words."""
+    presets: Mapping[str, str] = field(default_factory=dict)
+    """By preset (`rules.preset`): a file of the same form, whose lines go before those of `file`."""
 
-    def read(self) -> str:
-        """The file's text."""
-        return files(self.package).joinpath(self.file).read_text(encoding="utf-8")
+    def read(self, file: str = "") -> str:
+        """The text of the table's file, or of another one of the package."""
+        return files(self.package).joinpath(file or self.file).read_text(encoding="utf-8")
 
 
 def refuse_options(options: Mapping[str, object]) -> None:

@@ -20,6 +20,8 @@ from streams.kafka.topic_client import partition_of
 from streams.sources.window import EARLIER
 
 POLL_SECONDS = 0.5
+STANDSTILL_SECONDS = 30.0
+"""A connector that does not run for so long is not waited for: Kafka Connect itself may just be starting."""
 
 OnRows = Callable[[int, int], None]
 """Told ids that were read, of how many."""
@@ -109,16 +111,17 @@ async def second_look(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[Candidates, bool]:
     """The candidates that are missing still, and whether the connector has passed them."""
-    mark, waited = await capture.mark(), 0.0
+    mark, waited, standing = await capture.mark(), 0.0, 0.0
     while candidates:
         passed = await capture.passed(mark)  # before the topic is read on: what it has written is there then
         await cel.read_on(rows)
         candidates = candidates.still_missing(rows.index)
-        if passed or waited >= patience_seconds:
+        if passed or waited >= patience_seconds or standing >= STANDSTILL_SECONDS:
             return candidates, passed
         if candidates:
             await sleep(POLL_SECONDS)
             waited += POLL_SECONDS
+            standing = 0.0 if await capture.running() else standing + POLL_SECONDS
     return candidates, True
 
 

@@ -6,10 +6,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from connectors.apply import connect_client
 from connectors.capture_progress import CaptureProgress, capture_progress
 from connectors.mariadb.history import row_mark
+from streams.clock import MICROS_PER_SECOND
 from streams.gaps.captured import (
     Candidates,
     first_look,
@@ -17,7 +20,7 @@ from streams.gaps.captured import (
     second_look,
     settle,
 )
-from streams.gaps.findings import CallGap, Findings
+from streams.gaps.findings import MOST_NAMED, CallGap, Findings
 from streams.gaps.results import ResultSide, Suspects
 from streams.gaps.table import CelTable
 from streams.gaps.taken import Taken, taken_by_worker
@@ -65,7 +68,13 @@ class Since:
         if self.wall is None:
             return None
         limit = min(_LONGEST_LIMIT_MS, round(settings.aggregate.time_limit_seconds * 1000))
-        return max(0, self.wall // 1000 - _FURTHEST_EAST_MS - _HOUR_MS - limit)
+        zone = settings.timezone_of(settings.pbx.name)
+        if zone is None:
+            began = self.wall // 1000 - _FURTHEST_EAST_MS
+        else:
+            local = datetime.fromtimestamp(self.wall / MICROS_PER_SECOND, UTC).replace(tzinfo=ZoneInfo(zone))
+            began = round(local.timestamp() * 1000)
+        return max(0, began - _HOUR_MS - limit)
 
 
 @dataclass(slots=True)
@@ -142,7 +151,8 @@ class Comparison:
     def _widen(self, findings: Findings) -> None:
         """Where a command names ids: from where these calls begin."""
         for stretch in findings.stretches:
-            stretch.begins_at = self.table.first_id_of_calls(stretch.first_id, stretch.last_id)
+            if len(stretch.calls) > MOST_NAMED:
+                stretch.begins_at = self.table.first_id_of_calls(stretch.first_id, stretch.last_id)
 
     async def _settle_calls(
         self, findings: Findings, cel: CelTopic, results: ResultSide, suspects: Suspects, ends: Mapping[int, int]
@@ -167,7 +177,7 @@ class Comparison:
         present = self.table.present_calls([call.linkedid for call in calls])
         findings.purged = frozenset(call.linkedid for call in calls) - present
         plain = [call for call in calls if call.linkedid in present and is_plain(call.linkedid)]
-        if plain:
+        if len(plain) > MOST_NAMED:
             first, last = min(call.first_id for call in plain), max(call.last_id for call in plain)
             findings.calls_begin_at = self.table.first_id_of_calls(first, last)
 

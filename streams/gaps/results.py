@@ -24,6 +24,9 @@ from streams.workers.aggregate.tracked_call import Snapshot, UnreadableSnapshot
 SLACK_MS = 60_000
 """A call that is open for so much longer than it may be is overdue."""
 
+_OF_CALLS = frozenset((DeadLetterReason.NOT_CLASSIFIED.code, DeadLetterReason.ROWS_LOST.code))
+"""Reasons of letters about a whole call, not about the row at their offset."""
+
 Suspects = Mapping[int, Set[int]]
 """Hashes of linkedids, by partition of the `cel` topic."""
 
@@ -110,7 +113,7 @@ class ResultSide:
                 continue
             if fields["component"] != "aggregate" or fields["topic"] != cel:
                 continue
-            if fields["reason"] == DeadLetterReason.NOT_CLASSIFIED.code:
+            if fields["reason"] in _OF_CALLS:
                 letters.calls.add(fields["call_id"] or "")
             elif fields["reason"] != DeadLetterReason.EXPIRED_ROWS.code:  # its offset is not that of a row
                 letters.places.add((fields["partition"], fields["offset"]))

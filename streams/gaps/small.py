@@ -7,7 +7,7 @@ from streams.clock import MICROS_PER_SECOND
 from streams.gaps.comparison import Since, open_comparison
 from streams.gaps.outcome import outcome_of
 from streams.gaps.table import CelTable
-from streams.kafka.topic_client import Topics
+from streams.operations import connection as operations
 from streams.rows.eventtime import wall_micros
 from streams.settings import Settings
 
@@ -18,15 +18,15 @@ OVERLAP = 15 * 60 * MICROS_PER_SECOND
 
 
 class SmallComparison:
-    """See connectors.gap_watch.GapCheck."""
+    """See connectors.gap_watch.GapCheck. Connections of its own each time: the watcher's read for itself meanwhile."""
 
-    def __init__(self, settings: Settings, topics: Topics) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topics = topics
 
     async def last(self) -> GapOutcome | None:
         """The outcome that is remembered."""
-        return await read_gap_outcome(self._settings, self._topics)
+        async with operations.connect(self._settings) as connection:
+            return await read_gap_outcome(self._settings, connection.topics)
 
     async def compare(self, last: GapOutcome | None) -> GapOutcome:
         """Compare from where the last one found nothing missing. Raises UserError."""
@@ -36,7 +36,8 @@ class SmallComparison:
 
     async def remember(self, outcome: GapOutcome) -> None:
         """Remember an outcome."""
-        await write_gap_outcome(self._settings, self._topics, outcome)
+        async with operations.connect(self._settings) as connection:
+            await write_gap_outcome(self._settings, connection.topics, outcome)
 
 
 def _since(table: CelTable, last: GapOutcome | None) -> Since:

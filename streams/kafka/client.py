@@ -3,7 +3,7 @@
 import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import BrokerResponseError, KafkaError
 
 from streams.errors import UserError
 
@@ -21,12 +21,16 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_secon
 
 
 class Unreachable(UserError):
-    """No broker answers."""
+    """No broker answers: one may later."""
 
 
-def unreachable(servers: str, error: BaseException) -> Unreachable:
-    """The error for a person when no broker answers: `servers` as in kafka.bootstrap_servers."""
-    return Unreachable(
+def unreachable(servers: str, error: BaseException) -> UserError:
+    """The error for a person when no broker answers, or answers as is no use: `servers` as in kafka.bootstrap_servers.
+
+    Unreachable, unless the broker's answer says that it stays so.
+    """
+    kind = UserError if isinstance(error, BrokerResponseError) and not error.retriable else Unreachable
+    return kind(
         f"no Kafka broker at {servers} ({str(error) or type(error).__name__})",
         "Start it, or set kafka.bootstrap_servers to where it listens.",
     )

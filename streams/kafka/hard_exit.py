@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from typing import NoReturn
 
 import structlog
@@ -11,6 +12,9 @@ from streams.errors import UserError
 
 STATUS = 70
 """Exit status: EX_SOFTWARE of sysexits.h. A supervisor starts the worker again."""
+
+_PAUSE_SECONDS = 2.0
+"""Before a worker begins anew: brokers that answer, and then do not, are not to keep it busy."""
 
 REFUSED = 2
 """Exit status where a person has to mend something first."""
@@ -32,9 +36,25 @@ def refuse(error: UserError) -> NoReturn:
     end_process(REFUSED)
 
 
+def begin_anew(problem: str) -> NoReturn:
+    """Replace the process by a new one with the same arguments: part of what it has begun can only end with it.
+
+    Nothing is flushed or committed on the way.
+    """
+    log = structlog.get_logger("worker")
+    log.warning("the worker begins anew, and waits for the brokers", problem=problem)
+    time.sleep(_PAUSE_SECONDS)
+    _flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+
+
 def end_process(status: int = STATUS) -> NoReturn:
     """End at once: nothing is cleaned up or waited for."""
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)

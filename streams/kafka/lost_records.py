@@ -21,6 +21,7 @@ from streams.settings import Settings
 
 EXPIRED = "retention removed them before they were taken"
 NO_OFFSET = "retention removed them, and the group has no offset that tells whether they were taken"
+MADE_AGAIN = "the topic was made again, or lost its end, and what it held before and was not taken is gone"
 SET_BY_HAND = "the group's offset was set by hand to after them"
 
 _MARGIN = timedelta(minutes=10)
@@ -32,7 +33,7 @@ _log = structlog.get_logger("worker")
 
 
 class Lost(NamedTuple):
-    """The offsets `first` <= offset < `next` of a partition, which were not taken."""
+    """The offsets `first` <= offset < `next` of a partition, which were not taken; none: nobody knows which."""
 
     tp: TP
     first: int
@@ -61,7 +62,7 @@ class LossReporter:
     async def report(self, lost: Lost, since: str) -> None:
         """Tell; returns when the dead letter is on its topic. `since`: of `cel2crm backfill`."""
         command = f"cel2crm backfill --since {since}{self._options}"
-        tp, last = lost.tp, lost.next - 1
+        tp, last, records = lost.tp, lost.next - 1, lost.next - lost.first
         hint = "" if "--deliver" in command else "with --deliver where CRMs are to show them; "
         before = "" if lost.since_ms is None else f", after {_utc(lost.since_ms)}"
         _log.error(
@@ -75,9 +76,10 @@ class LossReporter:
             cause=lost.cause,
             remedy=command,
         )
-        self._count(tp.partition, lost.next - lost.first)
+        self._count(tp.partition, records)
+        what = f"offsets {lost.first} to {last}" if records else "records"
         explanation = (
-            f"offsets {lost.first} to {last} of {tp.topic}, partition {tp.partition} ({lost.next - lost.first} records"
+            f"{what} of {tp.topic}, partition {tp.partition} ({records or 'nobody knows how many'} records"
             f"{before}, until {_utc(_now_ms())}) were not processed: {lost.cause}. Bring their calls by: {command} "
             f"({hint}for each PBX with its own settings), and then drop this letter"
         )

@@ -19,9 +19,9 @@ from faust.types import TP, ConsumerMessage, StreamT
 from streams.errors import UserError
 from streams.kafka import logs
 from streams.kafka.broker_wait import topics_are_there
-from streams.kafka.client import unreachable
+from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.hard_exit import end_process, hard_exit, refuse
+from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
 from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings
 
@@ -189,7 +189,8 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
     """Start the worker and Faust.
 
     A start that fails ends the process with its message, and one during which the end is asked for ends it too: what
-    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Nothing is committed yet.
+    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Where the brokers went away
+    since they were waited for, the process begins anew. Nothing is committed yet.
     """
     starting = asyncio.ensure_future(_start(settings, worker, app))
     asked = asyncio.ensure_future(ending.asked.wait())
@@ -201,6 +202,8 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
         _log.info("stopped before it was started", worker=worker.name)
         end_process(0)
     error = starting.exception()
+    if isinstance(error, Unreachable):
+        begin_anew(error.problem)
     if isinstance(error, UserError):
         refuse(error)
     if error is not None:
@@ -227,6 +230,8 @@ async def _start(settings: Settings, worker: Worker, app: App) -> None:
 
 
 def _not_started(settings: Settings, fault: BaseException) -> UserError:
+    if isinstance(fault, OSError | TimeoutError) or (isinstance(fault, KafkaError) and fault.retriable):
+        return unreachable(settings.kafka.bootstrap_servers, fault)
     said = str(fault) or type(fault).__name__
     return UserError(
         f"the consumer group at {settings.kafka.bootstrap_servers} cannot be joined: {said}",

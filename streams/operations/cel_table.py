@@ -25,7 +25,7 @@ SELECT {linkedid} AS linkedid, COUNT(*) AS n, MAX({id}) AS highest,
 FROM {table} WHERE {linkedid} IN (SELECT {linkedid} FROM {table} WHERE {id} BETWEEN %s AND %s)
 GROUP BY {linkedid} HAVING """
 
-_ROW = "SELECT {id} AS id, {uniqueid} AS uniqueid, {eventtime} AS eventtime FROM {table} "
+_ROW = "SELECT {id} AS id, {uniqueid} AS uniqueid, {eventtime} AS eventtime, {linkedid} AS linkedid FROM {table} "
 _LAST = _ROW + "ORDER BY {id} DESC LIMIT 1"
 _AFTER = _ROW + "WHERE {id} > %s ORDER BY {id} LIMIT 1"
 _COUNTED = "SELECT COUNT(*) AS n FROM (SELECT {id} FROM {table} WHERE {id} > %s LIMIT %s) AS counted"
@@ -56,13 +56,14 @@ def last_row(settings: Settings) -> RowMark | None:
     return _mark(_select(settings, _LAST, []))
 
 
-def rows_after(settings: Settings, row_id: int) -> tuple[int, RowMark | None]:
-    """How many rows have a higher id, MOST_COUNTED at most, and the first of them. Raises UserError."""
-    first = _mark(_select(settings, _AFTER, [row_id]))
+def rows_after(settings: Settings, row_id: int) -> tuple[int, RowMark | None, str]:
+    """How many rows have a higher id, MOST_COUNTED at most; the first of them, and its linkedid. Raises UserError."""
+    rows = _select(settings, _AFTER, [row_id])
+    first = _mark(rows)
     if first is None:
-        return 0, None
+        return 0, None, ""
     (counted,) = _select(settings, _COUNTED, [row_id, MOST_COUNTED])
-    return int(counted["n"]), first
+    return int(counted["n"]), first, str(rows[0]["linkedid"])
 
 
 def calls_named(settings: Settings, linkedids: Collection[str]) -> list[TableCall]:

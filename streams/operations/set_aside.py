@@ -8,7 +8,7 @@ import msgspec
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams.clock import utc_now_us
 from streams.delivery.portal_records import PortalState
-from streams.delivery.record import Delivery
+from streams.delivery.stored_result import delivery_in
 from streams.errors import UserError
 from streams.kafka.set_aside import SetAside
 from streams.kafka.topic_client import Outgoing, TopicRecord
@@ -83,7 +83,10 @@ def _why_unreadable(connection: Connection, topic: Topic, record: TopicRecord) -
         fields: dict[str, Any] = connection.serializer.decode_own(
             record.value, topic.schema, written_as(record.headers)
         )
-        (PortalState if topic == PORTAL_STATES else Delivery).from_record(fields)
+        if topic == PORTAL_STATES:
+            PortalState.from_record(fields)
+        else:
+            delivery_in(fields, connection.serializer.decode_own)
     except (MalformedRecord, UnknownSchema, msgspec.ValidationError) as error:
         return str(error)
     return None

@@ -130,7 +130,7 @@ def build_rules(own: RuleSource, settings: RuleSettings, faults: Faults) -> Rule
         results=build_literal(shipped.results, own.results)
         if preset == "literal"
         else build_table(shipped.results, own.results, faults),
-        tables=_build_tables(own, shipped, texts, faults),
+        tables=_build_tables(own, shipped, texts, preset, faults),
         texts=texts,
         directions=build_directions(shipped.directions, own.directions),
     )
@@ -189,11 +189,22 @@ def _shipped_statuses(crm: str) -> tuple[list[StatusRule], RulesError | None]:
 
 
 def _build_tables(
-    own: RuleSource, shipped: RuleSource, texts: Mapping[str, Text], faults: Faults
+    own: RuleSource, shipped: RuleSource, texts: Mapping[str, Text], preset: str, faults: Faults
 ) -> dict[str, StatusTable]:
     kinds = registered().kinds
     tables = {}
     for name, rules in shipped.statuses.items():
-        named = [name_texts(each, texts, faults) for each in (rules, own.statuses.get(name, []))]
-        tables[name] = build_statuses(kinds[name].title, status_codes()[name], named[0], named[1], faults)
+        parts = (own.statuses.get(name, []), _preset_lines(name, preset), rules)
+        named = [name_texts(each, texts, faults) for each in parts]
+        tables[name] = build_statuses(kinds[name].title, status_codes()[name], named, faults)
     return tables
+
+
+@lru_cache
+def _preset_lines(crm: str, preset: str) -> list[StatusRule]:
+    """The lines that a preset puts before a CRM's own."""
+    codes, faults, source = status_codes()[crm], Faults(), RuleSource()
+    if (file := codes.presets.get(preset)) is not None:
+        source.add(codes.read(file), file, faults)
+        faults.raise_any()
+    return source.statuses.get(crm, [])

@@ -13,7 +13,7 @@ from streams.rules.results import ResultRule, read_results
 from streams.rules.statuses import StatusRule, read_statuses
 from streams.rules.texts import Text, read_texts
 
-PRESETS = ("default", "literal")
+PRESETS = ("default", "literal", "missed_is_304")
 
 
 def status_codes() -> dict[str, StatusCodes]:

@@ -4,7 +4,7 @@ Which statuses there are, and the lines that come with the product, stand in eac
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple, Protocol
@@ -139,16 +139,14 @@ def name_texts(rules: list[StatusRule], texts: Mapping[str, Text], faults: Fault
     return named
 
 
-def build_statuses(
-    title: str, codes: StatusCodes, shipped: list[StatusRule], own: list[StatusRule], faults: Faults
-) -> StatusTable:
-    """The table in force: the operator's lines before the shipped ones.
+def build_statuses(title: str, codes: StatusCodes, lists: Sequence[list[StatusRule]], faults: Faults) -> StatusTable:
+    """The table in force: the operator's lines, those of the preset, and the shipped ones, in that order.
 
     A line that those before it in its own list leave nothing to decide is a fault.
     """
-    for rules in (shipped, own):
+    for rules in lists:
         refuse_unreachable(rules, faults)
-    return StatusTable(title, codes, (*own, *shipped))
+    return StatusTable(title, codes, tuple(rule for rules in lists for rule in rules))
 
 
 def refuse_gaps(rules: list[StatusRule], place: RuleLine) -> None:

@@ -126,7 +126,7 @@ class NumberSettings(Section):
 class RuleSettings(Section):
     """Which tables decide; a file overrides or adds lines of the shipped ones (`cel2crm rules show`)."""
 
-    preset: Literal["default", "literal"] = "default"
+    preset: Literal["default", "literal", "missed_is_304"] = "default"
     file: Path | None = None
     """The operator's own lines: any of the sections preset, language, results, texts,
     directions, and one named like each CRM that has a table of statuses.

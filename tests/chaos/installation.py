@@ -19,7 +19,6 @@ import yaml
 from deploy.demo.pipeline import create_capture_user, write_settings
 from deploy.local import Endpoints, StackError
 from deploy.local.ports import HOST
-from streams.credentials.sealing import write_new_key
 from streams.settings import Settings, load_settings
 from tests.chaos.call_flow import CallFlow, connect
 from tests.chaos.links import Link, Links
@@ -188,6 +187,7 @@ def installation(kind: ServerKind, seed: str) -> Iterator[Installation]:
 
 
 def _bring_up(made: Installation) -> None:
+    made.order("bitrix24", "settings", {"webhook_allowed": True})
     said = made.cel2crm("topics", "apply")
     # Of several brokers, one may not know yet what another has just made: an operator gives the command again.
     _must(made.cel2crm("topics", "apply") if said.status else said)
@@ -207,7 +207,8 @@ def _must(said: Said) -> None:
 
 def _portal(stack: ChaosStack, name: str, directory: Path) -> dict[str, str]:
     limits = {
-        "bitrix24": ["--bucket-size", str(2 * _FAST), "--drain-per-second", str(_FAST)],
+        # By webhook: its tokens would name the portal's own address, and calls would pass the link by.
+        "bitrix24": ["--bucket-size", str(2 * _FAST), "--drain-per-second", str(_FAST), "--webhook-allowed"],
         "kommo": ["--requests-per-second", str(2 * _FAST)],
         "webhook": [],
     }
@@ -225,7 +226,7 @@ def _portal(stack: ChaosStack, name: str, directory: Path) -> dict[str, str]:
 
 
 def _settings(stack: ChaosStack, links: Links, portals: Mapping[str, Mapping[str, str]], directory: Path) -> Path:
-    """The demo's settings, with links in the place of the servers, OAuth at Kommo, and limits that fit minutes."""
+    """The demo's settings, with links in the place of the servers, OAuth at Kommo only, limits that fit minutes."""
     endpoints = stack.endpoints
     through = {
         name: {key: _replaced(url, links.open(name, urlsplit(url).port or 0)) for key, url in _urls(portal).items()}
@@ -241,21 +242,25 @@ def _settings(stack: ChaosStack, links: Links, portals: Mapping[str, Mapping[str
     tree["worker"] = {"session_timeout_seconds": SESSION_SECONDS}
     for portal in tree["portals"]:
         portal |= {"settle_seconds": 2, "request_timeout_seconds": 6}
+        if portal["name"] == "bitrix24":
+            del portal["oauth"], portal["url"]
+            portal["webhook_url_file"] = str(_secret(directory, "bitrix24-webhook", through["bitrix24"]["webhook_url"]))
         if portal["name"] == "kommo":
             del portal["token_file"]
-            secret = directory / "kommo-client-secret"
-            secret.touch(mode=0o600)
-            secret.write_text("fake-client-secret", encoding="utf-8")
             portal["oauth"] = {
                 "client_id": "fake-integration-id",
-                "client_secret_file": str(secret),
+                "client_secret_file": str(_secret(directory, "kommo-client-secret", "fake-client-secret")),
                 "redirect_uri": "https://localhost/",
                 "request_timeout_seconds": 6,
             }
-    key = directory / "credentials-key"
-    write_new_key(key, add=False)
-    tree["credentials"] = {"key_file": str(key)}
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _secret(directory: Path, name: str, value: str) -> Path:
+    path = directory / name
+    path.touch(mode=0o600)
+    path.write_text(value, encoding="utf-8")
     return path
 
 

@@ -25,13 +25,12 @@ _LONGEST = 400
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("status",),
     ("gaps",),
-    ("connectors", "status"),
-    ("portal", "status"),
-    ("deliveries",),
     ("dead-letters", "list"),
     ("dead-letters", "list", "--calls"),
 )
-"""What an operator runs to see whether all is well. A command that this version does not have is left out."""
+"""What an operator runs to see whether all is well: `status` tells of capture, portals and deliveries too."""
+_VERDICT = re.compile(r"^cel2crm: not all is well: ", re.MULTILINE)
+"""The line of `cel2crm status` that other commands say."""
 _ALL_WELL = re.compile(r"no (?:unresolved )?dead letters", re.IGNORECASE)
 
 
@@ -56,7 +55,6 @@ class OperatorView:
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _thread: threading.Thread | None = None
-    _lacking: set[tuple[str, ...]] = field(default_factory=set)
 
     def __enter__(self) -> "OperatorView":
         self._thread = threading.Thread(target=self._follow, name="operator's view", daemon=True)
@@ -78,12 +76,7 @@ class OperatorView:
     def ask(self, commands: Iterable[Sequence[str]] = COMMANDS) -> None:
         """Run the commands, and keep what they say when not all is well."""
         for words in commands:
-            if tuple(words) in self._lacking:
-                continue
             said = self.installation.cel2crm(*words)
-            if said.status == 2 and "No such command" in said.text:
-                self._lacking.add(tuple(words))
-                continue
             if bad(said):
                 self._keep(said.command, [line for line in said.text.splitlines() if _WORD.search(line)])
 
@@ -130,7 +123,7 @@ class OperatorView:
 
 def bad(said: Said) -> bool:
     """Whether a command says that something is wrong."""
-    if said.status:
+    if said.status or _VERDICT.search(said.text):
         return True
     if said.command.startswith("cel2crm dead-letters"):
         return _ALL_WELL.search(said.text) is None

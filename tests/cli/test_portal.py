@@ -13,7 +13,7 @@ import yaml
 from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
-from streams.credentials.authorisation import code_of
+from streams.credentials.authorisation import code_of, server_of
 from streams.credentials.record import Credential
 from streams.credentials.sealing import write_new_key
 from streams.credentials.store import key_of
@@ -177,6 +177,26 @@ def test_the_code_is_found_in_what_a_person_pastes(given: str, code: str | None)
     with pytest.raises(UserError) as error:
         code_of(given, BITRIX24, "S")
     assert "abc123" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "server"),
+    [
+        ("abc123", ""),
+        ("https://localhost/?code=abc123&domain=me.bitrix24.ru", ""),
+        ("https://localhost/?code=abc123&server_domain=oauth.bitrix.info", "oauth.bitrix.info"),
+        ("https://localhost/?code=abc123&server_domain=oauth.bitrix24.tech", "oauth.bitrix24.tech"),
+        ("https://localhost/?code=abc123&server_domain=oauth.evil.example", None),
+    ],
+)
+def test_the_server_of_tokens_is_the_one_of_the_vendors_two_that_the_address_names(
+    given: str, server: str | None
+) -> None:
+    if server is not None:
+        assert server_of(given, BITRIX24) == server
+        return
+    with pytest.raises(UserError, match=r"oauth\.evil\.example"):
+        server_of(given, BITRIX24)
 
 
 def test_a_person_is_told_where_to_get_the_code_and_no_secret() -> None:

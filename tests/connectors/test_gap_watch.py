@@ -13,6 +13,7 @@ from connectors.gap_watch import GapWatch
 from connectors.mariadb.history import RowMark
 from connectors.watch import Watcher
 from streams.errors import UserError
+from streams.kafka.topic_client import Outgoing
 from streams.settings import PbxSettings, Settings
 from tests.connectors.fake_connect import FakeConnect, client_of
 from tests.connectors.test_watch import Clock, FakeGuard, beating
@@ -181,6 +182,16 @@ async def test_the_watcher_asks_for_it_after_its_restarts_and_after_those_of_oth
     assert first == [
         "running", "restarted", "not running", "restarted", "running", "not running", "restarted", "running",
     ]  # fmt: skip
+
+
+async def test_a_record_of_a_later_version_is_read_or_counts_as_none() -> None:
+    topics, settings = MemoryTopics(), Settings()
+    for value, read in (
+        (b'{"compared_at_ms": 7, "of_a_later_version": 1}', GapOutcome(7)),
+        (b'{"compared_at_ms": []}', None),
+    ):
+        topics.put(Outgoing(settings.kafka.topic("capture-state"), b"pbx1/gaps", value, 0))
+        assert await read_gap_outcome(settings, topics) == read
 
 
 async def test_the_memory_is_the_pbxs_own() -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal
 from streams.clock import MICROS_PER_SECOND, boot_seconds
+from streams.crm.shared import token_vendor as vendors
 from streams.crm.shared.adapter import token_vendor
 from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import OutcomeUnknown, PortalBlocked, RetryLater
@@ -110,15 +112,83 @@ def test_a_page_instead_of_kommos_answer_spoils_no_token(status: int) -> None:
     assert status != 403 or "write to the vendor's support" in answer.why
 
 
-def test_tokens_come_from_the_vendors_own_servers() -> None:
+@pytest.mark.parametrize(
+    ("portal", "server"),
+    [
+        ("https://me.bitrix24.ru", "oauth.bitrix24.tech"),
+        ("https://me.bitrix24.com", "oauth.bitrix.info"),
+        ("https://me.bitrix24.com.br", "oauth.bitrix.info"),
+        ("https://me.bitrix24.kz", "oauth.bitrix.info"),
+        ("https://crm.example.ru", "oauth.bitrix.info"),
+    ],
+)
+def test_tokens_come_from_the_vendors_own_servers(portal: str, server: str) -> None:
     oauth = OAuthSettings(client_id="x")
-    bitrix24 = PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=oauth)
-    assert str(token_vendor(bitrix24).endpoint) == "https://oauth.bitrix.info/oauth/token/"
+    bitrix24 = PortalSettings(name="main", crm="bitrix24", url=portal, oauth=oauth)
+    assert str(token_vendor(bitrix24).endpoint) == f"https://{server}/oauth/token/"
     kommo = PortalSettings(name="main", crm="kommo", url="https://me.kommo.com", oauth=oauth)
     assert str(token_vendor(kommo).endpoint) == "https://me.kommo.com/oauth2/access_token"
     for url in (None, "me.kommo.com", "http://me.kommo.com"):
         with pytest.raises(SettingsError):
             token_vendor(kommo.model_copy(update={"url": url}))
+
+
+@pytest.mark.parametrize(
+    ("named", "asked", "kept"),
+    [
+        ("https://oauth.bitrix24.tech/rest/", "", "oauth.bitrix24.tech"),
+        ("https://oauth.bitrix.info/rest/", "oauth.bitrix24.tech", "oauth.bitrix.info"),
+        ("https://oauth.evil.example/rest/", "oauth.bitrix24.tech", "oauth.bitrix24.tech"),
+        ("https://oauth.bitrix24.tech.evil.example/rest/", "", "oauth.bitrix.info"),
+        (None, "", "oauth.bitrix.info"),
+    ],
+)
+def test_the_next_pair_is_asked_of_the_server_that_the_vendor_names_of_its_two(
+    named: str | None, asked: str, kept: str
+) -> None:
+    oauth = OAuthSettings(client_id="x")
+    vendor = token_vendor(PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.com", oauth=oauth))
+    document = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "server_endpoint": named}
+    answer = vendor.answer_of(Reply(200, {}, document), 1, asked)
+    assert isinstance(answer, Pair) and answer.server == kept
+    assert str(vendor.endpoint_at(answer.server)) == f"https://{kept}/oauth/token/"
+    assert vendor.endpoint_at("oauth.evil.example") == vendor.endpoint
+
+
+def test_a_server_in_the_settings_goes_before_what_the_vendor_names() -> None:
+    oauth = OAuthSettings(client_id="x", token_endpoint="https://proxy.example/oauth/token/")
+    vendor = token_vendor(PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=oauth))
+    assert str(vendor.endpoint_at("oauth.bitrix.info")) == "https://proxy.example/oauth/token/"
+
+
+async def test_a_pair_of_an_earlier_release_is_renewed_where_it_was_issued(
+    monkeypatch: pytest.MonkeyPatch, http: aiohttp.ClientSession
+) -> None:
+    asked: list[str] = []
+
+    async def request(_: object, __: str, url: Any, **fields: Any) -> Reply:
+        asked.append(url.host)
+        return Reply(503, {}, None)
+
+    monkeypatch.setattr(vendors, "request", request)
+    oauth = OAuthSettings(client_id="x", client_secret=SecretStr("s"))
+    vendor = token_vendor(PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=oauth))
+    await vendor.refresh(http, "r", soon())
+    await vendor.refresh(http, "r", soon(), "oauth.bitrix24.tech")
+    await vendor.redeem(http, "c", soon())
+    await vendor.redeem(http, "c", soon(), "oauth.bitrix.info")
+    western, eastern = "oauth.bitrix.info", "oauth.bitrix24.tech"
+    assert asked == [western, eastern, eastern, western]
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize("document", [None, {"error": "brand_new", "error_description": "Go away"}])
+def test_a_refusal_in_any_form_pauses_and_spoils_no_token(status: int, document: object) -> None:
+    oauth = OAuthSettings(client_id="x")
+    vendor = token_vendor(PortalSettings(name="main", crm="bitrix24", url="https://me.bitrix24.ru", oauth=oauth))
+    answer = vendor.answer_of(Reply(status, {}, document), 1)
+    assert isinstance(answer, PortalBlocked) and f"HTTP {status}" in answer.why
+    assert document is None or "Go away" in answer.why
 
 
 @pytest.mark.parametrize(

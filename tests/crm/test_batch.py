@@ -104,8 +104,18 @@ async def test_an_error_about_the_call_is_told_as_without_a_batch(
 ) -> None:
     answer = await client.send(opened(client, call_result(client="no number"), BOTH), soon())
     assert isinstance(answer, Refused) and "phone number" in answer.why
-    bitrix24.change_settings(webhook_allowed=False)
+    bitrix24.change_settings(scopes=("crm",))
     assert isinstance(await client.send(opened(client, call_result(), BOTH), soon()), PortalBlocked)
+
+
+@pytest.mark.parametrize(("code", "refused"), [("application_denied", True), ("ERROR_SOMETHING", False)])
+@pytest.mark.parametrize("step", ["register", "finish"])
+async def test_an_authorisation_refused_inside_a_batch_by_a_code_that_nobody_listed(
+    step: str, code: str, refused: bool, bitrix24: Bitrix24Portal, client: Bitrix24Client
+) -> None:
+    bitrix24.faults.order({"mode": "400", "code": code, "methods": [step]})
+    delivery = await delivered(client, call_result(), hurried=True)
+    assert delivery.state is (State.PAUSED if refused else State.REFUSED)
 
 
 async def test_who_left_the_company_is_told_in_a_batch_too(bitrix24: Bitrix24Portal) -> None:

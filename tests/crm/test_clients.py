@@ -50,6 +50,8 @@ FAULTS: dict[str, tuple[type, type]] = {
     "wrong_auth_type": (PortalBlocked, PortalBlocked),
     "access_denied": (PortalBlocked, PortalBlocked),
     "no_auth": (PortalBlocked, PortalBlocked),
+    "user_access_error": (PortalBlocked, PortalBlocked),
+    "authorization_error": (PortalBlocked, PortalBlocked),
     "reset": (OutcomeUnknown, OutcomeUnknown),
     "lost_answer": (OutcomeUnknown, OutcomeUnknown),
     "half_answer": (OutcomeUnknown, OutcomeUnknown),
@@ -146,7 +148,19 @@ async def test_a_failed_lookup_proves_nothing(
         assert isinstance(await client.look_up(doubt, soon()), RetryLater | PortalBlocked)
 
 
-@pytest.mark.parametrize("mode", ["401", "402", "403", "wrong_auth_type", "insufficient_scope", "expired_token"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "401",
+        "402",
+        "403",
+        "wrong_auth_type",
+        "insufficient_scope",
+        "expired_token",
+        "user_access_error",
+        "authorization_error",
+    ],
+)
 async def test_bitrix24_is_understood_with_an_empty_error_field(mode: str) -> None:
     async with Bitrix24Portal(Bitrix24Config(bucket_size=0, blank_errors=True)) as portal:
         client = Bitrix24Client(settings(portal), RULES.tables["bitrix24"].status)

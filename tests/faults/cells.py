@@ -6,7 +6,16 @@ from random import Random
 from typing import Any
 
 from tests.faults.portal_faults import FAULTS, REQUEST_LIMIT_S, SENT_TWICE, SETTLE_S, FaultOrder
-from tests.faults.ways import BRIEF, ENTRY_STEPS, FINAL_FOR_WEBHOOKS, NOT_DEDUPLICATED, TRUSTED_REFUSALS, WAYS, Way
+from tests.faults.ways import (
+    BRIEF,
+    ENTRY_STEPS,
+    FINAL_FOR_WEBHOOKS,
+    NEED_THE_RIGHT,
+    NOT_DEDUPLICATED,
+    TRUSTED_REFUSALS,
+    WAYS,
+    Way,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,10 @@ def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
         for fault, order in FAULTS.items():
             if way.brief and fault not in BRIEF:
                 continue
-            if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (name, fault) in TRUSTED_REFUSALS:
+            if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (
+                name,
+                fault,
+            ) in TRUSTED_REFUSALS | NEED_THE_RIGHT:
                 continue
             twice = fault in SENT_TWICE and way.sending[operation] in NOT_DEDUPLICATED
             entries = 1 + (twice and way.sending[operation] in ENTRY_STEPS)

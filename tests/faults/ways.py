@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.portal_faults import FaultOrder
+from tests.faults.portal_faults import SENT_TWICE, FaultOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Way:
 KNOWN = {"known_clients": True}
 WAYS: Mapping[str, Way] = {
     "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
+    # Its owner may see own calls only: lookups find nothing, and no call may come twice all the same.
+    "bitrix24_own": Way("bitrix24", {"finish": "finish"}, portal={"statistics_of": "own"}),
     "bitrix24_asking": Way(
         "bitrix24",
         {"searchcrmentities": "client"},
@@ -104,5 +106,8 @@ NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
 """Faults that no retry survives: a receiver's status alone decides (410: no more calls, 400: refused, 200: taken)."""
-TRUSTED_REFUSALS = {("bitrix24_batch", "503_done")}
-"""Documented as a refusal before anything is done; a finish alone survives even a portal that lies about that."""
+TRUSTED_REFUSALS = {("bitrix24_batch", "503_done"), ("bitrix24_own", "503_done")}
+"""Documented as a refusal before anything is done; a finish whose call can be seen survives even a portal that lies."""
+NEED_THE_RIGHT = {("bitrix24_own", fault) for fault in SENT_TWICE}
+"""A proxy that repeats a POST uses up the registration of a finish that was sent once: that needs the right to see all
+calls (docs/operating.md)."""

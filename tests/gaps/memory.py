@@ -1,6 +1,7 @@
 """A table, a capture and a worker in memory, for comparisons without servers."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -111,10 +112,14 @@ class MemoryCapture:
 
     arriving: list[list[Row]] = field(default_factory=list)
     stands_still: bool = False
+    works: bool = True
     world: "World | None" = None
 
     async def mark(self) -> str:
         return "here"
+
+    async def running(self) -> bool:
+        return self.works
 
     async def passed(self, mark: str) -> bool:
         assert mark == "here"
@@ -161,17 +166,24 @@ class World:
     async def taken(self) -> Mapping[int, int]:
         return await self.topics.ends(self.cel) if self.taken_until is None else self.taken_until
 
-    async def compare(self, since: Since | None = None, patience: float = 5.0) -> Findings:
+    def comparison(self) -> Comparison:
         registry = MemoryRegistry(self.settings)
         connection = Connection(self.settings, self.topics, registry.reader(["call_result", "dead_letter"]))
 
         async def sleep(seconds: float) -> None:
             self.slept += seconds
 
-        comparison = Comparison(
-            connection, self.table, self.progress, self.taken, patience_seconds=patience, sleep=sleep
-        )  # fmt: skip
+        return Comparison(connection, self.table, self.progress, self.taken, sleep=sleep)
+
+    async def compare(self, since: Since | None = None, patience: float = 5.0) -> Findings:
+        comparison = self.comparison()
+        comparison.patience_seconds = patience
         return await comparison.run(since or Since())
+
+    @asynccontextmanager
+    async def open_comparison(self, _: Settings) -> AsyncIterator[Comparison]:
+        """In the place of streams.gaps.comparison.open_comparison."""
+        yield self.comparison()
 
 
 __all__ = ["PARTITIONS", "SECOND", "MemoryCapture", "MemoryTable", "Row", "TrimmedTopics", "World"]

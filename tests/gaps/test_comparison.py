@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from streams.calls.call import Call, call_id
 from streams.dead_letter_reasons import DeadLetterReason
+from streams.gaps.captured import STANDSTILL_SECONDS
 from streams.gaps.comparison import Since
 from streams.gaps.findings import Findings
 from streams.kafka.topic_client import Outgoing, partition_of
 from streams.rows.row import CelRow
+from streams.settings import PbxSettings, Settings
 from streams.sources.window import EARLIER, Bound
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_RESULTS
 from streams.workers.aggregate.tracked_call import Snapshot
@@ -99,6 +101,15 @@ async def test_a_capture_that_stands_still_settles_nothing() -> None:
     found = await world.compare(patience=3.0)
     assert (found.missing_rows, found.unsettled, world.slept) == (0, 20, 3.0)
     assert found.compared_to is not None and found.compared_to.id == 20
+
+
+async def test_a_connector_that_does_not_run_is_not_waited_for() -> None:
+    world = World()
+    world.write(ROWS)
+    world.capture(ROWS[:20])
+    world.progress.stands_still, world.progress.works = True, False
+    assert (await world.compare(patience=180.0)).unsettled == 20
+    assert world.slept == STANDSTILL_SECONDS
 
 
 async def test_a_row_that_was_purged_between_the_two_looks_is_none() -> None:
@@ -196,6 +207,18 @@ async def test_since_leaves_alone_what_is_older() -> None:
     assert (found.missing_rows, found.table_rows) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("zone", "hours"),
+    [(None, 14 + 1 + 4), ("Europe/Moscow", 3 + 1 + 4), ("America/New_York", -5 + 1 + 4), ("Asia/Kolkata", 5.5 + 1 + 4)],
+)
+def test_the_topic_is_read_from_before_the_first_row_whatever_the_zone(zone: str | None, hours: float) -> None:
+    settings = Settings(pbx=PbxSettings(timezone=zone))
+    wall_ms = 1_764_000_000_000
+    assert Since(1, wall_ms * 1000).written_since_ms(settings) == wall_ms - hours * 3_600_000
+    assert Since(1, None).written_since_ms(settings) is None
+    assert Since(1, 5).written_since_ms(settings) == 0
+
+
 # The other way: what the topic holds and nothing shows.
 
 
@@ -244,11 +267,12 @@ async def test_rows_with_a_dead_letter_are_accounted_for() -> None:
     assert not (await world.compare()).found
 
 
-async def test_a_call_that_could_not_be_classified_has_a_letter_for_all_its_rows() -> None:
+@pytest.mark.parametrize("reason", [DeadLetterReason.NOT_CLASSIFIED, DeadLetterReason.ROWS_LOST])
+async def test_a_letter_about_a_whole_call_accounts_for_all_its_rows(reason: DeadLetterReason) -> None:
     world = World()
     world.write(ROWS[3:7])
     world.capture(ROWS[3:7])
-    lettered(world, 999, 0, DeadLetterReason.NOT_CLASSIFIED, f"pbx1/{ROWS[3].linkedid}")
+    lettered(world, 999, 0, reason, f"pbx1/{ROWS[3].linkedid}")
     assert not (await world.compare()).found
 
 

@@ -118,16 +118,15 @@ async def compared_while_stopped(pbx: Installation, rows: Sequence[Mapping[str, 
 
 async def watched(pbx: Installation) -> list[Any]:
     """One comparison of the watcher's, and the lines that it logs."""
-    async with KafkaTopics(pbx.settings.kafka.bootstrap_servers) as topics:
-        watch = GapWatch(SmallComparison(pbx.settings, topics), "c")
-        watch.restarted()
-        with capture_logs() as lines:
-            async with asyncio.timeout(120):
-                while not [line for line in lines if line["event"] in ("rows are missing", "no gaps")]:
-                    watch.step(running=True)
-                    await asyncio.sleep(0.1)
-                while watch.busy:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
+    watch = GapWatch(SmallComparison(pbx.settings), "c")
+    watch.restarted()
+    with capture_logs() as lines:
+        async with asyncio.timeout(120):
+            while not [line for line in lines if line["event"] in ("rows are missing", "no gaps")]:
+                watch.step(running=True)
+                await asyncio.sleep(0.1)
+            while watch.busy:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
     return lines
 
 

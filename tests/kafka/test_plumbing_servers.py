@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -257,20 +258,39 @@ async def ended_by_signal(worker: Running, address: str) -> None:
 
 
 @pytest.mark.servers
-async def test_a_worker_starts_when_its_broker_comes_back(installation: Installation, tmp_path: Path) -> None:
+async def test_a_worker_starts_when_its_broker_comes_back_also_if_it_goes_again_before_the_join(
+    installation: Installation, tmp_path: Path
+) -> None:
     host, _, port = installation.bootstrap_servers.rpartition(":")
     with closing(socket.socket()) as reserved:
         reserved.bind(("127.0.0.1", 0))
         away = reserved.getsockname()[1]
     tree = installation.tree
     tree = {**tree, "kafka": {**tree["kafka"], "bootstrap_servers": f"127.0.0.1:{away}"}}
-    with Running(tree, tmp_path) as worker:
-        await worker.until_said("waiting for a broker")
-        back = await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away)
-        async with back:
-            await worker.until_said('"started"')
-            worker.process.terminate()
-            assert await worker.ended(40) == 0
+    asked = asyncio.Event()
+    registry = urlsplit(tree["registry"]["url"])
+
+    async def to_registry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()  # the topics were looked at; next come the producer and the group
+        await gone.wait()
+        await forward(str(registry.hostname), registry.port or 80, reader, writer)
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(to_registry, "127.0.0.1", 0) as through:
+        netloc = f"127.0.0.1:{through.sockets[0].getsockname()[1]}"
+        tree["registry"] = {"url": registry._replace(netloc=netloc).geturl()}
+        with Running(tree, tmp_path) as worker:
+            await worker.until_said("waiting for a broker")
+            back = await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away)
+            async with asyncio.timeout(60):
+                await asked.wait()
+            back.close()
+            gone.set()
+            await worker.until_said("begins anew")
+            async with await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away):
+                await worker.until_said('"started"')
+                worker.process.terminate()
+                assert await worker.ended(40) == 0
 
 
 async def forward(host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -49,9 +49,11 @@ FUNCTIONS = {
     "end of a call": [
         "streams.calls.call.xǁCallǁadd*", "streams.calls.call.xǁCallǁknows*",
         "streams.calls.classify.x__completeness*", "streams.calls.offline.*",
-        *(f"streams.workers.aggregate.partition_state.xǁPartitionStateǁ{name}__mutmut*" for name in (
-            "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at_ms", "_forget",
+        *(f"streams.workers.aggregate.remembered_calls.xǁRememberedCallsǁ{name}__mutmut*" for name in (
+            "tick", "_fold", "_end", "_wait", "_deadline", "_refused", "_opened_at_ms", "lose", "_first_rows_lost",
         )),
+        "streams.workers.aggregate.partition_state.xǁPartitionStateǁ_forget__mutmut*",
+        "streams.workers.aggregate.lost_rows.*",
     ],
 }  # fmt: skip
 """What counts, as mutmut names it."""

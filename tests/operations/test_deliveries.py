@@ -1,5 +1,6 @@
 """`cel2crm deliveries` as a person or a script calls it."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,8 @@ from streams.delivery.portal_records import PortalState, disabled_key, disabled_
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
+from streams.operations import deliveries
+from streams.operations.deliveries import overview_of
 from streams.operations.labels import STATES
 from streams.operations.masking import masked_fields, masked_text
 from tests.crm.calls import POLICY as SECONDS
@@ -111,6 +114,23 @@ def test_what_was_forgotten_is_not_counted(operator: Operator) -> None:
     operator.topics.put(Outgoing(operator.settings.kafka.topic("deliveries-kommo"), CALL.encode(), None))
     assert operator.told("deliveries") == "no deliveries yet\n"
     assert operator.run("deliveries", CALL).exit_code == 1
+
+
+def test_what_an_overview_remembers_of_a_portal(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = operator.settings.kafka.topic("deliveries-kommo")
+    place = operator.topics.put(Outgoing(topic, b"pbx1/9.9", b"damaged")).place
+    operator.topics.put(Outgoing(topic, CALL.encode(), b"damaged"))
+    operator.delivery(waiting(CALL, 50, reason="HTTP 503"))  # replaces what was damaged
+    operator.delivery(waiting("pbx1/2.2", 40, reason="HTTP 502"))
+    operator.delivery(waiting("pbx1/3.3", 10, State.DELIVERED, delivered_at=70))
+    operator.delivery(waiting("pbx1/4.4", 10, State.DELIVERED, delivered_at=60))
+    found = asyncio.run(overview_of(asyncio.run(operator.connection()), "kommo"))
+    assert (found.unreadable_at, found.unreadable) == ((place,), 1)
+    assert (found.oldest["sales"], found.oldest_reason["sales"]) == (("pbx1/2.2", 40), "HTTP 502")
+    assert found.last_delivered == {"sales": 70}
+    assert "kommo: 1 records of the log cannot be read" in operator.told("deliveries")
+    monkeypatch.setattr(deliveries, "THOROUGH_RECORDS", 0)
+    assert asyncio.run(overview_of(asyncio.run(operator.connection()), "kommo", thorough=False)) == found
 
 
 def test_a_call_that_no_log_knows(operator: Operator) -> None:

@@ -38,6 +38,12 @@ def test_a_record_that_cannot_be_read_is_set_aside(operator: Operator, topic: st
     assert record.key == place.encode() and (act.by, act.note, act.key) == ("ann", "disk fault", "pbx1/7")
 
 
+def test_a_delivery_whose_result_is_damaged_is_set_aside(operator: Operator) -> None:
+    operator.delivery(Delivery(call_id="pbx1/7", crm="kommo", portal="main", state=State.NEW, result=DAMAGED))
+    [place] = [f"{name}/{number}/0" for (name, number), log in operator.topics.logs.items() if log and name == LOG]
+    assert f"{place} is set aside" in operator.told("topics", "set-aside", place, "--by", "ann", "--yes")
+
+
 def test_it_asks_first(operator: Operator) -> None:
     place = put(operator, LOG, DAMAGED)
     assert operator.run("topics", "set-aside", place, "--by", "ann").exit_code != 0

@@ -61,6 +61,7 @@ def worker(*partitions: PartitionProgress, name: str = "aggregate", **fields: An
 
 WELL = Facts(
     NOW,
+    1.0,
     CAPTURE,
     {"aggregate": worker(), "kommo": worker(name="kommo")},
     portals=(SALES,),
@@ -93,7 +94,7 @@ def test_all_is_well() -> None:
     first, *rest = status_lines(verdict, WELL)
     assert first == "all is well"
     assert any("last row captured 4711 of 2026-11-24 01:02:03" in line for line in rest)
-    assert any(line.startswith("aggregate") and "1 process holds 2 of 2 partitions" in line for line in rest)
+    assert any(line.startswith("worker aggregate ") and "1 process holds 2 of 2 partitions" in line for line in rest)
 
 
 def test_the_worker_is_dead_and_a_call_is_waiting() -> None:
@@ -162,6 +163,12 @@ def test_records_that_expired_before_they_were_taken() -> None:
     assert partition(0, 30, first=119).waiting == 11
 
 
+def test_a_topic_that_is_gone() -> None:
+    found = of_worker(worker(missing_topics=("cel2crm.cel",)))
+    assert found["topic_missing"].problem == "worker aggregate: there is no topic cel2crm.cel"
+    assert found["topic_missing"].remedy == "Run: cel2crm topics apply"
+
+
 @pytest.mark.parametrize(
     ("looked", "settled"),
     [
@@ -200,7 +207,7 @@ def test_a_capture_that_waits_for_a_person_or_has_a_warning() -> None:
 
 
 def test_rows_that_do_not_come_to_the_topic() -> None:
-    late = Backlog(12, RowMark(4712, "u", "2026-11-24 01:02:09"), 6.5)
+    late = Backlog(12, RowMark(4712, "u", "2026-11-24 01:02:09"), "1.1", 6.5)
     found = of_capture(backlog=late)["behind"]
     assert "12 rows of the table are not on the topic, the first of them 4712 of 2026-11-24 01:02:09" in found.problem
     assert of_capture(backlog=replace(late, seconds=2.0)) == {}, "they may be on their way"
@@ -291,7 +298,7 @@ def test_numbers_are_masked_where_the_settings_say_so() -> None:
 
 def test_what_could_not_be_looked_at_is_no_all_is_well() -> None:
     away = Unanswered("the workers, the portals", "no Kafka broker at 10.0.0.7:9092", "Start it.")
-    facts = Facts(NOW, CAPTURE, unanswered=(away,))
+    facts = Facts(NOW, 1.0, CAPTURE, unanswered=(away,))
     verdict = verdict_of(facts, SETTINGS)
     assert (verdict.exit_status, verdict.word) == (2, "cannot_tell")
     assert "no Kafka broker at 10.0.0.7:9092" in verdict.line

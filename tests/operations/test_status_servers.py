@@ -32,14 +32,15 @@ class StatusInstallation(CrmInstallation):
 
 
 async def status_of(installation: CrmInstallation) -> dict[str, Any]:
-    """What `cel2crm status --json` says, within 15 seconds."""
+    """What `cel2crm status --json` says, which looks for less than 15 seconds."""
     file = installation.directory / "operator.yaml"
     file.write_text(yaml.safe_dump(installation.tree), encoding="utf-8")
     command = ("-m", "streams.cli.main", "status", "--json", "--settings", str(file))
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):  # a busy machine takes long to start it
         out, _ = await process.communicate()
     told: dict[str, Any] = json.loads(out)
+    assert told["seconds"] < 13
     assert process.returncode == told["exit_status"] == 1, told  # for there is no connector
     return told
 

@@ -128,3 +128,21 @@ def test_every_status_of_both_crms_can_be_mapped_to() -> None:
     for number in range(1, 8):
         rules = rules_of(f"kommo:\n  - {{result: 200, status: {number}, text: In words}}\n")
         assert rules.tables["kommo"].status(CallFeatures(200, "incoming", True)) == (number, "In words")
+
+
+@pytest.mark.parametrize("how", ["setting", "file"])
+def test_preset_missed_is_304_changes_unanswered_incoming_calls_of_bitrix24_alone(how: str) -> None:
+    rules = rules_of("preset: missed_is_304\n") if how == "file" else load_rules(RuleSettings(preset="missed_is_304"))
+    plain = load_rules()
+    for call in EVERY_OUTCOME:
+        missed = call.direction == "incoming" and not call.answered
+        before = plain.tables["bitrix24"].status(call).code
+        assert rules.tables["bitrix24"].status(call).code == ("304" if missed else before), call
+        assert rules.tables["kommo"].status(call) == plain.tables["kommo"].status(call)
+    assert rules.hash != plain.hash and rules.results == plain.results
+
+
+def test_an_operators_own_line_goes_before_the_presets() -> None:
+    rules = rules_of("preset: missed_is_304\nbitrix24:\n  - {result: 603, status: '603'}\n")
+    assert rules.tables["bitrix24"].status(CallFeatures(603, "incoming", False)).code == "603"
+    assert rules.tables["bitrix24"].status(CallFeatures(404, "incoming", False)).code == "304"

@@ -57,6 +57,25 @@ def codec(name: str = "dead_letter", schema_id: int = 7) -> tuple[Encoder, Decod
     return Encoder(schema, schema_id), Decoder(schema, schema)
 
 
+@given(record=letters, last=st.sampled_from(list(LETTER)))
+def test_the_first_fields_are_those_of_the_whole_record(record: dict[str, Any], last: str) -> None:
+    encoder, decoder = codec()
+    _, body = unframe(encoder.encode(record))
+    names = list(LETTER)
+    expected = {name: record[name] for name in names[: names.index(last) + 1]}
+    assert decoder.decode_first(body, last) == expected == {name: decoder.decode(body)[name] for name in expected}
+
+
+def test_first_fields_that_are_damaged_or_not_there() -> None:
+    encoder, decoder = codec()
+    _, body = unframe(encoder.encode(LETTER))
+    assert decoder.decode_first(body[:-1], "topic")["topic"] == LETTER["topic"], "damage behind them is not looked at"
+    with pytest.raises(MalformedRecord):
+        decoder.decode_first(body[:20], "topic")
+    with pytest.raises(KeyError):
+        decoder.decode_first(body, "no such field")
+
+
 @given(record=letters)
 def test_what_was_written_is_read(record: dict[str, Any]) -> None:
     encoder, decoder = codec()

@@ -12,7 +12,7 @@ from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
 from streams.clock import boot_seconds, format_time, utc_now_us
-from streams.credentials.authorisation import code_of, pair_of
+from streams.credentials.authorisation import code_of, pair_of, server_of
 from streams.credentials.record import granted
 from streams.credentials.sealing import Sealer
 from streams.credentials.store import CredentialStore, key_of
@@ -85,8 +85,9 @@ def _require_secrets(vendor: TokenVendor, settings: Settings) -> None:
 async def _authorise(settings: Settings, vendor: TokenVendor, code_file: Path | None) -> None:
     state = secrets.token_urlsafe(12)
     async with token_store.open_store(settings) as store, session() as http:
-        code = code_of(_given(code_file, vendor.instructions(state)), vendor, state)
-        pair = pair_of(await vendor.redeem(http, code, boot_seconds() + SECONDS), vendor.portal)
+        given = _given(code_file, vendor.instructions(state))
+        code, server = code_of(given, vendor, state), server_of(given, vendor)
+        pair = pair_of(await vendor.redeem(http, code, boot_seconds() + SECONDS, server), vendor.portal)
         who = await vendor.check(http, pair, boot_seconds() + SECONDS)
         await _store(store, vendor.portal, pair)
     say(

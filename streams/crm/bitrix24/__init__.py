@@ -2,6 +2,7 @@
 
 kind.py      for the registry: names, rate, statuses, what its portals may set
 bitrix24.yaml  the table of statuses
+missed_is_304.yaml  lines of the preset of this name
 adapter.py   for the worker: plan, client, token vendor
 plan.py      the steps of a delivery
 options.py   the settings that only Bitrix24 knows

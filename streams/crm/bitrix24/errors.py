@@ -1,6 +1,6 @@
 """Bitrix24's errors, whatever method was asked: those of the portal as a whole, and those about one call.
 
-Facts: _includes/system-errors.md and limits.md of the vendor's documentation, the official SDKs' error tables; where
+Facts: the pages `system errors` and `limits` of the vendor's documentation, the official SDKs' error tables; where
 they disagree about the HTTP status of a code, the code decides (docs/crms.md).
 """
 

@@ -34,6 +34,7 @@ KIND = CrmKind(
         meanings=STATUSES,
         package="streams.crm.bitrix24",
         file="bitrix24.yaml",
+        presets={"missed_is_304": "missed_is_304.yaml"},
     ),
     required={
         "default_user": "Bitrix24 takes no call without a person: "

@@ -1,7 +1,7 @@
 """Bitrix24: the seconds of work that each method may take, 480 in ten minutes, as the portal's answers tell them.
 
-Facts: limits.md of the vendor's documentation: every answer of success has `time.operating` (seconds that count now)
-and `time.operating_reset_at`; 429 OPERATION_TIME_LIMIT blocks the method alone, and need not have them. A batch's
+Facts: the page `limits` of the vendor's documentation: every answer of success has `time.operating` (seconds that count
+now) and `time.operating_reset_at`; 429 OPERATION_TIME_LIMIT blocks the method alone, and need not have them. A batch's
 commands count each, `result_time` has theirs.
 """
 

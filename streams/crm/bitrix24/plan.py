@@ -9,7 +9,8 @@ PLAN = Plan(
     {
         # Whom the CRM knows by this number, and who is responsible: only asked where the settings need it.
         "client": Step("register", UnknownOutcome.RESEND),
-        # Statistics hold finished calls only, so a register cannot be looked up; an orphan never becomes an entry.
+        # Statistics hold finished calls only, so a register cannot be looked up. Repeated within 30 minutes it is the
+        # same call; after that it leaves an orphan, which no user sees as a call, but which ran the automations again.
         "register": Step("finish", UnknownOutcome.RESEND),
         "finish": Step(None, UnknownOutcome.LOOK_UP, restart="register"),
         # Both in one request, where many calls wait: what the portal finishes is looked up as after a finish.

@@ -1,6 +1,8 @@
 """Bitrix24: tokens of an application.
 
-Facts: settings/oauth (apidocs.bitrix24.com); errors also from b24pysdk: `wrong_client` comes with HTTP 200.
+Facts: settings/oauth (apidocs.bitrix24.com); errors also from b24pysdk: `wrong_client` comes with HTTP 200. There are
+two authorisation servers (b24phpsdk, DefaultOAuthServerUrl): the redirect with the code names the portal's as
+`server_domain`, and each pair as `server_endpoint`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +19,9 @@ from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import UserError
 from streams.http.request import request
 
-ENDPOINT = URL("https://oauth.bitrix.info/oauth/token/")
+WESTERN, EASTERN = "oauth.bitrix.info", "oauth.bitrix24.tech"
+EASTERN_DOMAIN = ".bitrix24.ru"
+"""Portals of other domains may be of the eastern zone too: of them the redirect tells it."""
 SCOPE = "telephony"
 REDIRECT = "https://localhost/"
 
@@ -39,9 +43,11 @@ class Bitrix24Tokens(TokenVendor):
 
     refresh_days = 180
     form = True
+    servers = (WESTERN, EASTERN)
 
     def _endpoint(self) -> URL:
-        return ENDPOINT
+        eastern = (self.url.host or "").rstrip(".").endswith(EASTERN_DOMAIN)
+        return URL.build(scheme="https", host=EASTERN if eastern else WESTERN, path="/oauth/token/")
 
     def _refusal(self, status: int, document: Mapping[str, Any]) -> GrantRefused | PortalBlocked | RetryLater | None:
         code = str(document.get("error") or "").upper()
@@ -60,7 +66,8 @@ class Bitrix24Tokens(TokenVendor):
             "Once, as an administrator of the portal: Developer resources, Other, Local application, with",
             f"  the scope {SCOPE}, `Uses only API`, and the handler address {self.oauth.redirect_uri or REDIRECT}",
             "  (nothing has to listen there). Its code and key are portals[].oauth.client_id and client_secret.",
-            "Now open this address in a browser, as a person who may see the statistics of calls:",
+            "Now open this address in a browser, as a person who may see the calls of all (Telephony, Access",
+            "  permissions, `Call statistics: view: all`): the application will see what this person may see.",
             "",
             f"  {address}",
             "",

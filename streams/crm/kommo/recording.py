@@ -19,7 +19,6 @@ from streams.delivery.answers import Answer, PortalBlocked, Refused, RetryLater,
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 
-
 NUMBERS = ("call_status", "duration")
 
 

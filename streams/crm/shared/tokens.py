@@ -31,6 +31,8 @@ class Pair:
     refresh_until: int
     endpoint: str = ""
     """The portal's REST address as the vendor names it, within the portal's own domain; empty: that of the settings."""
+    server: str = ""
+    """Host of the authorisation server that issues the next pair, one of the vendor's; empty: it has but one."""
 
     @property
     def mark(self) -> str:

@@ -5,6 +5,7 @@ Each is asked for itself, so that what is away leaves the others answered.
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from connectors.apply import connect_client
@@ -16,10 +17,16 @@ from connectors.heartbeat import Heartbeats
 from connectors.mariadb.history import RowMark
 from connectors.report import Fault, hold_fault, warning_fault
 from connectors.source import connector_name, heartbeat_topic
-from streams.kafka.topic_client import KafkaTopics
+from streams.errors import UnreadableRow
+from streams.kafka.topic_client import KafkaTopics, partition_of
 from streams.operations.cel_table import last_row, rows_after
 from streams.operations.status.facts import Backlog
+from streams.rows.row import RowDecoder
 from streams.settings import Settings
+from streams.topics import CEL
+
+_FURTHER_BACK = 50_000
+"""Records of a partition among which a row is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,6 @@ async def compared(settings: Settings, seconds: float) -> Memory:
     return Memory(hold, verdict.state.captured, tuple(map(warning_fault, verdict.warnings)))
 
 
-async def captured_row(settings: Settings) -> RowMark | None:
-    """The last row on the topic. Raises UserError: no broker, no topic."""
-    async with _topics(settings) as topics:
-        return await last_captured_row(settings, topics)
-
-
 async def table_row(settings: Settings) -> RowMark | None:
     """The row with the highest id. Raises UserError: no database."""
     return await asyncio.to_thread(last_row, settings)
@@ -78,8 +79,8 @@ async def table_row(settings: Settings) -> RowMark | None:
 
 async def backlog_after(settings: Settings, captured: RowMark) -> Backlog | None:
     """The rows behind the last one that was captured; None: there are none. Raises UserError: no database."""
-    rows, first = await asyncio.to_thread(rows_after, settings, captured.id)
-    return None if first is None else Backlog(rows, first, 0.0)
+    rows, first, linkedid = await asyncio.to_thread(rows_after, settings, captured.id)
+    return None if first is None else Backlog(rows, first, linkedid)
 
 
 async def still_missing(settings: Settings, backlog: Backlog, seconds: float) -> Backlog | None:
@@ -87,11 +88,32 @@ async def still_missing(settings: Settings, backlog: Backlog, seconds: float) ->
 
     Raises UserError.
     """
-    captured = await captured_row(settings)
+    async with _topics(settings) as topics:
+        captured = await last_captured_row(settings, topics)
     if captured is None or captured.id >= backlog.first.id:
         return None
     now = await backlog_after(settings, captured)
     return None if now is None or now.first != backlog.first else replace(now, seconds=seconds)
+
+
+async def is_on_topic(settings: Settings, backlog: Backlog) -> bool:
+    """Whether the first row stands further back on its partition than the last rows: other PBXs write there too.
+
+    Raises UserError.
+    """
+    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    topic = settings.kafka.topic(CEL)
+    async with _topics(settings) as topics:
+        ends = await topics.ends(topic)
+        number = partition_of(backlog.linkedid.encode(), len(ends))
+        async for record in topics.read(topic, [number], start={number: max(0, ends[number] - _FURTHER_BACK)}):
+            if record.key != backlog.linkedid.encode():
+                continue
+            with suppress(UnreadableRow):
+                row = decoder.decode(record.value)
+                if (row.pbx, row.id) == (settings.pbx.name, backlog.first.id):
+                    return True
+    return False
 
 
 def _topics(settings: Settings) -> KafkaTopics:

@@ -29,7 +29,9 @@ class Backlog:
     rows: int
     first: RowMark
     """The oldest of them."""
-    seconds: float
+    linkedid: str
+    """Of `first`."""
+    seconds: float = 0.0
     """How long `first` was seen missing, in this look at the installation."""
 
 
@@ -95,6 +97,8 @@ class WorkerFacts:
     partitions: tuple[PartitionProgress, ...]
     watched_seconds: float = 0.0
     """Between the first look and this one."""
+    missing_topics: tuple[str, ...] = ()
+    """Topics that it takes records from, and that are not there."""
 
     @property
     def rebalancing(self) -> bool:
@@ -125,6 +129,9 @@ class Facts:
     """Everything that was seen. A member None was not looked at, or not answered: `unanswered` says why."""
 
     at: UtcMicros
+    """When the last answer came."""
+    seconds: float = 0.0
+    """How long it took to look."""
     capture: CaptureFacts | None = None
     workers: Mapping[str, WorkerFacts] = field(default_factory=dict)
     portals: tuple[PortalStatus, ...] | None = None

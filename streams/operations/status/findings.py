@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from connectors.report import connector_faults, silence_faults
+from connectors.report import connector_faults, gap_remedy, silence_faults
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
 from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
@@ -67,11 +67,17 @@ def _of_capture(capture: CaptureFacts) -> Iterator[Finding]:
 
 def _of_gaps(facts: Facts) -> Iterator[Finding]:
     if facts.gaps is not None and facts.gaps.found:
-        remedy = next(iter(facts.gaps.remedies), "cel2crm gaps")
-        yield Finding("gaps", "gaps", facts.gaps.told, f"Run: {remedy}")
+        yield Finding("gaps", "gaps", facts.gaps.told, gap_remedy(facts.gaps))
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:
+    if worker.missing_topics:
+        yield Finding(
+            "workers",
+            "topic_missing",
+            f"worker {worker.name}: there is no topic {', '.join(worker.missing_topics)}",
+            "Run: cel2crm topics apply",
+        )
     free = [each for each in worker.partitions if each.holder is None]
     if worker.rebalancing and worker.watched_seconds >= HOLDERLESS_SECONDS:
         yield Finding(
@@ -185,8 +191,8 @@ def _of_portal(portal: PortalStatus, at: UtcMicros, *, numbers: bool) -> Iterato
 
 def takes_none(portal: PortalStatus, at: UtcMicros) -> bool:
     """Whether a call has been waiting for long, and the portal has taken none meanwhile."""
-    if portal.oldest_since is None or portal.portal.shadow:
-        return False
+    if portal.oldest_since is None or portal.portal.shadow or portal.portal.unknown_number == "retry":
+        return False  # calls wait because the settings say so
     since = max(portal.oldest_since, portal.last_delivered or 0)
     return at - since >= PORTAL_SECONDS * MICROS_PER_SECOND
 

@@ -27,7 +27,7 @@ from streams.settings import Settings
 
 TOTAL_SECONDS = 11.0
 """For all questions together, the second looks included: a worker has to be watched for up to 8 s."""
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.0
 """For one answer of a server."""
 LOOK_SECONDS = 1.0
 """Between two looks at what does not move."""
@@ -39,6 +39,7 @@ Outcome = TypeVar("Outcome")
 
 async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts:
     """Everything, within `seconds`. Where work may be under way, it is looked at again until that is clear."""
+    began = time.monotonic()
     asking = _Asking(settings, Questions(seconds))
     kafka = asking.of_kafka
     captured = asking.capture(compare=True)
@@ -54,6 +55,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     capture_facts = captured()
     return Facts(
         at=utc_now_us(),
+        seconds=time.monotonic() - began,
         capture=capture_facts,
         workers=asking.seen_workers,
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
@@ -149,7 +151,7 @@ class _Asking:
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)
             found = await capture.still_missing(self.settings, found, time.monotonic() - began)
-        return found
+        return None if found is None or await capture.is_on_topic(self.settings, found) else found
 
     async def workers(self) -> None:
         """Look at the consumer groups, and again, for records may be under way."""
@@ -167,7 +169,7 @@ class _Asking:
         overviews: dict[str, Overview] = {}
         async with operations.connect(self.settings) as connection:
             for crm in dict.fromkeys(portal.crm for portal in self.settings.portals):
-                overviews[crm] = await overview_of(connection, crm)
+                overviews[crm] = await overview_of(connection, crm, thorough=False)
             places = [(crm, await not_set_aside(connection, each.unreadable_at)) for crm, each in overviews.items()]
         return _Portals(overviews, tuple(UnreadableMemory(crm, found) for crm, found in places if found))
 

@@ -8,7 +8,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.clock import UtcMillis
-from streams.errors import UserError
 from streams.kafka.admin import ConsumerGroup, KafkaAdmin
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
@@ -33,7 +32,7 @@ def topics_of(worker: str) -> tuple[str, ...]:
 
 
 class ProgressReader:
-    """Asks the brokers; use in `async with`. Every method raises UserError: no broker, no such topic."""
+    """Asks the brokers; use in `async with`. Every method raises UserError: no broker."""
 
     def __init__(self, settings: Settings, seconds: float) -> None:
         """`seconds`: limit of each answer."""
@@ -65,9 +64,12 @@ class ProgressReader:
 
     async def _worker(self, name: str, before: WorkerFacts | None) -> WorkerFacts:
         topics = [self._settings.kafka.topic(topic) for topic in topics_of(name)]
-        partitions = [each for topic in topics for each in await self._partitions(topic)]
+        counts = {topic: await self._reader.partitions(topic) for topic in topics}
+        partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
         # The group first: what is committed after that only makes the partitions look further behind.
         group = await self._admin.group(self._settings.kafka.topic(name))
+        if not partitions:
+            return WorkerFacts(name, group.state, group.members, (), missing_topics=tuple(topics))
         begins, ends = await asyncio.gather(self._reader.begins(partitions), self._reader.ends(partitions))
         progress = [_progress(each, group, begins[each], ends[each]) for each in partitions]
         moved = {(each.topic, each.partition): each.next for each in (before.partitions if before else ())}
@@ -82,13 +84,8 @@ class ProgressReader:
             tuple(
                 replace(each, waiting_since=times.get(TopicPartition(each.topic, each.partition))) for each in progress
             ),
+            missing_topics=tuple(topic for topic, count in counts.items() if not count),
         )
-
-    async def _partitions(self, topic: str) -> list[TopicPartition]:
-        count = await self._reader.partitions(topic)
-        if not count:
-            raise UserError(f"there is no topic {topic}", "Run: cel2crm topics apply")
-        return [TopicPartition(topic, number) for number in range(count)]
 
     async def _waiting_since(self, behind: Sequence[PartitionProgress]) -> dict[TopicPartition, UtcMillis]:
         """When the first record that was not taken was written, by partition."""

@@ -13,8 +13,6 @@ from streams.operations.status.facts import CaptureFacts, DeadLetterFacts, Facts
 from streams.operations.status.findings import span, waiting_calls, waiting_records
 from streams.operations.status.verdict import Verdict
 
-_WIDTH = 14
-
 
 def status_lines(verdict: Verdict, facts: Facts) -> Iterator[str]:
     """For a person: the verdict, each finding with what to do, what could not be looked at, then every part."""
@@ -31,8 +29,10 @@ def status_lines(verdict: Verdict, facts: Facts) -> Iterator[str]:
         if unanswered.remedy:
             yield f"    {unanswered.remedy}"
     yield ""
-    for name, words in _parts(facts):
-        yield f"{name:<{_WIDTH}}{words}"
+    parts = list(_parts(facts))
+    width = max(len(name) for name, _ in parts)
+    for name, words in parts:
+        yield f"{name:<{width}}  {words}"
 
 
 def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -40,15 +40,16 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.capture is not None:
         yield "capture", _capture(facts.capture)
     for worker in facts.workers.values():
-        yield worker.name, _worker(worker, facts.at)
+        yield f"worker {worker.name}", _worker(worker, facts.at)
     for portal in facts.portals or ():
-        yield f"{portal.portal.name}", _portal(portal, facts.at)
+        yield f"portal {portal.portal.name}", _portal(portal, facts.at)
     if facts.dead_letters is not None:
         count = sum(letters.group.count for letters in facts.dead_letters)
         yield "dead letters", f"{count:,} unresolved" if count else "none unresolved"
     if facts.gaps is not None:
         at = format_time(facts.gaps.compared_at_ms * 1000)
-        yield "gaps", f"{facts.gaps.told or 'none'}, compared {at}"
+        failed = f"; the last comparison failed: {facts.gaps.problem}" if facts.gaps.problem else ""
+        yield "gaps", f"{facts.gaps.told.removeprefix('gaps: ') or 'none'}, compared {at}{failed}"
     elif facts.gaps_known:
         yield "gaps", "not compared yet: cel2crm connectors watch does, or cel2crm gaps"
     yield "looked", format_time(facts.at)
@@ -83,7 +84,7 @@ def _portal(portal: PortalStatus, at: int) -> str:
     if portal.portal.shadow:
         state += ", a shadow"
     taken = f"; took a call last {span(at - portal.last_delivered)} ago" if portal.last_delivered else ""
-    return f"portal of {portal.portal.crm}, {state}{waiting_calls(portal, at) or '; nothing waits'}{taken}"
+    return f"of {portal.portal.crm}, {state}{waiting_calls(portal, at) or '; nothing waits'}{taken}"
 
 
 def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
         "exit_status": verdict.exit_status,
         "summary": verdict.line,
         "at": iso_utc(facts.at),
+        "seconds": round(facts.seconds, 1),
         "findings": [
             {"area": each.area, "code": each.code, "problem": each.problem, "remedy": each.remedy}
             for each in verdict.findings

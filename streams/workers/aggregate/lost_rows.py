@@ -8,7 +8,7 @@ judged from its other rows: it is withheld until a backfill has read it again (r
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from streams.rows.row import CapturedRow
+from streams.rows.row import CapturedRow, CelRow
 
 _NOT_YET = 0
 """In the place of a time: no row of the PBX has come since."""
@@ -70,7 +70,7 @@ class Missing(IntEnum):
         return Missing.ROWS if new and self is Missing.AFTER_ITS_END else self
 
 
-def opens_call(row: CapturedRow) -> bool:
+def opens_call(row: CelRow) -> bool:
     """Whether this is the row that Asterisk logs first: the start of the channel that the call is named after."""
     return row.eventtype == "CHAN_START" and row.uniqueid == row.linkedid
 

@@ -82,9 +82,13 @@ class OutgoingRecords:
     def _withheld(self, withheld: CallWithheld, tp: TP, last_offset: int) -> Message:
         call = withheld.call
         _log.warning("a call of which rows may be lost is withheld until it is backfilled", call_id=call.call_id)
+        if withheld.never_captured:
+            cause = f"the first rows of call {call.call_id} are not on {tp.topic}: capture began or went on after them"
+        else:
+            where = f"{tp.topic}, partition {tp.partition}"
+            cause = f"rows of call {call.call_id} may be among those that were lost on {where}"
         why = (
-            f"rows of call {call.call_id} may be among those that were lost on {tp.topic}, partition {tp.partition}; a "
-            f"result from the {len(call.rows)} others could be wrong. "
+            f"{cause}; a result from the {len(call.rows)} others could be wrong. "
             f"Backfill the whole call: all rows with linkedid = '{call.linkedid}'"
         )
         return self._letter_of_call(call, DeadLetterReason.ROWS_LOST, why, tp, last_offset)

@@ -24,6 +24,7 @@ class _Copy:
     """The content of a flush: every dirty call as it was at one position."""
 
     marker: Marker
+    losses: int
     records: list[tuple[str, bytes | None]] = field(default_factory=list)
 
 
@@ -40,6 +41,13 @@ class PartitionState(RememberedCalls):
         super().__init__(limits, position, times, lost_until)
         self._marker = self._confirmed = Marker(position, dict(self.times), dict(self._lost.until))
         self._committed_offset: int | None = None
+        self._losses = self._losses_written = 0
+        """How many times rows were lost to this owner, and as of the newest checkpoint."""
+
+    def lose(self, next_offset: int) -> None:
+        """See RememberedCalls.lose. Nothing is committed until the checkpoints know of it."""
+        super().lose(next_offset)
+        self._losses += 1
 
     def replay(self, offset: int, captured: CapturedRow) -> None:
         """Take a row from before the committed offset: its calls are dirty.
@@ -54,7 +62,8 @@ class PartitionState(RememberedCalls):
     def checkpoint(self) -> Generator[CheckpointStep, bool, None]:
         """Flush the dirty calls, then commit (rules 7 and 8). One at a time; rows may come between the steps."""
         self._forget()
-        if not self._dirty and self._committed_offset == self.position and self._confirmed.offset == self.position:
+        unchanged = self._committed_offset == self._confirmed.offset == self.position
+        if unchanged and not self._dirty and self._losses_written == self._losses:
             return
         copy = self._copy()
         yield AwaitSent()
@@ -62,6 +71,8 @@ class PartitionState(RememberedCalls):
         if copy.records:
             acknowledged = yield WriteSnapshots(copy.records)
         self._settle(copy, acknowledged)
+        if self._losses_written < self._losses:
+            return  # a commit would say that the rows were taken, while no checkpoint says which calls lack them
         offset, marker = self.position, self._marker
         yield AwaitSent()
         if (yield Commit(offset, marker)):
@@ -109,7 +120,7 @@ class PartitionState(RememberedCalls):
                 self._dirty[key] = None
 
     def _copy(self) -> _Copy:
-        copy = _Copy(Marker(self.position, dict(self.times), dict(self._lost.until)))
+        copy = _Copy(Marker(self.position, dict(self.times), dict(self._lost.until)), self._losses)
         for key in self._dirty:
             tracked = self.calls.get(key)
             copy.records.append((key, self._snapshot(tracked) if tracked else None))
@@ -129,6 +140,7 @@ class PartitionState(RememberedCalls):
     def _settle(self, copy: _Copy, acknowledged: bool) -> None:
         if acknowledged:
             self._marker = copy.marker
+            self._losses_written = copy.losses
         else:
             self._dirty |= dict.fromkeys(key for key, _ in copy.records)
 

@@ -30,6 +30,8 @@ class RememberedCalls:
         """Stream time of each PBX: the largest commit time among its rows before `position`."""
         self.calls: dict[str, TrackedCall] = {}
         self._lost = LostRows(lost_until or {})
+        self._starts_logged: set[str] = set()
+        """PBXs that log the start of channels (cel.conf chooses the events), as far as this process has seen."""
         self._open: dict[str, TrackedCall] = {}
         self._settling: dict[str, int | None] = {}
         """Open calls that have their LINKEDID_END: the clock at the first look at each after its last row, taken when
@@ -163,6 +165,8 @@ class RememberedCalls:
         tracked.call.add(captured)
         tracked.last_row_ms = now
         tracked.row_came(captured, new=True)
+        if captured.eventtype == "CHAN_START":
+            self._starts_logged.add(captured.pbx)
         self._dirty[key] = None
         if tracked.call.linkedid_end and not self._limits.settle_ms and not tracked.missing.waits:
             return self._end(key, tracked)
@@ -189,11 +193,25 @@ class RememberedCalls:
         self._settling.pop(key, None)
         self._dirty[key] = None
         call = tracked.call
+        if tracked.missing is Missing.NOTHING and not tracked.backfilled and self._begins_in_its_middle(call):
+            tracked.missing = Missing.FIRST_ROWS
+            return CallWithheld(call, never_captured=True)
         if tracked.missing.withholds:
             return CallWithheld(call)
         if tracked.missing is Missing.READ_AGAIN:
             tracked.missing = Missing.NOTHING
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
+
+    def _begins_in_its_middle(self, call: Call) -> bool:
+        """Whether the capture began, or went on after a gap, in the middle of the call: nobody else tells of that.
+
+        A channel whose rows the database refused (a name in letters that its table lacks) is not there at all: then the
+        first row is the start of another one, and the call is judged without.
+        """
+        rows = call.rows
+        if call.pbx not in self._starts_logged or any(map(opens_call, rows)):
+            return False
+        return rows[0].eventtype != "CHAN_START" or any(row.uniqueid == call.linkedid for row in rows)
 
     def _whole_wait(self, tracked: TrackedCall) -> int:
         """The same; a call that may lack rows waits longer, for the rest of a backfill."""

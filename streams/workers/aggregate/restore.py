@@ -7,7 +7,16 @@ from streams.kafka.committed import Committed
 from streams.workers.aggregate.lost_rows import NOBODY_KNOWS
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
-from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay, RestoreStep
+from streams.workers.aggregate.steps import (
+    Fence,
+    Limits,
+    PassedOver,
+    ReadCommitted,
+    ReadSnapshots,
+    Replay,
+    RestoreStep,
+    TopicMadeAgain,
+)
 from streams.workers.aggregate.tracked_call import Snapshot
 
 
@@ -26,8 +35,12 @@ def restore(
     lost = start < first_offset
     if marker is None:  # a new group, its offsets were deleted, or were set by hand
         marker = Marker(start, {}, NOBODY_KNOWS if start else {})
-        done = _taken_before(snapshots, end_offset)
-        if done < start:
+        covered = [Snapshot.of(key, value).covered_offset for key, value in snapshots.items()]
+        done = max((offset for offset in covered if offset <= end_offset), default=0)
+        if max(covered, default=0) > end_offset:
+            yield TopicMadeAgain(start)
+            lost = True
+        elif done < start:
             yield PassedOver(done, start)
             lost = True
     partition = new(limits, marker.offset, marker.times, marker.lost_until)
@@ -38,12 +51,3 @@ def restore(
     if lost:
         partition.lose(partition.position)
     return partition
-
-
-def _taken_before(snapshots: Mapping[str, bytes], end_offset: int) -> int:
-    """The offset before which every row was taken, as far as the snapshots tell; 0: they do not.
-
-    Raises UnreadableSnapshot.
-    """
-    covered = (Snapshot.of(key, value).covered_offset for key, value in snapshots.items())
-    return max((offset for offset in covered if offset <= end_offset), default=0)

@@ -59,6 +59,8 @@ class CallWithheld(NamedTuple):
     """A call ended of which rows may be lost: a result from the others would be wrong. A backfill brings it."""
 
     call: Call
+    never_captured: bool = False
+    """Its first rows are not on the topic; else they may be among those that were lost there."""
 
 
 class RowRefused(NamedTuple):
@@ -120,6 +122,13 @@ class PassedOver(NamedTuple):
     end: int
 
 
+class TopicMadeAgain(NamedTuple):
+    """The checkpoints are ahead of the topic's end: it was made again, or lost its end, and nobody knows which rows of
+    before were never taken. Those that it holds are taken from `start` on."""
+
+    start: int
+
+
 class AwaitSent(NamedTuple):
     """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
 
@@ -137,5 +146,5 @@ class Commit(NamedTuple):
     marker: Marker
 
 
-RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | Replay
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | TopicMadeAgain | Replay
 CheckpointStep = AwaitSent | WriteSnapshots | Commit

@@ -13,13 +13,21 @@ from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
-from streams.kafka.lost_records import EXPIRED, NO_OFFSET, SET_BY_HAND, Lost, positions
+from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, NO_OFFSET, SET_BY_HAND, Lost, positions
 from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.restore import restore
-from streams.workers.aggregate.steps import Fence, Limits, PassedOver, ReadCommitted, ReadSnapshots, Replay
+from streams.workers.aggregate.steps import (
+    Fence,
+    Limits,
+    PassedOver,
+    ReadCommitted,
+    ReadSnapshots,
+    Replay,
+    TopicMadeAgain,
+)
 from streams.workers.aggregate.tracked_call import UnreadableSnapshot
 
 _log = structlog.get_logger("aggregate")
@@ -65,6 +73,9 @@ async def take_over(
                 answer, offsets = await _snapshots(log, set_aside)
             case PassedOver(start, stop):
                 lost.append(Lost(tp, start, stop, NO_OFFSET if committed is None else SET_BY_HAND))
+                answer = None
+            case TopicMadeAgain(start):
+                lost.append(Lost(tp, start, start, MADE_AGAIN))
                 answer = None
             case Replay():
                 expired = await _replay(tp, step, bootstrap_servers, decoder)

@@ -26,7 +26,7 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
 from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
-from streams.kafka.schema_registry import register_schemas
+from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
@@ -80,10 +80,9 @@ class AggregateWorker:
         """See worker_runtime.Worker."""
         self._group = group
         settings, topic = self._settings, self._topic
-        async with self._registry:
-            serializer = await register_schemas(
-                self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
-            )
+        serializer = await register_schemas(
+            self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+        )
         try:
             await self._producer.start()
             await self._ends.__aenter__()
@@ -109,6 +108,7 @@ class AggregateWorker:
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._until_settled, self._end_settled)),
+            asyncio.create_task(watch_registry(serializer)),
         ]
 
     async def stop(self) -> None:
@@ -120,6 +120,7 @@ class AggregateWorker:
         await self._ends.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
+        await self._registry.close()
 
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""

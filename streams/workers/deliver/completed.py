@@ -12,6 +12,7 @@ from msgspec import ValidationError
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
 from streams.delivery.record import Delivery
+from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA, Log, Written
 
@@ -82,7 +83,8 @@ class CompletedIndex:
         if found is None or found.key != call_id.encode():
             raise LostDelivery(f"the delivery of call {call_id} is not in the log at offset {offset}")
         try:
-            return Delivery.from_record(self._serializer.decode_own(found.value, SCHEMA, found.schema_header))
+            decode = self._serializer.decode_own
+            return delivery_in(decode(found.value, SCHEMA, found.schema_header), decode)
         except (MalformedRecord, UnknownSchema, ValidationError) as error:
             raise unreadable_delivery(f"{self._name}/{offset}", call_id, error) from None
 

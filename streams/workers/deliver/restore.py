@@ -9,6 +9,7 @@ from msgspec import ValidationError
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery, is_over
+from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import UnreadableRecord, unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.completed import CompletedIndex
@@ -78,7 +79,7 @@ class LogRestore:
         self.last_result = max(self.last_result, fields["source_offset"])
         served = fields["portal"] in self._portals
         if served and not is_over(fields):
-            self._open[key] = Delivery.from_record(fields)
+            self._open[key] = delivery_in(fields, self._serializer.decode_own)
             self._completed.remove(call_id)
             return
         if not served and state not in FINAL:

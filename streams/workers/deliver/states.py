@@ -7,7 +7,7 @@ from schemas import Serializer
 from streams.calls.result import CallResult
 from streams.clock import UtcMicros
 from streams.delivery.record import Delivery
-from streams.topics import CALL_RESULTS
+from streams.delivery.stored_result import stored_result
 from streams.workers.deliver import metrics
 from streams.workers.deliver.batched_log import LONGEST_BATCH, SCHEMA, BatchedLog, Log, Written
 from streams.workers.deliver.completed import CompletedIndex
@@ -111,9 +111,8 @@ class DeliveryStates:
         return len(old)
 
     def result_of(self, delivery: Delivery) -> CallResult:
-        """The result that is to be sent; it could be read when it was taken from its topic."""
-        header = delivery.result_schema.encode() or None
-        return CallResult.from_record(self._serializer.decode_own(delivery.result, CALL_RESULTS.schema, header))
+        """The result that is to be sent; it could be read when the delivery was restored, or it came."""
+        return stored_result(delivery, self._serializer.decode_own)
 
     @property
     def backlogged(self) -> bool:

@@ -1,7 +1,7 @@
 """The worker's regular work: offsets committed, overdue calls given up, old ones forgotten, gauges set."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -27,7 +27,7 @@ _log = structlog.get_logger("deliver")
 
 
 class Upkeep:
-    """Two loops over the owned partitions, from `start` to `stop`. One that fails ends the process hard."""
+    """Loops over the owned partitions, from `start` to `stop`. One that fails ends the process hard."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Upkeep:
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
 
-    def start(self, group: Consumer) -> None:
-        """Begin; offsets are committed for this group."""
+    def start(self, group: Consumer, *others: Coroutine[None, None, None]) -> None:
+        """Begin; offsets are committed for this group. `others`: loops that run as long."""
         self._group = group
-        self._loops = [asyncio.create_task(self._commit_loop()), asyncio.create_task(self._sweep_loop())]
+        self._loops = [asyncio.create_task(loop) for loop in (self._commit_loop(), self._sweep_loop(), *others)]
 
     async def stop(self) -> None:
-        """End both loops."""
+        """End the loops."""
         for loop in self._loops:
             loop.cancel()
         if self._loops:

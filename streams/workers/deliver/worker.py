@@ -23,7 +23,7 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import EXPIRED, Lost, positions, start_offset
 from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
-from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids
+from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.recordings.finder import RecordingFinder
 from streams.rules import Rules, load_rules
@@ -120,7 +120,7 @@ class DeliverWorker:
             metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
             if portal.shadow:
                 _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
-        self._upkeep.start(group)
+        self._upkeep.start(group, watch_registry(self._serializer))
 
     def _on_new_token(self, portal: str) -> None:
         if queue := self._queues.get(portal):

@@ -11,6 +11,7 @@ from tests.chaos.installation import WORKERS
 from tests.chaos.services import NotReached, wait_until
 
 _TAKE_OVER_SECONDS = 40.0
+_ANEW_SECONDS = 120.0
 
 
 class RegistryFault(Fault):
@@ -23,9 +24,14 @@ class RegistryFault(Fault):
         for data in (self.made.endpoints.directory / "registry").rglob("*.db"):
             data.unlink()
         stack.start_part("registry")
+        if left := self.subjects():
+            raise NotReached(f"the registry still knows {', '.join(left)}")
+
+    def subjects(self) -> list[str]:
+        """What the registry knows."""
         with urllib.request.urlopen(f"{self.made.endpoints.registry_url}/subjects", timeout=10) as answer:  # noqa: S310
-            if left := json.load(answer):
-                raise NotReached(f"the registry still knows {', '.join(left)}")
+            found: list[str] = json.load(answer)
+        return found
 
     def restart_in_order(self, *workers: str) -> None:
         """Restart workers in this order, each when the one before it holds its partitions, or cannot."""
@@ -63,6 +69,20 @@ class RegistryEmptied(RegistryFault):
         self.empty_registry()
         self.until_calls(3)
         self.restart_in_order(*WORKERS)
+
+
+class RegistryEmptiedWhileRunning(RegistryFault):
+    name = "registry-emptied-while-running"
+    does = "the registry comes back empty under running workers, until they have registered their schemas anew"
+    told = r"registry was emptied"
+    spoils = True
+
+    def strike(self) -> None:
+        self.empty_registry()
+        self.until_calls(3)
+        results = f"{self.made.topic('call-results')}-value"
+        wait_until(lambda: results in self.subjects(), _ANEW_SECONDS, "the workers register their schemas anew")
+        self.until_calls(3)
 
 
 class RegistryEmptiedOtherOrder(RegistryFault):

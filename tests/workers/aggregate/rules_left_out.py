@@ -208,8 +208,18 @@ class _LostUnderWayJudged(PartitionState):
     """3: calls that were under way while rows were lost are judged from the others."""
 
     def lose(self, next_offset: int) -> None:
-        self.position = max(self.position, next_offset)
-        self._lost.lost(self.times)
+        before = {key: each.missing for key, each in self.calls.items()}
+        super().lose(next_offset)
+        for key, missing in before.items():
+            self.calls[key].missing = missing
+
+
+class _LossCommittedUnwritten(PartitionState):
+    """8: after a loss an offset is committed though the flush failed."""
+
+    def _settle(self, copy, acknowledged: bool) -> None:  # type: ignore[no-untyped-def]
+        super()._settle(copy, acknowledged)
+        self._losses_written = copy.losses
 
 
 class _LostBeginningJudged(PartitionState):
@@ -281,7 +291,8 @@ LEFT_OUT |= {
 LEFT_OUT |= {
     str(rule.__doc__): replace(_RULES, new=rule, losses=1.0)
     for rule in (
-        _LostUnderWayJudged, _LostBeginningJudged, _LostNotInMarker, _LostNotInSnapshots, _LostAfterEndForgotten,
+        _LostUnderWayJudged, _LossCommittedUnwritten,
+        _LostBeginningJudged, _LostNotInMarker, _LostNotInSnapshots, _LostAfterEndForgotten,
         _NeverHealed, _BackfillNotBegunAnew,
     )
 }  # fmt: skip

@@ -130,7 +130,7 @@ def test_a_call_whose_end_was_lost_is_withheld_by_the_time_limit() -> None:
 
 def test_a_call_known_from_its_middle_on_is_withheld_if_it_may_have_begun_by_then() -> None:
     rows = Rows()
-    rows.take("CHAN_START", at=0)
+    rows.take("ANSWER", at=0)  # a PBX that logs no starts
     rows.lose(50)
     rows.take("HANGUP", "CHAN_END", "LINKEDID_END", at=30, begun=20)
     later = 31 + CLOCKS_APART_MS / 1000
@@ -141,6 +141,51 @@ def test_a_call_known_from_its_middle_on_is_withheld_if_it_may_have_begun_by_the
         f"{START + 20}.1": CallWithheld,
         f"{START + int(later)}.1": CallEnded,
     }
+
+
+def test_a_call_in_whose_middle_the_capture_began_is_withheld_until_it_is_backfilled() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    assert kinds(rows.ended(5)) == [CallEnded]
+    rows.last_id += 2  # its first two rows were never captured: no offset tells of that
+    rows.take("HANGUP", "CHAN_END", "LINKEDID_END", at=30, begun=20)
+    assert kinds(rows.ended(35)) == [CallWithheld]
+    rows.take(*CALL, at=40, begun=20, op="r", ids=range(6, 11))
+    (ended,) = rows.ended(80)
+    assert isinstance(ended, CallEnded)
+    assert (ended.call.version, ended.backfilled) == ((10, 5), False)
+
+
+def test_rows_of_one_transaction_in_another_order_withhold_nothing() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    rows.take(*reversed(CALL), at=20, begun=20)
+    assert kinds(rows.ended(25)) == [CallEnded, CallEnded]
+
+
+@pytest.mark.parametrize(
+    ("starts", "first_row", "kind"),
+    [
+        ("north", ("ANSWER", "1.2"), CallWithheld),
+        ("south", ("ANSWER", "1.2"), CallEnded),  # starts are not logged there
+        ("north", ("CHAN_START", "1.2"), CallEnded),  # the database refused every row of the first channel
+    ],
+)
+def test_a_channel_that_is_not_there_at_all_does_not_withhold_its_call(
+    starts: str, first_row: tuple[str, str], kind: type
+) -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0, pbx=starts)
+    rows.ended(5)
+    linkedid = f"{START + 20}.1"
+    for event, uniqueid in (first_row, ("CHAN_END", "1.2"), ("LINKEDID_END", "1.2")):
+        rows.last_id += 1
+        row = CapturedRow(
+            id=rows.last_id, eventtype=event, eventtime="2026-11-23 10:00:20", linkedid=linkedid, uniqueid=uniqueid,
+            channame="PJSIP/1001-00000002", commit_ms=(START + 20) * 1000, pbx="north",
+        )  # fmt: skip
+        rows.partition.row(rows.partition.position, row)
+    assert kinds(rows.ended(25)) == [kind]
 
 
 def test_a_call_that_begins_afterwards_is_judged_at_once() -> None:

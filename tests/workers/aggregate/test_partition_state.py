@@ -19,6 +19,7 @@ from streams.workers.aggregate.restore import restore
 from streams.workers.aggregate.steps import (
     AwaitSent,
     CallEnded,
+    CallWithheld,
     Commit,
     Fence,
     Limits,
@@ -28,6 +29,7 @@ from streams.workers.aggregate.steps import (
     Replay,
     RowEffect,
     RowRefused,
+    TopicMadeAgain,
     WriteSnapshots,
 )
 
@@ -468,9 +470,13 @@ def test_snapshots_of_an_earlier_topic_of_that_name_do_not_hide_rows() -> None:
     log = Log(PartitionState(LIMITS, 5000))
     log.row("CHAN_START", 1)
     _, write, *_ = checkpoint(log.partition)
-    partition, _ = restored(None, dict(write.records), end=2)
-    effect = Log(partition).row("LINKEDID_END", 2, row_id=9)
-    assert isinstance(effect, CallEnded)
+    partition, steps = restored(None, dict(write.records), end=2)
+    assert steps[-1] == TopicMadeAgain(0)
+    Log(partition).row("LINKEDID_END", 2, row_id=9)
+    [call] = [each.call for each in partition.calls.values()]
+    assert len(call.rows) == 2
+    [ended] = partition.end_settled((START + 3) * 1000, 1) or partition.end_settled((START + 30) * 1000, 1)
+    assert isinstance(ended, CallWithheld), "rows of it may have stood on the earlier topic"
 
 
 def test_the_marker_survives_the_commits_metadata() -> None:

@@ -5,13 +5,17 @@ import gc
 import tracemalloc
 
 import pytest
+from msgspec.structs import replace
 
+from schemas import Serializer, own_headers, written_as
 from streams.delivery.answers import Succeeded
-from streams.delivery.record import Action, State
+from streams.delivery.record import Action, Delivery, State
 from streams.kafka.fenced_log import StoredRecord
 from streams.kafka.set_aside import UnreadableRecord
+from streams.settings import Settings
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer
+from tests.operations.memory import MemoryRegistry
 from tests.workers.deliver.test_partition import CALL, Crm, PartitionUnderTest, partition_under_test
 
 LATER = call_result(1, version=CALL.version + 1, result=480, answered=False)
@@ -104,6 +108,24 @@ async def test_a_delivery_that_cannot_be_read_stops_the_partition_unless_a_later
     log.records.append((CALL.call_id.encode(), good))
     async with partition_under_test(Crm(), log) as tested:
         assert tested.partition.remembers(CALL.call_id)
+
+
+async def test_a_waiting_delivery_whose_result_is_damaged_stops_the_partition_with_words() -> None:
+    log = PartitionLog()
+    await delivered(log)
+    key, queued = log.records[0]
+    assert queued is not None
+    serializer = Serializer(MemoryRegistry(Settings()))
+    serializer.add_schema("delivery", 1)
+    waiting = Delivery.from_record(serializer.decode_own(queued, "delivery", written_as(own_headers("delivery"))))
+    assert waiting.result is not None
+    damaged = replace(waiting, result=waiting.result[:20])
+    log.records = [(key, serializer.encode("delivery", damaged.record()))]
+    place = "log/0/0"
+    with pytest.raises(UnreadableRecord, match="the worker stops") as stopped:
+        async with partition_under_test(Crm(), log):
+            pass
+    assert stopped.value.place == place and f"topics set-aside {place}" in stopped.value.remedy
 
 
 async def test_a_delivery_that_turns_unreadable_stops_what_needs_it() -> None:
