@@ -28,9 +28,8 @@ def recordingfile(settings: RecordingSettings, result: CallResult) -> str | None
         with engine.connect(database, password) as run:
             rows = run(sql, [result.linkedid])
     except UserError as error:
-        raise UserError(
-            f"recordings.cdr: {error.problem}", error.remedy.replace("database.", "recordings.cdr.")
-        ) from None
+        remedy = error.remedy.replace("database.", "recordings[].cdr.")
+        raise UserError(f"recordings[].cdr: {error.problem}", remedy) from None
     return _below(settings, str(rows[0]["file"])) if rows else None
 
 

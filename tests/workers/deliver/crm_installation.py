@@ -101,7 +101,7 @@ class CrmInstallation(Installation):
             key.touch(0o600)
             key.write_text("k" * 40, encoding="utf-8")
         file = {"folder": str(folder), "file": "{linkedid}.wav"}
-        return {**file, "link": RECORDINGS, "link_key_file": str(key), "largest_megabytes": 1}
+        return {**file, "link": RECORDINGS, "link_key_file": str(key), "give_up_hours": 0.01}
 
     def record(self, results: Iterable[CallResult]) -> None:
         """Write the recordings of calls, as if long ago."""
