@@ -74,9 +74,9 @@ def test_the_file_itself_is_named_where_it_is_to_be_sent(tmp_path: Path) -> None
     assert isinstance(found, Succeeded) and found.ids[FILE] == str(file.resolve()) and URL in found.ids
 
 
-@pytest.mark.parametrize(("size", "changed"), [(0, LONG_AGO), (1000, time.time() + 60)])
-def test_a_file_that_is_still_written_is_looked_for_again(size: int, changed: float, tmp_path: Path) -> None:
-    record(tmp_path, size, changed)
+@pytest.mark.parametrize(("size", "seconds_ago"), [(0, 3600), (1000, -60)])
+def test_a_file_that_is_still_written_is_looked_for_again(size: int, seconds_ago: int, tmp_path: Path) -> None:
+    record(tmp_path, size, time.time() - seconds_ago)
     found = look(in_folder(tmp_path))
     assert isinstance(found, RetryLater) and "still written" in found.why and not found.whole_portal
 
