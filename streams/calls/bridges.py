@@ -102,14 +102,12 @@ def _bridge_ids(bridge_rows: list[CelRow]) -> dict[int, str]:
     or last entry, else the only one that the call has; empty where that cannot be told."""
     told = {row.id: _bridge_id(row) for row in bridge_rows}
     known = set(told.values()) - {""}
-    if not known or len(known) == len(set(told.values())):
-        return told
     only = next(iter(known)) if len(known) == 1 else ""
     for rows, here in ((bridge_rows, BRIDGE_EXITS), (bridge_rows[::-1], BRIDGE_EVENTS - BRIDGE_EXITS)):
         last: dict[str, str] = {}
         for row in rows:
-            if not told[row.id] and row.eventtype in here:
-                told[row.id] = last.get(row.channame, "")
+            if not told[row.id] and row.eventtype in here and row.channame in last:
+                told[row.id] = last[row.channame]
             last[row.channame] = told[row.id]
     return {row_id: bridge or only for row_id, bridge in told.items()}
 

@@ -12,6 +12,9 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.rows.row import CelRow
 
 _DIALLING = frozenset({"Dial", "Queue"})
+_HEADER_CONTEXT = "-toheader"
+"""End of the names of contexts that read the number called from a header (FreePBX: from-pstn-toheader): what the
+request itself asked for is an account there, and no row shows the header."""
 _LOCAL_DIGITS = 7
 """Digits at the end of two spellings of one number that do not differ by prefixes."""
 
@@ -77,7 +80,8 @@ def did_of(facts: CallFacts, calling: Channel, profile: PbxProfile) -> str | Non
             break
     found = found or (calling.dnid if _is_company_number(calling.dnid, profile) else None)
     # A request may name the account that the trunk is registered with, and nothing else.
-    return None if found == calling.endpoint and not _is_valid(calling.endpoint, profile) else found
+    accounts = {calling.endpoint, calling.start_row.exten if came_in.endswith(_HEADER_CONTEXT) else ""}
+    return None if found is None or (found in accounts and not _is_valid(found, profile)) else found
 
 
 def _is_company_number(number: str, profile: PbxProfile) -> bool:

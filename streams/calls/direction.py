@@ -50,8 +50,7 @@ def trunk_of(channel: Channel) -> str:
 def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     """Direction and numbers of a call; `why` says what decided."""
     calling = facts.calling
-    logged = _logged(facts, calling, profile) if facts.user_events and calling is not None else None
-    if calling is None or logged is None:
+    if calling is None or (logged := _logged(facts, calling, profile)) is None:
         return _by_sides(facts, profile)
     direction = cast(Direction, logged.line.columns["direction"])
     reason = f"{direction}: the PBX logged {', '.join(sorted(facts.user_events & set(logged.values)))}"
@@ -142,13 +141,14 @@ def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason
     legs = facts.other_channels
     called = _asked_for(calling, legs)
     outside = [leg for leg in legs if leg.side == "outside"]
+    # Who came from a call of their own was not called: callers that an agent who logged in took.
+    reached = [leg for leg in legs if leg.started_in_call or not facts.starts_logged]
     really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
     if called is not None and profile.is_inside(called) and really is None:
         goes_out, because = False, f"{called} is an inside number"  # a group may ring a mobile first
-    elif not facts.forwarded and any(leg.started_in_call or not facts.starts_logged for leg in legs):
-        # Who came from a call of their own was not called: callers that an agent who logged in took.
-        goes_out = bool(outside) and outside[0] is legs[0]
-        because = f"the first channel called, {legs[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
+    elif reached and not facts.forwarded:
+        goes_out = reached[0].side == "outside"
+        because = f"the first channel called, {reached[0].endpoint}, is {'a trunk' if goes_out else 'inside'}"
     else:
         goes_out = called is not None and profile.is_outside_number(called)
         because = f"{called or 'what was dialled'} is {'an outside' if goes_out else 'no outside'} number"

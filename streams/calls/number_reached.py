@@ -18,45 +18,39 @@ def number_reached(
     Routes take prefixes away and put others in their place (9 8916... becomes 7916...), so the trunk's number counts
     where it is the dialled one with other prefixes; but a trunk's own technical prefix (1234 7916...) is no part of it.
     """
-    given = [leg for leg in outside if leg.number and not profile.is_staff(leg.number)]
     if called is None:
         return None, None
-    if not is_digits(called):
-        return _as_given(given[0].number if given else None, profile)
-    dialled = called, None if profile.is_inside(called) else profile.dialled_number(called)
-    spellings = [leg.number for leg in given if same_number(called, leg.number)]
-    if spellings:
-        return _of_two(called, _best(spellings, profile), profile)
-    if not _is_valid(dialled[1]) and (others := [leg.number for leg in given if leg.number_dialled]):
-        number = _as_given(_best(others, profile), profile)
-        if _is_valid(number[1]) or profile.is_inside(called):
-            return number
-    if profile.is_inside(called):
-        return _as_given(given[0].number if given else None, profile)
-    return dialled
+    given = [leg for leg in outside if leg.number and not profile.is_staff(leg.number)]
+    spelling = _best([leg.number for leg in given if same_number(called, leg.number)], profile)
+    if spelling is not None:
+        return _of_two(called, spelling, profile)
+    asked = profile.dialled_number(called) if is_digits(called) and not profile.is_inside(called) else None
+    if _is_valid(asked):
+        return called, asked
+    numbers = [leg.number for leg in given if leg.number_dialled]
+    if asked is None:  # a speed dial, or the code of a service: what the trunk shows is the number
+        return _as_given(_best(numbers or [leg.number for leg in given], profile), profile)
+    reached = _as_given(_best(numbers, profile), profile)
+    return reached if _is_valid(reached[1]) else (called, asked)
 
 
 def _of_two(called: str, given: str, profile: PbxProfile) -> tuple[str, str | None]:
     """Of the number dialled and the one that the trunk was given for it, the client's."""
     dialled, trunks = profile.dialled_number(called), profile.normalised_number(given)
-    if not _is_valid(trunks):
-        if _is_valid(dialled):
-            return called, dialled
-        # Neither is valid: a local number after an outside line's digit, or one with a technical prefix.
-        return min(((called, dialled), (given, trunks)), key=lambda each: len(each[0]))
-    if not _is_valid(dialled) or dialled == trunks:
-        return given, trunks
-    if dialled == f"+{given}":
+    if dialled is None or not _is_valid(dialled):
+        # Neither may be valid: a local number after an outside line's digit, or one with a technical prefix.
+        return (called, dialled) if not _is_valid(trunks) and len(called) <= len(given) else (given, trunks)
+    if not _is_valid(trunks) or dialled == f"+{given}" != trunks:
         return called, dialled
-    stripped = (called[length:] for length in range(1, _LONGEST_PREFIX + 1))
+    stripped = (called[length:] for length in range(_LONGEST_PREFIX + 1))
     if any(profile.dialled_number(each) == trunks for each in stripped):
         return given, trunks
-    longer = len(given.removeprefix("+")) > len(dialled or "") - 1
-    return (called, dialled) if longer else (given, trunks)
+    return (called, dialled) if len(given.removeprefix("+")) >= len(dialled) else (given, trunks)
 
 
-def _best(numbers: Sequence[str], profile: PbxProfile) -> str:
-    return next((each for each in numbers if _is_valid(profile.normalised_number(each))), numbers[0])
+def _best(numbers: Sequence[str], profile: PbxProfile) -> str | None:
+    """The first valid number, else the first one."""
+    return next((each for each in numbers if _is_valid(profile.normalised_number(each))), next(iter(numbers), None))
 
 
 def _as_given(number: str | None, profile: PbxProfile) -> tuple[str | None, str | None]:

@@ -17,7 +17,7 @@ Rewrites = tuple[tuple[re.Pattern[str], str], ...]
 _OUTSIDE_LINE = ("0", "9")
 """Digits that an office dials before an outside number, and that some PBXs put before a caller's."""
 
-_WITHDRAWN_MOBILE_PREFIXES = {52: "1"}
+_WITHDRAWN_MOBILE_PREFIXES: dict[int | None, str] = {52: "1"}
 """Digits after the country code that a plan has dropped, and that trunks still send (Mexico, 2019)."""
 
 _WITHDRAWN_TRUNK_PREFIXES = {52: ("044", "045", "01")}
@@ -85,25 +85,20 @@ def _with_plus(digits: str, region: str) -> str | None:
 
 def _by_plan(digits: str, region: str) -> str | None:
     """A number without a plus that the region's plan knows: national, international, with the country code."""
-    plan = _plan(region)
-    code = str(plan.country_code)
-    own_code = _valid(f"+{digits}", region) if digits.startswith(code) else None
-    if not plan.prefix:
-        national = _valid(digits, region) or own_code
-    elif digits.startswith(plan.prefix):
-        national = _valid(digits, region)
-    elif own_code is not None:
-        return own_code  # 4915112345678 could be 0 4915 112345678 too; whoever leaves the 0 out writes the 49
-    else:
-        national = _valid(digits, region)
+    plan, national = _plan(region), _valid(digits, region)
+    if not digits.startswith(plan.prefix):
+        if digits.startswith(str(plan.country_code)) and (own_code := _valid(f"+{digits}")):
+            return own_code  # 4915112345678 could be 0 4915 112345678 too; whoever leaves the 0 out writes the 49
         if national is not None and len(digits) < plan.shortest and _may_be_local(digits, region):
             national = None  # Germany's plan would take the local number 6902345 for area code 690
-    if national is None and digits.startswith("00"):
+    if national is not None:
+        return national
+    if digits.startswith("00"):
         return _valid(f"+{digits[2:]}")
-    for withdrawn in _WITHDRAWN_TRUNK_PREFIXES.get(plan.country_code, ()) if national is None else ():
+    for withdrawn in _WITHDRAWN_TRUNK_PREFIXES.get(plan.country_code, ()):
         if digits.startswith(withdrawn) and (national := _valid(digits.removeprefix(withdrawn), region)):
-            break
-    return national
+            return national
+    return None
 
 
 def _may_be_local(digits: str, region: str) -> bool:
@@ -156,7 +151,7 @@ def _valid(spelling: str, region: str | None = None) -> str | None:
     if phonenumbers.is_valid_number(parsed):
         return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     code, national = parsed.country_code, str(parsed.national_number)
-    withdrawn = _WITHDRAWN_MOBILE_PREFIXES.get(code or 0)
+    withdrawn = _WITHDRAWN_MOBILE_PREFIXES.get(code)
     if withdrawn and national.startswith(withdrawn):
         return _valid(f"+{code}{national.removeprefix(withdrawn)}")
     return None

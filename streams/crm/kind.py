@@ -90,6 +90,9 @@ class CrmKind:
     cloud: str = ""
     """Regular expression of the vendor's domains: accounts are `<name>.<domain>`, and one may be renamed into another.
     Empty: every account has a domain of its own."""
+    check: str = ""
+    """`module:attribute` of its check (shared/check.py), which looks, without leaving a trace, whether a portal will
+    take calls: `cel2crm portal check`, and at the start of its worker. Empty: none."""
     batch_setting: str = ""
     """Name of the portal setting that says when to take several steps in one request. Empty: when many calls wait."""
 

@@ -15,6 +15,7 @@
     horizon.py      pure: which rows can be expected on the topic at all
     findings.py     pure: stretches, calls, and the command that heals each
     report.py       pure: the same in words and as JSON
+    outcome.py      what is remembered of them
 
 Memory: 8 bytes for each row on the topic, some 150 for each call, at most a page of the table.
 """

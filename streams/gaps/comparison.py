@@ -102,33 +102,45 @@ class Comparison:
         findings = Findings(settings.pbx.name, max(since.first_id, first_kept), last_id)
         findings.nothing_kept = horizon.overall is None
         rows = await cel.rows(
-            await self._believed(cel, taken), written_since, lambda done: self.on_progress("topic", done, 0)
+            await self._believed(cel, taken), written_since, lambda done: self.on_progress("reading the topic", done, 0)
         )
         findings.topic_rows, findings.waiting_rows = rows.count, rows.waiting
         ends = dict(rows.positions)
         results = ResultSide(self.connection, cel, self._believed_now(cel), written_since)
-        self.on_progress("results", 0, 0)
+        self.on_progress("reading results", 0, 0)
         suspects = await results.suspects(rows.tallies)
         rows.tallies = {}
         candidates = Candidates()
         if not findings.nothing_kept:
             candidates, findings.table_rows = await first_look(
-                self.table, findings.first_id, last_id, rows.index, lambda *of: self.on_progress("table", *of)
+                self.table,
+                findings.first_id,
+                last_id,
+                rows.index,
+                lambda *of: self.on_progress("reading the table", *of),
             )
-        first_open = await self._settle_rows(findings, cel, rows, candidates)
+        first_open = await self._settle_rows(findings, cel, rows, candidates, in_part=written_since is not None)
         await self._settle_calls(findings, cel, results, suspects, ends)
         await asyncio.to_thread(self._note_reach, findings, first_open)
         findings.seconds = time.monotonic() - began
         return findings
 
-    async def _settle_rows(self, findings: Findings, cel: CelTopic, rows: TopicRows, candidates: Candidates) -> int:
-        """The second look at rows: what is missing goes to the findings. The first id that is not as it should be."""
+    async def _settle_rows(
+        self, findings: Findings, cel: CelTopic, rows: TopicRows, candidates: Candidates, *, in_part: bool
+    ) -> int:
+        """The second look at rows: what is missing goes to the findings. The first id that is not as it should be.
+
+        `in_part`: of the topic, the records before some time were not read yet.
+        """
         passed = True
         if candidates:
             self.on_progress("waiting until the connector has passed rows that are not on the topic yet", 0, 0)
             candidates, passed = await second_look(
                 cel, rows, candidates, self.capture, patience_seconds=self.patience_seconds, sleep=self.sleep
             )
+        if candidates and in_part:  # a clock that is wrong by many hours may have led to the wrong part
+            await cel.read_on(rows, whole=True)
+            candidates = candidates.still_missing(rows.index)
         first_open = findings.last_id + 1
         if candidates:
             # Asked anew: retention may have removed more since the first look.
@@ -160,7 +172,7 @@ class Comparison:
         """Both looks at calls that no result shows."""
         if not suspects:
             return
-        self.on_progress("calls without a result", 0, 0)
+        self.on_progress("looking at calls without a result", 0, 0)
         calls = await results.not_accounted_for(suspects)
         if calls:
             hashes = {hash(call.linkedid) for call in calls}

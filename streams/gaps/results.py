@@ -24,6 +24,8 @@ from streams.workers.aggregate.tracked_call import Snapshot, UnreadableSnapshot
 SLACK_MS = 60_000
 """A call that is open for so much longer than it may be is overdue."""
 
+_CLOCKS_APART_MS = 24 * 3_600_000
+
 _OF_CALLS = frozenset((DeadLetterReason.NOT_CLASSIFIED.code, DeadLetterReason.ROWS_LOST.code))
 """Reasons of letters about a whole call, not about the row at their offset."""
 
@@ -91,7 +93,9 @@ class ResultSide:
     async def _versions(self, wanted: Callable[[int], bool]) -> AsyncIterator[tuple[int, Version]]:
         """The versions that results hold of the calls that are wanted, by the hash of their linkedid."""
         topic, prefix = self.connection.topic(CALL_RESULTS), f"{self.connection.settings.pbx.name}/".encode()
-        async for record in self.connection.topics.read(topic, since_ms=self.since_ms):
+        # Rows bear the time of Connect's clock, results that of the worker's.
+        since_ms = None if self.since_ms is None else max(0, self.since_ms - _CLOCKS_APART_MS)
+        async for record in self.connection.topics.read(topic, since_ms=since_ms):
             key = record.key or b""
             if not key.startswith(prefix):
                 continue

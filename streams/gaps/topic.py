@@ -95,10 +95,10 @@ class CelTopic:
         on_records(rows.count)
         return rows
 
-    async def read_on(self, rows: TopicRows) -> None:
-        """Add to the index what came since."""
-        async for record in self._topics.read(self.name, start=rows.positions):
-            rows.positions[record.partition] = record.offset + 1
+    async def read_on(self, rows: TopicRows, *, whole: bool = False) -> None:
+        """Add to the index what came since, or (`whole`) everything that stands there."""
+        async for record in self._topics.read(self.name, start={} if whole else rows.positions):
+            rows.positions[record.partition] = max(record.offset + 1, rows.positions.get(record.partition, 0))
             keys = self._read(record.value)
             if keys is not None and keys.pbx == self._pbx:
                 rows.index.add(keys.id, channel_hash(keys.uniqueid))

@@ -28,6 +28,7 @@ _MARGIN = timedelta(minutes=10)
 _FURTHEST_WEST = timedelta(hours=12)
 """No zone's wall clock is further behind UTC."""
 _CATCH_UP_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 _log = structlog.get_logger("worker")
 
@@ -127,7 +128,21 @@ async def positions(group: Consumer, tp: TP) -> tuple[Committed | None, int, int
                 topic=tp.topic, partition=tp.partition, offset=committed.offset, end=end,
             )  # fmt: skip
             return None, first, end
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def end_reaching(group: Consumer, tp: TP, offset: int) -> int:
+    """The end offset of a partition, as soon as it is `offset` or more; what it is after a while where it stays less.
+
+    Raises KafkaError or TimeoutError.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _CATCH_UP_SECONDS
+    while True:
+        _, end = await group.bounds(tp)
+        if end >= offset or loop.time() > until:
+            return end
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _now_ms() -> int:

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams import topics
+from streams.delivery.answers import NotYet
 from streams.delivery.record import IN_CRM, OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
@@ -48,6 +49,8 @@ class DeliveryCounts:
     queued_at: int
     reason: str | None
     delivered_at: int | None
+    not_yet: bool = False
+    """It waits for a change in the CRM (answers.NotYet), which is nothing that the portal or the product is slow at."""
     follow_ups: tuple[tuple[str, State], ...] = ()
     """Kinds and states; of a call that is in the CRM."""
 
@@ -62,7 +65,8 @@ class Overview:
     follow_ups: Counter[tuple[str, str, State]] = field(default_factory=Counter)
     """By portal, kind and state: what follows the calls that are in the CRM."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By portal, the call that has been waiting longest, and since when (UTC microseconds)."""
+    """By portal, the call that has been waiting longest, and since when (UTC microseconds). Not one that waits for a
+    change in the CRM."""
     oldest_reason: dict[str, str] = field(default_factory=dict)
     """By portal, why that call waits; left out where it says nothing."""
     last_delivered: dict[str, int] = field(default_factory=dict)
@@ -126,10 +130,16 @@ async def _counts(connection: Connection, record: TopicRecord, *, thorough: bool
             fields["queued_at"],
             fields["reason"],
             fields["delivered_at"],
+            _waits_for_a_change(fields.get("history", [])),
             follow_ups if state in IN_CRM else (),
         )
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
+
+
+def _waits_for_a_change(history: list[dict[str, Any]]) -> bool:
+    """Of the first fields of a record, which lack the history, it is not known."""
+    return bool(history) and history[-1]["outcome"] == NotYet.code
 
 
 async def _first_fields(connection: Connection, record: TopicRecord) -> dict[str, Any]:
@@ -148,7 +158,7 @@ def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
         overview.paused[portal] = delivery.reason or ""
     if delivery.delivered_at:
         overview.last_delivered[portal] = max(delivery.delivered_at, overview.last_delivered.get(portal, 0))
-    if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
+    if state in WAITING and not delivery.not_yet and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
         overview.oldest[portal] = (call_id, delivery.queued_at)
         overview.oldest_reason.pop(portal, None)
         if delivery.reason:

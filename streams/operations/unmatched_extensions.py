@@ -1,5 +1,5 @@
 """Extensions without a person: their calls went to the default user, as the delivery log remembers. And the fields that
-a CRM does not take of us."""
+a CRM does not take of us, and the leads that it did not make although it took the calls."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,16 +8,19 @@ import msgspec
 
 from schemas import MalformedRecord
 from streams import topics
+from streams.crm.shared.call_fields import NO_LEAD
 from streams.operations.connection import Connection
 from streams.settings import PortalSettings
 
 _USER = "user:"
 _FIELD = "field:"
+_LEAD = "lead:"
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """An extension without a person, a CRM user whom the CRM does not know (any more), or a field that it refused."""
+    """An extension without a person, a CRM user whom the CRM does not know (any more), a field that it refused, or a
+    lead that it did not make."""
 
     who: str
     calls: int
@@ -34,6 +37,11 @@ class Unmatched:
         """The field that the CRM did not take of us, so that calls went without it."""
         return self.who.removeprefix(_FIELD) if self.who.startswith(_FIELD) else None
 
+    @property
+    def no_lead(self) -> str | None:
+        """The CRM's words for why it made no lead of a call that it took."""
+        return self.who.removeprefix(_LEAD) if self.who.startswith(_LEAD) else None
+
 
 async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[Unmatched]:
     """The unmatched of one portal, most calls first, without those that the settings name by now. Raises UserError."""
@@ -46,8 +54,10 @@ async def unmatched_of(connection: Connection, portal: PortalSettings) -> list[U
             fields = await connection.read(record, "delivery")
         except (MalformedRecord, msgspec.ValidationError):
             continue
-        if fields["portal"] == portal.name and fields["unmatched"]:
-            calls[record.key or b""] = tuple(fields["unmatched"]), fields["call_ended_at"] or fields["queued_at"]
+        lead_error = fields["crm_ids"].get(NO_LEAD)
+        names = (*fields["unmatched"], *((f"{_LEAD}{lead_error}",) if lead_error else ()))
+        if fields["portal"] == portal.name and names:
+            calls[record.key or b""] = names, fields["call_ended_at"] or fields["queued_at"]
     return _counted(calls.values(), portal)
 
 

@@ -5,7 +5,7 @@ import pytest
 from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.explain.narrative import narrate
-from tests.calls.tables import RULES, cel, folded, outcome
+from tests.calls.tables import EPOCH, RULES, cel, folded, outcome
 
 MEDIA = (
     "UnicastRTP/127.0.0.1:9998-0x7f20c0012340",
@@ -166,7 +166,7 @@ def test_the_story_tells_of_the_bot() -> None:
 def test_a_bot_is_told_by_either_row(first: int) -> None:
     channels = (("PJSIP/carrier-03", 0), ("UnicastRTP/127.0.0.1:9998-0x1", 1))
     (one, n), (two, m) = channels if first else channels[::-1]
-    call = outcome(f"""
+    rows = cel(f"""
         0  start  PJSIP/carrier-03 0 num=79161234567 exten=74951001001 context=from-trunk
         1  start  UnicastRTP/127.0.0.1:9998-0x1 1
         1  enter  {one} {n} {MIX}
@@ -177,7 +177,9 @@ def test_a_bot_is_told_by_either_row(first: int) -> None:
         9  end    PJSIP/carrier-03 0
         9  over   PJSIP/carrier-03 0
     """)
+    facts, call = facts_and_result(folded(rows), RULES, PbxProfile())
     assert (call.answered, call.handled_by) == (False, "bot")
+    assert facts.automata == [((EPOCH + 1) * 1_000_000, "bot")]
 
 
 def test_a_program_that_writes_down_what_a_snoop_channel_hears_is_no_bot() -> None:

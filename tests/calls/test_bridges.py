@@ -62,7 +62,7 @@ def test_asterisks_own_channels_connect_nobody() -> None:
     helper = "Announcer/ARI-07;1"
     rows = call(f"3 enter {TRUNK} peer={helper},", f"4 enter {PHONE} peer={helper}", f"9 exit {TRUNK} peer={helper}")
     result = outcome(rows)
-    assert (result.answered, result.talked_with) == (False, ())
+    assert (result.answered, result.talked_with, result.warnings) == (False, (), ())
 
 
 def test_who_leaves_two_others_alone_lets_them_talk_on() -> None:

@@ -102,6 +102,10 @@ def test_a_number_that_can_be_called_is_kept(later: str) -> None:
     ("rows", "did"),
     [
         ("0012345@from-pstn-toheader 74951234567@from-pstn", "74951234567"),
+        ("0012345@from-pstn-toheader", None),  # the request names an account, and no row shows the header
+        ("0012345@from-pstn-toheader s@from-pstn", None),
+        ("74951234567@from-pstn-toheader", "74951234567"),
+        ("0012345@from-trunk", "0012345"),
         ("account7@from-trunk 74951234567@from-did", "74951234567"),
         ("4950000@from-isdn 4950017@from-trunk s@from-trunk", "4950017"),
         ("74951234567@from-trunk 74951234567@ext-did-0001 400@ext-queues", "74951234567"),

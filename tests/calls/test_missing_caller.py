@@ -50,6 +50,9 @@ def test_a_call_without_its_callers_rows_is_not_told_as_whole(table: str, caller
 def test_who_answered_is_told_by_the_rows_that_are_there() -> None:
     call = outcome(without(ANSWERED.format(peer=f"peer={TRUNK}"), TRUNK))
     assert (call.answered, call.answered_by, call.extension) == (True, "1001", "1001")
+    assert call.why[1] == (
+        "answered: a person's channel was in a bridge with another person's; the caller's rows are missing"
+    )
     assert call.warnings == ("caller_rows_missing",)
 
 

@@ -186,3 +186,16 @@ def test_a_call_of_which_rows_could_not_be_read_says_so_and_no_other() -> None:
         "1795390000.2": True,
     }
     assert "2 rows" in " ".join((results["1795390000.1"].incomplete_reason or "", *results["1795390000.1"].why))
+
+
+def test_a_row_that_may_be_of_any_call_is_one_of_each_that_has_not_ended() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    ended, begun = call("1795390000.1"), call("1795390000.2")
+
+    def rows() -> Iterator[CapturedRow]:
+        yield from (*ended, begun[0])
+        classifier.lost([])
+        yield from (*begun[1:], *call("1795390000.3"))
+
+    unreadable = {each.call.linkedid: each.call.unreadable_rows for each in classifier.calls(rows())}
+    assert unreadable == {"1795390000.1": 0, "1795390000.2": 1, "1795390000.3": 0}

@@ -83,6 +83,18 @@ def test_own_event_lines_go_before_the_shipped_ones_and_the_first_of_them_decide
     assert told("{event: OTHER, direction: internal}").direction == "outgoing"
 
 
+def test_the_reason_names_those_events_of_the_line_that_were_logged(tmp_path: Path) -> None:
+    profile = by_rules(tmp_path, "{event: [MY_SHOP, MY_CLIENT, MY_OTHER], direction: incoming}")
+    told = outcome(with_events(*PHONES_CALL, "MY_SHOP MY_CLIENT UNKNOWN"), profile=profile)
+    assert told.why[0] == "incoming: the PBX logged MY_CLIENT, MY_SHOP"
+    trunks = outcome(with_events(*TRUNKS_CALL, "MY_SHOP"), profile=profile)
+    assert trunks.why[:2] == (
+        "incoming: the caller's wazotrunk came with context from-extern",
+        "incoming: the PBX logged MY_SHOP",
+    )
+    assert (trunks.trunk, trunks.did, trunks.called) == ("wazotrunk", "74951234567", "74951234567")
+
+
 def test_own_event_may_say_that_a_call_was_forwarded(tmp_path: Path) -> None:
     table = with_events(*PHONES_CALL, "leg:PJSIP/k9bb-02=1082 MY_FORWARD XIVO_OUTCALL leg:PJSIP/t-03=79165550000")
     assert outcome(table).direction == "outgoing"

@@ -240,6 +240,8 @@ def _settings(stack: ChaosStack, links: Links, portals: Mapping[str, Mapping[str
     for section, url in (("connect", endpoints.connect_url), ("registry", endpoints.registry_url)):
         tree[section]["url"] = _replaced(url, links.open(section, urlsplit(url).port or 0))
     tree["worker"] = {"session_timeout_seconds": SESSION_SECONDS}
+    # A source of garbage would stop the worker, with words: here garbage is a fault that it is to survive.
+    tree["aggregate"]["max_unreadable_share"] = 1
     for portal in tree["portals"]:
         portal |= {"settle_seconds": 2, "request_timeout_seconds": 6}
         if portal["name"] == "bitrix24":

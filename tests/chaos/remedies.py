@@ -29,7 +29,7 @@ _READ_ONLY = re.compile(
     r"connectors (?:status|watch)|dead-letters (?:list|show)|deliveries|portal (?:status|unmatched)"
     r"|explain|status|gaps|worker"
 )
-_SINCE_A_TIME = re.compile(r"backfill --since '\d{4}-")
+_SINCE_A_TIME = re.compile(r"backfill --since '?\d{4}-")
 _CONFIRMED = {("connectors", "start-afresh"), ("dead-letters", "retry")}
 """Commands that ask before they act."""
 _FEW = 3

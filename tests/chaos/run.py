@@ -107,8 +107,9 @@ class FaultRun:
         named = partial(self._has_remedy, fault, view)
         result.recovery = self._recovery(ended, _QUIET_SECONDS + 30, named)
         flow.pause()
-        # Where a person has to act first, nothing comes by itself.
-        judgement = self._settled(_SHORT_SECONDS if result.recovery is None and named() else _QUIET_SECONDS)
+        # Where a person has to act first, what is missing does not come by itself.
+        quiet = _QUIET_SECONDS if not named() else _NAMED_SECONDS if result.recovery is not None else _SHORT_SECONDS
+        judgement = self._settled(quiet)
         result.missing_before_remedies = len(judgement.missing_calls())
         for number in range(_ROUNDS):
             if not judgement.missing and result.recovery is not None:

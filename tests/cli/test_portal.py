@@ -120,6 +120,7 @@ async def test_a_code_is_good_once_and_what_was_stored_stays(desk: PortalOperato
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
+        ({"mode": "reset", "methods": ["register", "account"]}, "be asked"),
         ({"mode": "payment_required", "methods": ["token"]}, "no tokens"),
         ({"mode": "lost_answer", "methods": ["token"]}, "no tokens"),
         ({"mode": "access_denied", "methods": ["scope", "account"]}, "does not take the new token"),
@@ -136,6 +137,36 @@ async def test_an_application_without_telephony_is_refused(bitrix24: PortalOpera
     bitrix24.portal.change_settings(scopes=("crm", "user"))
     done = await bitrix24.run("authorise", "main", given=bitrix24.portal.authorise())
     assert done.status == 2 and "lacks the scope telephony" in done.stderr and bitrix24.store.stored == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "said", "stored"),
+    [
+        ("none", "may not view call statistics at all", False),
+        ("own", "only the owner's own are shown", True),
+        ("all", "", True),
+    ],
+)
+async def test_the_right_to_see_the_calls_of_all_is_tried(
+    bitrix24: PortalOperator, visible: str, said: str, stored: bool
+) -> None:
+    portal = bitrix24.portal
+    assert isinstance(portal, Bitrix24Portal)
+    for user in (1, 11):
+        call = portal.calls.register({"PHONE_NUMBER": f"123{user}", "TYPE": "2", "USER_ID": user}, portal.now())
+        portal.calls.finish({"CALL_ID": call["CALL_ID"], "USER_ID": user}, portal.now())
+    portal.change_settings(statistics_of=visible)
+    done = await bitrix24.run("authorise", "main", given=portal.authorise())
+    assert (done.status == 0) is stored is bool(bitrix24.store.stored)
+    assert ("Call statistics: view: all" in done.stdout + done.stderr) is bool(said)
+    assert said in done.stdout + done.stderr
+
+
+async def test_an_application_that_may_register_no_calls_is_refused(bitrix24: PortalOperator) -> None:
+    bitrix24.portal.faults.order({"mode": "user_access_error", "methods": ["register"]})
+    done = await bitrix24.run("authorise", "main", given=bitrix24.portal.authorise())
+    assert done.status == 2 and "narrowed who may use" in done.stderr and bitrix24.store.stored == {}
+    assert not bitrix24.portal.orphans()
 
 
 @pytest.mark.parametrize("wrong", [{"client_id": "nobody"}, {"client_secret_file": "/nonexistent"}])

@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import pty
-import signal
+import select
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,29 +102,39 @@ def test_servers_that_never_answer_hold_nobody_up(tmp_path: Path, frozen: dict[s
     assert "broker" in json.dumps(told["unanswered"])
 
 
+@contextmanager
+def watching(file: Path, *options: str, output: int) -> "Iterator[subprocess.Popen[bytes]]":
+    """`cel2crm status --watch` as a process, which is gone afterwards whatever happens."""
+    command = [sys.executable, "-m", "streams.cli.main", "status", "--watch", *options, "--settings", str(file)]
+    process = subprocess.Popen(command, stdout=output, env={**os.environ, "TERM": "xterm"})
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_watch_looks_again_until_it_is_ended(tmp_path: Path, away: dict[str, int]) -> None:
-    command = [sys.executable, "-m", "streams.cli.main", "status", "--watch", "--every", "1", "--json", "--settings"]
-    watching = subprocess.Popen([*command, str(settings_file(tmp_path, away))], stdout=subprocess.PIPE)
-    assert watching.stdout is not None
-    looks = [json.loads(watching.stdout.readline()) for _ in range(2)]
-    assert looks[0]["at"] < looks[1]["at"]
-    watching.send_signal(signal.SIGTERM)
-    assert watching.wait(20) == 2  # of the last look
-    watching.stdout.close()
+    options = ("--every", "1", "--json")
+    with watching(settings_file(tmp_path, away), *options, output=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            looks = [json.loads(lines.readline()) for _ in range(2)]
+            assert looks[0]["at"] < looks[1]["at"]
+            process.terminate()
+            assert process.wait(60) == 2  # of the last look
 
 
 def test_a_watch_on_a_terminal_stays_in_its_place(tmp_path: Path, away: dict[str, int]) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "streams.cli.main", "status", "--watch", "--settings"]
-    watching = subprocess.Popen(
-        [*command, str(settings_file(tmp_path, away))], stdout=theirs, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(theirs)
-    shown = b""
-    while b"could not be looked at" not in shown:
-        shown += os.read(ours, 4096)
-    watching.send_signal(signal.SIGINT)
-    assert watching.wait(20) == 2
+    with watching(settings_file(tmp_path, away), output=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"could not be looked at" not in shown:
+            assert select.select([ours], [], [], 60)[0], shown
+            shown += os.read(ours, 4096)
+        process.terminate()
+        assert process.wait(60) == 2
     os.close(ours)
 
 

@@ -270,3 +270,23 @@ async def test_a_token_found_replaced_is_not_refreshed_again(workers: Workers) -
     other = await keeper.after(Token(pair().access), boot_seconds() + 1)
     assert isinstance(other, Token) and other.access == "access-7"
     assert workers.token_requests() == []
+
+
+async def test_the_next_pair_is_asked_of_the_server_that_came_with_the_last() -> None:
+    asked: list[str] = []
+
+    class Vendor:
+        async def refresh(self, http: object, refresh: str, until: float, server: str = "") -> PortalBlocked:
+            asked.append(server)
+            return PortalBlocked("closed")
+
+    async with Bitrix24Portal(Bitrix24Config()) as portal:
+        settings = oauth_portal(portal)
+        over = replace(pair(left=-1), server="oauth.bitrix24.tech")
+        async with session() as http:
+            keeper = Keeper(
+                settings, SharedStore(Credential(key_of(settings), 1, over)), Vendor(), http, retry_seconds=0.05
+            )
+            assert isinstance(await keeper.token(boot_seconds() + 5), PortalBlocked)
+            await keeper.stop()
+    assert asked == ["oauth.bitrix24.tech"]

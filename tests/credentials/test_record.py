@@ -109,3 +109,11 @@ def test_what_was_stored_before_a_field_came_can_be_read() -> None:
     }
     read = msgspec.convert(oldest, Credential)
     assert read.pair == Pair("a", "r", 1, 2, 3) and read.claim is None and read.refused is None
+
+
+def test_the_server_that_issues_the_next_pair_is_kept_until_the_vendor_names_another() -> None:
+    named = replace(GOOD, pair=replace(GOOD.pair, server="oauth.bitrix24.tech"))
+    after = rotated(named, OLD.mark, NEW, NOW)
+    assert after is not None and after.pair.server == "oauth.bitrix24.tech"
+    other = rotated(named, OLD.mark, replace(NEW, server="oauth.bitrix.info"), NOW)
+    assert other is not None and other.pair.server == "oauth.bitrix.info"

@@ -166,6 +166,33 @@ def test_what_a_refusal_means_is_told_by_the_fields_that_it_names(paths: tuple[s
     assert answer_of("call", refusal(*paths), sent, "create_contact", 0).code == kind
 
 
+@pytest.mark.parametrize(
+    ("step", "doubtful", "kind"),
+    [
+        ("unsorted", 0, "refused"),
+        ("unsorted", 1, "unsure"),
+        ("unsorted", 2, "unsure"),
+        ("unsorted", 3, "refused"),
+        ("call", 1, "unsure"),
+        ("contact", 1, "refused"),
+    ],
+)
+def test_a_refusal_after_a_lost_answer_is_looked_up_before_it_is_believed(step: str, doubtful: int, kind: str) -> None:
+    assert answer_of(step, refusal("phone"), {"request_id": "0"}, "unsorted", 0, doubtful).code == kind
+
+
+async def test_a_repeat_that_is_refused_for_good_ends_in_the_dead_letters(
+    kommo: KommoPortal, client_of: MakeClient
+) -> None:
+    kommo.change_settings(known_clients=True)
+    kommo.faults.order({"mode": "reset", "methods": ["calls"], "times": 1})
+    kommo.faults.order({"mode": "400", "methods": ["calls"], "times": 10})
+    delivery = await delivered(client_of(), call_result(), patient=True)
+    assert delivery.state is State.REFUSED and not kommo.entries()
+    tried = [attempt.outcome for attempt in delivery.history]
+    assert tried == ["unsure", "not_found", "unsure", "not_found", "unsure", "not_found", "refused"]
+
+
 def test_an_incoming_leads_user_is_named_within_its_metadata() -> None:
     sent: dict[str, object] = {"request_id": "0", "metadata": {"call_responsible": 11}}
     answer = answer_of("unsorted", refusal("metadata.call_responsible"), sent, "unsorted", 0)

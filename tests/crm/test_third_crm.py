@@ -100,3 +100,10 @@ def test_it_is_typed_and_imports_no_other_crm() -> None:
         for file in (ROOT / folder).rglob("*"):
             if file.suffix in (".py", ".yaml", ".avsc"):
                 assert "callbook" not in file.read_text(encoding="utf-8").lower(), file
+
+
+def test_its_check_is_run_by_the_command(packages: SitePackages, settings: Path) -> None:
+    done = packages.run("portal", "check", "office", "--settings", str(settings), "--json")
+    (found,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert (done.returncode, found["level"], found["crm"]) == (2, "away", "callbook"), done
+    assert "nobody answers at 127.0.0.1:1" in found["what"]

@@ -219,6 +219,15 @@ def test_the_topic_is_read_from_before_the_first_row_whatever_the_zone(zone: str
     assert Since(1, 5).written_since_ms(settings) == 0
 
 
+async def test_a_wrong_clock_that_leads_to_the_wrong_part_of_the_topic_makes_no_gap() -> None:
+    world = World()
+    world.write(ROWS)
+    world.capture([*ROWS[:20], *ROWS[21:]])
+    world.show(ROWS)
+    found = await world.compare(Since(1, 1 << 60))  # by the PBX's clock far ahead of every record
+    assert (found.topic_rows, ids(found)) == (0, {(21, 21, 1)})
+
+
 # The other way: what the topic holds and nothing shows.
 
 

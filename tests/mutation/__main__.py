@@ -1,10 +1,13 @@
 """`make mutate`: do the tests notice when the code that decides a call's outcome is wrong?
 
+    python -m tests.mutation [--only MODULE ...]     MODULE: calls.direction, numbers; all of them by default
+
 mutmut (pyproject.toml, [tool.mutmut]) changes one operator, constant or argument at a time in a copy of the tree, and
 runs the tests that reach it. Mutants that no test kills must stand in survivors.yaml with the reason.
 mutmut leaves properties alone, and code outside functions.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -30,7 +33,9 @@ MUTMUT = TOOL / "bin" / "mutmut"
 LEAST = 0.9
 SURVIVED, NO_TESTS, NOT_RUN = 0, 33, None
 
-FUNCTIONS = {
+Functions = dict[str, list[str]]
+
+FUNCTIONS: Functions = {
     "result table": ["streams.rules.results.*"],
     "CRM tables": ["streams.rules.statuses.*"],
     "result of a call": [
@@ -55,6 +60,9 @@ FUNCTIONS = {
         "streams.workers.aggregate.partition_state.xǁPartitionStateǁ_forget__mutmut*",
         "streams.workers.aggregate.lost_rows.*",
     ],
+    "direction": ["streams.calls.direction.*", "streams.calls.sides.*"],
+    "parties": ["streams.calls.participants.*", "streams.calls.calling_party.*", "streams.calls.number_reached.*"],
+    "numbers": ["streams.calls.numbers.*"],
 }  # fmt: skip
 """What counts, as mutmut names it."""
 
@@ -78,15 +86,21 @@ class Mutant:
 
 def main() -> int:
     """Run and report; 1 where too few mutants were killed, a survivor is not explained, or a pattern fits nothing."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Mutation testing.")
+    parser.add_argument("--only", metavar="MODULE", nargs="+", default=[], help="modules, with or without package")
+    modules = parser.parse_args().only
+    functions = _functions(modules)
+    if not functions:
+        parser.error(f"no function that counts is in {' or '.join(modules)}")
     _prepare_tool()
     _copy_tree()
-    _mutmut("run", *(pattern for patterns in FUNCTIONS.values() for pattern in patterns))
-    mutants = _mutants()
+    _mutmut("run", *(pattern for patterns in functions.values() for pattern in patterns))
+    mutants = _mutants(functions)
     reasons = yaml.safe_load((HERE / "survivors.yaml").read_text(encoding="utf-8"))
     explained = {mutant for reason in reasons for mutant in reason["mutants"]}
     console = Console()
-    console.print(_summary(mutants))
-    for pattern in (unmatched := _unmatched(mutants)):
+    console.print(_summary(mutants, functions))
+    for pattern in (unmatched := _unmatched(mutants, functions)):
         console.print(f"{pattern} names no mutant: was its function renamed?", markup=False)
     alive = [mutant for mutant in mutants if mutant.outcome in (SURVIVED, NO_TESTS)]
     unexplained = {mutant.name: text for mutant in alive if (text := mutant.describe()) not in explained}
@@ -95,6 +109,15 @@ def main() -> int:
     killed = 1 - len(alive) / len(mutants)
     console.print(f"{killed:.1%} of {len(mutants)} mutants killed; {len(unexplained)} survivors not explained")
     return int(killed < LEAST or bool(unexplained) or bool(unmatched))
+
+
+def _functions(modules: list[str]) -> Functions:
+    """What counts of some modules; all of it where none is named."""
+    chosen = {
+        subject: [each for each in patterns if not modules or any(f".{name}." in each for name in modules)]
+        for subject, patterns in FUNCTIONS.items()
+    }
+    return {subject: patterns for subject, patterns in chosen.items() if patterns}
 
 
 def _prepare_tool() -> None:
@@ -128,6 +151,7 @@ def _copy_tree() -> None:
 
 def _mutmut(*arguments: str, capture: bool = False) -> str:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONPATH", None)  # the mutants are to be imported, not the tree that they were copied from
     done = subprocess.run(
         [MUTMUT, *arguments], cwd=COPY, env=environment, text=True, check=True,
         stdout=subprocess.PIPE if capture else None,
@@ -135,34 +159,34 @@ def _mutmut(*arguments: str, capture: bool = False) -> str:
     return done.stdout or ""
 
 
-def _mutants() -> list[Mutant]:
+def _mutants(functions: Functions) -> list[Mutant]:
     found = []
     for file in sorted(COPY.glob("mutants/streams/**/*.meta")):
         for name, outcome in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
-            if (subject := _subject(name)) and outcome is not NOT_RUN:
+            if (subject := _subject(name, functions)) and outcome is not NOT_RUN:
                 found.append(Mutant(subject, name, outcome))
     return found
 
 
-def _unmatched(mutants: list[Mutant]) -> list[str]:
-    patterns = [pattern for patterns in FUNCTIONS.values() for pattern in patterns]
+def _unmatched(mutants: list[Mutant], functions: Functions) -> list[str]:
+    patterns = [pattern for patterns in functions.values() for pattern in patterns]
     return [pattern for pattern in patterns if not any(fnmatchcase(mutant.name, pattern) for mutant in mutants)]
 
 
-def _subject(name: str) -> str | None:
-    for subject, patterns in FUNCTIONS.items():
+def _subject(name: str, functions: Functions) -> str | None:
+    for subject, patterns in functions.items():
         if any(fnmatchcase(name, pattern) for pattern in patterns):
             return subject
     return None
 
 
-def _summary(mutants: list[Mutant]) -> Table:
+def _summary(mutants: list[Mutant], functions: Functions) -> Table:
     table = Table("what", "mutants", "killed", "survived", "score", header_style="bold")
     total, alive = (
         Counter(each.subject for each in mutants),
         Counter(each.subject for each in mutants if each.outcome in (SURVIVED, NO_TESTS)),
     )
-    for subject in FUNCTIONS:
+    for subject in functions:
         killed = total[subject] - alive[subject]
         score = f"{killed / total[subject]:.1%}" if total[subject] else "-"
         table.add_row(subject, str(total[subject]), str(killed), str(alive[subject]), score)

@@ -108,6 +108,14 @@ def test_the_worker_is_dead_and_a_call_is_waiting() -> None:
     assert verdict_of(replace(WELL, workers={"aggregate": dead}), SETTINGS).exit_status == 1
 
 
+def test_a_command_does_not_repeat_what_it_shows_itself() -> None:
+    dead = worker(partition(0, holder=None), state="Empty", members=0)
+    verdict = verdict_of(replace(WELL, capture=replace(CAPTURE, connector=None), workers={"aggregate": dead}), SETTINGS)
+    assert [each.area for each in verdict.findings] == ["capture", "workers"]
+    assert verdict.line.endswith("nothing is captured (and 1 more)")
+    assert [each.area for each in verdict.without("capture").findings] == ["workers"]
+
+
 def test_a_worker_that_was_never_there_stands_still_without_a_call_too() -> None:
     assert "partitions_not_held" in of_worker(worker(partition(0, holder=None), state="Dead", members=0))
 

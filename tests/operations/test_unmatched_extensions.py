@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from streams.clock import MICROS_PER_SECOND
 from streams.delivery.record import Delivery, State
@@ -48,6 +49,17 @@ def test_extensions_are_counted_with_the_lines_to_paste(operator: Operator) -> N
     ]
     pasted = yaml.safe_load("\n".join(said[2:5]))
     assert pasted == {"users": {"1042": "USER_ID", "1050": "USER_ID"}}
+
+
+def test_leads_that_the_crm_did_not_make_are_told_with_its_words(operator: Operator) -> None:
+    for number in (1, 2):
+        ids = {"CALL_ID": "x", "LEAD_CREATION_ERROR": "Required field: Region"}
+        operator.delivery(replace(call(number), crm_ids=ids))
+    said = operator.told("portal", "unmatched", "main").splitlines()
+    assert said[0] == ("Bitrix24 made no lead of 2 calls, the last 2025-11-24 16:00:02 UTC: Required field: Region")
+    assert "has its person" in said[1]
+    (told,) = map(json.loads, operator.told("portal", "unmatched", "main", "--json").splitlines())
+    assert (told["no_lead"], told["calls"]) == ("Required field: Region", 2)
 
 
 def test_a_user_whom_the_crm_does_not_know_is_told_by_his_extensions(operator: Operator) -> None:

@@ -65,6 +65,8 @@ def test_texts_come_in_the_operators_language(language: str, text: str) -> None:
          "own.yaml:2: unknown condition 'sometimes'\nAllowed: 'always', "),
         ("bitrix24:\n  - {result: 201, status: 200}", "own.yaml:2: unknown result 201"),
         ("bitrix24:\n  - {result: [], status: 200}", "own.yaml:2: an empty list of results decides nothing"),
+        ("bitrix24:\n  - {result: 200, status: 200, text: Success}",
+         "own.yaml:2: unknown column text\nAllowed: result, when, status."),
         ("kommo:\n  - {result: 200, status: 8}", "own.yaml:2: unknown Kommo status 8\nAllowed: 1, 2, 3, 4, 5, 6, 7."),
         ("kommo:\n  - {result: 200, status: true}", "own.yaml:2: unknown Kommo status True"),
         ("kommo:\n  - {result: 200, status: 4, text: [a]}", "own.yaml:2: text ['a'] is not a text"),
@@ -102,6 +104,13 @@ def test_operators_line_goes_before_the_shipped_one_and_leaves_the_rest() -> Non
     rules = rules_of("bitrix24:\n  - {result: 603, when: 'outgoing, not answered', status: 603-S}\n")
     assert rules.tables["bitrix24"].status(CallFeatures(603, "outgoing", False)).code == "603-S"
     assert rules.tables["bitrix24"].status(CallFeatures(603, "incoming", False)).code == "603"
+
+
+def test_a_table_has_its_crms_name() -> None:
+    assert {name: table.title for name, table in load_rules().tables.items()} == {
+        "bitrix24": "Bitrix24",
+        "kommo": "Kommo",
+    }
 
 
 def test_every_status_of_both_crms_can_be_mapped_to() -> None:

@@ -17,7 +17,8 @@ class Bitrix24Config(PortalConfig):
     webhook, as documented since March 2026. `blank_errors` leaves `error` empty, as seen on live portals.
 
     `statistics_of`: `all`, `own` (calls of others are left out without a word, as the product's source has it), `none`
-    (refused). `knows_external_id` False: the filter EXTERNAL_CALL_ID is ignored, as by older on-premise editions.
+    (refused); `owner_is_admin`: what `profile` tells of him. `knows_external_id` False: the filter EXTERNAL_CALL_ID is
+    ignored, as by older on-premise editions.
     `authorisation_server`: the host that answers of the token endpoint name, one of the vendor's two.
     `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
     `private_recordings` False refuses those that are not public, as the vendor does. Lifetimes in seconds.
@@ -36,6 +37,7 @@ class Bitrix24Config(PortalConfig):
     authorisation_server: str = "oauth.bitrix.info"
     webhook_allowed: bool = False
     statistics_of: str = "all"
+    owner_is_admin: bool = True
     knows_external_id: bool = True
     blank_errors: bool = False
     lead_creation_error: str = ""

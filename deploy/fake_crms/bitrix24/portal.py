@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from deploy.fake_crms.bitrix24.batch import run_batch
+from deploy.fake_crms.bitrix24.call_methods import call_method
 from deploy.fake_crms.bitrix24.calls import CallStore
 from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
@@ -12,7 +13,6 @@ from deploy.fake_crms.bitrix24.fields import TelephonyError
 from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
 from deploy.fake_crms.bitrix24.lines import LineStore
 from deploy.fake_crms.bitrix24.oauth import answer_token_request
-from deploy.fake_crms.bitrix24.recordings import attach_record
 from deploy.fake_crms.bitrix24.rest import APPLICATION, ERRORS, TOKEN_PATH, WEBHOOK, RestError, read_params, upper
 from deploy.fake_crms.bitrix24.statistics import search
 from deploy.fake_crms.entry import Entry, iso_utc
@@ -45,6 +45,7 @@ class Bitrix24Portal(PortalServer):
             "webhook_allowed",
             "authorisation_server",
             "statistics_of",
+            "owner_is_admin",
             "knows_external_id",
             "time_in_429",
             "blank_errors",
@@ -139,26 +140,19 @@ class Bitrix24Portal(PortalServer):
         self._check_access(name, webhook=webhook)
         if name in CRM_METHODS:
             return self._crm(name, params)
+        if name.startswith("telephony.externalcall."):
+            return {"result": call_method(name, params, self.calls, self.config, self.now(), self.url)}
         match name:
-            case "telephony.externalcall.register":
-                return {"result": self.calls.register(params, self.now(), self.config.lead_creation_error)}
-            case "telephony.externalcall.finish":
-                return {"result": self.calls.finish(params, self.now())}
-            case "telephony.externalcall.attachrecord":
-                return {"result": attach_record(params, self.calls, self.config, self.url)}
-            case "telephony.externalcall.show":
-                self.calls.show(str(params.get("CALL_ID")), int(params.get("USER_ID") or 0), self.now())
-                return {"result": True}
-            case "telephony.externalcall.hide":
-                return {"result": True}
             case "telephony.externalline.add" | "telephony.externalline.update" | "telephony.externalline.get":
                 return {"result": self.lines.call(name.rpartition(".")[2], params)}
             case "voximplant.statistic.get":
                 return self._statistics(params)
             case "user.get" | "user.search":
                 return self._users(params)
-            case "user.current" | "profile":
+            case "user.current":
                 return {"result": self._person(self.config.webhook_user)}
+            case "profile":
+                return {"result": {**self._person(self.config.webhook_user), "ADMIN": self.config.owner_is_admin}}
             case "scope":
                 return {"result": list(self.config.scopes)}
             case "server.time":

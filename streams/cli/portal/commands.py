@@ -8,6 +8,7 @@ import typer
 from streams.cli.options import SettingsOption
 from streams.cli.output import say
 from streams.cli.portal.authorise import authorise
+from streams.cli.portal.check import check
 from streams.cli.portal.enable import enable
 from streams.cli.portal.status import status
 from streams.cli.portal.unmatched import unmatched
@@ -16,6 +17,7 @@ from streams.settings import load_settings
 
 app = typer.Typer(help="See and authorise the portals of the settings.", no_args_is_help=True)
 app.command("authorise")(authorise)
+app.command("check")(check)
 app.command("enable")(enable)
 app.command("status")(status)
 app.command("unmatched")(unmatched)

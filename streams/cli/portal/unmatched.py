@@ -62,6 +62,8 @@ def _to_json(one: Unmatched, portal: PortalSettings) -> dict[str, object]:
         who = {"user": one.user, "extensions": _led_by(one, portal)}
     elif one.field is not None:
         who = {"field": one.field}
+    elif one.no_lead is not None:
+        who = {"no_lead": one.no_lead}
     return {"portal": portal.name, **who, "calls": one.calls, "last_call": format_time(one.last_call)}
 
 
@@ -71,12 +73,14 @@ def _led_by(one: Unmatched, portal: PortalSettings) -> list[str]:
 
 def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
     refused = [one for one in found if one.field is not None]
-    found = [one for one in found if one.field is None]
+    leads = [one for one in found if one.no_lead is not None]
+    found = [one for one in found if one.field is None and one.no_lead is None]
     told = [
         f"{portal.kind.title} did not take {one.field} of us, so calls went without it ({_calls_of(one)}): see "
         f"`cel2crm portal check {portal.name}`."
         for one in refused
     ]
+    told += [f"{portal.kind.title} made no lead of {_calls_of(one)}: {one.no_lead}" for one in leads]
     if not found:
         return [*told, f"{portal.name}: every extension that had calls has its person"]
     instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"

@@ -15,7 +15,7 @@ from streams.crm.bitrix24.errors import (
     own_error,
     portal_problem,
 )
-from streams.crm.shared.call_fields import RESPONSIBLE, user_ref
+from streams.crm.shared.call_fields import NO_LEAD, RESPONSIBLE, user_ref
 from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import (
     Answer,
@@ -32,7 +32,7 @@ from streams.delivery.answers import (
 from streams.http.request import Ending, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
 
-IDS_OF_REGISTER = ("CALL_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_CREATED_LEAD", "LEAD_CREATION_ERROR")
+IDS_OF_REGISTER = ("CALL_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_CREATED_LEAD", NO_LEAD)
 IDS_OF_FINISH = ("CRM_ACTIVITY_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID")
 
 

@@ -210,6 +210,12 @@ class Bitrix24Client:
             return PortalBlocked(NO_RIGHT)
         return NotFound(reliable=bool(records))
 
+    async def ask(
+        self, method: str, fields: dict[str, object], until: BootSeconds
+    ) -> Ending | PortalBlocked | RetryLater:
+        """Make one request of the REST interface, for a check."""
+        return await self._call(method, fields, until)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()

@@ -12,12 +12,12 @@ import aiohttp
 from yarl import URL
 
 from streams.clock import BootSeconds
-from streams.crm.bitrix24.lookup import METHOD as LOOKUP_METHOD
+from streams.crm.bitrix24.checks import rights
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
 from streams.crm.shared.tokens import GrantRefused, Pair
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import UserError
-from streams.http.request import request
+from streams.http.request import Ending, request
 
 WESTERN, EASTERN = "oauth.bitrix.info", "oauth.bitrix24.tech"
 EASTERN_DOMAIN = ".bitrix24.ru"
@@ -76,7 +76,7 @@ class Bitrix24Tokens(TokenVendor):
         ]
 
     async def check(self, http: aiohttp.ClientSession, pair: Pair, until: BootSeconds) -> str:
-        """See TokenVendor: the scopes, and a lookup that finds nothing."""
+        """See TokenVendor: the scopes, whether calls may be registered, whether the statistics show those of all."""
         base = URL(pair.endpoint) if pair.endpoint else self.url / "rest"
         auth = {"auth": pair.access}
         ending = await request(http, "POST", base / "scope.json", until=until, json=auth)
@@ -86,6 +86,13 @@ class Bitrix24Tokens(TokenVendor):
                 f"the application of portal {self.portal.name} lacks the scope {SCOPE}",
                 "Add it to the application in the portal, then authorise again.",
             )
-        nothing = {"FILTER": {"EXTERNAL_CALL_ID": "cel2crm-authorise"}, **auth}
-        self.good(await request(http, "POST", base / f"{LOOKUP_METHOD}.json", until=until, json=nothing))
-        return f"portal {base.host}, scopes {', '.join(map(str, granted))}"
+
+        async def ask(method: str, fields: dict[str, object]) -> Ending:
+            return await request(http, "POST", base / f"{method}.json", until=until, json={**fields, **auth})
+
+        findings = await rights(ask)
+        for finding in findings:
+            if finding.level in ("bad", "unknown"):
+                raise UserError(f"portal {self.portal.name}: {finding.words}", f"Nothing was stored. {finding.remedy}")
+        open_yet = (f"\n  {each.words}: {each.remedy}".rstrip(": ") for each in findings if each.level == "warning")
+        return f"portal {base.host}, scopes {', '.join(map(str, granted))}{''.join(open_yet)}"

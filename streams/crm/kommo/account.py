@@ -54,6 +54,10 @@ class KommoAccount:
 
         return await with_token(self._tokens, until, ask, _outdated)
 
+    async def token(self, until: BootSeconds) -> Token | Failure:
+        """The access token that the next request takes."""
+        return await self._tokens.token(until)
+
     async def search(
         self, url: URL, query: list[tuple[str, str]], ours: Callable[[Item], bool], until: BootSeconds
     ) -> Item | NotFound | Failure:

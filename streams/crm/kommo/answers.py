@@ -21,6 +21,7 @@ from streams.delivery.answers import (
     Succeeded,
     UserUnknown,
 )
+from streams.delivery.record import OWNER_LOST, Delivery
 from streams.http.request import Ending, Reply
 
 ENTITY_NOT_FOUND = 263
@@ -37,6 +38,11 @@ PAUSING = {
     405: "the address is not Kommo's: check portals[].url",
 }
 """Statuses that no single call is at fault for, whatever the body: nothing was done."""
+
+SHOWN_ONCE = ("call", "unsorted")
+"""Steps whose request must not be refused where an earlier one did its work."""
+MOST_DOUBTS = 2
+"""A refusal after so many requests of unknown outcome is looked up once more; then it is one."""
 
 BLOCKED = (
     "this machine's address is blocked for too many requests: write to the vendor's support with the address and the "
@@ -60,10 +66,10 @@ def unknown_number(policy: str, sent: dict[str, object]) -> Answer:
     return PrerequisiteMissing("contact", why)
 
 
-def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int) -> Answer:
+def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, now: int, doubtful: int = 0) -> Answer:
     """The answer that the end of a POST of one item proves.
 
-    `sent`: the item; `policy`: what to do about an unknown number.
+    `sent`: the item; `policy`: what to do about an unknown number; `doubtful`: earlier requests of unknown outcome.
     """
     if not isinstance(ending, Reply):
         return without_reply(ending)
@@ -81,7 +87,19 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
     errors = document.get("errors") if document else None
     if isinstance(errors, list) and any(_status(error) == ENTITY_NOT_FOUND for error in errors):
         return unknown_number(policy, sent)
-    return _refusal(document or {}, sent, error_text(ending))
+    answer = _refusal(document or {}, sent, error_text(ending))
+    if isinstance(answer, Refused) and step in SHOWN_ONCE and doubtful <= MOST_DOUBTS:
+        there = _named_fields(document or {}) & {"uniq", "source_uid"}
+        if there or doubtful:
+            # A second one of the same is an error somewhere: it is looked for once more before that is believed.
+            return OutcomeUnknown(f"it may be there already ({answer.why})")
+    return answer
+
+
+def doubtful_attempts(delivery: Delivery, step: str) -> int:
+    """How many requests of a step ended nobody knows how."""
+    unknown = (OutcomeUnknown.code, OWNER_LOST)
+    return sum(attempt.step == step and attempt.outcome in unknown for attempt in delivery.history)
 
 
 def _refusal(document: dict[str, Any], sent: dict[str, object], words: str) -> Answer:
@@ -95,8 +113,6 @@ def _refusal(document: dict[str, Any], sent: dict[str, object], words: str) -> A
     if makers and named <= {*makers, "updated_by"}:
         # The user is good enough to be responsible: this token may not say who made a call.
         return FieldRefused(makers, words)
-    if named & {"uniq", "source_uid"}:
-        return OutcomeUnknown(f"it may be there already ({words})")
     return Refused(words)
 
 

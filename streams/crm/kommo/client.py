@@ -10,7 +10,7 @@ import structlog
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.kommo.account import CLIENT_LISTS, KommoAccount
-from streams.crm.kommo.answers import PLURALS, answer_of, choice_refused, entity_of
+from streams.crm.kommo.answers import PLURALS, answer_of, choice_refused, doubtful_attempts, entity_of
 from streams.crm.kommo.lookups import look_up
 from streams.crm.kommo.plan import PLAN
 from streams.crm.kommo.recording import link_fields, set_link, with_link
@@ -121,15 +121,15 @@ class KommoClient:
                 # A delivery of an earlier release may hold the entity's type in the plural.
                 sent["entity_type"] = entity_of(sent["entity_type"])
                 return without_request(intent.step, sent) or await self._revise(intent.step, sent, until)
-        answer = await self._post(intent.step, sent, until)
+        answer = await self._post(intent.step, sent, doubtful_attempts(delivery, intent.step), until)
         return await self._maker_refused(answer[0], answer[1], sent, until)
 
-    async def _post(self, step: str, sent: dict[str, Any], until: BootSeconds) -> tuple[Answer, object]:
+    async def _post(self, step: str, sent: dict[str, Any], doubtful: int, until: BootSeconds) -> tuple[Answer, object]:
         """The answer to the POST of one item, and the reply that it was made of."""
         ending = await self._account.ask("POST", self._account.base.joinpath(*ADDRESSES[step]), until, [sent])
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending, None
-        return answer_of(step, ending, sent, self._portal.for_unknown_number, utc_now_us()), ending
+        return answer_of(step, ending, sent, self._portal.for_unknown_number, utc_now_us(), doubtful), ending
 
     async def _maker_refused(self, answer: Answer, reply: object, sent: dict[str, Any], until: BootSeconds) -> Answer:
         """The answer where the account does not take who made the call: the person may have left, else the token may

@@ -19,6 +19,7 @@ KIND = CrmKind(
     title="Kommo",
     summary="Deliver call results to Kommo (amoCRM).",
     adapter="streams.crm.kommo.adapter:ADAPTER",
+    check="streams.crm.kommo.check:check",
     # 7 in any second, per integration, as they arrive there: evenly, and a little below, since the network bunches
     # them up (docs/crms.md).
     rate=Rate(burst=1, per_second=6.5),

@@ -9,6 +9,8 @@ from streams.settings import PortalSettings
 
 RESPONSIBLE = "responsible"
 """Among a delivery's ids: the CRM user who is responsible for the client."""
+NO_LEAD = "LEAD_CREATION_ERROR"
+"""Among a delivery's ids: why the CRM made no lead of a call that it took."""
 
 
 def external_id(call_id: str, longest: int) -> str:

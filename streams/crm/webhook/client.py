@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from streams.calls.result import CallResult
-from streams.clock import BootSeconds, utc_now_us
+from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.shared.recording import RECORDING
 from streams.crm.webhook.plan import PLAN
@@ -18,7 +18,7 @@ from streams.delivery.answers import Answer, LookupResult, NotFound
 from streams.delivery.record import Delivery
 from streams.errors import SettingsError
 from streams.http.addresses import guarded, is_public
-from streams.http.request import request, session
+from streams.http.request import Ending, request, session
 from streams.http.web_address import web_address
 from streams.settings import PortalSettings, secret
 
@@ -32,6 +32,7 @@ class WebhookClient:
         """Raises SettingsError where the receiver's address or the secret is missing or of no use."""
         self.pace: Pace = unpaced
         self._url = _address(portal)
+        self._limit_seconds = portal.request_timeout_seconds
         secrets = signing_secrets(portal)
         self._signers = [Webhook(each) for each in secrets]
         self._http = session(None if portal.allow_private else guarded(is_public))
@@ -67,6 +68,11 @@ class WebhookClient:
             status_decides=True,
         )
         return answer_of(ending, message, utc_now_us())
+
+    async def ask_options(self, until: BootSeconds) -> Ending:
+        """Ask what the receiver takes: OPTIONS, which changes nothing."""
+        ends = min(until, boot_seconds() + self._limit_seconds)
+        return await request(self._http, "OPTIONS", self._url, until=ends, status_decides=True)
 
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A receiver cannot be asked; its plan never wants to."""

@@ -8,6 +8,7 @@ KIND = CrmKind(
     title="Webhook",
     summary="Send call results to a receiver of your own, signed as Standard Webhooks has it.",
     adapter="streams.crm.webhook.adapter:ADAPTER",
+    check="streams.crm.webhook.check:check",
     rate=Rate(burst=50, per_second=50.0),
     # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
     defaults={"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},

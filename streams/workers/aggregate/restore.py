@@ -12,6 +12,7 @@ from streams.workers.aggregate.steps import (
     Limits,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     RestoreStep,
@@ -36,8 +37,11 @@ def restore(
     if marker is None:  # a new group, its offsets were deleted, or were set by hand
         marker = Marker(start, {}, NOBODY_KNOWS if start else {})
         covered = [Snapshot.of(key, value).covered_offset for key, value in snapshots.items()]
+        newest = max(covered, default=0)
+        if newest > end_offset:
+            end_offset = yield ReadEnd(newest)
         done = max((offset for offset in covered if offset <= end_offset), default=0)
-        if max(covered, default=0) > end_offset:
+        if newest > end_offset:
             yield TopicMadeAgain(start)
             lost = True
         elif done < start:

@@ -122,6 +122,13 @@ class PassedOver(NamedTuple):
     end: int
 
 
+class ReadEnd(NamedTuple):
+    """Answer: the offset after the topic's last row now, after waiting a moment for it to reach `expected`: rows may
+    have come since it was asked, and a broker that has just begun to lead the partition may know it late."""
+
+    expected: int
+
+
 class TopicMadeAgain(NamedTuple):
     """The checkpoints are ahead of the topic's end: it was made again, or lost its end, and nobody knows which rows of
     before were never taken. Those that it holds are taken from `start` on."""
@@ -146,5 +153,5 @@ class Commit(NamedTuple):
     marker: Marker
 
 
-RestoreStep = Fence | ReadCommitted | ReadSnapshots | PassedOver | TopicMadeAgain | Replay
+RestoreStep = Fence | ReadCommitted | ReadSnapshots | ReadEnd | PassedOver | TopicMadeAgain | Replay
 CheckpointStep = AwaitSent | WriteSnapshots | Commit

@@ -13,7 +13,7 @@ from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
-from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, NO_OFFSET, SET_BY_HAND, Lost, positions
+from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, NO_OFFSET, SET_BY_HAND, Lost, end_reaching, positions
 from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
@@ -24,6 +24,7 @@ from streams.workers.aggregate.steps import (
     Limits,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     TopicMadeAgain,
@@ -74,6 +75,8 @@ async def take_over(
             case PassedOver(start, stop):
                 lost.append(Lost(tp, start, stop, NO_OFFSET if committed is None else SET_BY_HAND))
                 answer = None
+            case ReadEnd(expected):
+                answer = await end_reaching(group, tp, expected)
             case TopicMadeAgain(start):
                 lost.append(Lost(tp, start, start, MADE_AGAIN))
                 answer = None

@@ -40,7 +40,7 @@ from streams.workers.deliver.states import DeliveryStates
 
 _log = structlog.get_logger("deliver")
 
-LOOKUP_REQUESTS = 5
+LOOKUP_REQUESTS = 10
 """A lookup may last as long as so many requests: through the pages of a busy hour, at the portal's rate."""
 
 

@@ -18,6 +18,9 @@ FOLLOW_UPS = Counter(
 WAITING_FOLLOW_UPS = Gauge(
     "cel2crm_waiting_follow_ups", "Calls in the CRM that something is still to follow, such as a recording", ["crm"]
 )
+CHECK_FAULTS = Gauge(
+    "cel2crm_portal_check_faults", "What a person must mend, as found when the worker started", ["crm", "portal"]
+)
 LAG = Gauge("cel2crm_delivery_lag_results", "Results on the topic that are not taken yet", ["crm", "partition"])
 RETENTION_MARGIN = Gauge(
     "cel2crm_delivery_retention_margin_results",

@@ -6,6 +6,8 @@ import itertools
 from collections import deque
 from typing import Protocol
 
+import structlog
+
 from streams.clock import MICROS_PER_SECOND, UtcMicros, utc_now_us
 from streams.crm.shared.client import CrmClient
 from streams.delivery.follow_ups import due_at_portal, waits_for_portal
@@ -13,10 +15,13 @@ from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State
 from streams.kafka.hard_exit import hard_exit
 from streams.settings import PortalSettings
+from streams.workers.deliver import metrics
 from streams.workers.deliver.throttle import PortalThrottle
 
 LONGEST_SLEEP_SECONDS = 5.0
 """The wall clock may be set while the queue sleeps."""
+
+_log = structlog.get_logger("deliver")
 
 BACKLOG = 50
 """Waiting calls. Below this, batching saves less than a minute."""
@@ -67,6 +72,9 @@ class PortalQueue:
         self._free_slots = asyncio.Semaphore(portal.parallel)
         self._attempts: set[asyncio.Task[None]] = set()
         self._loop = asyncio.create_task(self._dispatch())
+        metrics.SHADOW.labels(portal.crm, portal.name).set(portal.shadow)
+        if portal.shadow:
+            _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
 
     @property
     def waiting(self) -> int:

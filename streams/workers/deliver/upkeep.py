@@ -1,4 +1,5 @@
-"""The worker's regular work: offsets committed, overdue calls given up, old ones forgotten, gauges set."""
+"""The worker's regular work: offsets committed, overdue calls given up, old ones forgotten, gauges set; and the check
+of its portals once it knows which of them it may ask."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -16,6 +17,7 @@ from streams.workers.deliver import metrics
 from streams.workers.deliver.owned_partitions import OwnedPartitions
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.progress import OffsetTracker
+from streams.workers.deliver.start_check import StartCheck
 
 COMMITTED_HERE = "cel2crm"
 """Metadata of a delivery worker's commits: an offset without it was set by hand, or committed by release 0.1.0."""
@@ -36,6 +38,7 @@ class Upkeep:
         queues: Mapping[str, PortalQueue],
         producer: IdempotentProducer,
         remember_us: int,
+        check: StartCheck,
     ) -> None:
         """`producer`: of the dead letters; `remember_us`: how long delivery remembers a call."""
         self._crm = crm
@@ -43,6 +46,7 @@ class Upkeep:
         self._queues = queues
         self._producer = producer
         self._remember_us = remember_us
+        self._check = check
         self._watchdog = SilenceWatchdog()
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
@@ -53,15 +57,19 @@ class Upkeep:
         self._loops = [asyncio.create_task(loop) for loop in (self._commit_loop(), self._sweep_loop(), *others)]
 
     async def stop(self) -> None:
-        """End the loops."""
+        """End the loops, and the check."""
+        await self._check.stop()
         for loop in self._loops:
             loop.cancel()
         if self._loops:
             await asyncio.wait(self._loops)
 
     def partitions_changed(self) -> None:
-        """Watch the partitions anew: they have just been assigned."""
+        """Watch the partitions anew: they have just been assigned. With the first ones it is known which portals want
+        nothing more."""
         self._watchdog.restart()
+        if self._owned.by_results:
+            self._check.start_once(self._queues.values())
 
     async def commit(self, trackers: Mapping[TP, OffsetTracker]) -> None:
         """Commit the offsets up to which all changes are durable, in the log or in the dead letters.

@@ -38,6 +38,7 @@ from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
 from streams.workers.deliver.preparations import Preparations
+from streams.workers.deliver.start_check import StartCheck
 from streams.workers.deliver.tokens import PortalTokens
 from streams.workers.deliver.upkeep import Upkeep
 
@@ -71,7 +72,8 @@ class DeliverWorker:
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
-        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us)
+        check = StartCheck(self._tokens.source)
+        self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us, check)
         self._group: Consumer
         self._serializer: Serializer
         self._dead_letters: DeadLetters
@@ -117,9 +119,6 @@ class DeliverWorker:
         self._preparations = Preparations()
         for portal in self._portals:
             self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._recordings.longest_us)
-            metrics.SHADOW.labels(self.name, portal.name).set(portal.shadow)
-            if portal.shadow:
-                _log.warning("portal is a shadow: what it would get is recorded, nothing is sent", portal=portal.name)
         self._upkeep.start(group, watch_registry(self._serializer))
 
     def _on_new_token(self, portal: str) -> None:
@@ -150,9 +149,8 @@ class DeliverWorker:
             mine, lambda tp: self._set_aside.passing_over(lambda: self._take_over(tp)), self._release
         )
         await warn_of_changed_ids(self._serializer)
-        total = self._settings.kafka.partitions
         for queue in self._queues.values():
-            queue.throttle.set_share(min(1.0, max(1, len(taken)) / total))
+            queue.throttle.set_share(min(1.0, max(1, len(taken)) / self._settings.kafka.partitions))
         by_number = {tp.partition: partition for tp, partition in taken.items()}
         by_commands = {
             tp: by_number[tp.partition] for tp in partitions if tp.topic != results and tp.partition in by_number

@@ -50,7 +50,11 @@ class CallbookClient:
 
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """The call with our id."""
-        ending = await self._ask("GET", until, uniq=external_id(delivery.call_id, KIND.longest_external_id))
+        return await self.look_up_id(external_id(delivery.call_id, KIND.longest_external_id), until)
+
+    async def look_up_id(self, uniq: str, until: BootSeconds) -> LookupResult:
+        """The call with this id."""
+        ending = await self._ask("GET", until, uniq=uniq)
         return ending if isinstance(ending, RetryLater | PortalBlocked) else lookup_result(ending, utc_now_us())
 
     async def close(self) -> None:

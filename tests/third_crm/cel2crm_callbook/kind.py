@@ -19,6 +19,7 @@ KIND = CrmKind(
     title="Callbook",
     summary="Deliver call results to Callbook.",
     adapter="cel2crm_callbook.adapter:ADAPTER",
+    check="cel2crm_callbook.check:check",
     rate=Rate(burst=10, per_second=10),
     statuses=StatusCodes(
         meanings={

@@ -214,14 +214,6 @@ class _LostUnderWayJudged(PartitionState):
             self.calls[key].missing = missing
 
 
-class _LossCommittedUnwritten(PartitionState):
-    """8: after a loss an offset is committed though the flush failed."""
-
-    def _settle(self, copy, acknowledged: bool) -> None:  # type: ignore[no-untyped-def]
-        super()._settle(copy, acknowledged)
-        self._losses_written = copy.losses
-
-
 class _LostBeginningJudged(PartitionState):
     """3: a call that is known from its middle on after a loss is judged."""
 
@@ -289,9 +281,9 @@ LEFT_OUT |= {
     )
 }  # fmt: skip
 LEFT_OUT |= {
-    str(rule.__doc__): replace(_RULES, new=rule, losses=1.0)
+    str(rule.__doc__): replace(_RULES, new=rule, losses=1.0, loss_chance=0.1)
     for rule in (
-        _LostUnderWayJudged, _LossCommittedUnwritten,
+        _LostUnderWayJudged,
         _LostBeginningJudged, _LostNotInMarker, _LostNotInSnapshots, _LostAfterEndForgotten,
         _NeverHealed, _BackfillNotBegunAnew,
     )

@@ -27,6 +27,7 @@ from streams.workers.aggregate.steps import (
     Fence,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     RestoreStep,
@@ -96,6 +97,8 @@ class Rules:
     """Of the schedule: see `arrivals`."""
     losses: float = 0.3
     """The share of schedules in which rows are lost."""
+    loss_chance: float = 0.03
+    """How likely that is at each step of such a schedule."""
     new: Callable[..., PartitionState] = PartitionState
     """The protocol's own class, or one with a rule less."""
 
@@ -134,6 +137,8 @@ class Owner:
                 answer = broker.committed
                 if broker.committed is not None:
                     broker.told_lost.update(range(broker.committed.offset, self._first))
+            case ReadEnd():
+                answer = len(broker.log)
             case PassedOver(start, end):
                 broker.told_lost.update(range(start, end))
             case ReadSnapshots():
@@ -301,7 +306,7 @@ class Simulation:
         trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
         to_come = arrivals(rng, self._rules.strangers)[::-1]
         while to_come:
-            if self._losses and self._loss_rng.random() < 0.03:
+            if self._losses and self._loss_rng.random() < self._rules.loss_chance:
                 self._lose_rows()
             chance = rng.random()
             if chance < trouble:

@@ -1,6 +1,7 @@
 """Calls of which rows were lost on the topic: withheld until a backfill has read them. Seconds count from START."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -159,8 +160,14 @@ def test_a_call_in_whose_middle_the_capture_began_is_withheld_until_it_is_backfi
 def test_rows_of_one_transaction_in_another_order_withhold_nothing() -> None:
     rows = Rows()
     rows.take(*CALL, at=0)
-    rows.take(*reversed(CALL), at=20, begun=20)
-    assert kinds(rows.ended(25)) == [CallEnded, CallEnded]
+    *rest, first = reversed(CALL)
+    rows.take(*rest, at=20, begun=20)
+    now, end = round((START + 20) * 1000), rows.partition.position
+    # Well over the settle time, on a busy machine.
+    done = [*rows.partition.tick(now, end), *rows.partition.tick(now + 5000, end)]
+    assert [each.call.linkedid for each in done] == [f"{START}.1"]
+    rows.take(first, at=20, begun=20)
+    assert kinds(rows.ended(25)) == [CallEnded]
 
 
 @pytest.mark.parametrize(
@@ -268,6 +275,21 @@ def test_a_new_owner_knows_what_the_one_before_it_lost(checkpointed: bool) -> No
     again.take("LINKEDID_END", at=5)
     again.take("HANGUP", "LINKEDID_END", at=5, begun=4)
     assert kinds(again.ended(6)) == [CallWithheld, CallWithheld]
+
+
+def test_after_a_loss_nothing_is_committed_until_the_checkpoints_know_of_it() -> None:
+    rows = Rows()
+    rows.take("CHAN_START", at=0)
+    rows.lose(3)
+    for written in (False, False, True):
+        taken: list[Any] = []
+        steps: Any = rows.partition.checkpoint()
+        answer: bool | None = None
+        with suppress(StopIteration):
+            while True:
+                taken.append(steps.send(answer))
+                answer = written if isinstance(taken[-1], WriteSnapshots) else True
+        assert any(isinstance(step, Commit) for step in taken) == written
 
 
 def test_a_memory_that_comes_back_empty_counts_as_lost() -> None:

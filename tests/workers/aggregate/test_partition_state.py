@@ -25,6 +25,7 @@ from streams.workers.aggregate.steps import (
     Limits,
     PassedOver,
     ReadCommitted,
+    ReadEnd,
     ReadSnapshots,
     Replay,
     RowEffect,
@@ -103,7 +104,7 @@ def restored(
         while True:
             step = steps.send(answer)
             taken.append(step)
-            answer = {ReadCommitted: committed, ReadSnapshots: snapshots}.get(type(step))
+            answer = {ReadCommitted: committed, ReadSnapshots: snapshots, ReadEnd: end}.get(type(step))
             if isinstance(step, Replay):
                 for offset in range(step.start, step.end):
                     step.partition.replay(offset, rows[offset])
@@ -213,6 +214,17 @@ def test_a_call_whose_linkedid_end_is_replayed_is_judged_again(limits: Limits) -
     again = Log(partition)
     assert again.ended(1) == []
     assert [call.version for call in again.ended(2)] == [(1, 1)]
+
+
+def test_a_call_in_its_settle_time_keeps_the_timer_from_no_other() -> None:
+    log = Log(PartitionState(SETTLING))
+    log.row("LINKEDID_END", 0)
+    log.row("CHAN_START", 0, call="1")
+    log.row("CHAN_END", 0, call="1")
+    assert log.ended(5) == []
+    log.row("HANGUP", 11)  # the settle time of the first begins anew
+    assert log.tick(11) == [f"{START + 1}.1"]
+    assert log.tick(12) == [f"{START}.1"]
 
 
 def test_a_new_row_undoes_an_ending_by_the_timer() -> None:

@@ -31,9 +31,8 @@ def test_a_left_out_rule_breaks_one(left_out: str) -> None:
     rules = LEFT_OUT[left_out]
     seed = _first_violation(rules)
     assert seed is not None, f"{ENOUGH} schedules do not miss the rule: {left_out}"
-    simulate(
-        seed, identity, Rules(strangers=rules.strangers, losses=rules.losses)
-    )  # with the rule the same schedule holds
+    whole = Rules(strangers=rules.strangers, losses=rules.losses, loss_chance=rules.loss_chance)
+    simulate(seed, identity, whole)  # with the rule the same schedule holds
 
 
 def _first_violation(rules: Rules) -> int | None:
