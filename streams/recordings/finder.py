@@ -6,9 +6,11 @@ limit passes; then the follow-up ends quietly, since most calls have no recordin
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import structlog
@@ -36,6 +38,11 @@ STILL_WRITTEN_SECONDS = 2.0
 """A file that changed so lately may still grow."""
 
 REQUEST_SECONDS = 15.0
+BLOCKING_SECONDS = 30.0
+AT_ONCE = 8
+"""Threads for folders and tables."""
+
+Found = TypeVar("Found")
 
 _MEGABYTE = 1024 * 1024
 
@@ -63,6 +70,7 @@ class RecordingFinder:
         """Raises SettingsError where links cannot be signed."""
         self._sources = [_Source(each, signing_keys(each)[0] if each.link else b"") for each in settings]
         self._http: aiohttp.ClientSession | None = None
+        self._threads = ThreadPoolExecutor(AT_ONCE, "recordings")
         self._told = ""
 
     @property
@@ -73,6 +81,7 @@ class RecordingFinder:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._http is not None:
             await self._http.close()
 
@@ -126,16 +135,19 @@ class RecordingFinder:
         folder = settings.folder
         if settings.file is not None and folder is not None:
             file = file_of(settings.file, values)
-            if settings.send == "file" or (settings.check and folder.is_dir()):
-                path = await asyncio.to_thread(_checked_file, folder, file, settings.largest_megabytes)
-                return {**ids, FILE: path, NAME: file.rpartition("/")[2]} if settings.send == "file" else ids
+            if settings.send == "file" or settings.check:
+                path = await self._in_thread(lambda: _checked_file(folder, file, settings))
+                if settings.send == "file":
+                    return {**ids, FILE: path or "", NAME: file.rpartition("/")[2]}
+                if path is not None:
+                    return ids
         if settings.check:
             await self._check_address(URL(ids[URL_ID], encoded=True), settings.largest_megabytes)
         return ids
 
     async def _named(self, settings: RecordingSettings, result: CallResult) -> str:
         try:
-            name = await asyncio.to_thread(recordingfile, settings, result)
+            name = await self._in_thread(lambda: recordingfile(settings, result))
         except UserError as error:
             if error.problem != self._told:
                 self._told = error.problem
@@ -144,6 +156,18 @@ class RecordingFinder:
         if not name:
             raise NotThereYet("the table of call detail records names no recording of the call")
         return name
+
+    async def _in_thread(self, blocks: Callable[[], Found]) -> Found:
+        """In threads of its own: a folder or table that hangs must not take those that others need, name look-ups too.
+
+        Raises NotThereYet, and what `blocks` raises.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(BLOCKING_SECONDS):
+                return await loop.run_in_executor(self._threads, blocks)
+        except TimeoutError:
+            raise NotThereYet("where the recording is does not answer in time") from None
 
     def _address(self, source: _Source, result: CallResult, values: Mapping[str, str | None]) -> Mapping[str, str]:
         """The address, always the same of the same call, and the name; nothing where only files are sent."""
@@ -186,8 +210,13 @@ def _check_reply(ending: Ending, largest_megabytes: int) -> None:
         _check_size(int(size), largest_megabytes)
 
 
-def _checked_file(folder: Path, file: str, largest_megabytes: int) -> str:
-    """The path of a file that is all there. Raises NotThereYet or OutOfTheQuestion."""
+def _checked_file(folder: Path, file: str, settings: RecordingSettings) -> str | None:
+    """The path of a file that is all there; None: this machine has no such folder, and the file need not be read here.
+
+    Raises NotThereYet or OutOfTheQuestion.
+    """
+    if settings.send != "file" and not folder.is_dir():
+        return None
     try:
         found = open_below(folder, file)
     except FileNotFoundError:
@@ -197,7 +226,7 @@ def _checked_file(folder: Path, file: str, largest_megabytes: int) -> str:
     except OSError as error:
         raise NotThereYet(f"the recording's file cannot be read: {error.strerror}") from None
     os.close(found.descriptor)
-    _check_size(found.size, largest_megabytes)
+    _check_size(found.size, settings.largest_megabytes)
     if found.size == 0 or utc_now_us() / MICROS_PER_SECOND - found.changed < STILL_WRITTEN_SECONDS:
         raise NotThereYet("the recording's file is still written")
     return str(folder.resolve() / file)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -225,3 +226,22 @@ def test_a_table_that_cannot_be_read_delays_the_recording_only(tmp_path: Path, m
     monkeypatch.setattr(finding, "recordingfile", refused)
     found = look(in_folder(tmp_path, **FREEPBX))
     assert isinstance(found, RetryLater) and "wrong password" in found.why
+
+
+def test_a_folder_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(finding, "BLOCKING_SECONDS", 0.05)
+    monkeypatch.setattr(finding, "open_below", lambda _folder, _file: release.wait(20))
+    try:
+        found = look(in_folder(tmp_path))
+    finally:
+        release.set()
+    assert isinstance(found, RetryLater) and "does not answer in time" in found.why
+
+
+def test_where_the_folder_is_not_seen_the_link_is_asked(tmp_path: Path) -> None:
+    away = in_folder(tmp_path / "elsewhere", link="http://127.0.0.1:1/r")
+    found = look(away)
+    assert isinstance(found, RetryLater) and "127.0.0.1:1" in found.why
+    unchecked = look(in_folder(tmp_path / "elsewhere", check=False))
+    assert isinstance(unchecked, Succeeded) and unchecked.ids[URL].endswith(f"/{NAMED}")

@@ -1,6 +1,5 @@
 """Bitrix24 over HTTP: incoming webhook (whose address is a secret) or access token."""
 
-from asyncio import to_thread
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -119,7 +118,7 @@ class Bitrix24Client:
             return limited
         await self._name_line(sent, until)
         body = await self._body(intent.step, sent)
-        if isinstance(body, Refused):
+        if isinstance(body, Refused | RetryLater):
             return body
         ending = await self._call(METHODS[intent.step], body, until)
         if isinstance(ending, PortalBlocked | RetryLater):
@@ -135,9 +134,9 @@ class Bitrix24Client:
             return replace(answer, not_before=self._limits.blocked_until(methods, now))
         return answer
 
-    async def _body(self, step: str, sent: dict[str, Any]) -> dict[str, Any] | Refused:
+    async def _body(self, step: str, sent: dict[str, Any]) -> dict[str, Any] | Refused | RetryLater:
         if step == RECORDING:
-            return await to_thread(recording.request_body, sent)
+            return await recording.request_body(sent)
         return batch_fields(sent) if step == BOTH else sent
 
     def _answer(self, step: str, ending: Ending, sent: dict[str, Any], now: int) -> Answer:

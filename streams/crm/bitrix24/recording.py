@@ -4,18 +4,23 @@ Facts: telephony.externalCall.attachRecord (apidocs.bitrix24.com): RECORD_URL, w
 FILENAME and FILE_CONTENT in base64; wav and mp3 only. RECORD_URL of finish is deprecated.
 """
 
+import asyncio
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from streams.crm.bitrix24.errors import error_text, portal_problem
 from streams.crm.shared.recording import FILE, NAME, URL, again_or_refused
 from streams.crm.shared.transport_answers import without_reply
-from streams.delivery.answers import Answer, OutcomeUnknown, Refused, SkipCall, Succeeded
+from streams.delivery.answers import Answer, OutcomeUnknown, Refused, RetryLater, SkipCall, Succeeded
 from streams.delivery.record import Delivery
 from streams.http.request import Ending, Reply
 
 ENDINGS = (".wav", ".mp3")
+FILE_SECONDS = 10.0
+_THREADS = ThreadPoolExecutor(2, "recordings")
+
 LARGEST_FILE = 20 * 1024 * 1024
 """Bytes that are sent as a file. The vendor names no limit; one request must do, within its time."""
 
@@ -41,10 +46,19 @@ def without_request(sent: dict[str, str]) -> Answer | None:
     return None
 
 
-def request_body(sent: dict[str, str]) -> dict[str, Any] | Refused:
-    """The fields as they go out, with the file's content. Blocks."""
+async def request_body(sent: dict[str, str]) -> dict[str, Any] | Refused | RetryLater:
+    """The fields as they go out, with the file's content, which is read in a thread of its own: a folder that hangs
+    must keep no call waiting."""
     if "file" not in sent:
         return dict(sent)
+    try:
+        async with asyncio.timeout(FILE_SECONDS):
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, _with_content, sent)
+    except TimeoutError:
+        return RetryLater("the recording's file cannot be read in time")
+
+
+def _with_content(sent: dict[str, str]) -> dict[str, Any] | Refused:
     file = Path(sent["file"])
     try:
         with file.open("rb") as recording:
