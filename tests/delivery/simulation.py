@@ -298,6 +298,7 @@ class Owner:
             due = due_to_prepare(delivery, world.plan)
             if due is None or due[0] > world.now or world.random.random() < 0.3:
                 continue
+            assert delivery.result is not None, f"{call} is followed up without its result"
             waited = world.now - (follow_up_view(delivery, due[1], world.plan).queued_at or world.now)
             answer: Answer
             if world.now >= world.recorded_at[call]:
@@ -352,6 +353,7 @@ class Owner:
         world, delivery = self.world, self.deliveries[call]
         self.busy.add(call)
         part = self.due_part(delivery) or ""
+        assert not part or delivery.result is not None, f"{call} is followed up without its result"
         self.step(delivery, Due(world.now, follow_up=part) if part else Due(world.now, step=self.chosen(delivery)))
 
     def chosen(self, delivery: Delivery) -> str:

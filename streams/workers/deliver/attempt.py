@@ -1,5 +1,6 @@
 """One attempt at a call's delivery: the intent made durable, one request or lookup, its outcome made durable."""
 
+import asyncio
 import random
 from typing import Protocol
 
@@ -141,7 +142,8 @@ class AttemptRunner:
         if transition.delivery is not delivery:
             written = self._states.store(transition.delivery)
             _tell_ended(delivery, transition.delivery)
-            await written
+            # Whoever is cut off here must not take the future with it, which others wait for too.
+            await asyncio.shield(written)
         for effect in transition.effects:
             if isinstance(effect, SlowPortal):
                 queue.throttle.failed(event.now, effect.why, effect.until)

@@ -87,6 +87,7 @@ class PartitionUnderTest:
         preparer: Preparer | None = None,
     ) -> None:
         self.crm, self.log, self.queue, self.dead, self.disabled = crm, log, queue, list[str](), list[str]()
+        self.preparations = preparations
         self._serializer = serializer
         writer = log.fence()
         self.partition = PartitionDeliveries(
@@ -375,3 +376,31 @@ async def test_a_shadow_looks_for_no_recordings() -> None:
         await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
         shadowed = await tested.until_state(State.SHADOWED)
         assert shadowed.over and finder.asked == []
+
+
+async def test_a_local_step_that_is_cut_off_takes_nobodys_writing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition is released while what was found is on its way into the log."""
+    may_write, write = asyncio.Event(), Writer.write
+    may_write.set()
+
+    async def gated(
+        self: Writer, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
+        await may_write.wait()
+        return await write(self, records, headers=headers)
+
+    monkeypatch.setattr(Writer, "write", gated)
+    finder = Finder(FOUND)
+    finder.may_answer.clear()
+    async with partition_under_test(Crm([Succeeded({"note": "7"}), Succeeded()]), preparer=finder) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        await tested.until_state(State.DELIVERED)
+        may_write.clear()
+        finder.may_answer.set()
+        open_calls = tested.partition.states.open
+        await tested.until(lambda: open_calls[CALL.call_id].follow_ups[0].attempt == 1)
+        assert tested.preparations is not None
+        tested.partition.stop_starting()
+        await tested.preparations.drop_partitions(frozenset({tested.partition}))
+        may_write.set()
+        await tested.until(lambda: (found := tested.logged()) is not None and found.follow_ups[0].attempt == 1)
