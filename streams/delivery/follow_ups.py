@@ -15,7 +15,10 @@ Only three things differ:
 * It ends quietly: the call stands in the CRM, so that there is nothing for the dead letters. State and reason stay in
   the delivery.
 
-An operator who orders a delivered call again orders its follow-ups too.
+An operator who orders a delivered call again orders its follow-ups too, those that ended without success.
+
+A kind is: its steps in the `follow_ups` of a CRM's plan, their requests in the CRM's client, and whoever asks for it of
+a call (Arrived.follow_ups; the worker's intake).
 """
 
 from collections.abc import Callable

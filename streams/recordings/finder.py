@@ -28,7 +28,7 @@ from streams.recordings.cdr import recordingfile
 from streams.recordings.files import NotARecording, open_below
 from streams.recordings.links import signed_link, signing_keys
 from streams.recordings.template import MissingValue, RefusedValue, address_of, file_of, values_of
-from streams.settings import RecordingSettings
+from streams.settings import PortalSettings, RecordingSettings
 from streams.settings.recordings import template_fields
 
 WAITS_SECONDS = (5, 10, 30, 60, 300, 900, 3600)
@@ -85,9 +85,9 @@ class RecordingFinder:
         if self._http is not None:
             await self._http.close()
 
-    def follow_ups(self, result: CallResult) -> dict[str, Mapping[str, str]]:
-        """The follow-ups that the call's recording asks for, with the ids that are known at once. Pure."""
-        source = self._source_of(result)
+    def follow_ups(self, result: CallResult, portal: PortalSettings) -> dict[str, Mapping[str, str]]:
+        """The follow-ups that the call's recording asks for at a portal, with the ids that are known at once. Pure."""
+        source = self._source_of(result) if portal.recordings else None
         if source is None or not (result.answered or source.settings.unanswered):
             return {}
         return {RECORDING: self._known_at_once(source, result)}

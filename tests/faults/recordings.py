@@ -13,7 +13,7 @@ from streams.crm.shared.recording import RECORDING
 from streams.delivery.answers import Answer, RetryLater
 from streams.delivery.record import Delivery, State
 from streams.recordings.finder import RecordingFinder
-from streams.settings import RecordingSettings
+from streams.settings import PortalSettings, RecordingSettings
 from tests.faults.cells import Cell
 
 LONG_AGO = 1_700_000_000
@@ -39,12 +39,12 @@ class CellRecordings:
         )
         self._finder = RecordingFinder([settings])
 
-    def follow_ups(self, result: CallResult) -> Mapping[str, Mapping[str, str]]:
+    def follow_ups(self, result: CallResult, portal: PortalSettings) -> Mapping[str, Mapping[str, str]]:
         """See Intake. The recording is written, long before it is looked for."""
         file = self._folder / f"{result.linkedid}.wav"
         file.write_bytes(b"RIFF" + bytes(100))
         os.utime(file, (LONG_AGO, LONG_AGO))
-        return self._finder.follow_ups(result)
+        return self._finder.follow_ups(result, portal)
 
     async def prepare(self, delivery: Delivery, result: CallResult) -> Answer:
         """See Preparer. The recording is found only when its call is in the portal, unless it is known before."""

@@ -13,6 +13,7 @@ from deploy.fake_crms import (
 )
 from deploy.fake_crms.exchange import Inbound
 from streams.delivery.record import Delivery, State
+from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
 from tests.calls.hashed import hashed
 from tests.faults.cells import Cell
@@ -51,8 +52,8 @@ class CellRun:
         self._serializer = new_serializer()
         self._log = PartitionLog()
         self._recordings = CellRecordings(cell, self._portal, directory) if cell.recordings else None
-        follow_ups = self._recordings.follow_ups if self._recordings else lambda _result: {}
-        self._topic = Topic(self._serializer, "main", follow_ups)
+        follow_ups = self._recordings.follow_ups if self._recordings else lambda _result, _portal: {}
+        self._topic = Topic(self._serializer, PortalSettings(name="main", crm=cell.crm), follow_ups)
         self._owners: list[Owner] = []
         self._times_reached = [0] * len(cell.interruptions)
         self._interrupted: set[int] = set()

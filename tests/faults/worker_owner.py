@@ -65,7 +65,9 @@ def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> 
 class Topic:
     """One partition of call results and what its group committed."""
 
-    def __init__(self, serializer: Serializer, portal: str, follow_ups: FollowUps = lambda _result: {}) -> None:
+    def __init__(
+        self, serializer: Serializer, portal: PortalSettings, follow_ups: FollowUps = lambda _result, _portal: {}
+    ) -> None:
         self._serializer = serializer
         self._follow_ups = follow_ups
         self._portal = portal
@@ -79,13 +81,13 @@ class Topic:
         arrived = Arrived(
             now=utc_now_us(),
             call_id=result.call_id,
-            portal=self._portal,
+            portal=self._portal.name,
             version=result.version,
             outcome_hash=result.outcome_hash,
             result=value,
             result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,
-            follow_ups=self._follow_ups(result),
+            follow_ups=self._follow_ups(result, self._portal),
             source=("call-results", 0, len(self.records)),
         )
         self.records.append(arrived)

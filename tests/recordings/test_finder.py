@@ -22,13 +22,14 @@ from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from streams.recordings import finder as finding
 from streams.recordings.finder import RecordingFinder
-from streams.settings import RecordingSettings
+from streams.settings import PortalSettings, RecordingSettings
 from streams.settings.recordings import CallDetailRecordSettings
 from tests.crm.calls import call_result
 
 CALL = call_result()
 NAMED = f"{CALL.linkedid}.wav"
 LONG_AGO = time.time() - 3600
+PORTAL = PortalSettings(name="main", crm="kommo")
 
 
 def view(**fields: Any) -> Delivery:
@@ -118,22 +119,24 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_only_answered_calls_of_the_pbx_have_recordings(tmp_path: Path) -> None:
     missed = call_result(answered=False, talk_seconds=None)
-    assert set(RecordingFinder([in_folder(tmp_path)]).follow_ups(CALL)) == {RECORDING}
-    assert RecordingFinder([in_folder(tmp_path)]).follow_ups(missed) == {}
-    assert set(RecordingFinder([in_folder(tmp_path, unanswered=True)]).follow_ups(missed)) == {RECORDING}
-    assert RecordingFinder([in_folder(tmp_path, pbxs=("other",))]).follow_ups(CALL) == {}
-    assert RecordingFinder([]).follow_ups(CALL) == {}
+    assert set(RecordingFinder([in_folder(tmp_path)]).follow_ups(CALL, PORTAL)) == {RECORDING}
+    assert RecordingFinder([in_folder(tmp_path)]).follow_ups(missed, PORTAL) == {}
+    assert set(RecordingFinder([in_folder(tmp_path, unanswered=True)]).follow_ups(missed, PORTAL)) == {RECORDING}
+    assert RecordingFinder([in_folder(tmp_path, pbxs=("other",))]).follow_ups(CALL, PORTAL) == {}
+    assert RecordingFinder([]).follow_ups(CALL, PORTAL) == {}
+    left_out = PORTAL.model_copy(update={"recordings": False})
+    assert RecordingFinder([in_folder(tmp_path)]).follow_ups(CALL, left_out) == {}
     assert isinstance(look(in_folder(tmp_path, pbxs=("other",))), SkipCall)
 
 
 def test_an_address_that_is_not_looked_at_is_known_at_once(tmp_path: Path) -> None:
     unchecked = RecordingSettings(address="https://pbx.example.com/{uniqueid}.mp3", check=False)
     address = f"https://pbx.example.com/{CALL.linkedid}.mp3"
-    known = RecordingFinder([unchecked]).follow_ups(CALL)[RECORDING]
+    known = RecordingFinder([unchecked]).follow_ups(CALL, PORTAL)[RECORDING]
     assert known == {URL: address, NAME: f"{CALL.linkedid}.mp3"}
     assert look(unchecked, delivery=view(crm_ids=dict(known))) == Succeeded()
     checked = RecordingSettings(address="https://pbx.example.com/{uniqueid}.mp3")
-    assert RecordingFinder([checked]).follow_ups(CALL) == {RECORDING: {}}
+    assert RecordingFinder([checked]).follow_ups(CALL, PORTAL) == {RECORDING: {}}
 
 
 @asynccontextmanager

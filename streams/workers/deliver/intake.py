@@ -23,7 +23,7 @@ from streams.workers.deliver import metrics
 Remembers = Callable[[str], bool]
 """Whether a call is known."""
 
-FollowUps = Callable[[CallResult], Mapping[str, Mapping[str, str]]]
+FollowUps = Callable[[CallResult, PortalSettings], Mapping[str, Mapping[str, str]]]
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -44,7 +44,7 @@ class Intake:
         served_since: Mapping[str, UtcMicros],
         remember_us: int,
         partitions: int,
-        follow_ups: FollowUps = lambda _result: {},
+        follow_ups: FollowUps = lambda _result, _portal: {},
     ) -> None:
         self._crm = crm
         self._serializer = serializer
@@ -124,7 +124,7 @@ class Intake:
             result_schema=(header or b"").decode(),
             call_ended_at=result.ended_at,
             skip=skip_reason_for(result, portal),
-            follow_ups=self._follow_ups(result) if portal.recordings else {},
+            follow_ups=self._follow_ups(result, portal),
             history=history,
             source=source,
         )
