@@ -80,7 +80,9 @@ def did_of(facts: CallFacts, calling: Channel, profile: PbxProfile) -> str | Non
             break
     found = found or (calling.dnid if _is_company_number(calling.dnid, profile) else None)
     # A request may name the account that the trunk is registered with, and nothing else.
-    accounts = {calling.endpoint, calling.start_row.exten if came_in.endswith(_HEADER_CONTEXT) else ""}
+    accounts = {calling.endpoint}
+    if came_in.endswith(_HEADER_CONTEXT):
+        accounts.add(calling.start_row.exten)
     return None if found is None or (found in accounts and not _is_valid(found, profile)) else found
 
 
@@ -89,7 +91,7 @@ def _is_company_number(number: str, profile: PbxProfile) -> bool:
 
 
 def _is_valid(number: str, profile: PbxProfile) -> bool:
-    normalised = profile.normalised_number(number) if number else None
+    normalised = profile.normalised_number(number)
     return normalised is not None and normalised.startswith("+")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import cast
 
 from streams.calls.calling_party import callers_number, did_of, is_dialable
@@ -58,7 +59,7 @@ def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     if found.direction == direction:
         return replace(found, why=[*found.why, reason])
     if direction == "incoming":
-        return replace(_incoming(facts, calling, profile, ""), why=[reason])
+        return _incoming(facts, calling, profile, [reason])
     caller, called = extension_of(calling, profile), _asked_for(calling, facts.other_channels)
     client: tuple[str | None, str | None] = (None, None)
     if direction == "outgoing":
@@ -92,14 +93,11 @@ def _came_from_trunk(calling: Channel, profile: PbxProfile) -> bool:
 
 def _was_passed_on(facts: CallFacts, event: str, profile: PbxProfile) -> bool:
     """Whether the call was forwarded or transferred before the user event was logged."""
-    events = profile.directions.events
-    for row in facts.rows:
-        name = row.userdeftype if row.eventtype == "USER_DEFINED" else row.eventtype
-        if name == event:
-            return False
-        if name in _PASSED_ON or (name in events and events[name].line.columns["direction"] == "forwarded"):
-            return True
-    return False
+    logged = (row.userdeftype if row.eventtype == "USER_DEFINED" else row.eventtype for row in facts.rows)
+    forwarded = {
+        name for name, rule in profile.directions.events.items() if rule.line.columns["direction"] == "forwarded"
+    }
+    return any(name in _PASSED_ON or name in forwarded for name in takewhile(lambda name: name != event, logged))
 
 
 def _by_sides(facts: CallFacts, profile: PbxProfile) -> Parties:
@@ -110,7 +108,7 @@ def _by_sides(facts: CallFacts, profile: PbxProfile) -> Parties:
         return _originated(facts, calling, profile)
     side, reason = calling.side, calling.side_reason
     if side == "outside":
-        return _incoming(facts, calling, profile, reason)
+        return _incoming(facts, calling, profile, [f"incoming: the caller's {reason}"])
     if side == "inside":
         return _from_inside(facts, calling, profile, reason)
     return Parties(
@@ -121,7 +119,7 @@ def _by_sides(facts: CallFacts, profile: PbxProfile) -> Parties:
     )
 
 
-def _incoming(facts: CallFacts, calling: Channel, profile: PbxProfile, reason: str) -> Parties:
+def _incoming(facts: CallFacts, calling: Channel, profile: PbxProfile, why: list[str]) -> Parties:
     number, did = callers_number(facts, calling, profile), did_of(facts, calling, profile)
     client = profile.normalised_number(number) if number else None
     return Parties(
@@ -132,7 +130,7 @@ def _incoming(facts: CallFacts, calling: Channel, profile: PbxProfile, reason: s
         client_number=client,
         trunk=trunk_of(calling),
         did=did,
-        why=[f"incoming: the caller's {reason}"],
+        why=why,
     )
 
 
@@ -143,8 +141,8 @@ def _from_inside(facts: CallFacts, calling: Channel, profile: PbxProfile, reason
     outside = [leg for leg in legs if leg.side == "outside"]
     # Who came from a call of their own was not called: callers that an agent who logged in took.
     reached = [leg for leg in legs if leg.started_in_call or not facts.starts_logged]
-    really = next((leg.number for leg in outside if leg.number and (called or "").endswith(leg.number)), None)
-    if called is not None and profile.is_inside(called) and really is None:
+    went_out = called is not None and any(leg.number and called.endswith(leg.number) for leg in outside)
+    if called is not None and profile.is_inside(called) and not went_out:
         goes_out, because = False, f"{called} is an inside number"  # a group may ring a mobile first
     elif reached and not facts.forwarded:
         goes_out = reached[0].side == "outside"

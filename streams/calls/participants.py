@@ -9,7 +9,6 @@ from streams.calls.direction import Parties, extension_of
 from streams.calls.facts import CallFacts
 from streams.calls.pbx_profile import PbxProfile
 from streams.clock import MICROS_PER_SECOND
-from streams.rules.directions import Side
 
 _FOLLOW_ME = ("ext-findmefollow", "findmefollow")
 """Beginnings of the names of the contexts in which FreePBX and its kin dial a follow-me."""
@@ -36,26 +35,31 @@ def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | No
     """The party whose talk began last."""
     caller = None if facts.calling_missing else facts.calling
     talked = [channel for channel in facts.channels.values() if channel.talks and channel is not caller]
+    began, unlogged = _last_unlogged(facts)
+    if unlogged and all(channel.talks[-1][0] < began for channel in talked):
+        return _person_on(unlogged, profile)
     if not talked:
-        unlogged = [name for name, spans in facts.unlogged_peers.items() if spans]
-        if unlogged:
-            return _person_on(unlogged[-1], profile)
-        called = called_by_asterisk(facts) or facts.calling
+        called = called_by_asterisk(facts)
         return who.called or (called.endpoint if called else None)
     if facts.calling is not None and (facts.calling.originated or not facts.calling.real):
         talked = [
             each for each in talked if each.side != "inside" or extension_of(each, profile) != who.caller
         ] or talked
-    other: Side = "outside" if who.direction == "outgoing" else "inside"
     # Both sides of a click to call begin to talk in one moment: the one that was called answers.
-    last = max(talked, key=lambda channel: (channel.talks[-1][0], channel.side == other))
+    goes_out = who.direction == "outgoing"
+    last = max(talked, key=lambda channel: (channel.talks[-1][0], (channel.side == "outside") is goes_out))
     if is_local(last.name):
         return _person_on(last.name, profile)
     if last.side == "outside":
-        if who.direction == "outgoing" and not facts.transfers:
+        if goes_out and not facts.transfers:
             return who.client or who.called or last.number or last.endpoint
         return last.number or last.endpoint
     return extension_of(last, profile)
+
+
+def _last_unlogged(facts: CallFacts) -> tuple[int, str]:
+    """When the last talk began of a channel that only `peer` columns name, and its name; empty where there is none."""
+    return max(((spans[-1][0], name) for name, spans in facts.unlogged_peers.items() if spans), default=(0, ""))
 
 
 def _person_on(name: str, profile: PbxProfile) -> str | None:

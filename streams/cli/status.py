@@ -96,7 +96,7 @@ def _watch(settings: Settings, every: float, *, as_json: bool) -> Verdict | None
         try:
             if live is not None:
                 live.start()
-            while True:
+            while live is None or sys.stdout.isatty():  # else its terminal was closed: nobody looks any more
                 began = time.monotonic()
                 verdict, facts = _look(settings, TOTAL_SECONDS)
                 if live is not None:
@@ -107,10 +107,11 @@ def _watch(settings: Settings, every: float, *, as_json: bool) -> Verdict | None
                         say()
                 time.sleep(max(0.0, every - (time.monotonic() - began)))
         except KeyboardInterrupt:
-            return verdict
+            pass
         finally:
             if live is not None:
                 live.stop()
+    return verdict
 
 
 def _shown(verdict: Verdict, facts: Facts) -> Text:

@@ -30,7 +30,7 @@ from msgspec.structs import replace
 from streams.clock import UtcMicros
 from streams.delivery.events import Answered, DeadLetter, Event, LookUp, Prepared, Send
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import IN_CRM, READY, Delivery, FollowUp, Intent, State
+from streams.delivery.record import FINAL, IN_CRM, READY, Delivery, FollowUp, Intent, State
 from streams.delivery.requests import answered
 from streams.delivery.transitions import Transition
 
@@ -152,6 +152,12 @@ def without_needless_result(delivery: Delivery) -> Delivery:
 
 
 # When what is due.
+
+
+def is_over(fields: dict[str, Any]) -> bool:
+    """As Delivery.over, for the fields that the Avro codec read."""
+    state = fields["state"]
+    return state in FINAL and not (state in IN_CRM and any(each["state"] not in FINAL for each in fields["follow_ups"]))
 
 
 def due_at_portal(delivery: Delivery, plan: Plan) -> tuple[UtcMicros, str] | None:

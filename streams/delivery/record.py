@@ -81,6 +81,10 @@ OWNER_LOST = "owner_lost"
 """Outcome of an attempt whose worker was lost before the answer: unknown."""
 
 
+AWAITS_CHANGE = "waits for a change in the CRM: "
+"""Begins the reason of a delivery that something has to change for in the CRM before it can be taken."""
+
+
 class Action(StrEnum):
     """The commands that an operator may give."""
 
@@ -286,12 +290,6 @@ def _follow_up_record(follow_up: FollowUp) -> dict[str, Any]:
         fields[name] = msgspec.structs.asdict(fields[name]) if fields[name] else None
     fields["history"] = [msgspec.structs.asdict(attempt) for attempt in follow_up.history]
     return fields
-
-
-def is_over(fields: dict[str, Any]) -> bool:
-    """As Delivery.over, for the fields that the Avro codec read."""
-    state = fields["state"]
-    return state in FINAL and not (state in IN_CRM and any(each["state"] not in FINAL for each in fields["follow_ups"]))
 
 
 def with_attempt(history: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:

@@ -20,7 +20,7 @@ from streams.delivery.answers import (
 )
 from streams.delivery.events import Answered, DeadLetter, Due, LookUp, PausePortal, Send, SlowPortal
 from streams.delivery.plan import Plan, Policy, UnknownOutcome
-from streams.delivery.record import DOUBTFUL, READY, Action, Delivery, Intent, State
+from streams.delivery.record import AWAITS_CHANGE, DOUBTFUL, READY, Action, Delivery, Intent, State
 from streams.delivery.transitions import Transition, close_attempt, expire, in_doubt, overdue, retry, step_done
 from streams.delivery.versions import skipped
 
@@ -96,7 +96,10 @@ def answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) ->
             return retry(closed, event.now, until, policy, effects, failures=delivery.failures + 1)
         case NotYet():
             until = event.now + policy.patient_wait_us(event.now - delivery.queued_at)
-            return retry(closed, event.now, until, policy, failures=delivery.failures)
+            waiting = retry(closed, event.now, until, policy, failures=delivery.failures)
+            if waiting.delivery.state is not State.WAITING:
+                return waiting
+            return Transition(replace(waiting.delivery, reason=f"{AWAITS_CHANGE}{answer.why}"))
         case PortalBlocked():
             paused = replace(closed, state=State.PAUSED, reason=answer.why)
             return Transition(paused, (PausePortal(answer.why, answer.for_good, answer.rarely),))

@@ -9,8 +9,7 @@ import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams import topics
-from streams.delivery.answers import NotYet
-from streams.delivery.record import IN_CRM, OF_PORTALS, Delivery, State
+from streams.delivery.record import AWAITS_CHANGE, IN_CRM, OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
 from streams.operations.portal_states import portal_records_of, take_old
@@ -49,10 +48,13 @@ class DeliveryCounts:
     queued_at: int
     reason: str | None
     delivered_at: int | None
-    not_yet: bool = False
-    """It waits for a change in the CRM (answers.NotYet), which is nothing that the portal or the product is slow at."""
     follow_ups: tuple[tuple[str, State], ...] = ()
     """Kinds and states; of a call that is in the CRM."""
+
+    @property
+    def awaits_change(self) -> bool:
+        """Whether it waits for a change in the CRM, which is nothing that the portal or the product is slow at."""
+        return self.state is State.WAITING and (self.reason or "").startswith(AWAITS_CHANGE)
 
 
 @dataclass(slots=True)
@@ -130,16 +132,10 @@ async def _counts(connection: Connection, record: TopicRecord, *, thorough: bool
             fields["queued_at"],
             fields["reason"],
             fields["delivered_at"],
-            _waits_for_a_change(fields.get("history", [])),
             follow_ups if state in IN_CRM else (),
         )
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
-
-
-def _waits_for_a_change(history: list[dict[str, Any]]) -> bool:
-    """Of the first fields of a record, which lack the history, it is not known."""
-    return bool(history) and history[-1]["outcome"] == NotYet.code
 
 
 async def _first_fields(connection: Connection, record: TopicRecord) -> dict[str, Any]:
@@ -158,7 +154,9 @@ def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
         overview.paused[portal] = delivery.reason or ""
     if delivery.delivered_at:
         overview.last_delivered[portal] = max(delivery.delivered_at, overview.last_delivered.get(portal, 0))
-    if state in WAITING and not delivery.not_yet and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
+    if delivery.awaits_change:
+        return
+    if state in WAITING and delivery.queued_at < overview.oldest.get(portal, ("", 1 << 62))[1]:
         overview.oldest[portal] = (call_id, delivery.queued_at)
         overview.oldest_reason.pop(portal, None)
         if delivery.reason:

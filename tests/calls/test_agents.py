@@ -109,7 +109,7 @@ MEMBER_TALKS = f"""
 def test_a_queue_that_answers_after_the_transfer_into_it_is_a_talk() -> None:
     call = outcome(INTO_QUEUE + MEMBER_TALKS)
     assert (call.answered, call.talk_seconds, call.result) == (True, 40.0, 200)
-    assert call.talked_with == ("1001", "1002")
+    assert (call.talked_with, call.answered_by) == (("1001", "1002"), "1002")
     assert call.transfers == ("1001 transferred to Queue before anybody answered",)
 
 

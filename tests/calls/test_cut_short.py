@@ -1,6 +1,7 @@
 """Calls whose rows stop: Asterisk was killed, or the machine lost power (kill -9: no HANGUP, no LINKEDID_END)."""
 
-from tests.calls.tables import classified, outcome
+from streams.calls.call import Call
+from tests.calls.tables import cel, classified, outcome
 
 RINGING = """
     0  start      PJSIP/carrier-01 0 num=79161234567 exten=74951001001 context=from-trunk
@@ -50,3 +51,11 @@ def test_rows_that_come_later_finish_the_call() -> None:
         9  end     PJSIP/carrier-01 0
     """)
     assert (call.complete, call.talk_seconds, call.result) == (True, 7.0, 200)  # no LINKEDID_END: all channels ended
+
+
+def test_a_row_is_taken_once() -> None:
+    [row] = cel("0 over PJSIP/carrier-01 0")
+    call = Call("pbx1", row.linkedid)
+    assert call.add(row)
+    assert not call.add(row)
+    assert call.version == (1, 1)

@@ -99,6 +99,13 @@ def test_an_incoming_call(
     assert told(rows) == Parties("incoming", caller, called, client, number, "mts", did, why)
 
 
+def test_a_name_that_the_dialplan_went_to_was_not_asked_for() -> None:
+    came = "0 start PJSIP/mts-01 0 num=89161234567 exten={exten} context=from-trunk\n"
+    later = "1 answer PJSIP/mts-01 0 num=89161234567 exten=goodbye context=app-announcement-1"
+    assert told(came.format(exten="s") + later).called is None
+    assert told(came.format(exten="sales") + later).called == "sales"
+
+
 INSIDE = "0 start PJSIP/1001-01 0 num=1001 exten={exten} context=from-internal\n"
 FORWARDED = "1 forward PJSIP/1001-01 0\n"
 PHONE = "1 start PJSIP/1002-02 1 num=1002 context=from-internal\n"
@@ -239,6 +246,12 @@ def test_of_two_outside_the_one_that_answered_first_called_the_other() -> None:
 def test_of_two_outside_none_called_the_other(change: dict[str, str]) -> None:
     found = pair(**change)
     assert (found.direction, found.caller, found.why) == ("outgoing", None, [CALLED_OUT])
+
+
+def test_of_three_outside_the_first_two_count() -> None:
+    rows = ONE_AFTER_THE_OTHER.format(second="6", number="79165550000", peer="PJSIP/mts-02")
+    third = "8 start PJSIP/gsm-07 7 num=79167770000 context=from-trunk\n"
+    assert (told(rows + third).caller, told(rows + third).called) == (CLIENT, "79165550000")
 
 
 def test_an_extension_takes_part_where_asterisk_calls_two_outside() -> None:

@@ -45,6 +45,10 @@ DIALS = {
     "the mobile alone": f"0 app_start {TRUNK} 0 exten=1003 context=ext-findmefollow app=Dial appdata={ALONE}",
     "the mobile alone, in a macro": f"""0 answer {TRUNK} 0 exten=FM1003 context=ext-findmefollow
     1 app_start {TRUNK} 0 exten=s context=macro-dial app=Dial appdata={ALONE}""",
+    "a ring group's, together": f"0 app_start {TRUNK} 0 exten=600 context=ext-findmefollow app=Dial appdata={BOTH}",
+    "no row of the dialling": f"0 answer {TRUNK} 0 exten=FM1003 context=ext-findmefollow",
+    "before another's": f"""0 app_start {TRUNK} 0 exten=1003 context=ext-findmefollow app=Dial appdata={ALONE}
+    1 answer {TRUNK} 0 exten=1007 context=ext-findmefollow""",
     "a queue's member that follows": f"""0 app_start {TRUNK} 0 exten=400 context=ext-queues app=Queue appdata=400
     0 start {MEMBER};1 11 num=1003 context=from-queue
     0 start {MEMBER};2 12 exten=1003 context=from-queue
@@ -68,3 +72,16 @@ def test_of_two_that_follow_each_has_its_own() -> None:
 def test_a_mobile_that_nobody_is_followed_by_belongs_to_nobody() -> None:
     dial = f"0 app_start {TRUNK} 0 exten=s context=ivr-1 app=Dial appdata={ALONE}"
     assert outcome(begun(dial) + ANSWERS).extension is None
+
+
+def test_a_mobile_that_the_trunks_own_channel_called_after_the_follow_me_belongs_to_nobody() -> None:
+    call = outcome(f"""
+        0 start     {TRUNK} 0 num=79160000131 exten=74950000000 context=from-trunk
+        0 answer    {TRUNK} 0 exten=1003 context=ext-findmefollow
+        1 app_start {TRUNK} 0 exten=s context=app-miscdest app=Dial appdata=PJSIP/{MOBILE}@carrier
+        1 start     {OUT} 6 num={MOBILE} context=from-trunk
+        6 enter     {OUT} 6
+        6 enter     {TRUNK} 0 peer={OUT}
+        9 over      {TRUNK} 0
+    """)
+    assert (call.answered_by, call.extension) == (MOBILE, None)

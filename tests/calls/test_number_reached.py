@@ -111,8 +111,15 @@ def test_of_several_trunks_the_one_with_the_dialled_number_counts() -> None:
     assert reached("989161234567", "79161234567", staff=r"79161234567") == ("989161234567", "989161234567")
 
 
-@pytest.mark.parametrize("prefix", ["9", "09", "099", "0999"])
-def test_an_outside_line_has_up_to_three_digits(prefix: str) -> None:
-    """Each way is valid in Germany: what follows the prefix is Berlin, all of it another area or country."""
-    told = reached(f"{prefix}03012345678", "493012345678", region="DE")
-    assert told == ("493012345678", "+493012345678")
+@pytest.mark.parametrize(
+    ("region", "called", "given", "number"),
+    [
+        ("DE", "00302101234567", "49302101234567", "+49302101234567"),  # 0 and Berlin, not 00 and Greece
+        ("ES", "00687751234", "34687751234", "+34687751234"),  # 00 and a mobile, not New Caledonia
+        ("US", "0116592345678", "16592345678", "+16592345678"),  # 011 and Alabama, not Singapore
+        ("AU", "0011298201234", "61298201234", "+298201234"),  # four digits are no outside line's: the Faroe Islands
+    ],
+)
+def test_an_outside_line_has_up_to_three_digits(region: str, called: str, given: str, number: str) -> None:
+    """All of the number dialled is valid, and so is what the trunk was given."""
+    assert reached(called, given, region=region)[1] == number

@@ -1,9 +1,9 @@
-"""Who talked, who answered, which extension a call was for, and which phone rang in vain last."""
+"""Who talked, who answered, and which extension a call was for."""
 
 import pytest
 
 from streams.calls.pbx_profile import PbxProfile
-from tests.calls.tables import outcome
+from tests.calls.tables import cel, outcome
 
 TRUNK = "PJSIP/mts-01"
 COMES_IN = f"0 start {TRUNK} 0 num=79161234567 exten=74951234567 context=from-trunk\n"
@@ -33,6 +33,17 @@ def test_who_talked_is_told_in_the_order_of_the_first_talks() -> None:
     call = outcome(rows)
     assert call.talked_with == ("1001", "1002")
     assert (call.answered_by, call.extension) == ("1002", "1002")  # whose talk began last
+
+
+def test_who_began_to_talk_first_is_first_however_long_and_whatever_the_name() -> None:
+    both = in_order(COMES_IN, phone("1002", 2, "5-50"), phone("1001", 1, "6-10"), ENDS)
+    assert (outcome(both).talked_with, outcome(both).answered_by) == (("1002", "1001"), "1001")
+    assert outcome(both).extension == "1001"
+    together = in_order(COMES_IN, phone("1002", 2, "5-50"), ENDS, phone("1001", 1, "5-10", rings=3))
+    assert outcome(together).talked_with == ("1002", "1001")  # in the order of their first rows
+    unlogged = COMES_IN + f"5 enter {TRUNK} 0 peer=PJSIP/1009-09\n"
+    call = outcome(unlogged + phone("1001", 1, "6-7") + f"9 exit {TRUNK} 0 peer=PJSIP/1009-09\n" + ENDS)
+    assert (call.talked_with, call.answered_by) == (("1009", "1001"), "1001")
 
 
 def test_of_two_devices_of_one_endpoint_one_is_told() -> None:
@@ -87,6 +98,84 @@ def test_behind_half_of_a_local_channel_is_the_extension_that_it_was_dialled_for
     assert outcome(HELD.format(to=to)).answered_by == person
 
 
+def test_whoever_only_peers_name_answered_where_their_talk_began_last() -> None:
+    later = f"20 enter {TRUNK} 0 peer={{peer}}\n29 exit {TRUNK} 0 peer={{peer}}\n"
+    for peer, answered in (("PJSIP/1009-09", "1009"), ("PJSIP/mobile-09", "mobile")):
+        call = outcome(COMES_IN + phone("1001", 1, "5-10") + later.format(peer=peer) + ENDS)
+        assert (call.talked_with, call.answered_by) == (("1001", answered), answered)
+    # At the same time: the one of whom there are rows.
+    together = COMES_IN + phone("1001", 1, "5-10").replace(f"peer={TRUNK}", f"peer={TRUNK},PJSIP/1009-09") + ENDS
+    assert outcome(together).answered_by == "1001"
+
+
+def test_of_two_who_begin_to_talk_in_one_moment_the_inside_one_answers_an_incoming_call() -> None:
+    call = outcome(f"""
+        {COMES_IN}
+        1 start PJSIP/gsm-08  8 num=79165550000 context=from-trunk
+        1 start PJSIP/1001-09 9 num=1001 context=from-internal
+        1 start PJSIP/gsm-10  10 num=79166660000 context=from-trunk
+        5 enter PJSIP/gsm-08  8 app=ConfBridge
+        5 enter PJSIP/1001-09 9 app=ConfBridge peer=PJSIP/gsm-08
+        5 enter PJSIP/gsm-10  10 app=ConfBridge peer=PJSIP/gsm-08,PJSIP/1001-09
+        7 enter {TRUNK} 0 app=ConfBridge peer=PJSIP/gsm-08,PJSIP/1001-09,PJSIP/gsm-10
+        {ENDS}
+    """)
+    assert (call.direction, call.answered_by) == ("incoming", "1001")
+
+
+CLICK_TO_CALL = """
+    0 start  Local/600@cti-01;1 0 exten=600 context=cti
+    0 start  Local/600@cti-01;2 1 exten=600 context=cti
+    0 start  PJSIP/1001-02 2 num=1001 context=from-internal
+    0 start  PJSIP/1002-03 3 num=1002 context=from-internal
+    3 answer PJSIP/1002-03 3
+    3 answer Local/600@cti-01;1 0
+    3 enter  PJSIP/1002-03 3
+    3 enter  Local/600@cti-01;2 1 peer=PJSIP/1002-03
+    3 start  PJSIP/mts-04 4 num=79161234567 context=from-trunk
+    8 answer PJSIP/mts-04 4
+    8 enter  PJSIP/mts-04 4
+    8 enter  Local/600@cti-01;1 0 peer=PJSIP/mts-04
+    9 over   PJSIP/1001-02 2
+"""
+
+
+def test_click_to_call_for_a_group_is_answered_by_the_client_and_not_by_who_picked_up() -> None:
+    call = outcome(CLICK_TO_CALL)
+    assert (call.direction, call.client, call.answered_by) == ("outgoing", "+79161234567", "79161234567")
+    assert call.talked_with == ("1002", "mts")
+
+
+def test_who_calls_from_one_device_may_answer_on_another() -> None:
+    call = outcome("""
+        0  start  PJSIP/1001-01 0 num=1001 exten=1002 context=from-internal
+        1  start  PJSIP/1002-02 1 num=1002 context=from-internal
+        3  enter  PJSIP/1002-02 1 peer=PJSIP/1001-01
+        9  exit   PJSIP/1002-02 1 peer=PJSIP/1001-01
+        9  start  PJSIP/1001-03 2 num=1001 context=from-internal
+        12 enter  PJSIP/1001-03 2 peer=PJSIP/1001-01
+        20 over   PJSIP/1001-01 0
+    """)
+    assert (call.direction, call.answered_by) == ("internal", "1001")
+
+
+def test_a_trunk_that_asterisk_called_talked_with_whoever_it_was_connected_to() -> None:
+    call = outcome("""
+        0  start  PJSIP/mts-01 0 num=79161234567 context=from-trunk app=AppDial2
+        5  answer PJSIP/mts-01 0 app=AppDial2
+        6  start  PJSIP/1001-02 1 num=1001 context=from-internal
+        9  enter  PJSIP/1001-02 1 peer=PJSIP/mts-01
+        20 over   PJSIP/mts-01 0
+    """)
+    assert call.talked_with == ("mts", "1001")
+
+
+def test_without_the_callers_rows_the_only_channel_that_is_there_answered() -> None:
+    rows = in_order(COMES_IN, phone("1001", 1, "5-10"), ENDS)
+    call = outcome([row for row in cel(rows) if row.channame != TRUNK])
+    assert (call.direction, call.answered_by) == ("unknown", "1001")
+
+
 CALLS_OUT = """
     0  start  PJSIP/1001-01 0 num=1001 exten={exten} context=from-internal
     1  start  PJSIP/mts-02  1 num={number} context=from-trunk
@@ -105,6 +194,7 @@ CALLS_OUT = """
         ("989161234567", "79161234567", "79161234567"),  # the client's number as the trunk was given it
         ("89161234567", "anonymous", "89161234567"),
         ("*6001", "anonymous", "anonymous"),
+        ("*6001", "", "*6001"),
         ("s", "", "mts"),
     ],
 )
@@ -184,53 +274,3 @@ def test_the_extension_of_a_call_is_its_inside_party() -> None:
         """
     )
     assert (to_colleague.direction, to_colleague.extension, to_colleague.rang_last) == ("internal", "1001", "1002")
-
-
-def ring(number: str, counter: int, start: int, end: float, how: str = "", *, came: str = "start") -> str:
-    """A phone that rings from `start` to `end`; `how`: it answered, or declined (its own word ended it)."""
-    name = f"PJSIP/{number}-0{counter}"
-    lines = [f"{start} {came} {name} {counter} num={number} context=from-internal"]
-    lines += [f"{start} answer {name} {counter}"] * (how == "answered")
-    source = f" source={name}" if how == "declined" else ""
-    return "\n".join([*lines, f"{end} hangup {name} {counter} cause=16/{source}", f"{end} end {name} {counter}\n"])
-
-
-@pytest.mark.parametrize(
-    ("phones", "last"),
-    [
-        ([], None),
-        ([("1001", 1, 1, 9)], "1001"),
-        ([("1001", 1, 1, 9, "declined")], "1001"),
-        ([("1001", 1, 1, 9), ("1002", 2, 1, 5)], "1001"),  # rang longer
-        ([("1001", 1, 1, 5), ("1002", 2, 1, 9)], "1002"),
-        # Together, within a second: the one that began last; beyond it, the one that rang longer.
-        ([("1001", 1, 2, 9), ("1002", 2, 1, 9)], "1001"),
-        ([("1001", 1, 2, 8), ("1002", 2, 1, 9)], "1001"),
-        ([("1001", 1, 2, 7.9), ("1002", 2, 1, 9)], "1002"),
-        # One that declined, or answered, only where no other rang.
-        ([("1001", 1, 1, 5), ("1002", 2, 1, 9, "declined")], "1001"),
-        ([("1001", 1, 1, 5), ("1002", 2, 1, 9, "answered")], "1001"),
-        ([("1001", 1, 1, 5, "declined"), ("1002", 2, 1, 9, "answered")], "1001"),
-        ([("1001", 1, 1, 5, "declined"), ("1002", 2, 1, 9, "declined")], "1002"),
-        ([("1001", 1, 1, 5, "answered"), ("1002", 2, 1, 9, "answered")], "1002"),
-    ],
-)
-def test_the_phone_that_rang_in_vain_last(phones: list[tuple[str, int, int, float]], last: str | None) -> None:
-    assert outcome(in_order(COMES_IN, *(ring(*each) for each in phones), ENDS)).rang_last == last
-
-
-def test_a_phone_that_rings_still_rang_until_the_last_row() -> None:
-    rows = in_order(COMES_IN, ring("1001", 1, 1, 80), "1 start PJSIP/1002-02 2 num=1002 context=from-internal\n", ENDS)
-    assert outcome(rows).rang_last == "1002"
-
-
-def test_who_came_from_a_call_of_their_own_did_not_ring_where_starts_are_logged() -> None:
-    came, rang = ring("1002", 2, 3, 20, came="app_end"), ring("1001", 1, 1, 9)
-    assert outcome(in_order(COMES_IN, came, rang, ENDS)).rang_last == "1001"
-    assert outcome(in_order(COMES_IN, came, ENDS)).rang_last is None
-    no_starts = in_order(COMES_IN, came, rang, ENDS).replace(" start ", " app_end ")
-    assert outcome(no_starts).rang_last == "1002"
-
-
-def test_the_caller_did_not_ring() -> None:
-    assert outcome("0 start PJSIP/1001-01 0 num=1001 exten=1002 context=from-internal").rang_last is None

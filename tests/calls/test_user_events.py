@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from streams.calls.call_facts import fold_call
+from streams.calls.direction import Parties, parties
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.settings import RuleSettings, Settings
-from tests.calls.tables import outcome
+from tests.calls.tables import cel, folded, outcome
 
 
 def with_events(channel: str, num: str, exten: str, context: str, events: str) -> str:
@@ -51,6 +53,7 @@ TO_CLIENT = "XIVO_OUTCALL leg:PJSIP/wazotrunk-02=89161234567"
         (PHONES_CALL, f"{TO_COLLEAGUE} XIVO_USER_FWD {TO_MOBILE}", "internal", None),
         (PHONES_CALL, f"{TO_COLLEAGUE} BLINDTRANSFER {TO_MOBILE}", "internal", None),
         (PHONES_CALL, f"{TO_COLLEAGUE} FORWARD {TO_MOBILE}", "internal", None),
+        (PHONES_CALL, f"{TO_MOBILE} XIVO_USER_FWD", "outgoing", "+79165550000"),  # forwarded only after it went out
         (GOES_OUT, TO_CLIENT, "outgoing", "+79161234567"),
         (GOES_OUT, f"{TO_CLIENT} XIVO_USER_FWD", "outgoing", "+79161234567"),
         (WITH_COMPANYS_NUMBER, TO_CLIENT, "outgoing", "+79161234567"),
@@ -63,9 +66,42 @@ def test_a_user_event_turns_no_call_round(
     assert (told.direction, told.client) == (direction, client)
 
 
+def ends(table: str, profile: PbxProfile | None = None) -> Parties:
+    profile = profile or PbxProfile()
+    return parties(fold_call(folded(cel(table)), profile), profile)
+
+
 def test_an_outgoing_call_has_no_inside_number_as_its_client() -> None:
-    told = outcome(with_events(*PHONES_CALL, "XIVO_OUTCALL leg:PJSIP/wazotrunk-03=79165550000"))
-    assert (told.direction, told.client) == ("outgoing", "+79165550000")
+    client = ("79165550000", "+79165550000")
+    why = ["outgoing: the PBX logged XIVO_OUTCALL"]
+    right = Parties("outgoing", "1081", "1082", *client, "wazotrunk", None, why)
+    assert ends(with_events(*PHONES_CALL, TO_MOBILE)) == right
+    by_name = ("PJSIP/k9aa-01", "1081", "alice", "default")
+    assert ends(with_events(*by_name, TO_MOBILE.replace("79165550000", "1085"))) == Parties(
+        "outgoing", "1081", "1085", why=why
+    )
+
+
+def test_a_call_that_an_event_makes_incoming_has_a_client_and_a_trunk(tmp_path: Path) -> None:
+    profile = by_rules(tmp_path, "{event: MY_CLIENT, direction: incoming}", "{event: MY_OFFICE, direction: internal}")
+    told = ends(with_events("PJSIP/k9aa-01", "1081", "1082", "default", "MY_CLIENT"), profile)
+    why = ["incoming: the PBX logged MY_CLIENT"]
+    assert told == Parties("incoming", "1081", "1082", "1081", "1081", "k9aa", None, why)
+    told = ends(with_events(*TRUNKS_CALL, "MY_OFFICE leg:PJSIP/k9bb-02=1082"), profile)
+    why = ["internal: the PBX logged MY_OFFICE"]
+    assert told == Parties("internal", "wazotrunk", "74951234567", trunk="wazotrunk", why=why)
+
+
+def test_an_employee_who_calls_through_a_trunk_goes_out_where_an_event_says_so() -> None:
+    profile = PbxProfile(internal_patterns=(re.compile("79161112233"),), trunks=("mts",))
+    table = with_events("PJSIP/mts-01", "79161112233", "1082", "from-extern", f"XIVO_OUTCALL {TO_COLLEAGUE}")
+    assert outcome(table, profile=profile).direction == "outgoing"
+
+
+def test_a_trunk_that_asterisk_called_did_not_bring_the_call() -> None:
+    table = with_events("PJSIP/mts-01", "79161234567", "s", "from-extern", "XIVO_OUTCALL")
+    called = ends(table.replace("context=from-extern", "context=from-extern app=AppDial2"))
+    assert called.why[-1] == "outgoing: the PBX logged XIVO_OUTCALL"
 
 
 def test_own_event_lines_go_before_the_shipped_ones_and_the_first_of_them_decides(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class FaultRun:
             judgement = self._settled(fault.patience)
         if not judgement.missing:
             result.all_there = round(time.time() - ended, 1)
-        if not result.followed and (view.first(fault.told) is None if fault.told else not view.told):
+        if fault.told and view.first(fault.told) is None:
             view.ask()
         if fault.table_kept and (lacking := self._not_in_table()):
             raise NotReached(f"{len(lacking)} rows of the ledger are not in the table, such as {lacking[0]}")

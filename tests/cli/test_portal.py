@@ -142,8 +142,8 @@ async def test_an_application_without_telephony_is_refused(bitrix24: PortalOpera
 @pytest.mark.parametrize(
     ("visible", "said", "stored"),
     [
-        ("none", "may not view call statistics at all", False),
-        ("own", "only the owner's own are shown", True),
+        ("none", "may not view the calls of all", False),
+        ("own", "cannot be told, for the statistics show none of another person", True),
         ("all", "", True),
     ],
 )
@@ -155,7 +155,7 @@ async def test_the_right_to_see_the_calls_of_all_is_tried(
     for user in (1, 11):
         call = portal.calls.register({"PHONE_NUMBER": f"123{user}", "TYPE": "2", "USER_ID": user}, portal.now())
         portal.calls.finish({"CALL_ID": call["CALL_ID"], "USER_ID": user}, portal.now())
-    portal.change_settings(statistics_of=visible)
+    portal.change_settings(statistics_of=visible, owner_is_admin=False)
     done = await bitrix24.run("authorise", "main", given=portal.authorise())
     assert (done.status == 0) is stored is bool(bitrix24.store.stored)
     assert ("Call statistics: view: all" in done.stdout + done.stderr) is bool(said)

@@ -138,6 +138,15 @@ def test_a_watch_on_a_terminal_stays_in_its_place(tmp_path: Path, away: dict[str
     os.close(ours)
 
 
+def test_a_watch_ends_with_its_terminal(tmp_path: Path, away: dict[str, int]) -> None:
+    ours, theirs = pty.openpty()
+    with watching(settings_file(tmp_path, away), "--every", "1", output=theirs) as process:
+        os.close(theirs)
+        assert select.select([ours], [], [], 60)[0]
+        os.close(ours)
+        process.wait(60)  # by the signal that a closed terminal sends, or by itself where that is ignored
+
+
 def test_text_that_others_chose_is_safe_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
     operator: Operator,

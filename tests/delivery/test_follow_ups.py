@@ -30,10 +30,17 @@ from streams.delivery.events import (
     Recovered,
     Send,
 )
-from streams.delivery.follow_ups import due_at_portal, due_to_prepare, follow_up_of, follow_up_view, waits_for_portal
+from streams.delivery.follow_ups import (
+    due_at_portal,
+    due_to_prepare,
+    follow_up_of,
+    follow_up_view,
+    is_over,
+    waits_for_portal,
+)
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import Action, Delivery, FollowUp, OperatorCommand, State, is_over
+from streams.delivery.record import Action, Delivery, FollowUp, OperatorCommand, State
 from streams.delivery.transitions import Transition
 
 POLICY = Policy(

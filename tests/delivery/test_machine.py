@@ -312,7 +312,7 @@ TRANSITIONS: list[tuple[str, tuple[Event, ...], State, dict[str, Any], tuple[obj
         "something in the CRM has to change first: slowly, and no failure",
         (*OPEN, answered(1, NotYet("no contact"), 1), Due(101), answered(2, NotYet("no contact"), 101)),
         State.WAITING,
-        {"wait_until": 400, "failures": 0, "last_error": "no contact", "step": "register"},
+        {"wait_until": 400, "failures": 0, "reason": "waits for a change in the CRM: no contact", "step": "register"},
         (),
     ),
     (

@@ -42,6 +42,7 @@ class Way:
 
 
 KNOWN = {"known_clients": True}
+STRANGERS = {"known_clients": False}
 WAYS: Mapping[str, Way] = {
     "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
     # Its owner may see own calls only: lookups find nothing, and no call may come twice all the same.
@@ -58,14 +59,14 @@ WAYS: Mapping[str, Way] = {
     ),
     "kommo": Way("kommo", {"calls": "call"}, ("notes",), KNOWN),
     "kommo_contact": Way(
-        "kommo", {"post contacts": "contact"}, ("get contacts",), {}, {"unknown_number": "create_contact"}
+        "kommo", {"post contacts": "contact"}, ("get contacts",), STRANGERS, {"unknown_number": "create_contact"}
     ),
-    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), {}, {"unknown_number": "create_lead"}),
+    "kommo_lead": Way("kommo", {"leads": "lead"}, ("get contacts",), STRANGERS, {"unknown_number": "create_lead"}),
     "kommo_unsorted": Way(
         "kommo",
         {"post unsorted": "unsorted"},
         ("get unsorted", "notes"),
-        {},
+        STRANGERS,
         {"unknown_number": "unsorted"},
         {"direction": "incoming"},
     ),

@@ -14,7 +14,7 @@ from streams.delivery.answers import RetryLater, Succeeded
 from streams.delivery.events import Due, Shadowed
 from streams.delivery.machine import advance
 from streams.delivery.portal_records import PortalState, disabled_key, disabled_state, serving_key
-from streams.delivery.record import Attempt, Delivery, FollowUp, State
+from streams.delivery.record import Delivery, FollowUp, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
 from streams.operations import deliveries
@@ -178,8 +178,7 @@ def test_in_numbers(operator: Operator) -> None:
 
 
 def test_a_call_that_waits_for_a_contact_is_not_what_a_portal_is_slow_at(operator: Operator) -> None:
-    tried = Attempt(attempt=1, step="call", version=1, started_at=1, ended_at=2, outcome="notyet")
-    operator.delivery(waiting("pbx1/1.1", 10, history=(tried,)))
+    operator.delivery(waiting("pbx1/1.1", 10, reason="waits for a change in the CRM: no contact has this number"))
     operator.delivery(waiting("pbx1/2.2", 50))
     (line,) = (json.loads(line) for line in operator.told("deliveries", "--json").splitlines() if "kommo" in line)
     assert (line["deliveries"], line["oldest_waiting"]) == ({"waiting": 2}, "pbx1/2.2")

@@ -17,6 +17,6 @@ comment.py   a later version of a call, as a comment
 limits.py    the seconds of work that each method may take
 lines.py     the settings' lines, registered and named in the portal
 client.py    HTTP
-checks.py    questions that leave no trace: authorisation, scopes, rights, people, limits
+check.py     questions that leave no trace: authorisation, scopes, rights, users, limits
 tokens.py    OAuth
 """

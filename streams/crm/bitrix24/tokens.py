@@ -12,12 +12,14 @@ import aiohttp
 from yarl import URL
 
 from streams.clock import BootSeconds
-from streams.crm.bitrix24.checks import rights
+from streams.crm.bitrix24.check import check
+from streams.crm.shared.check import CheckRequest, Level
+from streams.crm.shared.client import unpaced
 from streams.crm.shared.token_vendor import SETTINGS_AT_FAULT, TokenVendor, joined
-from streams.crm.shared.tokens import GrantRefused, Pair
+from streams.crm.shared.tokens import GrantRefused, Pair, Token
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.errors import UserError
-from streams.http.request import Ending, request
+from streams.http.request import request
 
 WESTERN, EASTERN = "oauth.bitrix.info", "oauth.bitrix24.tech"
 EASTERN_DOMAIN = ".bitrix24.ru"
@@ -35,6 +37,8 @@ PAUSING = {
     "PORTAL_DELETED": "the portal was deleted",
     "ACCESS_DENIED": "the account may not use REST: it needs a commercial plan, or rights",
 }
+DELIVERIES_NEED = ("authorisation", "telephony", "rights")
+"""Findings of the check (about) that are refused before tokens are stored; users can be named later."""
 REFUSING = ("INVALID_GRANT", "EXPIRED_TOKEN", "NOT_INSTALLED")
 
 
@@ -86,13 +90,24 @@ class Bitrix24Tokens(TokenVendor):
                 f"the application of portal {self.portal.name} lacks the scope {SCOPE}",
                 "Add it to the application in the portal, then authorise again.",
             )
+        found = await check(CheckRequest(self.portal, _OnePair(pair), unpaced, until))
+        for finding in found:
+            if finding.level is Level.AWAY or (finding.level is Level.FAULT and finding.about in DELIVERIES_NEED):
+                remedy = f"Nothing was stored. {finding.remedy}".rstrip()
+                raise UserError(f"portal {self.portal.name}: {finding.words}", remedy)
+        remarks = (f"\n  {each.words}. {each.remedy}" for each in found if each.level is not Level.GOOD)
+        return f"portal {base.host}, scopes {', '.join(map(str, granted))}{''.join(remarks)}"
 
-        async def ask(method: str, fields: dict[str, object]) -> Ending:
-            return await request(http, "POST", base / f"{method}.json", until=until, json={**fields, **auth})
 
-        findings = await rights(ask)
-        for finding in findings:
-            if finding.level in ("bad", "unknown"):
-                raise UserError(f"portal {self.portal.name}: {finding.words}", f"Nothing was stored. {finding.remedy}")
-        open_yet = (f"\n  {each.words}: {each.remedy}".rstrip(": ") for each in findings if each.level == "warning")
-        return f"portal {base.host}, scopes {', '.join(map(str, granted))}{''.join(open_yet)}"
+class _OnePair:
+    """A pair that is not stored yet (a TokenSource)."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._token = Token(pair.access, pair.endpoint)
+
+    async def token(self, until: BootSeconds) -> Token:
+        """See TokenSource."""
+        return self._token
+
+    async def after(self, rejected: Token, until: BootSeconds) -> None:
+        """See TokenSource: there is no other one."""

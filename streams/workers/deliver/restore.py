@@ -8,7 +8,8 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
-from streams.delivery.record import FINAL, OF_PORTALS, Delivery, is_over
+from streams.delivery.follow_ups import is_over
+from streams.delivery.record import FINAL, OF_PORTALS, Delivery
 from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import UnreadableRecord, unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA

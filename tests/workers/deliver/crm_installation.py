@@ -122,7 +122,7 @@ class CrmInstallation(Installation):
         elif self.crm == "webhook":
             self._portal = WebhookPortal()
         else:
-            self._portal = KommoPortal(KommoConfig(requests_per_second=0))
+            self._portal = KommoPortal(KommoConfig(requests_per_second=0, known_clients=True))
         await self._portal.start()
         await super().__aenter__()
         return self
