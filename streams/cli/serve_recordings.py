@@ -24,19 +24,20 @@ def serve_recordings(
 ) -> None:
     """Serve call recordings by signed links that expire, until SIGTERM.
 
-    For PBXs whose recordings no CRM can reach: run it where the files are, behind a web server with TLS. The settings'
-    `recordings:` have the folder, the template of a file in it, the address at which the outside reaches this server,
-    and the file with the key that signs:
+    For PBXs whose recordings no CRM can reach: run it where the files are, behind a web server
+    with TLS. `recordings:` in the settings says where the files are, where the outside reaches
+    this server, and which file holds the key that signs:
 
         recordings:
           - folder: /var/spool/asterisk/monitor
-            file: "{year}/{month}/{day}/{recordingfile}"
+            file: "{year}/{month}/{day}/{uniqueid}.wav"
             link: https://pbx.example.com/recordings
             link_key_file: /etc/cel2crm/recordings.key
 
     The delivery workers, with the same settings and key, give CRMs links such as
-    https://pbx.example.com/recordings/1827025970/(signature)/2026/11/22/in-....wav. Only plain files with a recording's
-    ending below the folder are served; no folder is listed and no symbolic link is followed.
+    https://pbx.example.com/recordings/1827025970/(signature)/2026/11/22/1795389970.80.wav.
+    Only plain files below the folder whose names end as recordings' do are served; no folder is
+    listed, and no symbolic link is followed. docs/recordings.md has the rest.
 
     Examples:
 

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.cli.serve_recordings import serve_recordings
 from streams.recordings.links import signed_link
+from streams.settings import RecordingSettings
 from tests.cli.commands import run
 
 KEY = "k" * 40
@@ -37,6 +40,9 @@ def settings(directory: Path, **fields: Any) -> Path:
 
 def test_help_teaches_with_an_example() -> None:
     told = run("serve-recordings", "--help").stdout
+    example = (serve_recordings.__doc__ or "").partition("recordings:\n")[2].partition("The delivery workers")[0]
+    (entry,) = yaml.safe_load(textwrap.dedent(example))
+    assert RecordingSettings.model_validate(entry).link == "https://pbx.example.com/recordings"
     assert "link_key_file" in told and "openssl rand -base64 32" in told and "--pbx" in told
 
 
