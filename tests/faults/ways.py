@@ -94,15 +94,19 @@ WAYS: Mapping[str, Way] = {
     "kommo_recording": Way(
         "kommo",
         {"edit_notes": "recording"},
+        portal=KNOWN,
         settings={"on_revision": "update"},
         recordings="late",
         reading=("notes",),
     ),
-    "kommo_link": Way("kommo", {"calls": "call"}, ("notes",), recordings="known", brief=True),
+    "kommo_link": Way("kommo", {"calls": "call"}, ("notes",), KNOWN, recordings="known", brief=True),
     "webhook": Way("webhook", {"post": "post"}),
 }
 
-BRIEF = ("500", "500_done", "503", "429", "lost_answer", "reset", "hang", "html_504_done", "late_lost")
+BRIEF = (
+    *("500", "500_done", "503", "429", "lost_answer", "half_answer", "reset", "hang", "html", "html_504_done"),
+    *("late_lost", "slow_beyond_the_limit", "restart", "refuse", "duplicate"),
+)
 NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
