@@ -43,8 +43,8 @@ soak: venv  ## ten minutes of faults and killed workers on real servers; SECONDS
 chaos: venv  ## every fault alone on the real pipeline; ONLY="FAULT .." MINUTES=.. (at random) SEED=.. SHORT=1 AGAIN=1
 	@$(BIN)/python -m tests.chaos $(if $(ONLY),--only $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short) $(if $(AGAIN),--again)
 
-mutate: venv  ## mutation testing of results, answered and the end of a call (ten minutes)
-	@$(BIN)/python -m tests.mutation
+mutate: venv  ## mutation testing of results, answered, end of call, direction, parties, numbers (half an hour); ONLY="MODULE .."
+	@$(BIN)/python -m tests.mutation $(if $(ONLY),--only $(ONLY))
 
 check: venv  ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -113,14 +113,14 @@ class GapWatch:
             outcome = self._failed(last, f"not done within {self.limit_seconds:.0f} s")
         except Exception as error:  # a fault of ours must not end the watching
             outcome = self._failed(last, f"{type(error).__name__}: {error}", exc_info=True)
-        else:
-            self._tell(outcome, why)
         self._show(outcome)
         self._due_ms = self.now_ms() + (self.retry_seconds if outcome.problem else self.every_seconds) * 1000
         try:
             await self.check.remember(outcome)
         except UserError as error:
             log.warning("the outcome for gaps is not remembered", connector=self.name, reason=error.problem)
+        if not outcome.problem:
+            self._tell(outcome, why)
 
     def _failed(self, last: GapOutcome | None, reason: str, **facts: object) -> GapOutcome:
         log.warning("cannot compare for gaps", connector=self.name, reason=reason, **facts)

@@ -10,8 +10,18 @@ from streams.kafka.topic_client import TopicRecord
 from streams.operations.connection import Connection
 from streams.topics import AGGREGATE_CHECKPOINTS, PORTAL_STATES, SET_ASIDE_RECORDS
 
-_SNAPSHOT = msgspec.msgpack.Decoder(tuple[int, int, bool, bool, bytes])
-"""The form of a checkpoint (`Snapshot` in workers/aggregate/tracked_call.py)."""
+
+class _Snapshot(msgspec.Struct, array_like=True):
+    """The form of a checkpoint (`Snapshot` in workers/aggregate/tracked_call.py), as far as every release wrote it."""
+
+    covered_offset: int
+    last_row_ms: int
+    ended: bool
+    backfilled: bool
+    call: bytes
+
+
+_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot)
 
 
 async def unreadable_checkpoints(connection: Connection) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def test_what_is_a_number_and_what_a_phone_can_dial(number: str, digits: bool, d
         ("89161234567", "1234567", True),
         ("89161234567", "2234567", False),
         ("+112", "112", True),
+        ("+112", "9112", True),
         ("*9161234567", "9161234567", False),
         ("", "", False),
     ],

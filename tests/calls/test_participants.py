@@ -103,6 +103,9 @@ def test_whoever_only_peers_name_answered_where_their_talk_began_last() -> None:
     for peer, answered in (("PJSIP/1009-09", "1009"), ("PJSIP/mobile-09", "mobile")):
         call = outcome(COMES_IN + phone("1001", 1, "5-10") + later.format(peer=peer) + ENDS)
         assert (call.talked_with, call.answered_by) == (("1001", answered), answered)
+        joins = f"20 enter {TRUNK} 0 peer=PJSIP/1001-01,{peer}\n60 exit {TRUNK} 0 peer={peer}\n"
+        stays = in_order(COMES_IN, phone("1001", 1, "5-50"), joins, ENDS)
+        assert outcome(stays).answered_by == answered
     # At the same time: the one of whom there are rows.
     together = COMES_IN + phone("1001", 1, "5-10").replace(f"peer={TRUNK}", f"peer={TRUNK},PJSIP/1009-09") + ENDS
     assert outcome(together).answered_by == "1001"
@@ -256,6 +259,8 @@ def test_without_bridge_rows_whoever_answered_talked() -> None:
     # Only the dial status says so: the number that was called answered.
     call = outcome(rows.format(answer=""), profile=NO_BRIDGES)
     assert (call.answered, call.answered_by, call.talked_with) == (True, "74951234567", ())
+    no_number = outcome(rows.format(answer="").replace("exten=74951234567", "exten=s"), profile=NO_BRIDGES)
+    assert (no_number.answered, no_number.answered_by) == (True, None)
 
 
 def test_the_extension_of_a_call_is_its_inside_party() -> None:

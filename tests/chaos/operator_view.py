@@ -140,6 +140,8 @@ def loud_words(line: str) -> str | None:
             return None
         if fields.get("level") not in _LOUD or _LIBRARIES.match(str(fields.get("logger", ""))):
             return None
+        if (fields.get("event"), fields.get("about")) == ("portal checked", "limits"):
+            return None  # the suite's own settings let portals take more than the vendors'
         facts = ", ".join(
             f"{name}={value}"
             for name, value in fields.items()

@@ -32,6 +32,8 @@ from streams.operations.status.questions import Questions, answer, answered
 from streams.operations.unreadable_memory import not_set_aside, unreadable_checkpoints, unreadable_portal_states
 from streams.settings import Settings
 from streams.topics import SET_ASIDE_RECORDS
+from streams.workers.aggregate.lost_rows import Missing
+from streams.workers.aggregate.tracked_call import Snapshot
 from tests.cli.commands import run
 from tests.cli.hostile import HOSTILE, unsafe
 from tests.operations.conftest import operator, tree  # noqa: F401 - fixtures
@@ -253,6 +255,8 @@ async def test_records_that_a_worker_stops_at(operator: Operator) -> None:
     operator.topics.put(Outgoing(topic("aggregate-checkpoints"), b"pbx1/1", b"\xc1", partition=0))
     operator.topics.put(Outgoing(topic("aggregate-checkpoints"), b"pbx1/2", b"\xc1", partition=0))
     operator.topics.put(Outgoing(topic("aggregate-checkpoints"), b"pbx1/2", None, partition=0))  # replaced
+    snapshot = Snapshot(7, 8, True, False, b"a call", Missing.ROWS).encode()
+    operator.topics.put(Outgoing(topic("aggregate-checkpoints"), b"pbx1/3", snapshot, partition=0))
     operator.topics.put(Outgoing(topic("portal-states"), b"kommo/sales", b"damaged", partition=0))
     assert await unreadable_checkpoints(connection) == (f"{topic('aggregate-checkpoints')}/0/0",)
     (place,) = await unreadable_portal_states(connection)

@@ -107,8 +107,8 @@ async def test_a_wrong_command_is_told_what_is_wrong(kommo: Kommo, name: str, bo
 
 
 async def test_settings_change_while_the_portal_runs(kommo: Kommo) -> None:
-    status, settings = await ask(kommo, "POST", "settings", {"known_clients": True, "lookup_lag": 2})
-    assert (status, settings["known_clients"], settings["lookup_lag"]) == (200, True, 2)
+    status, settings = await ask(kommo, "POST", "settings", {"known_clients": False, "lookup_lag": 2})
+    assert (status, settings["known_clients"], settings["lookup_lag"]) == (200, False, 2)
     assert (await kommo.add_call())[0] == 400
 
 
@@ -197,12 +197,12 @@ async def process(*arguments: str) -> AsyncIterator[tuple[Process, dict[str, Any
 async def test_a_killed_portal_comes_back_with_its_entries(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     call = {"direction": "inbound", "duration": 1, "source": "pbx", "phone": "+79161234567", "uniq": "u1"}
     headers = {"Authorization": f"Bearer {KommoConfig().long_lived_token}"}
-    async with process("kommo", "--state-dir", str(tmp_path)) as (portal, address):
+    async with process("kommo", "--known-clients", "--state-dir", str(tmp_path)) as (portal, address):
         async with session.post(address["url"] + "/api/v4/calls", json=[call], headers=headers) as response:
             assert response.status == 200
         portal.kill()
     port = address["url"].rpartition(":")[2]
-    async with process("kommo", "--state-dir", str(tmp_path), "--port", port) as (portal, again):
+    async with process("kommo", "--known-clients", "--state-dir", str(tmp_path), "--port", port) as (portal, again):
         assert again["url"] == address["url"]
         async with session.get(again["url"] + "/_fake/entries") as response:
             assert [entry["external_id"] for entry in await response.json()] == ["u1"]
@@ -220,7 +220,7 @@ async def test_a_port_in_use_is_one_clear_message() -> None:
 
 async def test_a_damaged_journal_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "kommo.jsonl").write_text("{}\nnot mine\n")
-    async with process("kommo", "--state-dir", str(tmp_path)) as (portal, _):
+    async with process("kommo", "--known-clients", "--state-dir", str(tmp_path)) as (portal, _):
         assert portal.stderr is not None
         errors = (await portal.stderr.read()).decode()
         assert await portal.wait() == 2

@@ -177,7 +177,7 @@ async def test_a_proxy_may_repeat_a_request_later(kommo: Kommo) -> None:
 async def test_a_restarted_portal_remembers_what_its_folder_holds(
     session: aiohttp.ClientSession, clock: Clock, tmp_path: Path
 ) -> None:
-    async with KommoPortal(KommoConfig(state_dir=tmp_path, clock=clock)) as portal:
+    async with KommoPortal(KommoConfig(state_dir=tmp_path, clock=clock, known_clients=True)) as portal:
         kommo = Kommo(portal, session, clock)
         portal.faults.order({"mode": "restart", "seconds": 0.02, "times": 1, "skip": 1})
         await kommo.add_call(uniq="before")

@@ -13,4 +13,5 @@ recording.py a recording as the call's link
 lookups.py   what a request of unknown outcome made
 client.py    the steps sent
 tokens.py    OAuth
+check.py     will an account take calls; questions only
 """

@@ -7,4 +7,5 @@ steps.py     a call as the body of a request, and answers by what they prove; pu
 secrets.py   the secrets that sign
 recording.py  a recording as an event of its own
 client.py    HTTP
+check.py     will a receiver take calls; no event is sent
 """

@@ -178,9 +178,14 @@ class RememberedCalls:
         return None
 
     def _read_again(self, key: str, tracked: TrackedCall, captured: CapturedRow) -> None:
-        """A backfill reads a call again, of which rows may be lost: it is judged when it was read to its end."""
+        """A backfill reads a call again: it is judged when it was read to its end.
+
+        Also where no row is missing: who backfills a call has no result of it, since retention removed that, say.
+        """
         before = tracked.missing
         tracked.row_came(captured, new=False)
+        if before is Missing.NOTHING and tracked.ended and opens_call(captured):
+            tracked.missing = Missing.READ_AGAIN
         if before.waits or tracked.missing is not before:
             self._reopen(key)
 

@@ -157,6 +157,19 @@ def test_a_call_in_whose_middle_the_capture_began_is_withheld_until_it_is_backfi
     assert (ended.call.version, ended.backfilled) == ((10, 5), False)
 
 
+def test_a_call_that_is_backfilled_though_it_lacks_nothing_gives_its_result_again() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    (first,) = rows.ended(5)
+    rows.take(*CALL[:2], at=40, op="r", ids=range(1, 3))
+    assert rows.partition.tick(round((START + 41) * 1000), rows.partition.position) == []  # the rest follows
+    rows.take(*CALL[2:], at=41, op="r", ids=range(3, 6))
+    (again,) = rows.ended(45)
+    assert isinstance(first, CallEnded) and isinstance(again, CallEnded)
+    assert (again.call.version, again.backfilled) == ((5, 5), False)
+    assert rows.ended(100) == []
+
+
 def test_rows_of_one_transaction_in_another_order_withhold_nothing() -> None:
     rows = Rows()
     rows.take(*CALL, at=0)

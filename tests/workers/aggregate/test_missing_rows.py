@@ -6,9 +6,10 @@ import pytest
 
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.lost_rows import CLOCKS_APART_MS, LostRows, Missing
+from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import CallEnded, CallWithheld
 from streams.workers.aggregate.tracked_call import Snapshot
-from tests.workers.aggregate.test_lost_rows import CALL, LIMITS, Rows, kinds, records
+from tests.workers.aggregate.test_lost_rows import CALL, LIMITS, START, Rows, kinds, records
 
 N, A, F, R, B = Missing.NOTHING, Missing.AFTER_ITS_END, Missing.FIRST_ROWS, Missing.ROWS, Missing.READ_AGAIN
 
@@ -126,3 +127,35 @@ def test_every_state_and_row_has_a_state_afterwards() -> None:
     events, ops = ("CHAN_START", "HANGUP", "LINKEDID_END"), ("c", "r")
     for state, event, op, new in product(Missing, events, ops, (True, False)):
         assert state.after_row(row(event, op), new=new) in Missing
+
+
+def test_a_call_whose_first_rows_may_be_among_the_lost_ones_was_captured() -> None:
+    rows = Rows()
+    rows.take("ANSWER", at=0)
+    rows.lose(50)
+    rows.take("HANGUP", "LINKEDID_END", at=30, begun=20)
+    [withheld] = rows.ended(31)
+    assert isinstance(withheld, CallWithheld)
+    assert not withheld.never_captured
+
+
+def test_a_backfilled_call_without_its_first_row_is_history_where_starts_are_logged_too() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    assert kinds(rows.ended(2)) == [CallEnded]
+    rows.take("HANGUP", "LINKEDID_END", at=5, begun=1, op="r", ids=range(50, 52))
+    assert kinds(rows.ended(6)) == [CallEnded]
+
+
+def test_a_call_that_begins_with_the_start_of_another_channel_lacks_that_of_its_own() -> None:
+    partition = PartitionState(LIMITS)
+    for number, (event, uniqueid) in enumerate((("CHAN_START", 2), ("HANGUP", 1), ("LINKEDID_END", 1))):
+        captured = CapturedRow(
+            id=number + 1, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=f"{START}.1",
+            uniqueid=f"{START}.{uniqueid}", channame="PJSIP/trunk1-01", op="c", commit_ms=START * 1000, pbx="north",
+        )  # fmt: skip
+        partition.row(number, captured)
+    assert partition.tick(START * 1000, 3) == []
+    [withheld] = partition.tick((START + 20) * 1000, 3)
+    assert isinstance(withheld, CallWithheld)
+    assert withheld.never_captured
