@@ -47,8 +47,8 @@ def table(stack: "LocalStack") -> Iterator[dict[str, Any]]:
     yield {"host": at.mariadb_host, "port": at.mariadb_port, "user": "recordings", "name": "recorded"}
 
 
-def settings(table: dict[str, Any], **fields: Any) -> RecordingSettings:
-    cdr = {**table, "password": SecretStr(PASSWORD), **fields}
+def settings(at: dict[str, Any], **fields: Any) -> RecordingSettings:
+    cdr = {**at, "password": SecretStr(PASSWORD), **fields}
     return RecordingSettings.model_validate(
         {
             "folder": Path("/var/spool/asterisk/monitor"),
