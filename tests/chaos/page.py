@@ -12,7 +12,7 @@ from tests.chaos.results import ROOT, Result, last_of_each
 _BEGIN, _END = "<!-- tables -->", "<!-- end of tables -->"
 _LONGEST_TOLD = 130
 _ADDRESS = re.compile(r"(?:http://)?127\.0\.0\.1:\d+")
-_COLUMNS = ("fault", "the operator was told", "after", "recovery", "calls", "missing", "silent", "doubled")
+_COLUMNS = ("fault", "the operator was told", "after", "recovery", "calls", "missing", "silent", "doubled", "commit")
 _MEGABYTES_SHOWN = ("worker-aggregate", "worker-bitrix24", "worker-kommo", "worker-webhook", "watch")
 
 
@@ -54,7 +54,8 @@ def _summary(done: Sequence[Result]) -> Iterator[str]:
     )
     versions = sorted({each.product for each in done})
     commits = list(dict.fromkeys(each.commit for each in done if each.commit))
-    yield f"Product {', '.join(versions)}{', commit ' + ', '.join(commits) if commits else ''}."
+    if len(versions) == 1:
+        yield f"Product {versions[0]}{', commit ' + ', '.join(commits) if commits else ''}."
     if rates := [each.load for each in done if each.load]:
         rows = sum(each["rows_per_second"] * one.seconds for each, one in _with_load(done))
         seconds = sum(one.seconds for _, one in _with_load(done)) or 1
@@ -89,6 +90,7 @@ def _each(done: Sequence[Result], does: dict[str, str]) -> Iterator[str]:
             "" if each.told_after is None else f"{each.told_after:.0f} s",
             "never" if each.recovery is None else f"{each.recovery:.0f} s",
             *(str(number) for number in (each.calls, each.missing_before_remedies, each.silent, each.doubled)),
+            each.commit[:7],
         )
 
 

@@ -23,7 +23,7 @@ def test_a_row_says_what_was_told_and_what_was_done() -> None:
     lines = list(tables([found], DOES))
     assert lines[-2] == (
         "| `binlog-purged`: the binlog is purged \\| while Connect is stopped | watch: no database at (address); then "
-        "`cel2crm connectors start-afresh --yes` | 12 s | 4 s | 10 | 3 | 0 | 0 |"
+        "`cel2crm connectors start-afresh --yes` | 12 s | 4 s | 10 | 3 | 0 | 0 | 1234567 |"
     )
 
 
