@@ -1,5 +1,7 @@
 """Free ports on loopback."""
 
+import atexit
+import errno
 import random
 import socket
 from collections.abc import Iterable
@@ -13,6 +15,8 @@ HOST = "127.0.0.1"
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 15000
 _TRIES = 200
+_reservations: dict[int, socket.socket] = {}
+"""Ports that this process chose, until it ends: their servers may be down now, and about to come back."""
 
 
 def is_free(port: int) -> bool:
@@ -67,6 +71,28 @@ def _first_ephemeral() -> int:
 def _free_port(above: int, taken: set[int]) -> int:
     for _ in range(_TRIES):
         port = random.randrange(_LOWEST, above)
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port) and _reserve(port):
             return port
     raise PortInUse(f"no free port between {_LOWEST} and {above} on {HOST}.", "End some of the programs that listen.")
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other stack on this machine has chosen the port; then none does while this process lives.
+
+    Between choice and listening lie seconds, in which another stack may choose. The claim is the name of a Unix socket
+    without a file (Linux): the kernel gives it to one process, and takes it back however that one ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0cel2crm-port-{port}")
+    except OSError as error:
+        claim.close()
+        return error.errno != errno.EADDRINUSE
+    _reservations[port] = claim
+    return True
+
+
+@atexit.register
+def _release() -> None:
+    while _reservations:
+        _reservations.popitem()[1].close()
