@@ -175,7 +175,7 @@ class _RowFolder:
         if peers and "holding_bridge" not in row.extra:
             self._bridges.join(row.channame, peers)
             self._begin_talks(row, now)
-        elif row.peer and is_media(row.peer):
+        elif is_media(row.peer):
             self._automaton(BOT, now)
 
     def _bridge_exit(self, row: CelRow, channel: Channel, now: int) -> None:

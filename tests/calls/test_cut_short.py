@@ -56,6 +56,8 @@ def test_rows_that_come_later_finish_the_call() -> None:
 def test_a_row_is_taken_once() -> None:
     [row] = cel("0 over PJSIP/carrier-01 0")
     call = Call("pbx1", row.linkedid)
+    assert not call.knows(row.id)
     assert call.add(row)
+    assert call.knows(row.id)
     assert not call.add(row)
     assert call.version == (1, 1)

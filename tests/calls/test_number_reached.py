@@ -76,6 +76,7 @@ def test_a_number_that_the_trunk_was_not_given_counts_as_dialled_where_it_can_be
         ("RU", "+79161234567", "79161234567", ("79161234567", "+79161234567")),
         # Only one of them is a number that can be called.
         ("RU", "989161234567", "79161234567", ("79161234567", "+79161234567")),
+        ("RU", "2345678", "74952345678", ("74952345678", "+74952345678")),  # a local number that the route completed
         ("RU", "89161234567", "1234567", ("89161234567", "+79161234567")),
         ("RU", "89161234567", "123479161234567", ("89161234567", "+79161234567")),
         # Neither is: the shorter one has no prefix; of two as long, what was dialled.

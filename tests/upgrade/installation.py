@@ -68,7 +68,7 @@ class FakePortals:
             "office": Bitrix24Portal(
                 Bitrix24Config(state_dir=directory / "office", bucket_size=0, webhook_allowed=True)
             ),
-            "sales": KommoPortal(KommoConfig(state_dir=directory / "sales", requests_per_second=0)),
+            "sales": KommoPortal(KommoConfig(state_dir=directory / "sales", requests_per_second=0, known_clients=True)),
             "receiver": WebhookPortal(WebhookConfig(state_dir=directory / "receiver")),
             "closed": WebhookPortal(WebhookConfig(state_dir=directory / "closed")),
         }

@@ -43,7 +43,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     asking = _Asking(settings, Questions(seconds))
     kafka = asking.of_kafka
     captured = asking.capture(compare=True)
-    kafka("the workers", asking.workers)
+    kafka("the workers", asking.workers, first=True)
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
@@ -96,12 +96,20 @@ class _Asking:
         self._patient = patient
         self._answer_seconds = min(ANSWER_SECONDS, questions.left)
         self._broker = asyncio.ensure_future(self._find_broker())
+        self._looked = asyncio.Event()
 
-    def of_kafka(self, subject: str, question: Callable[[], Awaitable[Outcome]]) -> "asyncio.Task[Outcome]":
-        """Ask something of the brokers, once one has answered: where none does, all these questions say the same."""
+    def of_kafka(
+        self, subject: str, question: Callable[[], Awaitable[Outcome]], *, first: bool = False
+    ) -> "asyncio.Task[Outcome]":
+        """Ask something of the brokers, once one has answered: where none does, all these questions say the same.
+
+        `first`: before the others, which wait for the first look at the workers: to watch those takes longest.
+        """
 
         async def ask() -> Outcome:
             await asyncio.shield(self._broker)
+            if not first:
+                await self._looked.wait()
             return await question()
 
         return self.questions.ask(subject, ask())
@@ -155,14 +163,18 @@ class _Asking:
 
     async def workers(self) -> None:
         """Look at the consumer groups, and again, for records may be under way."""
-        async with ProgressReader(self.settings, self._answer_seconds) as reader:
-            first = self.seen_workers = await reader.look()
-            began = time.monotonic()
-            while not workers_settled(self.seen_workers, self.settings) and self._may_look_again:
-                await asyncio.sleep(LOOK_SECONDS)
-                watched = time.monotonic() - began
-                now = await reader.look(first)
-                self.seen_workers = {name: replace(each, watched_seconds=watched) for name, each in now.items()}
+        try:
+            async with ProgressReader(self.settings, self._answer_seconds) as reader:
+                first = self.seen_workers = await reader.look()
+                self._looked.set()
+                began = time.monotonic()
+                while not workers_settled(self.seen_workers, self.settings) and self._may_look_again:
+                    await asyncio.sleep(LOOK_SECONDS)
+                    watched = time.monotonic() - began
+                    now = await reader.look(first)
+                    self.seen_workers = {name: replace(each, watched_seconds=watched) for name, each in now.items()}
+        finally:
+            self._looked.set()
 
     async def portals(self) -> _Portals:
         """The delivery logs of the CRMs with a portal."""
