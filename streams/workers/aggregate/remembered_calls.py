@@ -159,7 +159,11 @@ class RememberedCalls:
 
     def _first_rows_lost(self, captured: CapturedRow, tracked: TrackedCall) -> bool:
         """Whether the first row that is seen of a call may not be its first one."""
-        return not opens_call(captured) and self._lost.may_include_first_rows(captured.pbx, tracked.opened_at_ms)
+        if opens_call(captured):
+            return False
+        # Without a known loss: capture began, or went on after a gap, in the call's middle; nobody else tells of that.
+        never = captured.op != "r" and captured.eventtype != "CHAN_START" and captured.pbx in self._starts_logged
+        return never or self._lost.may_include_first_rows(captured.pbx, tracked.opened_at_ms)
 
     def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> Ended | None:
         tracked.call.add(captured)
@@ -200,15 +204,14 @@ class RememberedCalls:
         call = tracked.call
         if tracked.missing is Missing.NOTHING and not tracked.backfilled and self._begins_in_its_middle(call):
             tracked.missing = Missing.FIRST_ROWS
-            return CallWithheld(call, never_captured=True)
         if tracked.missing.withholds:
-            return CallWithheld(call)
+            return CallWithheld(call, tracked.missing is Missing.FIRST_ROWS and call.pbx not in self._lost.until)
         if tracked.missing is Missing.READ_AGAIN:
             tracked.missing = Missing.NOTHING
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
 
     def _begins_in_its_middle(self, call: Call) -> bool:
-        """Whether the capture began, or went on after a gap, in the middle of the call: nobody else tells of that.
+        """Whether the call's first rows were never captured, by all of its rows.
 
         A channel whose rows the database refused (a name in letters that its table lacks) is not there at all: then the
         first row is the start of another one, and the call is judged without.
