@@ -31,6 +31,7 @@ ROOMS = (
     ("streams.crm.bitrix24", "streams.crm.kommo", "streams.crm.webhook"),
     ("streams.credentials",),
     ("streams.sources",),
+    ("streams.recordings",),
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
     ("streams.gaps",),

@@ -88,6 +88,8 @@ METRICS = {
     "cel2crm_delivery_commands": ("counter", ("crm", "action")),
     "cel2crm_delivery_dead_letters": ("counter", ("crm", "reason")),
     "cel2crm_waiting_deliveries": ("gauge", ("crm",)),
+    "cel2crm_follow_ups": ("counter", ("crm", "portal", "kind", "state")),
+    "cel2crm_waiting_follow_ups": ("gauge", ("crm",)),
     "cel2crm_portal_paused": ("gauge", ("crm", "portal")),
     "cel2crm_portal_shadow": ("gauge", ("crm", "portal")),
     "cel2crm_delivery_lag_results": ("gauge", ("crm", "partition")),

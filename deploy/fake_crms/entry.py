@@ -38,6 +38,7 @@ class Entry:
     line: str | None
     via: str
     popup: bool
+    recording: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The entry as the control interface gives it."""

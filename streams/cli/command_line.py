@@ -25,6 +25,7 @@ COMMANDS = {
     "portal": "portal.commands:app",
     "topics": "topics:app",
     "worker": "worker:app",
+    "serve-recordings": "serve_recordings:serve_recordings",
 }
 """Each command, in the order of --help: its module in streams/cli, and what it is called there."""
 

@@ -6,6 +6,7 @@ stored_result                    the call's result inside that record
 plan                             a CRM's steps, and a portal's times
 events, answers                  what happens to a delivery; what the end of a request proves
 machine                          `(state, event) -> (state, effects)`: begin, advance, the state diagram
+follow_ups                       what is done beside a call once it is in the CRM, such as its recording
 requests, lookups, transitions   the machine's rules: a request and its answer; unknown outcomes; what both share
 versions                         later versions of a call's result
 command_record, commands         an operator's command as a record; the delivery after it

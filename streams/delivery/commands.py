@@ -2,9 +2,10 @@
 
 from msgspec.structs import replace
 
+from streams.clock import UtcMicros
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan, UnknownOutcome
-from streams.delivery.record import DOUBTFUL, MAX_COMMANDS, Action, Delivery, Intent, State
+from streams.delivery.record import DOUBTFUL, MAX_COMMANDS, Action, Delivery, FollowUp, Intent, State
 from streams.delivery.versions import queued, skipped, with_version
 
 _STOPPED = frozenset({State.REFUSED, State.GIVEN_UP, State.DROPPED})
@@ -78,6 +79,7 @@ def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery
         return replace(delivery, reason=f"{_by(event, 'ordered')}, but {sendable.skip}")
     if delivery.state in _STOPPED:
         return _resume(sendable, event)
+    sendable = replace(sendable, follow_ups=_ordered_again(sendable.follow_ups, event.now))
     if delivery.state is State.SHADOWED:  # its record of what was sent is of what would have been sent
         sendable = replace(sendable, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
     if delivery.state in _SENT or event.look_first:
@@ -85,6 +87,19 @@ def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery
     return replace(
         queued(sendable), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered")
     )
+
+
+def _ordered_again(known: tuple[FollowUp, ...], now: UtcMicros) -> tuple[FollowUp, ...]:
+    """The follow-ups of a call that is ordered again: what ended without success begins anew, or with its lookup."""
+    stopped = {State.REFUSED, State.GIVEN_UP, State.SKIPPED}
+    return tuple(_resumed(each, now) if each.state in stopped else each for each in known)
+
+
+def _resumed(follow_up: FollowUp, now: UtcMicros) -> FollowUp:
+    again = replace(follow_up, queued_at=now, wait_until=now, failures=0, not_found_since=None, reason=None)
+    if follow_up.doubt is not None:
+        return replace(again, state=State.UNSURE)
+    return replace(again, state=State.WAITING, step="", steps_done=(), ids={})
 
 
 def _with_result(delivery: Delivery, arrived: Arrived | None) -> Delivery | None:

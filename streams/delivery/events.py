@@ -3,7 +3,8 @@
 `now`: when the event happened. `jitter`: 0 <= jitter < 1, drawn by the caller.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from streams.clock import UtcMicros
 from streams.dead_letter_reasons import DeadLetterReason
@@ -27,6 +28,8 @@ class Arrived:
     call_ended_at: UtcMicros
     skip: str | None = None
     """Why this version is not to be sent; None: it is."""
+    follow_ups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By kind what is to be done beside the call (Plan.follow_ups), with the ids that are known at once."""
     history: str | None = None
     """Why the call's time keeps it out (over before the portal was served, backfilled ..); an operator may have it
     delivered all the same."""
@@ -46,6 +49,8 @@ class Due:
     """A step to be taken in place of the one that is next: something to be asked before, or two steps at once."""
     no_user: str = ""
     """Extension that has no person in the settings, so that the default user stands for it."""
+    follow_up: str = ""
+    """Kind of the follow-up that is due; empty: the call itself. So in the events and effects below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,17 @@ class Answered:
 
     now: UtcMicros
     attempt: int
+    answer: Answer
+    jitter: float = 0.5
+    follow_up: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A local step of a follow-up ended (Plan's Step.is_local)."""
+
+    now: UtcMicros
+    follow_up: str
     answer: Answer
     jitter: float = 0.5
 
@@ -66,6 +82,7 @@ class LookedUp:
     attempt: int
     result: LookupResult
     jitter: float = 0.5
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +128,7 @@ class Shadowed:
     text: str | None = None
 
 
-Event = Arrived | Due | Answered | LookedUp | Recovered | Overdue | PortalBack | CommandReceived | Shadowed
+Event = Arrived | Due | Answered | Prepared | LookedUp | Recovered | Overdue | PortalBack | CommandReceived | Shadowed
 
 # Effects. The new state must be durable before Send and LookUp are done, and the dead letter before the new state is.
 
@@ -123,6 +140,7 @@ class Send:
     attempt: int
     step: str
     deadline: UtcMicros
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,7 @@ class LookUp:
 
     attempt: int
     step: str
+    follow_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from streams.delivery.answers import (
 )
 from streams.delivery.events import Effect, LookedUp, PausePortal, Recovered, SlowPortal
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import DOUBTFUL, OWNER_LOST, Attempt, Delivery, Intent, State
+from streams.delivery.record import DOUBTFUL, OWNER_LOST, Attempt, Delivery, FollowUp, Intent, State
 from streams.delivery.transitions import (
     Transition,
     close_attempt,
@@ -87,6 +87,9 @@ def _not_found(
     believed = close_attempt(delivery, doubt, now, NotFound.code, "looked up twice over the settle time")
     # A call that is not there was not delivered; a later version that did not arrive leaves the delivered one.
     sent_version = delivery.sent_version if plan.revises(doubt.step) else None
+    if delivery.sent_version is not None and sent_version is None:
+        # What followed it went with it.
+        believed = replace(believed, follow_ups=tuple(FollowUp(kind=each.kind) for each in delivery.follow_ups))
     believed = replace(
         believed, doubt=None, not_found_since=None, failures=delivery.failures + 1, sent_version=sent_version
     )

@@ -14,6 +14,7 @@
                    `--OutcomeUnknown, new owner--> unsure --Due--> look up: CallFound -> step done;
                                                                   NotFound -> looked_up, and twice -> waiting
 
+Once it is delivered, what is to be done beside it follows by the same rules (delivery/follow_ups.py).
 Operators' commands (delivery/commands.py) bring back what was refused, given up, skipped or dropped, or drop it.
 
 The caller keeps what the machine relies on: one owner a call; the new state is durable before Send is done; an open
@@ -35,9 +36,11 @@ from streams.delivery.events import (
     LookedUp,
     Overdue,
     PortalBack,
+    Prepared,
     Recovered,
     Shadowed,
 )
+from streams.delivery.follow_ups import advance_follow_up, without_needless_result
 from streams.delivery.lookups import looked_up, recovered
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Delivery, State
@@ -61,10 +64,24 @@ def begin(arrived: Arrived, plan: Plan) -> Delivery:
 
 def advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
     """The transition of an event. One that does not fit the state, such as a second answer, changes nothing."""
-    transition = _HANDLERS[type(event)](delivery, event, plan, policy)
+    transition = _advanced(delivery, event, plan, policy)
     if transition.delivery is delivery:
         return transition
-    return transition._replace(delivery=replace(transition.delivery, updated_at=event.now))
+    after = without_needless_result(transition.delivery)
+    return transition._replace(delivery=replace(after, updated_at=event.now))
+
+
+def _advanced(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:
+    """The transition of the call, of the follow-up that the event names, or of all that they are."""
+    handler = _HANDLERS[type(event)]
+    if isinstance(event, Due | Answered | Prepared | LookedUp) and event.follow_up:
+        return advance_follow_up(delivery, event.follow_up, event, plan, policy, handler)
+    transition = handler(delivery, event, plan, policy)
+    if isinstance(event, Recovered | Overdue | PortalBack):
+        for follow_up in delivery.follow_ups:
+            further = advance_follow_up(transition.delivery, follow_up.kind, event, plan, policy, handler)
+            transition = Transition(further.delivery, (*transition.effects, *further.effects))
+    return transition
 
 
 def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> Transition:
@@ -115,10 +132,15 @@ def _shadowed(delivery: Delivery, event: Shadowed, plan: Plan, policy: Policy) -
     return Transition(shadowed)
 
 
+def _prepared(delivery: Delivery, event: Prepared, plan: Plan, policy: Policy) -> Transition:
+    return Transition(delivery)  # a call itself has no local steps
+
+
 _HANDLERS: dict[type, Callable[[Delivery, Any, Plan, Policy], Transition]] = {
     Arrived: _arrived,
     Due: due,
     Answered: answered,
+    Prepared: _prepared,
     LookedUp: looked_up,
     Recovered: recovered,
     Overdue: _overdue,

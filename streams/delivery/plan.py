@@ -28,6 +28,8 @@ class Step:
     """Where to begin again when the CRM no longer knows what an earlier step made; None: it cannot happen."""
     is_annotation: bool = False
     """The step adds a comment; the call's own entry in the CRM stays as it was."""
+    is_local: bool = False
+    """The step of a follow-up asks nobody at the portal and has no effect; its answer comes as events.Prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Plan:
     """By `on_revision`: the step that brings a later version to the CRM after delivery; none for what is not here."""
     when_many_wait: Mapping[str, str] = field(default_factory=dict)
     """By step: the one that does more in one request and takes its place when many calls wait."""
+    follow_ups: "Mapping[str, Plan]" = field(default_factory=dict)
+    """By kind: the steps of what can be done beside a call once it is in the CRM (delivery/follow_ups.py)."""
 
     def revises(self, step: str) -> bool:
         """Whether a step only brings a later version of what another step delivered."""
@@ -71,6 +75,8 @@ class Policy:
     """From the first sight of the call to giving it up."""
     on_revision: str = "keep"
     """The way of a version that comes after delivery: `keep` (leave the CRM as it is), or a name in Plan.revisions."""
+    follow_up_us: int = 0
+    """So much longer than `deadline_us` is the deadline of what follows a call."""
     patience_us: tuple[int, ...] = (600_000_000, 1_800_000_000, 3_600_000_000)
     """The waits of a call for which something in the CRM must change first (NotYet); the last one is repeated."""
     backoff_base_us: int = 1_000_000

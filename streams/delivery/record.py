@@ -70,6 +70,9 @@ READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
 
 
+IN_CRM = frozenset({State.DELIVERED, State.SUPERSEDED})
+"""The call stands in the CRM."""
+
 _INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
@@ -133,6 +136,44 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The request's fields; empty where they were those of the attempt before at this step."""
 
 
+class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done beside a call once it is in the CRM, such as its recording (delivery/follow_ups.py).
+
+    The fields are those of Delivery, for the follow-up's own steps, attempts and times.
+    """
+
+    kind: str
+    """One of the plan's follow-ups."""
+    state: State = State.NEW
+    reason: str | None = None
+    step: str = ""
+    """Empty: the first one."""
+    steps_done: tuple[str, ...] = ()
+    queued_at: UtcMicros = 0
+    """When its deadline began to run; 0: not begun."""
+    updated_at: UtcMicros = 0
+    attempt: int = 0
+    failures: int = 0
+    intent: Intent | None = None
+    doubt: Intent | None = None
+    wait_until: UtcMicros | None = None
+    not_found_since: UtcMicros | None = None
+    ids: dict[str, str] = {}
+    """What its steps found or made, beside the call's own ids."""
+    last_error: str | None = None
+    history: tuple[Attempt, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be done for it."""
+        return self.state in FINAL
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was tried."""
+        return self.state is not State.NEW or self.attempt > 0
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The whole state of one call's delivery to one CRM."""
 
@@ -192,11 +233,18 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Of `version`."""
     result_schema: str = ""
     """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
+    follow_ups: tuple[FollowUp, ...] = ()
+    """At most one of a kind."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is to be done."""
+        """Whether nothing more is to be done for the call itself."""
         return self.state in FINAL
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be done: the call is final, and what follows it has ended or never begins."""
+        return self.final and not (self.state in IN_CRM and any(not each.ended for each in self.follow_ups))
 
     @property
     def due_at(self) -> UtcMicros | None:
@@ -219,6 +267,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         fields["intent"] = msgspec.structs.asdict(self.intent) if self.intent else None
         fields["doubt"] = msgspec.structs.asdict(self.doubt) if self.doubt else None
         fields["history"] = [msgspec.structs.asdict(attempt) for attempt in self.history]
+        fields["follow_ups"] = [_follow_up_record(each) for each in self.follow_ups]
         fields["orders"] = [
             {**msgspec.structs.asdict(command), "action": command.action.value} for command in self.orders
         ]
@@ -231,6 +280,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(text := record.get(name), str):
                 record[name] = sys.intern(text)
         return msgspec.convert(record, cls)
+
+
+def _follow_up_record(follow_up: FollowUp) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(follow_up)
+    fields["state"] = follow_up.state.value
+    fields["steps_done"] = list(follow_up.steps_done)
+    for name in ("intent", "doubt"):
+        fields[name] = msgspec.structs.asdict(fields[name]) if fields[name] else None
+    fields["history"] = [msgspec.structs.asdict(attempt) for attempt in follow_up.history]
+    return fields
 
 
 def with_attempt(history: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:

@@ -1,11 +1,13 @@
 """The versions of a call's result: taken into its delivery, queued, skipped, or compared with what the CRM shows."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from streams.clock import UtcMicros
 from streams.delivery.events import Arrived
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import Action, Delivery, State
+from streams.delivery.record import Action, Delivery, FollowUp, State
 
 
 def with_version(delivery: Delivery, event: Arrived) -> Delivery:
@@ -19,11 +21,19 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
         result_schema=event.result_schema,
         call_ended_at=event.call_ended_at,
         skip=_skip(delivery, event),
+        follow_ups=_wanted(delivery.follow_ups, event.follow_ups),
         source_topic=topic,
         source_partition=partition,
         source_offset=offset,
         updated_at=event.now,
     )
+
+
+def _wanted(known: tuple[FollowUp, ...], asked: Mapping[str, Mapping[str, str]]) -> tuple[FollowUp, ...]:
+    """The follow-ups after a version that asks for these: one that has begun goes on in any case."""
+    kept = tuple(each for each in known if each.kind in asked or each.begun)
+    there = {each.kind for each in kept}
+    return (*kept, *(FollowUp(kind=kind, ids=dict(ids)) for kind, ids in asked.items() if kind not in there))
 
 
 def _skip(delivery: Delivery, event: Arrived) -> str | None:
@@ -43,11 +53,17 @@ def queued(delivery: Delivery) -> Delivery:
 def skipped(delivery: Delivery, why: str = "") -> Delivery:
     """The delivery ended without a request, by the settings or by an operator. An entry that an earlier version left in
     the CRM stays there."""
+    result = None if delivery.sent_version is None else _needed_result(delivery)
     state = State.DROPPED if delivery.wish == Action.DROP else State.SKIPPED
     if delivery.sent_version is not None:
         state = State.SUPERSEDED
     doubt = "" if delivery.doubt is None else f"; a {delivery.doubt.step} of unknown outcome may have arrived"
-    return replace(delivery, state=state, reason=why or f"{delivery.skip}{doubt}", result=None, wait_until=None)
+    return replace(delivery, state=state, reason=why or f"{delivery.skip}{doubt}", result=result, wait_until=None)
+
+
+def _needed_result(delivery: Delivery) -> bytes | None:
+    """The result of a call that is in the CRM, as long as what follows it needs it."""
+    return delivery.result if any(not each.ended for each in delivery.follow_ups) else None
 
 
 def after_delivery(delivery: Delivery, plan: Plan, policy: Policy, now: UtcMicros) -> Delivery:
@@ -59,7 +75,7 @@ def after_delivery(delivery: Delivery, plan: Plan, policy: Policy, now: UtcMicro
             delivery,
             state=State.DELIVERED if same else State.SUPERSEDED,
             reason=None if same else "a later version came after delivery; what was delivered is not touched again",
-            result=None,
+            result=_needed_result(delivery),
         )
     reason = f"a later version came after delivery (on_revision: {policy.on_revision})"
     return replace(delivery, state=State.WAITING, step=step, queued_at=now, wait_until=now, failures=0, reason=reason)

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
 from streams import topics
-from streams.delivery.record import AWAITS_CHANGE, OF_PORTALS, Delivery, State
+from streams.delivery.record import AWAITS_CHANGE, IN_CRM, OF_PORTALS, Delivery, State
 from streams.kafka.topic_client import TopicRecord, partition_of
 from streams.operations.connection import Connection, crm_names
 from streams.operations.portal_states import portal_records_of, take_old
@@ -48,6 +48,8 @@ class DeliveryCounts:
     queued_at: int
     reason: str | None
     delivered_at: int | None
+    follow_ups: tuple[tuple[str, State], ...] = ()
+    """Kinds and states; of a call that is in the CRM."""
 
     @property
     def awaits_change(self) -> bool:
@@ -62,6 +64,8 @@ class Overview:
     crm: str
     counts: Counter[tuple[str, State]] = field(default_factory=Counter)
     """By portal and state."""
+    follow_ups: Counter[tuple[str, str, State]] = field(default_factory=Counter)
+    """By portal, kind and state: what follows the calls that are in the CRM."""
     oldest: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By portal, the call that has been waiting longest, and since when (UTC microseconds). Not one that waits for a
     change in the CRM."""
@@ -120,8 +124,15 @@ async def overview_of(connection: Connection, crm: str, *, thorough: bool = True
 async def _counts(connection: Connection, record: TopicRecord, *, thorough: bool) -> DeliveryCounts | None:
     try:
         fields = await connection.read(record, "delivery") if thorough else await _first_fields(connection, record)
+        state = State(fields["state"])
+        follow_ups = tuple((each["kind"], State(each["state"])) for each in fields.get("follow_ups", ()))
         return DeliveryCounts(
-            fields["portal"], State(fields["state"]), fields["queued_at"], fields["reason"], fields["delivered_at"]
+            fields["portal"],
+            state,
+            fields["queued_at"],
+            fields["reason"],
+            fields["delivered_at"],
+            follow_ups if state in IN_CRM else (),
         )
     except (MalformedRecord, msgspec.ValidationError, ValueError):
         return None
@@ -138,6 +149,7 @@ async def _first_fields(connection: Connection, record: TopicRecord) -> dict[str
 def _count(overview: Overview, call_id: str, delivery: DeliveryCounts) -> None:
     portal, state = delivery.portal, delivery.state
     overview.counts[portal, state] += 1
+    overview.follow_ups.update((portal, kind, its) for kind, its in delivery.follow_ups)
     if state is State.PAUSED:
         overview.paused[portal] = delivery.reason or ""
     if delivery.delivered_at:

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 
 from streams.clock import format_span, format_time
-from streams.delivery.record import Attempt, Delivery
+from streams.delivery.record import Attempt, Delivery, FollowUp
 from streams.operations.deliveries import WAITING
-from streams.operations.labels import OUTCOMES, STATES
+from streams.operations.labels import FOLLOW_UP_STATES, OUTCOMES, STATES
 from streams.operations.masking import masked, masked_fields, masked_text
 
 
@@ -43,8 +43,22 @@ def delivery_lines(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[s
     for attempt in delivery.history:
         yield from _attempt(attempt, numbers=numbers)
     yield from _open(delivery, now, numbers=numbers)
+    for follow_up in delivery.follow_ups:
+        yield from _follow_up(follow_up, now, numbers=numbers)
     if delivery.sent and not delivery.history:
         yield from _sent("would be sent", delivery.sent, numbers=numbers)
+
+
+def _follow_up(follow_up: FollowUp, now: int, *, numbers: bool) -> Iterator[str]:
+    """What follows the call: how it stands, and its last attempt."""
+    words = FOLLOW_UP_STATES.get(follow_up.state, STATES[follow_up.state])
+    yield f"  {follow_up.kind}: {words}"
+    if follow_up.reason:
+        yield f"    {masked_text(follow_up.reason, numbers=numbers)}"
+    if follow_up.history:
+        yield from _attempt(follow_up.history[-1], numbers=numbers)
+    if not follow_up.ended and follow_up.wait_until and follow_up.wait_until > now:
+        yield f"    next: {follow_up.step}, {format_time(follow_up.wait_until)}"
 
 
 def _attempt(attempt: Attempt, *, numbers: bool) -> Iterator[str]:

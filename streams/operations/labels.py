@@ -21,6 +21,15 @@ STATES = {
     State.DISABLED: "wants no more calls",
 }
 
+FOLLOW_UP_STATES = {
+    State.NEW: "comes after the call",
+    State.DELIVERED: "in the CRM",
+    State.REFUSED: "ended: not taken",
+    State.GIVEN_UP: "ended: given up",
+    State.SKIPPED: "ended: there is none",
+}
+"""States of what follows a call, where they read differently."""
+
 OUTCOMES = {
     "done": "done",
     "later": "no effect; to be repeated",

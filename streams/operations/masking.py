@@ -9,13 +9,15 @@ MASK = "***"
 
 _SECRETS = frozenset({"auth", "access_token", "refresh_token", "client_secret", "authorization", "token", "password"})
 _WEBHOOK = re.compile(r"(/rest/\d+/)[^/\s\"']+")
+_SIGNED_LINK = re.compile(r"(/\d{6,12}/)[A-Za-z0-9_-]{43}(?=/)")
+"""Of a recording (recordings/links.py): whoever has the signature can get it."""
 _NUMBER = re.compile(r"(?<![\w./-])(\+?\d{3})(\d{2,})(\d{2})(?![\w/-]|\.\d)")
 """A number of seven digits or more that stands alone: no linkedid, no id inside a word, no time, no extension."""
 
 
 def masked_text(text: str, *, numbers: bool) -> str:
     """A sentence without secrets, and without numbers that could be called."""
-    text = _WEBHOOK.sub(rf"\g<1>{MASK}", text)
+    text = _SIGNED_LINK.sub(rf"\g<1>{MASK}", _WEBHOOK.sub(rf"\g<1>{MASK}", text))
     if not numbers:
         return text
     return _NUMBER.sub(lambda found: found[1] + "*" * len(found[2]) + found[3], text)

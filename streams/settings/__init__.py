@@ -4,8 +4,8 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
 `_file` names a file that holds a secret.
 
-portals.py: the accounts at the CRMs; section.py: what all branches of the tree share; values.py: checks of single
-values.
+portals.py: the accounts at the CRMs; recordings.py: where calls' recordings are; section.py: what all branches of the
+tree share; values.py: checks of single values.
 """
 
 import os
@@ -19,11 +19,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from streams.errors import SettingsError
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
+from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.section import Section, secret
 from streams.settings.values import MOST_PORT, Aliases, Region, Servers, ZoneName
 
 __all__ = [
     "AggregateSettings",
+    "CallDetailRecordSettings",
     "ConnectSettings",
     "CredentialSettings",
     "DatabaseSettings",
@@ -34,6 +36,7 @@ __all__ = [
     "PbxSettings",
     "PortalSettings",
     "RateLimit",
+    "RecordingSettings",
     "RegistrySettings",
     "RuleSettings",
     "Settings",
@@ -210,6 +213,7 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()
     aggregate: AggregateSettings = AggregateSettings()
     portals: Annotated[tuple[PortalSettings, ...], AfterValidator(named_apart)] = ()
+    recordings: tuple[RecordingSettings, ...] = ()
     credentials: CredentialSettings = CredentialSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()

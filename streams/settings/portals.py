@@ -85,6 +85,8 @@ class PortalSettings(Section):
     settle_seconds: float = Field(default=30.0, ge=0, le=24 * 3600)
     """A lookup that finds nothing is believed when repeated over this time: CRMs index late."""
     deadline_hours: float = Field(default=72.0, gt=0, le=100 * 366 * 24)
+    recordings: bool = True
+    """Tell it of calls' recordings, where the settings have any."""
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
     options: dict[str, Any] = Field(default_factory=dict)

@@ -1,10 +1,11 @@
 """The CRMs of the simulation: what each does with a step, and what a lookup finds, late."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.crm.kommo.plan import PLAN as KOMMO
+from streams.crm.shared.recording import RECORDING
 from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.delivery.answers import (
     Answer,
@@ -22,11 +23,13 @@ from streams.delivery.answers import (
     Succeeded,
     UserUnknown,
 )
-from streams.delivery.plan import Plan
+from streams.delivery.plan import Plan, Step, UnknownOutcome
 from streams.delivery.record import Delivery
 
 SETTLE = 30
 """Seconds until a lookup surely shows an entry."""
+TASK = "task"
+"""A follow-up that a repeated request would do twice: the second kind, so that the machine serves more than one."""
 ANNOTATIONS = ("comment", "text_note")
 """Steps that add a note to a call."""
 CHANGED_BY_PERSON = -1
@@ -51,6 +54,11 @@ class Crm:
     refuses: set[str] = field(default_factory=set)
     notes: list[Entry] = field(default_factory=list)
     """Later versions, noted beside their calls."""
+    recordings: list[str] = field(default_factory=list)
+    """Calls whose recording came, each time that it did; later ones take the place of earlier ones."""
+    tasks: list[Entry] = field(default_factory=list)
+    too_early: list[str] = field(default_factory=list)
+    """Calls that were followed up before they were here."""
     unknown_users: set[str] = field(default_factory=set)
     """Calls of a user whom the CRM does not know."""
 
@@ -60,6 +68,9 @@ class Crm:
 
     def find(self, step: str, call: str, version: int, now: int) -> LookupResult:
         """Look for the effect of a step."""
+        if step == TASK:
+            made = any(task.call == call and task.visible_at <= now for task in self.tasks)
+            return CallFound({"task": "1"}) if made else NotFound()
         if step in ANNOTATIONS:
             noted = [note for note in self.notes if (note.call, note.version) == (call, version)]
             return CallFound({step: "1"}) if any(note.visible_at <= now for note in noted) else NotFound()
@@ -73,6 +84,8 @@ class Crm:
         """The answer where all CRMs do the same: to a question, a note, a change, an unknown user; else None."""
         if step == "client":
             return Succeeded({"responsible": "7"})
+        if step in (RECORDING, TASK):
+            return self._follow_up(step, delivery, version, now)
         if step in ANNOTATIONS:
             self.notes.append(Entry(delivery.call_id, version, now + self.random.randint(0, SETTLE)))
             return Succeeded({step: "1"})
@@ -81,6 +94,18 @@ class Crm:
         if step in ("register", "register_finish", "call") and delivery.call_id in self.unknown_users:
             return UserUnknown("user:19", "no such user") if not delivery.unmatched else None
         return None
+
+    def _follow_up(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        call = delivery.call_id
+        if not any(entry.call == call for entry in self.entries):
+            self.too_early.append(call)
+        if step == TASK:
+            self.tasks.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+            return Succeeded({"task": "1"})
+        if "recording_url" not in delivery.crm_ids:
+            return Refused("no address")
+        self.recordings.append(call)
+        return Succeeded()
 
     def _update(self, delivery: Delivery, version: int) -> Answer:
         entry = next(entry for entry in self.entries if entry.call == delivery.call_id)
@@ -163,6 +188,8 @@ class Receiver(Crm):
     """A receiver of webhooks: takes each id, which is a version of a call, once, and cannot be asked."""
 
     def take(self, step: str, delivery: Delivery, version: int, now: int) -> Answer:
+        if step == RECORDING:
+            return self._follow_up(step, delivery, version, now)
         if delivery.call_id in self.refuses:
             return Refused("HTTP 422")
         if not any((entry.call, entry.version) == (delivery.call_id, version) for entry in self.entries):
@@ -173,8 +200,9 @@ class Receiver(Crm):
         raise AssertionError("a receiver cannot be asked")
 
 
+TASKS = Plan("kommo", TASK, {TASK: Step(None, UnknownOutcome.LOOK_UP)})
 CRMS: dict[str, tuple[Plan, type[Crm]]] = {
     "bitrix24": (BITRIX24, Bitrix24),
-    "kommo": (KOMMO, Kommo),
+    "kommo": (replace(KOMMO, follow_ups={**KOMMO.follow_ups, TASK: TASKS}), Kommo),
     "webhook": (WEBHOOK, Receiver),
 }

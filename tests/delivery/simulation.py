@@ -21,6 +21,8 @@ from streams.delivery.answers import (
     OutcomeUnknown,
     PortalBlocked,
     RetryLater,
+    SkipCall,
+    Succeeded,
 )
 from streams.delivery.commands import begin_from_command
 from streams.delivery.events import (
@@ -33,9 +35,11 @@ from streams.delivery.events import (
     LookUp,
     PausePortal,
     PortalBack,
+    Prepared,
     Recovered,
     Send,
 )
+from streams.delivery.follow_ups import due_at_portal, due_to_prepare, follow_up_view
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Policy, UnknownOutcome
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
@@ -51,6 +55,9 @@ POLICY = Policy(
     backoff_limit_us=30,
 )
 CALLS = 3
+NEVER = 10**8
+RECORDING_LIMIT = 900
+"""How long a recording is waited for."""
 LAST_WORD = 2000
 """When operators have their last word: after all trouble."""
 
@@ -67,6 +74,7 @@ class Broken(Enum):
     VERSIONS = "a version that was seen is taken for new"
     DEAD_LETTER_FIRST = "the dead letter comes after the state that goes with it"
     COMMAND_COMMIT = "a command's offset is committed before what it changed is durable"
+    FOLLOW_UP_LAST = "what follows a call is sent before it is known to stand in the CRM"
     LOOK_FIRST = "what stands in the CRM is delivered again without looking"
 
 
@@ -103,6 +111,8 @@ class World:
         self._sequence = itertools.count()
         self.mended: list[str] = []
         self.troubled_until = self.random.randint(0, 600)
+        self.recorded_at: dict[str, int] = {}
+        """When a call's recording is there."""
         self.results = self._draw_results()
         self.arrived = 0
         self.commands = self._draw_commands()
@@ -119,6 +129,9 @@ class World:
                     self.mended.append(call)
             if self.random.random() < 0.2:
                 self.crm.unknown_users.add(call)
+            follow_ups: dict[str, dict[str, str]]
+            follow_ups = {kind: {} for kind in self.plan.follow_ups if self.random.random() < 0.5}
+            self.recorded_at[call] = self.random.choice((0, 10, 300, NEVER))
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"
                 results += [
@@ -130,6 +143,7 @@ class World:
                         outcome_hash=outcome,
                         result=b"result",
                         call_ended_at=0,
+                        follow_ups=follow_ups,
                     )
                 ] * self.random.choice((1, 1, 2))
         self.random.shuffle(results)
@@ -220,7 +234,7 @@ class Owner:
             if world.broken is Broken.OWNER_WAIT and recovered.state is State.UNSURE:
                 recovered = advance(_due_now(recovered, world.now), Recovered(world.now), world.plan, world.policy)[0]
             self.deliveries[call] = recovered
-            if recovered.final and recovered is not delivery:
+            if recovered.over and recovered is not delivery:
                 world.log[call] = recovered
         world.schedule(0, self.guarded(self.tick))
 
@@ -258,16 +272,42 @@ class Owner:
             self.commands_read += 1
             if world.random.random() < 0.5 and self.epoch == world.epoch:
                 world.commands_committed = self.commands_read
+        self.prepare()
         ready = sorted(
             call
             for call, delivery in self.deliveries.items()
-            if call not in self.busy and delivery.due_at is not None and delivery.due_at <= world.now
+            if call not in self.busy and self.due_part(delivery) is not None
         )
         if ready:
             self.act(world.random.choice(ready))
-        waiting = any(not delivery.final for delivery in self.deliveries.values())
+        waiting = any(not delivery.over for delivery in self.deliveries.values())
         if waiting or self.position < len(world.results) or self.commands_read < len(world.commands):
             world.schedule(world.random.choice((0, 1, 3)) if ready else 3, self.guarded(self.tick))
+
+    def due_part(self, delivery: Delivery) -> str | None:
+        """The part of a call that a request is due for: empty for the call itself; None: none."""
+        if self.world.broken is Broken.FOLLOW_UP_LAST and not delivery.final:
+            delivery = msgspec.structs.replace(delivery, state=State.DELIVERED)
+        due = due_at_portal(delivery, self.world.plan)
+        return None if due is None or due[0] > self.world.now else due[1]
+
+    def prepare(self) -> None:
+        """Take the local steps that are due, beside what goes on for the same calls."""
+        world = self.world
+        for call, delivery in sorted(self.deliveries.items()):
+            due = due_to_prepare(delivery, world.plan)
+            if due is None or due[0] > world.now or world.random.random() < 0.3:
+                continue
+            assert delivery.result is not None, f"{call} is followed up without its result"
+            waited = world.now - (follow_up_view(delivery, due[1], world.plan).queued_at or world.now)
+            answer: Answer
+            if world.now >= world.recorded_at[call]:
+                answer = Succeeded({"recording_url": f"https://pbx/{call}"})
+            elif waited > RECORDING_LIMIT:
+                answer = SkipCall("no recording")
+            else:
+                answer = RetryLater("not there yet", world.now + 20)
+            self.step(delivery, Prepared(world.now, due[1], answer, world.random.random()))
 
     def interrupted(self) -> bool:
         """Whether the owner is killed now, or sleeps beyond its session: either way another owner comes."""
@@ -312,7 +352,9 @@ class Owner:
     def act(self, call: str) -> None:
         world, delivery = self.world, self.deliveries[call]
         self.busy.add(call)
-        self.step(delivery, Due(world.now, step=self.chosen(delivery)))
+        part = self.due_part(delivery) or ""
+        assert not part or delivery.result is not None, f"{call} is followed up without its result"
+        self.step(delivery, Due(world.now, follow_up=part) if part else Due(world.now, step=self.chosen(delivery)))
 
     def chosen(self, delivery: Delivery) -> str:
         """The client may ask first, and do two steps at once."""
@@ -352,7 +394,7 @@ class Owner:
         if changed and world.broken is Broken.INTENT_FIRST:
             world.schedule(2, self.guarded(lambda: self.keep_latest(delivery.call_id, outcome.delivery)))
         requested = any(isinstance(effect, Send | LookUp) for effect in outcome.effects)
-        if not requested and not isinstance(event, Arrived | CommandReceived):
+        if not requested and not isinstance(event, Arrived | CommandReceived | Prepared):
             self.busy.discard(delivery.call_id)
 
     def keep(self, delivery: Delivery) -> None:
@@ -375,22 +417,22 @@ class Owner:
         """The bytes go out; what comes of them is the network's and the CRM's affair."""
         world, call = self.world, delivery.call_id
         if world.now >= send.deadline and world.broken is not Broken.DEADLINE_CHECK:
-            return self.answer(call, send.attempt, NotSent())
+            return self.answer(call, send, NotSent())
+        if send.follow_up:
+            delivery = follow_up_view(delivery, send.follow_up, world.plan)
         version = delivery.intent.version if delivery.intent else delivery.version
         left = max(1, send.deadline - world.now)
         at = world.random.randint(0, left - 1) if world.trouble(0.4) else 0
         luck = world.random.random() if world.now < world.troubled_until else 1.0
         if luck < 0.1:
             reason = "reset before the request was read"
-            world.schedule(at, self.guarded(lambda: self.answer(call, send.attempt, OutcomeUnknown(reason))))
+            world.schedule(at, self.guarded(lambda: self.answer(call, send, OutcomeUnknown(reason))))
             return None
         if luck < 0.2:
-            world.schedule(
-                at, self.guarded(lambda: self.answer(call, send.attempt, RetryLater("503", whole_portal=True)))
-            )
+            world.schedule(at, self.guarded(lambda: self.answer(call, send, RetryLater("503", whole_portal=True))))
             return None
         if luck < 0.23:
-            world.schedule(at, self.guarded(lambda: self.answer(call, send.attempt, PortalBlocked("licence expired"))))
+            world.schedule(at, self.guarded(lambda: self.answer(call, send, PortalBlocked("licence expired"))))
             return None
         world.schedule(
             at, lambda: self.effect(delivery, send, version, luck)
@@ -404,22 +446,25 @@ class Owner:
             answer = world.crm.take(send.step, delivery, version, world.now)  # a proxy repeated it
         if luck < 0.45:
             answer = OutcomeUnknown("the answer was lost")
-        world.schedule(0, self.guarded(lambda: self.answer(delivery.call_id, send.attempt, answer)))
+        world.schedule(0, self.guarded(lambda: self.answer(delivery.call_id, send, answer)))
 
-    def answer(self, call: str, attempt: int, answer: Answer) -> None:
+    def answer(self, call: str, send: Send, answer: Answer) -> None:
         world = self.world
-        self.step(self.deliveries[call], Answered(world.now, attempt, answer, world.random.random()))
+        answered = Answered(world.now, send.attempt, answer, world.random.random(), send.follow_up)
+        self.step(self.deliveries[call], answered)
         self.busy.discard(call)
 
     def found(self, look_up: LookUp, delivery: Delivery) -> LookupResult:
         """The CRM's answer about the doubtful request."""
+        if look_up.follow_up:
+            delivery = follow_up_view(delivery, look_up.follow_up, self.world.plan)
         version = delivery.doubt.version if delivery.doubt else delivery.version
         return self.world.crm.find(look_up.step, delivery.call_id, version, self.world.now)
 
     def look_up(self, delivery: Delivery, look_up: LookUp) -> None:
         world, call = self.world, delivery.call_id
         sighting: LookupResult = RetryLater("no answer") if world.trouble(0.2) else self.found(look_up, delivery)
-        event = LookedUp(world.now, look_up.attempt, sighting, world.random.random())
+        event = LookedUp(world.now, look_up.attempt, sighting, world.random.random(), look_up.follow_up)
 
         def seen() -> None:
             self.step(self.deliveries[call], replace(event, now=world.now))

@@ -1,8 +1,9 @@
 """The promises that a schedule of the simulation must keep."""
 
-from streams.delivery.record import Action, Delivery, State
-from tests.delivery.simulated_crms import CHANGED_BY_PERSON, Entry, Kommo, Receiver
-from tests.delivery.simulation import LAST_WORD, World
+from streams.crm.shared.recording import RECORDING
+from streams.delivery.record import IN_CRM, Action, Delivery, State
+from tests.delivery.simulated_crms import CHANGED_BY_PERSON, TASK, Entry, Kommo, Receiver
+from tests.delivery.simulation import LAST_WORD, NEVER, World
 
 
 def violations(world: World) -> list[str]:
@@ -36,9 +37,34 @@ def violations(world: World) -> list[str]:
             wrong.append(f"{call}: {problem}")
         elif delivery.version != newest:
             wrong.append(f"{call}: version {newest} came, {delivery.version} is remembered")
+    wrong += [f"{call} was followed up before it was there" for call in world.crm.too_early]
+    wrong += [problem for delivery in world.log.values() for problem in _follow_up_problems(world, delivery)]
     if isinstance(world.crm, Kommo):
         contacts = [entry.call for entry in world.crm.contacts]
         wrong += [f"{call} has several contacts" for call in set(contacts) if contacts.count(call) > 1]
+    return wrong
+
+
+def _follow_up_problems(world: World, delivery: Delivery) -> list[str]:
+    """Of a call in the CRM: its recording came if there is one, and ended quietly if not; its task is there once."""
+    call, wrong = delivery.call_id, []
+    if delivery.state not in IN_CRM:
+        return []
+    if delivery.result is not None:
+        wrong.append(f"{call} still holds its result")
+    for each in delivery.follow_ups:
+        expected = State.SKIPPED if each.kind == RECORDING and world.recorded_at[call] == NEVER else State.DELIVERED
+        if each.state is not expected:
+            wrong.append(f"{call}: its {each.kind} ended as {each.state}: {each.reason}")
+    asked = {kind for result in world.results if result.call_id == call for kind in result.follow_ups}
+    if asked != {each.kind for each in delivery.follow_ups}:
+        wrong.append(f"{call}: {asked} was to follow, {delivery.follow_ups} did")
+    came = RECORDING in asked and world.recorded_at[call] != NEVER
+    if (call in world.crm.recordings) != came:
+        wrong.append(f"{call}: its recording came {world.crm.recordings.count(call)} times")
+    tasks = sum(task.call == call for task in world.crm.tasks)
+    if tasks != (TASK in asked):
+        wrong.append(f"{call} has {tasks} tasks")
     return wrong
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.faults.portal_faults import FAULTS, REQUEST_LIMIT_S, SENT_TWICE, SETTLE_S, FaultOrder
 from tests.faults.ways import (
+    BRIEF,
     ENTRY_STEPS,
     FINAL_FOR_WEBHOOKS,
     NEED_THE_RIGHT,
@@ -47,6 +48,8 @@ class Cell:
     failing_writes: int = 0
     revised_after_trouble: bool = False
     """Whether a later version of each call comes as soon as something went wrong."""
+    recordings: str = ""
+    """As Way.recordings; `refused`: as late, and no CRM takes them."""
     later_versions: str = ""
     """`entry`, `annotation`: a later version comes after delivery, and where the CRM shows it; empty: none."""
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +71,7 @@ def cells() -> Iterator[Cell]:
     for name, way in WAYS.items():
         if not way.later_versions:  # else tests/crm/test_every_fault.py
             yield from _each_fault_at_each_step(name, way)
-            if way.looking_up:
+            if way.looking_up and not way.brief:
                 yield from _late_index_and_wrong_clock(name, way)
         yield from _interrupted_at_each_point(name, way)
     for name in ("bitrix24", "kommo"):
@@ -76,6 +79,10 @@ def cells() -> Iterator[Cell]:
     for name in ("bitrix24", "bitrix24_batch", "kommo", "webhook"):
         yield from _revisions(name, WAYS[name])
         yield from _at_random(name, WAYS[name])
+    yield from _revisions("kommo_recording", WAYS["kommo_recording"])
+    for name in ("bitrix24_recording", "kommo_recording"):
+        yield from _at_random(name, WAYS[name], 20)
+    yield from _limited_recordings()
 
 
 def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
@@ -88,6 +95,7 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
         settings=settings,
         call=way.call,
         later_versions=way.later_versions,
+        recordings=fields.pop("recordings", way.recordings),
         **fields,
     )
 
@@ -95,6 +103,8 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
 def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
     for operation in way.sending:
         for fault, order in FAULTS.items():
+            if way.brief and fault not in BRIEF:
+                continue
             if (way.crm == "webhook" and fault in FINAL_FOR_WEBHOOKS) or (
                 name,
                 fault,
@@ -107,13 +117,18 @@ def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
             yield _cell(
                 name, way, f"{operation}-{fault}", fault_orders=fault_orders, entries=entries, contacts=contacts
             )
+        for read in way.reading:
+            for fault in BRIEF:
+                yield _cell(name, way, f"{read}-{fault}", fault_orders=({**FAULTS[fault], "methods": [read]},))
         refused: FaultOrder = {"mode": "400", "methods": [operation]}
-        if not way.questions:
+        if way.recordings in ("late", "file"):
+            yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), recordings="refused")
+        elif not way.questions:
             yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), entries=0, dead_letters=1)
     for number, operation in enumerate(way.looking_up):
         # What is found at the first place is not looked for at the second one.
         doubt = way.doubt(mode="reset" if number else "lost_answer")
-        for fault, order in FAULTS.items():
+        for fault, order in FAULTS.items() if not way.brief else ():
             yield _cell(name, way, f"{operation}-{fault}", fault_orders=(doubt, {**order, "methods": [operation]}))
 
 
@@ -158,6 +173,15 @@ def _limits(name: str, way: Way) -> Iterator[Cell]:
     yield _cell(name, way, "deadline", fault_orders=(always,), settings=deadline, entries=0, dead_letters=1)
 
 
+def _limited_recordings() -> Iterator[Cell]:
+    """The portal limits what brings recordings; its calls go on all the same."""
+    for name, tight in (
+        ("bitrix24_recording", {"bucket_size": 2, "drain_per_second": 4.0}),
+        ("kommo_recording", {"requests_per_second": 2, "flood": 30, "ban": 1.0}),
+    ):
+        yield _cell(name, WAYS[name], "limits_kept", portal=tight)
+
+
 def _revisions(name: str, way: Way) -> Iterator[Cell]:
     """A later version comes while the first one is under way: one of them stands there, and the log says which."""
     for operation, step in way.sending.items():
@@ -192,6 +216,8 @@ def _interrupted_at_each_point(name: str, way: Way) -> Iterator[Cell]:
             for point in ("intent", "send", "request", "answered", "kept"):
                 once = Interruption(point, step, kind, wakes_after_s)
                 yield _cell(name, way, f"{manner}-{step}-{point}", interruptions=(once,), settings=SHORT_SETTLE)
+                if way.brief:
+                    continue
                 again = Interruption(point, step, kind, wakes_after_s, skip=1)
                 yield _cell(
                     name, way, f"{manner}_twice-{step}-{point}", interruptions=(once, again), settings=SHORT_SETTLE

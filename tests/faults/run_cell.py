@@ -13,11 +13,13 @@ from deploy.fake_crms import (
 )
 from deploy.fake_crms.exchange import Inbound
 from streams.delivery.record import Delivery, State
+from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
 from tests.calls.hashed import hashed
 from tests.faults.cells import Cell
 from tests.faults.fenced_memory import PartitionLog
 from tests.faults.fixtures import differences, new_client, new_portal, new_serializer, portal_settings, result_of
+from tests.faults.recordings import CellRecordings
 from tests.faults.worker_owner import OWNER, Owner, Topic
 
 LONGEST_S = 120.0
@@ -36,6 +38,7 @@ STEP_OF = {
     "add_notes": "text_note",
     "add": "comment",
     "post": "post",
+    "attachrecord": "recording",
 }
 """The step that a portal's operation belongs to."""
 
@@ -48,7 +51,9 @@ class CellRun:
         self._portal = new_portal(cell, directory)
         self._serializer = new_serializer()
         self._log = PartitionLog()
-        self._topic = Topic(self._serializer, "main")
+        self._recordings = CellRecordings(cell, self._portal, directory) if cell.recordings else None
+        follow_ups = self._recordings.follow_ups if self._recordings else lambda _result, _portal: {}
+        self._topic = Topic(self._serializer, PortalSettings(name="main", crm=cell.crm), follow_ups)
         self._owners: list[Owner] = []
         self._times_reached = [0] * len(cell.interruptions)
         self._interrupted: set[int] = set()
@@ -87,13 +92,15 @@ class CellRun:
                     task.cancel()
                 for owner in self._owners:
                     await owner.close()
+                if self._recordings:
+                    await self._recordings.close()
         wrong = self._violations()
         return [*wrong, *self._report()] if wrong else []
 
     # Owners and their interruptions.
 
     async def _new_owner(self) -> None:
-        owner = Owner(self._log, self._topic, self._serializer, self._on_point)
+        owner = Owner(self._log, self._topic, self._serializer, self._on_point, self._recordings)
         self._owners.append(owner)
         settings = portal_settings(self.cell, self._portal)
         await owner.start(settings, new_client(settings))
@@ -103,6 +110,8 @@ class CellRun:
 
     def _on_request(self, moment: str, inbound: Inbound) -> None:
         step = STEP_OF.get(inbound.operation.rpartition(".")[2], "")
+        if step == "update" and self.cell.recordings and b'"link"' in inbound.body:
+            step = "recording"
         if moment == "arrived" and inbound.method != "GET" and step:
             self._interrupt(self._owners[-1], "request", step)
 
@@ -171,7 +180,7 @@ class CellRun:
 
     def _finished(self) -> bool:
         deliveries = self._deliveries()
-        if len(deliveries) < len(self._results) or not all(one.final for one in deliveries.values()):
+        if len(deliveries) < len(self._results) or not all(one.over for one in deliveries.values()):
             return False
         newest = [self._versions[call][-1].version == one.version for call, one in deliveries.items()]
         return not self.cell.later_versions or (len(self._topic.records) > len(self._results) and all(newest))
@@ -191,6 +200,8 @@ class CellRun:
                 wrong.append(f"{call} is {dead_letters.count(call)} times in the dead letters: {self._dead_letters()}")
             if self.cell.entries:
                 wrong += self._log_contradictions(delivery)
+            if self._recordings and self.cell.entries:
+                wrong += self._recordings.violations(result, delivery, ours)
             if self.cell.contacts is not None and isinstance(self._portal, KommoPortal) and self.cell.entries:
                 phones = [contact["phones"] for contact in self._portal.account.contacts.values()]
                 count = sum(result.client in each for each in phones)

@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
+from deploy.fake_crms import Entry
 from streams.calls.result import CallResult
-from streams.delivery.record import State
+from streams.delivery.record import Delivery, State
 from streams.delivery.routing import skip_reason_for
 from tests.faults.fixtures import differences
 from tests.faults.portal_faults import FAULTS, SENT_TWICE
@@ -20,7 +21,7 @@ from tests.faults.recorded_results import many_results
 from tests.faults.soak_report import SoakReport
 from tests.faults.ways import FINAL_FOR_WEBHOOKS, WAYS
 from tests.worker_installation import Tail
-from tests.workers.deliver.crm_installation import CrmInstallation
+from tests.workers.deliver.crm_installation import RECORDINGS, CrmInstallation
 
 SESSION_S = 6.0
 """Seconds until the brokers take a silent worker's partitions away: the shortest that they allow."""
@@ -28,6 +29,7 @@ REQUEST_LIMIT_S = 4.0
 SETTLE_S = 2.0
 CALM_S = 240.0
 """Everything must be over so many seconds after the last fault."""
+RECORDING_OPERATIONS = {"bitrix24": ("attachrecord",), "kommo": ("edit_notes",)}
 PAUSING_FAULTS = (
     "moved_away",
     "portal_deleted",
@@ -62,6 +64,9 @@ class SoakRun:
         self._random = Random(f"{plan.seed}:{crm}")
         self._installation = CrmInstallation(servers, registry, directory, f"s{uuid.uuid4().hex[:8]}")
         self._installation.crm = crm
+        self._installation.recordings = True
+        self._recorded: set[str] = set()
+        """Calls that have a recording: three of four that were answered."""
         self._installation.worker = {"session_timeout_seconds": SESSION_S}
         self._installation.portal_fields = {"request_timeout_seconds": REQUEST_LIMIT_S, "settle_seconds": SETTLE_S}
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -106,6 +111,9 @@ class SoakRun:
             began = time.monotonic()
             for number, result in enumerate(many_results(plan.calls, plan.seed)):
                 await asyncio.sleep(max(0.0, began + number / pace - time.monotonic()))
+                if result.answered and number % 4:
+                    self._installation.record([result])
+                    self._recorded.add(result.call_id)
                 self._sent_at[result.call_id] = time.time()
                 await produce(result)
                 results.append(result)
@@ -160,7 +168,8 @@ class SoakRun:
                 if "seconds" in order:
                     order["seconds"] *= REQUEST_LIMIT_S
                 often = 0.01 if name in PAUSING_FAULTS else rng.choice((0.05, 0.15, 0.4))
-                methods = [rng.choice((*way.sending, *way.looking_up))] if rng.random() < 0.7 else []
+                operations = (*way.sending, *way.looking_up, *RECORDING_OPERATIONS.get(self._crm, ()))
+                methods = [rng.choice(operations)] if rng.random() < 0.7 else []
                 if self._crm == "bitrix24" and name in (*SENT_TWICE, "503_done"):
                     methods = list(way.sending)  # never a batch: see portal_faults.SENT_TWICE, ways.TRUSTED_REFUSALS
                 portal.faults.order({**order, "probability": often, "seed": rng.randrange(10**6), "methods": methods})
@@ -193,9 +202,17 @@ class SoakRun:
         while time.monotonic() < ends:
             if wanted <= {str(entry.external_id) for entry in self._installation.portal.entries()}:
                 deliveries = await self._installation.deliveries()
-                if all((one := deliveries.get(result.call_id)) is not None and one.final for result in results):
+                if all((one := deliveries.get(result.call_id)) is not None and one.over for result in results):
                     return
             await asyncio.sleep(1)
+
+    def _recording_problem(self, result: CallResult, entry: Entry, delivery: Delivery | None) -> str:
+        """The fault in a call's recording; empty: there is none."""
+        shown = entry.recording or ""
+        there = shown.startswith(RECORDINGS) and shown.endswith(f"/{result.linkedid}.wav")
+        if there == (result.call_id in self._recorded) and bool(shown) == there:
+            return ""
+        return f"has the recording {shown!r}: {delivery and delivery.follow_ups}"
 
     def _is_skipped(self, result: CallResult) -> bool:
         return skip_reason_for(result, self._installation.settings.portals[0]) is not None
@@ -225,7 +242,9 @@ class SoakRun:
             said = [words for at in found for words in differences(result, entries[at], self._crm)]
             if delivery is None or delivery.state is not State.DELIVERED or delivery.sent_version != result.version:
                 said.append(f"the log says {delivery and (delivery.state, delivery.reason)}")
-            if said:
+            said += [self._recording_problem(result, entries[at], delivery) for at in found]
+            report.recordings += bool(entries[found[0]].recording)
+            if said := [words for words in said if words]:
                 report.wrong[call] = "; ".join(said)
             report.latencies.append(_unix(entries[found[0]].received_at) - self._sent_at[call])
         report.wrong.update(dict.fromkeys(by_call, "belongs to no call of ours"))

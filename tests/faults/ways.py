@@ -21,6 +21,13 @@ class Way:
     """Fields of all its calls."""
     questions: bool = False
     """Whether the requests only ask: the call goes on without an answer."""
+    recordings: str = ""
+    """`late`: the calls have recordings, which are there when their calls are, so that these requests bring them;
+    `file`: as late, and the file itself is sent; `known`: the addresses are known before the calls go; empty: none."""
+    reading: tuple[str, ...] = ()
+    """What is only read before one of these requests."""
+    brief: bool = False
+    """Only BRIEF faults and single interruptions: another way has all of them with the same rules."""
     later_versions: str = ""
     """`entry`, `annotation`: these requests bring a later version of a delivered call, and where the CRM shows it."""
 
@@ -82,9 +89,24 @@ WAYS: Mapping[str, Way] = {
         call={"direction": "outgoing"},
         later_versions="annotation",
     ),
+    "bitrix24_recording": Way("bitrix24", {"attachrecord": "recording"}, recordings="late"),
+    "bitrix24_file": Way("bitrix24", {"attachrecord": "recording"}, recordings="file", brief=True),
+    "kommo_recording": Way(
+        "kommo",
+        {"edit_notes": "recording"},
+        portal=KNOWN,
+        settings={"on_revision": "update"},
+        recordings="late",
+        reading=("notes",),
+    ),
+    "kommo_link": Way("kommo", {"calls": "call"}, ("notes",), KNOWN, recordings="known", brief=True),
     "webhook": Way("webhook", {"post": "post"}),
 }
 
+BRIEF = (
+    *("500", "500_done", "503", "429", "lost_answer", "half_answer", "reset", "hang", "html", "html_504_done"),
+    *("late_lost", "slow_beyond_the_limit", "restart", "refuse", "duplicate"),
+)
 NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")

@@ -17,12 +17,14 @@ from streams.crm.shared.client import CrmClient, Pace, Request
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import Answer, LookupResult
 from streams.delivery.events import Arrived
-from streams.delivery.record import Delivery, State
+from streams.delivery.record import Delivery, FollowUp, State
 from streams.kafka.fenced_log import Headers, StoredRecord
 from streams.settings import PortalSettings
 from streams.workers.deliver.batched_log import SCHEMA
+from streams.workers.deliver.intake import FollowUps
 from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
+from streams.workers.deliver.preparations import Preparations, Preparer
 from tests.faults.fenced_memory import PartitionLog, Writer
 
 POINTS = ("intent", "send", "answered", "kept", "look_up", "looked_up")
@@ -63,8 +65,11 @@ def task_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> 
 class Topic:
     """One partition of call results and what its group committed."""
 
-    def __init__(self, serializer: Serializer, portal: str) -> None:
+    def __init__(
+        self, serializer: Serializer, portal: PortalSettings, follow_ups: FollowUps = lambda _result, _portal: {}
+    ) -> None:
         self._serializer = serializer
+        self._follow_ups = follow_ups
         self._portal = portal
         self.records: list[Arrived] = []
         self.committed = 0
@@ -76,12 +81,13 @@ class Topic:
         arrived = Arrived(
             now=utc_now_us(),
             call_id=result.call_id,
-            portal=self._portal,
+            portal=self._portal.name,
             version=result.version,
             outcome_hash=result.outcome_hash,
             result=value,
             result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,
+            follow_ups=self._follow_ups(result, self._portal),
             source=("call-results", 0, len(self.records)),
         )
         self.records.append(arrived)
@@ -91,7 +97,15 @@ class Topic:
 class Owner:
     """Owns the partition until the next one fences it."""
 
-    def __init__(self, log: PartitionLog, topic: Topic, serializer: Serializer, at_point: AtPoint) -> None:
+    def __init__(
+        self,
+        log: PartitionLog,
+        topic: Topic,
+        serializer: Serializer,
+        at_point: AtPoint,
+        preparer: Preparer | None = None,
+    ) -> None:
+        self._preparer = preparer
         self._log = log
         self._topic = topic
         self._serializer = serializer
@@ -122,6 +136,8 @@ class Owner:
             _WatchedLog(self, writer, self._serializer),
             self,
             results_offset=self._topic.committed,
+            preparations=Preparations() if self._preparer is not None else None,
+            preparer=self._preparer,
         )
         writer.scan(self.partition.read)
         self.partition.restore(utc_now_us())
@@ -241,14 +257,15 @@ class _WatchedLog:
         self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
     ) -> Sequence[int] | None:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
-        for state in states:
-            if state.state is State.INTENT:
-                await self._owner.reach("intent", state.step)
+        parts: list[Delivery | FollowUp] = [*states, *(each for state in states for each in state.follow_ups)]
+        for part in parts:
+            if part.state is State.INTENT:
+                await self._owner.reach("intent", part.step)
         await self._owner.running.wait()
         written = await self._writer.write(records, headers=headers)
-        for state in states:
-            if written and state.intent is None and state.attempt:
-                await self._owner.reach("kept", state.history[-1].step if state.history else state.step)
+        for part in parts:
+            if written and part.intent is None and part.attempt:
+                await self._owner.reach("kept", part.history[-1].step if part.history else part.step)
         return written
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
@@ -13,7 +14,7 @@ from streams.delivery.answers import RetryLater, Succeeded
 from streams.delivery.events import Due, Shadowed
 from streams.delivery.machine import advance
 from streams.delivery.portal_records import PortalState, disabled_key, disabled_state, serving_key
-from streams.delivery.record import Delivery, State
+from streams.delivery.record import Delivery, FollowUp, State
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
 from streams.operations import deliveries
@@ -275,3 +276,37 @@ def test_lengths_of_time(seconds: float, words: str) -> None:
 
 def test_times() -> None:
     assert (format_time(None), format_time(MICROS_PER_SECOND)) == ("-", "1970-01-01 00:00:01 UTC")
+
+
+RECORDED = Delivery(
+    call_id=CALL, crm="kommo", portal="sales", state=State.DELIVERED, step="call", queued_at=1,
+    follow_ups=(
+        FollowUp(
+            kind="recording", state=State.SKIPPED, step="find_recording",
+            reason="no recording within 2 h: the recording's file is not there",
+        ),
+    ),
+)  # fmt: skip
+
+
+def test_what_followed_a_call_is_told(operator: Operator) -> None:
+    operator.delivery(RECORDED)
+    lines = operator.told("deliveries", CALL).splitlines()
+    at = lines.index("  recording: ended: there is none")
+    assert lines[0].endswith(": delivered")
+    assert lines[at + 1] == "    no recording within 2 h: the recording's file is not there"
+
+
+def test_what_followed_calls_is_counted(operator: Operator) -> None:
+    waiting_for_it = FollowUp(kind="recording", state=State.WAITING)
+    for call, follow_up in (("pbx1/1", RECORDED.follow_ups[0]), ("pbx1/2", waiting_for_it), ("pbx1/3", waiting_for_it)):
+        operator.delivery(replace(RECORDED, call_id=call, follow_ups=(follow_up,)))
+    told = operator.told("deliveries", "--crm", "kommo")
+    assert "recording: ended: there is none" in told and "recording: waits to be tried again" in told
+    counted = json.loads(operator.told("deliveries", "--crm", "kommo", "--json"))
+    assert counted["follow_ups"] == {"recording:skipped": 1, "recording:waiting": 2}
+
+
+def test_a_signed_link_is_shown_without_its_signature() -> None:
+    link = f"https://pbx.example.com/recordings/1827025970/{'x' * 43}/2026/11/22/in-1001.wav"
+    assert masked_text(link, numbers=True) == "https://pbx.example.com/recordings/1827025970/***/2026/11/22/in-1001.wav"

@@ -7,6 +7,9 @@ oauth.py       the authorisation server: tokens for codes and refresh tokens
 batch.py       up to 50 commands in one request
 fields.py      parameters of the telephony methods
 calls.py       state: registered and finished calls, their statistics
+call_methods.py  the methods of one call
+recordings.py  recordings at finished calls
+recorded.py    the recording of a call
 crm.py         state: clients by phone number, comments
 lines.py       state: external lines
 statistics.py  the filter of voximplant.statistic.get

@@ -16,6 +16,7 @@ from typing import Any
 
 from deploy.fake_crms.bitrix24.crm import CrmStore
 from deploy.fake_crms.bitrix24.fields import TelephonyError, flag, phone_number, start_of_call, text, whole_number
+from deploy.fake_crms.bitrix24.recorded import address_of, shown_of
 from deploy.fake_crms.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.fake_crms.journal import Event
 
@@ -75,6 +76,7 @@ class CallStore:
     by_key: dict[tuple[str, int, int, str | None, str | None], str] = field(default_factory=dict)
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
+    recordings: list[Event] = field(default_factory=list)
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, lead_error: str = "") -> dict[str, Any]:
@@ -186,6 +188,8 @@ class CallStore:
                     self.by_id.setdefault(name, []).append(event)
             case "popup":
                 self.popups.append(event)
+            case "recorded":
+                self.recordings.append(event)
 
     def candidates(self, conditions: object) -> list[Event]:
         """Finished calls that a filter of the statistics can match: those of the call that it names, else all."""
@@ -211,7 +215,7 @@ class CallStore:
             "CALL_LOG": None,
             "CALL_DURATION": str(event["duration"]),
             "CALL_START_DATE": datetime.fromtimestamp(call.started, UTC).isoformat(timespec="seconds"),
-            "CALL_RECORD_URL": None,
+            "CALL_RECORD_URL": address_of(self.recordings, call.call_id),
             "CALL_VOTE": None if event["vote"] is None else str(event["vote"]),
             "COST": f"{event['cost']:.4f}",
             "COST_CURRENCY": "",
@@ -256,6 +260,7 @@ class CallStore:
             line=call.line,
             via="finish",
             popup=call.popup,
+            recording=shown_of(self.recordings, call.call_id),
         )
 
     def automations(self) -> list[str]:

@@ -20,7 +20,8 @@ class Bitrix24Config(PortalConfig):
     (refused); `owner_is_admin`: what `profile` tells of him. `knows_external_id` False: the filter EXTERNAL_CALL_ID is
     ignored, as by older on-premise editions.
     `authorisation_server`: the host that answers of the token endpoint name, one of the vendor's two.
-    Lifetimes in seconds.
+    `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
+    `private_recordings` False refuses those that are not public, as the vendor does. Lifetimes in seconds.
     """
 
     webhook_user: int = 1
@@ -40,6 +41,8 @@ class Bitrix24Config(PortalConfig):
     knows_external_id: bool = True
     blank_errors: bool = False
     lead_creation_error: str = ""
+    recording_status: int = 200
+    private_recordings: bool = True
     bucket_size: int = 50
     drain_per_second: float = 2.0
     operating_cost: float = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from deploy.fake_crms.bitrix24.batch import run_batch
+from deploy.fake_crms.bitrix24.call_methods import call_method
 from deploy.fake_crms.bitrix24.calls import CallStore
 from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
@@ -49,6 +50,8 @@ class Bitrix24Portal(PortalServer):
             "time_in_429",
             "blank_errors",
             "lead_creation_error",
+            "recording_status",
+            "private_recordings",
             "bucket_size",
             "drain_per_second",
             "operating_cost",
@@ -137,16 +140,9 @@ class Bitrix24Portal(PortalServer):
         self._check_access(name, webhook=webhook)
         if name in CRM_METHODS:
             return self._crm(name, params)
+        if name.startswith("telephony.externalcall."):
+            return {"result": call_method(name, params, self.calls, self.config, self.now(), self.url)}
         match name:
-            case "telephony.externalcall.register":
-                return {"result": self.calls.register(params, self.now(), self.config.lead_creation_error)}
-            case "telephony.externalcall.finish":
-                return {"result": self.calls.finish(params, self.now())}
-            case "telephony.externalcall.show":
-                self.calls.show(str(params.get("CALL_ID")), int(params.get("USER_ID") or 0), self.now())
-                return {"result": True}
-            case "telephony.externalcall.hide":
-                return {"result": True}
             case "telephony.externalline.add" | "telephony.externalline.update" | "telephony.externalline.get":
                 return {"result": self.lines.call(name.rpartition(".")[2], params)}
             case "voximplant.statistic.get":

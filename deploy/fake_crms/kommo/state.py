@@ -225,6 +225,7 @@ class AccountStore:
             line=call["source"],
             via=note["via"],
             popup=False,
+            recording=call.get("link") or None,
         )
 
 

@@ -19,6 +19,9 @@ from deploy.fake_crms.server import PortalServer
 FAKE_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PATH = "/calls"
 
+FINISHED, RECORDING = EVENTS = ("call.finished", "call.recording")
+"""The events that it takes."""
+
 _STATUSES = {
     "no_auth": 401,
     "expired_token": 401,
@@ -77,11 +80,11 @@ class WebhookPortal(PortalServer):
             return Answer(401, {"error": "the signature does not fit"})
         try:
             body = json.loads(inbound.body)
-            known = body["type"] == "call.finished" and body["schema_version"] == 1 and body["data"]["call_id"]
+            known = body["type"] in EVENTS and body["schema_version"] == 1 and body["data"]["call_id"]
         except (ValueError, KeyError, TypeError):
             known = False
         if not known:
-            return Answer(422, {"error": "no call.finished of schema version 1"})
+            return Answer(422, {"error": "neither call.finished nor call.recording of schema version 1"})
         message = inbound.headers["webhook-id"]
         if message not in self.messages:
             self.record("webhook", {"id": message, "at": self.now(), "body": body})
@@ -115,7 +118,16 @@ class WebhookPortal(PortalServer):
 
     def entries(self) -> list[Entry]:
         """The calls of the accepted messages."""
-        return [self._entry(number, event) for number, event in enumerate(self.messages.values(), 1)]
+        finished = [event for event in self.messages.values() if event["body"]["type"] == FINISHED]
+        recordings = {
+            event["body"]["data"]["call_id"]: event["body"]["data"]["recording_url"]
+            for event in self.messages.values()
+            if event["body"]["type"] == RECORDING
+        }
+        return [
+            dataclasses.replace(self._entry(number, event), recording=recordings.get(event["body"]["data"]["call_id"]))
+            for number, event in enumerate(finished, 1)
+        ]
 
     def _entry(self, number: int, event: Event) -> Entry:
         call = event["body"]["data"]

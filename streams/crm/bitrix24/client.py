@@ -10,6 +10,7 @@ from yarl import URL
 
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, boot_seconds, utc_now_us
+from streams.crm.bitrix24 import recording
 from streams.crm.bitrix24.answers import answer_of, client_lookup_result
 from streams.crm.bitrix24.batch import FINISH, REGISTER, batch_answer_of, batch_fields
 from streams.crm.bitrix24.comment import (
@@ -38,8 +39,9 @@ from streams.crm.bitrix24.options import Bitrix24Options
 from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.steps import BOTH, METHODS, CallWords, fields_of, first_asked
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.recording import RECORDING
 from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
-from streams.delivery.answers import Answer, LookupResult, NotFound, PortalBlocked, RetryLater
+from streams.delivery.answers import Answer, LookupResult, NotFound, PortalBlocked, Refused, RetryLater
 from streams.delivery.lookups import doubtful_before
 from streams.delivery.record import Delivery, Intent
 from streams.errors import SettingsError
@@ -83,6 +85,8 @@ class Bitrix24Client:
         if delivery.step == "comment":
             fields = comment_fields(delivery, result, self._words.status)
             return Request(orjson.dumps(fields).decode(), step="comment")
+        if delivery.step == RECORDING:
+            return Request(orjson.dumps(recording.record_fields(delivery)).decode(), step=RECORDING)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         fields, no_user = fields_of(step, result, delivery, self._portal, self._words)
         finish = fields["finish"] if step == BOTH else fields
@@ -107,20 +111,33 @@ class Bitrix24Client:
         sent = orjson.loads(intent.sent)
         if intent.step == "comment" and (known := without_request(sent)) is not None:
             return known
+        if intent.step == RECORDING and (known := recording.without_request(sent)) is not None:
+            return known
         methods = (REGISTER, FINISH) if intent.step == BOTH else (intent.step,)
         if (limited := await self._limited(methods, until)) is not None:
             return limited
         await self._name_line(sent, until)
-        ending = await self._call(METHODS[intent.step], batch_fields(sent) if intent.step == BOTH else sent, until)
+        body = await self._body(intent.step, sent)
+        if isinstance(body, Refused | RetryLater):
+            return body
+        ending = await self._call(METHODS[intent.step], body, until)
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         now = utc_now_us()
         self._limits.note(methods, ending, now)
         self._witnesses.note(ending, intent.step, now)
-        answer = self._answer(intent.step, ending, sent, now)
+        if intent.step == RECORDING:
+            answer = recording.record_answer_of(ending, delivery, now)
+        else:
+            answer = self._answer(intent.step, ending, sent, now)
         if isinstance(answer, RetryLater) and answer.not_before is None and not answer.whole_portal:
             return replace(answer, not_before=self._limits.blocked_until(methods, now))
         return answer
+
+    async def _body(self, step: str, sent: dict[str, Any]) -> dict[str, Any] | Refused | RetryLater:
+        if step == RECORDING:
+            return await recording.request_body(sent)
+        return batch_fields(sent) if step == BOTH else sent
 
     def _answer(self, step: str, ending: Ending, sent: dict[str, Any], now: int) -> Answer:
         match step:

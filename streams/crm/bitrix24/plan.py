@@ -1,5 +1,6 @@
 """Bitrix24: the steps of a delivery."""
 
+from streams.crm.shared.recording import RECORDING, recording_plan
 from streams.delivery.plan import Plan, Step, UnknownOutcome
 
 PLAN = Plan(
@@ -19,4 +20,6 @@ PLAN = Plan(
     },
     revisions={"note": "comment"},
     when_many_wait={"register": "register_finish"},
+    # A second recording of a call takes the place of the first one.
+    follow_ups={RECORDING: recording_plan("bitrix24", UnknownOutcome.RESEND)},
 )

@@ -25,6 +25,7 @@ METHODS = {
     "finish": "telephony.externalcall.finish",
     BOTH: "batch",
     "comment": "crm.timeline.comment.add",
+    "recording": "telephony.externalCall.attachRecord",
 }
 CALL_ID_OF_REGISTER = "$result[register][CALL_ID]"
 """Inside a batch."""

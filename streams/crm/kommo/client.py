@@ -13,6 +13,7 @@ from streams.crm.kommo.account import CLIENT_LISTS, KommoAccount
 from streams.crm.kommo.answers import PLURALS, answer_of, choice_refused, doubtful_attempts, entity_of
 from streams.crm.kommo.lookups import look_up
 from streams.crm.kommo.plan import PLAN
+from streams.crm.kommo.recording import link_fields, set_link, with_link
 from streams.crm.kommo.revision import (
     changed_note,
     edited_of,
@@ -24,6 +25,7 @@ from streams.crm.kommo.revision import (
 from streams.crm.kommo.steps import ADDRESSES, fields_of, first_asked, last_digits
 from streams.crm.shared.call_fields import RESPONSIBLE, user_ref
 from streams.crm.shared.client import Pace, Request
+from streams.crm.shared.recording import RECORDING
 from streams.crm.shared.tokens import TokenSource
 from streams.delivery.answers import (
     Answer,
@@ -78,12 +80,15 @@ class KommoClient:
         """The fields of the call, of what has to go before it, of what it becomes instead, of what comes after it."""
         if delivery.step == "text_note":
             return Request(orjson.dumps(text_fields(delivery, result, self._status)).decode(), step="text_note")
+        if delivery.step == RECORDING:
+            return Request(orjson.dumps(link_fields(delivery)).decode(), step=RECORDING)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         if step == "update":
             fields, no_user = update_fields(delivery, result, self._status), ""
         else:
             left_out = [name for name, end in self._left_out.items() if boot_seconds() < end]
             fields, no_user = fields_of(step, result, delivery, self._portal, self._status, left_out)
+            fields = with_link(step, fields, delivery)
         if step == "call":
             fields["created_at"] = self._second_of_its_own(delivery.call_id, fields)
         sent = orjson.dumps(fields).decode()
@@ -110,6 +115,8 @@ class KommoClient:
         match intent.step:
             case "client":
                 return await self._client(str(sent["query"]), until)
+            case "recording":
+                return await set_link(self._account, sent, until)
             case "text_note" | "update":
                 # A delivery of an earlier release may hold the entity's type in the plural.
                 sent["entity_type"] = entity_of(sent["entity_type"])

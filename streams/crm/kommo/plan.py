@@ -1,5 +1,6 @@
 """Kommo: the steps of a delivery."""
 
+from streams.crm.shared.recording import RECORDING, recording_plan
 from streams.delivery.plan import Plan, Step, UnknownOutcome
 
 PLAN = Plan(
@@ -16,4 +17,6 @@ PLAN = Plan(
         "update": Step(None, UnknownOutcome.LOOK_UP),
     },
     revisions={"note": "text_note", "update": "update"},
+    # The note is read before it is changed, and the same link twice changes nothing.
+    follow_ups={RECORDING: recording_plan("kommo", UnknownOutcome.RESEND)},
 )

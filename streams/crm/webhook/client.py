@@ -9,7 +9,9 @@ from yarl import URL
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, boot_seconds, utc_now_us
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.recording import RECORDING
 from streams.crm.webhook.plan import PLAN
+from streams.crm.webhook.recording import recording_body, recording_message_id, without_request
 from streams.crm.webhook.secrets import signing_secrets
 from streams.crm.webhook.steps import MESSAGE_ID, answer_of, body_of, message_id
 from streams.delivery.answers import Answer, LookupResult, NotFound
@@ -39,6 +41,8 @@ class WebhookClient:
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
         """The body, and the call's result as its status."""
+        if delivery.step == RECORDING:
+            return Request(recording_body(delivery, result))
         return Request(body_of(result), str(result.result), result.result_name)
 
     async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
@@ -50,6 +54,10 @@ class WebhookClient:
         # also when its result has a later version by now. A later version that `on_revision: update` sends is another.
         known = None if delivery.steps_done else delivery.crm_ids.get(MESSAGE_ID)
         message = known or message_id(delivery.call_id, intent.version)
+        if intent.step == RECORDING:
+            if (known_before := without_request(intent.sent)) is not None:
+                return known_before
+            message = recording_message_id(delivery.call_id)
         ending = await request(
             self._http,
             "POST",

@@ -3,9 +3,11 @@
 worker          the worker in its consumer group: start, partitions, commits
 intake          a record as an event; where an unreadable one goes
 partition       one partition's deliveries: results, commands and due calls
+owned_partitions  those that the group gave to this process
 states          their states: open ones in memory, an index of the completed ones, every change in the log
 attempt         one request or lookup, between two durable states
 portal_queue    a portal's calls in the order in which they are due
+preparations    local steps of what follows calls, beside the queues
 throttle        a portal's rate limit, circuit breaker and pause
 batched_log     states written to the delivery log, many in one transaction
 completed       the index of completed deliveries
@@ -14,5 +16,6 @@ restore         states rebuilt from the log by a new owner
 progress        the offsets that may be committed
 portal_state    durable state of the portals themselves: served since, disabled
 tokens          the OAuth tokens of the portals
+clients         the clients of the portals
 metrics         what Prometheus sees
 """

@@ -1,7 +1,10 @@
 """One attempt at a call's delivery: the intent made durable, one request or lookup, its outcome made durable."""
 
+import asyncio
 import random
 from typing import Protocol
+
+import structlog
 
 from streams.clock import MICROS_PER_SECOND, BootSeconds, boot_seconds, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
@@ -14,14 +17,29 @@ from streams.delivery.answers import (
     RetryLater,
     metric_label,
 )
-from streams.delivery.events import Answered, DeadLetter, Due, Event, LookedUp, LookUp, PausePortal, Send, SlowPortal
+from streams.delivery.events import (
+    Answered,
+    DeadLetter,
+    Due,
+    Event,
+    LookedUp,
+    LookUp,
+    PausePortal,
+    Prepared,
+    Send,
+    SlowPortal,
+)
+from streams.delivery.follow_ups import follow_up_view
 from streams.delivery.machine import advance
 from streams.delivery.plan import Plan
-from streams.delivery.record import Delivery
+from streams.delivery.record import Delivery, State
 from streams.delivery.transitions import Transition
 from streams.workers.deliver import metrics
 from streams.workers.deliver.portal_queue import PortalQueue
+from streams.workers.deliver.preparations import Preparer
 from streams.workers.deliver.states import DeliveryStates
+
+_log = structlog.get_logger("deliver")
 
 LOOKUP_REQUESTS = 10
 """A lookup may last as long as so many requests: through the pages of a busy hour, at the portal's rate."""
@@ -47,14 +65,19 @@ class AttemptRunner:
         self._states = states
         self._escalation = escalation
 
-    async def run(self, delivery: Delivery, queue: PortalQueue) -> None:
-        """Make the request or the lookup that is due, after the queue's throttle admitted it."""
+    async def run(self, delivery: Delivery, follow_up: str, queue: PortalQueue) -> None:
+        """Make the request or the lookup that is due, after the queue's throttle admitted it.
+
+        `follow_up`: of which follow-up; empty: of the call itself.
+        """
         requested = False
         try:
-            asked = self._plan.with_batch_step(delivery) if queue.backlogged else delivery
+            asked = self._asked(delivery, follow_up, queue)
             request = queue.client.request(asked, self._states.result_of(delivery))
             began = boot_seconds()
-            due = Due(utc_now_us(), request.sent, request.status, request.text, request.step, request.no_user)
+            due = Due(
+                utc_now_us(), request.sent, request.status, request.text, request.step, request.no_user, follow_up
+            )
             transition = await self.apply(delivery, due, queue)
             for effect in transition.effects:
                 if isinstance(effect, Send):
@@ -68,10 +91,24 @@ class AttemptRunner:
             if not requested:
                 queue.throttle.not_used()
 
+    def _asked(self, delivery: Delivery, follow_up: str, queue: PortalQueue) -> Delivery:
+        """The delivery as the portal's client is to see it."""
+        if follow_up:
+            return follow_up_view(delivery, follow_up, self._plan)
+        return self._plan.with_batch_step(delivery) if queue.backlogged else delivery
+
+    async def prepare(self, delivery: Delivery, follow_up: str, queue: PortalQueue, preparer: Preparer) -> None:
+        """Take the local step of a follow-up that is due, beside whatever else goes on for the call."""
+        view = follow_up_view(delivery, follow_up, self._plan)
+        answer = await preparer.prepare(view, self._states.result_of(delivery))
+        await self._follow_up(delivery, Prepared(utc_now_us(), follow_up, answer, random.random()), queue)
+
     async def _request(self, delivery: Delivery, send: Send, queue: PortalQueue, until: BootSeconds) -> None:
-        answer = await self._send(delivery, queue, until)
+        asked = follow_up_view(delivery, send.follow_up, self._plan) if send.follow_up else delivery
+        answer = await self._send(asked, queue, until)
         self._update_portal(queue, answer)
-        await self._follow_up(delivery, Answered(utc_now_us(), send.attempt, answer, random.random()), queue)
+        answered = Answered(utc_now_us(), send.attempt, answer, random.random(), send.follow_up)
+        await self._follow_up(delivery, answered, queue)
 
     async def _send(self, delivery: Delivery, queue: PortalQueue, until: BootSeconds) -> Answer:
         """Send, unless the portal was disabled by the answer to an earlier request."""
@@ -81,9 +118,11 @@ class AttemptRunner:
 
     async def _look_up(self, delivery: Delivery, look_up: LookUp, queue: PortalQueue) -> None:
         until = boot_seconds() + LOOKUP_REQUESTS * queue.policy.request_limit_us / MICROS_PER_SECOND
-        result = await queue.client.look_up(delivery, until)
+        asked = follow_up_view(delivery, look_up.follow_up, self._plan) if look_up.follow_up else delivery
+        result = await queue.client.look_up(asked, until)
         self._update_portal(queue, result)
-        await self._follow_up(delivery, LookedUp(utc_now_us(), look_up.attempt, result, random.random()), queue)
+        looked_up = LookedUp(utc_now_us(), look_up.attempt, result, random.random(), look_up.follow_up)
+        await self._follow_up(delivery, looked_up, queue)
 
     async def _follow_up(self, delivery: Delivery, event: Event, queue: PortalQueue) -> None:
         """Apply the outcome to the state as it is now, if no command ended the delivery meanwhile."""
@@ -101,7 +140,10 @@ class AttemptRunner:
             delivery = self._states.open.get(delivery.call_id, delivery)
             transition = advance(delivery, event, self._plan, queue.policy)
         if transition.delivery is not delivery:
-            await self._states.store(transition.delivery)
+            written = self._states.store(transition.delivery)
+            _tell_ended(delivery, transition.delivery)
+            # Whoever is cut off here must not take the future with it, which others wait for too.
+            await asyncio.shield(written)
         for effect in transition.effects:
             if isinstance(effect, SlowPortal):
                 queue.throttle.failed(event.now, effect.why, effect.until)
@@ -123,3 +165,17 @@ class AttemptRunner:
             return
         elif queue.throttle.succeeded():
             queue.resume_paused()
+
+
+def _tell_ended(before: Delivery, after: Delivery) -> None:
+    """Count the follow-ups that have come to an end, and tell of one that a person may mend."""
+    ended_before = {each.kind for each in before.follow_ups if each.ended}
+    for each in after.follow_ups:
+        if not each.ended or each.kind in ended_before:
+            continue
+        metrics.FOLLOW_UPS.labels(after.crm, after.portal, each.kind, each.state.value).inc()
+        if each.state in (State.REFUSED, State.GIVEN_UP):
+            _log.warning(
+                "the call is in the CRM, what was to follow is not",
+                call=after.call_id, portal=after.portal, what=each.kind, state=each.state.value, why=each.reason,
+            )  # fmt: skip

@@ -23,6 +23,8 @@ from streams.workers.deliver import metrics
 Remembers = Callable[[str], bool]
 """Whether a call is known."""
 
+FollowUps = Callable[[CallResult, PortalSettings], Mapping[str, Mapping[str, str]]]
+
 Headers = list[tuple[str, bytes | None]]
 
 
@@ -30,7 +32,7 @@ class Intake:
     """Reads the records that come to the deliveries of one CRM.
 
     `served_since`: by portal, when its service began; `remember_us`: how long delivery remembers a call; `partitions`:
-    of the topic of results.
+    of the topic of results; `follow_ups`: what a call asks for beside itself, as Arrived has it.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Intake:
         served_since: Mapping[str, UtcMicros],
         remember_us: int,
         partitions: int,
+        follow_ups: FollowUps = lambda _result, _portal: {},
     ) -> None:
         self._crm = crm
         self._serializer = serializer
@@ -50,6 +53,7 @@ class Intake:
         self._served_since = served_since
         self._remember_us = remember_us
         self._partitions = partitions
+        self._follow_ups = follow_ups
 
     async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
         """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
@@ -120,6 +124,7 @@ class Intake:
             result_schema=(header or b"").decode(),
             call_ended_at=result.ended_at,
             skip=skip_reason_for(result, portal),
+            follow_ups=self._follow_ups(result, portal),
             history=history,
             source=source,
         )

@@ -10,6 +10,14 @@ DEAD_LETTERS = Counter("cel2crm_delivery_dead_letters", "What went to the dead l
 WAITING = Gauge("cel2crm_waiting_deliveries", "Calls that are not delivered yet", ["crm"])
 PAUSED = Gauge("cel2crm_portal_paused", "1: a person must act before the portal takes calls", ["crm", "portal"])
 SHADOW = Gauge("cel2crm_portal_shadow", "1: a shadow, whose calls are recorded and not sent", ["crm", "portal"])
+FOLLOW_UPS = Counter(
+    "cel2crm_follow_ups",
+    "What followed calls that are in the CRM, such as their recordings, by how it ended",
+    ["crm", "portal", "kind", "state"],
+)
+WAITING_FOLLOW_UPS = Gauge(
+    "cel2crm_waiting_follow_ups", "Calls in the CRM that something is still to follow, such as a recording", ["crm"]
+)
 CHECK_FAULTS = Gauge(
     "cel2crm_portal_check_faults", "What a person must mend, as found when the worker started", ["crm", "portal"]
 )

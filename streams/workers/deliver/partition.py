@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
-from faust.types import TP
 
 from schemas import Serializer
 from streams.clock import UtcMicros, utc_now_us
 from streams.crm.shared.shadow import shadowed
 from streams.delivery.commands import begin_from_command
 from streams.delivery.events import Arrived, CommandReceived, Overdue, PortalBack, Recovered
+from streams.delivery.follow_ups import due_at_portal, due_to_prepare
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan
 from streams.delivery.record import Delivery
@@ -20,6 +20,7 @@ from streams.workers.deliver.attempt import AttemptRunner, DeliveryEscalation
 from streams.workers.deliver.batched_log import Log, Written
 from streams.workers.deliver.completed import LostDelivery
 from streams.workers.deliver.portal_queue import PortalQueue
+from streams.workers.deliver.preparations import Preparations, Preparer
 from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.states import DeliveryStates
 
@@ -40,8 +41,11 @@ class PartitionDeliveries:
         *,
         results_offset: int = 0,
         commands_offset: int = 0,
+        preparations: Preparations | None = None,
+        preparer: Preparer | None = None,
     ) -> None:
-        """`queues`: by the name of their portal; `results_offset`, `commands_offset`: where to begin."""
+        """`queues`: by the name of their portal; `results_offset`, `commands_offset`: where to begin; `preparations`
+        and `preparer`: of local steps, None: they are not taken."""
         self.name = name
         self.states = DeliveryStates(name, log, serializer, queues)
         self.results = OffsetTracker(results_offset)
@@ -49,8 +53,12 @@ class PartitionDeliveries:
         self._plan = plan
         self._queues = queues
         self._attempts = AttemptRunner(plan, self.states, escalation)
+        self._preparations = None if preparer is None else preparations
+        self._preparer = preparer
         self._busy: set[str] = set()
         """Calls with an attempt under way."""
+        self._preparing: set[str] = set()
+        """Calls with a local step under way."""
         self._stopping = False
 
     # Taking over and releasing.
@@ -67,16 +75,21 @@ class PartitionDeliveries:
         for delivery in self.states.restored():
             queue = self._queues[delivery.portal]
             recovered = advance(delivery, Recovered(now), self._plan, queue.policy).delivery
-            if recovered.final:
+            if recovered.over:
                 self.states.store(recovered)
                 continue
             self.states.adopt(recovered)
-            queue.schedule(self, recovered)
+            self._schedule(recovered, queue)
 
     @property
     def open_calls(self) -> int:
         """The number of calls that are not delivered, skipped or given up."""
-        return len(self.states.open)
+        return self.states.unfinished
+
+    @property
+    def followed_calls(self) -> int:
+        """The number of calls in the CRM that something is still to follow."""
+        return self.states.followed
 
     def stop_starting(self) -> None:
         """Start no more attempts."""
@@ -173,31 +186,63 @@ class PartitionDeliveries:
 
     def _store_and_schedule(self, delivery: Delivery, queue: PortalQueue) -> Written:
         written = self.states.store(delivery)
+        self._schedule(delivery, queue)
+        return written
+
+    def _schedule(self, delivery: Delivery, queue: PortalQueue) -> None:
+        """Queue what is due of a delivery; what is under way is queued by its own end."""
         if delivery.call_id not in self._busy:
             queue.schedule(self, delivery)
-        return written
+        due = None if queue.portal.shadow else due_to_prepare(delivery, self._plan)
+        if due is not None and self._preparations is not None and delivery.call_id not in self._preparing:
+            self._preparations.schedule(self, delivery.call_id, due[0])
 
     # Attempts.
 
     def is_due(self, call_id: str, now: UtcMicros) -> bool:
         """See DeliverySource."""
+        return self._due_part(call_id, now) is not None
+
+    def _due_part(self, call_id: str, now: UtcMicros) -> str | None:
+        """The kind of the follow-up that a request is due for, empty for the call itself; None: none is due."""
         delivery = self.states.open.get(call_id)
         if delivery is None or call_id in self._busy or self._stopping:
-            return False
-        return delivery.due_at is not None and delivery.due_at <= now
+            return None
+        due = due_at_portal(delivery, self._plan)
+        return due[1] if due is not None and due[0] <= now else None
 
     async def attempt(self, call_id: str, queue: PortalQueue) -> None:
         """See DeliverySource."""
-        if not self.is_due(call_id, utc_now_us()):
+        part = self._due_part(call_id, utc_now_us())
+        if part is None:
             queue.throttle.not_used()
             return
         self._busy.add(call_id)
         try:
-            await self._attempts.run(self.states.open[call_id], queue)
+            await self._attempts.run(self.states.open[call_id], part, queue)
         finally:
             self._busy.discard(call_id)
-            if not self._stopping and (latest := self.states.open.get(call_id)) is not None:
-                queue.schedule(self, latest)
+            self._schedule_latest(call_id, queue)
+
+    async def prepare(self, call_id: str) -> None:
+        """See PreparationSource."""
+        delivery, preparer = self.states.open.get(call_id), self._preparer
+        if delivery is None or preparer is None or call_id in self._preparing or self._stopping:
+            return
+        due = due_to_prepare(delivery, self._plan)
+        if due is None or due[0] > utc_now_us():
+            return
+        queue = self._queues[delivery.portal]
+        self._preparing.add(call_id)
+        try:
+            await self._attempts.prepare(delivery, due[1], queue, preparer)
+        finally:
+            self._preparing.discard(call_id)
+            self._schedule_latest(call_id, queue)
+
+    def _schedule_latest(self, call_id: str, queue: PortalQueue) -> None:
+        if not self._stopping and (latest := self.states.open.get(call_id)) is not None:
+            self._schedule(latest, queue)
 
     def resume_paused(self, call_id: str) -> None:
         """See DeliverySource."""
@@ -207,8 +252,7 @@ class PartitionDeliveries:
         queue = self._queues[delivery.portal]
         resumed = advance(delivery, PortalBack(utc_now_us()), self._plan, queue.policy).delivery
         if resumed is not delivery:
-            self.states.store(resumed)
-            queue.schedule(self, resumed)
+            self._store_and_schedule(resumed, queue)
 
     async def expire_overdue(self, now: UtcMicros) -> None:
         """Give up the calls whose deadline is over and whose portal does not take calls."""
@@ -222,32 +266,3 @@ class PartitionDeliveries:
                 await self._attempts.apply(delivery, Overdue(now), queue)
             finally:
                 self._busy.discard(delivery.call_id)
-
-
-class OwnedPartitions:
-    """The partitions that the group gave to this process."""
-
-    def __init__(self) -> None:
-        self.by_results: dict[TP, PartitionDeliveries] = {}
-        """By their partition of call-results."""
-        self.by_commands: dict[TP, PartitionDeliveries] = {}
-        """By their partition of delivery-commands."""
-
-    def replace(
-        self, by_results: Mapping[TP, PartitionDeliveries], by_commands: Mapping[TP, PartitionDeliveries]
-    ) -> None:
-        """Own these partitions, and no others."""
-        self.by_results.clear()
-        self.by_results.update(by_results)
-        self.by_commands.clear()
-        self.by_commands.update(by_commands)
-
-    def trackers(self) -> dict[TP, OffsetTracker]:
-        """The offsets of results and of commands."""
-        results = {tp: partition.results for tp, partition in self.by_results.items()}
-        return results | {tp: partition.commands for tp, partition in self.by_commands.items()}
-
-    @property
-    def open_calls(self) -> int:
-        """The number of calls that are not delivered, skipped or given up."""
-        return sum(partition.open_calls for partition in self.by_results.values())

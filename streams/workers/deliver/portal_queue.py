@@ -10,6 +10,7 @@ import structlog
 
 from streams.clock import MICROS_PER_SECOND, UtcMicros, utc_now_us
 from streams.crm.shared.client import CrmClient
+from streams.delivery.follow_ups import due_at_portal, waits_for_portal
 from streams.delivery.plan import Policy
 from streams.delivery.record import Delivery, State
 from streams.kafka.hard_exit import hard_exit
@@ -24,6 +25,10 @@ _log = structlog.get_logger("deliver")
 
 BACKLOG = 50
 """Waiting calls. Below this, batching saves less than a minute."""
+
+
+Entry = tuple[UtcMicros, int, "DeliverySource", str]
+"""When a call is due, a number that keeps the order, and the call."""
 
 
 class DeliverySource(Protocol):
@@ -45,7 +50,8 @@ class DeliverySource(Protocol):
 class PortalQueue:
     """Starts attempts for due calls, as their portal's throttle admits; a portal that is down delays no other."""
 
-    def __init__(self, portal: PortalSettings, client: CrmClient) -> None:
+    def __init__(self, portal: PortalSettings, client: CrmClient, follow_up_us: int = 0) -> None:
+        """`follow_up_us`: so long at most may be looked for what follows a call."""
         self.portal = portal
         self.client = client
         self.policy = Policy(
@@ -53,10 +59,13 @@ class PortalQueue:
             settle_us=int(portal.settle_seconds * MICROS_PER_SECOND),
             deadline_us=int(portal.deadline_hours * 3600 * MICROS_PER_SECOND),
             on_revision=portal.on_revision,
+            follow_up_us=follow_up_us,
         )
         self.throttle = PortalThrottle(portal)
         client.pace = self.throttle.pace
-        self._due: list[tuple[UtcMicros, int, DeliverySource, str]] = []
+        self._due: list[Entry] = []
+        self._following: list[Entry] = []
+        """Calls in the CRM that something is to follow: they go when no call is due."""
         self._sequence = itertools.count()
         self._paused: deque[tuple[DeliverySource, str]] = deque()
         self._changed = asyncio.Event()
@@ -82,19 +91,22 @@ class PortalQueue:
         """Queue a delivery for when it is due, or until its portal is back; a shadow's deliveries are left out."""
         if self.portal.shadow:
             return
-        due = delivery.due_at
-        if delivery.state is State.PAUSED:
+        due = due_at_portal(delivery, self.client.plan)
+        if waits_for_portal(delivery):
             self._paused.append((source, delivery.call_id))
+        if due is not None and due[1]:
+            heapq.heappush(self._following, (due[0], next(self._sequence), source, delivery.call_id))
         elif due is not None:
             # A call that is begun goes before new ones: a registered call is to be finished soon.
-            first = -1 if delivery.state is State.REGISTERED else due
+            first = -1 if delivery.state is State.REGISTERED else due[0]
             heapq.heappush(self._due, (first, next(self._sequence), source, delivery.call_id))
         self._changed.set()
 
     def drop_partitions(self, sources: frozenset[DeliverySource]) -> None:
         """Forget the calls of partitions that are released."""
-        self._due = [entry for entry in self._due if entry[2] not in sources]
-        heapq.heapify(self._due)
+        for heap in (self._due, self._following):
+            heap[:] = [entry for entry in heap if entry[2] not in sources]
+            heapq.heapify(heap)
         self._paused = deque(entry for entry in self._paused if entry[0] not in sources)
 
     def try_now(self) -> None:
@@ -140,9 +152,10 @@ class PortalQueue:
 
     async def _start_next(self) -> bool:
         now = utc_now_us()
-        while self._due and self._due[0][0] <= now and not self._due[0][2].is_due(self._due[0][3], now):
-            heapq.heappop(self._due)
-        if self._paused and not (self._due and self._due[0][0] <= now) and not self.throttle.closed_for_us(now):
+        for entries in (self._due, self._following):
+            while entries and entries[0][0] <= now and not entries[0][2].is_due(entries[0][3], now):
+                heapq.heappop(entries)
+        if self._paused and self._next_due(now) is None and not self.throttle.closed_for_us(now):
             source, call_id = self._paused.popleft()
             source.resume_paused(call_id)  # as a trial
         self._changed.clear()
@@ -152,10 +165,10 @@ class PortalQueue:
             return False
         await self.throttle.pace()
         now = utc_now_us()
-        if not self._due or self._due[0][0] > now:
+        if (heap := self._next_due(now)) is None:
             self.throttle.not_used()
             return False
-        _, _, source, call_id = heapq.heappop(self._due)
+        _, _, source, call_id = heapq.heappop(heap)
         if not source.is_due(call_id, now):
             self.throttle.not_used()
             return False
@@ -164,9 +177,13 @@ class PortalQueue:
         task.add_done_callback(self._attempt_ended)
         return True
 
+    def _next_due(self, now: UtcMicros) -> list[Entry] | None:
+        """The heap whose first entry is to be taken now: a call before anything that follows one; None: nothing is."""
+        return next((heap for heap in (self._due, self._following) if heap and heap[0][0] <= now), None)
+
     def _wait_us(self, now: UtcMicros) -> float:
         """The time until the first call is due and the throttle is open."""
-        first = self._due[0][0] - now if self._due else float("inf")
+        first = min((heap[0][0] - now for heap in (self._due, self._following) if heap), default=float("inf"))
         if self._paused:
             first = min(first, LONGEST_SLEEP_SECONDS * MICROS_PER_SECOND)
         return max(0, self.throttle.closed_for_us(now), first)

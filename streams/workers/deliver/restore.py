@@ -8,6 +8,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
+from streams.delivery.follow_ups import is_over
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery
 from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import UnreadableRecord, unreadable_delivery
@@ -78,7 +79,7 @@ class LogRestore:
         self.newest_change = max(self.newest_change or 0, fields["updated_at"])
         self.last_result = max(self.last_result, fields["source_offset"])
         served = fields["portal"] in self._portals
-        if served and state not in FINAL:
+        if served and not is_over(fields):
             self._open[key] = delivery_in(fields, self._serializer.decode_own)
             self._completed.remove(call_id)
             return

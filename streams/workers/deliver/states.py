@@ -24,6 +24,8 @@ class DeliveryStates:
         self._completed = CompletedIndex(log, serializer, name)
         self._restore = LogRestore(name, serializer, self._completed, portals)
         self._open: dict[str, Delivery] = {}
+        self._followed: set[str] = set()
+        """Those of them whose call is in the CRM."""
         self.open: Mapping[str, Delivery] = MappingProxyType(self._open)
         """The deliveries that are not over."""
 
@@ -51,17 +53,34 @@ class DeliveryStates:
     def adopt(self, delivery: Delivery) -> None:
         """Take an open delivery as it is, without a record in the log."""
         self._open[delivery.call_id] = delivery
+        if delivery.final:
+            self._followed.add(delivery.call_id)
+        else:
+            self._followed.discard(delivery.call_id)
+
+    @property
+    def unfinished(self) -> int:
+        """The number of calls that are not delivered, skipped or given up."""
+        return len(self._open) - len(self._followed)
+
+    @property
+    def followed(self) -> int:
+        """The number of calls in the CRM that something is still to follow."""
+        return len(self._followed)
 
     def store(self, delivery: Delivery) -> Written:
         """Replace a delivery's state; the future ends when that is durable."""
         written = self._log.put(delivery.call_id.encode(), self._serializer.encode(SCHEMA, delivery.record()))
-        if delivery.final:
-            self._open.pop(delivery.call_id, None)
-            self._completed.add(delivery, written)
+        known = self._open.get(delivery.call_id)
+        if delivery.final and (known is None or not known.final):
             metrics.FINISHED.labels(delivery.crm, delivery.portal, delivery.state.value).inc()
+        if delivery.over:
+            self._open.pop(delivery.call_id, None)
+            self._followed.discard(delivery.call_id)
+            self._completed.add(delivery, written)
         else:
             self._completed.remove(delivery.call_id)
-            self._open[delivery.call_id] = delivery
+            self.adopt(delivery)
         return written
 
     async def load(self, call_id: str) -> Delivery | None:

@@ -14,7 +14,7 @@ from streams.kafka.hard_exit import hard_exit
 from streams.kafka.partition_owner import SilenceWatchdog
 from streams.kafka.producer import IdempotentProducer
 from streams.workers.deliver import metrics
-from streams.workers.deliver.partition import OwnedPartitions
+from streams.workers.deliver.owned_partitions import OwnedPartitions
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.start_check import StartCheck
@@ -106,6 +106,7 @@ class Upkeep:
                 metrics.RETENTION_MARGIN.labels(self._crm, tp.partition).set(partition.results.position - first)
             self._watchdog.check(tp, positions.get(tp, 0), end)
         metrics.WAITING.labels(self._crm).set(self._owned.open_calls)
+        metrics.WAITING_FOLLOW_UPS.labels(self._crm).set(self._owned.followed_calls)
         for name, queue in self._queues.items():
             metrics.PAUSED.labels(self._crm, name).set(queue.throttle.pause_reason is not None)
 

@@ -10,13 +10,11 @@ from faust.types import TP, ConsumerMessage
 
 from schemas import SchemaRegistry, Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
-from streams.crm.shared.adapter import make_client, plan_of
-from streams.crm.shared.client import CrmClient
+from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.portal_records import is_old_key
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
-from streams.errors import UserError
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -27,15 +25,19 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
+from streams.recordings.finder import RecordingFinder
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
+from streams.workers.deliver.clients import make_clients
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.losses import ResultLosses
-from streams.workers.deliver.partition import OwnedPartitions, PartitionDeliveries
+from streams.workers.deliver.owned_partitions import OwnedPartitions
+from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
+from streams.workers.deliver.preparations import Preparations
 from streams.workers.deliver.start_check import StartCheck
 from streams.workers.deliver.tokens import PortalTokens
 from streams.workers.deliver.upkeep import Upkeep
@@ -55,6 +57,7 @@ class DeliverWorker:
         self._plan = plan_of(crm)
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
+        self._recordings = RecordingFinder(settings.recordings)
         self.needs: tuple[str, ...] = (deliveries(crm), PORTAL_STATES, DEAD_LETTERS, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
@@ -77,6 +80,7 @@ class DeliverWorker:
         self._intake: Intake
         self._losses: ResultLosses
         self._portal_states: PortalStateStore
+        self._preparations: Preparations
 
     async def start(self, group: Consumer) -> None:
         """See worker_runtime.Worker."""
@@ -84,7 +88,7 @@ class DeliverWorker:
         written = (CALL_RESULTS, DELIVERY_COMMANDS, deliveries(self.name), PORTAL_STATES, DEAD_LETTERS)
         self._serializer = await register_schemas(self._registry, {self._topic(each): each.schema for each in written})
         await self._tokens.start(self._on_new_token)
-        clients = await self._clients()
+        clients = await make_clients(self._portals, self._rules, self._tokens)
         try:
             await self._producer.start()
             self._dead_letters = DeadLetters(self._producer, self._serializer, self._topic(DEAD_LETTERS), self.name)
@@ -110,22 +114,12 @@ class DeliverWorker:
             self._served_since,
             self._remember_us,
             partitions,
+            self._recordings.follow_ups,
         )
+        self._preparations = Preparations()
         for portal in self._portals:
-            self._queues[portal.name] = PortalQueue(portal, clients[portal.name])
+            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._recordings.longest_us)
         self._upkeep.start(group, watch_registry(self._serializer))
-
-    async def _clients(self) -> dict[str, CrmClient]:
-        clients: dict[str, CrmClient] = {}
-        try:
-            for portal in self._portals:
-                clients[portal.name] = make_client(portal, self._rules, self._tokens.source(portal))
-        except UserError:
-            for client in clients.values():
-                await client.close()
-            await self._tokens.stop()
-            raise
-        return clients
 
     def _on_new_token(self, portal: str) -> None:
         if queue := self._queues.get(portal):
@@ -134,6 +128,8 @@ class DeliverWorker:
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
         await self._upkeep.stop()
+        await self._preparations.stop()
+        await self._recordings.close()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
@@ -167,7 +163,7 @@ class DeliverWorker:
 
     async def _release(self, partition: PartitionDeliveries) -> None:
         partition.stop_starting()
-        self._drop_from_queues(frozenset({partition}))
+        await self._drop_from_queues(frozenset({partition}))
         await partition.close()
 
     async def revoked(self) -> None:
@@ -178,7 +174,7 @@ class DeliverWorker:
             return
         for partition in released.values():
             partition.stop_starting()
-        self._drop_from_queues(frozenset(released.values()))
+        await self._drop_from_queues(frozenset(released.values()))
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await asyncio.gather(*(queue.finish_attempts(RELEASE_SECONDS / 2) for queue in self._queues.values()))
@@ -188,9 +184,10 @@ class DeliverWorker:
         except TimeoutError:
             hard_exit("partitions could not be released in time")
 
-    def _drop_from_queues(self, partitions: frozenset[PartitionDeliveries]) -> None:
+    async def _drop_from_queues(self, partitions: frozenset[PartitionDeliveries]) -> None:
         for queue in self._queues.values():
             queue.drop_partitions(partitions)
+        await self._preparations.drop_partitions(partitions)
 
     async def _take_over(self, tp: TP) -> PartitionDeliveries:
         """Fence first, then read the committed offsets, and the log to its end (docs/architecture.md)."""
@@ -215,6 +212,8 @@ class DeliverWorker:
                 self,
                 results_offset=position,
                 commands_offset=first_command,
+                preparations=self._preparations,
+                preparer=self._recordings,
             )
             of_portals: list[ConsumerRecord] = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -21,6 +22,9 @@ from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import FencedLog
 from tests.crm.calls import call_result
 from tests.worker_installation import Installation, Tail
+
+RECORDINGS = "https://pbx.example.com/recordings"
+"""The address of recordings, where nobody is."""
 
 Produce = Callable[[CallResult | bytes | None], Awaitable[Awaitable[object]]]
 
@@ -56,6 +60,8 @@ class CrmInstallation(Installation):
     crm: str = "bitrix24"
     portal_fields: dict[str, Any] = field(default_factory=dict)
     deliver_from: str | None = "2020-01-01T00:00:00Z"
+    recordings: bool = False
+    """Whether answered calls have recordings; see `record`."""
     _portal: Portal | None = None
 
     @property
@@ -85,7 +91,24 @@ class CrmInstallation(Installation):
         elif isinstance(self._portal, WebhookPortal):
             fields = {"url": self._portal.webhook_url, "allow_private": True, **fields}
             fields["secret_file"] = self._secret("secret", FAKE_SECRET)
-        return {**super().tree, "portals": [fields]}
+        return {**super().tree, "portals": [fields], "recordings": [self._recordings] if self.recordings else []}
+
+    @property
+    def _recordings(self) -> dict[str, Any]:
+        folder, key = self.directory / "recordings", self.directory / "recordings.key"
+        if not folder.exists():
+            folder.mkdir()
+            key.touch(0o600)
+            key.write_text("k" * 40, encoding="utf-8")
+        file = {"folder": str(folder), "file": "{linkedid}.wav"}
+        return {**file, "link": RECORDINGS, "link_key_file": str(key), "give_up_hours": 0.01}
+
+    def record(self, results: Iterable[CallResult]) -> None:
+        """Write the recordings of calls, as if long ago."""
+        for result in results:
+            file = Path(self._recordings["folder"]) / f"{result.linkedid}.wav"
+            file.write_bytes(b"RIFF" + bytes(100))
+            os.utime(file, (1_700_000_000, 1_700_000_000))
 
     def _secret(self, name: str, value: str) -> str:
         path: Path = self.directory / name
@@ -211,7 +234,7 @@ class CrmInstallation(Installation):
 
     async def _unfinished(self, wanted: set[str]) -> list[object]:
         deliveries = await self.deliveries()
-        return [deliveries.get(call, call) for call in wanted if call not in deliveries or not deliveries[call].final]
+        return [deliveries.get(call, call) for call in wanted if call not in deliveries or not deliveries[call].over]
 
     def check(self, wanted: dict[str, CallResult]) -> None:
         """Each call once, with duration and direction as its result has them."""

@@ -13,8 +13,19 @@ from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.crm.shared.client import Pace, Request, unpaced
+from streams.crm.shared.recording import RECORDING, URL
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.answers import Answer, LookupResult, NotFound, OutcomeUnknown, PortalBlocked, Refused, Succeeded
+from streams.delivery.answers import (
+    Answer,
+    LookupResult,
+    NotFound,
+    OutcomeUnknown,
+    PortalBlocked,
+    Refused,
+    RetryLater,
+    SkipCall,
+    Succeeded,
+)
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
@@ -23,6 +34,7 @@ from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
+from streams.workers.deliver.preparations import Preparations, Preparer
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer
 
@@ -36,6 +48,7 @@ class Crm:
     answers: list[Answer] = field(default_factory=list)
     lookups: list[LookupResult] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     plan: Plan = KOMMO
     fingerprint: str = ""
     looking: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,10 +58,11 @@ class Crm:
         self.pace: Pace = unpaced
 
     def request(self, delivery: Delivery, result: CallResult) -> Request:
-        return Request(f'{{"phone":"{result.client}"}}', "4", "Success call")
+        return Request(f'{{"phone":"{result.client}"}}', "4", "Success call", step=delivery.step)
 
     async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
         self.sent.append(delivery.call_id)
+        self.steps.append(delivery.step)
         return self.answers.pop(0)
 
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
@@ -63,11 +77,22 @@ class Crm:
 class PartitionUnderTest:
     """A partition and its escalation: what goes to the dead letters, which portal is disabled."""
 
-    def __init__(self, serializer: Serializer, crm: Crm, log: PartitionLog, queue: PortalQueue) -> None:
+    def __init__(
+        self,
+        serializer: Serializer,
+        crm: Crm,
+        log: PartitionLog,
+        queue: PortalQueue,
+        preparations: Preparations | None = None,
+        preparer: Preparer | None = None,
+    ) -> None:
         self.crm, self.log, self.queue, self.dead, self.disabled = crm, log, queue, list[str](), list[str]()
+        self.preparations = preparations
         self._serializer = serializer
         writer = log.fence()
-        self.partition = PartitionDeliveries("log/0", KOMMO, {"main": queue}, serializer, writer, self)
+        self.partition = PartitionDeliveries(
+            "log/0", KOMMO, {"main": queue}, serializer, writer, self, preparations=preparations, preparer=preparer
+        )
         writer.scan(self.partition.read)
         self._commands = 0
 
@@ -115,7 +140,7 @@ class PartitionUnderTest:
 
 @asynccontextmanager
 async def partition_under_test(
-    crm: Crm, log: PartitionLog | None = None, **fields: Any
+    crm: Crm, log: PartitionLog | None = None, preparer: Preparer | None = None, **fields: Any
 ) -> AsyncIterator[PartitionUnderTest]:
     serializer = Serializer(SchemaRegistry("http://nowhere"))
     serializer.add_schema("call_result", 1)
@@ -125,12 +150,14 @@ async def partition_under_test(
         rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
     )  # fmt: skip
     queue = PortalQueue(portal, crm)
-    tested = PartitionUnderTest(serializer, crm, log or PartitionLog(), queue)
+    preparations = Preparations()
+    tested = PartitionUnderTest(serializer, crm, log or PartitionLog(), queue, preparations, preparer)
     tested.partition.restore(1)
     try:
         yield tested
     finally:
         tested.partition.stop_starting()
+        await preparations.stop()
         await queue.stop()
         await queue.finish_attempts(1)
         await tested.partition.close()
@@ -264,3 +291,116 @@ async def test_a_command_for_a_portal_that_is_not_served_is_passed_over(action: 
     await tested.command(action)
     assert tested.partition.commands.durable == tested.partition.commands.position
     await tested.partition.close()
+
+
+class Finder:
+    """Looks for recordings as it is told to."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def prepare(self, delivery: Delivery, result: CallResult) -> Answer:
+        self.asked.append(delivery.call_id)
+        await self.may_answer.wait()
+        return self.answers.pop(0)
+
+
+FOUND = Succeeded({URL: "https://pbx/1.wav"})
+RECORDED = {RECORDING: dict[str, str]()}
+
+
+async def test_a_recording_follows_its_call_and_the_log_says_so() -> None:
+    crm = Crm([Succeeded({"note": "7"}), Succeeded()])
+    async with partition_under_test(crm, preparer=Finder(FOUND)) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        await tested.until(lambda: (found := tested.logged()) is not None and found.over)
+        logged = tested.logged()
+        assert logged is not None and crm.steps == ["call", RECORDING]
+        assert [each.state for each in logged.follow_ups] == [State.DELIVERED] and logged.result is None
+        assert tested.partition.open_calls == tested.partition.followed_calls == 0
+
+
+async def test_a_call_does_not_wait_for_who_looks_for_its_recording() -> None:
+    finder = Finder(FOUND)
+    finder.may_answer.clear()
+    async with partition_under_test(Crm([Succeeded({"note": "7"}), Succeeded()]), preparer=finder) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        delivered = await tested.until_state(State.DELIVERED)
+        assert finder.asked == [CALL.call_id] and not delivered.over
+        assert (tested.partition.open_calls, tested.partition.followed_calls) == (0, 1)
+        finder.may_answer.set()
+        await tested.until(lambda: (found := tested.logged()) is not None and found.over)
+
+
+async def test_a_new_owner_goes_on_with_the_recording() -> None:
+    log, lost = PartitionLog(), Finder(FOUND)
+    lost.may_answer.clear()
+    async with partition_under_test(Crm([Succeeded({"note": "7"})]), log, lost) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        await tested.until_state(State.DELIVERED)
+    crm, finder = Crm([Succeeded()]), Finder(FOUND)
+    async with partition_under_test(crm, log, finder) as tested:
+        await tested.until(lambda: (found := tested.logged()) is not None and found.over)
+        assert crm.steps == [RECORDING] and finder.asked == [CALL.call_id]
+
+
+async def test_a_recording_that_is_not_there_costs_the_portal_no_request() -> None:
+    later = RetryLater("not there yet", utc_now_us())
+    finder, crm = Finder(later, later, SkipCall("no recording within 2 h")), Crm([Succeeded({"note": "7"})])
+    async with partition_under_test(crm, preparer=finder) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        await tested.until(lambda: (found := tested.logged()) is not None and found.over)
+        logged = tested.logged()
+        assert logged is not None and logged.state is State.DELIVERED and tested.dead == []
+        assert [each.state for each in logged.follow_ups] == [State.SKIPPED] and crm.steps == ["call"]
+
+
+async def test_all_calls_go_before_any_recording() -> None:
+    calls = [call_result(number) for number in range(1, 9)]
+    answers: list[Answer] = [Succeeded({"note": "7"})] * (2 * len(calls))
+    crm = Crm(answers)
+    finder = Finder(*[FOUND] * len(calls))
+    async with partition_under_test(crm, preparer=finder, parallel=1) as tested:
+        for offset, call in enumerate(calls):
+            await tested.partition.take_result(offset, tested.arrived(call, follow_ups=RECORDED))
+        await tested.until(lambda: len(crm.steps) == 2 * len(calls))
+        assert crm.steps == ["call"] * len(calls) + [RECORDING] * len(calls)
+
+
+async def test_a_shadow_looks_for_no_recordings() -> None:
+    finder = Finder()
+    async with partition_under_test(Crm(), preparer=finder, shadow=True) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        shadowed = await tested.until_state(State.SHADOWED)
+        assert shadowed.over and finder.asked == []
+
+
+async def test_a_local_step_that_is_cut_off_takes_nobodys_writing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition is released while what was found is on its way into the log."""
+    may_write, write = asyncio.Event(), Writer.write
+    may_write.set()
+
+    async def gated(
+        self: Writer, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+    ) -> Sequence[int] | None:
+        await may_write.wait()
+        return await write(self, records, headers=headers)
+
+    monkeypatch.setattr(Writer, "write", gated)
+    finder = Finder(FOUND)
+    finder.may_answer.clear()
+    async with partition_under_test(Crm([Succeeded({"note": "7"}), Succeeded()]), preparer=finder) as tested:
+        await tested.partition.take_result(0, tested.arrived(follow_ups=RECORDED))
+        await tested.until_state(State.DELIVERED)
+        may_write.clear()
+        finder.may_answer.set()
+        open_calls = tested.partition.states.open
+        await tested.until(lambda: open_calls[CALL.call_id].follow_ups[0].attempt == 1)
+        assert tested.preparations is not None
+        tested.partition.stop_starting()
+        await tested.preparations.drop_partitions(frozenset({tested.partition}))
+        may_write.set()
+        await tested.until(lambda: (found := tested.logged()) is not None and found.follow_ups[0].attempt == 1)

@@ -34,7 +34,7 @@ def install(stack: "LocalStack", tmp_path: Path) -> NewInstallation:
     def new(crm: str, **fields: Any) -> CrmInstallation:
         endpoints = stack.endpoints
         prefix = f"t{uuid.uuid4().hex[:8]}"
-        options = {name: fields.pop(name) for name in ("deliver_from", "partitions") if name in fields}
+        options = {name: fields.pop(name) for name in ("deliver_from", "partitions", "recordings") if name in fields}
         installation = CrmInstallation(endpoints.bootstrap_servers, endpoints.registry_url, tmp_path, prefix, **options)
         installation.crm, installation.portal_fields = crm, fields
         return installation
@@ -105,7 +105,9 @@ async def test_a_portal_that_is_away_gets_its_calls_when_it_is_back(crm: str, in
 async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: int, install: NewInstallation) -> None:
     rng = random.Random(5)
     results = some_results(80 * kills)
-    async with install(crm) as installation:
+    async with install(crm, recordings=True) as installation:
+        recorded = [result for result in results if result.answered]
+        installation.record(recorded)
         worker = installation.start_worker(crm, instance="one")
         installation.portal.faults.order({"mode": "slow", "seconds": 0.05, "probability": 0.5})
         installation.portal.faults.order({"mode": "lost_answer", "probability": 0.02, "seed": 3})
@@ -121,6 +123,9 @@ async def test_killed_in_mid_work_no_call_is_lost_or_doubled(crm: str, kills: in
         await producing
         await installation.until_delivered(results, 180)
         await installation.no_dead_letters()
+        shown = {str(entry.external_id): entry.recording for entry in installation.portal.entries()}
+        assert {call for call, link in shown.items() if link} == {result.call_id for result in recorded}
+        assert all((shown[result.call_id] or "").endswith(f"/{result.linkedid}.wav") for result in recorded)
 
 
 @pytest.mark.parametrize("crm", CRMS)
