@@ -2,11 +2,7 @@
 
 import asyncio
 import json
-import os
-import socket
-import sys
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,32 +116,6 @@ async def compared_while_stopped(pbx: Installation, rows: Sequence[Mapping[str, 
         return await comparing
 
 
-def metrics_at(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text: str = answer.read().decode()
-    return text
-
-
-async def watching_tells(file: Path, event: str) -> tuple[str, str]:
-    """`connectors watch` as a process of its own: its log line of that event, and the metrics that it serves then."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streams.cli.main", "connectors", "watch", "--settings", str(file)]
-    environment = {**os.environ, "CEL2CRM_CONNECT__METRICS_PORT": str(port)}
-    log = file.parent / "watch.log"
-    with log.open("wb") as out:
-        watch = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out, env=environment)
-    try:
-        async with asyncio.timeout(120):
-            while not (lines := [line for line in log.read_text().splitlines() if event in line]):
-                assert watch.returncode is None, log.read_text()
-                await asyncio.sleep(0.2)
-        return lines[0], await asyncio.to_thread(metrics_at, port)
-    finally:
-        watch.terminate()
-        assert await watch.wait() == 0
-
-
 async def watched(pbx: Installation) -> list[Any]:
     """One comparison of the watcher's, and the lines that it logs."""
     watch = GapWatch(SmallComparison(pbx.settings), "c")
@@ -169,26 +139,24 @@ async def test_what_never_reached_the_topic_or_the_results_is_named_and_heals(
         await apply_source(pbx.settings, lambda _: None)
         write(pbx, passed_over.rows)
         await set_offsets(pbx, await on_topic(pbx, len(passed_over.rows)))
-        async with aggregating(file):
-            write(pbx, seen.rows)
-            await on_topic(pbx, len(passed_over.rows) + len(seen.rows))
-            write(pbx, unseen.rows, in_binlog=False)
+        write(pbx, seen.rows)
+        await on_topic(pbx, len(passed_over.rows) + len(seen.rows))
+        write(pbx, unseen.rows, in_binlog=False)
 
-            line, metrics = await watching_tells(file, "rows are missing")
-            assert f"rows={len(unseen.rows)}" in line and "calls=1" in line
-            assert f'cel2crm_gaps{{kind="rows"}} {len(unseen.rows)}.0' in metrics
+        told = await found(file)
+        assert [each["linkedid"] for each in told["calls_without_result"]] == list(passed_over.linkedids)
+        (stretch,) = told["stretches"]
+        assert (stretch["calls"], stretch["rows"]) == (list(unseen.linkedids), len(unseen.rows))
+        assert told["missing_rows"] == len(unseen.rows)
+        assert set(told["remedies"]) == {
+            f"cel2crm backfill --call {case.linkedids[0]} --pbx {pbx.name}" for case in (passed_over, unseen)
+        }
+        async with aggregating(file):
+            (line,) = [each for each in await watched(pbx) if each["event"] == "rows are missing"]
+            assert line["rows"] == len(unseen.rows) and stretch["remedy"] in line["remedy"]
             status = await ran(file, "connectors", "status")
             assert (status.exit_code, "never reached the topic" in status.stdout) == (1, True)
-
-            told = await found(file)
-            assert [each["linkedid"] for each in told["calls_without_result"]] == list(passed_over.linkedids)
-            (stretch,) = told["stretches"]
-            assert (stretch["calls"], stretch["rows"]) == (list(unseen.linkedids), len(unseen.rows))
-            assert told["missing_rows"] == len(unseen.rows)
-            assert set(told["remedies"]) == {
-                f"cel2crm backfill --call {case.linkedids[0]} --pbx {pbx.name}" for case in (passed_over, unseen)
-            }
-            assert stretch["remedy"] in line and stretch["remedy"] in status.stdout
+            assert stretch["remedy"] in status.stdout
 
             for remedy in told["remedies"]:
                 await healed(file, remedy)
