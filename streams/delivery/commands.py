@@ -46,7 +46,9 @@ def begin_from_command(event: CommandReceived, plan: Plan) -> Delivery | None:
     fresh = with_version(blank, arrived)
     # A delivery that failed was begun once, and what was known of it is forgotten.
     look_first = event.look_first or command.action is Action.RETRY
-    return _look_up_first(fresh, event, plan) if look_first and not fresh.skip else queued(fresh)
+    return (
+        look_up_first(fresh, event.now, plan, _by(event, "ordered")) if look_first and not fresh.skip else queued(fresh)
+    )
 
 
 def _drop(delivery: Delivery, event: CommandReceived) -> Delivery:
@@ -83,7 +85,7 @@ def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery
     if delivery.state is State.SHADOWED:  # its record of what was sent is of what would have been sent
         sendable = replace(sendable, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
     if delivery.state in _SENT or event.look_first:
-        return _look_up_first(sendable, event, plan)
+        return look_up_first(sendable, event.now, plan, _by(event, "ordered"))
     return replace(
         queued(sendable), queued_at=event.now, failures=0, wait_until=event.now, reason=_by(event, "ordered")
     )
@@ -123,18 +125,18 @@ def _resume(delivery: Delivery, event: CommandReceived) -> Delivery:
     )
 
 
-def _look_up_first(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery:
+def look_up_first(delivery: Delivery, now: UtcMicros, plan: Plan, why: str) -> Delivery:
     """The call may stand in the CRM: it is looked up, and sent only if it is not there."""
     done = (step for step in reversed(delivery.steps_done) if plan.steps[step].then is None and not plan.revises(step))
     last = next(done, plan.path[-1])
     fresh = replace(
         delivery,
-        queued_at=event.now,
+        queued_at=now,
         failures=0,
-        wait_until=event.now,
+        wait_until=now,
         not_found_since=None,
         intent=None,
-        reason=_by(event, "ordered"),
+        reason=why,
     )
     if plan.steps[last].unknown_outcome is not UnknownOutcome.LOOK_UP:
         # Such a CRM cannot be asked, and tells repeated calls by their id.
@@ -144,8 +146,8 @@ def _look_up_first(delivery: Delivery, event: CommandReceived, plan: Plan) -> De
         step=last,
         version=fresh.sent_version or fresh.version,
         outcome_hash=fresh.sent_hash or fresh.outcome_hash,
-        started_at=fresh.call_ended_at or event.now,
-        deadline=event.now,
+        started_at=fresh.call_ended_at or now,
+        deadline=now,
         sent=fresh.sent or "",
         status=fresh.status,
         text=fresh.text,

@@ -33,6 +33,8 @@ class Arrived:
     history: str | None = None
     """Why the call's time keeps it out (over before the portal was served, backfilled ..); an operator may have it
     delivered all the same."""
+    look_first: bool = False
+    """A call that is not known may have been delivered by a delivery that was lost: it is looked up first."""
     source: tuple[str, int, int] = ("", 0, 0)
     """Topic, partition, offset."""
 

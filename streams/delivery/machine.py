@@ -26,7 +26,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streams.delivery.commands import apply_command
+from streams.delivery.commands import apply_command, look_up_first
 from streams.delivery.events import (
     Answered,
     Arrived,
@@ -59,7 +59,10 @@ def begin(arrived: Arrived, plan: Plan) -> Delivery:
         step=plan.first,
         queued_at=arrived.now,
     )
-    return queued(with_version(blank, arrived))
+    fresh = with_version(blank, arrived)
+    if arrived.look_first and not fresh.skip:
+        return look_up_first(fresh, arrived.now, plan, "what was known of it is lost: looked up first")
+    return queued(fresh)
 
 
 def advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Transition:

@@ -23,6 +23,7 @@ EXPIRED = "retention removed them before they were taken"
 NO_OFFSET = "retention removed them, and the group has no offset that tells whether they were taken"
 MADE_AGAIN = "the topic was made again, or lost its end, and what it held before and was not taken is gone"
 SET_BY_HAND = "the group's offset was set by hand to after them"
+LOG_LOST = "the log of deliveries does not know their calls, as if its topic had been deleted: who waited is forgotten"
 
 _MARGIN = timedelta(minutes=10)
 _FURTHEST_WEST = timedelta(hours=12)

@@ -209,6 +209,23 @@ def test_what_was_skipped_for_its_time_is_a_dead_letter_of_nobody() -> None:
     assert not [effect for effect in run(first=OLD).effects if isinstance(effect, DeadLetter)]
 
 
+# A call whose delivery was lost with its log.
+
+LOST = with_(V1, look_first=True)
+
+
+def test_a_call_of_a_lost_log_is_looked_up_and_sent_if_it_is_not_there() -> None:
+    delivery = run(first=LOST).delivery
+    assert (delivery.state, delivery.reason) == (State.UNSURE, "what was known of it is lost: looked up first")
+    outcome = run(Due(2), first=LOST)
+    assert [type(effect) for effect in outcome.effects] == [LookUp]
+
+
+def test_but_not_where_it_is_not_wanted() -> None:
+    assert run(first=with_(LOST, skip="internal")).delivery.state is State.SKIPPED
+    assert run(first=with_(LOST, history="backfilled")).delivery.state is State.SKIPPED
+
+
 # History.
 
 

@@ -1,7 +1,7 @@
 """Results and operators' commands read as events of the delivery machine; unreadable ones go to the dead letters."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 from faust.types import ConsumerMessage
@@ -20,12 +20,20 @@ from streams.settings import PortalSettings
 from streams.topics import CALL_RESULTS, DELIVERY_COMMANDS
 from streams.workers.deliver import metrics
 
-Remembers = Callable[[str], bool]
-"""Whether a call is known."""
-
 FollowUps = Callable[[CallResult, PortalSettings], Mapping[str, Mapping[str, str]]]
 
 Headers = list[tuple[str, bytes | None]]
+
+
+class Memory(Protocol):
+    """What is remembered of a partition's calls."""
+
+    @property
+    def log_since(self) -> UtcMicros:
+        """The log was lost then: of calls that ended before, it need not know; 0: it was not."""
+
+    def remembers(self, call_id: str) -> bool:
+        """Whether a call is known."""
 
 
 class Intake:
@@ -55,7 +63,7 @@ class Intake:
         self._partitions = partitions
         self._follow_ups = follow_ups
 
-    async def result(self, message: ConsumerMessage, remembers: Remembers) -> Arrived | None:
+    async def result(self, message: ConsumerMessage, memory: Memory) -> Arrived | None:
         """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
         value, headers = message.value, cast(Headers, message.headers or [])
         header = written_as(headers)
@@ -73,21 +81,21 @@ class Intake:
             await self._refuse(message, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
             return None
         source = message.topic, message.partition, message.offset
-        return self._arrived(result, value, header, source, remembers, origin_of(headers))
+        return self._arrived(result, value, header, source, memory, origin_of(headers))
 
-    async def command(self, message: ConsumerMessage, remembers: Remembers) -> tuple[str, CommandReceived | None]:
+    async def command(self, message: ConsumerMessage, memory: Memory) -> tuple[str, CommandReceived | None]:
         """A command and its call id; None where it is for another CRM, and where it cannot be read."""
         try:
             header = written_as(cast(Headers, message.headers or []))
             command = Command.from_record(await self._serializer.read(message.value, DELIVERY_COMMANDS.schema, header))
             if command.crm != self._crm:
                 return command.call_id, None
-            return command.call_id, await self._command_received(command, remembers)
+            return command.call_id, await self._command_received(command, memory)
         except (MalformedRecord, msgspec.ValidationError) as error:
             await self._refuse(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
-    async def _command_received(self, command: Command, remembers: Remembers) -> CommandReceived:
+    async def _command_received(self, command: Command, memory: Memory) -> CommandReceived:
         now = utc_now_us()
         if command.result is None:
             return CommandReceived(now, command.remembered)
@@ -95,8 +103,9 @@ class Intake:
         if result.call_id != command.call_id:
             raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
         source = command.source_topic, command.source_partition, command.source_offset
-        arrived = self._arrived(result, value, header, source, remembers)
-        return CommandReceived(now, command.remembered, arrived, look_first=result.ended_at < now - self._remember_us)
+        arrived = self._arrived(result, value, header, source, memory)
+        forgotten = result.ended_at < max(now - self._remember_us, memory.log_since)
+        return CommandReceived(now, command.remembered, arrived, look_first=forgotten)
 
     def _arrived(
         self,
@@ -104,7 +113,7 @@ class Intake:
         value: bytes,
         header: bytes | None,
         source: tuple[str, int, int],
-        remembers: Remembers,
+        memory: Memory,
         origin: str = LIVE,
     ) -> Arrived | None:
         portal = portal_of(self._portals, result.pbx)
@@ -112,7 +121,7 @@ class Intake:
         if portal is None:
             return None
         history = history_reason(result, portal, self._served_since[portal.name], origin)
-        if history is None and result.ended_at < now - self._remember_us and not remembers(result.call_id):
+        if history is None and result.ended_at < now - self._remember_us and not memory.remembers(result.call_id):
             history = "it is older than what delivery remembers, and may have been delivered long ago"
         return Arrived(
             now=now,
@@ -126,6 +135,7 @@ class Intake:
             skip=skip_reason_for(result, portal),
             follow_ups=self._follow_ups(result, portal),
             history=history,
+            look_first=result.ended_at < memory.log_since,
             source=source,
         )
 

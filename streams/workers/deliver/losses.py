@@ -6,18 +6,18 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from streams.clock import MICROS_PER_SECOND
+from streams.clock import MICROS_PER_SECOND, UtcMicros, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.routing import portal_of
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.committed import Committed
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, LossReporter, Lost, start_offset, wall_clock
+from streams.kafka.lost_records import EXPIRED, LOG_LOST, SET_BY_HAND, LossReporter, Lost, start_offset, wall_clock
 from streams.settings import PortalSettings, Settings
 from streams.workers.deliver import metrics
+from streams.workers.deliver.commit_mark import commit_mark, is_ours, log_since_of
 from streams.workers.deliver.states import DeliveryStates
-from streams.workers.deliver.upkeep import COMMITTED_HERE
 
 _log = structlog.get_logger("deliver")
 
@@ -32,28 +32,52 @@ class ResultLosses:
         portals: Sequence[PortalSettings],
         dead_letters: DeadLetters,
         group: Consumer,
+        remember_us: int,
     ) -> None:
+        """`remember_us`: how long delivery remembers a call."""
         self._settings = settings
         self._crm = crm
         self._portals = portals
         self._group = group
+        self._remember_us = remember_us
         self._newest_ms: int | None = None
         self._reporter = LossReporter(dead_letters, DeadLetterReason.EXPIRED_RESULTS, " --deliver", self._count)
 
-    async def look_at_start(self, tp: TP, committed: Committed | None, first: int, states: DeliveryStates) -> None:
+    async def look_at_start(self, tp: TP, committed: Committed | None, first: int, states: DeliveryStates) -> UtcMicros:
         """Tell what lies between the work that is in the log and where a partition of results is read from.
 
-        Raises KafkaError, OSError or TimeoutError.
+        Returns since when the log tells of every call (commit_mark.py). Raises KafkaError, OSError or TimeoutError.
         """
         if committed is None:
-            return
+            return 0
         start = start_offset(committed, first)
+        log_since = log_since_of(committed.metadata)
+        if is_ours(committed.metadata) and states.newest_change is None and first < start:
+            log_since = await self._look_at_empty_log(tp, first, start, states, log_since)
         if committed.offset < first:
             await self._report(Lost(tp, committed.offset, first, EXPIRED, self._since(states)))
-        elif committed.metadata != COMMITTED_HERE and (done := states.last_result + 1) < start:
+        elif not is_ours(committed.metadata) and (done := states.last_result + 1) < start:
             passed = await self._not_delivered(tp, max(done, first), start, states)
             if passed is not None:
                 await self._report(passed)
+        return log_since
+
+    async def _look_at_empty_log(
+        self, tp: TP, first: int, start: int, states: DeliveryStates, log_since: UtcMicros
+    ) -> UtcMicros:
+        """Tell where results were taken of which an empty log should tell; since when it tells of every call.
+
+        What delivery may have forgotten by its age does not count, nor what was taken before a loss that was told.
+        """
+        now = utc_now_us()
+        kept_ms = max(now - self._remember_us, log_since) // (MICROS_PER_SECOND // 1000)
+        lost = await self._not_delivered(tp, first, start, states, kept_ms)
+        if lost is None:
+            return log_since
+        await self._report(lost._replace(cause=LOG_LOST))
+        # At once: until the next result there may be no commit, and a restart would tell it again.
+        await self._group.commit_marked(tp, start, commit_mark(now))
+        return now
 
     async def look_at_hole(self, tp: TP, position: int, offset: int) -> None:
         """Look at why a partition goes on at `offset`, beyond the next result: ends of transactions, or expiry."""
@@ -74,8 +98,12 @@ class ResultLosses:
             last_lost_offset=lost.next - 1,
         )  # fmt: skip
 
-    async def _not_delivered(self, tp: TP, start: int, end: int, states: DeliveryStates) -> Lost | None:
+    async def _not_delivered(
+        self, tp: TP, start: int, end: int, states: DeliveryStates, since_ms: int = 0
+    ) -> Lost | None:
         """The results of start <= offset < end that a portal should have, and that the log does not know.
+
+        `since_ms`: those that were written before do not count.
 
         An offset without our mark may also be one that release 0.1.0 committed: it marked none.
         """
@@ -86,7 +114,8 @@ class ResultLosses:
                 for record in records:
                     call_id = (record.key or b"").decode("utf-8", "replace")
                     wanted = portal_of(self._portals, call_id.partition("/")[0]) is not None
-                    if wanted and record.value is not None and not states.remembers(call_id):
+                    new = record.timestamp >= since_ms
+                    if wanted and new and record.value is not None and not states.remembers(call_id):
                         found.append((record.offset, record.timestamp))
         if not found:
             return None

@@ -18,6 +18,7 @@ from streams.delivery.transitions import overdue
 from streams.workers.deliver import metrics
 from streams.workers.deliver.attempt import AttemptRunner, DeliveryEscalation
 from streams.workers.deliver.batched_log import Log, Written
+from streams.workers.deliver.commit_mark import commit_mark
 from streams.workers.deliver.completed import LostDelivery
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.preparations import Preparations, Preparer
@@ -60,6 +61,8 @@ class PartitionDeliveries:
         self._preparing: set[str] = set()
         """Calls with a local step under way."""
         self._stopping = False
+        self.log_since: UtcMicros = 0
+        """The log was lost then: of calls that ended before, it need not know; 0: it was not."""
 
     # Taking over and releasing.
 
@@ -80,6 +83,11 @@ class PartitionDeliveries:
                 continue
             self.states.adopt(recovered)
             self._schedule(recovered, queue)
+
+    def log_kept_since(self, time: UtcMicros) -> None:
+        """Note when the log was lost, for this worker and the next ones; 0: it was not."""
+        self.log_since = time
+        self.results.mark = commit_mark(time)
 
     @property
     def open_calls(self) -> int:

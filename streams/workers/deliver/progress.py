@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from streams.workers.deliver.commit_mark import commit_mark
+
 
 class OffsetTracker:
     """Records are taken in the order of their offsets; their changes become durable later, in the same order."""
@@ -13,6 +15,8 @@ class OffsetTracker:
         """Offset of the next record."""
         self.committed = -1
         """The offset that was committed last; -1: none yet."""
+        self.mark = commit_mark(0)
+        """The metadata of its commits."""
         self._written: deque[tuple[int, asyncio.Future[Any]]] = deque()
         self._durable = position
 

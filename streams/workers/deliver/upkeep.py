@@ -19,9 +19,6 @@ from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.start_check import StartCheck
 
-COMMITTED_HERE = "cel2crm"
-"""Metadata of a delivery worker's commits: an offset without it was set by hand, or committed by release 0.1.0."""
-
 _COMMIT_SECONDS = 1.0
 _SWEEP_SECONDS = 30.0
 
@@ -79,7 +76,7 @@ class Upkeep:
         offsets = {tp: tracker.durable for tp, tracker in trackers.items()}
         await self._producer.drain()
         for tp, offset in offsets.items():
-            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, COMMITTED_HERE):
+            if offset > trackers[tp].committed and await self._group.commit_marked(tp, offset, trackers[tp].mark):
                 trackers[tp].committed = offset
 
     async def _commit_loop(self) -> None:

@@ -105,7 +105,8 @@ class DeliverWorker:
             partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
-        self._losses = ResultLosses(self._settings, self.name, self._portals, self._dead_letters, group)
+        told = self._settings, self.name, self._portals, self._dead_letters
+        self._losses = ResultLosses(*told, group, self._remember_us)
         self._intake = Intake(
             self.name,
             self._serializer,
@@ -234,7 +235,7 @@ class DeliverWorker:
             await log.close()
             raise
         self._logs[tp.partition] = log
-        await self._losses.look_at_start(tp, committed, first_result, partition.states)
+        partition.log_kept_since(await self._losses.look_at_start(tp, committed, first_result, partition.states))
         _log.info("partition taken over", partition=tp.partition, position=position, waiting=partition.open_calls)
         return partition
 
@@ -265,9 +266,9 @@ class DeliverWorker:
                     await self._losses.look_at_hole(message.tp, partition.results.position, message.offset)
                 metrics.RESULTS.labels(self.name).inc()
                 self._losses.taken(message.timestamp)
-                await partition.take_result(message.offset, await self._intake.result(message, partition.remembers))
+                await partition.take_result(message.offset, await self._intake.result(message, partition))
         elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
-            call_id, event = await self._intake.command(message, partition.remembers)
+            call_id, event = await self._intake.command(message, partition)
             await partition.take_command(message.offset, call_id, event)
 
     async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from msgspec.structs import replace
 
 from streams.delivery.record import State
 from streams.kafka.topic_client import partition_of
@@ -48,6 +49,15 @@ async def letters(installation: CrmInstallation, count: int) -> list[dict[str, A
 async def stopped(worker: "subprocess.Popen[bytes]") -> None:
     worker.terminate()
     assert await asyncio.to_thread(worker.wait, 30) == 0
+
+
+async def gone(admin: AIOKafkaAdminClient, topic: str, seconds: float = 30.0) -> None:
+    """Wait until a topic that was deleted is there no more."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if topic not in await admin.list_topics():
+                return
+            await asyncio.sleep(0.1)
 
 
 def remedy_of(letter: dict[str, Any]) -> str:
@@ -117,3 +127,34 @@ async def test_a_copy_on_a_wrong_partition_is_refused(install: NewInstallation) 
         await installation.until_delivered([result])  # once
         assert (await installation.deliveries())[result.call_id].state is State.DELIVERED
         assert worker.poll() is None
+
+
+async def test_a_log_that_was_deleted_is_told_and_calls_of_before_are_looked_up(install: NewInstallation) -> None:
+    async with install(1) as installation:
+        known = recent(1)
+        worker = installation.start_worker("kommo")
+        await installation.produce_results([known])
+        await installation.until_delivered([known])
+        await stopped(worker)
+
+        log = installation.topic("deliveries-kommo")
+        admin = AIOKafkaAdminClient(bootstrap_servers=installation.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([log])
+        await gone(admin, log)
+        await admin.create_topics([NewTopic(log, 1, 1, topic_configs={"cleanup.policy": "compact"})])
+        await admin.close()
+        worker = installation.start_worker("kommo")
+        [lost] = await letters(installation, 1)
+        assert (lost["reason"], lost["offset"]) == ("expired_results", 0)
+        assert "the log of deliveries does not know their calls" in lost["explanation"]
+        assert remedy_of(lost).startswith("cel2crm backfill --since 20") and remedy_of(lost).endswith(" --deliver")
+        later = replace(known, version=known.version + 1), recent(2)
+        await installation.produce_results(later)
+        await installation.until_delivered(later)  # once each, though nobody remembers the first
+        await stopped(worker)
+
+        installation.start_worker("kommo")
+        await installation.produce_results([recent(3)])
+        await installation.until_delivered([*later, recent(3)])
+        assert len(await letters(installation, 1)) == 1  # it is told once
