@@ -73,6 +73,21 @@ def test_an_authorisation_that_is_refused_pauses_the_portal(step: str, status: i
     assert isinstance(answer, PortalBlocked) and code in answer.why and "The portal's words" in answer.why
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        ("brand_new", "Wrong authorization data", PortalBlocked),
+        ("brand_new", "Wrong phone", Refused),
+        ("ERROR_CORE", "Line of another application", Refused),
+        ("INVALID_ARGUMENT", "Access code is too long", Refused),
+    ],
+)
+def test_in_a_batch_words_tell_a_refused_authorisation_by_a_code_that_nobody_knows(
+    code: str, words: str, kind: type
+) -> None:
+    assert type(answer_of("finish", reply(400, code, words), 0, BY_ID)) is kind  # 400: a batch tells no status
+
+
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
 @pytest.mark.parametrize("document", [None, {"message": "blocked"}])
 def test_a_page_of_refusal_pauses_the_portal(status: int, document: object) -> None:

@@ -68,7 +68,9 @@ ABOUT_ONE_CALL = (CALL_NOT_FOUND, USER_NOT_FOUND, USER_NOT_SET, "phone number fo
 """Documented remarks about a call, in small letters: under whatever status they come, they stop no other call."""
 
 _AUTHORISATION = re.compile(r"AUTH|ACCESS|DENIED|FORBIDDEN|SCOPE|TOKEN|CREDENTIAL|PAYMENT|LICEN|APPLICATION|INTRANET")
-"""What codes of a refused authorisation are made of; none of those about a call (ERROR_CORE, INVALID_ARGUMENT) is."""
+"""What a refused authorisation's codes are made of, and its words under a code that nobody knows."""
+_ABOUT_CALLS = ("", "ERROR_CORE", "INVALID_ARGUMENT", "ERROR_ARGUMENT")
+"""Codes of remarks about a call, whatever their words are."""
 
 
 def portal_problem(reply: Reply, now: int) -> RetryLater | PortalBlocked | OutcomeUnknown | None:
@@ -103,7 +105,8 @@ def _refused_authorisation(reply: Reply, code: str) -> PortalBlocked | None:
     words = error_text(reply).lower()
     if any(each in words for each in ABOUT_ONE_CALL):
         return None
-    if reply.status in (401, 402, 403) or _AUTHORISATION.search(code):
+    told = code if code in _ABOUT_CALLS else f"{code} {words.upper()}"
+    if reply.status in (401, 402, 403) or _AUTHORISATION.search(told):
         return PortalBlocked(
             f"the portal refuses the authorisation (HTTP {reply.status}: {error_text(reply)}): an administrator of the "
             "portal must see to the application or webhook, its owner and their rights; then authorise again"
