@@ -59,7 +59,7 @@ class CelTable:
         self._run = connection.__enter__()
         self._connection = connection
         try:
-            self.highest_id()  # a table that is not there, or may not be read, is told as such
+            self._select("SELECT MAX({id}) FROM {table}")  # one that is not there, or may not be read, is told as such
             self._check_primary_key()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
