@@ -13,6 +13,9 @@ FEW = 300
 """For every `make test-fast`."""
 ENOUGH = 12_000
 """Schedules within which each left out rule shows; most do within a hundred."""
+FROM = {"3: a known row that is backfilled does not renew its call.": 30_000}
+"""Where they begin, for a rule that few show: a call that a backfill reads again is open meanwhile, and so is seldom
+forgotten in its middle."""
 
 
 def test_the_first_schedules_break_no_invariant() -> None:
@@ -29,14 +32,14 @@ def test_no_schedule_breaks_an_invariant() -> None:
 @pytest.mark.parametrize("left_out", LEFT_OUT)
 def test_a_left_out_rule_breaks_one(left_out: str) -> None:
     rules = LEFT_OUT[left_out]
-    seed = _first_violation(rules)
+    seed = _first_violation(rules, FROM.get(left_out, 0))
     assert seed is not None, f"{ENOUGH} schedules do not miss the rule: {left_out}"
     whole = Rules(strangers=rules.strangers, losses=rules.losses, loss_chance=rules.loss_chance)
     simulate(seed, identity, whole)  # with the rule the same schedule holds
 
 
-def _first_violation(rules: Rules) -> int | None:
-    for seed in range(ENOUGH):
+def _first_violation(rules: Rules, start: int) -> int | None:
+    for seed in range(start, start + ENOUGH):
         try:
             simulate(seed, identity, rules)
         except Violation:
