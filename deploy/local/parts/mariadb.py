@@ -22,7 +22,13 @@ class MariaDb(Part):
     def socket(self) -> Path:
         return self.home / "data" / "s.sock"
 
+    @property
+    def _temporary(self) -> str:
+        """A folder of its own for temporary tables: a server that starts removes those that others have in the same."""
+        return f"--tmpdir={self.home / 'tmp'}"
+
     def prepare(self) -> None:
+        (self.home / "tmp").mkdir(exist_ok=True)
         password = self.site.mariadb_root_password
         accounts = "create or replace user {0} identified by '{1}';\ngrant all on *.* to {0} with grant option;\n"
         start = self.home / "accounts.sql"
@@ -45,6 +51,7 @@ class MariaDb(Part):
             "--skip-name-resolve",
             "--innodb-log-file-size=16M",
             *_as_root(),
+            self._temporary,
             f"--datadir={self.home / 'data'}",
         ]
 
@@ -53,6 +60,7 @@ class MariaDb(Part):
             executable("mariadbd"),
             "--no-defaults",
             *_as_root(),
+            self._temporary,
             f"--datadir={self.home / 'data'}",
             f"--init-file={self.home / 'accounts.sql'}",
             # Relative to the data directory: an absolute one may be too long for the server to bind.
