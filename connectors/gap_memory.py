@@ -50,6 +50,13 @@ class GapOutcome(msgspec.Struct, frozen=True):
             parts.append(f"{self.calls_without_result:,} calls on the topic have no result with all their rows")
         return "gaps: " + "; ".join(parts) if parts else ""
 
+    def remedy(self, most: int | None = None) -> str:
+        """The commands that heal it, the first `most` of them where that is given, or the one that names them."""
+        if not self.remedies:
+            return "See: cel2crm gaps"
+        more = "; more by: cel2crm gaps" if most is not None and len(self.remedies) > most else ""
+        return f"Run: {'; '.join(self.remedies[:most])}{more}"
+
 
 async def read_gap_outcome(settings: Settings, topics: Topics) -> GapOutcome | None:
     """The outcome that is remembered of the settings' PBX; None: nothing is.

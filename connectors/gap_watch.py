@@ -129,8 +129,7 @@ class GapWatch:
     def _tell(self, outcome: GapOutcome, why: str) -> None:
         facts = {"rows": outcome.missing_rows, "calls": outcome.calls_without_result}
         if outcome.found:
-            remedy = "Run: " + "; ".join(outcome.remedies) if outcome.remedies else "See: cel2crm gaps"
-            log.error("rows are missing", connector=self.name, reason=outcome.told, remedy=remedy, **facts)
+            log.error("rows are missing", connector=self.name, reason=outcome.told, remedy=outcome.remedy(), **facts)
         else:
             log.info("no gaps", connector=self.name, why=why, up_to=outcome.compared_to and outcome.compared_to.id)
         if outcome.unsettled_rows:

@@ -110,7 +110,7 @@ async def report(capture: Capture) -> CaptureReport:
         faults += map(warning_fault, verdict.warnings)
     gaps = await _last_comparison(capture)
     if gaps is not None and gaps.found:
-        faults.append(Fault(gaps.told, gap_remedy(gaps)))
+        faults.append(gap_fault(gaps))
     is_held = verdict is not None and verdict.hold is not None
     return CaptureReport(
         capture.name, status, beat, verdict, (*connector_faults(status, beat, held=is_held), *faults), gaps
@@ -124,12 +124,9 @@ async def _last_comparison(capture: Capture) -> GapOutcome | None:
         return None
 
 
-def gap_remedy(gaps: GapOutcome) -> str:
-    """The commands that heal gaps, or the one that names them."""
-    if not gaps.remedies:
-        return "See: cel2crm gaps"
-    more = "; more by: cel2crm gaps" if len(gaps.remedies) > _MOST_REMEDIES else ""
-    return f"Run: {'; '.join(gaps.remedies[:_MOST_REMEDIES])}{more}"
+def gap_fault(gaps: GapOutcome) -> Fault:
+    """What the last comparison found missing."""
+    return Fault(gaps.told, gaps.remedy(_MOST_REMEDIES))
 
 
 def hold_fault(hold: Hold) -> Fault:

@@ -4,12 +4,12 @@ Beside a result, these account for a call's rows: a dead letter of each row that
 call, and the worker's checkpoint while the call is open and within its time.
 """
 
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from schemas import MalformedRecord
 from streams.calls.call import Version, call_id
+from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.gaps.call_tally import CallTally, covers
 from streams.gaps.findings import CallGap
@@ -132,7 +132,7 @@ class ResultSide:
             name = (record.key or b"").decode("utf-8", "replace")
             if name in names:
                 values[name] = record.value
-        limits, now = Limits.of(self.connection.settings.aggregate), time.time_ns() // 1_000_000
+        limits, now = Limits.of(self.connection.settings.aggregate), utc_now_ms()
         found = {}
         for name, value in values.items():
             if value is None:
@@ -165,13 +165,8 @@ class _KeptResults:
         return first is None or written_ms >= first
 
     async def _first_written(self, topic: str, partition: int) -> int | None:
-        records = self.connection.topics.read(topic, [partition])
-        try:
-            async for record in records:
-                return record.timestamp_ms if record.offset else None
-        finally:
-            if isinstance(records, AsyncGenerator):
-                await records.aclose()
+        async for record in self.connection.topics.read(topic, [partition]):
+            return record.timestamp_ms if record.offset else None
         # Nothing is left: whatever was written until now may have had its result there.
         ends = await self.connection.topics.ends(topic)
-        return time.time_ns() // 1_000_000 if ends.get(partition) else None
+        return utc_now_ms() if ends.get(partition) else None

@@ -1,6 +1,6 @@
 """The `cel` topic, read for comparison: its first kept rows, every row's key, and the rows of some calls."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from streams.errors import UnreadableRow
@@ -134,18 +134,13 @@ class CelTopic:
     async def _head(self, number: int, end: int) -> tuple[bool, FirstRow | None]:
         """Whether a partition has lost records, and the first streamed row of this PBX."""
         trimmed, looked = end > 0, 0
-        records = self._topics.read(self.name, [number])
-        try:
-            async for record in records:
-                trimmed = trimmed if looked else record.offset > 0
-                looked += 1
-                if (row := self._first_row(record)) is not None:
-                    return trimmed, row
-                if looked >= _HEAD_RECORDS:
-                    break
-        finally:
-            if isinstance(records, AsyncGenerator):
-                await records.aclose()
+        async for record in self._topics.read(self.name, [number]):
+            trimmed = trimmed if looked else record.offset > 0
+            looked += 1
+            if (row := self._first_row(record)) is not None:
+                return trimmed, row
+            if looked >= _HEAD_RECORDS:
+                break
         return trimmed, None
 
     def _first_row(self, record: TopicRecord) -> FirstRow | None:

@@ -1,13 +1,13 @@
 """Dead letters: records that could not be processed, with their untouched bytes, their origin and the reason."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import NamedTuple, Self, cast
 
 from faust.types import ConsumerMessage
 
 from schemas import Serializer, own_headers
+from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.producer import Headers, IdempotentProducer
 from streams.topics import DEAD_LETTERS
@@ -92,7 +92,7 @@ class DeadLetters:
                 "component": self._component,
                 "reason": reason.code,
                 "explanation": explanation,
-                "failed_at": time.time_ns() // 1000,
+                "failed_at": utc_now_us(),
                 "call_id": call_id,
                 "portal": portal,
             },

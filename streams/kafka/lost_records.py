@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from faust.types import TP
 
+from streams.clock import format_time, utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import REMEDY, DeadLetterReason
 from streams.kafka.committed import Committed
 from streams.kafka.dead_letters import DeadLetters, Origin
@@ -64,17 +65,17 @@ class LossReporter:
     async def report(self, lost: Lost, since: str) -> None:
         """Tell; returns when the dead letter is on its topic. `since`: of `cel2crm backfill`."""
         command = f"cel2crm backfill --since {since}{self._options}"
-        tp, last, records = lost.tp, lost.next - 1, lost.next - lost.first
+        tp, last, records, now = lost.tp, lost.next - 1, lost.next - lost.first, format_time(utc_now_us())
         hint = "" if "--deliver" in command else "with --deliver where CRMs are to show them; "
-        before = "" if lost.since_ms is None else f", after {_utc(lost.since_ms)}"
+        before = "" if lost.since_ms is None else f", after {format_time(lost.since_ms * 1000)}"
         _log.error(
             "records are lost to this worker: results of their calls lack them, or are missing",
             topic=tp.topic,
             partition=tp.partition,
             first_lost_offset=lost.first,
             last_lost_offset=last,
-            since=None if lost.since_ms is None else _utc(lost.since_ms),
-            found=_utc(_now_ms()),
+            since=None if lost.since_ms is None else format_time(lost.since_ms * 1000),
+            found=now,
             cause=lost.cause,
             remedy=command,
         )
@@ -82,7 +83,7 @@ class LossReporter:
         what = f"offsets {lost.first} to {last}" if records else "records"
         explanation = (
             f"{what} of {tp.topic}, partition {tp.partition} ({records or 'nobody knows how many'} records"
-            f"{before}, until {_utc(_now_ms())}) were not processed: {lost.cause}. Bring their calls by: {command} "
+            f"{before}, until {now}) were not processed: {lost.cause}. Bring their calls by: {command} "
             f"({hint}for each PBX with its own settings), and then drop this letter"
         )
         headers = [(REMEDY, command.encode())]
@@ -96,7 +97,7 @@ def wall_clock(settings: Settings, at_ms: int | None) -> str:
     None: the time is not known, so it is that of the oldest record that Kafka may hold.
     """
     if at_ms is None:
-        at_ms = _now_ms() - (settings.kafka.retention_days + 1) * 24 * 3600 * 1000
+        at_ms = utc_now_ms() - (settings.kafka.retention_days + 1) * 24 * 3600 * 1000
     moment = datetime.fromtimestamp(at_ms / 1000, UTC) - _MARGIN
     zone = settings.timezone_of(settings.pbx.name)
     local = moment.astimezone(ZoneInfo(zone)) if zone else moment - _FURTHEST_WEST
@@ -144,11 +145,3 @@ async def end_reaching(group: Consumer, tp: TP, offset: int) -> int:
         if end >= offset or loop.time() > until:
             return end
         await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _now_ms() -> int:
-    return round(datetime.now(UTC).timestamp() * 1000)
-
-
-def _utc(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

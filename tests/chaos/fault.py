@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import ClassVar
 
-from tests.chaos.installation import START_SECONDS, WORKERS, Installation
+from tests.chaos.installation import WORKERS, Installation
 from tests.chaos.servers import ServerKind
 from tests.chaos.services import wait_until
 
@@ -77,7 +77,3 @@ class Fault(ABC):
         finally:
             for name in services:
                 self.made.services.start(name)
-
-    def until_connector_runs(self, seconds: float = START_SECONDS) -> None:
-        """Until Connect says that the connector runs."""
-        wait_until(self.made.connector_runs, seconds, "the connector runs")

@@ -10,7 +10,7 @@ from connectors.failures import Failure
 from connectors.gap_memory import GapOutcome
 from connectors.guard import Verdict
 from connectors.mariadb.history import DatabaseHistory, RowMark
-from connectors.report import CaptureReport, Fault, connector_faults, gap_remedy
+from connectors.report import CaptureReport, Fault, connector_faults, gap_fault
 
 FAILURE = Failure("the binlog was purged", "Run: cel2crm connectors start-afresh", needs_person=True)
 
@@ -80,9 +80,9 @@ def test_the_last_comparison_for_gaps_is_told(gaps: GapOutcome, words: str) -> N
 
 
 def test_gaps_name_their_remedies_the_first_three() -> None:
-    assert gap_remedy(GapOutcome(0, remedies=("a", "b"))) == "Run: a; b"
-    assert gap_remedy(GapOutcome(0, remedies=("a", "b", "c", "d"))) == "Run: a; b; c; more by: cel2crm gaps"
-    assert gap_remedy(GapOutcome(0)) == "See: cel2crm gaps"
+    assert gap_fault(GapOutcome(0, remedies=("a", "b"))).remedy == "Run: a; b"
+    assert gap_fault(GapOutcome(0, remedies=("a", "b", "c", "d"))).remedy == "Run: a; b; c; more by: cel2crm gaps"
+    assert gap_fault(GapOutcome(0)).remedy == "See: cel2crm gaps"
 
 
 def test_a_missing_connector_keeps_its_name_for_machines() -> None:

@@ -120,7 +120,7 @@ class Bitrix24Client:
         body = await self._body(intent.step, sent)
         if isinstance(body, Refused | RetryLater):
             return body
-        ending = await self._call(METHODS[intent.step], body, until)
+        ending = await self.ask(METHODS[intent.step], body, until)
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         now = utc_now_us()
@@ -163,7 +163,7 @@ class Bitrix24Client:
 
         async def ask(method: str, fields: dict[str, object], end: BootSeconds) -> Ending | PortalBlocked | RetryLater:
             await self.pace()
-            return await self._call(method, fields, end)
+            return await self.ask(method, fields, end)
 
         await self._lines.register(line, ask, until)
 
@@ -171,7 +171,7 @@ class Bitrix24Client:
         """A finished call in the statistics, a comment in its client's timeline."""
         doubt = delivery.doubt
         if doubt is not None and doubt.step == "comment":
-            ending = await self._call(LIST_METHOD, list_fields(doubt), until)
+            ending = await self.ask(LIST_METHOD, list_fields(doubt), until)
             if isinstance(ending, PortalBlocked | RetryLater):
                 return ending
             return comment_lookup_result(ending, delivery, doubt, utc_now_us())
@@ -188,7 +188,7 @@ class Bitrix24Client:
     async def _look_in_statistics(
         self, fields: dict[str, object], delivery: Delivery, until: BootSeconds
     ) -> LookupResult:
-        ending = await self._call(LOOKUP_METHOD, fields, until)
+        ending = await self.ask(LOOKUP_METHOD, fields, until)
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         return lookup_result(ending, delivery, utc_now_us())
@@ -199,7 +199,7 @@ class Bitrix24Client:
         if not witness:
             return NotFound(reliable=False)
         await self.pace()
-        ending = await self._call(LOOKUP_METHOD, by_their_id(witness), until)
+        ending = await self.ask(LOOKUP_METHOD, by_their_id(witness), until)
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         records = records_of(ending)
@@ -209,19 +209,14 @@ class Bitrix24Client:
             return PortalBlocked(NO_RIGHT)
         return NotFound(reliable=bool(records))
 
-    async def ask(
-        self, method: str, fields: dict[str, object], until: BootSeconds
-    ) -> Ending | PortalBlocked | RetryLater:
-        """Make one request of the REST interface, for a check."""
-        return await self._call(method, fields, until)
-
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
-    async def _call(
+    async def ask(
         self, method: str, fields: dict[str, object], until: BootSeconds
     ) -> Ending | PortalBlocked | RetryLater:
+        """Make one request of the REST interface."""
         if self._tokens is None:
             return await self._post(self._base / f"{method}.json", fields, until)
 

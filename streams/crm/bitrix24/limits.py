@@ -60,17 +60,12 @@ class OperatingLimits:
         ends = [self._work[method].blocked_until for method in methods if method in self._work]
         return max((end for end in ends if end > now), default=None)
 
-    def reset_at(self, methods: Sequence[str]) -> UtcMicros | None:
-        """When the portal said, in its last answer of success, that work of these methods is forgotten."""
-        ends = [work.reset_at for method in methods if (work := self._work.get(method)) and work.reset_at]
-        return max(ends, default=None)
-
     async def pace(self, methods: Sequence[str], until: BootSeconds) -> bool:
         """Wait so that the methods stay below their limit. False: there is not enough time for that before `until`."""
         wait = max((self._wait(method) for method in methods), default=0.0)
         if wait <= 0:
             return True
-        if boot_seconds() + wait > until - (until - boot_seconds()) / 2:
+        if wait > (until - boot_seconds()) / 2:
             return False
         await asyncio.sleep(wait)
         return True

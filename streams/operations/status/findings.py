@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from connectors.report import connector_faults, gap_remedy, silence_faults
+from connectors.report import connector_faults, gap_fault, silence_faults
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
 from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
@@ -67,7 +67,8 @@ def _of_capture(capture: CaptureFacts) -> Iterator[Finding]:
 
 def _of_gaps(facts: Facts) -> Iterator[Finding]:
     if facts.gaps is not None and facts.gaps.found:
-        yield Finding("gaps", "gaps", facts.gaps.told, gap_remedy(facts.gaps))
+        fault = gap_fault(facts.gaps)
+        yield Finding("gaps", "gaps", fault.problem, fault.remedy)
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from streams.operations.connection import Connection
 from streams.operations.deliveries import Overview, overview_of
 from streams.operations.portal_status import PortalStatus, authorisations, status_of
 from streams.operations.status import capture
+from streams.operations.status.capture import Memory
 from streams.operations.status.dead_letters import unresolved
 from streams.operations.status.facts import Backlog, CaptureFacts, Facts, Unanswered, UnreadableMemory, WorkerFacts
 from streams.operations.status.patience import backlog_settled, workers_settled
@@ -129,10 +130,10 @@ class _Asking:
         if compare:
             compared = self.of_kafka("whether capture goes on", lambda: capture.compared(settings, seconds))
             table = ask("the PBX's table", capture.table_row(settings), seconds)
-            backlog = self.of_kafka("how far capture is behind", self.backlog)
+            backlog = self.of_kafka("how far capture is behind", lambda: self.backlog(memory))
 
         def facts() -> CaptureFacts:
-            known: capture.Memory | None = answer(compared) or answer(memory)
+            known: Memory | None = answer(compared) or answer(memory)
             return CaptureFacts(
                 connector_name(settings),
                 connector=answer(connector),
@@ -149,12 +150,12 @@ class _Asking:
 
         return facts
 
-    async def backlog(self) -> Backlog | None:
+    async def backlog(self, memory: "asyncio.Task[Memory]") -> Backlog | None:
         """The rows that are not on the topic; looked at again, for some may be on their way."""
-        memory = await capture.remembered(self.settings)
-        if memory.captured is None:
+        captured = (await asyncio.shield(memory)).captured
+        if captured is None:
             return None
-        found = await capture.backlog_after(self.settings, memory.captured)
+        found = await capture.backlog_after(self.settings, captured)
         began = time.monotonic()
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)

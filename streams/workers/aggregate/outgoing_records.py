@@ -1,7 +1,5 @@
 """Records that the aggregate worker sends: results and legs of calls, and dead letters."""
 
-import time
-
 import msgspec
 import structlog
 from faust.types import TP, ConsumerMessage
@@ -11,6 +9,7 @@ from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
+from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.rules import Rules
@@ -63,7 +62,7 @@ class OutgoingRecords:
             classification = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
             key = call.call_id.encode()
             origin = BACKFILL if finished.backfilled else LIVE
-            now = str(time.time_ns() // 1000).encode()
+            now = str(utc_now_us()).encode()
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
             result = encode(CALL_RESULTS.schema, classification.result.record())

@@ -4,7 +4,6 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
@@ -15,6 +14,7 @@ from faust.types import TP, ConsumerMessage
 
 from schemas import SchemaRegistry
 from streams.calls.pbx_profile import PbxProfile
+from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader
@@ -195,7 +195,7 @@ class AggregateWorker:
         ends = await self._ends.ends([TopicPartition(tp.topic, tp.partition) for tp in settling])
         for (topic, partition), end in ends.items():
             if assigned := self._assigned.get(TP(topic, partition)):
-                await self._send_ended(assigned, assigned.partition.end_settled(time.time_ns() // 1_000_000, end))
+                await self._send_ended(assigned, assigned.partition.end_settled(utc_now_ms(), end))
 
     async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[Ended]) -> None:
         tp, last = assigned.tp, assigned.partition.position - 1
@@ -213,7 +213,7 @@ class AggregateWorker:
                 metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
             if end is None:
                 continue
-            await self._send_ended(assigned, assigned.partition.tick(time.time_ns() // 1_000_000, end))
+            await self._send_ended(assigned, assigned.partition.tick(utc_now_ms(), end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
             self._watchdog.check(tp, positions.get(tp, 0), end)
         metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))

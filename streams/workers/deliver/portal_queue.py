@@ -145,8 +145,6 @@ class PortalQueue:
                 finally:
                     if not started:
                         self._free_slots.release()
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # whatever the cause: calls would wait for ever
             hard_exit(f"the queue of portal {self.portal.name} broke", error)
 

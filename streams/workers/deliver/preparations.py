@@ -76,8 +76,6 @@ class Preparations:
                 task = asyncio.create_task(source.prepare(call_id))
                 self._under_way[task] = source
                 task.add_done_callback(self._ended)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # whatever the cause: recordings would wait for ever
             hard_exit("the queue of local steps broke", error)
 
