@@ -11,5 +11,7 @@ In the order in which a call goes through:
 * Questions to the facts, a file each: `direction.py` (who called whom), `hangup.py` (cause and dial status),
   `answered.py`, `participants.py` (who talked, which extension), `durations.py`, `linked_calls.py`, `legs.py`.
 * `classify.py`: all answers together, and the result by the tables of `streams/rules`; `result.py` is the record.
+* `missing_rows.py`: whether a call lacks rows that were lost, and what its next row changes of that; `snapshot.py`: a
+  call as the aggregate worker keeps it in its checkpoints.
 * `offline.py`: the same for rows of a file or a table that are read once.
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from schemas import MalformedRecord
 from streams.calls.call import Version, call_id
+from streams.calls.snapshot import Snapshot, UnreadableSnapshot
 from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.gaps.call_tally import CallTally, covers
@@ -19,7 +20,6 @@ from streams.kafka.topic_client import partition_of
 from streams.operations.connection import Connection
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_RESULTS, DEAD_LETTERS
 from streams.workers.aggregate.steps import Limits
-from streams.workers.aggregate.tracked_call import Snapshot, UnreadableSnapshot
 
 SLACK_MS = 60_000
 """A call that is open for so much longer than it may be is overdue."""

@@ -5,28 +5,18 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
+from streams.calls.snapshot import Snapshot, UnreadableSnapshot
 from streams.delivery.portal_records import PortalState
 from streams.kafka.topic_client import TopicRecord
 from streams.operations.connection import Connection
 from streams.topics import AGGREGATE_CHECKPOINTS, PORTAL_STATES, SET_ASIDE_RECORDS
 
 
-class _Snapshot(msgspec.Struct, array_like=True):
-    """The form of a checkpoint (`Snapshot` in workers/aggregate/tracked_call.py), as far as every release wrote it."""
-
-    covered_offset: int
-    last_row_ms: int
-    ended: bool
-    backfilled: bool
-    call: bytes
-
-
-_SNAPSHOT = msgspec.msgpack.Decoder(_Snapshot)
-
-
 async def unreadable_checkpoints(connection: Connection) -> tuple[str, ...]:
     """Places of checkpoints that the aggregate worker stops at. Raises UserError."""
-    return await _unreadable(connection, AGGREGATE_CHECKPOINTS, lambda record: _SNAPSHOT.decode(record.value or b""))
+    return await _unreadable(
+        connection, AGGREGATE_CHECKPOINTS, lambda record: Snapshot.of(record.place, record.value or b"")
+    )
 
 
 async def unreadable_portal_states(connection: Connection) -> tuple[str, ...]:
@@ -59,6 +49,6 @@ async def _unreadable(connection: Connection, topic: str, read: Callable[[TopicR
             continue
         try:
             read(record)
-        except (MalformedRecord, UnknownSchema, msgspec.MsgspecError):
+        except (MalformedRecord, UnknownSchema, UnreadableSnapshot, msgspec.MsgspecError):
             found[key] = record.place
     return await not_set_aside(connection, found.values())

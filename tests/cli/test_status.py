@@ -21,6 +21,8 @@ import pytest
 import yaml
 from aiohttp.test_utils import unused_port
 
+from streams.calls.missing_rows import Missing
+from streams.calls.snapshot import Snapshot
 from streams.cli import verdict_line
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
@@ -32,8 +34,6 @@ from streams.operations.status.questions import Questions, answer, answered
 from streams.operations.unreadable_memory import not_set_aside, unreadable_checkpoints, unreadable_portal_states
 from streams.settings import Settings
 from streams.topics import SET_ASIDE_RECORDS
-from streams.workers.aggregate.lost_rows import Missing
-from streams.workers.aggregate.tracked_call import Snapshot
 from tests.cli.commands import run
 from tests.cli.hostile import HOSTILE, unsafe
 from tests.operations.conftest import operator, tree  # noqa: F401 - fixtures

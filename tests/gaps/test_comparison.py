@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.calls.call import Call, call_id
+from streams.calls.snapshot import Snapshot
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.gaps.captured import STANDSTILL_SECONDS
 from streams.gaps.comparison import Since
@@ -17,7 +18,6 @@ from streams.rows.row import CelRow
 from streams.settings import PbxSettings, Settings
 from streams.sources.window import EARLIER, Bound
 from streams.topics import AGGREGATE_CHECKPOINTS, CALL_RESULTS
-from streams.workers.aggregate.tracked_call import Snapshot
 from tests.gaps.memory import PARTITIONS, Row, World
 
 ROWS = [Row(number, number // 4, number) for number in range(1, 41)]

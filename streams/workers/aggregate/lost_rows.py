@@ -1,14 +1,10 @@
-"""Rows that were lost on the topic: which calls may lack some of them, and when a backfill has brought them. Pure.
+"""Until when rows were lost on the topic, and so which calls may lack some of them. Pure.
 
 Rows are lost where retention removes them before they are taken, and where an offset that was set by hand passes over
-them. A call that may have had rows among them is not
-judged from its other rows: it is withheld until a backfill has read it again (rule 3).
+them. What becomes of a call that may have had rows among them: streams/calls/missing_rows.py.
 """
 
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
-
-from streams.rows.row import CapturedRow, CelRow
 
 _NOT_YET = 0
 """In the place of a time: no row of the PBX has come since."""
@@ -21,58 +17,6 @@ NOBODY_KNOWS: Mapping[str, int] = {_OTHERS: _NOT_YET}
 
 CLOCKS_APART_MS = 60_000
 """By how much Asterisk's clock, which the linkedid tells, may be ahead of the database's."""
-
-
-class Missing(IntEnum):
-    """Whether a call lacks rows. The numbers stand in checkpoints."""
-
-    NOTHING = 0
-    AFTER_ITS_END = 1
-    """It had ended before rows were lost, or was read again from its middle on: another row says that it went on, and
-    may lack what was lost."""
-    FIRST_ROWS = 2
-    """It is known from its middle on. Its first row may still come, if its rows were inserted out of order."""
-    ROWS = 3
-    """It was under way while rows were lost."""
-    READ_AGAIN = 4
-    """Before that its first row has come by a backfill, and the others follow."""
-
-    @property
-    def withholds(self) -> bool:
-        """Whether the call is not judged."""
-        return self in (Missing.FIRST_ROWS, Missing.ROWS)
-
-    @property
-    def waits(self) -> bool:
-        """Whether the rest of a backfill is waited for."""
-        return self >= Missing.FIRST_ROWS
-
-    def after_loss(self, *, ended: bool) -> "Missing":
-        """The state after rows were lost, for a call that has ended before (with a result, or withheld) or has not."""
-        return Missing.ROWS if not ended or self.withholds else Missing.AFTER_ITS_END
-
-    def after_row(self, row: CapturedRow, *, new: bool) -> "Missing":
-        """The state after a row of the call; one that is known already counts where it is backfilled.
-
-        A backfill reads a call in the order of ids: from its first row to its LINKEDID_END it brings all. Where the row
-        that opens the call is not in the table, nobody knows whether the beginning of the backfill was lost too.
-        """
-        if self is Missing.NOTHING:
-            return self
-        if row.op != "r":
-            if self is Missing.FIRST_ROWS and opens_call(row):
-                return Missing.NOTHING
-            return Missing.ROWS if self is Missing.AFTER_ITS_END else self
-        if opens_call(row):
-            return Missing.READ_AGAIN
-        if row.eventtype == "LINKEDID_END":
-            return Missing.NOTHING if self is Missing.READ_AGAIN else Missing.AFTER_ITS_END
-        return Missing.ROWS if new and self is Missing.AFTER_ITS_END else self
-
-
-def opens_call(row: CelRow) -> bool:
-    """Whether this is the row that Asterisk logs first: the start of the channel that the call is named after."""
-    return row.eventtype == "CHAN_START" and row.uniqueid == row.linkedid
 
 
 class LostRows:

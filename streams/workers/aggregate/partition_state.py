@@ -12,11 +12,12 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from streams.calls.call import call_id
+from streams.calls.snapshot import Snapshot
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.remembered_calls import RememberedCalls
 from streams.workers.aggregate.steps import AwaitSent, CallEnded, CheckpointStep, Commit, Limits, WriteSnapshots
-from streams.workers.aggregate.tracked_call import Snapshot, TrackedCall
+from streams.workers.aggregate.tracked_call import TrackedCall
 
 
 @dataclass(slots=True)

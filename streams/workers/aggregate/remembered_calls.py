@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
+from streams.calls.missing_rows import Missing, opens_call
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.lost_rows import LostRows, Missing, opens_call
+from streams.workers.aggregate.lost_rows import LostRows
 from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended, Limits, RowEffect, RowRefused
 from streams.workers.aggregate.tracked_call import TrackedCall
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
+from streams.calls.snapshot import Snapshot
 from streams.kafka.committed import Committed
 from streams.workers.aggregate.lost_rows import NOBODY_KNOWS
 from streams.workers.aggregate.marker import Marker
@@ -18,7 +19,6 @@ from streams.workers.aggregate.steps import (
     RestoreStep,
     TopicMadeAgain,
 )
-from streams.workers.aggregate.tracked_call import Snapshot
 
 
 def restore(

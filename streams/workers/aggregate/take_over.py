@@ -9,6 +9,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
+from streams.calls.snapshot import UnreadableSnapshot
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
@@ -29,7 +30,6 @@ from streams.workers.aggregate.steps import (
     Replay,
     TopicMadeAgain,
 )
-from streams.workers.aggregate.tracked_call import UnreadableSnapshot
 
 _log = structlog.get_logger("aggregate")
 

@@ -3,8 +3,8 @@
 from collections.abc import Generator
 from dataclasses import replace
 
+from streams.calls.missing_rows import Missing
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.lost_rows import Missing
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import CheckpointStep, Commit, Ended, RowEffect

@@ -12,9 +12,9 @@ from random import Random
 import msgspec
 
 from streams.calls.call import Call
+from streams.calls.missing_rows import opens_call
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.lost_rows import opens_call
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.restore import restore

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from streams.calls.missing_rows import Missing
+from streams.calls.snapshot import Snapshot
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.lost_rows import CLOCKS_APART_MS, Missing
+from streams.workers.aggregate.lost_rows import CLOCKS_APART_MS
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.restore import restore
@@ -25,7 +27,6 @@ from streams.workers.aggregate.steps import (
     RowEffect,
     WriteSnapshots,
 )
-from streams.workers.aggregate.tracked_call import Snapshot
 
 START = 1_795_390_000
 LIMITS = Limits(settle_ms=50, quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)

@@ -4,11 +4,12 @@ from itertools import product
 
 import pytest
 
+from streams.calls.missing_rows import Missing
+from streams.calls.snapshot import Snapshot
 from streams.rows.row import CapturedRow
-from streams.workers.aggregate.lost_rows import CLOCKS_APART_MS, LostRows, Missing
+from streams.workers.aggregate.lost_rows import CLOCKS_APART_MS, LostRows
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import CallEnded, CallWithheld
-from streams.workers.aggregate.tracked_call import Snapshot
 from tests.workers.aggregate.test_lost_rows import CALL, LIMITS, START, Rows, kinds, records
 
 N, A, F, R, B = Missing.NOTHING, Missing.AFTER_ITS_END, Missing.FIRST_ROWS, Missing.ROWS, Missing.READ_AGAIN
