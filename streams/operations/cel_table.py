@@ -9,9 +9,10 @@ from connectors.mariadb.history import RowMark, row_mark
 from streams.calls.call import Call
 from streams.clock import MICROS_PER_SECOND
 from streams.rows.row import RowDecoder
-from streams.settings import Settings, secret
+from streams.settings import Settings
 from streams.sources.database import DatabaseRows
 from streams.sources.engines import ENGINES
+from streams.sources.table_connection import connected
 from streams.sources.window import EARLIER, Bound
 
 _COLUMNS = ("id", "uniqueid", "linkedid", "eventtype", "eventtime")
@@ -112,8 +113,7 @@ def _select(settings: Settings, sql: str, values: Sequence[Any]) -> list[dict[st
     engine = ENGINES[database.engine]
     decoder = RowDecoder(database.column_name_aliases, settings.pbx.name)
     names = {name: engine.quote(decoder.column(name)) for name in _COLUMNS}
-    password = secret(database.password, database.password_file, "database.password")
-    with engine.connect(database, password) as run:
+    with connected(database) as run:
         return run(sql.format(table=engine.quote(database.table), **names), values)
 
 

@@ -5,63 +5,41 @@ old default, a result that is fetched slowly keeps Asterisk's inserts waiting al
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from connectors.mariadb.checks import column_refusals
 from streams.errors import UnreadableRow, UserError
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder
 from streams.rows.unreadable import UnreadableLine
-from streams.settings import DatabaseSettings, secret
-from streams.sources.engines import ENGINES, Run
+from streams.sources.engines import ENGINES
+from streams.sources.table_connection import TableConnection, first_id_since, plain
 
 PAGE = 5_000
 """Rows read at once."""
 
 
 @dataclass(slots=True)
-class DatabaseRows:
+class DatabaseRows(TableConnection):
     """The cel table of one PBX. Use in `with`; every method raises UserError where it cannot be read."""
 
-    database: DatabaseSettings
     decoder: RowDecoder
     page: int = PAGE
     on_unreadable: Callable[[UnreadableLine], None] = field(default=lambda _row: None)
     """Called for each row that is passed over: a column is empty that must not be."""
     on_progress: Callable[[int], None] = field(default=lambda _ids: None)
     """Called after each page of `rows` with the ids left behind."""
-    _connection: AbstractContextManager[Run] | None = None
-    _run: Run | None = None
     _columns: dict[str, str] = field(default_factory=dict)
     """As the settings spell a column: as the table does."""
 
     @property
     def name(self) -> str:
-        at = self.database
-        return f"{at.engine} {at.name}.{at.table} at {at.host}:{at.port}"
+        return f"{self.database.engine} {self.place}"
 
-    def __enter__(self) -> Self:
-        password = secret(self.database.password, self.database.password_file, "database.password")
-        connection = ENGINES[self.database.engine].connect(self.database, password)
-        self._run = connection.__enter__()
-        self._connection = connection
-        try:
-            self._columns = self._known_columns()
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        connection, self._connection, self._run = self._connection, None, None
-        if connection is not None:
-            connection.__exit__(kind, error, trace)
+    def check(self) -> None:
+        """See TableConnection: the table must be there, with the columns that the product needs."""
+        self._columns = self._known_columns()
 
     def rows(self, first_id: int = 0) -> Iterator[CapturedRow]:
         """Every row from this id on, in the order of ids, in constant memory."""
@@ -87,30 +65,19 @@ class DatabaseRows:
         return [found[row_id] for row_id in sorted(found)]
 
     def first_id_since(self, wall: int) -> int:
-        """The lowest id from which on no row is older than this wall clock time (microseconds), by halving.
-
-        Asterisk writes rows in the order of time, or seconds out of it: so ask for a time somewhat earlier.
-        """
-        low, high = 0, self.highest_id() + 1
-        while low < high:
-            middle = (low + high) // 2
-            at = self._time_from(middle)
-            if at is not None and at < wall:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        """See `first_id_since`."""
+        return first_id_since(self.highest_id(), self._first_from, wall)
 
     def highest_id(self) -> int:
         """0 where the table is empty."""
         rows = self._select(f"ORDER BY {self._quoted('id')} DESC LIMIT 1", [])
         return int(rows[0][self.decoder.column("id")]) if rows else 0
 
-    def _time_from(self, row_id: int) -> int | None:
-        """The time of the first readable row from this id on."""
-        column = self._quoted("id")
+    def _first_from(self, row_id: int) -> tuple[int, int | None] | None:
+        """Id and time of the first row from this id on."""
+        column, name = self._quoted("id"), self.decoder.column
         rows = self._select(f"WHERE {column} >= %s ORDER BY {column} LIMIT 1", [row_id])
-        return wall_micros(_plain(rows[0][self.decoder.column("eventtime")])) if rows else None
+        return (int(rows[0][name("id")]), wall_micros(plain(rows[0][name("eventtime")]))) if rows else None
 
     def _known_columns(self) -> dict[str, str]:
         """The columns that the product reads and this table has."""
@@ -120,7 +87,7 @@ class DatabaseRows:
         if schema or at.engine != "postgresql":
             conditions.append("table_schema = %s")
             values.append(schema or at.name)
-        found = self._started(
+        found = self.run(
             f"SELECT column_name AS name FROM information_schema.columns WHERE {' AND '.join(conditions)}",  # noqa: S608
             values,
         )
@@ -138,12 +105,12 @@ class DatabaseRows:
     def _select(self, rest: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         quote = ENGINES[self.database.engine].quote
         columns = ", ".join(f"{quote(theirs)} AS {quote(ours)}" for ours, theirs in self._columns.items())
-        return self._started(f"SELECT {columns} FROM {quote(self.database.table)} {rest}", values)  # noqa: S608
+        return self.run(f"SELECT {columns} FROM {quote(self.database.table)} {rest}", values)  # noqa: S608
 
     def _decoded(self, rows: list[dict[str, Any]]) -> Iterator[CapturedRow]:
         for row in rows:
             try:
-                yield self.decoder.from_columns({name: _plain(value) for name, value in row.items()})
+                yield self.decoder.from_columns({name: plain(value) for name, value in row.items()})
             except UnreadableRow as error:
                 row_id, linkedid = (row.get(self.decoder.column(name)) for name in ("id", "linkedid"))
                 named = (linkedid,) if isinstance(linkedid, str) and linkedid else ()
@@ -152,18 +119,3 @@ class DatabaseRows:
 
     def _quoted(self, column: str) -> str:
         return ENGINES[self.database.engine].quote(self._columns[self.decoder.column(column)])
-
-    @property
-    def _started(self) -> Run:
-        if self._run is None:
-            raise RuntimeError("DatabaseRows is used outside of its `with`")
-        return self._run
-
-
-def _plain(value: Any) -> Any:
-    """A driver's value of a column, in the form that the decoder takes."""
-    if isinstance(value, datetime | date):
-        return str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode("utf-8", errors="replace")
-    return value

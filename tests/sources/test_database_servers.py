@@ -195,7 +195,7 @@ def test_explain_follows_the_channels_to_the_linked_call(table: Table) -> None:
 def test_nothing_can_be_written_through_it_whatever_the_user_may(table: Table) -> None:
     decoder = RowDecoder(table.settings.column_name_aliases)
     with pytest.raises(UserError, match=r"(?i)read.only"), DatabaseRows(table.settings, decoder) as rows:
-        rows._started("DELETE FROM cel WHERE id > %s", [0])
+        rows.run("DELETE FROM cel WHERE id > %s", [0])
     with DatabaseRows(table.settings, decoder) as rows:
         assert rows.highest_id() == int(ROWS[-1]["id"])
 
