@@ -10,13 +10,13 @@ import orjson
 from streams.gaps.comparison import Comparison, Since
 from streams.gaps.findings import Findings
 from streams.gaps.table import CelTable, TableRow
-from streams.kafka.topic_client import Outgoing, TopicRecord
+from streams.kafka.topic_client import Outgoing
 from streams.operations.connection import Connection
 from streams.rows.eventtime import wall_micros
 from streams.settings import Settings
 from streams.topics import CEL
 from tests.crm.calls import call_result
-from tests.operations.memory import PARTITIONS, MemoryRegistry, MemoryTopics, Operator
+from tests.operations.memory import PARTITIONS, MemoryRegistry, Operator
 
 SECOND = 1_764_000_000
 
@@ -86,26 +86,6 @@ def _told(row: Row) -> TableRow:
     return TableRow(row.id, row.uniqueid or row.linkedid, row.linkedid, row.eventtime, wall_micros(row.eventtime))
 
 
-class TrimmedTopics(MemoryTopics):
-    """Topics of which retention has removed records."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begins: dict[tuple[str, int], int] = {}
-
-    async def read(
-        self,
-        topic: str,
-        partitions: Iterable[int] | None = None,
-        *,
-        start: Mapping[int, int] | None = None,
-        since_ms: int | None = None,
-    ) -> AsyncIterator[TopicRecord]:
-        async for record in super().read(topic, partitions, start=start, since_ms=since_ms):
-            if record.offset >= self.begins.get((topic, record.partition), 0):
-                yield record
-
-
 @dataclass
 class MemoryCapture:
     """A connector that has passed everything, or what `arriving` brings with each question first."""
@@ -133,9 +113,8 @@ class World:
 
     def __init__(self) -> None:
         self.settings = Settings()
-        self.topics = TrimmedTopics()
         self.operator = Operator(self.settings)
-        self.operator.topics = self.topics
+        self.topics = self.operator.topics
         self.table = MemoryTable(self.settings)
         self.progress = MemoryCapture(world=self)
         self.cel = self.settings.kafka.topic(CEL)
@@ -186,4 +165,4 @@ class World:
         yield self.comparison()
 
 
-__all__ = ["PARTITIONS", "SECOND", "MemoryCapture", "MemoryTable", "Row", "TrimmedTopics", "World"]
+__all__ = ["PARTITIONS", "SECOND", "MemoryCapture", "MemoryTable", "Row", "World"]

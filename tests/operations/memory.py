@@ -64,6 +64,8 @@ class MemoryTopics:
     logs: dict[tuple[str, int], list[TopicRecord]] = field(default_factory=lambda: defaultdict(list))
     readings: list[str] = field(default_factory=list)
     """Topics that were read, in order; from where makes no difference."""
+    begins: dict[tuple[str, int], int] = field(default_factory=dict)
+    """First offsets, by topic and partition, where retention has removed records."""
 
     async def partitions(self, topic: str) -> int:
         return PARTITIONS
@@ -82,7 +84,7 @@ class MemoryTopics:
         self.readings.append(topic)
         for number in range(PARTITIONS) if partitions is None else partitions:
             for record in list(self.logs[topic, number])[(start or {}).get(number, 0) :]:
-                if record.timestamp_ms >= (since_ms or 0):
+                if record.timestamp_ms >= (since_ms or 0) and record.offset >= self.begins.get((topic, number), 0):
                     yield record
 
     async def send(self, records: Sequence[Outgoing]) -> None:

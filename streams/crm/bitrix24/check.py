@@ -16,7 +16,7 @@ from streams.crm.bitrix24.kind import KIND
 from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import NO_RIGHT, records_of
 from streams.crm.bitrix24.steps import METHODS
-from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_of
+from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_found, users_of
 from streams.delivery.answers import PortalBlocked
 from streams.http.request import Reply
 from streams.rules import CrmStatus
@@ -37,6 +37,8 @@ LOCAL_APPLICATION = (
 SCOPE_REMEDY = "Tick it in the application or webhook (Developer resources, Integrations), then authorise again."
 RIGHT_REMEDY = "Telephony, Configure telephony, Access permissions: give the owner's role `Call statistics: view: all`."
 
+USERS_PAGE = "it stands in the address of a user's page"
+
 Json = dict[str, Any]
 
 
@@ -47,6 +49,10 @@ async def check(request: CheckRequest) -> list[Finding]:
         return await _Questions(client, request).findings()
     finally:
         await client.close()
+
+
+def _why_not(user: str, active: dict[str, Json]) -> str:
+    return "" if user in active else f"the portal has no active user {user}"
 
 
 def _no_status(_: CallResult) -> CrmStatus:
@@ -136,16 +142,16 @@ class _Questions:
         return [Finding(Level.NOTE, "rights", words, RIGHT_REMEDY)]
 
     async def _users(self, scopes: list[str]) -> list[Finding]:
-        named = [(where, user) for where, user in users_of(self._portal) if user.isdigit()]
         if not any(scope in scopes for scope in USER_SCOPES):
-            if not named:
+            if not any(user.isdigit() for _, user in users_of(self._portal)):
                 return []
             words = "whether the users that the settings name are there cannot be told without the scope user_brief"
             return [Finding(Level.NOTE, "users", words, SCOPE_REMEDY)]
         active = await self._active()
         if isinstance(active, Finding):
             return [active]
-        return [*self._named(named, active), *self._inner(active)]
+        found = users_found(self._portal, lambda user: _why_not(user, active), USERS_PAGE)
+        return [*found, *self._inner(active)]
 
     async def _active(self) -> dict[str, Json] | Finding:
         """The portal's active users by their ids."""
@@ -163,15 +169,6 @@ class _Questions:
                 return active
         words = f"the portal has more than {MOST_PAGES * 50} users: those of the settings were not looked up"
         return Finding(Level.NOTE, "users", words)
-
-    def _named(self, named: list[tuple[str, str]], active: dict[str, Json]) -> Iterator[Finding]:
-        missing = [(where, user) for where, user in named if user not in active]
-        for where, user in missing:
-            meant = "the portal would be paused" if where == "default_user" else "the calls go to default_user"
-            remedy = f"Set another id under portals[].{where.split(':')[0]}: it stands in the address of a user's page."
-            yield Finding(Level.FAULT, "users", f"{where}: the portal has no active user {user}; {meant}", remedy)
-        if named and not missing:
-            yield Finding(Level.GOOD, "users", f"all {len(named)} users that the settings name are active")
 
     def _inner(self, active: dict[str, Json]) -> Iterator[Finding]:
         """Whether users have inner numbers at all, where calls are to be given by them."""

@@ -15,7 +15,7 @@ from streams.crm.kommo.account import KommoAccount
 from streams.crm.kommo.answers import error_text, portal_problem
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.options import KommoOptions
-from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_of
+from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_found
 from streams.crm.shared.tokens import Token
 from streams.delivery.answers import PortalBlocked, RetryLater
 from streams.http.request import Reply
@@ -33,6 +33,8 @@ ADMINISTRATOR = (
     "Let an administrator of the account make the token (Settings, Integrations, your integration, Keys and scopes), "
     "or give the owner the right to view all leads, contacts and companies (Settings, Users)."
 )
+
+USERS_PAGE = "Settings, Users shows it in the user's address"
 
 Json = dict[str, Any]
 
@@ -102,7 +104,8 @@ class _Questions:
         if isinstance(users, Finding):
             return [users]
         known = {str(user.get("id")): user for user in users}
-        return [*_rights(known.get(owner)), *_named(self._portal, known)]
+        named = users_found(self._portal, lambda user: _why_not(user, known), USERS_PAGE)
+        return [*_rights(known.get(owner)), *named]
 
     async def _users(self) -> list[Json] | Finding:
         """All users. Kommo lists them for administrators only."""
@@ -191,26 +194,14 @@ def _rights(owner: Json | None) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "rights", words, ADMINISTRATOR)
 
 
-def _named(portal: PortalSettings, known: dict[str, Json]) -> Iterator[Finding]:
-    """The users that the settings name, as the account knows them."""
-    wrong = 0
-    named = [(where, user) for where, user in users_of(portal) if user.isdigit()]
-    for where, user in named:
-        rights = known.get(user, {}).get("rights")
-        if user not in known:
-            why = f"the account has no user {user}"
-        elif isinstance(rights, dict) and rights.get("is_active") is False:
-            why = f"user {user} ({known[user].get('name')}) is not active any more"
-        else:
-            continue
-        wrong += 1
-        meant = "the portal would be paused" if where == "default_user" else "the calls go to default_user"
-        remedy = (
-            f"Set another id under portals[].{where.split(':')[0]}: Settings, Users shows it in the user's address."
-        )
-        yield Finding(Level.FAULT, "users", f"{where}: {why}; {meant}", remedy)
-    if named and not wrong:
-        yield Finding(Level.GOOD, "users", f"all {len(named)} users that the settings name are active")
+def _why_not(user: str, known: dict[str, Json]) -> str:
+    """Why no call can be given to a user; empty: it can."""
+    if user not in known:
+        return f"the account has no user {user}"
+    rights = known[user].get("rights")
+    if isinstance(rights, dict) and rights.get("is_active") is False:
+        return f"user {user} ({known[user].get('name')}) is not active any more"
+    return ""
 
 
 def _limits(portal: PortalSettings) -> Iterator[Finding]:

@@ -116,6 +116,22 @@ def not_ids(portal: PortalSettings) -> Iterable[Finding]:
             yield Finding(Level.FAULT, "users", words, "Set the number that stands in the address of the user's page.")
 
 
+def users_found(portal: PortalSettings, why_not: Callable[[str], str], where_it_stands: str) -> Iterable[Finding]:
+    """The findings about the users that a portal's settings name by id.
+
+    `why_not`: why calls cannot be given to an id, in words; empty: they can. `where_it_stands`: where somebody finds an
+    id in the CRM.
+    """
+    named = [(where, user, why_not(user)) for where, user in users_of(portal) if user.isdigit()]
+    missing = [(where, why) for where, _, why in named if why]
+    for where, why in missing:
+        meant = "the portal would be paused" if where == "default_user" else "the calls go to default_user"
+        remedy = f"Set another id under portals[].{where.split(':')[0]}: {where_it_stands}."
+        yield Finding(Level.FAULT, "users", f"{where}: {why}; {meant}", remedy)
+    if named and not missing:
+        yield Finding(Level.GOOD, "users", f"all {len(named)} users that the settings name are active")
+
+
 def users_of(portal: PortalSettings) -> list[tuple[str, str]]:
     """Every user that a portal's settings name: where, and the id."""
     named = [(f"users: {extension}", user) for extension, user in portal.users.items()]
