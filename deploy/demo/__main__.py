@@ -156,7 +156,7 @@ class _Progress:
         stages = [
             ("rows written", f"{player.rows}"),
             ("rows captured", f"{observer.captured}, lag {player.rows - observer.captured}"),
-            ("calls folded", f"{len(observer.results)} of {calls}"),
+            ("calls classified", f"{len(observer.results)} of {calls}"),
             *((f"in {name}", f"{len(entries)} of {wanted[name]}") for name, entries in observer.entries.items()),
             ("dead letters", f"{len(observer.dead_letters)}"),
         ]

@@ -86,8 +86,8 @@ def tell_verdict(console: Console, faults: list[str], truths: list[Expected], na
     known = sum(truth.answered is not None for truth in truths)
     if not faults:
         console.print(
-            f"[bold green]Right:[/] {len(truths)} calls folded; answered agrees with the recorded truth in all {known} "
-            f"where it is known; {each}: each of them exactly once, no other."
+            f"[bold green]Right:[/] {len(truths)} calls classified; answered agrees with the recorded truth in all "
+            f"{known} where it is known; {each}: each of them exactly once, no other."
         )
         for case, reason in NO_CLIENT_NUMBER.items():
             console.print(f"  [dim]in no CRM: {case}: {reason}[/]")

@@ -105,8 +105,9 @@ class DeliverWorker:
             partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
             raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
-        told = self._settings, self.name, self._portals, self._dead_letters
-        self._losses = ResultLosses(*told, group, self._remember_us)
+        self._losses = ResultLosses(
+            self._settings, self.name, self._portals, self._dead_letters, group, self._remember_us
+        )
         self._intake = Intake(
             self.name,
             self._serializer,
