@@ -54,7 +54,7 @@ class MissedCallTaskSettings(Section):
     max_age_hours: float = Field(default=24.0, gt=0, le=365 * 24)
     """A missed call that is older when it comes (an outage, a backfill) gets no task."""
     result: Annotated[str, Field(min_length=1, max_length=200)] = "The client was reached"
-    """Kommo: what a task that is closed has as its result."""
+    """What a task that is closed has as its result, where the CRM shows one."""
 
 
 def _known_crm(name: str) -> str:

@@ -162,7 +162,7 @@ class TasksNow:
     crm: Crm
     now: int
 
-    async def of_client(self, sent: dict[str, Any], until: float) -> list[Task] | Failure:
+    async def of_client(self, client: Marker, sent: dict[str, Any], until: float) -> list[Task] | Failure:
         visible = [task for task in self.crm.tasks if task.visible_at <= self.now]
         marked = [(task, marker_in(task.text)) for task in visible]
         return [Task(str(task.id), task.text, marker, task.is_open) for task, marker in marked if marker]

@@ -10,7 +10,9 @@ calls.py       state: registered and finished calls, their statistics
 call_methods.py  the methods of one call
 recordings.py  recordings at finished calls
 recorded.py    the recording of a call
+activities.py  state: universal activities (to-dos) of clients
 crm.py         state: clients by phone number, comments
+users.py       the people
 lines.py       state: external lines
 statistics.py  the filter of voximplant.statistic.get
 limits.py      requests a second, seconds of work

@@ -19,7 +19,7 @@ class KommoConfig(PortalConfig):
     switched on; `unsorted_on`: its pipeline takes incoming leads. What no document settles comes in both ways:
     `note_updated_at`, `now` or `created` (a note's updated_at is the time of the request, or the created_at that was
     sent), and `owner_is_admin` False (the token's user is no administrator: may not list users, and names nobody but
-    himself as created_by or call_responsible).
+    himself as created_by or call_responsible). `task_rights` False: the token's user may not see tasks.
     """
 
     long_lived_token: str = "fake-long-lived-token"
@@ -35,6 +35,7 @@ class KommoConfig(PortalConfig):
     note_updated_at: str = "now"
     owner_is_admin: bool = True
     unsorted_on: bool = True
+    task_rights: bool = True
     requests_per_second: int = 7
     flood: int = 50
     ban: float = 60.0

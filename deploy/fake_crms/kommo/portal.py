@@ -9,7 +9,7 @@ from deploy.fake_crms.entry import Entry
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.faults import Fault
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo import account, calls, contacts, notes
+from deploy.fake_crms.kommo import account, calls, contacts, notes, tasks
 from deploy.fake_crms.kommo.config import KommoConfig
 from deploy.fake_crms.kommo.limits import RequestsPerSecond
 from deploy.fake_crms.kommo.requests import BLOCKED_PAGE, ERRORS, OPERATIONS, problem, read_json
@@ -32,6 +32,7 @@ class KommoPortal(PortalServer):
             "note_updated_at",
             "owner_is_admin",
             "unsorted_on",
+            "task_rights",
             "requests_per_second",
             "flood",
             "ban",
@@ -50,10 +51,10 @@ class KommoPortal(PortalServer):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """One of calls, notes (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account, token;
+        """One of calls, notes and tasks (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account, token;
         `unknown` for others."""
         path = path.rstrip("/")
-        known = OPERATIONS.get((method, path)) or notes.operation(method, path)
+        known = OPERATIONS.get((method, path)) or notes.operation(method, path) or tasks.operation(method, path)
         if known is None and path.rpartition("/")[2].isdigit():
             one = OPERATIONS.get((method, path.rpartition("/")[0]))
             known = one if one in ("users", "pipelines") else None
@@ -88,6 +89,8 @@ class KommoPortal(PortalServer):
                 return notes.add(request)
             case "edit_notes":
                 return notes.edit(request)
+            case "tasks" | "add_tasks" | "edit_tasks":
+                return tasks.serve(request)
             case "contacts":
                 return contacts.add_contacts(request) if add else contacts.find_contacts(request)
             case "companies":
@@ -161,6 +164,10 @@ class KommoPortal(PortalServer):
     def orphans(self) -> list[dict[str, Any]]:
         """Kommo has no call that is begun and not finished."""
         return []
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks of all."""
+        return self.account.tasks.shown()
 
     def popups(self) -> list[dict[str, Any]]:
         """Kommo opens no card for a call that is added."""

@@ -28,6 +28,7 @@ from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
     TASK,
+    Marker,
     common_fields,
     due_at,
     marker_in,
@@ -126,15 +127,13 @@ class Bitrix24Tasks:
         self._first = False
         return await self._ask(method, fields, until)
 
-    async def of_client(self, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
+    async def of_client(self, client: Marker, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
         """See ClientTasks."""
-        marker = marker_in(sent["marker"])
-        assert marker is not None
         found: list[Task] = []
         start: object = 0
         for _ in range(MOST_PAGES):
             asked: dict[str, object] = {
-                "filter": {"PROVIDER_ID": PROVIDER, "%DESCRIPTION": marker.of_client},
+                "filter": {"PROVIDER_ID": PROVIDER, "%DESCRIPTION": client.of_client},
                 "order": {"ID": "DESC"},
                 "select": ["ID", "COMPLETED", "DESCRIPTION"],
                 "start": start,
@@ -144,7 +143,7 @@ class Bitrix24Tasks:
                 return reply
             rows = [row for row in reply.document.get("result") or () if isinstance(row, dict)]
             tasks = [_task(row) for row in rows]
-            found += [task for task in tasks if task is not None and task.marker.client == marker.client]
+            found += [task for task in tasks if task is not None and task.marker.client == client.client]
             start = reply.document.get("next")
             if not isinstance(start, int):
                 return found

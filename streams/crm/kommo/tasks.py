@@ -24,6 +24,7 @@ from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
     TASK,
+    Marker,
     common_fields,
     due_at,
     marker_in,
@@ -94,10 +95,8 @@ class KommoTasks:
         self._known: Cards | None = None
         self._first = True
 
-    async def of_client(self, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
+    async def of_client(self, client: Marker, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
         """See ClientTasks."""
-        marker = marker_in(sent["marker"])
-        assert marker is not None
         cards = await self._cards(sent, until)
         if not isinstance(cards, dict):
             return cards
@@ -108,7 +107,7 @@ class KommoTasks:
             if not isinstance(items, list):
                 return items
             tasks = [_task(item) for item in items]
-            found += [task for task in tasks if task is not None and task.marker.client == marker.client]
+            found += [task for task in tasks if task is not None and task.marker.client == client.client]
         return found
 
     async def reached(self, sent: dict[str, Any], since: int, until: BootSeconds) -> bool | Failure:

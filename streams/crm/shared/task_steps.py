@@ -53,8 +53,8 @@ class ClientTasks(Protocol):
     Whoever asks several times awaits the portal's rate itself.
     """
 
-    async def of_client(self, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
-        """The tasks of ours for a client, done ones too."""
+    async def of_client(self, client: Marker, sent: dict[str, Any], until: BootSeconds) -> list[Task] | Failure:
+        """The tasks of ours for the client whom a marker names, done ones too."""
         ...
 
     async def reached(self, sent: dict[str, Any], since: int, until: BootSeconds) -> bool | Failure:
@@ -83,7 +83,7 @@ async def take_step(tasks: ClientTasks, step: str, sent: dict[str, Any], until: 
         return against
     if step == MISSED:
         return await tasks.add(sent, until)
-    found = await tasks.of_client(sent, until)
+    found = await tasks.of_client(marker, sent, until)
     if not isinstance(found, list):
         return found
     if step == FIND:
@@ -96,12 +96,14 @@ async def take_step(tasks: ClientTasks, step: str, sent: dict[str, Any], until: 
 async def look_up_task(tasks: ClientTasks, sent: dict[str, Any], until: BootSeconds) -> LookupResult:
     """The task that a request of unknown outcome may have made; also one that somebody completed meanwhile."""
     marker = marker_in(sent.get("marker"))
-    found = await tasks.of_client(sent, until)
+    if marker is None:
+        return NotFound()
+    found = await tasks.of_client(marker, sent, until)
     if isinstance(found, NotYet | Refused):
         return RetryLater(found.why)
     if not isinstance(found, list):
         return found
-    ours = [task for task in found if marker is not None and task.marker.call == marker.call]
+    ours = [task for task in found if task.marker.call == marker.call]
     return CallFound({TASK: _oldest(ours).id}) if ours else NotFound()
 
 
@@ -139,8 +141,8 @@ async def _find(
 async def _check(
     tasks: ClientTasks, found: Sequence[Task], marker: Marker, sent: dict[str, Any], until: BootSeconds
 ) -> Answer:
-    """Close the call's own task where the client was reached, or an older task of his stands: either may have been on its
-    way to the CRM, and invisible, when this one was made."""
+    """Close the call's own task where the client was reached, or an older task of his stands: either may have been on
+    its way to the CRM, and invisible, when this one was made."""
     own = [task for task in found if task.is_open and task.marker.call == marker.call]
     if not own:
         return Succeeded(note="its task is not open any more")
