@@ -51,8 +51,8 @@ class KommoPortal(PortalServer):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """One of calls, notes and tasks (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account, token;
-        `unknown` for others."""
+        """One of calls, notes and tasks (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account,
+        token; `unknown` for others."""
         path = path.rstrip("/")
         known = OPERATIONS.get((method, path)) or notes.operation(method, path) or tasks.operation(method, path)
         if known is None and path.rpartition("/")[2].isdigit():
