@@ -148,7 +148,8 @@ async def _check(
         return Succeeded(note="its task is not open any more")
     kept = _oldest(own)
     ended = max(task.marker.ended for task in own)
-    reached = not sent["still_missed"] or await tasks.reached(sent, ended, until)
+    taken_back = not sent["still_missed"] and ended <= marker.ended
+    reached = taken_back or await tasks.reached(sent, ended, until)
     if not isinstance(reached, bool):
         return reached
     older = [task for task in found if task.is_open and int(task.id) < int(kept.id)]
@@ -170,13 +171,17 @@ async def _close(
 ) -> Answer:
     """Close the client's open tasks of calls that were over before this talk was, and one of an earlier version of this
     call that was taken for missed."""
-    due = [
-        task for task in found if task.is_open and (task.marker.ended < marker.ended or task.marker.call == marker.call)
-    ]
+    open_tasks = [task for task in found if task.is_open]
+    due = [task for task in open_tasks if task.marker.ended < marker.ended or _is_taken_back(task, marker)]
     failed = await _complete(tasks, due, sent, until)
     if failed is not None:
         return failed
     return Succeeded({CLOSED: " ".join(task.id for task in due)}) if due else Succeeded(note="no task of ours is open")
+
+
+def _is_taken_back(task: Task, marker: Marker) -> bool:
+    """Whether a task is of this call alone: it may speak of a later missed call besides."""
+    return task.marker.call == marker.call and task.marker.ended <= marker.ended
 
 
 async def _complete(
