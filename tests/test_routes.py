@@ -92,6 +92,10 @@ def test_the_only_schedule_need_not_be_named(tmp_path: Path) -> None:
             "working_hours: {office: {hours: {mon: nine}}}\n",
             "working_hours.office: Value error, hours.mon: 'nine' is no",
         ),
+        (
+            "portals: [{name: a, crm: kommo, missed_call_user: route, route: [{queue: a, pipeline_id: 5}]}]\n",
+            "portal a: missed_call_user: route needs a line of route that gives a user",
+        ),
         ("portals: [{name: a, crm: webhook, route: [{user: 1}]}]\n", "at webhook calls belong to nobody: take it out"),
         ("portals: [{name: a, crm: bitrix24, route: [{user: 1, pipeline_id: 5}]}]\n", "unknown: pipeline_id; known:"),
     ],

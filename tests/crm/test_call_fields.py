@@ -62,7 +62,7 @@ def portal(**fields: Any) -> PortalSettings:
         ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "route"}, {}, Person("40")),
         ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "route"}, {"unmatched": ("user:40",)}, Person("12")),
         (MISSED, {**ROUTE, "missed_call_user": "route"}, {}, Person("12")),
-        (MISSED, {"missed_call_user": "route", "users": {}}, {}, Person("1", no_user="1002")),
+        (MISSED, {**ROUTE, "missed_call_user": "route", "users": {}}, {}, Person("1", no_user="1002")),
         ({**MISSED, **SALES, "direction": "outgoing"}, {**ROUTE, "missed_call_user": "route"}, {}, Person("11")),
         ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "default"}, {}, Person("40")),
         (MISSED, {**ROUTE, "missed_call_user": "default"}, {}, Person("1")),
