@@ -138,6 +138,8 @@ class PortalSettings(Section):
         """Raises ValueError for a line of the route that this CRM cannot follow."""
         if self.route and not kind.has_users:
             raise ValueError(f"portal {self.name}: route: at {self.crm} calls belong to nobody: take it out")
+        if self.missed_call_user == "route" and not any(line.user for line in self.route):
+            raise ValueError(f"portal {self.name}: missed_call_user: route needs a line of route that gives a user")
         try:
             check_route(self.route, kind.route_options)
         except ValueError as error:
