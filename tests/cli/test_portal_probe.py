@@ -39,7 +39,7 @@ def trial(operator: PortalOperator, **fields: Any) -> None:
 
 
 def reports_in(folder: Path) -> list[str]:
-    return [file.name for file in folder.iterdir() if file.name.startswith("probe.md")]
+    return [file.name for file in folder.iterdir() if file.name.startswith("probe.txt")]
 
 
 def nothing_was_sent(operator: PortalOperator) -> bool:
@@ -52,11 +52,11 @@ async def test_all_as_the_fakes_have_it_ends_with_0_and_a_report(
 ) -> None:
     trial(desk)
     authorised(desk)
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     done = await desk.run("probe", "main", "--yes", "-o", str(report))
     assert done.status == 0, done
     text = report.read_text(encoding="utf-8")
-    assert reports_in(tmp_path) == ["probe.md"]
+    assert reports_in(tmp_path) == ["probe.txt"]
     assert text.startswith("# Probe of a ") and "let in by OAuth" in text and PREFIX in text and NUMBER in text
     assert "not over" not in text and "DIFFERENT" not in text
     for shown in (text, done.stdout, done.stderr):
@@ -71,7 +71,7 @@ async def test_a_difference_ends_with_1_and_names_the_place_of_the_fake(
     bitrix24: PortalOperator, tmp_path: Path
 ) -> None:
     bitrix24.portal.change_settings(window_from="registration")
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     done = await bitrix24.run("probe", "main", "--yes", "--point", "3", "-o", str(report))
     assert done.status == 1, done
     place = "deploy/fake_crms/bitrix24/config.py: window_from"
@@ -101,7 +101,7 @@ async def test_json_has_an_object_for_each_point_and_each_thing(bitrix24: Portal
 
 
 async def test_without_a_yes_nothing_is_sent(bitrix24: PortalOperator, tmp_path: Path) -> None:
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     done = await bitrix24.run("probe", "main", "-o", str(report), given="n\n")
     assert done.status != 0 and nothing_was_sent(bitrix24) and not reports_in(tmp_path)
     silent = await bitrix24.run("probe", "main")
@@ -112,7 +112,7 @@ async def test_without_a_yes_nothing_is_sent(bitrix24: PortalOperator, tmp_path:
 
 async def test_a_portal_that_is_no_trial_is_one_clear_sentence(bitrix24: PortalOperator, tmp_path: Path) -> None:
     trial(bitrix24, trial=False)
-    done = await bitrix24.run("probe", "main", "--yes", "-o", str(tmp_path / "probe.md"))
+    done = await bitrix24.run("probe", "main", "--yes", "-o", str(tmp_path / "probe.txt"))
     assert done.status == 2 and "not marked as a trial" in done.stderr and "trial: true" in done.stderr
     assert nothing_was_sent(bitrix24) and not reports_in(tmp_path)
 
@@ -140,7 +140,7 @@ def test_a_webhook_and_an_unknown_portal_are_said(tmp_path: Path, monkeypatch: p
 
 
 async def test_a_report_that_is_there_is_kept_unless_forced(bitrix24: PortalOperator, tmp_path: Path) -> None:
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     report.write_text("mine", encoding="utf-8")
     arguments = ("probe", "main", "--yes", "--point", "8", "-o", str(report))
     done = await bitrix24.run(*arguments)
@@ -151,15 +151,15 @@ async def test_a_report_that_is_there_is_kept_unless_forced(bitrix24: PortalOper
 
 
 async def test_a_folder_that_cannot_be_written_is_found_before_anything_is_sent(bitrix24: PortalOperator) -> None:
-    done = await bitrix24.run("probe", "main", "--yes", "-o", "/proc/no/such/probe.md")
+    done = await bitrix24.run("probe", "main", "--yes", "-o", "/proc/no/such/probe.txt")
     assert done.status == 2 and "cannot write" in done.stderr and nothing_was_sent(bitrix24)
 
 
 async def test_a_probe_that_dies_leaves_beside_its_report_what_it_made(
     bitrix24: PortalOperator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report, seen = tmp_path / "probe.md", ""
-    part = report.with_name("probe.md.part")
+    report, seen = tmp_path / "probe.txt", ""
+    part = report.with_name("probe.txt.part")
     real = bitrix24.portal.answer
 
     def answer(inbound: Any) -> Answer:
@@ -191,7 +191,7 @@ async def test_a_disk_that_fills_up_stops_no_cleaning(
         real(file, text)
 
     monkeypatch.setattr(ReportFile, "keep", keep)
-    done = await bitrix24.run("probe", "main", "--yes", "--point", "3", "-o", str(tmp_path / "probe.md"))
+    done = await bitrix24.run("probe", "main", "--yes", "--point", "3", "-o", str(tmp_path / "probe.txt"))
     assert done.status == 0 and done.stderr.count("disk full") == 1 and kept == 3
     assert bitrix24.portal.orphans() == []
 
@@ -219,11 +219,11 @@ async def test_ctrl_c_closes_the_calls_that_are_open(
 
     monkeypatch.setattr(command, "probe_portal", remembered)
     monkeypatch.setattr(portal, "answer", answer)
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     with pytest.raises(asyncio.CancelledError):
         await bitrix24.run("probe", "main", "--yes", "--point", "3", "-o", str(report))
     assert not running and portal.entries(), "what was registered before is finished"
-    text = report.with_name("probe.md.part").read_text(encoding="utf-8")
+    text = report.with_name("probe.txt.part").read_text(encoding="utf-8")
     for orphan in portal.orphans():
         assert f"{orphan['external_id']} |" in text and "look for it by this mark" in text
 
@@ -240,7 +240,7 @@ async def test_words_of_the_portal_are_shown_and_never_obeyed(
         return real(inbound)
 
     monkeypatch.setattr(bitrix24.portal, "answer", answer)
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     done = await bitrix24.run("probe", "main", "--yes", "--point", "8", "-o", str(report))
     text = report.read_text(encoding="utf-8")
     assert "\\x1b" in done.stdout and "\\x1b" in text.replace("\\\\", "\\")
@@ -252,7 +252,7 @@ async def test_words_of_the_portal_are_shown_and_never_obeyed(
 
 
 async def test_the_host_is_told_if_asked_for(bitrix24: PortalOperator, tmp_path: Path) -> None:
-    report = tmp_path / "probe.md"
+    report = tmp_path / "probe.txt"
     await bitrix24.run("probe", "main", "--yes", "--point", "8", "--show-host", "-o", str(report))
     assert "portal: 127.0.0.1" in report.read_text(encoding="utf-8")
 
@@ -287,12 +287,12 @@ def test_the_veil() -> None:
 
 
 def test_a_report_never_takes_the_place_of_one_that_came_meanwhile(tmp_path: Path) -> None:
-    file = ReportFile(path := tmp_path / "r.md", force=False)
+    file = ReportFile(path := tmp_path / "r.txt", force=False)
     path.write_text("theirs", encoding="utf-8")
     with pytest.raises(UserError, match="came to be meanwhile"):
         file.finish("ours")
     assert path.read_text(encoding="utf-8") == "theirs"
-    assert path.with_name("r.md.part").read_text(encoding="utf-8") == "ours"
+    assert path.with_name("r.txt.part").read_text(encoding="utf-8") == "ours"
 
 
 def test_the_help_teaches() -> None:

@@ -75,7 +75,7 @@ def probe(
 
     Examples:
 
-        cel2crm portal probe trial -o probe.md
+        cel2crm portal probe trial -o probe.txt
 
         cel2crm portal probe trial --yes --json | jq -r 'select(.outcome == "different") | .what'
     """
