@@ -106,6 +106,15 @@ async def test_bitrix24_a_webhook_portal_says_what_it_refuses(bitrix24: Bitrix24
     assert "OAuth" in result(report, 3).words
 
 
+async def test_bitrix24_a_webhook_that_may_only_register(bitrix24: Bitrix24Portal) -> None:
+    bitrix24.change_settings(webhook_allowed=True)
+    bitrix24.faults.order({"mode": "wrong_auth_type", "times": 1, "methods": ["telephony.externalcall.finish"]})
+    report = await probed(bitrix24, 1, webhook_url=SecretStr(bitrix24.webhook_url))
+    found = result(report, 1)
+    assert found.outcome is Outcome.SAME and "no: finish answers WRONG_AUTH_TYPE" in found.words
+    assert bitrix24.orphans() == [], "the portal's own authorisation finishes it"
+
+
 async def test_bitrix24_a_wrong_webhook_is_no_finding(bitrix24: Bitrix24Portal) -> None:
     wrong = SecretStr(f"{bitrix24.url}/rest/1/wr0ngwr0ng/")
     found = result(await probed(bitrix24, 1, webhook_url=wrong), 1)

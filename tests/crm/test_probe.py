@@ -76,9 +76,10 @@ async def test_a_portal_that_is_no_trial_gets_nothing(bitrix24: Bitrix24Portal, 
 
 
 def test_a_crm_without_a_probe_is_one_sentence() -> None:
-    portal = PortalSettings(name="hook", crm="webhook", url="https://example.com", trial=True)
-    with pytest.raises(UserError, match="there is no probe for"):
-        probe_for(portal)
+    for trial in (True, False):
+        portal = PortalSettings(name="hook", crm="webhook", url="https://example.com", trial=trial)
+        with pytest.raises(UserError, match="there is no probe for"):
+            probe_for(portal)
 
 
 def test_a_point_of_another_crm_is_refused() -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from streams.crm.registry import BUILT_IN
-from streams.crm.shared.probe import probe_of
+from streams.crm.shared.probe import Point, probe_of
 from tests.docs.pages import ROOT, page, rows
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -34,7 +34,7 @@ def _text(file: str) -> str:
 
 
 def test_what_only_a_portal_can_tell_is_what_the_probes_try() -> None:
-    points = {}
+    points: dict[int, Point] = {}
     for crm in BUILT_IN:
         if (probe := probe_of(crm)) is not None:
             points |= {point.number: point for point in probe.points}

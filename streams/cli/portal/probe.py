@@ -218,7 +218,7 @@ def _veil_of(portal: PortalSettings, *, show_host: bool) -> Veil:
     own = _host_of(portal)
     hosts = tuple(dict.fromkeys(host for host in (own, webhook.host) if host))
     veil = Veil() if show_host else Veil(hosts, veiled_host(own, portal.kind.cloud))
-    veil.hide(*(part for part in webhook.parts if part != "rest"))
+    veil.hide(next((part for part in reversed(webhook.parts) if part.strip("/")), ""))
     if portal.token is not None or portal.token_file is not None:
         veil.hide(secret(portal.token, portal.token_file, f"{where}.token"))
     if (oauth := portal.oauth) is not None:

@@ -126,7 +126,7 @@ class ProbeCalls:
         """Finish what is still open, so that nothing stays that looks like a running call."""
         for call_id in list(self._open):
             with suppress(CannotProbe):
-                await self.finish(call_id)
+                await self.finish(call_id, client=self.client)
         for call_id in self._open:
             self._request.report.settle(REGISTRATION, call_id, Fate.STAYS, OPEN)
 

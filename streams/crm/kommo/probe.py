@@ -102,7 +102,10 @@ class _Probe:
         ended = await self._made.account.search(base / "users", [], take, self._request.until)
         if isinstance(ended, RetryLater | PortalBlocked):
             raise CannotProbe(ended.why)
-        rights = {str(user.get("id")): user.get("rights") or {} for user in users}
+        rights: dict[str, Item] = {}
+        for user in users:
+            told = user.get("rights")
+            rights[str(user.get("id"))] = told if isinstance(told, dict) else {}
         self._is_admin = bool(rights.get(self._owner, {}).get("is_admin"))
         active = [user for user, right in rights.items() if right.get("is_active") is not False and user != self._owner]
         self._others = [self._request.user] if self._request.user else active

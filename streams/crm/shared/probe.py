@@ -190,16 +190,16 @@ def probe_of(crm: str) -> CrmProbe | None:
 
 def probe_for(portal: PortalSettings, points: frozenset[int] = frozenset()) -> CrmProbe:
     """The probe of a portal that may be probed. Raises UserError: it may not, or there is none, or not these points."""
-    if not portal.trial:
-        raise UserError(
-            f"portal {portal.name} is not marked as a trial: a probe makes test calls, so nothing was sent",
-            "Only for an account that nobody works with: set `trial: true` at the portal.",
-        )
     probe = probe_of(portal.crm)
     if probe is None:
         raise UserError(
             f"portal {portal.name}: there is no probe for {portal.kind.title}, for nothing is known that only such a "
             "portal could tell"
+        )
+    if not portal.trial:
+        raise UserError(
+            f"portal {portal.name} is not marked as a trial: a probe makes test calls, so nothing was sent",
+            "Only for an account that nobody works with: set `trial: true` at the portal.",
         )
     if unknown := sorted(points - {point.number for point in probe.points}):
         known = ", ".join(str(point.number) for point in probe.points)
