@@ -95,6 +95,14 @@ async def test_bitrix24_no_repeat_is_ever_the_same_call(
     assert found.outcome is Outcome.DIFFERENT and "even at once" in found.words
 
 
+async def test_bitrix24_test_calls_are_of_the_user_whatever_the_settings_route(bitrix24: Bitrix24Portal) -> None:
+    ours = {"users": {"1": "12"}, "route": [{"trunk": "none", "user": "13"}, {"user": "14"}]}
+    for user, fields, asked in (("11", ours, {}), ("15", ours, {"user": "15"}), ("1", {"default_user": None}, {})):
+        before = len(bitrix24.calls.finished)
+        await probed(bitrix24, 3, 8, asked=asked, **fields)
+        assert {str(event["user_id"]) for event in bitrix24.calls.finished[before:]} == {user}
+
+
 async def test_bitrix24_only_the_points_that_are_asked_for(bitrix24: Bitrix24Portal) -> None:
     report = await probed(bitrix24, 3)
     assert tried(report) == {3: Outcome.SAME} and result(report, 8).words == "not asked for"

@@ -159,5 +159,6 @@ class ProbeCalls:
             "users": {} if inner else {EXTENSION: self._user},
             "users_by": "inner_phone" if inner else "id",
             "unknown_number": "nothing",
+            "route": (),
         }
         return self._request.portal.model_copy(update=given)

@@ -58,7 +58,7 @@ class ProbeAccount:
         """POST a step of a test call as a delivery does, under the probe's name; what the product makes of the answer,
         what was sent, and the answer. `user`: whom the call belongs to; empty: nobody in particular."""
         given = {"users": {EXTENSION: user} if user else {}, "default_user": user or None, "users_by": "id"}
-        portal = self._request.portal.model_copy(update={**given, "missed_call_user": "last_rung"})
+        portal = self._request.portal.model_copy(update={**given, "route": (), "missed_call_user": "last_rung"})
         delivery = probe_delivery(result, portal, step, {})
         fields, _ = fields_of(step, result, delivery, portal, lambda _: NO_ANSWER)
         sent: dict[str, Any] = self._marked(step, fields)
