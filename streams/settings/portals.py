@@ -95,6 +95,8 @@ class PortalSettings(Section):
     deadline_hours: float = Field(default=72.0, gt=0, le=100 * 366 * 24)
     recordings: bool = True
     """Tell it of calls' recordings, where the settings have any."""
+    trial: bool = False
+    """An account that nobody works with: `cel2crm portal probe` may make test calls there."""
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
     options: dict[str, Any] = Field(default_factory=dict)

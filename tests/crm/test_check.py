@@ -261,8 +261,9 @@ async def test_bitrix24_rights_of_the_owner(bitrix24: Bitrix24Portal) -> None:
 async def test_bitrix24_calls_of_others_show_that_they_are_seen(bitrix24: Bitrix24Portal) -> None:
     bitrix24.change_settings(owner_is_admin=False)
     call = {"PHONE_NUMBER": "+79161234567", "TYPE": 2, "USER_ID": 11, "SHOW": 0}
-    registered = bitrix24.calls.register(call, bitrix24.now())
-    bitrix24.calls.finish({"CALL_ID": registered["CALL_ID"], "USER_ID": 11, "DURATION": 5}, bitrix24.now())
+    registered = bitrix24.calls.register(call, bitrix24.now(), bitrix24.config)
+    finished = {"CALL_ID": registered["CALL_ID"], "USER_ID": 11, "DURATION": 5}
+    bitrix24.calls.finish(finished, bitrix24.now(), bitrix24.config)
     (rights,) = [one for one in await found_at(bitrix24) if one.about == "rights"]
     assert rights.level is Level.GOOD and "calls of others" in rights.words
 
