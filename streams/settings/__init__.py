@@ -4,8 +4,8 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
 `_file` names a file that holds a secret.
 
-portals.py: the accounts at the CRMs; recordings.py: where calls' recordings are; section.py: what all branches of the
-tree share; values.py: checks of single values.
+portals.py: the accounts at the CRMs; routes.py: where their calls belong; working_hours.py: schedules; recordings.py:
+where calls' recordings are; section.py: what all branches of the tree share; values.py: checks of single values.
 """
 
 import os
@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
+from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
 from streams.settings.values import MOST_PORT, Aliases, Region, Servers, ZoneName
+from streams.settings.working_hours import ScheduleSettings
 
 __all__ = [
     "AggregateSettings",
@@ -38,7 +40,9 @@ __all__ = [
     "RateLimit",
     "RecordingSettings",
     "RegistrySettings",
+    "RouteSettings",
     "RuleSettings",
+    "ScheduleSettings",
     "Settings",
     "WorkerSettings",
     "load_settings",
@@ -212,11 +216,19 @@ class Settings(BaseSettings):
     numbers: NumberSettings = NumberSettings()
     rules: RuleSettings = RuleSettings()
     aggregate: AggregateSettings = AggregateSettings()
+    working_hours: dict[str, ScheduleSettings] = Field(default_factory=dict)
+    """Schedules by name."""
     portals: Annotated[tuple[PortalSettings, ...], AfterValidator(named_apart)] = ()
     recordings: tuple[RecordingSettings, ...] = ()
     credentials: CredentialSettings = CredentialSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @field_validator("portals")
+    @classmethod
+    def _with_schedules(cls, portals: tuple[PortalSettings, ...], info: ValidationInfo) -> tuple[PortalSettings, ...]:
+        schedules = info.data.get("working_hours")  # None: they are at fault themselves
+        return portals if schedules is None else tuple(portal.with_schedules(schedules) for portal in portals)
 
     @classmethod
     def settings_customise_sources(

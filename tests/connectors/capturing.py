@@ -86,12 +86,6 @@ async def until_logged(lines: list[Any], event: str) -> Any:
     return found[0]
 
 
-async def position_stored(pbx: Installation) -> None:
-    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
-        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-
-
 async def until_state(pbx: Installation, state: str) -> None:
     async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
         name = connector_name(pbx.settings)

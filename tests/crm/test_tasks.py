@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
@@ -23,6 +25,7 @@ from streams.delivery.record import Action, Delivery, FollowUp, OperatorCommand,
 from streams.rules import load_rules
 from streams.settings import PortalSettings
 from streams.settings.portals import MissedCallTaskSettings
+from streams.settings.working_hours import ScheduleSettings
 from tests.crm.calls import POLICY, arrived, call_result, delivered, fresh
 
 RULES = load_rules()
@@ -527,7 +530,26 @@ async def test_a_portal_that_ignores_the_filter_proves_nothing(crm: Crm) -> None
 
 
 def test_due_is_counted_from_the_call_and_never_in_the_past() -> None:
-    settings = MissedCallTaskSettings(due_minutes=60)
-    missed = call(1, 0)
-    assert tasks.due_at(missed, settings, missed.ended_at + MINUTE) == missed.ended_at + 60 * MINUTE
-    assert tasks.due_at(missed, settings, missed.ended_at + 90 * MINUTE) == missed.ended_at + 150 * MINUTE
+    settings, missed = MissedCallTaskSettings(due_minutes=60), call(1, 0)
+    portal = PortalSettings(name="main", crm="kommo")
+    assert tasks.due_at(missed, portal, settings, missed.ended_at + MINUTE) == missed.ended_at + 60 * MINUTE
+    assert tasks.due_at(missed, portal, settings, missed.ended_at + 90 * MINUTE) == missed.ended_at + 150 * MINUTE
+
+
+def test_due_may_count_working_hours_alone() -> None:
+    """Friday evening, an hour of work: Monday morning."""
+    schedules = {"office": ScheduleSettings(hours={"mon-fri": ("09:00-18:00",)}, timezone="Europe/Moscow")}
+    task: Any = {"due_minutes": 60, "working_hours": True}
+    portal = PortalSettings(name="main", crm="kommo", missed_call_task=task).with_schedules(schedules)
+    assert portal.missed_call_task is not None
+    friday = int(datetime(2026, 11, 27, 17, 45, tzinfo=ZoneInfo("Europe/Moscow")).timestamp()) * MICROS_PER_SECOND
+    due = tasks.due_at(call(1, 0, ended_at=friday), portal, portal.missed_call_task, friday)
+    assert datetime.fromtimestamp(due // MICROS_PER_SECOND, ZoneInfo("Europe/Moscow")).isoformat() == (
+        "2026-11-30T09:45:00+03:00"
+    )
+
+
+def test_working_hours_need_a_schedule() -> None:
+    portal = PortalSettings(name="main", crm="kommo", missed_call_task={"working_hours": True})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"missed_call_task\.working_hours: it does not say which schedule"):
+        portal.with_schedules({})

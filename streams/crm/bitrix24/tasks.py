@@ -82,7 +82,7 @@ def task_fields(step: str, delivery: Delivery, result: CallResult, portal: Porta
     if owner is None or not ids.get("CRM_ENTITY_ID", "").isdigit():
         return fields
     user = task_user(result, portal, delivery, ids.get(USER_OF_CALL, ""))
-    due = due_at(result, settings, utc_now_us())
+    due = due_at(result, portal, settings, utc_now_us())
     task = {
         "ownerTypeId": owner,
         "ownerId": int(ids["CRM_ENTITY_ID"]),

@@ -78,7 +78,7 @@ def task_fields(step: str, delivery: Delivery, result: CallResult, portal: Porta
     task = {
         "task_type_id": CONTACT_AGAIN,
         "text": f"{task_words(result, settings)}\n{marker.text}",
-        "complete_till": due_at(result, settings, utc_now_us()) // MICROS_PER_SECOND,
+        "complete_till": due_at(result, portal, settings, utc_now_us()) // MICROS_PER_SECOND,
         "entity_type": kind,
         "entity_id": int(card),
         **({"responsible_user_id": int(user)} if user and user.isdigit() else {}),

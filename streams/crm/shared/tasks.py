@@ -18,6 +18,7 @@ from typing import Any
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.crm.shared.call_fields import last_digits, person_of, user_ref
+from streams.crm.shared.route import working_hours
 from streams.delivery.answers import Answer, RetryLater, Succeeded
 from streams.delivery.plan import Plan, Step, UnknownOutcome
 from streams.delivery.record import Delivery
@@ -171,11 +172,18 @@ def _plain(value: str | None) -> str:
     return _NOT_PLAIN.sub("", value or "")[:LONGEST_VALUE]
 
 
-def due_at(result: CallResult, settings: MissedCallTaskSettings, now: UtcMicros) -> UtcMicros:
+def due_at(result: CallResult, portal: PortalSettings, settings: MissedCallTaskSettings, now: UtcMicros) -> UtcMicros:
     """When a task is due: counted from the call's end; one that is made after that, from now."""
-    span = int(settings.due_minutes * 60 * MICROS_PER_SECOND)
-    due = result.ended_at + span
-    return due if due > now else now + span
+    due = _later_by(result.ended_at, result, portal, settings)
+    return due if due > now else _later_by(now, result, portal, settings)
+
+
+def _later_by(at: UtcMicros, result: CallResult, portal: PortalSettings, settings: MissedCallTaskSettings) -> UtcMicros:
+    """`due_minutes` after a moment; on the clock where the schedule opens no more."""
+    worked = None
+    if settings.working_hours:
+        worked = working_hours(result, portal).add_working_minutes(at, settings.due_minutes)
+    return at + int(settings.due_minutes * 60 * MICROS_PER_SECOND) if worked is None else worked
 
 
 def task_user(result: CallResult, portal: PortalSettings, delivery: Delivery, given: str = "") -> str | None:

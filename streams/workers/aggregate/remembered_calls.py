@@ -82,7 +82,7 @@ class RememberedCalls:
             return None
         elif tracked.call.knows(captured.id):
             if backfilled:  # the rest of its backfill must not find it forgotten, and make a call of half the rows
-                tracked.last_row_ms = now
+                tracked.last_row_ms = max(tracked.last_row_ms, now)
                 self._dirty[key] = None
                 self._read_again(key, tracked, captured)
             return None
@@ -168,7 +168,7 @@ class RememberedCalls:
 
     def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> Ended | None:
         tracked.call.add(captured)
-        tracked.last_row_ms = now
+        tracked.last_row_ms = max(tracked.last_row_ms, now)  # after offsets set by hand, stream time begins anew
         tracked.row_came(captured, new=True)
         if captured.eventtype == "CHAN_START":
             self._starts_logged.add(captured.pbx)
