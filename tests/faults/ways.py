@@ -29,7 +29,7 @@ class Way:
     brief: bool = False
     """Only BRIEF faults and single interruptions: another way has all of them with the same rules."""
     tasks: str = ""
-    """`missed`: the calls are missed and get tasks, which these requests make; `reached`: these requests close them, when
+    """`missed`: the calls are missed, and these requests make their tasks; `reached`: these requests close them, after
     the same clients were reached; empty: none."""
     later_versions: str = ""
     """`entry`, `annotation`: these requests bring a later version of a delivered call, and where the CRM shows it."""
