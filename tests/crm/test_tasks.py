@@ -553,3 +553,43 @@ def test_working_hours_need_a_schedule() -> None:
     portal = PortalSettings(name="main", crm="kommo", missed_call_task={"working_hours": True})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"missed_call_task\.working_hours: it does not say which schedule"):
         portal.with_schedules({})
+
+
+# What the matrix found.
+
+
+async def test_a_talk_that_was_none_after_all_closes_nothing(crm: Crm) -> None:
+    """Its later version says missed: its follow-up of before must not close the task of that version."""
+    await followed(crm, call(1, 0))
+    closing = await followed(crm, talk(2, 10), until=CLOSE)
+    newer = call(2, 10, version=closing.version + 1)
+    revised = advance(closing, with_follow_ups(crm, newer), crm.client.plan, POLICY).delivery
+    done = await followed(crm, newer, revised)
+    assert len(crm.open_tasks()) == 1
+    assert follow_up(done, MISSED).state is State.SKIPPED, "the client's task stands"
+
+
+@ONLY_KOMMO
+async def test_kommo_an_account_that_is_gone_does_not_pass_for_a_task_that_is(crm: Crm) -> None:
+    await followed(crm, call(1, 0))
+    crm.portal.faults.order({"mode": "404", "methods": ["edit_tasks"], "times": 1})
+    closed = await followed(crm, talk(2, 10))
+    assert crm.open_tasks() == []
+    assert [line.outcome for line in follow_up(closed, CLOSE).history] == ["later", "done"]
+
+
+async def test_a_task_that_goes_while_it_is_closed_is_no_trouble(crm: Crm) -> None:
+    """A person deletes it between our list and our change."""
+    await followed(crm, call(1, 0))
+    number = crm.open_tasks()[0]
+    operation = {"bitrix24": "activity.list", "kommo": "tasks"}[crm.portal.name]
+
+    def delete(moment: str, inbound: Any) -> None:
+        if moment == "answered" and inbound.operation.endswith(operation) and inbound.method != "PATCH":
+            crm.portal.on_request = None
+            crm.person_deletes(number)
+
+    crm.portal.on_request = delete
+    closed = await followed(crm, talk(3, 10))
+    assert crm.tasks() == [] and follow_up(closed, CLOSE).state is State.DELIVERED
+    assert [line.outcome for line in follow_up(closed, CLOSE).history] == ["later", "done"]

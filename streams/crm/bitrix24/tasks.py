@@ -23,7 +23,7 @@ from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import records_of
 from streams.crm.shared.call_fields import last_digits, user_ref
 from streams.crm.shared.client import Pace
-from streams.crm.shared.task_steps import Failure, Task
+from streams.crm.shared.task_steps import GONE, Failure, Task, unanswered
 from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
@@ -36,7 +36,7 @@ from streams.crm.shared.tasks import (
     task_user,
     task_words,
 )
-from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import (
     Answer,
     NotYet,
@@ -54,7 +54,7 @@ from streams.settings import PortalSettings
 
 ADD, LIST, UPDATE = "crm.activity.todo.add", "crm.activity.list", "crm.activity.update"
 OWNER_TYPES = {"LEAD": 1, "DEAL": 2, "CONTACT": 3, "COMPANY": 4}
-"""Numbers of the kinds of CRM objects (data-types.md)."""
+"""Numbers of the kinds of CRM objects."""
 PROVIDER = "CRM_TODO"
 LONGEST_TITLE = 255
 """Bytes of a title."""
@@ -109,7 +109,7 @@ class Bitrix24Tasks:
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         if not isinstance(ending, Reply):
-            return lookup_without_reply(ending)
+            return unanswered(ending)
         if ending.status == 200 and not own_error(ending) and isinstance(ending.document, dict):
             return ending
         if own_error(ending) and code_of(ending) in _RIGHTS:
@@ -190,8 +190,8 @@ class Bitrix24Tasks:
         reply = await self._asked(UPDATE, {"id": int(task.id), "fields": fields}, until)
         if isinstance(reply, Reply):
             return None if reply.document.get("result") else NotYet(f"task {task.id} cannot be changed: {NEEDS_RIGHTS}")
-        if isinstance(reply, Refused) and "not found" in reply.why.lower():
-            return None  # a person deleted it
+        if isinstance(reply, Refused) and "activity is not found" in reply.why.lower():
+            return RetryLater(GONE)
         return reply
 
 

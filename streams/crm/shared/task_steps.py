@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from streams.clock import MICROS_PER_SECOND, BootSeconds, UtcMicros
 from streams.crm.shared.tasks import (
     CHECK,
+    CLOSE,
     CLOSED,
     FIND,
     MICROS_PER_HOUR,
@@ -19,6 +20,7 @@ from streams.crm.shared.tasks import (
     marker_in,
     with_later_end,
 )
+from streams.crm.shared.transport_answers import lookup_without_reply
 from streams.delivery.answers import (
     Answer,
     CallFound,
@@ -31,9 +33,18 @@ from streams.delivery.answers import (
     SkipCall,
     Succeeded,
 )
+from streams.http.request import NoReply, NothingSent, TooLate
 
+GONE = "the task is not there any more, as the CRM says: the client's tasks are read again"
+OUT_OF_TIME = "its time was over before all was asked"
 Failure = RetryLater | PortalBlocked | NotYet | Refused
 """The end of a question, or of a change that may be repeated, that brought nothing."""
+
+
+def unanswered(ending: NothingSent | NoReply | TooLate) -> RetryLater:
+    """The end of a question without a reply. A step of several requests runs out of time at a busy portal: nothing for
+    which its calls would have to wait."""
+    return RetryLater(OUT_OF_TIME) if isinstance(ending, TooLate) else lookup_without_reply(ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +77,11 @@ class ClientTasks(Protocol):
         ...
 
     async def complete(self, task: Task, sent: dict[str, Any], until: BootSeconds) -> Failure | None:
-        """Complete a task; None: it is done, or not there any more."""
+        """Complete a task; None: it is done. RetryLater(GONE): it is not there, and what is, is to be read again."""
         ...
 
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
-        """Change a task's text; None: it is done, or not there any more."""
+        """Change a task's text, as `complete`."""
         ...
 
 
@@ -83,6 +94,8 @@ async def take_step(tasks: ClientTasks, step: str, sent: dict[str, Any], until: 
         return against
     if step == MISSED:
         return await tasks.add(sent, until)
+    if step == CLOSE and not sent["reached"]:
+        return SkipCall("a later version of the call came, by which nobody talked with the client")
     found = await tasks.of_client(marker, sent, until)
     if not isinstance(found, list):
         return found
