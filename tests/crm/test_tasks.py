@@ -54,13 +54,19 @@ class Crm:
     def open_tasks(self) -> list[int]:
         return [task["id"] for task in self.tasks() if task["is_open"]]
 
+    @property
+    def store(self) -> Any:
+        """Where the fake keeps its tasks."""
+        if isinstance(self.portal, Bitrix24Portal):
+            return self.portal.activities
+        assert isinstance(self.portal, KommoPortal)
+        return self.portal.account.tasks
+
     def person_completes(self, number: int) -> None:
-        store = self.portal.activities if isinstance(self.portal, Bitrix24Portal) else self.portal.account.tasks  # type: ignore[attr-defined]
-        store.complete(number)
+        self.store.complete(number)
 
     def person_deletes(self, number: int) -> None:
-        store = self.portal.activities if isinstance(self.portal, Bitrix24Portal) else self.portal.account.tasks  # type: ignore[attr-defined]
-        store.delete(number)
+        self.store.delete(number)
 
 
 @pytest.fixture(params=["bitrix24", "kommo"])
@@ -593,3 +599,41 @@ async def test_a_task_that_goes_while_it_is_closed_is_no_trouble(crm: Crm) -> No
     closed = await followed(crm, talk(3, 10))
     assert crm.tasks() == [] and follow_up(closed, CLOSE).state is State.DELIVERED
     assert [line.outcome for line in follow_up(closed, CLOSE).history] == ["later", "done"]
+
+
+def at_change(crm: Crm, moment: str, then: Any) -> None:
+    """Do something once when a task is changed, while its request is under way."""
+    operation = {"bitrix24": "activity.update", "kommo": "edit_tasks"}[crm.portal.name]
+
+    def act(when: str, inbound: Any) -> None:
+        if when == moment and inbound.operation.endswith(operation):
+            crm.portal.on_request = None
+            then()
+
+    crm.portal.on_request = act
+
+
+async def test_a_task_that_is_closed_while_a_missed_call_takes_it_for_its_own(crm: Crm) -> None:
+    """A talk from before that call closes it between that call's look and its change: the call gets one of its own."""
+    await followed(crm, call(1, 0))
+    (first,) = crm.open_tasks()
+    at_change(crm, "arrived", lambda: crm.person_completes(first))
+    await followed(crm, call(3, 20))
+    assert len(crm.tasks()) == 2 and len(crm.open_tasks()) == 1
+
+
+async def test_a_task_that_speaks_of_a_later_call_by_the_time_it_is_closed_is_opened_again(crm: Crm) -> None:
+    await followed(crm, call(1, 0))
+    (task,) = crm.tasks()
+    later = tasks.with_later_end(task["text"].rpartition("\n")[2], call(3, 20).ended_at // MICROS_PER_SECOND)
+
+    def rewrite() -> None:
+        if isinstance(crm.portal, Bitrix24Portal):
+            change = {"id": task["id"], "changes": {"words": later}, "at": 0.0, "by": "rest"}
+            crm.store.record("activity_changed", change)
+        else:
+            crm.store.change(task["id"], {"text": later})
+
+    at_change(crm, "arrived", rewrite)
+    closed = await followed(crm, talk(2, 10))
+    assert crm.open_tasks() == [task["id"]] and tasks.CLOSED not in follow_up(closed, CLOSE).ids

@@ -181,6 +181,10 @@ class TasksNow:
         self.crm.tasks[int(task.id) - 1].is_open = False
         return None
 
+    async def reopen(self, task: Task, until: float) -> Failure | None:
+        self.crm.tasks[int(task.id) - 1].is_open = True
+        return None
+
     async def rewrite(self, task: Task, text: str, until: float) -> Failure | None:
         if not self.crm.keeps_texts:
             self.crm.tasks[int(task.id) - 1].text = text

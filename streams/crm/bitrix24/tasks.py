@@ -182,6 +182,10 @@ class Bitrix24Tasks:
         """See ClientTasks."""
         return await self._changed(task, {"COMPLETED": "Y"}, until)
 
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """See ClientTasks."""
+        return await self._changed(task, {"COMPLETED": "N"}, until)
+
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
         """See ClientTasks."""
         return await self._changed(task, {"DESCRIPTION": text}, until)

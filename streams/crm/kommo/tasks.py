@@ -143,6 +143,10 @@ class KommoTasks:
         """See ClientTasks."""
         return await self._changed(task, {"is_completed": True, "result": {"text": sent["result"]}}, until)
 
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """See ClientTasks."""
+        return await self._changed(task, {"is_completed": False}, until)
+
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
         """See ClientTasks."""
         return await self._changed(task, {"text": text}, until)

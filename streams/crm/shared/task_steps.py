@@ -80,6 +80,10 @@ class ClientTasks(Protocol):
         """Complete a task; None: it is done. RetryLater(GONE): it is not there, and what is, is to be read again."""
         ...
 
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """Open a task again, as `complete`."""
+        ...
+
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
         """Change a task's text, as `complete`."""
         ...
@@ -144,7 +148,14 @@ async def _find(
     if standing:
         task = _oldest(standing)
         failed = await _speak_of(tasks, task, marker.ended, until)
-        return failed or SkipCall(f"task {task.id} stands already for this client")
+        if failed is not None:
+            return failed
+        # A talk from before this call may have been about to close it.
+        again = await tasks.of_client(marker, sent, until)
+        if not isinstance(again, list):
+            return again
+        if any(each.id == task.id and each.is_open for each in again):
+            return SkipCall(f"task {task.id} stands already for this client")
     reached = await tasks.reached(sent, marker.ended, until)
     if not isinstance(reached, bool):
         return reached
@@ -189,7 +200,20 @@ async def _close(
     failed = await _complete(tasks, due, sent, until)
     if failed is not None:
         return failed
-    return Succeeded({CLOSED: " ".join(task.id for task in due)}) if due else Succeeded(note="no task of ours is open")
+    if not due:
+        return Succeeded(note="no task of ours is open")
+    # A later missed call may have found one of them still open, and speaks by it.
+    again = await tasks.of_client(marker, sent, until)
+    if not isinstance(again, list):
+        return again
+    closed = {task.id for task in due}
+    for task in again:
+        if task.id in closed and not task.is_open and task.marker.ended > marker.ended:
+            failed = await tasks.reopen(task, until)
+            if failed is not None:
+                return failed
+            closed.discard(task.id)
+    return Succeeded({CLOSED: " ".join(sorted(closed, key=int))} if closed else {})
 
 
 def _is_taken_back(task: Task, marker: Marker) -> bool:
