@@ -53,7 +53,7 @@ class Judged(NamedTuple):
 
 @dataclass(slots=True)
 class CallJudge:
-    """Judges the calls of one partition's range."""
+    """The outcomes of the calls of one partition's range."""
 
     rules: Rules
     profile: PbxProfile

@@ -76,4 +76,4 @@ async def plan_of(replay: Replay, rules_hash: str) -> Plan:
 
 
 _READ_SECONDS = 5e-6
-"""To take a record off Kafka, as measured (docs/performance.md)."""
+"""To take a record off Kafka, as measured (docs/replay.md)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SCAN_SHARE = 0.2
-"""Work of the first reading of a row beside that of the second, as measured (docs/performance.md)."""
+"""Work of the first reading of a row beside that of the second, as measured (docs/replay.md)."""
 
 
 @dataclass(slots=True)
