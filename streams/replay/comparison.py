@@ -6,7 +6,7 @@ async for each in compare(inputs, progress): ...    # every differing call once,
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import IO, NamedTuple
@@ -18,7 +18,7 @@ from streams.calls.result import CallResult, Classification
 from streams.errors import UserError
 from streams.gaps.call_tally import covers
 from streams.operations.connection import Connection
-from streams.replay.fold import FoldedCall, LastOffsets, PartitionFold
+from streams.replay.fold import FoldedCall, KeyOffsets, PartitionFold
 from streams.replay.judge import CallJudge, Judged, NotJudged, Unjudged
 from streams.replay.progress import Progress
 from streams.replay.published import PublishedCall, PublishedResults, results_at
@@ -82,6 +82,15 @@ class Counts:
         return sum(self.unjudged.values())
 
 
+class Batch(NamedTuple):
+    """What a stretch of rows gave."""
+
+    calls: list[tuple[int, Judged | NotJudged]]
+    """Each with the offset of its first row."""
+    safe: int
+    """Every call whose first row stands before this offset has been given by now."""
+
+
 class _Stored(msgspec.Struct, array_like=True):
     kind: Kind
     outcome: Classification
@@ -137,26 +146,33 @@ class Replay:
     shown_otherwise: Callable[[CallResult], bool] = lambda _: False
     """Whether a CRM would show an outcome otherwise than by the rules in force."""
 
-    async def judged(self, place: PartitionRange) -> AsyncIterator[Judged | NotJudged]:
-        """Every call that is meant, as far as its outcome need not be known for that, of one partition."""
-        last = LastOffsets(self.selection.keys(), self._pbxs(), self.decoder)
-        fold = PartitionFold(place, last, self.decoder)
-        span = place.partition, place.read_from, place.read_to
-        async for records in self.source.read(*span, lambda _first, _next: None):
-            last.note(records)
+    async def batches(self, place: PartitionRange, resume_from: int = 0) -> AsyncIterator["Batch"]:
+        """Every call that is meant, as far as its outcome need not be known for that, of one partition.
+
+        `resume_from`: the offset that a batch of an earlier run told as safe: what came before is not given again.
+        """
+        keys = KeyOffsets(self.selection.keys(), self._pbxs(), self.decoder)
+        async for records in self.source.read(*place.span, lambda _first, _next: None):
+            keys.note(records)
             self.progress.scanned(len(records))
-        async for records in self.source.read(*span, lambda _first, after: fold.lose(after)):
-            for folded in fold.take(records):
-                told = self._told(folded, place, last)
-                if told is not None:
-                    yield told
+        fold = PartitionFold(place, keys, self.decoder, resume_from)
+        start = max(place.read_from, resume_from)
+        self.progress.folded(start - place.read_from)
+        reading = self.source.read(place.partition, start, place.read_to, lambda _first, after: fold.lose(after))
+        async for records in reading:
+            told = self._told(fold.take(records), place, keys)
+            after = records[-1].offset + 1
+            yield Batch(told, after if fold.oldest_offset is None else fold.oldest_offset)
             self.counts.rows += len(records)
             self.progress.folded(len(records))
-        for folded in fold.finish():
-            told = self._told(folded, place, last)
-            if told is not None:
-                yield told
+        yield Batch(self._told(fold.finish(), place, keys), place.read_to)
         self.counts.unreadable += fold.unreadable
+
+    async def judged(self, place: PartitionRange) -> AsyncIterator[Judged | NotJudged]:
+        """The same call by call."""
+        async for batch in self.batches(place):
+            for _, told in batch.calls:
+                yield told
 
     async def differences(self) -> AsyncIterator[Found]:
         """The calls that differ, and those that cannot be judged; the others are counted."""
@@ -187,15 +203,23 @@ class Replay:
         settings = self.connection.settings
         return frozenset(each.name for each in (settings.pbx, *settings.other_pbxs))
 
-    def _told(self, folded: FoldedCall, place: PartitionRange, last: LastOffsets) -> Judged | NotJudged | None:
-        """A call that is meant, as far as its outcome need not be known for that."""
-        call, selection = folded.call, self.selection
-        if not selection.wants_call(call.pbx, call.call_id):
-            return None
-        told = self.judge.judge(folded, place, last.starts_logged, last.first_read_ms)
-        if isinstance(told, Judged):
-            return told if selection.wants_time(told.outcome.result) else None
-        return told if selection.may_want_time(call.linkedid, self.connection.settings) else None
+    def _told(
+        self, folded: Iterable[FoldedCall], place: PartitionRange, keys: KeyOffsets
+    ) -> list[tuple[int, Judged | NotJudged]]:
+        """Those of the calls that are meant."""
+        selection, settings, found = self.selection, self.connection.settings, list[tuple[int, Judged | NotJudged]]()
+        for each in folded:
+            call = each.call
+            if not selection.wants_call(call.pbx, call.call_id):
+                continue
+            told = self.judge.judge(each, place, keys.starts_logged, keys.first_read_ms)
+            if isinstance(told, Judged):
+                meant = selection.wants_time(told.outcome.result)
+            else:
+                meant = told is not None and selection.may_want_time(call.linkedid, settings)
+            if told is not None and meant:
+                found.append((each.first_offset, told))
+        return found
 
     def _compared(self, each: Judged | NotJudged, spool: _Spool) -> Found | None:
         if isinstance(each, NotJudged):

@@ -1,8 +1,8 @@
 """The rows of one partition folded into whole calls, in two readings of the same offsets. Pure.
 
-The first reading notes where each call's last row stands; in the second a call is complete at that row, with every row
-that it has there, however late it came. So memory follows the calls that are open at one place of the topic, and 20
-bytes for each call of the partition.
+The first reading notes where each call's first and last row stand; in the second a call is complete at the last, with
+every row that it has there, however late it came. So memory follows the calls that are open at one place of the topic,
+and 30 bytes for each call of the partition.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class FoldedCall:
 
 
 @dataclass(slots=True)
-class LastOffsets:
+class KeyOffsets:
     """The first reading: give every record to `note`."""
 
     keys: frozenset[bytes] | None = None
@@ -46,12 +46,12 @@ class LastOffsets:
     starts_logged: set[str] = field(default_factory=set)
     first_read_ms: int | None = None
     """When the first record was written (Unix milliseconds)."""
-    index: CallIndex = field(default_factory=lambda: CallIndex(1))
+    index: CallIndex = field(default_factory=lambda: CallIndex(2))
 
     def note(self, records: Iterable[RowRecord]) -> None:
         """Take the next records."""
         index, keys = self.index, self.keys
-        place, (offsets,) = index.place, index.columns
+        place, (firsts, lasts), count = index.place, index.columns, len(index)
         searching = self.starts_logged < self.pbxs
         for record in records:
             if self.first_read_ms is None:
@@ -61,12 +61,21 @@ class LastOffsets:
                 self._note_start(record)
                 searching = self.starts_logged < self.pbxs
             if key is not None and (keys is None or key in keys):
-                offsets[place(key_hash(key))] = record.offset
+                number = place(key_hash(key))
+                if number == count:
+                    firsts[number] = record.offset
+                    count += 1
+                lasts[number] = record.offset
 
-    def of(self, key: bytes) -> int:
-        """The offset of the last record of a key; -1: it has none."""
+    def first(self, key: bytes) -> int:
+        """The offset of the first record of a key; -1: it has none."""
         place = self.index.find(key_hash(key))
         return -1 if place is None else self.index.columns[0][place]
+
+    def last(self, key: bytes) -> int:
+        """The offset of its last one; -1: it has none."""
+        place = self.index.find(key_hash(key))
+        return -1 if place is None else self.index.columns[1][place]
 
     def _note_start(self, record: RowRecord) -> None:
         if self.decoder is None:
@@ -82,14 +91,12 @@ class LastOffsets:
 class PartitionFold:
     """The second reading: give every record to `take`, in the order of offsets, and `finish` at the end."""
 
-    def __init__(
-        self, place: PartitionRange, last: LastOffsets, decoder: RecordDecoder, passed: frozenset[bytes] = frozenset()
-    ) -> None:
-        """`passed`: keys of calls that begin inside and are not needed again."""
+    def __init__(self, place: PartitionRange, keys: KeyOffsets, decoder: RecordDecoder, resume_from: int = 0) -> None:
+        """`resume_from`: calls whose first row stands before are done."""
         self._range = place
-        self._last = last
+        self._keys = keys
         self._decoder = decoder
-        self._passed = passed
+        self._resume_from = max(resume_from, place.first)
         self._open: dict[tuple[str, str], FoldedCall | None] = {}
         """None: a call that begins outside."""
         self._pbxs: set[str] = set()
@@ -111,7 +118,7 @@ class PartitionFold:
 
     def take(self, records: Sequence[RowRecord]) -> Iterator[FoldedCall]:
         """The calls that are complete with one of these records."""
-        keys, last = self._last.keys, self._last
+        keys, last = self._keys.keys, self._keys.last
         for record in records:
             key = record.key or b""
             if keys is not None and key not in keys:
@@ -122,7 +129,7 @@ class PartitionFold:
                 self.unreadable += 1
             else:
                 self._add(record, row)
-            if record.offset >= last.of(key):
+            if record.offset >= last(key):
                 yield from self._complete(key.decode("utf-8", "replace"))
 
     def lose(self, _next_offset: int) -> None:
@@ -145,8 +152,7 @@ class PartitionFold:
         if key in self._open:
             folded = self._open[key]
         else:
-            inside = self._range.first <= record.offset < self._range.last and (record.key or b"") not in self._passed
-            folded = FoldedCall(Call(*key), record.offset, record.timestamp) if inside else None
+            folded = FoldedCall(Call(*key), record.offset, record.timestamp) if self._begins_inside(record) else None
             self._open[key] = folded
             self.calls_outside += folded is None
         if folded is None or (folded.call.full and row.eventtype != "LINKEDID_END"):
@@ -154,6 +160,12 @@ class PartitionFold:
         folded.last_offset = record.offset
         if folded.call.add(row) or row.op == "r":
             folded.last_commit_ms = time
+
+    def _begins_inside(self, record: RowRecord) -> bool:
+        if not self._resume_from <= record.offset < self._range.last:
+            return False
+        # Where reading goes on, a call that was done before may have rows here too.
+        return record.key is None or self._keys.first(record.key) >= self._resume_from
 
     def _complete(self, linkedid: str) -> Iterator[FoldedCall]:
         for pbx in self._pbxs:

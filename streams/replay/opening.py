@@ -10,13 +10,14 @@ from streams.errors import UserError
 from streams.operations import connection as operations
 from streams.operations.connection import Connection
 from streams.replay.comparison import Replay
+from streams.replay.control import Control
 from streams.replay.judge import CallJudge
 from streams.replay.progress import Progress
 from streams.replay.published import PublishedResults, read_results
 from streams.replay.ranges import CLOCKS_APART_MS, ranges_of
 from streams.replay.selection import Selection
 from streams.replay.source import CelSource, KafkaCelSource
-from streams.rules import hash_in_force, load_rules
+from streams.rules import Rules, hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import CEL
 from streams.workers.aggregate.record_decoder import RecordDecoder
@@ -80,3 +81,28 @@ def refuse_absent(selection: Selection, found: int) -> None:
             "A linkedid stands in the column of that name, and after the slash in a call id. Rows that retention has "
             "removed come back by cel2crm backfill --call.",
         )
+
+
+def member_replay(
+    connection: Connection,
+    source: CelSource,
+    control: Control,
+    settings: Settings,
+    rules: Rules,
+    profile: PbxProfile,
+    *,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Replay:
+    """What a member works with, by the control record."""
+    judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name)
+    progress = Progress(control.rows, time.monotonic, report)
+    return Replay(
+        connection,
+        source,
+        control.selection,
+        control.ranges,
+        judge,
+        RecordDecoder(settings),
+        PublishedResults(),
+        progress,
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from streams.clock import UtcMillis
 from streams.replay.comparison import Replay
-from streams.replay.fold import LastOffsets, PartitionFold
+from streams.replay.fold import KeyOffsets, PartitionFold
 from streams.replay.progress import SCAN_SHARE
 from streams.replay.ranges import PartitionRange
 from streams.replay.source import RowRecord
@@ -56,9 +56,9 @@ async def plan_of(replay: Replay, rules_hash: str) -> Plan:
         if sample and place.read_from == place.kept_from:
             first_kept = min(first_kept or sample[0].timestamp, sample[0].timestamp)
         began = time.process_time()
-        last = LastOffsets(replay.selection.keys())
-        last.note(sample)
-        fold = PartitionFold(place, last, replay.decoder)
+        keys = KeyOffsets(replay.selection.keys())
+        keys.note(sample)
+        fold = PartitionFold(place, keys, replay.decoder)
         for folded in (*fold.take(sample), *fold.finish()):
             replay.judge.judge(folded, place, (), None)
         seconds += time.process_time() - began

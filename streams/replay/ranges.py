@@ -35,6 +35,11 @@ class PartitionRange(msgspec.Struct, frozen=True):
     """Offsets that were asked for and that retention has removed."""
 
     @property
+    def span(self) -> tuple[int, int, int]:
+        """Partition, first offset, and the offset after the last."""
+        return self.partition, self.read_from, self.read_to
+
+    @property
     def rows(self) -> int:
         """Records that are read, at most."""
         return self.read_to - self.read_from

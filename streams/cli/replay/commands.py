@@ -4,7 +4,9 @@ import typer
 
 from streams.cli.replay.diff import diff
 from streams.cli.replay.plan import plan
+from streams.cli.replay.run import resume, run
+from streams.cli.replay.standing import cancel, drop, status
 
-app = typer.Typer(help="Judge calls anew from the rows on Kafka: plan, compare.", no_args_is_help=True)
-app.command()(plan)
-app.command()(diff)
+app = typer.Typer(help="Judge calls anew from the rows on Kafka: plan, compare, write.", no_args_is_help=True)
+for command in (plan, diff, run, status, resume, cancel, drop):
+    app.command()(command)
