@@ -5,6 +5,8 @@ consumer group `<prefix>.replay.<name>`. Should the topic be lost, a replay that
 topics stay, and it is begun anew under another name.
 """
 
+import asyncio
+import random
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -28,6 +30,7 @@ from streams.rules import Rules, hash_in_force, load_rules
 from streams.settings import RuleSettings, Settings
 from streams.topics import CALL_LEGS, CALL_RESULTS, REPLAYS, Topic
 
+_ATTEMPTS = 8
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -173,22 +176,30 @@ class KafkaControlLog:
         """See ControlLog."""
         servers = self._connection.settings.kafka.bootstrap_servers
         await self._connection.topics.partitions(self._topic)
-        log = FencedLog(servers, self._topic, 0, self._topic, unsettled=_unsettled)
-        try:
-            await log.fence()
-            value = (await log.read()).get(name.encode())
-            after = decide(None if value is None else _decoded(name, value))
+        for attempt in range(_ATTEMPTS):
+            log = FencedLog(servers, self._topic, 0, self._topic, unsettled=_unsettled)
+            try:
+                return await self._changed(log, name, decide)
+            except Fenced:  # another one changes something: theirs is to be read first
+                await asyncio.sleep((attempt + 1) * random.uniform(0.1, 0.5))
+            except (KafkaError, OSError, TimeoutError) as error:
+                raise unreachable(servers, error) from None
+            finally:
+                await log.close()
+        raise UserError("other replays are being begun or changed at this moment", "Give the command again.")
+
+    async def _changed(
+        self, log: FencedLog, name: str, decide: Callable[[Control | None], Control | None]
+    ) -> Control | None:
+        """Raises Fenced, KafkaError, OSError or TimeoutError; UserError; what `decide` raises."""
+        await log.fence()
+        value = (await log.read()).get(name.encode())
+        before = None if value is None else _decoded(name, value)
+        after = decide(before)
+        if after != before:
             encoded = None if after is None else msgspec.json.encode(after)
             if await log.write([(name.encode(), encoded)]) is None:
                 raise UserError(f"{self._topic} could not be written", "Give the command again.")
-        except Fenced:
-            raise UserError(
-                "another replay is being begun or changed at this moment", "Give the command again."
-            ) from None
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(servers, error) from None
-        finally:
-            await log.close()
         return after
 
 
