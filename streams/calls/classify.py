@@ -112,6 +112,7 @@ def facts_and_result(
         incomplete_reason=incomplete_reason,
         warnings=_warnings(facts, who, hangup, answered),
         why=tuple(sentence for sentence in why if sentence),
+        queue=participants.queue_of(facts),
     )
     version = call.version
     return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)

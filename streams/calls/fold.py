@@ -17,6 +17,7 @@ from streams.calls.events import (
     IGNORED_EVENTS,
     NO_NUMBER,
     ORIGINATED,
+    QUEUE,
     TRACKED_APPS,
 )
 from streams.calls.facts import CallFacts, Channel, hangup_object, json_object
@@ -154,6 +155,8 @@ class _RowFolder:
         elif row.appname == ORIGINATED:
             channel.originated = True
         else:
+            if row.appname == QUEUE and row.appdata:
+                self.facts.queue_data[channel.is_calling] = row.appdata
             self._automaton(AUTOMATA[row.appname], now)
 
     def _automaton(self, automaton: str, now: int) -> None:
@@ -230,15 +233,15 @@ class _RowFolder:
             channel.answered = now
 
     def _app_start(self, row: CelRow, channel: Channel, now: int) -> None:
-        if row.appname == "Queue":
+        if row.appname == QUEUE:
             self.facts.queue_spans.append([now, -1])
-        if row.appname in ("Dial", "Queue"):
+        if row.appname in ("Dial", QUEUE):
             self.facts.dials.append(row)
             if channel is self.facts.calling:
                 self.facts.attempts.append(row)
 
     def _app_end(self, row: CelRow, channel: Channel, now: int) -> None:
-        if row.appname == "Queue":
+        if row.appname == QUEUE:
             _close(self.facts.queue_spans, now)
 
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:
