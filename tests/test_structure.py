@@ -35,6 +35,7 @@ ROOMS = (
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
     ("streams.gaps",),
+    ("streams.analysis",),
     ("streams.cli",),
     ("deploy",),
 )
