@@ -81,8 +81,7 @@ class _RowFolder:
                 channel = self._channel(row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
                 channel.number = number
-                if not channel.first_number:
-                    channel.first_number = number
+                channel.first_number = channel.first_number or number
             if not channel.dialled and row.exten not in NO_NUMBER and event not in ENDED:
                 channel.dialled = row.exten
             if row.cid_dnid and not channel.dnid:
@@ -91,8 +90,7 @@ class _RowFolder:
                 self._application(row, channel, now)
             if channel.is_calling and event not in ENDINGS:
                 facts.calling_progress_row = row.id
-            handler = handlers.get(event)
-            if handler is not None:
+            if (handler := handlers.get(event)) is not None:
                 handler(self, row, channel, now)
             elif event not in IGNORED_EVENTS:
                 facts.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)

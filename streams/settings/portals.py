@@ -95,6 +95,8 @@ class PortalSettings(Section):
     deadline_hours: float = Field(default=72.0, gt=0, le=100 * 366 * 24)
     recordings: bool = True
     """Tell it of calls' recordings, where the settings have any."""
+    trial: bool = False
+    """An account that nobody works with: `cel2crm portal probe` may make test calls there."""
     shadow: bool = False
     """Record what would be sent, and send nothing: for a trial beside an old connector."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -138,6 +140,8 @@ class PortalSettings(Section):
         """Raises ValueError for a line of the route that this CRM cannot follow."""
         if self.route and not kind.has_users:
             raise ValueError(f"portal {self.name}: route: at {self.crm} calls belong to nobody: take it out")
+        if self.missed_call_user == "route" and not any(line.user for line in self.route):
+            raise ValueError(f"portal {self.name}: missed_call_user: route needs a line of route that gives a user")
         try:
             check_route(self.route, kind.route_options)
         except ValueError as error:

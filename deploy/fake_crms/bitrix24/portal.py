@@ -9,6 +9,7 @@ from deploy.fake_crms.bitrix24.call_methods import call_method
 from deploy.fake_crms.bitrix24.calls import CallStore
 from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
+from deploy.fake_crms.bitrix24.crm_methods import CRM_METHODS, crm_method
 from deploy.fake_crms.bitrix24.fields import TelephonyError
 from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
 from deploy.fake_crms.bitrix24.lines import LineStore
@@ -24,9 +25,6 @@ from deploy.fake_crms.server import PortalServer
 APPLICATION_ONLY = ("telephony.externalcall.", "telephony.externalline.")
 """Methods that "work only in the context of an application" by their pages, by their beginnings; the search for clients
 says nothing of the kind."""
-CRM_METHODS = frozenset(
-    {"telephony.externalcall.searchcrmentities", "crm.timeline.comment.add", "crm.timeline.comment.list"}
-)
 SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user", "crm": "crm"}
 
 
@@ -44,6 +42,9 @@ class Bitrix24Portal(PortalServer):
             "scopes",
             "webhook_allowed",
             "authorisation_server",
+            "other_server_knows",
+            "window_from",
+            "unknown_inner",
             "statistics_of",
             "owner_is_admin",
             "knows_external_id",
@@ -139,7 +140,7 @@ class Bitrix24Portal(PortalServer):
     def _call(self, name: str, params: dict[str, Any], *, webhook: bool) -> dict[str, Any]:
         self._check_access(name, webhook=webhook)
         if name in CRM_METHODS:
-            return self._crm(name, params)
+            return crm_method(name, params, self.crm, self.calls, self.config, self.now())
         if name.startswith("telephony.externalcall."):
             return {"result": call_method(name, params, self.calls, self.config, self.now(), self.url)}
         match name:
@@ -166,15 +167,6 @@ class Bitrix24Portal(PortalServer):
         only = name.startswith(APPLICATION_ONLY) and name not in CRM_METHODS
         if webhook and only and not self.config.webhook_allowed:
             raise RestError("wrong_auth_type")
-
-    def _crm(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
-        match name:
-            case "crm.timeline.comment.add":
-                return {"result": self.crm.comment(params.get("FIELDS"), self.now(), self.config.webhook_user)}
-            case "crm.timeline.comment.list":
-                indexed = self.now() - self.config.lookup_lag
-                return self.crm.timeline(params.get("FILTER"), int(params.get("START") or 0), indexed)
-        return {"result": self.crm.search(params)}
 
     def _statistics(self, params: dict[str, Any]) -> dict[str, Any]:
         """The calls that the owner of the webhook or application may see: without a right at all a refusal, with the

@@ -9,7 +9,7 @@ from deploy.fake_crms.entry import Entry
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.faults import Fault
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo import account, calls, contacts, notes
+from deploy.fake_crms.kommo import account, calls, contacts, notes, unsorted
 from deploy.fake_crms.kommo.config import KommoConfig
 from deploy.fake_crms.kommo.limits import RequestsPerSecond
 from deploy.fake_crms.kommo.requests import BLOCKED_PAGE, ERRORS, OPERATIONS, problem, read_json
@@ -31,6 +31,8 @@ class KommoPortal(PortalServer):
             "customers",
             "note_updated_at",
             "owner_is_admin",
+            "others_as_maker",
+            "card_shows",
             "unsorted_on",
             "requests_per_second",
             "flood",
@@ -50,10 +52,10 @@ class KommoPortal(PortalServer):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """One of calls, notes (add_, edit_), contacts, companies, leads, unsorted, users, pipelines, account, token;
-        `unknown` for others."""
+        """One of calls, notes (add_, edit_), contacts, companies, leads, unsorted (accept_, decline_), users,
+        pipelines, account, token; `unknown` for others."""
         path = path.rstrip("/")
-        known = OPERATIONS.get((method, path)) or notes.operation(method, path)
+        known = OPERATIONS.get((method, path)) or notes.operation(method, path) or unsorted.operation(method, path)
         if known is None and path.rpartition("/")[2].isdigit():
             one = OPERATIONS.get((method, path.rpartition("/")[0]))
             known = one if one in ("users", "pipelines") else None
@@ -95,7 +97,9 @@ class KommoPortal(PortalServer):
             case "leads":
                 return contacts.add_leads(request)
             case "unsorted":
-                return contacts.add_unsorted(request) if add else contacts.list_unsorted(request)
+                return unsorted.add(request) if add else unsorted.find(request)
+            case "accept_unsorted" | "decline_unsorted":
+                return unsorted.settle(request, accept=inbound.operation == "accept_unsorted")
             case "users":
                 return account.users(request)
             case "pipelines":

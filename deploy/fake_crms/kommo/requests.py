@@ -200,14 +200,17 @@ def validation_errors(item: object, config: KommoConfig) -> list[dict[str, str]]
 def _may_name(field: str, user: object, config: KommoConfig) -> bool:
     """Whether the token's owner may name this user there: an active one (amocrm-api-php issues 170, 220).
 
-    Ours, not the vendor's: that who is no administrator names only himself as the one who made the call. No document
-    says whether it is so.
+    Ours, not the vendor's: that who is no administrator names only himself as the one who made the call
+    (`others_as_maker`). No document says whether it is so.
     """
     if isinstance(user, str):  # call_responsible may be a name
         return True
     if user not in {one.id for one in config.users if one.active}:
         return False
-    return config.owner_is_admin or field == "responsible_user_id" or user == config.users[0].id
+    if field == "responsible_user_id" or user == config.users[0].id:
+        return True
+    allowed = {"administrators": config.owner_is_admin, "nobody": False}
+    return allowed.get(config.others_as_maker, True)
 
 
 def _wrong(code: str, path: str, detail: str) -> dict[str, str]:

@@ -137,6 +137,10 @@ class AccountStore:
         """Add an incoming lead that nobody has accepted or declined yet."""
         self.record("unsorted", {"uid": uid, "lead": lead, "item": item, "at": now})
 
+    def settle_unsorted(self, uid: str, how: str) -> None:
+        """Accept or decline an incoming lead; `how`: accepted, declined."""
+        self.record("settled", {"uid": uid, "how": how})
+
     def apply(self, kind: str, event: Event) -> None:
         """Apply one recorded change."""
         match kind:
@@ -156,6 +160,8 @@ class AccountStore:
                 self.others.append(event)
             case "unsorted":
                 self.unsorted.append(event)
+            case "settled":
+                next(one for one in self.unsorted if one["uid"] == event["uid"])["settled"] = event["how"]
 
     def _edit(self, event: Event) -> None:
         note = next(note for note in self.all_notes if note["id"] == event["id"])

@@ -18,5 +18,9 @@ limits.py    the seconds of work that each method may take
 lines.py     the settings' lines, registered and named in the portal
 client.py    HTTP
 check.py     questions that leave no trace: authorisation, scopes, rights, users, limits
+probe.py     what only a portal can tell, tried with test calls
+probe_calls.py  those calls
+probe_traces.py what they left in the CRM, removed
+probe_servers.py  which authorisation server serves the portal
 tokens.py    OAuth
 """

@@ -29,6 +29,7 @@ KIND = CrmKind(
     summary="Deliver call results to Bitrix24.",
     adapter="streams.crm.bitrix24.adapter:ADAPTER",
     check="streams.crm.bitrix24.check:check",
+    probe="streams.crm.bitrix24.probe:PROBE",
     # The vendor's limit, per portal and address (docs/crms.md).
     rate=Rate(burst=50, per_second=2.0),
     statuses=StatusCodes(

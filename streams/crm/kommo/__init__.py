@@ -14,4 +14,6 @@ lookups.py   what a request of unknown outcome made
 client.py    the steps sent
 tokens.py    OAuth
 check.py     will an account take calls; questions only
+probe.py     what only an account can tell, tried with test calls
+probe_account.py  what those make there, and what can be removed
 """

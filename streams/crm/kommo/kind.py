@@ -20,6 +20,7 @@ KIND = CrmKind(
     summary="Deliver call results to Kommo (amoCRM).",
     adapter="streams.crm.kommo.adapter:ADAPTER",
     check="streams.crm.kommo.check:check",
+    probe="streams.crm.kommo.probe:PROBE",
     # 7 in any second, per integration, as they arrive there: evenly, and a little below, since the network bunches
     # them up (docs/crms.md).
     rate=Rate(burst=1, per_second=6.5),

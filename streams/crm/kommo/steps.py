@@ -19,6 +19,7 @@ from streams.crm.shared.call_fields import (
     phone,
     talk_seconds,
 )
+from streams.crm.shared.route import options_of
 from streams.delivery.record import Delivery
 from streams.delivery.requests import field_ref
 from streams.rules import CrmStatus
@@ -53,7 +54,7 @@ def fields_of(
     person = person_of(result, portal, delivery)
     user = int(person.user) if person.user and person.user.isdigit() else None
     refused = tuple(name for name in MAKER_FIELDS if field_ref(name) in delivery.unmatched or name in left_out)
-    call = _Call(result, user, status(result), KommoOptions.of(portal.options), refused)
+    call = _Call(result, user, status(result), KommoOptions.of(options_of(result, portal)), refused)
     return _without_null(_BODIES[step](call)), person.no_user
 
 

@@ -135,4 +135,5 @@ def users_found(portal: PortalSettings, why_not: Callable[[str], str], where_it_
 def users_of(portal: PortalSettings) -> list[tuple[str, str]]:
     """Every user that a portal's settings name: where, and the id."""
     named = [(f"users: {extension}", user) for extension, user in portal.users.items()]
+    named += [(f"route: line {number}", line.user) for number, line in enumerate(portal.route, 1) if line.user]
     return [*named, *([("default_user", portal.default_user)] if portal.default_user else [])]
