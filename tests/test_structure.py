@@ -36,6 +36,7 @@ ROOMS = (
     ("streams.workers.aggregate", "streams.workers.deliver"),
     ("streams.gaps",),
     ("streams.replay",),
+    ("streams.analysis",),
     ("streams.cli",),
     ("deploy",),
 )
