@@ -17,6 +17,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.kafka.client import stop_client
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 _POLL_MS = 200
 _BATCH_RECORDS = 2_000
@@ -54,14 +56,14 @@ class BoundedReader:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        kafka: KafkaSettings,
         *,
         client_id: str = "cel2crm",
         silence_seconds: float = 30.0,
         uncommitted: bool = False,
     ) -> None:
         """`uncommitted`: give records of open and aborted transactions too, as the workers' consumer groups do."""
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._client_id = client_id
         self._silence_seconds = silence_seconds
         self._isolation = "read_uncommitted" if uncommitted else "read_committed"
@@ -69,7 +71,7 @@ class BoundedReader:
 
     async def __aenter__(self) -> Self:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,
