@@ -13,7 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("streams.errors", "streams.clock", "streams.topics", "streams.dead_letter_reasons", "streams.printable"),
+    (
+        "streams.errors",
+        "streams.clock",
+        "streams.topics",
+        "streams.dead_letter_reasons",
+        "streams.printable",
+        "streams.tls_failures",
+    ),
     ("streams.safe_table",),
     ("schemas",),
     ("streams.rows",),
