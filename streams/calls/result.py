@@ -29,7 +29,7 @@ that joins the result stays out, or the same call would have another hash than t
 
 _COVERED_MAP = b"\xde" + len(HASHED).to_bytes(2, "big")
 """MessagePack's head of a map with as many members (map 16); a result is such a map with the others besides."""
-_NOT_COVERED = ("correction", "queue")
+_NOT_COVERED = ("correction", "queue", "outcome")
 """The fields behind HASHED, in their order: they joined results after 0.1.0."""
 _NOT_COVERED_NAMES = len(b"".join(map(_ENCODER.encode, _NOT_COVERED)))
 
@@ -134,6 +134,8 @@ class CallResult(msgspec.Struct, frozen=True):
     """0: judged live. Of the records of one version the one with the highest counts."""
     queue: str | None = None
     """The queue that the call was in last."""
+    outcome: str | None = None
+    """One of streams/calls/outcome.py; None: judged before 0.2.0."""
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""

@@ -112,6 +112,7 @@ def _prepared(view: Delivery, event: Prepared, plan: Plan, policy: Policy) -> Tr
         attempt=number,
         step=view.step,
         version=view.version,
+        correction=view.correction,
         outcome_hash=view.outcome_hash,
         started_at=event.now,
         deadline=event.now,

@@ -35,6 +35,8 @@ def test_hashes_are_those_of_0_1_0(result: CallResult, stored: str) -> None:
         {"queue": "correction"},
         {"queue": "q" * 300},
         {"queue": "\x00", "correction": 1 << 40},
+        {"outcome": "missed"},
+        {"queue": "outcome", "outcome": "queue"},
     ],
 )
 def test_what_joined_results_since_is_not_part_of_the_outcome(joined: dict[str, Any]) -> None:
@@ -42,4 +44,4 @@ def test_what_joined_results_since_is_not_part_of_the_outcome(joined: dict[str, 
 
 
 def test_what_joins_a_result_does_not_join_the_hash() -> None:
-    assert CallResult.__struct_fields__ == (*HASHED, "correction", "queue")
+    assert CallResult.__struct_fields__ == (*HASHED, "correction", "queue", "outcome")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr, ValidationError
@@ -16,6 +17,7 @@ from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shared import tasks
 from streams.crm.shared.adapter import make_client
 from streams.crm.shared.client import CrmClient
+from streams.crm.shared.shadow import shadowed
 from streams.crm.shared.tasks import CHECK, CLOSE, FIND, MISSED, TASK, WAIT, marker_in, marker_of, task_words
 from streams.delivery.answers import NotYet, PortalBlocked, RetryLater
 from streams.delivery.events import Answered, Arrived, CommandReceived, Due, LookedUp, LookUp, Prepared, Send
@@ -637,3 +639,12 @@ async def test_a_task_that_speaks_of_a_later_call_by_the_time_it_is_closed_is_op
     at_change(crm, "arrived", rewrite)
     closed = await followed(crm, talk(2, 10))
     assert crm.open_tasks() == [task["id"]] and tasks.CLOSED not in follow_up(closed, CLOSE).ids
+
+
+async def test_a_shadow_records_what_the_task_would_say(crm: Crm) -> None:
+    asked = replace(fresh(crm.client, call(1, 0), utc_now_us()), follow_ups=(FollowUp(kind=MISSED),))
+    told = orjson.loads(shadowed(crm.client, asked, call(1, 0), utc_now_us()).sent)
+    assert told["missed_task"]["words"] == task_words(call(1, 0), MissedCallTaskSettings())
+    without = orjson.loads(shadowed(crm.client, replace(asked, follow_ups=()), call(1, 0), utc_now_us()).sent)
+    assert {name: fields for name, fields in told.items() if name != "missed_task"} == without
+    assert crm.tasks() == [] and crm.portal.entries() == []

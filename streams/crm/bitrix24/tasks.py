@@ -54,7 +54,7 @@ from streams.settings import PortalSettings
 
 ADD, LIST, UPDATE = "crm.activity.todo.add", "crm.activity.list", "crm.activity.update"
 OWNER_TYPES = {"LEAD": 1, "DEAL": 2, "CONTACT": 3, "COMPANY": 4}
-"""Numbers of the kinds of CRM objects."""
+"""Numbers of the kinds of CRM objects (the documentation of the method crm.enum.ownertype)."""
 PROVIDER = "CRM_TODO"
 LONGEST_TITLE = 255
 """Bytes of a title."""

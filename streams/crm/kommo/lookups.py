@@ -59,7 +59,7 @@ async def _text(
 ) -> LookupResult:
     where = account.base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
     query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
-    wanted = note_marker(delivery, doubt.version)
+    wanted = f"{note_marker(delivery, doubt.version, doubt.correction)})"
     found = await account.search(where, query, lambda note: wanted in str(note.get("params")), until)
     return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 

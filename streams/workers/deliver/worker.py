@@ -8,13 +8,14 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry, Serializer, written_as
+from schemas import Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.portal_records import is_old_key
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
+from streams.http.service import schema_registry
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -63,9 +64,9 @@ class DeliverWorker:
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(deliveries(crm))
         self._remember_us = (settings.kafka.retention_days + 1) * MICROS_PER_DAY
-        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
-        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
-        self._registry = SchemaRegistry(settings.registry.url)
+        self._producer = IdempotentProducer(settings.kafka)
+        self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
+        self._registry = schema_registry(settings.registry)
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
@@ -96,7 +97,7 @@ class DeliverWorker:
                 self._portals,
                 {name: client.fingerprint for name, client in clients.items()},
                 self._serializer,
-                FencedLog(self._settings.kafka.bootstrap_servers, self._topic(PORTAL_STATES), 0, ""),
+                FencedLog(self._settings.kafka, self._topic(PORTAL_STATES), 0, ""),
                 self._fenced_log,
                 self._settings.kafka.partitions,
                 self._set_aside,
@@ -104,7 +105,7 @@ class DeliverWorker:
             await self._set_aside.passing_over(self._portal_states.start)
             partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
-            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
+            raise unreachable(self._settings.kafka, error) from None
         self._losses = ResultLosses(
             self._settings, self.name, self._portals, self._dead_letters, group, self._remember_us
         )
@@ -253,8 +254,8 @@ class DeliverWorker:
                 self._close_portal(self._queues[portal.name], why)
 
     def _fenced_log(self, partition: int) -> FencedLog:
-        servers = self._settings.kafka.bootstrap_servers
-        return FencedLog(servers, self._log_topic, partition, f"{self._log_topic}-{partition}")
+        kafka = self._settings.kafka
+        return FencedLog(kafka, self._log_topic, partition, f"{self._log_topic}-{partition}")
 
     # Results and commands.
 
