@@ -11,7 +11,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
-from schemas import own_headers
+from schemas import SchemaRegistry, own_headers
 from streams.kafka.admin import KafkaAdmin
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, last_versions, recorded_rows
 
@@ -88,8 +88,8 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
             first.communicate()
             (standing,) = await commands.told("resume", "new", "--workers", "2")
             assert (standing["state"], standing["judged"], standing["not_judged"]) == ("done", len(expected), 0)
-            serializer = await installation.serializer()
-            await serializer.register(installation.topic("call-results.new"), "call_result")
+            async with SchemaRegistry(installation.registry_url) as registry:
+                serializer = await registry.register({installation.topic("call-results.new"): "call_result"})
             found = last_versions(await tail.everything(), serializer)
         assert {each["correction"] for each in found.values()} == {standing["correction"]}
         assert {key: {**each, "correction": 0} for key, each in found.items()} == expected
