@@ -29,7 +29,7 @@ down: venv  ## end what `make up` started
 
 test: venv  ## every test, real servers included
 	@$(BIN)/python -m pytest --hypothesis-profile=thorough -m 'not servers' -n auto --dist worksteal
-	@$(BIN)/python -m pytest -m 'servers and not chaos' -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m servers -n 2 --dist loadfile
 
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal

@@ -17,6 +17,8 @@ COMMANDS = {
     "capture": "capture:capture",
     "explain": "explain:explain",
     "connectors": "connectors:app",
+    "results": "results:results",
+    "missed": "missed:missed",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",

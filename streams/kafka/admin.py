@@ -18,6 +18,8 @@ from aiokafka.errors import KafkaError, for_code
 from streams.errors import UserError
 from streams.kafka.client import unreachable
 from streams.kafka.committed import Committed
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 TOPIC_ALREADY_EXISTS = 36
 UNKNOWN_TOPIC = 3
@@ -56,21 +58,21 @@ class ConsumerGroup:
 class KafkaAdmin:
     """Topics and groups of one cluster. Use in `async with`; calls raise UserError when no broker answers in time."""
 
-    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 15.0) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, *, timeout_seconds: float = 15.0) -> None:
+        self._kafka = kafka
         self._timeout = timeout_seconds
         self._client: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> Self:
         client = AIOKafkaAdminClient(
-            bootstrap_servers=self._servers, request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
+            **client_options(self._kafka), request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
         )
         try:
             async with asyncio.timeout(self._timeout):
                 await client.start()
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             await client.close()
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         self._client = client
         return self
 
@@ -190,7 +192,7 @@ class KafkaAdmin:
             async with asyncio.timeout(self._timeout):
                 return await request
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")

@@ -17,6 +17,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.kafka.client import stop_client
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 _POLL_MS = 200
 _BATCH_RECORDS = 2_000
@@ -55,7 +57,7 @@ class BoundedReader:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        kafka: KafkaSettings,
         *,
         client_id: str = "cel2crm",
         silence_seconds: float = 30.0,
@@ -69,7 +71,7 @@ class BoundedReader:
         `start_seconds`: how long a broker is waited for at the start, if not as long as later; `fetch_bytes`: of one
         partition in one answer.
         """
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._client_id = client_id
         self._silence_seconds = silence_seconds
         self._start_seconds = silence_seconds if start_seconds is None else start_seconds
@@ -80,7 +82,7 @@ class BoundedReader:
 
     async def __aenter__(self) -> Self:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,

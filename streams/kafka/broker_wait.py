@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import UserError
 from streams.kafka.client import Unreachable, stop_client, unreachable
+from streams.kafka.login import client_options
 from streams.settings import KafkaSettings
 
 _RETRY_SECONDS = 2.0
@@ -54,7 +55,7 @@ async def topics_are_there(kafka: KafkaSettings, names: Iterable[str], stop: asy
 
 async def require_topics(kafka: KafkaSettings, names: Iterable[str]) -> None:
     """Raise Unreachable where no broker answers, and UserError where a topic is missing."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=10_000)
+    consumer = AIOKafkaConsumer(**client_options(kafka), request_timeout_ms=10_000)
     chatter = logging.getLogger("aiokafka")
     level = chatter.level
     chatter.setLevel(logging.CRITICAL)  # what it says of a broker that is away, the UserError says better
@@ -63,7 +64,7 @@ async def require_topics(kafka: KafkaSettings, names: Iterable[str]) -> None:
             await consumer.start()
             existing = await consumer.topics()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(kafka.bootstrap_servers, error) from None
+        raise unreachable(kafka, error) from None
     finally:
         await stop_client(consumer, 5.0)
         chatter.setLevel(level)

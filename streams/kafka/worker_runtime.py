@@ -22,6 +22,7 @@ from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
+from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings
 
@@ -111,6 +112,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         owner=worker,
         on_refusal=None if ending is None else ending.ask,
         broker=";".join(f"kafka://{server}" for server in servers),
+        broker_credentials=faust_credentials(settings.kafka),
         autodiscover=False,
         store="memory://",
         # Faust's defaults that bite (docs/traps.md), each with a test:
@@ -212,7 +214,6 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
 
 async def _start(settings: Settings, worker: Worker, app: App) -> None:
     """Raises UserError: for a person to mend."""
-    servers = settings.kafka.bootstrap_servers
     await worker.start(app.group)
     starting = asyncio.ensure_future(app.start())
     try:
@@ -224,14 +225,14 @@ async def _start(settings: Settings, worker: Worker, app: App) -> None:
         starting.result()
     except (KafkaError, TimeoutError) as error:
         fault = app.group.join_error or app._crash_reason
-        raise (unreachable(servers, error) if fault is None else _not_started(settings, fault)) from None
+        raise (unreachable(settings.kafka, error) if fault is None else _not_started(settings, fault)) from None
     finally:
         starting.cancel()
 
 
 def _not_started(settings: Settings, fault: BaseException) -> UserError:
     if isinstance(fault, OSError | TimeoutError) or (isinstance(fault, KafkaError) and fault.retriable):
-        return unreachable(settings.kafka.bootstrap_servers, fault)
+        return unreachable(settings.kafka, fault)
     said = str(fault) or type(fault).__name__
     return UserError(
         f"the consumer group at {settings.kafka.bootstrap_servers} cannot be joined: {said}",

@@ -176,16 +176,16 @@ class KafkaControlLog:
 
     async def change(self, name: str, decide: Callable[[Control | None], Control | None]) -> Control | None:
         """See ControlLog."""
-        servers = self._connection.settings.kafka.bootstrap_servers
+        kafka = self._connection.settings.kafka
         await self._connection.topics.partitions(self._topic)
         for attempt in range(_ATTEMPTS):
-            log = FencedLog(servers, self._topic, 0, self._topic, unsettled=_unsettled)
+            log = FencedLog(kafka, self._topic, 0, self._topic, unsettled=_unsettled)
             try:
                 return await self._changed(log, name, decide)
             except Fenced:  # another one changes something: theirs is to be read first
                 await asyncio.sleep((attempt + 1) * random.uniform(0.1, 0.5))
             except (KafkaError, OSError, TimeoutError) as error:
-                raise unreachable(servers, error) from None
+                raise unreachable(kafka, error) from None
             finally:
                 await log.close()
         raise UserError("other replays are being begun or changed at this moment", "Give the command again.")

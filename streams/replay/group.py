@@ -17,6 +17,8 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.client import stop_client, unreachable
 from streams.kafka.committed import Committed
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 _POLL_MS = 500
 _SESSION_MS = 10_000
@@ -27,12 +29,12 @@ _REBALANCE_SECONDS = 60.0
 class KafkaGroup:
     """See member.Group; use in `async with`. Partitions stay with their member as far as the sharing allows."""
 
-    def __init__(self, bootstrap_servers: str, group: str, topic: str) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, group: str, topic: str) -> None:
+        self._kafka = kafka
         self._group = group
         self._topic = topic
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
+            **client_options(kafka),
             group_id=group,
             client_id="cel2crm-replay",
             enable_auto_commit=False,
@@ -41,7 +43,7 @@ class KafkaGroup:
             heartbeat_interval_ms=_SESSION_MS // 4,
             partition_assignment_strategy=(StickyPartitionAssignor,),
         )
-        self._admin = KafkaAdmin(bootstrap_servers)
+        self._admin = KafkaAdmin(kafka)
         self._assigned: frozenset[int] = frozenset()
         self._shared_out = asyncio.Event()
         self._membership: asyncio.Task[None] | None = None
@@ -60,7 +62,7 @@ class KafkaGroup:
                 await self._consumer.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.__aexit__(None, None, None)
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         self._membership = asyncio.create_task(self._stay())
         return self
 
@@ -92,7 +94,7 @@ class KafkaGroup:
                 await asyncio.sleep(_POLL_MS / 1000)  # the group is being shared out anew: whose is it then?
             except (KafkaError, OSError, TimeoutError) as error:
                 if loop.time() > until:
-                    raise unreachable(self._servers, error) from None
+                    raise unreachable(self._kafka, error) from None
                 await asyncio.sleep(_POLL_MS / 1000)
         return False
 

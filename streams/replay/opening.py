@@ -29,7 +29,7 @@ async def open_replay(settings: Settings) -> AsyncIterator[tuple[Connection, Cel
     """The connections of a replay. Raises UserError: no broker, no cel topic. The one seam of the commands' tests."""
     async with (
         operations.connect(settings) as connection,
-        KafkaCelSource(settings.kafka.bootstrap_servers, settings.kafka.topic(CEL)) as source,
+        KafkaCelSource(settings.kafka, settings.kafka.topic(CEL)) as source,
     ):
         yield connection, source
 

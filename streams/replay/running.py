@@ -81,7 +81,7 @@ async def refuse_taken(name: str, log: ControlLog, settings: Settings) -> None:
     found = (await log.all()).get(name)
     if found is not None:
         raise _taken(name, found)
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         present = await admin.topics(_topics(name, settings))
     if present:
         raise UserError(
@@ -103,7 +103,7 @@ async def make_topics(name: str, settings: Settings) -> None:
     Raises UserError: no broker, no live topics.
     """
     live = settings.kafka.topic(CALL_RESULTS), settings.kafka.topic(CALL_LEGS)
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         present = await admin.topics([*live, *_topics(name, settings)])
         made = []
         for like, topic in zip(live, _topics(name, settings), strict=True):
@@ -152,7 +152,7 @@ async def cancelled(name: str, log: ControlLog) -> Control:
 async def dropped(name: str, log: ControlLog, settings: Settings) -> None:
     """Delete a replay: its topics, and what is known of it. Raises UserError: unknown, or members are at work."""
     control = known(name, (await log.all()).get(name))
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         members = (await admin.group(control.group)).members
         if members:
             raise UserError(
@@ -169,7 +169,7 @@ async def standings(connection: Connection, log: ControlLog, name: str | None = 
         sorted(found.values(), key=lambda each: each.started_at) if name is None else [known(name, found.get(name))]
     )
     told = []
-    async with KafkaAdmin(connection.settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(connection.settings.kafka) as admin:
         for control in wanted:
             group = await admin.group(control.group)
             offsets = await admin.group_offsets(control.group, control.topic)

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from streams.errors import UserError
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.client import unreachable
+from streams.settings import KafkaSettings
 
 _FETCH_BYTES = 4 * 1024 * 1024
 _BATCH_RECORDS = 5_000
@@ -62,11 +63,11 @@ class CelSource(Protocol):
 class KafkaCelSource:
     """The topic on Kafka; use in `async with`. Uncommitted records are read too, as the aggregate worker does."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
         self.name = topic
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._reader = BoundedReader(
-            bootstrap_servers,
+            kafka,
             client_id="cel2crm-replay",
             silence_seconds=_SILENCE_SECONDS,
             start_seconds=15.0,
@@ -85,7 +86,7 @@ class KafkaCelSource:
             ]
         except (KafkaError, OSError, TimeoutError) as error:
             await self._reader.__aexit__(None, None, None)
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         if not self._partitions:
             await self._reader.__aexit__(None, None, None)
             raise UserError(
@@ -121,11 +122,11 @@ class KafkaCelSource:
             async for records in self._reader.read([place], starts={place: start}, ends={place: end}, on_expired=gone):
                 yield records
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
     async def _asked(self, ask: Callable[[], Awaitable[Mapping[TopicPartition, int]]]) -> Mapping[int, int]:
         try:
             found = await ask()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         return {each.partition: offset for each, offset in found.items()}

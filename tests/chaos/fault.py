@@ -33,6 +33,8 @@ class Fault(ABC):
     """Where it failed, the installation is not used for another fault."""
     at_random: ClassVar[bool] = True
     """It may come in a random run."""
+    only_workers: ClassVar[bool] = False
+    """It is about one worker of each kind; in a random run no others come and go meanwhile."""
     patience: ClassVar[float] = 200.0
     """Seconds without any progress after which what is still missing counts as lost, rather than late."""
     table_kept: ClassVar[bool] = True

@@ -57,7 +57,8 @@ class Suite:
                 name = Random(f"{self._seed}:{step}").choice(kinds)
                 self._say(f"[{sum(each.seconds for each in done) / 60:.0f} of {minutes:.0f} minutes] {name}")
                 result = self._result(name, "random", step)
-                with self._churn(FAULTS[name].servers, step):
+                fault = FAULTS[name]
+                with self._without_others(fault.servers) if fault.only_workers else self._churn(fault.servers, step):
                     done.append(self._one(name, result))
         return done
 
@@ -116,6 +117,14 @@ class Suite:
         self._open.close()
         self._open = ExitStack()
 
+    def _without_others(self, kind: ServerKind) -> ExitStack:
+        """Second workers that were left by faults before end, and none comes."""
+        made = self._installed(kind).made
+        for crm in CHURNED:
+            if (name := _second(crm)) in made.services.names():
+                made.services.remove(name)
+        return ExitStack()
+
     def _churn(self, kind: ServerKind, step: int) -> ExitStack:
         """Second workers that come and go while a fault is on."""
         over, closing = threading.Event(), ExitStack()
@@ -125,7 +134,7 @@ class Suite:
             random = Random(f"{self._seed}:{step}:churn")
             while not over.wait(random.uniform(5, 20)):
                 crm = random.choice(CHURNED)
-                name = f"worker-{crm}-second"
+                name = _second(crm)
                 try:
                     if name in made.services.names():
                         made.services.remove(name)
@@ -143,3 +152,7 @@ class Suite:
 
         closing.callback(end)
         return closing
+
+
+def _second(crm: str) -> str:
+    return f"worker-{crm}-second"

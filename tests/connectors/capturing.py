@@ -86,12 +86,6 @@ async def until_logged(lines: list[Any], event: str) -> Any:
     return found[0]
 
 
-async def position_stored(pbx: Installation) -> None:
-    async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
-        while not await connect.offset(connector_name(pbx.settings)):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-
-
 async def until_state(pbx: Installation, state: str) -> None:
     async with connect_client(pbx.settings) as connect, asyncio.timeout(60):
         name = connector_name(pbx.settings)
@@ -106,7 +100,7 @@ def _is(status: ConnectorStatus | None, state: str) -> bool:
 async def captured(pbx: Installation, *linkedids: str) -> None:
     """Write a row each, and wait until the topic holds them."""
     pbx.insert(linkedids)
-    async with KafkaTopics(pbx.settings.kafka.bootstrap_servers) as topics, asyncio.timeout(60):
+    async with KafkaTopics(pbx.settings.kafka) as topics, asyncio.timeout(60):
         missing = {linkedid.encode() for linkedid in linkedids}
         while missing:
             missing -= {record.key or b"" async for record in topics.read(pbx.topic)}

@@ -15,7 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from connectors.apply import connect_client
 from connectors.source import connector_name
 from deploy.local import LocalStack
-from tests.connectors.capturing import applied, looked_at, position_stored, refusal, until_logged, watching
+from tests.connectors.capturing import applied, looked_at, refusal, until_logged, watching
 from tests.connectors.installation import installed
 
 pytestmark = pytest.mark.servers
@@ -162,20 +162,3 @@ async def test_a_killed_database_loses_nothing(stack: LocalStack) -> None:
             await asyncio.to_thread(stack.start_part, "mariadb")
             pbx.insert(["1795480300.2"])
             assert sorted(record.key for record in await pbx.records(2)) == [b"1795480300.1", b"1795480300.2"]
-
-
-async def test_a_restarted_connect_does_not_end_the_watcher(stack: LocalStack) -> None:
-    async with installed(stack) as pbx:
-        await applied(pbx.settings)
-        async with watching(pbx, silence_seconds=30) as lines:
-            await until_logged(lines, "connector runs")
-            await position_stored(pbx)
-            await asyncio.to_thread(stack.kill, "connect")
-            await until_logged(lines, "connect does not answer")
-            del lines[:]  # now: the watcher may see the connector run before the start is over
-            await asyncio.to_thread(stack.start_part, "connect")
-            pbx.insert(["1795480300.1"])
-            assert [record.key for record in await pbx.records(1)] == [b"1795480300.1"]
-            await until_logged(lines, "connector runs")
-        # `watching` would have raised had the watcher ended by itself.
-        assert not [line for line in lines if line["event"] == "connector missing"]

@@ -78,7 +78,7 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
         first = commands.start("run", "--into", "new", "--yes")
         async with asyncio.timeout(60):
             while True:
-                async with KafkaAdmin(installation.bootstrap_servers) as admin:
+                async with KafkaAdmin(installation.settings.kafka) as admin:
                     if await admin.topics([installation.topic("call-legs.new")]):
                         break
                 await asyncio.sleep(0.05)
@@ -98,6 +98,6 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
         again = commands.start("run", "--into", "new", "--yes")
         assert "there is a replay new already: done" in again.communicate()[1] and again.returncode == 2
         await commands.told("drop", "new", "--yes")
-        async with KafkaAdmin(installation.bootstrap_servers) as admin:
+        async with KafkaAdmin(installation.settings.kafka) as admin:
             assert not await admin.topics([installation.topic("call-results.new"), installation.topic("call-legs.new")])
         assert await commands.told("status") == []

@@ -171,8 +171,7 @@ async def _member(name: str, settings: Settings) -> None:
         replay_rules = rules_of(found, settings)
         with progress_shown() as report:
             replay = opening.member_replay(connection, source, found, settings, *replay_rules, report=report)
-            servers = settings.kafka.bootstrap_servers
-            async with KafkaGroup(servers, found.group, found.topic) as group:
+            async with KafkaGroup(settings.kafka, found.group, found.topic) as group:
                 pause = partial(asyncio.sleep, 0.5)
                 member = Member(connection, found, log, group, replay, pause)
                 await member.run()

@@ -14,12 +14,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.rules_in_force import RulesInForce
 from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
+from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters
@@ -74,10 +74,10 @@ class AggregateWorker:
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
-        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
-        self._ends = BoundedReader(settings.kafka.bootstrap_servers, silence_seconds=10.0, uncommitted=True)
-        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
-        self._registry = SchemaRegistry(settings.registry.url)
+        self._producer = IdempotentProducer(settings.kafka)
+        self._ends = BoundedReader(settings.kafka, silence_seconds=10.0, uncommitted=True)
+        self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
+        self._registry = schema_registry(settings.registry)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._group: Consumer
@@ -98,7 +98,7 @@ class AggregateWorker:
             await self._producer.start()
             await self._ends.__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(settings.kafka.bootstrap_servers, error) from None
+            raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
         self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
         self._losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
@@ -239,11 +239,11 @@ class AggregateWorker:
         metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
-        servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
-        log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
+        kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)
+        log = FencedLog(kafka, topic, tp.partition, f"{topic}-{tp.partition}")
         try:
             partition, lost = await self._set_aside.passing_over(
-                lambda: take_over(tp, self._group, log, servers, self._limits, self._decoder, self._set_aside)
+                lambda: take_over(tp, self._group, log, kafka, self._limits, self._decoder, self._set_aside)
             )
             if lost is not None:
                 await self._losses.report(lost, self._since(partition, lost.since_ms))
@@ -275,6 +275,6 @@ class AggregateWorker:
         positions = {tp: found.offset for tp, found in committed.items() if found is not None}
         self._looked_back = bool(committed)
         if positions:
-            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka.bootstrap_servers
+            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka
             for reason in await reasons_before(positions, window, servers, self._decoder):
                 self._unreadable.add(reason)

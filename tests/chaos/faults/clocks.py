@@ -16,6 +16,7 @@ class ClockFault(Fault):
 
     offset_seconds: int
     spoils = True
+    only_workers = True
 
     def strike(self) -> None:
         packages.ensure(_COMPILER, lambda _: None)

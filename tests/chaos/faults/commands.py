@@ -50,6 +50,7 @@ class BackfillKilled(KilledCommand, TopicFault):
         "rows expire unread; the backfill is killed after its signal, again while it orders deliveries, and given anew"
     )
     remedies = ("backfill",)
+    only_workers = True
 
     def strike(self) -> None:
         made = self.made

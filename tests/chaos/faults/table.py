@@ -20,6 +20,7 @@ class ColumnAdded(Fault):
 class ExtraFault(Fault):
     """The column that tells why a call was not answered is there no more."""
 
+    only_workers = True
     told = r"extra"
     spoils = True
 

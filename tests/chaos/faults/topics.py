@@ -26,6 +26,7 @@ class RecordsExpired(TopicFault):
     does = "rows expire on the topic while the aggregate worker is stopped"
     told = EXPIRED
     remedies = ("backfill",)
+    only_workers = True
 
     def strike(self) -> None:
         with self.stopped("worker-aggregate"):
@@ -38,6 +39,7 @@ class RecordsExpiredWhileRunning(TopicFault):
     does = "rows expire under an aggregate worker that lags (it stands still for 5 s)"
     told = EXPIRED
     remedies = ("backfill",)
+    only_workers = True
 
     def strike(self) -> None:
         services = self.made.services
@@ -54,6 +56,7 @@ class ResultsExpired(TopicFault):
     does = "results expire while the delivery workers are stopped"
     told = EXPIRED
     remedies = ("backfill", "deliver")
+    only_workers = True
 
     def strike(self) -> None:
         with self.stopped("worker-bitrix24", "worker-kommo", "worker-webhook"):
@@ -100,6 +103,7 @@ class DeliveryLogDeleted(Fault):
     told = r"log|deliveries"
     remedies = ("backfill", "deliver")
     spoils = True
+    only_workers = True
 
     def strike(self) -> None:
         self.made.links.cut("kommo")
@@ -114,6 +118,7 @@ class DeliveryLogDeleted(Fault):
 class GroupOffsetsDeleted(Fault):
     name = "group-offsets-deleted"
     does = "the offsets of all four groups are deleted under stopped workers"
+    only_workers = True
 
     def strike(self) -> None:
         brokers = Brokers(self.made)
@@ -129,6 +134,7 @@ class GroupOffsetsForward(TopicFault):
     does = "the aggregate group's offsets are set to the end by hand while rows wait"
     told = rf"{EXPIRED}|skipped|set forward|by hand"
     remedies = ("backfill",)
+    only_workers = True
 
     def strike(self) -> None:
         brokers = Brokers(self.made)
@@ -143,6 +149,7 @@ class DeliveryOffsetsForward(Fault):
     does = "a delivery group's offsets are set to the end by hand while results wait"
     told = rf"{EXPIRED}|skipped|set forward|by hand"
     remedies = ("backfill", "deliver")
+    only_workers = True
 
     def strike(self) -> None:
         brokers = Brokers(self.made)

@@ -22,6 +22,10 @@ def test_the_first_schedules_break_no_invariant() -> None:
     assert not [failure for _, failure in play(0, FEW, 1) if failure]
 
 
+def test_a_call_of_before_keeps_its_settle_time_where_offsets_set_by_hand_lost_the_stream_time() -> None:
+    simulate(12331, identity, Rules(losses=1.0, loss_chance=0.1))
+
+
 @pytest.mark.slow
 def test_no_schedule_breaks_an_invariant() -> None:
     failures = [failure for _, failure in play(0, SCHEDULES, os.cpu_count() or 1) if failure]
