@@ -129,7 +129,7 @@ async def _live_workers(connection: Connection, replay: Replay) -> bool:
 
 async def live_members(settings: Settings) -> int:
     """Members of the aggregate workers' group. Raises UserError: no broker."""
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         return (await admin.group(f"{settings.kafka.topic_prefix}.aggregate")).members
 
 
