@@ -1,5 +1,6 @@
 """The route of a portal's calls: what the settings may say, and which line fits."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ def test_a_route_as_it_is_written(tmp_path: Path) -> None:
     assert portal.schedule_named(line.schedule).week[0] == ((22 * 60, 30 * 60),)
 
 
+def test_schedules_as_they_are_written(tmp_path: Path) -> None:
+    """As docs/settings.md shows them; YAML makes dates of what stands there without quotes."""
+    text = """
+    working_hours:
+      office:
+        timezone: Europe/Moscow
+        hours: {mon-thu: "09:00-18:00", fri: "09:00-13:00, 14:00-17:00", sat: 22:00-06:00}
+        holidays: [2027-01-01..2027-01-08, 2027-02-23]
+        other_hours: {2026-12-31: "09:00-13:00", "2027-01-05": closed}
+    """
+    office = read(tmp_path, text).working_hours["office"]
+    assert office.week[4:] == (((540, 780), (840, 1020)), ((1320, 1800),), ())
+    assert office.closed == ((date(2027, 1, 1), date(2027, 1, 8)), (date(2027, 2, 23), date(2027, 2, 23)))
+    assert office.dates == {date(2026, 12, 31): ((540, 780),), date(2027, 1, 5): ()}
+
+
 def test_the_only_schedule_need_not_be_named(tmp_path: Path) -> None:
     text = "working_hours: {office: {hours: {mon-fri: '09:00-18:00'}}}\n"
     (portal,) = read(tmp_path, text + kommo("{hours: closed, user: 17}")).portals
@@ -91,6 +108,10 @@ def test_the_only_schedule_need_not_be_named(tmp_path: Path) -> None:
         (
             "working_hours: {office: {hours: {mon: nine}}}\n",
             "working_hours.office: Value error, hours.mon: 'nine' is no",
+        ),
+        (
+            "portals: [{name: a, crm: kommo, missed_call_user: route, route: [{queue: a, pipeline_id: 5}]}]\n",
+            "portal a: missed_call_user: route needs a line of route that gives a user",
         ),
         ("portals: [{name: a, crm: webhook, route: [{user: 1}]}]\n", "at webhook calls belong to nobody: take it out"),
         ("portals: [{name: a, crm: bitrix24, route: [{user: 1, pipeline_id: 5}]}]\n", "unknown: pipeline_id; known:"),

@@ -42,6 +42,8 @@ ROOMS = (
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
     ("streams.gaps",),
+    ("streams.replay",),
+    ("streams.analysis",),
     ("streams.cli",),
     ("deploy",),
 )

@@ -23,6 +23,7 @@ from streams.kafka.reach import require_reach
 from streams.settings import KafkaSettings
 
 TOPIC_ALREADY_EXISTS = 36
+UNKNOWN_TOPIC = 3
 GROUP_ID_NOT_FOUND = 69
 DYNAMIC_TOPIC_CONFIG = 1
 """Source of a setting that was given for this topic (not the broker's default)."""
@@ -115,6 +116,16 @@ class KafkaAdmin:
             if code not in (0, TOPIC_ALREADY_EXISTS):
                 words = (message[0] if message else "") or for_code(code).__name__
                 raise self._refused(f"topic {topic} cannot be made", words)
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics, with all that stands on them; those that are not there are left out."""
+        present = sorted(await self.topics(names))
+        if not present:
+            return
+        answer = await self._answer(self._started.delete_topics(present))
+        for topic, code, *_ in answer.topic_error_codes:
+            if code not in (0, UNKNOWN_TOPIC):
+                raise self._refused(f"topic {topic} cannot be deleted", for_code(code).__name__)
 
     async def until_known(self, names: Sequence[str]) -> None:
         """Wait until the brokers know topics that were just made: the controller answers before they do."""

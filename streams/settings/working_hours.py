@@ -120,9 +120,9 @@ class WorkingHours:
         return self.add_working_minutes(at, 0)
 
     def add_working_minutes(self, at: UtcMicros, minutes: float) -> UtcMicros | None:
-        """The moment at which that many minutes of work will have passed since `at`. None: not within HORIZON_DAYS.
+        """The moment at which so many minutes of work (0 or more) will have passed since `at`.
 
-        Minutes that end with a span end there, not at the next opening.
+        Minutes that end with a span end there, not at the next opening. None: not within HORIZON_DAYS.
         """
         left, reached = timedelta(minutes=minutes) // _MOMENT, at
         for start, end in self._spans_around(at, days=HORIZON_DAYS):

@@ -26,12 +26,12 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
-from streams.recordings.finder import RecordingFinder
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.clients import make_clients
+from streams.workers.deliver.followed import FollowedCalls
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.losses import ResultLosses
 from streams.workers.deliver.owned_partitions import OwnedPartitions
@@ -58,7 +58,7 @@ class DeliverWorker:
         self._plan = plan_of(crm)
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
-        self._recordings = RecordingFinder(settings.recordings)
+        self._followed = FollowedCalls(settings.recordings, self._portals)
         self.needs: tuple[str, ...] = (deliveries(crm), PORTAL_STATES, DEAD_LETTERS, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
@@ -117,11 +117,11 @@ class DeliverWorker:
             self._served_since,
             self._remember_us,
             partitions,
-            self._recordings.follow_ups,
+            self._followed.follow_ups,
         )
         self._preparations = Preparations()
         for portal in self._portals:
-            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._recordings.longest_us)
+            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._followed.longest_us)
         self._upkeep.start(group, watch_registry(self._serializer))
 
     def _on_new_token(self, portal: str) -> None:
@@ -132,7 +132,7 @@ class DeliverWorker:
         """See worker_runtime.Worker."""
         await self._upkeep.stop()
         await self._preparations.stop()
-        await self._recordings.close()
+        await self._followed.close()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
@@ -216,7 +216,7 @@ class DeliverWorker:
                 results_offset=position,
                 commands_offset=first_command,
                 preparations=self._preparations,
-                preparer=self._recordings,
+                preparer=self._followed,
             )
             of_portals: list[ConsumerRecord] = []
 
