@@ -22,7 +22,6 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from streams.errors import UserError
 from streams.kafka.client import unreachable
-from streams.kafka.login import connection_options
 from streams.kafka.reach import close, connected, reached
 from streams.kafka.requests import CreateAclsRequest, DescribeGroupsRequest, MetadataRequest
 from streams.settings import KafkaSettings
@@ -169,8 +168,7 @@ async def _coordinator(
     elif (found.host, found.port) == (broker.host, broker.port):
         yield broker
     else:
-        options = connection_options(kafka)
-        coordinator = await connected(f"{found.host}:{found.port}", options, kafka, 10.0)
+        coordinator = await connected(f"{found.host}:{found.port}", kafka, 10.0)
         try:
             yield coordinator
         finally:

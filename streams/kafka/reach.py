@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
@@ -40,12 +39,11 @@ async def reached(kafka: KafkaSettings, *, seconds: float = 10.0) -> AsyncIterat
 
     Raises Unreachable: none answers; LoginRefused: one answers, but TLS or login fail; SettingsError.
     """
-    options = connection_options(kafka)
     failures: list[UserError] = []
     with _silenced():
         for server in kafka.bootstrap_servers.split(","):
             try:
-                connection = await connected(server.strip(), options, kafka, seconds)
+                connection = await connected(server.strip(), kafka, seconds)
                 break
             except UserError as failure:
                 failures.append(failure)
@@ -70,14 +68,14 @@ async def require_reach(kafka: KafkaSettings, *, seconds: float = 10.0) -> None:
         pass
 
 
-async def connected(server: str, options: dict[str, Any], kafka: KafkaSettings, seconds: float) -> AIOKafkaConnection:
+async def connected(server: str, kafka: KafkaSettings, seconds: float) -> AIOKafkaConnection:
     """A connection to one broker, `host:port`, that answers requests. Raises as `reached` does."""
     host, port = _host_and_port(server)
     connection = None
     try:
         async with asyncio.timeout(seconds):
             connection = await create_conn(
-                host, port, client_id="cel2crm", request_timeout_ms=round(seconds * 1000), **options
+                host, port, client_id="cel2crm", request_timeout_ms=round(seconds * 1000), **connection_options(kafka)
             )
             # A listener that wants a login lets ApiVersions pass, and closes at anything else.
             await connection.send(MetadataRequest([]))
@@ -138,7 +136,10 @@ def _closed(server: str, kafka: KafkaSettings) -> UserError:
         guess = "It may want a client's certificate (kafka.ssl_certificate_file), a login, or no TLS at all."
     else:
         guess = f"It may be a listener of another kind than kafka.security_protocol {kafka.security_protocol}."
-    return Unreachable(f"the Kafka broker at {server} closed the connection without an answer", guess)
+    return Unreachable(
+        f"no Kafka broker at {server}: the connection was closed without an answer",
+        f"{guess} Or kafka.bootstrap_servers is another server's address.",
+    )
 
 
 def _host_and_port(server: str) -> tuple[str, int]:

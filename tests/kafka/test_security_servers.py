@@ -35,7 +35,13 @@ CRM = "webhook"
 PARTS = parts(Settings.model_validate({"kafka": {"topic_prefix": PREFIX}}))
 WORKERS = ("aggregate", CRM)
 
-IMPLIED = {"Read": "Describe", "Write": "Describe", "Alter": "Describe", "AlterConfigs": "DescribeConfigs"}
+IMPLIED = {
+    "Read": "Describe",
+    "Write": "Describe",
+    "Delete": "Describe",
+    "Alter": "Describe",
+    "AlterConfigs": "DescribeConfigs",
+}
 
 
 def single(acls: tuple[Acl, ...]) -> list[Acl]:
@@ -154,8 +160,8 @@ async def test_each_part_works_with_its_rights(secured: Secured, installed: Secu
         ({"sasl_username": "nobody"}, "refuses the login of nobody: wrong password, or no such user", "sasl_username"),
         ({"sasl_mechanism": "PLAIN"}, "takes no login by PLAIN", "sasl.enabled.mechanisms"),
         ({"ssl_ca_file": None}, "signed by nobody whom ssl_ca_file names", "Set ssl_ca_file"),
-        ({"bootstrap_servers": "OPEN"}, "it does not speak TLS there|closed the connection", "open listener|no TLS"),
-        ({"bootstrap_servers": "MTLS"}, "client's certificate|closed the connection", "ssl_certificate_file"),
+        ({"bootstrap_servers": "OPEN"}, "it does not speak TLS there|connection was closed", "open listener|no TLS"),
+        ({"bootstrap_servers": "MTLS"}, "client's certificate|connection was closed", "ssl_certificate_file"),
     ],
 )
 async def test_each_failure_has_a_sentence(secured: Secured, changed: dict[str, Any], words: str, remedy: str) -> None:
@@ -173,15 +179,15 @@ async def test_each_failure_has_a_sentence(secured: Secured, changed: dict[str, 
 
 async def test_without_tls_or_login_the_secured_listeners_say_so(secured: Secured) -> None:
     for name in ("kafka-scram", "kafka-mtls"):
-        with pytest.raises(UserError, match="closed the connection without an answer") as raised:
+        with pytest.raises(UserError, match="the connection was closed without an answer") as raised:
             await require_reach(KafkaSettings(bootstrap_servers=f"127.0.0.1:{port_of(secured.stack, name)}"))
         assert "TLS or a login" in raised.value.remedy
     tls_alone = {"sasl_mechanism": None, "sasl_username": None, "sasl_password_file": None, "security_protocol": "SSL"}
-    with pytest.raises(UserError, match="closed the connection"):
+    with pytest.raises(UserError, match="connection was closed"):
         await require_reach(secured.kafka("nobody", **tls_alone))
     mutual = certificate_login(secured.stack, secured.authority, "nobody")
     mutual |= {"bootstrap_servers": f"127.0.0.1:{port_of(secured.stack, 'kafka-scram')}"}
-    with pytest.raises(UserError, match="closed the connection"):
+    with pytest.raises(UserError, match="connection was closed"):
         await require_reach(KafkaSettings.model_validate(mutual))
 
 
