@@ -9,7 +9,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from streams.calls.snapshot import UnreadableSnapshot
+from streams.calls.snapshot import Snapshot, UnreadableSnapshot
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
@@ -81,12 +81,33 @@ async def take_over(
                 lost.append(Lost(tp, start, start, MADE_AGAIN))
                 answer = None
             case Replay():
-                expired = await _replay(tp, step, bootstrap_servers, decoder)
+                try:
+                    expired = await _replay(tp, step, bootstrap_servers, decoder)
+                except UnreadableSnapshot as unreadable:  # of a sealed call, which is read when it has a row
+                    raise _unreadable(log, offsets[unreadable.key], unreadable) from None
                 lost += [Lost(tp, each.first, each.next, EXPIRED) for each in expired]
                 answer = None
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+async def drop_unreadable(
+    partition: PartitionState, log: FencedLog, unreadable: UnreadableSnapshot, set_aside: SetAsideRecords
+) -> None:
+    """Forget a sealed call whose rows cannot be read, as if it had never been restored, where its snapshot is in
+    `set_aside`.
+
+    Raises UnreadableRecord where it is not; KafkaError, OSError or TimeoutError.
+    """
+    key = unreadable.key
+    snapshots, offsets = await _snapshots(log, set_aside)
+    if key in snapshots:
+        try:
+            Snapshot.of(key, snapshots[key]).restored_call(key)
+        except UnreadableSnapshot:
+            raise _unreadable(log, offsets[key], unreadable) from None
+    partition.drop(key)
 
 
 async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:
