@@ -134,7 +134,7 @@ def without_logical_types(schema: Any) -> Any:
         bare = {
             key: without_logical_types(part) if key in ("type", "items", "values", "fields") else part
             for key, part in schema.items()
-            if key not in ("logicalType", "doc")
+            if key not in ("logicalType", "doc") and not key.startswith("connect.")
         }
         return bare["type"] if set(bare) == {"type"} else bare
     return schema

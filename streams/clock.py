@@ -50,6 +50,12 @@ def format_time(moment_us: UtcMicros | None) -> str:
     return datetime.fromtimestamp(moment_us / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def local_time(moment_us: UtcMicros, offset_seconds: int) -> str:
+    """A time on a clock that is so much ahead of UTC, to the second: `2026-11-28 10:42:31`."""
+    moment = _UNIX_EPOCH + timedelta(seconds=moment_us // MICROS_PER_SECOND + offset_seconds)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
 def format_span(micros: float) -> str:
     """A length of time in its two largest units: `2 h 5 min`, `40 s`."""
     seconds = max(0, round(micros / MICROS_PER_SECOND))

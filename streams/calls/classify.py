@@ -11,6 +11,7 @@ from streams.calls.facts import CallFacts
 from streams.calls.gaps import with_gaps
 from streams.calls.hangup import HangupFacts, ended_by, hangup_facts
 from streams.calls.legs import legs_of
+from streams.calls.outcome import outcome_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult, CallWarning, Classification
 from streams.rows.event_type import UNKNOWN
@@ -112,6 +113,8 @@ def facts_and_result(
         incomplete_reason=incomplete_reason,
         warnings=_warnings(facts, who, hangup, answered),
         why=tuple(sentence for sentence in why if sentence),
+        queue=participants.queue_of(facts),
+        outcome=outcome_of(answered, decision.result),
     )
     version = call.version
     return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)

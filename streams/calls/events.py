@@ -21,8 +21,11 @@ BOT = "bot"
 """What a result calls a program that a call's sound goes to: on a channel of its own (`channel_name.is_media`), or by
 the application AudioSocket()."""
 
+QUEUE = "Queue"
+"""The application that holds a caller until a member of a queue answers; its data begin with the queue's name."""
+
 AUTOMATA = {
-    "Queue": "queue",
+    QUEUE: "queue",
     "VoiceMail": "voicemail",
     "VoiceMailMain": "voicemail",
     "ConfBridge": "conference",

@@ -121,6 +121,8 @@ class CallFacts:
     automata: list[tuple[UtcMicros, str]] = field(default_factory=list)
     """When which application that holds a caller without a person began: queue, voicemail, conference, parking, bot."""
     queue_spans: list[list[UtcMicros]] = field(default_factory=list)
+    queue_data: dict[bool, str] = field(default_factory=dict)
+    """What Queue() was given last: by the calling channel (True), by any other one (False)."""
     transfers: list[Transfer] = field(default_factory=list)
     pickups: list[Pickup] = field(default_factory=list)
     forwarded: bool = False

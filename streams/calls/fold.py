@@ -17,6 +17,7 @@ from streams.calls.events import (
     IGNORED_EVENTS,
     NO_NUMBER,
     ORIGINATED,
+    QUEUE,
     TRACKED_APPS,
 )
 from streams.calls.facts import CallFacts, Channel, hangup_object, json_object
@@ -80,8 +81,7 @@ class _RowFolder:
                 channel = self._channel(row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
                 channel.number = number
-                if not channel.first_number:
-                    channel.first_number = number
+                channel.first_number = channel.first_number or number
             if not channel.dialled and row.exten not in NO_NUMBER and event not in ENDED:
                 channel.dialled = row.exten
             if row.cid_dnid and not channel.dnid:
@@ -90,8 +90,7 @@ class _RowFolder:
                 self._application(row, channel, now)
             if channel.is_calling and event not in ENDINGS:
                 facts.calling_progress_row = row.id
-            handler = handlers.get(event)
-            if handler is not None:
+            if (handler := handlers.get(event)) is not None:
                 handler(self, row, channel, now)
             elif event not in IGNORED_EVENTS:
                 facts.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
@@ -154,6 +153,8 @@ class _RowFolder:
         elif row.appname == ORIGINATED:
             channel.originated = True
         else:
+            if row.appname == QUEUE and row.appdata:
+                self.facts.queue_data[channel.is_calling] = row.appdata
             self._automaton(AUTOMATA[row.appname], now)
 
     def _automaton(self, automaton: str, now: int) -> None:
@@ -230,15 +231,15 @@ class _RowFolder:
             channel.answered = now
 
     def _app_start(self, row: CelRow, channel: Channel, now: int) -> None:
-        if row.appname == "Queue":
+        if row.appname == QUEUE:
             self.facts.queue_spans.append([now, -1])
-        if row.appname in ("Dial", "Queue"):
+        if row.appname in ("Dial", QUEUE):
             self.facts.dials.append(row)
             if channel is self.facts.calling:
                 self.facts.attempts.append(row)
 
     def _app_end(self, row: CelRow, channel: Channel, now: int) -> None:
-        if row.appname == "Queue":
+        if row.appname == QUEUE:
             _close(self.facts.queue_spans, now)
 
     def _ended(self, row: CelRow, channel: Channel, now: int) -> None:

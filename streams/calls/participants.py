@@ -146,3 +146,13 @@ def rang_last(facts: CallFacts, profile: PbxProfile) -> str | None:
             last = [each for each in group if (each.ended or facts.last) >= silent - MICROS_PER_SECOND]
             return extension_of(max(last, key=lambda each: each.start_row.id), profile)
     return None
+
+
+def queue_of(facts: CallFacts) -> str | None:
+    """The queue that the call was in last, by its name in the dialplan; None: in none.
+
+    The calling channel's own goes before those of other channels: a queue behind a Local channel, or one that somebody
+    asked about the call. Asterisk 1.4 and older wrote `sales|tT`.
+    """
+    data = facts.queue_data.get(True) or facts.queue_data.get(False) or ""
+    return data.partition(",")[0].partition("|")[0].strip() or None

@@ -28,9 +28,10 @@ HASHED = (
 that joins the result stays out, or the same call would have another hash than the one that stands in a CRM."""
 
 _COVERED_MAP = b"\xde" + len(HASHED).to_bytes(2, "big")
-"""MessagePack's head of a map with as many members (map 16); a result is one with a member more."""
-_NOT_COVERED = _ENCODER.encode("correction")
-"""Begins the end of an encoded result that the hash does not cover: the fields behind HASHED."""
+"""MessagePack's head of a map with as many members (map 16); a result is such a map with the others besides."""
+_NOT_COVERED = ("correction", "queue", "outcome")
+"""The fields behind HASHED, in their order: they joined results after 0.1.0."""
+_NOT_COVERED_NAMES = len(b"".join(map(_ENCODER.encode, _NOT_COVERED)))
 
 
 class CallWarning(StrEnum):
@@ -131,6 +132,10 @@ class CallResult(msgspec.Struct, frozen=True):
     why: tuple[str, ...] = ()
     correction: int = 0
     """0: judged live. Of the records of one version the one with the highest counts."""
+    queue: str | None = None
+    """The queue that the call was in last."""
+    outcome: str | None = None
+    """One of streams/calls/outcome.py; None: judged before 0.2.0."""
 
     def record(self) -> dict[str, Any]:
         """The fields as the Avro codec takes them."""
@@ -149,12 +154,13 @@ class CallResult(msgspec.Struct, frozen=True):
         return msgspec.convert(fields, cls)
 
     def stamped(self, version: int, row_id: int, rows: int) -> "CallResult":
-        """This result with its version, and with the `outcome_hash` over everything but version and correction.
+        """This result with its version, and with the `outcome_hash` over HASHED.
 
         Call it once, on a fresh result whose version is 0.
         """
         encoded = _ENCODER.encode(self)
-        covered = _COVERED_MAP + encoded[len(_COVERED_MAP) : encoded.rindex(_NOT_COVERED)]
+        behind = _ENCODER.encode([getattr(self, name) for name in _NOT_COVERED])  # a byte of head, and the values
+        covered = _COVERED_MAP + encoded[len(_COVERED_MAP) : 1 - len(behind) - _NOT_COVERED_NAMES]
         outcome_hash = blake2b(covered, digest_size=8).hexdigest()
         for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):
             msgspec.structs.force_setattr(self, name, value)  # nobody has seen it yet

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "worker"})
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "replay", "topics", "worker"})
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -17,10 +17,13 @@ COMMANDS = {
     "capture": "capture:capture",
     "explain": "explain:explain",
     "connectors": "connectors:app",
+    "results": "results:results",
+    "missed": "missed:missed",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",
     "gaps": "gaps:gaps",
+    "replay": "replay.commands:app",
     "dead-letters": "dead_letters:app",
     "portal": "portal.commands:app",
     "topics": "topics:app",

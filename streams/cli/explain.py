@@ -18,6 +18,8 @@ from streams.cli.output import remark, say_json, say_lines
 from streams.cli.row_sources import SourceArgument, TopicOption, row_finder
 from streams.clock import MICROS_PER_SECOND, iso_utc
 from streams.crm.registry import registered
+from streams.crm.shared.call_fields import route_words
+from streams.crm.shared.route import route_of
 from streams.delivery.eligibility import skip_reason
 from streams.explain.decision import CrmGround, Grounds, grounds
 from streams.explain.narrative import Narrative, narrate
@@ -127,6 +129,11 @@ def as_object(explained: ExplainedCall, links: list[Link], rules: Rules, setting
             "by_table": ground.by_table,
             **{crm: asdict(its) for crm, its in ground.crms.items()},
         },
+        "routes": {
+            portal.name: {"line": route.number, "fits": dict(route.line.conditions), "gives": route.gives}
+            for portal in settings.portals
+            if (route := route_of(result, portal)) is not None
+        },
         "linked": [link._asdict() for link in links],
     }
 
@@ -210,3 +217,5 @@ def _crm(crm: str, ground: CrmGround, result: CallResult, settings: Settings) ->
         else:
             yield f"{name:<8} {status}"
             yield f"         {ground.line.place}: {ground.line.words}"
+            if portal is not None and (route := route_of(result, portal)) is not None:
+                yield f"         {route_words(result, portal, route)}"

@@ -83,6 +83,10 @@ class CrmKind:
     """The CRM's ways with a version that comes after delivery: keep, and the names in the plan's `revisions`."""
     check_options: Callable[[Mapping[str, object]], None] = refuse_options
     """Checks portals[].options, which are its own. Raises ValueError that names the option, never its value."""
+    has_users: bool = True
+    """Calls belong to one of its users. False: `portals[].route` is refused."""
+    route_options: tuple[str, ...] = ()
+    """The options that a line of `portals[].route` may give another value; `check_options` sees all of them then."""
     number_needed: bool = True
     """A call without a number of the other party cannot be shown in it, and is skipped."""
     longest_external_id: int = 64
@@ -93,6 +97,11 @@ class CrmKind:
     check: str = ""
     """`module:attribute` of its check (shared/check.py), which looks, without leaving a trace, whether a portal will
     take calls: `cel2crm portal check`, and at the start of its worker. Empty: none."""
+    tasks: bool = False
+    """It keeps tasks: its plan has the follow-ups of streams/crm/shared/tasks.py (portals[].missed_call_task)."""
+    probe: str = ""
+    """`module:attribute` of its CrmProbe (shared/probe.py), which tries with test calls what only a portal can tell:
+    `cel2crm portal probe`, for trial accounts. Empty: none."""
     batch_setting: str = ""
     """Name of the portal setting that says when to take several steps in one request. Empty: when many calls wait."""
 

@@ -1,5 +1,5 @@
-"""Extensions without a person: their calls went to the default user, as the delivery log remembers. And the fields that
-a CRM does not take of us, and the leads that it did not make although it took the calls."""
+"""Extensions without a person: their calls went to the route's or the default user, as the delivery log remembers. And
+the fields that a CRM does not take of us, and the leads that it did not make although it took the calls."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,5 +75,5 @@ def _named_since(one: Unmatched, portal: PortalSettings) -> bool:
     """Whether the settings have changed since: the extension has a person, or nobody leads to the unknown user."""
     refused = one.user
     if refused is not None:
-        return refused not in (*portal.users.values(), portal.default_user)
+        return refused not in (*portal.users.values(), *(line.user for line in portal.route), portal.default_user)
     return one.who in portal.users

@@ -1,5 +1,7 @@
 """`outcome_hash` stands in CRMs and logs: the same outcome has the same one in every release."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -25,9 +27,21 @@ def test_hashes_are_those_of_0_1_0(result: CallResult, stored: str) -> None:
     assert replace(result).stamped(5, 6, 7).outcome_hash == stored
 
 
-def test_a_correction_is_not_part_of_the_outcome() -> None:
-    assert replace(FULL, correction=3).stamped(5, 6, 7).outcome_hash == replace(FULL).stamped(5, 6, 7).outcome_hash
+@pytest.mark.parametrize(
+    "joined",
+    [
+        {"correction": 3},
+        {"queue": "sales"},
+        {"queue": "correction"},
+        {"queue": "q" * 300},
+        {"queue": "\x00", "correction": 1 << 40},
+        {"outcome": "missed"},
+        {"queue": "outcome", "outcome": "queue"},
+    ],
+)
+def test_what_joined_results_since_is_not_part_of_the_outcome(joined: dict[str, Any]) -> None:
+    assert replace(FULL, **joined).stamped(5, 6, 7).outcome_hash == replace(FULL).stamped(5, 6, 7).outcome_hash
 
 
 def test_what_joins_a_result_does_not_join_the_hash() -> None:
-    assert CallResult.__struct_fields__ == (*HASHED, "correction")
+    assert CallResult.__struct_fields__ == (*HASHED, "correction", "queue", "outcome")

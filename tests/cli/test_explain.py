@@ -102,6 +102,26 @@ def test_the_story_and_the_result_of_a_pbx_that_logs_no_bridges_name_one_talk(
     ]
 
 
+def test_the_line_of_a_portals_route_is_named(tmp_path: Path) -> None:
+    """A caller who gave up in queue q700, on a Sunday night."""
+    (waited,) = (case["linkedids"][0] for case in CASES if case["case"] == "inbound_queue_abandoned")
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        "working_hours: {office: {hours: {mon-fri: '09:00-18:00'}}}\n"
+        "portals:\n"
+        "- {name: main, crm: kommo, missed_call_user: route, route: [{queue: sales, user: 1},"
+        " {queue: q7*, hours: closed, user: 17, pipeline_id: 5}]}\n",
+        encoding="utf-8",
+    )
+    text = told(waited, str(RECORDINGS), "--settings", str(settings))
+    assert "         route line 2 (queue q7*, hours closed) gives user 17, pipeline_id 5\n" in text
+    document = json.loads(told(waited, str(RECORDINGS), "--settings", str(settings), "--json"))
+    assert document["queue"] == "q700"
+    fits = {"queue": "q7*", "hours": "closed"}
+    assert document["routes"] == {"main": {"line": 2, "fits": fits, "gives": {"user": "17", "pipeline_id": 5}}}
+    assert json.loads(told(waited, str(RECORDINGS), "--json"))["routes"] == {}
+
+
 def test_standard_input_is_read_however_often_it_takes() -> None:
     assert told(PICKED_UP, "-", given=RECORDINGS.read_bytes()) == told(PICKED_UP, str(RECORDINGS))
 

@@ -153,8 +153,10 @@ async def test_the_right_to_see_the_calls_of_all_is_tried(
     portal = bitrix24.portal
     assert isinstance(portal, Bitrix24Portal)
     for user in (1, 11):
-        call = portal.calls.register({"PHONE_NUMBER": f"123{user}", "TYPE": "2", "USER_ID": user}, portal.now())
-        portal.calls.finish({"CALL_ID": call["CALL_ID"], "USER_ID": user}, portal.now())
+        call = portal.calls.register(
+            {"PHONE_NUMBER": f"123{user}", "TYPE": "2", "USER_ID": user}, portal.now(), portal.config
+        )
+        portal.calls.finish({"CALL_ID": call["CALL_ID"], "USER_ID": user}, portal.now(), portal.config)
     portal.change_settings(statistics_of=visible, owner_is_admin=False)
     done = await bitrix24.run("authorise", "main", given=portal.authorise())
     assert (done.status == 0) is stored is bool(bitrix24.store.stored)

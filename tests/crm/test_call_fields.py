@@ -11,6 +11,8 @@ from tests.crm.calls import call_result
 
 MISSED = {"answered": False, "answered_by": None, "rang_last": "1002", "extension": "1001"}
 FOUND = {"crm_ids": {"responsible": "77"}}
+ROUTE = {"route": [{"queue": "sales", "user": "40"}]}
+SALES: dict[str, Any] = {"queue": "sales"}
 
 
 def portal(**fields: Any) -> PortalSettings:
@@ -41,6 +43,36 @@ def portal(**fields: Any) -> PortalSettings:
             {"users_by": "inner_phone"},
             {"unmatched": ("1005",)},
             Person("1", no_user="1005"),
+        ),
+        # The route's user stands before the default one, and behind whoever is nearer to the call.
+        (SALES, ROUTE, {}, Person("11")),
+        ({**SALES, "extension": "1009", "answered_by": None}, ROUTE, {}, Person("40", no_user="1009")),
+        ({**SALES, "extension": None, "answered_by": None}, ROUTE, {}, Person("40")),
+        ({"queue": "support", "extension": None, "answered_by": None}, ROUTE, {}, Person("1")),
+        ({**SALES, "extension": None, "answered_by": None}, ROUTE, {"unmatched": ("user:40",)}, Person("1")),
+        ({**SALES, "extension": "1005"}, {**ROUTE, "users_by": "inner_phone"}, {}, Person(inner="1005")),
+        (
+            {**SALES, "extension": "1005", "answered_by": None},
+            {**ROUTE, "users_by": "inner_phone"},
+            {"unmatched": ("1005",)},
+            Person("40", no_user="1005"),
+        ),
+        ({**MISSED, **SALES}, ROUTE, {}, Person("12")),
+        ({**MISSED, **SALES, "rang_last": None, "extension": None}, ROUTE, {}, Person("40")),
+        ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "route"}, {}, Person("40")),
+        ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "route"}, {"unmatched": ("user:40",)}, Person("12")),
+        (MISSED, {**ROUTE, "missed_call_user": "route"}, {}, Person("12")),
+        (MISSED, {**ROUTE, "missed_call_user": "route", "users": {}}, {}, Person("1", no_user="1002")),
+        ({**MISSED, **SALES, "direction": "outgoing"}, {**ROUTE, "missed_call_user": "route"}, {}, Person("11")),
+        ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "default"}, {}, Person("40")),
+        (MISSED, {**ROUTE, "missed_call_user": "default"}, {}, Person("1")),
+        ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "responsible"}, FOUND, Person("77")),
+        ({**MISSED, **SALES}, {**ROUTE, "missed_call_user": "responsible"}, {}, Person("12")),
+        (
+            {**MISSED, **SALES},
+            {**ROUTE, "missed_call_user": "responsible", "users": {}},
+            {},
+            Person("40", no_user="1002"),
         ),
     ],
 )

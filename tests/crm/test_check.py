@@ -124,6 +124,14 @@ async def test_users_of_the_settings_that_are_not_there_are_named(asked: Portal)
     assert "users: 1001" not in words and all(one.remedy for one in named)
 
 
+async def test_users_of_the_route_that_are_not_there_are_named_with_their_line(asked: Portal) -> None:
+    route = [{"queue": "sales", "user": "11"}, {"did": "7495*", "user": 404}, {"trunk": "mts", "user": "Anna"}]
+    told = faults(await found_at(asked, route=route))
+    assert len(told) == 2
+    assert any("route: line 2: " in one and "404" in one and "the calls go to default_user" in one for one in told)
+    assert any("route: line 3 is 'Anna', which is no id of a user" in one for one in told)
+
+
 async def test_settings_that_cannot_be_used_are_a_finding(kommo: KommoPortal, receiver: WebhookPortal) -> None:
     (only,) = await found_at(kommo, token=None)
     assert (only.level, only.about) == (Level.FAULT, "settings") and "portals.main.token" in only.words
@@ -174,6 +182,15 @@ async def test_kommo_a_pipeline_that_is_not_there_or_takes_no_incoming_leads(kom
         (fault,) = faults(await found_at(kommo, options=options, unknown_number="unsorted"))
         assert fault == "pipeline: the pipeline Pipeline takes no incoming leads"
     assert not faults(await found_at(kommo))
+
+
+async def test_kommo_pipelines_of_the_route_are_looked_at(kommo: KommoPortal) -> None:
+    route = [{"queue": "sales", "pipeline_id": 5000001}, {"queue": "support", "pipeline_id": 7}, {"user": "11"}]
+    assert faults(await found_at(kommo, route=route)) == [
+        "pipeline: route: line 2: pipeline_id: there is no pipeline 7"
+    ]
+    found = await found_at(kommo, route=route[:1])
+    assert [one.level for one in found if one.about == "pipeline"] == [Level.GOOD]
 
 
 async def test_kommo_a_rate_above_the_limit_and_a_clock_that_is_wrong(kommo: KommoPortal) -> None:
@@ -244,8 +261,9 @@ async def test_bitrix24_rights_of_the_owner(bitrix24: Bitrix24Portal) -> None:
 async def test_bitrix24_calls_of_others_show_that_they_are_seen(bitrix24: Bitrix24Portal) -> None:
     bitrix24.change_settings(owner_is_admin=False)
     call = {"PHONE_NUMBER": "+79161234567", "TYPE": 2, "USER_ID": 11, "SHOW": 0}
-    registered = bitrix24.calls.register(call, bitrix24.now())
-    bitrix24.calls.finish({"CALL_ID": registered["CALL_ID"], "USER_ID": 11, "DURATION": 5}, bitrix24.now())
+    registered = bitrix24.calls.register(call, bitrix24.now(), bitrix24.config)
+    finished = {"CALL_ID": registered["CALL_ID"], "USER_ID": 11, "DURATION": 5}
+    bitrix24.calls.finish(finished, bitrix24.now(), bitrix24.config)
     (rights,) = [one for one in await found_at(bitrix24) if one.about == "rights"]
     assert rights.level is Level.GOOD and "calls of others" in rights.words
 
@@ -314,3 +332,29 @@ async def test_what_a_package_offers_for_a_check(
 async def broken(request: CheckRequest) -> list[Finding]:
     """A check of a package that has a fault."""
     raise KeyError(request.portal.name)
+
+
+# Tasks for missed calls.
+
+
+async def test_tasks_ask_for_what_they_need(asked: Portal) -> None:
+    task = {"user": "4711"}
+    found = await found_at(asked, missed_call_task=task)
+    (unknown,) = [one for one in found if one.about == "users"]
+    assert unknown.level is Level.FAULT and unknown.words.startswith("missed_call_task.user: ")
+    assert "the tasks go to whom the calls are given to" in unknown.words
+    assert "portals[].missed_call_task.user" in unknown.remedy
+    assert asked.tasks() == [] and asked.entries() == []
+    lacking: dict[str, Any] = {"scopes": ("telephony", "user")} if asked.name == "bitrix24" else {"task_rights": False}
+    asked.change_settings(**lacking)
+    without = await found_at(asked, missed_call_task=task)
+    (fault,) = [one for one in without if one.about in ("scopes", "tasks") and one.level is Level.FAULT]
+    assert ("scope crm" in fault.words or "missed_call_task needs" in fault.words) and fault.remedy
+    assert not [one for one in await found_at(asked) if one.about in ("scopes", "tasks") and one.level is Level.FAULT]
+
+
+async def test_bitrix24_tells_that_strangers_get_no_task(bitrix24: Bitrix24Portal) -> None:
+    (note,) = [one for one in await found_at(bitrix24, missed_call_task={}) if one.about == "tasks"]
+    assert note.level is Level.NOTE and "create_lead" in note.remedy
+    found = await found_at(bitrix24, missed_call_task={}, unknown_number="create_lead")
+    assert [one.level for one in found if one.about == "tasks"] == [Level.GOOD]

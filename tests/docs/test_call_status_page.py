@@ -12,6 +12,7 @@ from tests.rules import specification
         ("2. Call result", specification.RESULT_TABLE),
         ("3. Bitrix24 status", specification.BITRIX24_TABLE),
         ("4. Kommo status and text", specification.KOMMO_TABLE),
+        ("8. The outcome in one word", specification.OUTCOME_TABLE),
     ],
 )
 def test_table_of_the_page_is_the_one_that_the_product_is_tested_with(heading: str, table: str) -> None:

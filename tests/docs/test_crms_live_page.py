@@ -4,10 +4,12 @@ import re
 
 import pytest
 
+from streams.crm.registry import BUILT_IN
+from streams.crm.shared.probe import Point, probe_of
 from tests.docs.pages import ROOT, page, rows
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-POINTS = {"Bitrix24": [f"B{number}" for number in range(1, 36)]}
+POINTS = {"Bitrix24": [f"B{number}" for number in range(1, 41)]}
 
 
 @pytest.mark.parametrize("crm", POINTS)
@@ -29,3 +31,22 @@ def test_the_tests_that_the_page_names_are_there() -> None:
 def _text(file: str) -> str:
     path = ROOT / file
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def test_what_only_a_portal_can_tell_is_what_the_probes_try() -> None:
+    points: dict[int, Point] = {}
+    for crm in BUILT_IN:
+        if (probe := probe_of(crm)) is not None:
+            points |= {point.number: point for point in probe.points}
+    told = [
+        [str(number), points[number].question, fake.words, f"`{fake.file}`: `{fake.name}`"]
+        for number in sorted(points)
+        for fake in (points[number].expected,)
+    ]
+    table = rows("crms-live.md", "What only a portal can tell")
+    assert [cells[:4] for cells in table] == told
+    named = {f"| {cells[4]} |": f"point {cells[0]}" for cells in table}
+    for line in page("crms-live.md").splitlines():
+        for place, point in named.items():
+            if line.startswith(place):
+                assert point in line

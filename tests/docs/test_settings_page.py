@@ -20,11 +20,12 @@ def section_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting that is no section of further ones, by its path; `[]` stands for each of many."""
+    """Every setting that is no section of further ones, by its path; `[]` and `.NAME` stand for each of many."""
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if section := section_in(annotation):
-            many = "[]" if get_origin(annotation) is tuple else ""
+            origin = get_origin(annotation)
+            many = "[]" if origin is tuple else ".NAME" if origin is dict else ""
             yield from leaves(section, f"{path}{name}{many}.")
         else:
             yield path + name, field
@@ -56,7 +57,8 @@ def test_every_setting_is_on_the_page_and_no_other() -> None:
 
 
 def test_sections_within_sections_are_walked() -> None:
-    assert {"kafka.partitions", "other_pbxs[].timezone", "portals[].oauth.client_id"} <= MODEL.keys()
+    deep = {"kafka.partitions", "other_pbxs[].timezone", "portals[].oauth.client_id", "working_hours.NAME.timezone"}
+    assert deep <= MODEL.keys()
 
 
 def test_defaults_are_those_of_the_model() -> None:

@@ -75,6 +75,19 @@ def test_a_user_whom_the_crm_does_not_know_is_told_by_his_extensions(operator: O
     }
 
 
+def test_a_user_of_the_route_whom_the_crm_does_not_know_is_told_by_his_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    route = [{"queue": "sales", "user": "18"}, {"did": "7495*", "user": "404"}]
+    operator = with_portals(monkeypatch, tmp_path, {**MAIN, "route": route})
+    operator.delivery(call(1, "user:404"))
+    operator.delivery(call(2, "user:505"))  # the settings named him once
+    said = operator.told("portal", "unmatched", "main")
+    assert "went to the user of the route's line, else to default_user (1)." in said
+    assert '# route, line 2: user: "USER_ID"   # the CRM knows no active user 404; 1 call' in said
+    assert "505" not in said
+
+
 def test_each_portal_has_its_own(operator: Operator) -> None:
     operator.delivery(call(1, "1042", portal=SALES))
     operator.delivery(call(2, "1050", portal=SHOP))

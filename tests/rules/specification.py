@@ -63,6 +63,13 @@ KOMMO_TABLE = """
 | 0 | not answered | 6 Did not get through | none |
 """
 
+OUTCOME_TABLE = """
+| any | answered | answered |
+| 0, 200, 408, 480 | not answered | missed |
+| 486, 603 | not answered | busy |
+| 404, 405, 484, 488, 500 | not answered | failed |
+"""
+
 
 def rows(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
@@ -109,6 +116,13 @@ def crm_cells(table: str, result: int, direction: str, answered: bool) -> list[s
             return told
     assert result != 0
     return crm_cells(table, 0, direction, answered)
+
+
+def outcome(result: int, answered: bool) -> str:
+    if answered:
+        return rows(OUTCOME_TABLE)[0][2]
+    (told,) = [word for results, _, word in rows(OUTCOME_TABLE) if result in numbers(results)]
+    return told
 
 
 def bitrix24_status(result: int, direction: str, answered: bool) -> str:

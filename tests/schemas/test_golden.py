@@ -51,11 +51,11 @@ def narrowed(writer: Any, reader: Any) -> str | None:
 
 
 def without_docs(schema: Any) -> Any:
-    """A schema, or a part of one, less its explanations."""
+    """A schema, or a part of one, less its explanations and the names by which Kafka Connect's sinks know its types."""
     if isinstance(schema, list):
         return [without_docs(each) for each in schema]
     if isinstance(schema, dict):
-        return {name: without_docs(each) for name, each in schema.items() if name != "doc"}
+        return {name: without_docs(each) for name, each in schema.items() if name != "doc" and "." not in name}
     return schema
 
 

@@ -12,6 +12,7 @@ from schemas import MalformedRecord, SchemaRegistry, UnknownSchema
 from schemas.codec import Encoder
 from schemas.headers import header_of
 from schemas.registry import COMPATIBILITY
+from schemas.source import released
 from streams.errors import UserError
 from tests.schemas.test_codec import LETTER
 
@@ -42,6 +43,20 @@ async def test_every_schema_is_registered_once_and_carries_records(stack: LocalS
     assert second.decode(value) == second.decode(value, "dead_letter") == LETTER
     with pytest.raises(MalformedRecord, match="a record of schema dead_letter, where call_result is expected"):
         second.decode(value, "call_result")
+
+
+async def test_a_registry_of_0_1_0_takes_the_schemas_of_today(stack: LocalStack) -> None:
+    """FULL_TRANSITIVE, over every version that was released, and the names for sinks, which are no part of a type."""
+    async with SchemaRegistry(stack.endpoints.registry_url) as registry:
+        for name in schemas.names():
+            for version in released(name).values():
+                await post(registry, f"reg7.{name}-value", version)
+        serializer = await registry.register({f"reg7.{name}": name for name in schemas.names()})
+        versions = await registry.versions("reg7.call_result")
+        assert len(versions) > 1
+        named = json.dumps(await registry.schema(serializer._written["reg7.call_result"][1]))
+        assert "io.debezium.time.MicroTimestamp" in named
+        assert (await registry._call("GET", "/config/reg7.call_result-value"))["compatibilityLevel"] == COMPATIBILITY
 
 
 async def test_a_newer_writer_is_asked_for_once_and_read(stack: LocalStack) -> None:

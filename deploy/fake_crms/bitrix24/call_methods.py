@@ -19,9 +19,9 @@ def call_method(
     """
     match name.rpartition(".")[2]:
         case "register":
-            return calls.register(params, now, config.lead_creation_error)
+            return calls.register(params, now, config)
         case "finish":
-            return calls.finish(params, now)
+            return calls.finish(params, now, config)
         case "attachrecord":
             return attach_record(params, calls, config, url)
         case "show":

@@ -8,22 +8,23 @@ marked as ours, not the vendor's.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
 from deploy.fake_crms.bitrix24.fields import TelephonyError, flag, phone_number, start_of_call, text, whole_number
+from deploy.fake_crms.bitrix24.person import user_of
 from deploy.fake_crms.bitrix24.recorded import address_of, shown_of
 from deploy.fake_crms.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.fake_crms.journal import Event
 
-REGISTRATION_WINDOW = 30 * 60.0  # seconds, counted from CALL_START_DATE (S; the pages say from the registration)
+REGISTRATION_WINDOW = 30 * 60.0  # seconds, counted as Bitrix24Config.window_from has it
 EXTERNAL_CALL_ID_LENGTH = 64  # the column's (S); that a longer one is refused is ours, not the vendor's
 FAILED_REASON_LENGTH = 255  # the column's (S); the words of the refusal are ours, not the vendor's
-INNER_NUMBER = re.compile(r"\d{1,4}")  # an inner number has fewer than five digits (S)
+FIRST_ACTIVITY = 7000
 DIRECTIONS: dict[int, Direction] = {1: "outgoing", 2: "incoming", 3: "incoming", 4: "callback", 5: "info"}
 INCOMING_TYPES = frozenset({2, 3})
 STATUS_WORDS = {
@@ -79,9 +80,9 @@ class CallStore:
     recordings: list[Event] = field(default_factory=list)
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
-    def register(self, params: dict[str, Any], now: float, lead_error: str = "") -> dict[str, Any]:
-        """Register a call as telephony.externalCall.register does; `lead_error`: why the CRM creates no lead."""
-        user = self._user(params)
+    def register(self, params: dict[str, Any], now: float, config: Bitrix24Config) -> dict[str, Any]:
+        """Register a call as telephony.externalCall.register does."""
+        user, lead_error = user_of(params, config), config.lead_creation_error
         phone = phone_number(params.get("PHONE_NUMBER"))
         call_type = whole_number(params.get("TYPE"))
         if call_type not in DIRECTIONS:
@@ -92,7 +93,7 @@ class CallStore:
             # Ours, not the vendor's: no page names a length.
             raise TelephonyError(f"EXTERNAL_CALL_ID should not be longer than {EXTERNAL_CALL_ID_LENGTH} characters")
         key = (phone, call_type, user.id, text(params.get("LINE_NUMBER")), external_id)
-        call_id = self._running_call(key, now)
+        call_id = self._running_call(key, now, config.window_from)
         if call_id is None:
             call_id = self._new_call(key, started, now, show=flag(params.get("SHOW"), default=True))
         wanted = flag(params.get("CRM_CREATE"), default=False) and not self.crm.known(phone)
@@ -112,12 +113,16 @@ class CallStore:
         known = self.crm.known(phone)
         return (known[0]["type"], known[0]["id"]) if known else ("", None)
 
-    def _running_call(self, key: tuple[str, int, int, str | None, str | None], now: float) -> str | None:
+    def _running_call(
+        self, key: tuple[str, int, int, str | None, str | None], now: float, window_from: str
+    ) -> str | None:
         """A call registered with the same key, not finished, begun less than 30 minutes ago."""
         call = self.registrations.get(self.by_key.get(key, ""))
-        if call is None or call.finished or call.started <= now - REGISTRATION_WINDOW:
+        if call is None or call.finished:
             return None
-        return call.call_id
+        # From CALL_START_DATE (S); the pages say from the registration.
+        since = call.registered if window_from == "registration" else call.started
+        return call.call_id if since > now - REGISTRATION_WINDOW else None
 
     def _new_call(
         self, key: tuple[str, int, int, str | None, str | None], started: float, now: float, *, show: bool
@@ -136,13 +141,13 @@ class CallStore:
         """Open a call card on a person's screen."""
         self.record("popup", {"call_id": call_id, "user_id": user_id, "user": self._name(user_id), "at": iso_utc(now)})
 
-    def finish(self, params: dict[str, Any], now: float) -> dict[str, Any]:
+    def finish(self, params: dict[str, Any], now: float, config: Bitrix24Config) -> dict[str, Any]:
         """Finish a call as telephony.externalCall.finish does: it enters the statistics; a second finish finds no
         call."""
         call_id = params.get("CALL_ID")
         if not isinstance(call_id, str) or not call_id:
             raise TelephonyError("CALL_ID must be a string", "INVALID_ARGUMENT")
-        user = self._user(params)
+        user = user_of(params, config)
         call = self.registrations.get(call_id)
         if call is None or call.finished:
             raise TelephonyError("Call is not found (call should be registered prior to finishing)")
@@ -223,7 +228,7 @@ class CallStore:
             "CALL_FAILED_REASON": event["reason"],
             "CRM_ENTITY_TYPE": kind,
             "CRM_ENTITY_ID": str(entity or ""),
-            "CRM_ACTIVITY_ID": str(7000 + event["id"]),
+            "CRM_ACTIVITY_ID": str(FIRST_ACTIVITY + event["id"]),
             "REST_APP_ID": "3",
             "REST_APP_NAME": "cel2crm",
             "TRANSCRIPT_PENDING": "N",
@@ -287,14 +292,3 @@ class CallStore:
 
     def _name(self, user_id: int) -> str:
         return next((user.name for user in self.users if user.id == user_id), f"user {user_id}")
-
-    def _user(self, params: dict[str, Any]) -> PortalUser:
-        wanted, inner = whole_number(params.get("USER_ID")), text(params.get("USER_PHONE_INNER"))
-        if wanted is None and inner is not None and INNER_NUMBER.fullmatch(inner):
-            wanted = next((user.id for user in self.users if user.active and user.inner == inner), None)
-        if wanted is None:  # an inner number that nobody has leaves USER_ID empty (S)
-            raise TelephonyError("USER_ID or USER_PHONE_INNER should be set")
-        for user in self.users:
-            if user.active and user.id == wanted:
-                return user
-        raise TelephonyError("User is not found or is not active")

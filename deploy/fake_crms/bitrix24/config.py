@@ -19,7 +19,12 @@ class Bitrix24Config(PortalConfig):
     `statistics_of`: `all`, `own` (calls of others are left out without a word, as the product's source has it), `none`
     (refused); `owner_is_admin`: what `profile` tells of him. `knows_external_id` False: the filter EXTERNAL_CALL_ID is
     ignored, as by older on-premise editions.
-    `authorisation_server`: the host that answers of the token endpoint name, one of the vendor's two.
+    `authorisation_server`: the host that answers of the token endpoint name, one of the vendor's two;
+    `other_server_knows`: a token request to the other one finds the application too.
+    What no document settles comes in both ways: `window_from`, `call_start` or `registration` (from when the 30
+    minutes count in which a repeated register is the same call), and `unknown_inner`, `not_set` (an inner number that
+    nobody has leaves the user unset), `not_found` (it is answered like a user who left) or `owner` (the call is given
+    to the owner).
     `recording_status`: what the addresses of recordings answer to the portal, which fetches them;
     `private_recordings` False refuses those that are not public, as the vendor does. Lifetimes in seconds.
     """
@@ -35,6 +40,9 @@ class Bitrix24Config(PortalConfig):
     code_lifetime: float = 30.0
     scopes: tuple[str, ...] = ("telephony", "user", "crm")
     authorisation_server: str = "oauth.bitrix.info"
+    other_server_knows: bool = False
+    window_from: str = "call_start"
+    unknown_inner: str = "not_set"
     webhook_allowed: bool = False
     statistics_of: str = "all"
     owner_is_admin: bool = True

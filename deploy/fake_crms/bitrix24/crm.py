@@ -27,6 +27,8 @@ class CrmStore:
     users: tuple[PortalUser, ...]
     clients: list[Event] = field(default_factory=list)
     comments: list[Event] = field(default_factory=list)
+    deleted: set[tuple[str, int]] = field(default_factory=set)
+    """Leads and activities that are no more: `LEAD` or `ACTIVITY`, and the id."""
 
     def add_client(
         self, phone: str, responsible: int, kind: str = "CONTACT", name: str = "Client", source: str = ""
@@ -41,7 +43,11 @@ class CrmStore:
     def known(self, phone: str) -> list[Event]:
         """The clients with this number: contacts and companies before leads."""
         wanted = last_digits(phone)
-        found = [client for client in self.clients if wanted and last_digits(client["phone"]) == wanted]
+        found = [
+            client
+            for client in self.clients
+            if wanted and last_digits(client["phone"]) == wanted and (client["type"], client["id"]) not in self.deleted
+        ]
         return sorted(found, key=lambda client: client["type"] == "LEAD")
 
     def search(self, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -64,6 +70,18 @@ class CrmStore:
         inner = next((user.inner for user in self.users if user.id == user_id), "") or None
         phones = {"WORK_PHONE": None, "PERSONAL_PHONE": None, "PERSONAL_MOBILE": None}
         return {"ID": str(user_id), "TIMEMAN_STATUS": "CLOSED", "USER_PHONE_INNER": inner, **phones}
+
+    def lead(self, lead_id: object) -> Event:
+        """A lead as it was recorded. Raises TelephonyError: there is none of this id."""
+        for client in self.clients:
+            known = client["type"] == "LEAD" and str(client["id"]) == str(lead_id)
+            if known and ("LEAD", client["id"]) not in self.deleted:
+                return client
+        raise TelephonyError("Not found", "")
+
+    def delete(self, kind: str, what: int) -> None:
+        """Delete a lead or an activity."""
+        self.record("deleted", {"what": kind, "id": what})
 
     def comment(self, fields: object, now: float, author: int) -> int:
         """Add a comment as crm.timeline.comment.add does; its id."""
@@ -96,6 +114,9 @@ class CrmStore:
 
     def apply(self, kind: str, event: Event) -> bool:
         """Apply one recorded change; False if it is not a change of the CRM."""
+        if kind == "deleted":
+            self.deleted.add((event["what"], event["id"]))
+            return True
         changed = {"client": self.clients, "comment": self.comments}.get(kind)
         if changed is None:
             return False

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 
+FINISH_SECONDS = 1.41
+"""Seconds of work of one telephony.externalCall.finish in the sample on the vendor's page (2026-08-21), which is no
+promise. `operating_cost` (config.py) says what the fake portal counts."""
+
 
 class LeakyBucket:
     """The intensity limit: a bucket per source address that each request fills by one and that drains

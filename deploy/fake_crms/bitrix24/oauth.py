@@ -11,6 +11,9 @@ from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.exchange import Answer, Inbound
 from deploy.fake_crms.tokens import TokenPair, TokenStore
 
+SERVERS = ("oauth.bitrix.info", "oauth.bitrix24.tech")
+"""The vendor's two authorisation servers, the second for its eastern zone."""
+
 
 def answer_token_request(
     inbound: Inbound, config: Bitrix24Config, tokens: TokenStore, now: float, rest_url: str
@@ -23,7 +26,7 @@ def answer_token_request(
         name: values[-1]
         for name, values in parse_qs(inbound.query + "&" + inbound.body.decode(errors="replace")).items()
     }
-    if fields.get("client_id") != config.client_id:
+    if fields.get("client_id") != config.client_id or _of_the_other_server(inbound, config):
         return Answer(200, {"error": "wrong_client"})
     if fields.get("client_secret") != config.client_secret:
         return Answer(400, {"error": "invalid_client"})
@@ -39,6 +42,13 @@ def answer_token_request(
     if pair is None:
         return Answer(400, {"error": "invalid_grant"})
     return Answer(200, _issued(pair, now, rest_url, config.authorisation_server))
+
+
+def _of_the_other_server(inbound: Inbound, config: Bitrix24Config) -> bool:
+    """Whether the request went to the one of the vendor's two servers that does not serve this portal. Ours, not the
+    vendor's: that it does not know the portal's application. No document says it."""
+    host = inbound.headers.get("host", "").partition(":")[0]
+    return host in SERVERS and host != config.authorisation_server and not config.other_server_knows
 
 
 def _issued(pair: TokenPair, now: float, rest_url: str, server: str) -> dict[str, object]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from deploy.fake_crms.bitrix24 import users
+from deploy.fake_crms.bitrix24.activities import METHODS as ACTIVITY_METHODS
+from deploy.fake_crms.bitrix24.activities import ActivityStore
 from deploy.fake_crms.bitrix24.batch import run_batch
 from deploy.fake_crms.bitrix24.call_methods import call_method
 from deploy.fake_crms.bitrix24.calls import CallStore
 from deploy.fake_crms.bitrix24.config import Bitrix24Config
 from deploy.fake_crms.bitrix24.crm import CrmStore
+from deploy.fake_crms.bitrix24.crm_methods import CRM_METHODS, crm_method
 from deploy.fake_crms.bitrix24.fields import TelephonyError
 from deploy.fake_crms.bitrix24.limits import LeakyBucket, OperatingTime
 from deploy.fake_crms.bitrix24.lines import LineStore
@@ -24,9 +28,6 @@ from deploy.fake_crms.server import PortalServer
 APPLICATION_ONLY = ("telephony.externalcall.", "telephony.externalline.")
 """Methods that "work only in the context of an application" by their pages, by their beginnings; the search for clients
 says nothing of the kind."""
-CRM_METHODS = frozenset(
-    {"telephony.externalcall.searchcrmentities", "crm.timeline.comment.add", "crm.timeline.comment.list"}
-)
 SCOPE_OF = {"telephony": "telephony", "voximplant": "telephony", "user": "user", "crm": "crm"}
 
 
@@ -44,6 +45,9 @@ class Bitrix24Portal(PortalServer):
             "scopes",
             "webhook_allowed",
             "authorisation_server",
+            "other_server_knows",
+            "window_from",
+            "unknown_inner",
             "statistics_of",
             "owner_is_admin",
             "knows_external_id",
@@ -63,6 +67,7 @@ class Bitrix24Portal(PortalServer):
         super().__init__(config or Bitrix24Config())
         self.crm = CrmStore(self.record, self._config.users)
         self.calls = CallStore(self.record, self._config.users, self.crm)
+        self.activities = ActivityStore(self.record, self._config.users, self.crm)
         self.lines = LineStore(self.record)
         self._bucket = LeakyBucket()
         self._operating = OperatingTime()
@@ -139,7 +144,11 @@ class Bitrix24Portal(PortalServer):
     def _call(self, name: str, params: dict[str, Any], *, webhook: bool) -> dict[str, Any]:
         self._check_access(name, webhook=webhook)
         if name in CRM_METHODS:
-            return self._crm(name, params)
+            return crm_method(name, params, self.crm, self.calls, self.config, self.now())
+        if name in ACTIVITY_METHODS:
+            now = self.now()
+            owner, indexed = self.config.webhook_user, now - self.config.lookup_lag
+            return self.activities.call(name, params, now, owner, indexed)
         if name.startswith("telephony.externalcall."):
             return {"result": call_method(name, params, self.calls, self.config, self.now(), self.url)}
         match name:
@@ -148,11 +157,16 @@ class Bitrix24Portal(PortalServer):
             case "voximplant.statistic.get":
                 return self._statistics(params)
             case "user.get" | "user.search":
-                return self._users(params)
+                return users.listed(self.config, params)
             case "user.current":
-                return {"result": self._person(self.config.webhook_user)}
+                return {"result": users.person(self.config, self.config.webhook_user)}
             case "profile":
-                return {"result": {**self._person(self.config.webhook_user), "ADMIN": self.config.owner_is_admin}}
+                return {
+                    "result": {
+                        **users.person(self.config, self.config.webhook_user),
+                        "ADMIN": self.config.owner_is_admin,
+                    }
+                }
             case "scope":
                 return {"result": list(self.config.scopes)}
             case "server.time":
@@ -166,15 +180,6 @@ class Bitrix24Portal(PortalServer):
         only = name.startswith(APPLICATION_ONLY) and name not in CRM_METHODS
         if webhook and only and not self.config.webhook_allowed:
             raise RestError("wrong_auth_type")
-
-    def _crm(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
-        match name:
-            case "crm.timeline.comment.add":
-                return {"result": self.crm.comment(params.get("FIELDS"), self.now(), self.config.webhook_user)}
-            case "crm.timeline.comment.list":
-                indexed = self.now() - self.config.lookup_lag
-                return self.crm.timeline(params.get("FILTER"), int(params.get("START") or 0), indexed)
-        return {"result": self.crm.search(params)}
 
     def _statistics(self, params: dict[str, Any]) -> dict[str, Any]:
         """The calls that the owner of the webhook or application may see: without a right at all a refusal, with the
@@ -193,27 +198,6 @@ class Bitrix24Portal(PortalServer):
             if event["at"] <= indexed and owner in (None, event["user_id"])
         ]
         return search(records, {**params, "FILTER": conditions})
-
-    def _person(self, user_id: int) -> dict[str, Any]:
-        user = next((user for user in self.config.users if user.id == user_id), self.config.users[0])
-        first, _, last = user.name.partition(" ")
-        return {
-            "ID": str(user.id),
-            "ACTIVE": user.active,
-            "NAME": first,
-            "LAST_NAME": last,
-            "UF_PHONE_INNER": user.inner or None,
-        }
-
-    def _users(self, params: dict[str, Any]) -> dict[str, Any]:
-        conditions = {**(params["FILTER"] if isinstance(params.get("FILTER"), dict) else {}), **params}
-        people = [self._person(user.id) for user in self.config.users]
-        for name in ("ID", "UF_PHONE_INNER"):
-            wanted = conditions.get(name)
-            if wanted is not None:
-                among = [str(one) for one in wanted] if isinstance(wanted, list) else [str(wanted)]
-                people = [person for person in people if person[name] in among]
-        return {"result": people, "total": len(people)}
 
     def _authorise(self, inbound: Inbound, params: dict[str, Any]) -> bool:
         """Whether the request came by the incoming webhook (otherwise by an access token). Raises RestError."""
@@ -270,13 +254,14 @@ class Bitrix24Portal(PortalServer):
 
     def apply(self, kind: str, event: Event) -> None:
         """Apply one recorded change."""
-        if not self.crm.apply(kind, event) and not self.lines.apply(kind, event):
+        if not any(store.apply(kind, event) for store in (self.crm, self.activities, self.lines)):
             self.calls.apply(kind, event)
 
     def forget(self) -> None:
         """Forget all calls and what the limits counted."""
         self.crm = CrmStore(self.record, self.config.users)
         self.calls = CallStore(self.record, self.config.users, self.crm)
+        self.activities = ActivityStore(self.record, self.config.users, self.crm)
         self.lines = LineStore(self.record)
         self._bucket, self._operating = LeakyBucket(), OperatingTime()
 
@@ -287,6 +272,10 @@ class Bitrix24Portal(PortalServer):
     def orphans(self) -> list[dict[str, Any]]:
         """Calls that were registered and never finished."""
         return self.calls.orphans()
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The universal activities."""
+        return self.activities.shown()
 
     def popups(self) -> list[dict[str, Any]]:
         """Call cards that opened (SHOW=1)."""

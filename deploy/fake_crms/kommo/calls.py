@@ -31,11 +31,18 @@ def add(request: Request) -> Answer:
             errors.append({**NOT_FOUND, "request_id": request_id(item, at)})
             continue
         kind, entity = client
-        note = request.account.add_call(item, entity, request.now(), entity=kind)
+        note = request.account.add_call(_as_kept(item, request), entity, request.now(), entity=kind)
         ids = {"id": note["id"], "entity_id": entity, "entity_type": kind, "account_id": ACCOUNT_ID}
         added.append({**ids, "request_id": request_id(item, at)})
     body = {"_total_items": len(added), "errors": errors, "_embedded": {"calls": added}}
     return Answer(200 if added else 400, body)
+
+
+def _as_kept(item: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The call as the account keeps it."""
+    if request.config.others_as_maker == "replaced" and "created_by" in item:
+        return {**item, "created_by": request.config.users[0].id}
+    return item
 
 
 def _client(request: Request, phone: str) -> tuple[str, int] | None:

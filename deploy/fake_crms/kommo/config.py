@@ -18,8 +18,11 @@ class KommoConfig(PortalConfig):
     `known_clients`: every number has a contact, as if it had been there before. `customers`: the account has customers
     switched on; `unsorted_on`: its pipeline takes incoming leads. What no document settles comes in both ways:
     `note_updated_at`, `now` or `created` (a note's updated_at is the time of the request, or the created_at that was
-    sent), and `owner_is_admin` False (the token's user is no administrator: may not list users, and names nobody but
-    himself as created_by or call_responsible).
+    sent), `owner_is_admin` False (the token's user is no administrator: may not list users), `others_as_maker`,
+    `administrators` (only a token of theirs may name another user as created_by or call_responsible), `everybody`,
+    `nobody`, or `replaced` (it is taken, and the token's user stands there), and `card_shows`, `client` or `line`
+    (whose number the call of an accepted incoming lead shows; amocrm-api-php issue 441). `task_rights` False: the
+    token's user may not see tasks.
     """
 
     long_lived_token: str = "fake-long-lived-token"
@@ -34,7 +37,10 @@ class KommoConfig(PortalConfig):
     customers: bool = False
     note_updated_at: str = "now"
     owner_is_admin: bool = True
+    others_as_maker: str = "administrators"
+    card_shows: str = "client"
     unsorted_on: bool = True
+    task_rights: bool = True
     requests_per_second: int = 7
     flood: int = 50
     ban: float = 60.0

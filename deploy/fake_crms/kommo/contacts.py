@@ -1,7 +1,6 @@
-"""Kommo's contacts, companies, leads and incoming leads: what a call of an unknown number can become.
+"""Kommo's contacts, companies and leads: what a call of an unknown number can become.
 
-Sources: developers.kommo.com (contacts, companies, complex leads, incoming leads of type sip, 2026); fields of an
-incoming lead also from SipMetadata.php of the official PHP SDK (`from` is deprecated, `phone` is who called).
+Source: developers.kommo.com (contacts, companies, complex leads, 2026).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import Any
 
 from deploy.fake_crms.exchange import Answer, php_params
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo.requests import branch, paged, phones_of, problem, read_json, request_id, sip_errors
+from deploy.fake_crms.kommo.requests import paged, phones_of, problem, read_json, request_id
 from deploy.fake_crms.kommo.state import ACCOUNT_ID, PIPELINE_ID, Request
 from deploy.fake_crms.phones import last_digits
 
@@ -48,7 +47,7 @@ def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     wanted = str(query.get("query", ""))
     indexed = request.indexed_until()
     found = [
-        _contact_json(contact, request)
+        _contact_json(contact, request, with_leads="leads" in str(query.get("with", "")))
         for contact in among
         if contact["at"] <= indexed
         and (
@@ -60,10 +59,12 @@ def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     return paged(request.url, request.inbound, query, kind, found)
 
 
-def _contact_json(contact: dict[str, Any], request: Request) -> dict[str, Any]:
+def _contact_json(contact: dict[str, Any], request: Request, *, with_leads: bool = False) -> dict[str, Any]:
     values = [{"value": phone, "enum_id": 1, "enum_code": "WORK"} for phone in contact["phones"]]
     phones = {"field_id": 1, "field_name": "Phone", "field_code": "PHONE", "field_type": "multitext", "values": values}
+    leads = [{"id": lead["id"]} for lead in request.account.leads if lead.get("contact") == contact["id"]]
     return {
+        "_embedded": {"tags": [], "companies": [], **({"leads": leads} if with_leads else {})},
         "id": contact["id"],
         "name": contact["name"],
         "responsible_user_id": contact.get("responsible") or request.config.users[0].id,
@@ -79,7 +80,7 @@ def add_leads(request: Request) -> Answer:
     items = read_json(request.inbound)
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         return problem(400, "Request validation failed: an array of leads is expected")
-    if (wrong := _wrong_pipelines(items)) is not None:
+    if (wrong := wrong_pipelines(items)) is not None:
         return wrong
     added = []
     for at, item in enumerate(items):
@@ -91,42 +92,7 @@ def add_leads(request: Request) -> Answer:
     return Answer(200, added)
 
 
-def add_unsorted(request: Request) -> Answer:
-    """Add incoming leads, which a person accepts or declines: POST /api/v4/leads/unsorted/sip. The call of each is
-    shown with it."""
-    items = read_json(request.inbound)
-    if not isinstance(items, list) or not items:
-        return problem(400, "Request validation failed: an array of incoming leads is expected")
-    refused = [
-        {"request_id": request_id(item, at), "errors": errors}
-        for at, item in enumerate(items)
-        if (errors := sip_errors(item))
-    ]
-    if refused:
-        return problem(400, "Request validation failed", **{"validation-errors": refused})
-    if (wrong := _wrong_pipelines(items)) is not None:
-        return wrong
-    added = []
-    for at, item in enumerate(items):
-        meta = item["metadata"]
-        call = {
-            "direction": "inbound",
-            "duration": meta["duration"],
-            "source": item["source_name"],
-            "phone": str(meta["phone"]),
-        }
-        call |= {name: meta[name] for name in ("uniq", "link", "call_responsible") if meta.get(name)}
-        call |= {"created_at": meta["called_at"], "call_status": 6 if not meta["duration"] else 4}
-        lead = request.account.next_lead
-        note = request.account.add_call(call, lead, request.now(), entity="lead", via="unsorted")
-        uid = f"{note['id']:032x}"
-        request.account.add_unsorted(uid, lead, item, request.now())
-        answer = {"uid": uid, "account_id": ACCOUNT_ID, "request_id": request_id(item, at)}
-        added.append({**answer, "_embedded": {"leads": [{"id": lead}]}})
-    return Answer(200, {"_total_items": len(added), "_embedded": {"unsorted": added}})
-
-
-def _wrong_pipelines(items: list[dict[str, Any]]) -> Answer | None:
+def wrong_pipelines(items: list[dict[str, Any]]) -> Answer | None:
     """The refusal of a pipeline that is not there. Ours, not the vendor's: its words."""
     error = {"code": "NotSupportedChoice", "path": "pipeline_id", "detail": "The value is not a valid choice."}
     refused = [
@@ -135,33 +101,3 @@ def _wrong_pipelines(items: list[dict[str, Any]]) -> Answer | None:
         if item.get("pipeline_id", PIPELINE_ID) != PIPELINE_ID
     ]
     return problem(400, "Request validation failed", **{"validation-errors": refused}) if refused else None
-
-
-def list_unsorted(request: Request) -> Answer:
-    """List incoming leads that nobody has accepted or declined, newest first if so ordered: GET
-    /api/v4/leads/unsorted."""
-    query = php_params(request.inbound.query)
-    wanted = branch(query, "filter")
-    categories, uids = _many(wanted.get("category")), _many(wanted.get("uid"))
-    indexed = request.indexed_until()
-    found = [
-        {
-            "uid": one["uid"],
-            "source_uid": one["item"]["source_uid"],
-            "source_name": one["item"]["source_name"],
-            "category": "sip",
-            "created_at": one["item"].get("created_at") or int(one["at"]),
-            "metadata": one["item"]["metadata"],
-            "account_id": ACCOUNT_ID,
-            "_embedded": {"leads": [{"id": one["lead"]}], "contacts": []},
-        }
-        for one in request.account.unsorted
-        if one["at"] <= indexed and (not categories or "sip" in categories) and (not uids or one["uid"] in uids)
-    ]
-    if branch(query, "order").get("created_at") == "desc":
-        found.reverse()
-    return paged(request.url, request.inbound, query, "unsorted", found)
-
-
-def _many(value: object) -> list[str]:
-    return [] if value is None else [str(one) for one in (value if isinstance(value, list) else [value])]

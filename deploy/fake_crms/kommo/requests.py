@@ -152,8 +152,8 @@ def branch(query: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a note is what the filter `wanted` asks for by note_type, id and updated_at."""
-    for name in ("note_type", "id"):
+    """Whether a note is what the filter `wanted` asks for by note_type, id, entity_id and updated_at."""
+    for name in ("note_type", "id", "entity_id"):
         among = wanted.get(name)
         if among is not None and str(note[name]) not in [
             str(one) for one in (among if isinstance(among, list) else [among])
@@ -200,14 +200,17 @@ def validation_errors(item: object, config: KommoConfig) -> list[dict[str, str]]
 def _may_name(field: str, user: object, config: KommoConfig) -> bool:
     """Whether the token's owner may name this user there: an active one (amocrm-api-php issues 170, 220).
 
-    Ours, not the vendor's: that who is no administrator names only himself as the one who made the call. No document
-    says whether it is so.
+    Ours, not the vendor's: that who is no administrator names only himself as the one who made the call
+    (`others_as_maker`). No document says whether it is so.
     """
     if isinstance(user, str):  # call_responsible may be a name
         return True
     if user not in {one.id for one in config.users if one.active}:
         return False
-    return config.owner_is_admin or field == "responsible_user_id" or user == config.users[0].id
+    if field == "responsible_user_id" or user == config.users[0].id:
+        return True
+    allowed = {"administrators": config.owner_is_admin, "nobody": False}
+    return allowed.get(config.others_as_maker, True)
 
 
 def _wrong(code: str, path: str, detail: str) -> dict[str, str]:

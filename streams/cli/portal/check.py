@@ -1,8 +1,6 @@
 """`cel2crm portal check`: whether a portal will take calls, and what a person must mend; leaves no trace there."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -10,18 +8,16 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import say_json, say_lines
+from streams.cli.portal.tokens import kept_tokens
 from streams.cli.portal.unmatched import portal_named
 from streams.clock import boot_seconds, format_time
-from streams.credentials.keeper import Keeper, command
+from streams.credentials.keeper import command
 from streams.credentials.sealing import Unreadable
 from streams.credentials.store import CredentialStore, key_of
-from streams.crm.shared.adapter import token_vendor
 from streams.crm.shared.check import CheckRequest, Finding, Level, by_urgency, check_portal
 from streams.crm.shared.client import unpaced
-from streams.crm.shared.tokens import TokenSource
-from streams.http.request import session
 from streams.operations import token_store
-from streams.settings import PortalSettings, Settings, load_settings, secret
+from streams.settings import PortalSettings, Settings, load_settings
 
 LIMIT_SECONDS = 120.0
 """For all requests of a check together."""
@@ -69,23 +65,9 @@ def check(
 async def _found(settings: Settings, portal: PortalSettings) -> list[Finding]:
     if portal.oauth is None:
         return await check_portal(CheckRequest(portal, None, unpaced, boot_seconds() + LIMIT_SECONDS))
-    async with token_store.open_store(settings) as store, _kept(portal, store) as tokens:
+    async with token_store.open_store(settings) as store, kept_tokens(portal, store) as tokens:
         found = await check_portal(CheckRequest(portal, tokens, unpaced, boot_seconds() + LIMIT_SECONDS))
         return by_urgency([*found, *_refresh_token(portal, store)])
-
-
-@asynccontextmanager
-async def _kept(portal: PortalSettings, store: CredentialStore) -> AsyncIterator[TokenSource]:
-    """The portal's tokens, renewed where that is needed."""
-    vendor = token_vendor(portal)
-    oauth = vendor.oauth
-    secret(oauth.client_secret, oauth.client_secret_file, f"portals.{portal.name}.oauth.client_secret")
-    async with session() as http:
-        keeper = Keeper(portal, store, vendor, http, request_seconds=oauth.request_timeout_seconds)
-        try:
-            yield keeper
-        finally:
-            await keeper.stop()
 
 
 def _refresh_token(portal: PortalSettings, store: CredentialStore) -> list[Finding]:

@@ -10,6 +10,7 @@ from streams.cli.output import say
 from streams.cli.portal.authorise import authorise
 from streams.cli.portal.check import check
 from streams.cli.portal.enable import enable
+from streams.cli.portal.probe import probe
 from streams.cli.portal.status import status
 from streams.cli.portal.unmatched import unmatched
 from streams.errors import UserError
@@ -19,6 +20,7 @@ app = typer.Typer(help="See and authorise the portals of the settings.", no_args
 app.command("authorise")(authorise)
 app.command("check")(check)
 app.command("enable")(enable)
+app.command("probe")(probe)
 app.command("status")(status)
 app.command("unmatched")(unmatched)
 

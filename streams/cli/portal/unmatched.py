@@ -84,6 +84,8 @@ def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
     if not found:
         return [*told, f"{portal.name}: every extension that had calls has its person"]
     instead = f"default_user ({portal.default_user})" if portal.default_user else "whom the CRM chose"
+    if any(line.user for line in portal.route):
+        instead = f"the user of the route's line, else to {instead}"
     lines = [*told, f"Their calls went to {instead}. Under portals, name: {portal.name}, with your CRM's user ids:", ""]
     lines.append("    users:")
     extensions = [one for one in found if one.user is None]
@@ -93,6 +95,9 @@ def _lines(found: list[Unmatched], portal: PortalSettings) -> list[str]:
             continue
         why = f"the CRM knows no active user {one.user}; {_calls_of(one)}"
         lines += [f'      "{extension}": "USER_ID"   # {why}' for extension in _led_by(one, portal)]
+        for number, line in enumerate(portal.route, 1):
+            if line.user == one.user:
+                lines.append(f'    # route, line {number}: user: "USER_ID"   # {why}')
         if one.user == portal.default_user:
             lines.append(f'    default_user: "USER_ID"   # {why}')
     if portal.users_by == "id" and "inner_phone" in portal.kind.users_by and extensions:

@@ -29,6 +29,7 @@ KIND = CrmKind(
     summary="Deliver call results to Bitrix24.",
     adapter="streams.crm.bitrix24.adapter:ADAPTER",
     check="streams.crm.bitrix24.check:check",
+    probe="streams.crm.bitrix24.probe:PROBE",
     # The vendor's limit, per portal and address (docs/crms.md).
     rate=Rate(burst=50, per_second=2.0),
     statuses=StatusCodes(
@@ -45,6 +46,8 @@ KIND = CrmKind(
     users_by=("id", "inner_phone"),
     revisions=("keep", "note"),
     check_options=check_options,
+    tasks=True,
+    route_options=("crm_source",),
     longest_external_id=64,  # what it keeps of EXTERNAL_CALL_ID (seen in its source)
     cloud=r"bitrix24(?:\.com)?\.[a-z]{2,3}",
     batch_setting="bitrix24_batch",

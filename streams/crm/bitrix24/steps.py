@@ -13,6 +13,7 @@ from streams.calls.result import CallResult
 from streams.crm.bitrix24.kind import KIND
 from streams.crm.bitrix24.options import LONGEST_LINE, Bitrix24Options
 from streams.crm.shared.call_fields import asks_responsible, external_id, outgoing, person_of, phone, talk_seconds
+from streams.crm.shared.route import options_of
 from streams.delivery.record import Attempt, Delivery
 from streams.http.request import local_iso
 from streams.rules import CrmStatus
@@ -93,7 +94,7 @@ def _finish_fields(user: dict[str, object], result: CallResult, call_id: str, wo
 def _register_fields(
     user: dict[str, object], result: CallResult, delivery: Delivery, portal: PortalSettings
 ) -> dict[str, object]:
-    options = Bitrix24Options.of(portal.options)
+    options = Bitrix24Options.of(options_of(result, portal))
     line = line_number(delivery, result, options)
     return {
         **user,

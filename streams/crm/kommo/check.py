@@ -15,6 +15,7 @@ from streams.crm.kommo.account import KommoAccount
 from streams.crm.kommo.answers import error_text, portal_problem
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.options import KommoOptions
+from streams.crm.kommo.tasks import NEEDS_RIGHTS
 from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_found
 from streams.crm.shared.tokens import Token
 from streams.delivery.answers import PortalBlocked, RetryLater
@@ -67,7 +68,13 @@ class _Questions:
         name = shown.document.get("name") or self._account.base.host
         found = [Finding(Level.GOOD, "token", f"the account {name} takes it, as user {owner or 'of no id'}")]
         found += [*await self._expiry(), *not_ids(self._portal), *await self._people(owner)]
-        return [*found, *await self._pipeline(), *_limits(self._portal), *_clock(self._account.ahead)]
+        return [
+            *found,
+            *await self._pipelines(),
+            *await self._tasks(),
+            *_limits(self._portal),
+            *_clock(self._account.ahead),
+        ]
 
     async def _ask(self, *path: str) -> Reply | Finding:
         """A reply that is about what was asked, or what is wrong with the account as a whole."""
@@ -85,6 +92,17 @@ class _Questions:
         if problem is not None:
             return Finding(Level.AWAY, "portal", f"the account could not be asked: {problem.why}")
         return ending
+
+    async def _tasks(self) -> list[Finding]:
+        """Whether the token's owner may see tasks, where missed calls are to get some."""
+        if self._portal.missed_call_task is None:
+            return []
+        listed = await self._ask("tasks")
+        if isinstance(listed, Finding):
+            return [listed]
+        if listed.status in (200, 204):
+            return [Finding(Level.GOOD, "tasks", "tasks for missed calls can be looked for")]
+        return [Finding(Level.FAULT, "tasks", f"{NEEDS_RIGHTS} ({error_text(listed)})", ADMINISTRATOR)]
 
     async def _expiry(self) -> list[Finding]:
         """How long a long-lived token is good: it says so itself. OAuth's tokens renew themselves."""
@@ -129,18 +147,23 @@ class _Questions:
             return blocked("users", ended)
         return unreachable(ended) if isinstance(ended, RetryLater) else users
 
-    async def _pipeline(self) -> list[Finding]:
+    async def _pipelines(self) -> list[Finding]:
         """Whether leads can be made where the settings say, and incoming leads at all."""
-        wanted = KommoOptions.of(self._portal.options).pipeline_id
         unsorted = self._portal.for_unknown_number == "unsorted"
-        if wanted is None and not unsorted:
-            return []
+        named = [(where, wanted) for where, wanted in _pipelines_named(self._portal) if wanted is not None or unsorted]
+        found = [fault for where, wanted in named for fault in await self._pipeline(where, wanted, unsorted=unsorted)]
+        if named and not found:
+            return [Finding(Level.GOOD, "pipeline", "leads can be made where the settings say")]
+        return found
+
+    async def _pipeline(self, where: str, wanted: int | None, *, unsorted: bool) -> list[Finding]:
+        """What is wrong with one pipeline; None: the account's main one."""
         reply = await self._ask("leads", "pipelines", *([str(wanted)] if wanted is not None else []))
         if isinstance(reply, Finding):
             return [reply]
         if wanted is not None and reply.status != 200:
             remedy = "Set the number that stands in the pipeline's address in Kommo, or leave it out for the main one."
-            return [Finding(Level.FAULT, "pipeline", f"options.pipeline_id: there is no pipeline {wanted}", remedy)]
+            return [Finding(Level.FAULT, "pipeline", f"{where}: there is no pipeline {wanted}", remedy)]
         pipeline = _pipeline_of(reply.document, wanted)
         if unsorted and pipeline is not None and pipeline.get("is_unsorted_on") is False:
             remedy = (
@@ -148,7 +171,16 @@ class _Questions:
             )
             name = pipeline.get("name") or "main"
             return [Finding(Level.FAULT, "pipeline", f"the pipeline {name} takes no incoming leads", remedy)]
-        return [Finding(Level.GOOD, "pipeline", "leads can be made where the settings say")]
+        return []
+
+
+def _pipelines_named(portal: PortalSettings) -> list[tuple[str, int | None]]:
+    """Where the settings name a pipeline, and which: the portal's options, then the route's lines."""
+    named = [("options.pipeline_id", KommoOptions.of(portal.options).pipeline_id)]
+    for number, line in enumerate(portal.route, 1):
+        if "pipeline_id" in line.options:
+            named.append((f"route: line {number}: pipeline_id", KommoOptions.of(line.options).pipeline_id))
+    return named
 
 
 def expiry_of(token: str) -> int | None:

@@ -20,6 +20,7 @@ KIND = CrmKind(
     summary="Deliver call results to Kommo (amoCRM).",
     adapter="streams.crm.kommo.adapter:ADAPTER",
     check="streams.crm.kommo.check:check",
+    probe="streams.crm.kommo.probe:PROBE",
     # 7 in any second, per integration, as they arrive there: evenly, and a little below, since the network bunches
     # them up (docs/crms.md).
     rate=Rate(burst=1, per_second=6.5),
@@ -32,6 +33,8 @@ KIND = CrmKind(
     unknown_number=("create_contact", "create_lead", "unsorted", "retry", "skip"),
     revisions=("keep", "note", "update"),
     check_options=check_options,
+    tasks=True,
+    route_options=("pipeline_id", "source"),
     longest_external_id=64,  # it keeps more; calls that were sent before have been told by this
     cloud=r"kommo\.com|amocrm\.(?:ru|com)",
 )

@@ -3,7 +3,6 @@
 Facts: POST /api/v4/calls, contacts, leads, incoming leads (developers.kommo.com); docs/crms.md.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,13 @@ from streams.crm.kommo.options import SOURCE, KommoOptions
 from streams.crm.shared.call_fields import (
     asks_responsible,
     external_id,
+    last_digits,
     outgoing,
     person_of,
     phone,
     talk_seconds,
 )
+from streams.crm.shared.route import options_of
 from streams.delivery.record import Delivery
 from streams.delivery.requests import field_ref
 from streams.rules import CrmStatus
@@ -53,7 +54,7 @@ def fields_of(
     person = person_of(result, portal, delivery)
     user = int(person.user) if person.user and person.user.isdigit() else None
     refused = tuple(name for name in MAKER_FIELDS if field_ref(name) in delivery.unmatched or name in left_out)
-    call = _Call(result, user, status(result), KommoOptions.of(portal.options), refused)
+    call = _Call(result, user, status(result), KommoOptions.of(options_of(result, portal)), refused)
     return _without_null(_BODIES[step](call)), person.no_user
 
 
@@ -178,11 +179,6 @@ ADDRESSES = {
 def _without_null(fields: Mapping[str, object | None]) -> dict[str, object]:
     """The fields that are set: Kommo refuses null."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def last_digits(number: str) -> str:
-    """The part of a phone number that Kommo compares: its last 10 digits."""
-    return re.sub(r"\D", "", number)[-10:]
 
 
 def has_phone(contact: dict[str, Any], digits: str) -> bool:

@@ -1,10 +1,12 @@
 """Which person of the CRM a call belongs to, and the numbers and names that CRMs want in the same way."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from streams.calls.result import CallResult
-from streams.delivery.record import Delivery
+from streams.crm.shared.route import Route, route_of
+from streams.delivery.record import Delivery, State
 from streams.settings import PortalSettings
 
 RESPONSIBLE = "responsible"
@@ -30,7 +32,7 @@ class Person:
     user: str | None = None
     inner: str | None = None
     no_user: str = ""
-    """The extension that nobody was found for, so that the default user stands for it."""
+    """The extension that nobody was found for, so that another user stands for it."""
 
 
 def asks_responsible(result: CallResult, portal: PortalSettings) -> bool:
@@ -39,19 +41,22 @@ def asks_responsible(result: CallResult, portal: PortalSettings) -> bool:
 
 
 def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) -> Person:
-    """The person who talked; for a missed call as `missed_call_user` says; else the default user.
+    """Who is nearest to the call, else the user of the route's line, else the default user (docs/crms.md).
 
     Who turned out to be unknown to the CRM (`unmatched`) is passed over. What was asked of the CRM stands in the
     delivery's ids, so that the same person comes out again after a crash.
     """
-    candidates: list[str | None] = [result.extension, result.answered_by]
-    if _missed(result):
-        if portal.missed_call_user == "default":
-            return Person(portal.default_user)
-        user = delivery.crm_ids.get(RESPONSIBLE) if portal.missed_call_user == "responsible" else None
+    missed, way = _missed(result), portal.missed_call_user
+    routed = _routed(result, portal, delivery)
+    if missed and way == "default":
+        return routed or Person(portal.default_user)
+    if missed and way == "route" and routed is not None:
+        return routed
+    if missed and way == "responsible":
+        user = delivery.crm_ids.get(RESPONSIBLE)
         if user and user_ref(user) not in delivery.unmatched:
             return Person(user)
-        candidates = [result.rang_last, result.extension]
+    candidates = [result.rang_last, result.extension] if missed else [result.extension, result.answered_by]
     extensions = [extension for extension in candidates if extension]
     for extension in extensions:
         user = portal.users.get(extension)
@@ -59,7 +64,28 @@ def person_of(result: CallResult, portal: PortalSettings, delivery: Delivery) ->
             return Person(user)
         if portal.users_by == "inner_phone" and not user and extension not in delivery.unmatched:
             return Person(inner=extension)
-    return Person(portal.default_user, no_user=extensions[0] if extensions else "")
+    return replace(routed or Person(portal.default_user), no_user=extensions[0] if extensions else "")
+
+
+def _routed(result: CallResult, portal: PortalSettings, delivery: Delivery) -> Person | None:
+    """The user of the route's line, if the CRM has not said that there is none."""
+    route = route_of(result, portal)
+    user = route.line.user if route is not None else None
+    return Person(user) if user and user_ref(user) not in delivery.unmatched else None
+
+
+def route_words(result: CallResult, portal: PortalSettings, route: Route) -> str:
+    """A call's line of the route for people, with whose the call is by the settings alone where the line has a user."""
+    gives = ", ".join(f"{name} {value}" for name, value in route.gives.items())
+    words = f"{route.words} gives {gives}"
+    if not route.line.user:
+        return words
+    blank = Delivery(call_id=result.call_id, crm=portal.crm, portal=portal.name, state=State.NEW)
+    person = person_of(result, portal, blank)
+    if person.user != route.line.user:
+        nearer = f"user {person.user}" if person.user else f"the user with the inner number {person.inner}"
+        words = f"{words}, but {nearer} is nearer to the call"
+    return f"{words}, unless the client has a responsible" if asks_responsible(result, portal) else words
 
 
 def user_ref(user: str) -> str:
@@ -74,6 +100,11 @@ def _missed(result: CallResult) -> bool:
 def phone(result: CallResult) -> str:
     """The other party's number; of an internal call, the called one's."""
     return result.client or result.called or ""
+
+
+def last_digits(number: str) -> str:
+    """The part of a phone number that CRMs compare: its last 10 digits."""
+    return re.sub(r"\D", "", number)[-10:]
 
 
 def talk_seconds(result: CallResult) -> int:

@@ -13,5 +13,6 @@ KIND = CrmKind(
     # A webhook is for machines: they want every call, and an answer within the time that the standard asks for.
     defaults={"deliver_internal": True, "deliver_unknown": True, "request_timeout_seconds": 15.0},
     revisions=("keep", "update"),
+    has_users=False,
     number_needed=False,
 )

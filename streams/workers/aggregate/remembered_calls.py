@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from streams.calls.call import MAX_ROWS, Call, End, call_id, epoch_of
-from streams.calls.missing_rows import Missing, opens_call
+from streams.calls.missing_rows import Missing, begins_in_its_middle, opens_call
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow, CelRow
@@ -221,15 +221,8 @@ class RememberedCalls:
         self._kept[tracked.pbx].put(key, self._kept_until(tracked))
 
     def _begins_in_its_middle(self, call: Call) -> bool:
-        """Whether the call's first rows were never captured, by all of its rows.
-
-        A channel whose rows the database refused (a name in letters that its table lacks) is not there at all: then the
-        first row is the start of another one, and the call is judged without.
-        """
-        rows = call.rows
-        if call.pbx not in self._starts_logged or any(map(opens_call, rows)):
-            return False
-        return rows[0].eventtype != "CHAN_START" or any(row.uniqueid == call.linkedid for row in rows)
+        """Whether the call's first rows were never captured, by all of its rows."""
+        return call.pbx in self._starts_logged and begins_in_its_middle(call.rows)
 
     def _deadline(self, tracked: TrackedCall) -> int:
         """Streamed rows of a call are taken until then (rule 2)."""

@@ -148,6 +148,14 @@ def test_a_backfilled_call_without_its_first_row_is_history_where_starts_are_log
     assert kinds(rows.ended(6)) == [CallEnded]
 
 
+def test_a_backfilled_call_of_which_the_table_holds_neither_end_is_history_too() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    assert kinds(rows.ended(2)) == [CallEnded]
+    rows.take("HANGUP", at=5, begun=1, op="r", ids=range(50, 51))
+    assert kinds(rows.ended(5 + LIMITS.time_limit_ms / 1000)) == [CallEnded]
+
+
 def test_a_call_that_begins_with_the_start_of_another_channel_lacks_that_of_its_own() -> None:
     partition = PartitionState(LIMITS)
     for number, (event, uniqueid) in enumerate((("CHAN_START", 2), ("HANGUP", 1), ("LINKEDID_END", 1))):

@@ -1,0 +1,6 @@
+"""Results as analysts and scripts read them: the truth about each call, who must be called back, files of a lake.
+
+truth.py              the record of each call that counts, from the topic
+result_filter.py      pure: which calls are meant
+waiting_clients.py    pure: missed calls less any later contact
+"""
