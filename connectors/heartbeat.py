@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.client import unreachable
 from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
 from streams.settings import KafkaSettings
 
 
@@ -30,6 +31,7 @@ class Heartbeats:
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
+        await require_reach(self._kafka, seconds=self._timeout)
         consumer = AIOKafkaConsumer(**client_options(self._kafka), client_id="cel2crm-heartbeats", group_id=None)
         try:
             await self._answer(consumer.start())

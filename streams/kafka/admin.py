@@ -19,6 +19,7 @@ from streams.errors import UserError
 from streams.kafka.client import unreachable
 from streams.kafka.committed import Committed
 from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
 from streams.settings import KafkaSettings
 
 TOPIC_ALREADY_EXISTS = 36
@@ -64,6 +65,7 @@ class KafkaAdmin:
         self._client: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> Self:
+        await require_reach(self._kafka, seconds=self._timeout)
         client = AIOKafkaAdminClient(
             **client_options(self._kafka), request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
         )

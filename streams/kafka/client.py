@@ -3,7 +3,14 @@
 import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import BrokerResponseError, KafkaError
+from aiokafka.errors import (
+    BrokerResponseError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from streams.errors import UserError
 from streams.settings import KafkaSettings
@@ -21,6 +28,14 @@ async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_secon
         pass  # it is given up either way
 
 
+_NOT_ALLOWED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,
+)
+
+
 class Unreachable(UserError):
     """No broker answers: one may later."""
 
@@ -30,6 +45,11 @@ def unreachable(kafka: KafkaSettings, error: BaseException) -> UserError:
 
     Unreachable, unless the broker's answer says that it stays so.
     """
+    if isinstance(error, _NOT_ALLOWED):
+        return UserError(
+            f"the brokers at {kafka.bootstrap_servers} have no ACL for what is asked: {error}",
+            "`cel2crm topics acls` prints what each part needs; --apply makes it, with the login of an administrator.",
+        )
     kind = UserError if isinstance(error, BrokerResponseError) and not error.retriable else Unreachable
     return kind(
         f"no Kafka broker at {kafka.bootstrap_servers} ({str(error) or type(error).__name__})",

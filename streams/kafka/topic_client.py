@@ -13,6 +13,7 @@ from streams.errors import UserError
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client, unreachable
 from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
 from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -93,6 +94,7 @@ class KafkaTopics:
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
+        await require_reach(self._kafka)
         await self._answer(self._reader.__aenter__())
         return self
 
@@ -109,7 +111,9 @@ class KafkaTopics:
         count: int = await self._answer(self._reader.partitions(topic))
         if not count:
             raise UserError(
-                f"there is no topic {topic}", "Make it with cel2crm topics apply, or check kafka.topic_prefix."
+                f"there is no topic {topic}",
+                "Make it with cel2crm topics apply, or check kafka.topic_prefix; this login may also not be allowed to "
+                "see it (cel2crm topics acls).",
             )
         return count
 

@@ -9,7 +9,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 import asyncio
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,7 @@ from faust.types import TP, ConsumerMessage, StreamT
 
 from streams.errors import UserError
 from streams.kafka import logs
+from streams.kafka.access import Acl
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
@@ -76,11 +77,14 @@ class Worker(Protocol):
         ...
 
 
-def run(settings: Settings, worker: Worker) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises UserError; anything else that goes wrong ends the process hard."""
+def run(settings: Settings, worker: Worker, acls: Sequence[Acl] = ()) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises UserError; anything else that goes wrong ends the process hard.
+
+    `acls`: what it must be allowed on the brokers; where it is not, it does not start.
+    """
     refuse_other_versions()
     logs.configure(settings.logging)
-    asyncio.run(_run(settings, worker))
+    asyncio.run(_run(settings, worker, acls))
 
 
 class Ending:
@@ -158,13 +162,13 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     return app
 
 
-async def _run(settings: Settings, worker: Worker) -> None:
+async def _run(settings: Settings, worker: Worker, acls: Sequence[Acl]) -> None:
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
     metrics = serve_metrics(settings.worker.metrics_port, settings.worker.web_host, "worker.metrics_port")
-    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked):
+    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked, acls):
         _log.info("stopped", worker=worker.name)
         return
     app = make_app(settings, worker, ending)

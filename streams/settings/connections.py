@@ -3,6 +3,7 @@
 Certificates and keys are PEM files. Passwords come from a file or the environment only.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -33,10 +34,20 @@ class KafkaSettings(Section):
     ssl_certificate_file: Path | None = None
     """Certificate with which a client logs in (mutual TLS), its chain included."""
     ssl_key_file: Path | None = None
+    principals: dict[str, str] = Field(default_factory=dict)
+    """The brokers' name of a part, such as `User:CN=aggregate`, where it is not `User:<topic_prefix>-<part>`."""
     topic_prefix: str = Field(default="cel2crm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     partitions: int = Field(default=6, ge=1, le=10_000)
     replication_factor: int = Field(default=1, ge=1, le=32)
     retention_days: int = Field(default=30, ge=1, le=36_500)
+
+    @field_validator("principals")
+    @classmethod
+    def _principals(cls, principals: dict[str, str]) -> dict[str, str]:
+        for part, principal in principals.items():
+            if not re.fullmatch(r"[A-Za-z]+:[^'\n]+", principal):
+                raise ValueError(f"{part}: a principal is written as User:name or User:CN=name,O=company")
+        return principals
 
     def topic(self, name: str) -> str:
         """The full name of one of the product's topics."""
@@ -126,6 +137,8 @@ class ConnectSettings(HttpService):
     """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
     metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
     """Where `connectors watch` serves its metrics, on worker.web_host."""
+    group_id: str = Field(default="connect", pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    """`group.id` of Connect's workers; the names of its three internal topics begin with it and a dash."""
     kafka: ConnectKafkaSettings = ConnectKafkaSettings()
     properties: dict[str, str] = Field(default_factory=dict)
     """Further properties of the source connector, as Connect names them. None may be one that cel2crm sets."""
