@@ -13,4 +13,10 @@ A call is judged from all its rows in the range that is read, or not at all.
     comparison.py  the two side by side: what differs (calls/differences.py)
     plan.py        what a replay would read, and how long it takes
     progress.py    pure: rate and time left
+    publishing.py  differing calls as corrections into the live topics, by the rules of the live workers
+    control.py     the control record of a replay on the topic `replays`, and the rules in it
+    running.py     replays into topics of their own: begun, resumed, told, cancelled, dropped
+    member.py      a member of one: judges, writes, commits the oldest row that is still needed
+    group.py       its consumer group
+    opening.py     connections, ranges and rules of a command
 """

@@ -48,7 +48,8 @@ class Difference(NamedTuple):
     kind: Kind
     before: CallResult | None
     after: Classification
-    backfilled: bool
+    row: tuple[int, int]
+    """Partition and offset of its last row."""
 
 
 Found = Difference | NotJudged
@@ -94,7 +95,7 @@ class Batch(NamedTuple):
 class _Stored(msgspec.Struct, array_like=True):
     kind: Kind
     outcome: Classification
-    backfilled: bool
+    row: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -195,7 +196,7 @@ class Replay:
             # A result that retention removed meanwhile is none any more.
             before = current[1] if current is not None and current[0] == place else None
             kind = after.kind if before is not None else Kind.NO_RESULT
-            told = self._difference(kind, before, after.outcome, after.backfilled)
+            told = self._difference(kind, before, after.outcome, after.row)
             if told is not None:
                 yield told
 
@@ -225,34 +226,34 @@ class Replay:
         if isinstance(each, NotJudged):
             self.counts.unjudged[each.why] += 1
             return each
-        result = each.outcome.result
+        result, row = each.outcome.result, (each.partition, each.last_offset)
         known = self.published.of(result.call_id)
         why = whole(result, known, self.published)
         if why is not None:
             self.counts.unjudged[why.why] += 1
             return why
         if known is None:
-            return self._difference(Kind.NO_RESULT, None, each.outcome, each.backfilled)
+            return self._difference(Kind.NO_RESULT, None, each.outcome, row)
         if known.digest == compared_digest(result):
             if not self.selection.wants_outcome(result):
                 return None
             if self.shown_otherwise(result):
-                return self._difference(Kind.STATUS, result, each.outcome, each.backfilled)
+                return self._difference(Kind.STATUS, result, each.outcome, row)
             self.counts.kinds[Kind.SAME] += 1
             return None
         kind = Kind.CHANGED if known.version == result.version else Kind.MORE_ROWS
-        spool.put(known.place, _Stored(kind, each.outcome, each.backfilled))
+        spool.put(known.place, _Stored(kind, each.outcome, row))
         return None
 
     def _difference(
-        self, kind: Kind, before: CallResult | None, after: Classification, backfilled: bool
+        self, kind: Kind, before: CallResult | None, after: Classification, row: tuple[int, int]
     ) -> Difference | None:
         wanted = self.selection.wants_outcome
         if not wanted(after.result) and (before is None or not wanted(before)):
             return None
         self.counts.kinds[kind] += 1
         self.counts.results[None if before is None else before.result, after.result.result] += 1
-        return Difference(kind, before, after, backfilled)
+        return Difference(kind, before, after, row)
 
 
 def whole(result: CallResult, known: PublishedCall | None, published: PublishedResults) -> NotJudged | None:

@@ -52,6 +52,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     """Of every record that it writes; also what tells it from an earlier replay of that name."""
     started_at: UtcMicros
     by: str
+    publishes: bool = False
+    """Corrections go into the live topics, by one process; else everything goes into topics of its own."""
     product: str
     """Version of cel2crm."""
     topic: str

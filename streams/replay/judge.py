@@ -47,8 +47,9 @@ class Judged(NamedTuple):
     """A call with its outcome."""
 
     outcome: Classification
-    backfilled: bool
-    """None of its rows was streamed."""
+    partition: int
+    last_offset: int
+    """Where its last row stands."""
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class CallJudge:
             outcome = classify(call, self.rules, self.profile, cut_short=not call.ended)
         except Exception as error:  # a call that nobody thought of must not stop the others
             return NotJudged(call.call_id, Unjudged.NOT_CLASSIFIED, f"{type(error).__name__}: {error}")
-        return Judged(outcome, all(getattr(row, "op", "c") == "r" for row in rows))
+        return Judged(outcome, place.partition, folded.last_offset)
 
     def _first_rows(self, place: PartitionRange) -> str:
         if place.kept_from:

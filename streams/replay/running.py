@@ -1,6 +1,6 @@
 """Replays into topics of their own: begun, joined, told, cancelled and dropped."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -38,11 +38,18 @@ class Standing:
     not_judged: int
 
 
-def control_of(name: str, replay: Replay, judging: Settings, by: str) -> Control:
-    """The control record of a replay that is to begin; the results must have been read. Raises UserError."""
+def control_of(
+    name: str, replay: Replay, judging: Settings, by: str, others: Iterable[Control] = (), *, publishes: bool = False
+) -> Control:
+    """The control record of a replay that is to begin; the results must have been read. `others`: those that are known.
+
+    Raises UserError.
+    """
+    highest = max((replay.published.highest_correction, *(each.correction for each in others)))
     return Control(
         name=name,
-        correction=max(utc_now_ms(), replay.published.highest_correction + 1),
+        publishes=publishes,
+        correction=max(utc_now_ms(), highest + 1),
         started_at=utc_now_us(),
         by=by,
         product=product_version(),
@@ -115,7 +122,12 @@ async def resumed(name: str, log: ControlLog) -> Control:
     def decide(found: Control | None) -> Control:
         control = known(name, found)
         if control.state is ReplayState.DONE:
-            raise UserError(f"replay {name} is done", f"Its results stand on {results_topic(name)}.")
+            raise UserError(f"replay {name} is done", "cel2crm replay status tells more.")
+        if control.publishes:
+            raise UserError(
+                f"{name} published corrections, and was stopped",
+                "Give cel2crm replay publish again: what was published does not differ any more.",
+            )
         return msgspec.structs.replace(control, state=ReplayState.RUNNING)
 
     return known(name, await log.change(name, decide))
@@ -130,6 +142,8 @@ async def cancelled(name: str, log: ControlLog) -> Control:
             raise UserError(
                 f"replay {name} is done: there is nothing to cancel", f"cel2crm replay drop {name} deletes it."
             )
+        if control.publishes:
+            raise UserError(f"{name} publishes corrections: it is stopped where it was started, by Ctrl-C")
         return msgspec.structs.replace(control, state=ReplayState.CANCELLED)
 
     return known(name, await log.change(name, decide))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr, ValidationError
@@ -16,6 +17,7 @@ from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shared import tasks
 from streams.crm.shared.adapter import make_client
 from streams.crm.shared.client import CrmClient
+from streams.crm.shared.shadow import shadowed
 from streams.crm.shared.tasks import CHECK, CLOSE, FIND, MISSED, TASK, WAIT, marker_in, marker_of, task_words
 from streams.delivery.answers import NotYet, PortalBlocked, RetryLater
 from streams.delivery.events import Answered, Arrived, CommandReceived, Due, LookedUp, LookUp, Prepared, Send
@@ -54,13 +56,19 @@ class Crm:
     def open_tasks(self) -> list[int]:
         return [task["id"] for task in self.tasks() if task["is_open"]]
 
+    @property
+    def store(self) -> Any:
+        """Where the fake keeps its tasks."""
+        if isinstance(self.portal, Bitrix24Portal):
+            return self.portal.activities
+        assert isinstance(self.portal, KommoPortal)
+        return self.portal.account.tasks
+
     def person_completes(self, number: int) -> None:
-        store = self.portal.activities if isinstance(self.portal, Bitrix24Portal) else self.portal.account.tasks  # type: ignore[attr-defined]
-        store.complete(number)
+        self.store.complete(number)
 
     def person_deletes(self, number: int) -> None:
-        store = self.portal.activities if isinstance(self.portal, Bitrix24Portal) else self.portal.account.tasks  # type: ignore[attr-defined]
-        store.delete(number)
+        self.store.delete(number)
 
 
 @pytest.fixture(params=["bitrix24", "kommo"])
@@ -553,3 +561,90 @@ def test_working_hours_need_a_schedule() -> None:
     portal = PortalSettings(name="main", crm="kommo", missed_call_task={"working_hours": True})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"missed_call_task\.working_hours: it does not say which schedule"):
         portal.with_schedules({})
+
+
+# What the matrix found.
+
+
+async def test_a_talk_that_was_none_after_all_closes_nothing(crm: Crm) -> None:
+    """Its later version says missed: its follow-up of before must not close the task of that version."""
+    await followed(crm, call(1, 0))
+    closing = await followed(crm, talk(2, 10), until=CLOSE)
+    newer = call(2, 10, version=closing.version + 1)
+    revised = advance(closing, with_follow_ups(crm, newer), crm.client.plan, POLICY).delivery
+    done = await followed(crm, newer, revised)
+    assert len(crm.open_tasks()) == 1
+    assert follow_up(done, MISSED).state is State.SKIPPED, "the client's task stands"
+
+
+@ONLY_KOMMO
+async def test_kommo_an_account_that_is_gone_does_not_pass_for_a_task_that_is(crm: Crm) -> None:
+    await followed(crm, call(1, 0))
+    crm.portal.faults.order({"mode": "404", "methods": ["edit_tasks"], "times": 1})
+    closed = await followed(crm, talk(2, 10))
+    assert crm.open_tasks() == []
+    assert [line.outcome for line in follow_up(closed, CLOSE).history] == ["later", "done"]
+
+
+async def test_a_task_that_goes_while_it_is_closed_is_no_trouble(crm: Crm) -> None:
+    """A person deletes it between our list and our change."""
+    await followed(crm, call(1, 0))
+    number = crm.open_tasks()[0]
+    operation = {"bitrix24": "activity.list", "kommo": "tasks"}[crm.portal.name]
+
+    def delete(moment: str, inbound: Any) -> None:
+        if moment == "answered" and inbound.operation.endswith(operation) and inbound.method != "PATCH":
+            crm.portal.on_request = None
+            crm.person_deletes(number)
+
+    crm.portal.on_request = delete
+    closed = await followed(crm, talk(3, 10))
+    assert crm.tasks() == [] and follow_up(closed, CLOSE).state is State.DELIVERED
+    assert [line.outcome for line in follow_up(closed, CLOSE).history] == ["later", "done"]
+
+
+def at_change(crm: Crm, moment: str, then: Any) -> None:
+    """Do something once when a task is changed, while its request is under way."""
+    operation = {"bitrix24": "activity.update", "kommo": "edit_tasks"}[crm.portal.name]
+
+    def act(when: str, inbound: Any) -> None:
+        if when == moment and inbound.operation.endswith(operation):
+            crm.portal.on_request = None
+            then()
+
+    crm.portal.on_request = act
+
+
+async def test_a_task_that_is_closed_while_a_missed_call_takes_it_for_its_own(crm: Crm) -> None:
+    """A talk from before that call closes it between that call's look and its change: the call gets one of its own."""
+    await followed(crm, call(1, 0))
+    (first,) = crm.open_tasks()
+    at_change(crm, "arrived", lambda: crm.person_completes(first))
+    await followed(crm, call(3, 20))
+    assert len(crm.tasks()) == 2 and len(crm.open_tasks()) == 1
+
+
+async def test_a_task_that_speaks_of_a_later_call_by_the_time_it_is_closed_is_opened_again(crm: Crm) -> None:
+    await followed(crm, call(1, 0))
+    (task,) = crm.tasks()
+    later = tasks.with_later_end(task["text"].rpartition("\n")[2], call(3, 20).ended_at // MICROS_PER_SECOND)
+
+    def rewrite() -> None:
+        if isinstance(crm.portal, Bitrix24Portal):
+            change = {"id": task["id"], "changes": {"words": later}, "at": 0.0, "by": "rest"}
+            crm.store.record("activity_changed", change)
+        else:
+            crm.store.change(task["id"], {"text": later})
+
+    at_change(crm, "arrived", rewrite)
+    closed = await followed(crm, talk(2, 10))
+    assert crm.open_tasks() == [task["id"]] and tasks.CLOSED not in follow_up(closed, CLOSE).ids
+
+
+async def test_a_shadow_records_what_the_task_would_say(crm: Crm) -> None:
+    asked = replace(fresh(crm.client, call(1, 0), utc_now_us()), follow_ups=(FollowUp(kind=MISSED),))
+    told = orjson.loads(shadowed(crm.client, asked, call(1, 0), utc_now_us()).sent)
+    assert told["missed_task"]["words"] == task_words(call(1, 0), MissedCallTaskSettings())
+    without = orjson.loads(shadowed(crm.client, replace(asked, follow_ups=()), call(1, 0), utc_now_us()).sent)
+    assert {name: fields for name, fields in told.items() if name != "missed_task"} == without
+    assert crm.tasks() == [] and crm.portal.entries() == []

@@ -137,7 +137,7 @@ class Crm:
         if not any(entry.call == call for entry in self.entries):
             self.too_early.append(call)
         if step in TASK_STEPS:
-            sent = {"marker": marker_of_call(call), "still_missed": True, "max_age_hours": 10**9}
+            sent = {"marker": marker_of_call(call), "still_missed": True, "reached": True, "max_age_hours": 10**9}
             return at_once(take_step(TasksNow(self, now), step, sent, 0.0, 0))
         if "recording_url" not in delivery.crm_ids:
             return Refused("no address")
@@ -179,6 +179,10 @@ class TasksNow:
 
     async def complete(self, task: Task, sent: dict[str, Any], until: float) -> Failure | None:
         self.crm.tasks[int(task.id) - 1].is_open = False
+        return None
+
+    async def reopen(self, task: Task, until: float) -> Failure | None:
+        self.crm.tasks[int(task.id) - 1].is_open = True
         return None
 
     async def rewrite(self, task: Task, text: str, until: float) -> Failure | None:

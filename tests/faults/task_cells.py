@@ -75,7 +75,9 @@ class CellTasks:
         wrong = []
         refused = self._cell.tasks.partition("_")[2] == "refused"
         for each in delivery.follow_ups:
-            ended = {State.DELIVERED, State.SKIPPED} if each.kind == MISSED else {State.DELIVERED}
+            # None was needed; or by a later version nobody talked.
+            may_skip = each.kind == MISSED or not is_contact(result)
+            ended = {State.DELIVERED, State.SKIPPED} if may_skip else {State.DELIVERED}
             if refused and each.kind == (MISSED if self._missed_only else CLOSE):
                 ended = {State.REFUSED}
             if each.state not in ended:

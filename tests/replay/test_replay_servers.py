@@ -4,14 +4,18 @@ import asyncio
 import json
 import subprocess
 import sys
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from schemas import own_headers
+from deploy.local import LocalStack
+from schemas import SchemaRegistry, own_headers
+from streams.calls.result_headers import origin_of
 from streams.kafka.admin import KafkaAdmin
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, last_versions, recorded_rows
 
@@ -88,8 +92,8 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
             first.communicate()
             (standing,) = await commands.told("resume", "new", "--workers", "2")
             assert (standing["state"], standing["judged"], standing["not_judged"]) == ("done", len(expected), 0)
-            serializer = await installation.serializer()
-            await serializer.register(installation.topic("call-results.new"), "call_result")
+            async with SchemaRegistry(installation.registry_url) as registry:
+                serializer = await registry.register({installation.topic("call-results.new"): "call_result"})
             found = last_versions(await tail.everything(), serializer)
         assert {each["correction"] for each in found.values()} == {standing["correction"]}
         assert {key: {**each, "correction": 0} for key, each in found.items()} == expected
@@ -101,3 +105,55 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
         async with KafkaAdmin(installation.settings.kafka) as admin:
             assert not await admin.topics([installation.topic("call-results.new"), installation.topic("call-legs.new")])
         assert await commands.told("status") == []
+
+
+@dataclass
+class Ruled(Installation):
+    """An installation whose rules change."""
+
+    rules: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        return {**super().tree, "rules": self.rules}
+
+
+def is_correction(record: ConsumerRecord) -> bool:
+    """Whether a replay wrote it."""
+    return origin_of(record.headers) == "replay"
+
+
+async def test_a_changed_rule_is_published_once_the_live_workers_judge_by_it(stack: LocalStack, tmp_path: Path) -> None:
+    at = stack.endpoints
+    ours = Ruled(at.bootstrap_servers, at.registry_url, tmp_path, f"t{uuid.uuid4().hex[:8]}")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("results:\n  - cause: 17\n    result: 603\n", encoding="utf-8")
+    async with ours as installation:
+        worker = installation.start_worker()
+        rows = recorded_rows()[:900]
+        expected = installation.expected(rows)
+        busy = {name for name, each in expected.items() if each["result"] == 486 and each["hangup_cause"] == 17}
+        await installation.produce(rows)
+        topics = installation.topic("rules-in-force"), installation.topic("call-results")
+        async with Tail(at.bootstrap_servers, topics[0]) as told, Tail(at.bootstrap_servers, topics[1]) as results:
+            await results.until(lambda records: busy <= {record.key.decode() for record in records})
+            installation.rules = {"file": str(rules)}
+            commands = Commands(installation, tmp_path)
+            refused = commands.start("publish", "--yes")
+            assert "judges by rules" in refused.communicate()[1] and refused.returncode == 2
+            worker.terminate()
+            worker.wait()
+            installation.start_worker()
+            await told.until(lambda records: len(records) >= 2 * installation.partitions)
+            chosen = [f"--call={name}" for name in sorted(expected) if name in busy]
+            (done,) = await commands.told("publish", "--yes", *chosen)
+            assert (done["published"], done["still_to_come"], done["not_judged"]) == (len(busy), 0, 0)
+            await results.until(lambda records: sum(map(is_correction, records)) >= len(busy))
+            async with SchemaRegistry(at.registry_url) as registry:
+                serializer = await registry.register({topics[1]: "call_result"})
+            found = [serializer.decode(record.value, "call_result") for record in results.records]
+        corrected = {each["call_id"]: each for each in found if each["correction"]}
+        assert set(corrected) == busy and {each["result"] for each in corrected.values()} == {603}
+        assert all(each["version"] == expected[name]["version"] for name, each in corrected.items())
+        (again,) = await commands.told("publish", "--yes", *chosen)
+        assert again["published"] == 0

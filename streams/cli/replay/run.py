@@ -113,7 +113,7 @@ async def _begin(
         remark(f"{plan.rows:,} rows at most, judged by rules {plan.rules_hash}; about {span} in one process")
         confirm(f"Judge them into {settings.kafka.topic(results_topic(name))}?", ASK_FROM, yes=yes)
         await opening.with_results(replay)
-        await begin(control_of(name, replay, judging, by), log, settings)
+        await begin(control_of(name, replay, judging, by, (await log.all()).values()), log, settings)
 
 
 async def _resume(name: str, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from streams.replay import opening
 from streams.replay.control import KafkaControlLog, ReplayState, checked_name, legs_topic, results_topic
 from streams.replay.running import Standing, cancelled, dropped, standings
 from streams.settings import Settings, load_settings
+from streams.topics import CALL_RESULTS
 
 UNFINISHED = 1
 """Exit status: a replay is not done, and no member works at it."""
@@ -41,8 +42,13 @@ def status(
             say(line_of(each))
     if not told and not as_json:
         say("no replay is known")
-    if any(each.control.state is ReplayState.RUNNING and not each.members for each in told):
+    if any(_left_alone(each) for each in told):
         raise typer.Exit(UNFINISHED)
+
+
+def _left_alone(told: Standing) -> bool:
+    control = told.control
+    return control.state is ReplayState.RUNNING and not told.members and not control.publishes
 
 
 def cancel(name: NameArgument, as_json: JsonOption = False, settings_file: SettingsOption = None) -> None:
@@ -86,9 +92,19 @@ async def _drop(settings: Settings, name: str) -> None:
         await dropped(name, KafkaControlLog(connection), settings)
 
 
+_PUBLISHED = {
+    ReplayState.RUNNING: "under way, or stopped: then cel2crm replay publish again publishes the rest",
+    ReplayState.DONE: "done",
+    ReplayState.CANCELLED: "cancelled",
+}
+
+
 def line_of(told: Standing) -> str:
     """A replay for a person."""
     control = told.control
+    if control.publishes:
+        begun = f"begun {format_time(control.started_at)} by {control.by}"
+        return f"{control.name}: corrections into the live topics, {_PUBLISHED[control.state]}; {begun}"
     share = f"{told.rows_done / control.rows:.0%}" if control.rows else "all"
     unjudged = f", {told.not_judged:,} could not be judged" if told.not_judged else ""
     words = f"{control.name}: {control.state.value}, {share} of {control.rows:,} rows, {told.judged:,} calls{unjudged}"
@@ -104,6 +120,7 @@ def to_json(told: Standing) -> dict[str, Any]:
     return {
         "name": control.name,
         "state": control.state.value,
+        "publishes": control.publishes,
         "members": told.members,
         "rows": control.rows,
         "rows_done": told.rows_done,
@@ -113,5 +130,5 @@ def to_json(told: Standing) -> dict[str, Any]:
         "rules_hash": control.rules_hash,
         "started_at": control.started_at,
         "by": control.by,
-        "topic": results_topic(control.name),
+        "topic": CALL_RESULTS if control.publishes else results_topic(control.name),
     }

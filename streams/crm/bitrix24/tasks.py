@@ -23,7 +23,7 @@ from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import records_of
 from streams.crm.shared.call_fields import last_digits, user_ref
 from streams.crm.shared.client import Pace
-from streams.crm.shared.task_steps import Failure, Task
+from streams.crm.shared.task_steps import GONE, Failure, Task, unanswered
 from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
@@ -36,7 +36,7 @@ from streams.crm.shared.tasks import (
     task_user,
     task_words,
 )
-from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import (
     Answer,
     NotYet,
@@ -109,7 +109,7 @@ class Bitrix24Tasks:
         if isinstance(ending, PortalBlocked | RetryLater):
             return ending
         if not isinstance(ending, Reply):
-            return lookup_without_reply(ending)
+            return unanswered(ending)
         if ending.status == 200 and not own_error(ending) and isinstance(ending.document, dict):
             return ending
         if own_error(ending) and code_of(ending) in _RIGHTS:
@@ -182,6 +182,10 @@ class Bitrix24Tasks:
         """See ClientTasks."""
         return await self._changed(task, {"COMPLETED": "Y"}, until)
 
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """See ClientTasks."""
+        return await self._changed(task, {"COMPLETED": "N"}, until)
+
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
         """See ClientTasks."""
         return await self._changed(task, {"DESCRIPTION": text}, until)
@@ -190,8 +194,8 @@ class Bitrix24Tasks:
         reply = await self._asked(UPDATE, {"id": int(task.id), "fields": fields}, until)
         if isinstance(reply, Reply):
             return None if reply.document.get("result") else NotYet(f"task {task.id} cannot be changed: {NEEDS_RIGHTS}")
-        if isinstance(reply, Refused) and "not found" in reply.why.lower():
-            return None  # a person deleted it
+        if isinstance(reply, Refused) and "activity is not found" in reply.why.lower():
+            return RetryLater(GONE)
         return reply
 
 

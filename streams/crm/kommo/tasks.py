@@ -19,7 +19,7 @@ from streams.crm.kommo.account import PAGE, Item, KommoAccount, embedded_in, no_
 from streams.crm.kommo.answers import OWN, PLURALS, entity_of, error_text, named_fields, portal_problem
 from streams.crm.kommo.steps import has_phone
 from streams.crm.shared.call_fields import user_ref
-from streams.crm.shared.task_steps import Failure, Task
+from streams.crm.shared.task_steps import GONE, Failure, Task, unanswered
 from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
@@ -32,7 +32,7 @@ from streams.crm.shared.tasks import (
     task_user,
     task_words,
 )
-from streams.crm.shared.transport_answers import lookup_without_reply, without_reply
+from streams.crm.shared.transport_answers import without_reply
 from streams.delivery.answers import (
     Answer,
     NotYet,
@@ -143,6 +143,10 @@ class KommoTasks:
         """See ClientTasks."""
         return await self._changed(task, {"is_completed": True, "result": {"text": sent["result"]}}, until)
 
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """See ClientTasks."""
+        return await self._changed(task, {"is_completed": False}, until)
+
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
         """See ClientTasks."""
         return await self._changed(task, {"text": text}, until)
@@ -150,7 +154,7 @@ class KommoTasks:
     async def _changed(self, task: Task, fields: Item, until: BootSeconds) -> Failure | None:
         ending = await self._asked("PATCH", self._account.base / "tasks" / task.id, until, fields)
         if isinstance(ending, Reply) and ending.status == 404 and _own(ending):
-            return None  # a person deleted it
+            return RetryLater(GONE)  # or the account is
         if isinstance(ending, Reply) and ending.status == 200 and isinstance(ending.document, dict):
             changed = str(ending.document.get("id")) == task.id
             return None if changed else RetryLater("HTTP 200 that names no such task")
@@ -234,7 +238,7 @@ def _failure(ending: Ending | PortalBlocked | RetryLater) -> Failure:
     if isinstance(ending, PortalBlocked | RetryLater):
         return ending
     if not isinstance(ending, Reply):
-        return lookup_without_reply(ending)
+        return unanswered(ending)
     if (lacking := _lacks_rights(ending)) is not None:
         return lacking
     problem = portal_problem(ending, utc_now_us())

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from streams.clock import MICROS_PER_SECOND, BootSeconds, UtcMicros
 from streams.crm.shared.tasks import (
     CHECK,
+    CLOSE,
     CLOSED,
     FIND,
     MICROS_PER_HOUR,
@@ -19,6 +20,7 @@ from streams.crm.shared.tasks import (
     marker_in,
     with_later_end,
 )
+from streams.crm.shared.transport_answers import lookup_without_reply
 from streams.delivery.answers import (
     Answer,
     CallFound,
@@ -31,9 +33,18 @@ from streams.delivery.answers import (
     SkipCall,
     Succeeded,
 )
+from streams.http.request import NoReply, NothingSent, TooLate
 
+GONE = "the task is not there any more, as the CRM says: the client's tasks are read again"
+OUT_OF_TIME = "its time was over before all was asked"
 Failure = RetryLater | PortalBlocked | NotYet | Refused
 """The end of a question, or of a change that may be repeated, that brought nothing."""
+
+
+def unanswered(ending: NothingSent | NoReply | TooLate) -> RetryLater:
+    """The end of a question without a reply. A step of several requests runs out of time at a busy portal: nothing for
+    which its calls would have to wait."""
+    return RetryLater(OUT_OF_TIME) if isinstance(ending, TooLate) else lookup_without_reply(ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +77,15 @@ class ClientTasks(Protocol):
         ...
 
     async def complete(self, task: Task, sent: dict[str, Any], until: BootSeconds) -> Failure | None:
-        """Complete a task; None: it is done, or not there any more."""
+        """Complete a task; None: it is done. RetryLater(GONE): it is not there, and what is, is to be read again."""
+        ...
+
+    async def reopen(self, task: Task, until: BootSeconds) -> Failure | None:
+        """Open a task again, as `complete`."""
         ...
 
     async def rewrite(self, task: Task, text: str, until: BootSeconds) -> Failure | None:
-        """Change a task's text; None: it is done, or not there any more."""
+        """Change a task's text, as `complete`."""
         ...
 
 
@@ -83,6 +98,8 @@ async def take_step(tasks: ClientTasks, step: str, sent: dict[str, Any], until: 
         return against
     if step == MISSED:
         return await tasks.add(sent, until)
+    if step == CLOSE and not sent["reached"]:
+        return SkipCall("a later version of the call came, by which nobody talked with the client")
     found = await tasks.of_client(marker, sent, until)
     if not isinstance(found, list):
         return found
@@ -131,7 +148,14 @@ async def _find(
     if standing:
         task = _oldest(standing)
         failed = await _speak_of(tasks, task, marker.ended, until)
-        return failed or SkipCall(f"task {task.id} stands already for this client")
+        if failed is not None:
+            return failed
+        # A talk from before this call may have been about to close it.
+        again = await tasks.of_client(marker, sent, until)
+        if not isinstance(again, list):
+            return again
+        if any(each.id == task.id and each.is_open for each in again):
+            return SkipCall(f"task {task.id} stands already for this client")
     reached = await tasks.reached(sent, marker.ended, until)
     if not isinstance(reached, bool):
         return reached
@@ -176,7 +200,20 @@ async def _close(
     failed = await _complete(tasks, due, sent, until)
     if failed is not None:
         return failed
-    return Succeeded({CLOSED: " ".join(task.id for task in due)}) if due else Succeeded(note="no task of ours is open")
+    if not due:
+        return Succeeded(note="no task of ours is open")
+    # A later missed call may have found one of them still open, and speaks by it.
+    again = await tasks.of_client(marker, sent, until)
+    if not isinstance(again, list):
+        return again
+    closed = {task.id for task in due}
+    for task in again:
+        if task.id in closed and not task.is_open and task.marker.ended > marker.ended:
+            failed = await tasks.reopen(task, until)
+            if failed is not None:
+                return failed
+            closed.discard(task.id)
+    return Succeeded({CLOSED: " ".join(sorted(closed, key=int))} if closed else {})
 
 
 def _is_taken_back(task: Task, marker: Marker) -> bool:

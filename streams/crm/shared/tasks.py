@@ -204,6 +204,8 @@ def common_fields(result: CallResult, portal: PortalSettings) -> dict[str, Any]:
         "marker": marker_of(result).text,
         "digits": last_digits(result.client or ""),
         "still_missed": is_missed(result),
+        "reached": is_contact(result),
         "max_age_hours": settings.max_age_hours if settings is not None else None,
+        "words": task_words(result, settings) if settings is not None else "",
         "result": (settings or MissedCallTaskSettings()).result,
     }

@@ -85,9 +85,23 @@ async def take_over(
                 expired = await _replay(tp, step, kafka, decoder)
                 lost += [Lost(tp, each.first, each.next, EXPIRED) for each in expired]
                 answer = None
+    if committed is not None and marker is None and not lost:
+        tell_set_back(tp, committed.offset)
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+def tell_set_back(tp: TP, offset: int) -> None:
+    """The group's offset was set by hand, and passes over no row."""
+    _log.warning(
+        "the group's offset was set back by hand, which judges no call anew: the rows are known, and results that they "
+        "gave are not given again; give the replay command instead",
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=offset,
+        remedy=f"cel2crm replay diff --from-offset {tp.partition}:{offset}, and then cel2crm replay publish",
+    )
 
 
 async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:

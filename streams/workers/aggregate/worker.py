@@ -4,6 +4,8 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
@@ -13,7 +15,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.clock import utc_now_ms
+from streams.calls.rules_in_force import RulesInForce
+from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
@@ -30,7 +33,15 @@ from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
-from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS, SET_ASIDE_RECORDS
+from streams.topics import (
+    AGGREGATE_CHECKPOINTS,
+    CALL_LEGS,
+    CALL_RESULTS,
+    CEL,
+    DEAD_LETTERS,
+    RULES_IN_FORCE,
+    SET_ASIDE_RECORDS,
+)
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
@@ -51,7 +62,7 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS)
+    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -128,10 +139,18 @@ class AggregateWorker:
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         for assigned in taken.values():
             assigned.start(self._settings.aggregate.flush_seconds)
+        await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
         self._settling.set()
         return {tp: assigned.partition.position for tp, assigned in taken.items()}
+
+    async def _tell_rules(self, partitions: Iterable[TP]) -> None:
+        """Make known by which rules these partitions are judged from now on: a replay must not use others."""
+        worker = f"{socket.gethostname()}/{os.getpid()}"
+        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us())
+        for tp in partitions:
+            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
