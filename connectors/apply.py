@@ -15,6 +15,7 @@ from connectors.progress import Progress, until_beating, until_position_stored, 
 from connectors.source import ConnectorConfig, connector_name, heartbeat_topic, source_config, topics_of
 from connectors.topics import missing_topics
 from streams.errors import UserError
+from streams.http.service import http_access
 from streams.kafka.topic_client import KafkaTopics, Topics
 from streams.settings import Settings, secret
 
@@ -49,7 +50,12 @@ def connect_client(settings: Settings, *, timeout_seconds: float = 60.0) -> Conn
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
     password = secret(database.password, database.password_file, "database.password") if known else ""
-    return ConnectClient(settings.connect.url, secrets=[password], timeout_seconds=timeout_seconds)
+    return ConnectClient(
+        settings.connect.url,
+        access=http_access(settings.connect, "connect"),
+        secrets=[password],
+        timeout_seconds=timeout_seconds,
+    )
 
 
 @asynccontextmanager
@@ -58,8 +64,8 @@ async def open_capture(settings: Settings) -> AsyncIterator[Capture]:
     config = source_config(settings)
     async with (
         connect_client(settings) as connect,
-        Heartbeats(settings.kafka.bootstrap_servers, heartbeat_topic(settings)) as heartbeats,
-        KafkaTopics(settings.kafka.bootstrap_servers) as topics,
+        Heartbeats(settings.kafka, heartbeat_topic(settings)) as heartbeats,
+        KafkaTopics(settings.kafka) as topics,
     ):
         guard = CaptureGuard(settings, connect, topics)
         yield Capture(connector_name(settings), config, connect, heartbeats, guard, topics, settings)

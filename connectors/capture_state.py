@@ -68,7 +68,7 @@ class CaptureStateStore:
     """The record of one PBX. Every method raises UserError: no broker, no topic, a record that cannot be read."""
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
-        self._servers = settings.kafka.bootstrap_servers
+        self._kafka = settings.kafka
         self._topic = settings.kafka.topic(CAPTURE_STATE)
         self._key = settings.pbx.name.encode()
         self._topics = topics
@@ -104,7 +104,7 @@ class CaptureStateStore:
 
     async def _write(self, state: CaptureState, allowed: Callable[[], Awaitable[bool]]) -> bool:
         transactional_id = f"{self._topic}.{self._key.decode()}"
-        log = FencedLog(self._servers, self._topic, 0, transactional_id, timeout_seconds=15.0, unsettled=_unsettled)
+        log = FencedLog(self._kafka, self._topic, 0, transactional_id, timeout_seconds=15.0, unsettled=_unsettled)
         try:
             await log.fence()
             if not await allowed():
@@ -113,7 +113,7 @@ class CaptureStateStore:
         except Fenced:
             return False
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         finally:
             await log.close()
 

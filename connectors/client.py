@@ -16,8 +16,9 @@ import aiohttp
 
 from connectors.failures import Failure, explain, setting_of
 from connectors.source import ConnectorConfig
-from schemas.registry import without_password
+from schemas.registry import HttpAccess, without_password
 from streams.errors import UserError
+from streams.tls_failures import tls_failure
 
 REBALANCE_TRIES = 20
 """Connect answers 409 while its workers share the work out anew; each try waits half a second."""
@@ -79,15 +80,24 @@ class ConnectClient:
     `secrets` never appear in a message, wherever they come from.
     """
 
-    def __init__(self, url: str, *, secrets: Iterable[str] = (), timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        access: HttpAccess | None = None,
+        secrets: Iterable[str] = (),
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        """`access`: how to log in; None: an open interface."""
         self.url = url.rstrip("/")
+        self._access = access or HttpAccess()
         self._secrets = tuple(secrets)
         # Validation connects to the database: half a minute where the database's host drops packets.
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=5)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        self._session = self._access.session(self._timeout)
         return self
 
     async def __aexit__(
@@ -226,8 +236,13 @@ class ConnectClient:
             async with self._session.request(method, self.url + path, data=data, headers=headers) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            if tls := tls_failure(error):
+                raise UserError(
+                    f"Kafka Connect at {without_password(self.url)} cannot be used: {tls.problem}",
+                    f"{tls.remedy} (connect.url and connect.ssl_*)",
+                ) from None
             raise ConnectUnreachable(
-                f"no Kafka Connect at {without_password(self.url)} ({str(error) or type(error).__name__})",
+                f"no Kafka Connect at {without_password(self.url)} ({self._access.explained(error)})",
                 "Start it, or set connect.url to where its REST interface listens.",
             ) from None
         try:
@@ -236,6 +251,11 @@ class ConnectClient:
             return response.status, answer[:200].decode("utf-8", "replace")
 
     def _expect_success(self, status: int, answer: Any, what: str) -> None:
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise UserError(
+                f"Kafka Connect at {without_password(self.url)} refuses the login: HTTP {status}",
+                "Check connect.username and connect.password_file, and what that user may do there.",
+            )
         if status >= 300 or (status not in _WITHOUT_BODY and not isinstance(answer, dict | list)):
             message = answer.get("message") if isinstance(answer, dict) else answer
             failure = explain(str(message), self._secrets)

@@ -91,6 +91,22 @@ KNOWN: tuple[KnownFailure, ...] = (
         "Run: cel2crm topics apply",
     ),
     KnownFailure(
+        r"SaslAuthenticationException",
+        "the brokers refuse the login of Kafka Connect",
+        "Compare connect.kafka.sasl_username, and what connect.kafka.sasl_password_reference leads to, with the "
+        "brokers' user. Connect's own properties file has a login too: cel2crm connectors worker-properties.",
+    ),
+    KnownFailure(
+        r"SslAuthenticationException|SSLHandshakeException",
+        "Kafka Connect and the brokers do not trust each other's certificates",
+        "Check connect.kafka.ssl_ca_file and connect.kafka.ssl_keystore_file on the Connect host.",
+    ),
+    KnownFailure(
+        r"Not authorized to access (?:topics|group): ?\[?([^\]\s]+)",
+        "Kafka Connect may not use {0}: the brokers have no ACL for it",
+        "Run: cel2crm topics acls connect --apply",
+    ),
+    KnownFailure(
         r"UnknownHostException: ([^\s:]+)",
         "host {0} is not known to Kafka Connect",
         "Check database.host and kafka.bootstrap_servers as the Connect host sees them.",

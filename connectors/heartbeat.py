@@ -13,6 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.kafka.client import unreachable
+from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
+from streams.settings import KafkaSettings
 
 
 class Heartbeats:
@@ -21,14 +24,15 @@ class Heartbeats:
     Every call raises UserError when no broker answers in time.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, *, timeout_seconds: float = 15.0) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, topic: str, *, timeout_seconds: float = 15.0) -> None:
+        self._kafka = kafka
         self._partition = TopicPartition(topic, 0)
         self._timeout = timeout_seconds
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, client_id="cel2crm-heartbeats", group_id=None)
+        await require_reach(self._kafka, seconds=self._timeout)
+        consumer = AIOKafkaConsumer(**client_options(self._kafka), client_id="cel2crm-heartbeats", group_id=None)
         try:
             await self._answer(consumer.start())
         except BaseException:
@@ -70,4 +74,4 @@ class Heartbeats:
             async with asyncio.timeout(self._timeout):
                 return await request
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None

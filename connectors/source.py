@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
+from connectors.kafka_login import debezium_properties
 from connectors.placeholders import Value, fill
+from connectors.references import require_no_secret, require_reference
 from streams.errors import SettingsError
 from streams.settings import Settings
 from streams.topics import CAPTURE_STATE, CEL
 
 FOLDER = Path(__file__).parent
-
-PASSWORD_REFERENCE = re.compile(r"\$\{[^${}:]+:[^${}]+\}")
 
 ConnectorConfig = dict[str, str]
 
@@ -26,17 +26,21 @@ def connector_name(settings: Settings) -> str:
 
 
 def source_config(settings: Settings) -> ConnectorConfig:
-    """The configuration as Connect takes it: texts only, with the password by reference.
+    """The configuration as Connect takes it: texts only, with each secret by reference.
 
-    Raises SettingsError for an engine without a source.yaml, and for a password reference that is not one.
+    Further properties of the settings (connect.properties) stand beside ours, never over them. Raises SettingsError for
+    an engine without a source.yaml, for a secret that is not a reference, and for a property that is ours.
     """
-    if not PASSWORD_REFERENCE.fullmatch(settings.connect.password_reference):
-        # Not shown: it may be the password itself, which Connect would store and give to anyone who asks.
-        raise SettingsError(
-            "connect.password_reference is not a reference of a Connect ConfigProvider",
-            "Write it as ${file:/etc/cel2crm/connect-secrets.properties:cel.password}: Connect looks it up there.",
-        )
-    return filled(_template(settings.database.engine), settings)
+    require_reference("connect.password_reference", settings.connect.password_reference, "cel.password")
+    config = filled(_template(settings.database.engine), settings) | debezium_properties(settings)
+    for name, value in settings.connect.properties.items():
+        if name in config:
+            raise SettingsError(
+                f"connect.properties.{name}: cel2crm sets this property itself, and relies on its value",
+                "Take it out. Where a setting of cel2crm leads to it, change that one.",
+            )
+        require_no_secret(name, value)
+    return config | settings.connect.properties
 
 
 def filled(template: Mapping[str, Any], settings: Settings) -> ConnectorConfig:

@@ -47,7 +47,7 @@ async def apply_topics(settings: Settings, *, dry_run: bool = False, shrink: boo
     Raises UserError: no broker; a topic that has other partitions or another cleanup policy; a lower retention.
     """
     declared = declared_topics(settings)
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         existing = await admin.topics([topic.name for topic in declared])
         refusals = [
             refusal
@@ -71,14 +71,14 @@ async def apply_topics(settings: Settings, *, dry_run: bool = False, shrink: boo
 async def topic_table(settings: Settings) -> list[tuple[str, str, str, str, str, str]]:
     """A line for each declared topic: name, partitions, replicas, cleanup policy, retention, state. Changes nothing."""
     declared = declared_topics(settings)
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         existing = await admin.topics([topic.name for topic in declared])
     return [_table_line(topic, existing.get(topic.name)) for topic in declared]
 
 
 async def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
     """The topics among `names` (full ones) that the broker does not have. Raises UserError when no broker answers."""
-    async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+    async with KafkaAdmin(settings.kafka) as admin:
         existing = await admin.topics(names)
     return [name for name in names if name not in existing]
 

@@ -9,9 +9,10 @@ library of its own out (httpx2, no dependency of ours), and takes a second to im
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -19,17 +20,44 @@ import aiohttp
 from schemas.serializer import Serializer
 from schemas.source import Schema, text
 from streams.errors import UserError
+from streams.tls_failures import tls_failure
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 """Every version reads every other: old readers stay alive, and old records stay readable."""
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 NOT_FOUND, CONFLICT, UNPROCESSABLE, SERVER_ERROR = 404, 409, 422, 500
+LOGIN_REFUSED = (401, 403)
 NO_SUBJECT = 40401
 """The interface's own code: the registry is there, and the subject is not. Any other 404 is another server's."""
 
 _ATTEMPTS = 20
 _ATTEMPT_SECONDS = 0.1
+
+
+class HttpAccess(NamedTuple):
+    """How a client logs in to a server with an HTTP interface, and whom it trusts."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Of every request; may hold a password."""
+    tls: ssl.SSLContext | bool = True
+    """True: what the system trusts."""
+
+    def explained(self, error: Exception) -> str:
+        """Why no connection was made, or why it ended."""
+        words = str(error) or type(error).__name__
+        # TLS 1.3 tells who has no certificate only after the handshake, and aiohttp does not hand the alert on.
+        if isinstance(self.tls, ssl.SSLContext) and isinstance(
+            error, aiohttp.ServerDisconnectedError | ConnectionError
+        ):
+            words += "; it may want a client's certificate: ssl_certificate_file and ssl_key_file"
+        return words
+
+    def session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        """A session to that server. Needs the running event loop."""
+        return aiohttp.ClientSession(
+            timeout=timeout, headers=self.headers, connector=aiohttp.TCPConnector(ssl=self.tls)
+        )
 
 
 class RegistryRefusal(Exception):
@@ -52,8 +80,10 @@ class SchemaRegistry:
     Its serializers need it afterwards only in their coroutines.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, *, access: HttpAccess | None = None, timeout_seconds: float = 10.0) -> None:
+        """`access`: how to log in; None: an open registry (streams/http/service.py has it from the settings)."""
         self._url = url.rstrip("/")
+        self._access = access or HttpAccess()
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
@@ -152,7 +182,7 @@ class SchemaRegistry:
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = self._access.session(self._timeout)
         try:
             async with self._session.request(
                 method,
@@ -163,8 +193,13 @@ class SchemaRegistry:
                 answer = await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            if failure := tls_failure(error):
+                raise UserError(
+                    f"the schema registry at {without_password(self._url)} cannot be used: {failure.problem}",
+                    f"{failure.remedy} (registry.url and registry.ssl_*)",
+                ) from None
             raise NoRegistry(
-                f"no schema registry at {without_password(self._url)} ({str(error) or type(error).__name__})",
+                f"no schema registry at {without_password(self._url)} ({self._access.explained(error)})",
                 "Start it, or set registry.url to where Confluent's interface is (Apicurio: under /apis/ccompat/v7).",
             ) from None
         try:
@@ -180,6 +215,11 @@ class SchemaRegistry:
         return decoded
 
     def _unusable(self, refusal: RegistryRefusal) -> UserError:
+        if refusal.status in LOGIN_REFUSED:
+            return UserError(
+                f"the schema registry at {without_password(self._url)} refuses the login: {refusal}",
+                "Check registry.username and registry.password_file, and what that user may do there.",
+            )
         kind = NoRegistry if refusal.status >= SERVER_ERROR else UserError
         return kind(
             f"the schema registry at {without_password(self._url)} answers {refusal}",

@@ -39,6 +39,12 @@ CAPTURE_STATE = Topic("capture-state")
 SET_ASIDE_RECORDS = Topic("set-aside-records")
 """Unreadable records that operators set aside (kafka/set_aside.py); key: `<topic>/<partition>/<offset>`."""
 
+REPLAYS = Topic("replays")
+"""Replays under way and done (replay/control.py); key: name of the replay."""
+
+RULES_IN_FORCE = Topic("rules-in-force")
+"""By which rules the aggregate workers judge (calls/rules_in_force.py); key: number of the cel topic's partition."""
+
 CREDENTIALS = Topic("credentials")
 """OAuth tokens, encrypted; key: `<crm>/<portal>`."""
 

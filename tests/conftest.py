@@ -1,5 +1,6 @@
 """What tests share: one local stack of real servers, started when the first test asks for it."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from hypothesis import settings
 
 from deploy.local import LocalStack
 from tests.worker_installation import Installation, NewInstallation
+
+os.umask(0o077)
+"""Files of secrets that tests write are for their user alone, or they would be refused."""
 
 settings.register_profile("fast", max_examples=25, deadline=None, derandomize=True)
 """The same examples at every run, so that one change is not held up by a fault of another's."""

@@ -13,7 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("streams.errors", "streams.clock", "streams.topics", "streams.dead_letter_reasons", "streams.printable"),
+    (
+        "streams.errors",
+        "streams.clock",
+        "streams.topics",
+        "streams.dead_letter_reasons",
+        "streams.printable",
+        "streams.tls_failures",
+    ),
     ("streams.safe_table",),
     ("schemas",),
     ("streams.rows",),
@@ -35,6 +42,7 @@ ROOMS = (
     ("streams.operations",),
     ("streams.workers.aggregate", "streams.workers.deliver"),
     ("streams.gaps",),
+    ("streams.replay",),
     ("streams.analysis",),
     ("streams.cli",),
     ("deploy",),

@@ -6,8 +6,9 @@ from typing import Any
 
 import aiohttp
 
-from schemas import SchemaRegistry, Serializer, written_as
+from schemas import Serializer, written_as
 from streams.calls.result import CallResult
+from streams.http.service import schema_registry
 from streams.kafka.topic_client import KafkaTopics, TopicRecord
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, CEL, DEAD_LETTERS, Topic
@@ -38,8 +39,8 @@ class Observer:
         watched = {kafka.topic(each): each for each in (CEL, CALL_RESULTS, DEAD_LETTERS)}
         positions: dict[str, dict[int, int]] = {name: {} for name in watched}
         async with (
-            KafkaTopics(kafka.bootstrap_servers) as topics,
-            SchemaRegistry(self.settings.registry.url) as registry,
+            KafkaTopics(kafka) as topics,
+            schema_registry(self.settings.registry) as registry,
         ):
             reader = registry.reader(topic.schema for topic in watched.values() if topic.schema)
             while True:

@@ -88,6 +88,10 @@ class Portal(ABC):
     def popups(self) -> list[dict[str, Any]]:
         """Call cards that opened on somebody's screen."""
 
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks that a user of the CRM sees: `id`, `text`, `entity`, `user_id`, `due_at`, `is_open` each."""
+        return []
+
     @abstractmethod
     def apply(self, kind: str, event: Event) -> None:
         """Apply one recorded change of state."""

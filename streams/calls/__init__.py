@@ -13,5 +13,7 @@ In the order in which a call goes through:
 * `classify.py`: all answers together, and the result by the tables of `streams/rules`; `result.py` is the record.
 * `missing_rows.py`: whether a call lacks rows that were lost, and what its next row changes of that; `snapshot.py`: a
   call as the aggregate worker keeps it in its checkpoints.
+* `differences.py`: whether two results of a call differ to a reader; `rules_in_force.py`: what a worker says of its
+  rules.
 * `offline.py`: the same for rows of a file or a table that are read once.
 """

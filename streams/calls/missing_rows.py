@@ -4,6 +4,7 @@ A call that may lack rows is not judged from its other ones: it is withheld unti
 (docs/architecture.md, rule 3).
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from streams.rows.row import CapturedRow, CelRow
@@ -59,3 +60,14 @@ class Missing(IntEnum):
 def opens_call(row: CelRow) -> bool:
     """Whether this is the row that Asterisk logs first: the start of the channel that the call is named after."""
     return row.eventtype == "CHAN_START" and row.uniqueid == row.linkedid
+
+
+def begins_in_its_middle(rows: Sequence[CelRow]) -> bool:
+    """Whether the first rows of a call are not among these, its rows in the order of ids. Its PBX logs CHAN_START.
+
+    A channel whose rows the database refused (a name in letters that its table lacks) is not there at all: then the
+    first row is the start of another one, and the call is judged without.
+    """
+    if any(map(opens_call, rows)):
+        return False
+    return rows[0].eventtype != "CHAN_START" or any(row.uniqueid == row.linkedid for row in rows)

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 
 ORIGIN = "origin"
-"""`live`, or `backfill` where every row of the call came from a snapshot of the table."""
+"""`live`; `backfill` where every row of the call came from a snapshot of the table; `replay` where it was judged anew
+from the topic."""
 PROCESSED = "processed_at"
 """Time at which the result was classified (UTC microseconds from 1970, as text)."""
 
 LIVE = "live"
 BACKFILL = "backfill"
+REPLAY = "replay"
 
 
 def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "topics", "worker"})
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "replay", "topics", "worker"})
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -24,6 +24,7 @@ COMMANDS = {
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",
     "gaps": "gaps:gaps",
+    "replay": "replay.commands:app",
     "dead-letters": "dead_letters:app",
     "portal": "portal.commands:app",
     "topics": "topics:app",

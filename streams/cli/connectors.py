@@ -10,6 +10,7 @@ import typer
 from connectors.apply import apply_source, connect_client, open_capture
 from connectors.client import describe_status
 from connectors.gap_watch import GapWatch
+from connectors.kafka_login import worker_properties
 from connectors.report import CaptureReport, report
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
@@ -51,6 +52,21 @@ def apply(
     for warning in applied.warnings:
         add_remark(f"warning: {warning}")
     say(f"{describe_status(applied.status)} ({applied.action})")
+
+
+@app.command(name="worker-properties")
+def worker_properties_command(settings: SettingsOption = None) -> None:
+    """Print how Kafka Connect itself logs in to the brokers: lines for its connect-distributed.properties.
+
+    Its own client and those of its connectors each have a login, under prefixes of their own. Secrets stand there by
+    reference: the file that they lead to has to be on Connect's host.
+
+    Example:
+
+        cel2crm connectors worker-properties >> /etc/kafka/connect-distributed.properties
+    """
+    for name, value in worker_properties(load_settings(settings)).items():
+        say(f"{name}={value}")
 
 
 @app.command(name="start-afresh")

@@ -17,7 +17,7 @@ from streams.operations.call_reference import call_ids
 from streams.operations.connection import check_crm
 from streams.operations.deliveries import Overview, crms_of, history_of, overview_of
 from streams.operations.delivery_view import delivery_lines, delivery_to_json
-from streams.operations.labels import FOLLOW_UP_STATES, STATES
+from streams.operations.labels import STATES, follow_up_words
 from streams.settings import Settings, load_settings
 
 NOT_THERE = 1
@@ -95,8 +95,7 @@ def _print_table(overviews: list[Overview]) -> None:
         for (portal, state), count in sorted(overview.counts.items()):
             table.add_row(overview.crm, portal, STATES[state], f"{count:,}")
         for (portal, kind, state), count in sorted(overview.follow_ups.items()):
-            words = FOLLOW_UP_STATES.get(state, STATES[state])
-            table.add_row(overview.crm, portal, f"{kind}: {words}", f"{count:,}")
+            table.add_row(overview.crm, portal, f"{kind}: {follow_up_words(kind, state)}", f"{count:,}")
     if not table.row_count:
         say("no deliveries yet")
         return

@@ -66,7 +66,7 @@ def row_finder(
         from streams.sources.topic import TopicFinder  # Kafka's client: not for files
 
         quiet_kafka_client()
-        yield TopicFinder(settings.kafka.bootstrap_servers, settings.kafka.topic(CEL), decoder)
+        yield TopicFinder(settings.kafka, settings.kafka.topic(CEL), decoder)
         return
     database = one_database(sources, settings) if sources else settings.database
     with ExitStack() as opened:

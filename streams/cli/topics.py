@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from connectors.acls import acls_of, command_lines, parts, principal_of
+from connectors.acls import as_json as acls_as_json
 from connectors.topics import TopicChange, apply_topics, topic_table
 from streams.cli.connected import connected
 from streams.cli.logging_setup import quiet_kafka_client
-from streams.cli.options import SettingsOption, warn_of_plugins
-from streams.cli.output import remark, say
+from streams.cli.options import JsonOption, SettingsOption, warn_of_plugins
+from streams.cli.output import remark, say, say_json
 from streams.cli.prompts import ASK_FROM, ByOption, NoteOption, YesOption, confirm, operator_name
+from streams.kafka.access import create_acls
 from streams.operations.dead_letter_commands import Operator
 from streams.operations.set_aside import set_aside, unreadable_at
 from streams.settings import load_settings
@@ -51,6 +54,46 @@ def show(settings: SettingsOption = None) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     for row in rows:
         say("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+
+
+@app.command("acls")
+def acls_command(
+    part: Annotated[
+        str | None, typer.Argument(help="connect, aggregate, a CRM's name, operator or reader. All without it.")
+    ] = None,
+    apply_them: Annotated[
+        bool, typer.Option("--apply", help="Make them: as an administrator, who may Alter the cluster.")
+    ] = False,
+    as_json: JsonOption = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Print what each part must be allowed on the brokers, as lines of kafka-acls.sh, or make it.
+
+    Each part logs in as a principal of its own (kafka.principals) and has the least rights with which it works. The
+    operator's rights do not suffice to make ACLs. None is ever taken away.
+
+    Examples:
+
+        cel2crm topics acls                         # lines for kafka-acls.sh
+        cel2crm topics acls aggregate
+        CEL2CRM_KAFKA__SASL_USERNAME=admin cel2crm topics acls --apply
+    """
+    quiet_kafka_client()
+    warn_of_plugins()
+    loaded = load_settings(settings)
+    wanted = {part: acls_of(loaded, part)} if part else parts(loaded)
+    if apply_them:
+        asyncio.run(create_acls(loaded.kafka, {principal_of(loaded, name): acls for name, acls in wanted.items()}))
+    if as_json:
+        say_json([each for each in acls_as_json(loaded) if each["part"] in wanted])
+        return
+    for name, acls in wanted.items():
+        if apply_them:
+            say(f"{name}: {principal_of(loaded, name)} has its {sum(len(acl.operations) for acl in acls)} ACLs")
+        else:
+            say(f"# {name}")
+            for line in command_lines(loaded, name, acls):
+                say(line)
 
 
 @app.command("set-aside")

@@ -2,6 +2,7 @@
 
 import typer
 
+from connectors.acls import acls_of
 from streams.cli.options import SettingsOption, warn_of_plugins
 from streams.crm.registry import kind_of, registered
 from streams.settings import load_settings
@@ -17,7 +18,7 @@ def aggregate(settings: SettingsOption = None) -> None:
     from streams.workers.aggregate.worker import AggregateWorker
 
     loaded = load_settings(settings)
-    runtime.run(loaded, AggregateWorker(loaded))
+    runtime.run(loaded, AggregateWorker(loaded), acls_of(loaded, "aggregate"))
 
 
 def _add_crm(name: str, summary: str) -> None:
@@ -29,7 +30,7 @@ def _add_crm(name: str, summary: str) -> None:
         from streams.workers.deliver.worker import DeliverWorker
 
         loaded = load_settings(settings)
-        runtime.run(loaded, DeliverWorker(loaded, name))
+        runtime.run(loaded, DeliverWorker(loaded, name), acls_of(loaded, name))
 
 
 for _kind in registered().kinds.values():

@@ -18,6 +18,8 @@ from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
 from streams.kafka.client import stop_client
 from streams.kafka.fenced_log import Fenced, FencedLog
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 15.0
 _ANYTHING = object()
@@ -47,8 +49,8 @@ class _Doubt(NamedTuple):
 class KafkaCredentials:
     """A CredentialStore. `start` before anything else, `stop` at the end."""
 
-    def __init__(self, bootstrap_servers: str, topic: str, sealer: Sealer) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, topic: str, sealer: Sealer) -> None:
+        self._kafka = kafka
         self._topic = topic
         self._sealer = sealer
         self._known: dict[str, Credential | None] = {}
@@ -127,7 +129,7 @@ class KafkaCredentials:
 
     def _log(self) -> FencedLog:
         return FencedLog(
-            self._servers, self._topic, 0, self._topic, timeout_seconds=TIMEOUT_SECONDS, unsettled=_unsettled
+            self._kafka, self._topic, 0, self._topic, timeout_seconds=TIMEOUT_SECONDS, unsettled=_unsettled
         )
 
     def _take(self, key: bytes, value: bytes | None) -> Credential | None:
@@ -163,7 +165,7 @@ class KafkaCredentials:
     async def _follow_on(self) -> None:
         partition = TopicPartition(self._topic, 0)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

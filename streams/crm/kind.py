@@ -97,6 +97,8 @@ class CrmKind:
     check: str = ""
     """`module:attribute` of its check (shared/check.py), which looks, without leaving a trace, whether a portal will
     take calls: `cel2crm portal check`, and at the start of its worker. Empty: none."""
+    tasks: bool = False
+    """It keeps tasks: its plan has the follow-ups of streams/crm/shared/tasks.py (portals[].missed_call_task)."""
     probe: str = ""
     """`module:attribute` of its CrmProbe (shared/probe.py), which tries with test calls what only a portal can tell:
     `cel2crm portal probe`, for trial accounts. Empty: none."""

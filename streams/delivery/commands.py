@@ -83,7 +83,9 @@ def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery
         return _resume(sendable, event)
     sendable = replace(sendable, follow_ups=_ordered_again(sendable.follow_ups, event.now))
     if delivery.state is State.SHADOWED:  # its record of what was sent is of what would have been sent
-        sendable = replace(sendable, sent_version=None, sent_hash=None, sent=None, status=None, text=None)
+        sendable = replace(
+            sendable, sent_version=None, sent_correction=0, sent_hash=None, sent=None, status=None, text=None
+        )
     if delivery.state in _SENT or event.look_first:
         return look_up_first(sendable, event.now, plan, _by(event, "ordered"))
     return replace(
@@ -106,7 +108,7 @@ def _resumed(follow_up: FollowUp, now: UtcMicros) -> FollowUp:
 
 def _with_result(delivery: Delivery, arrived: Arrived | None) -> Delivery | None:
     """The delivery with the bytes to send, never of an older version than was seen; None: nobody has them any more."""
-    if arrived is not None and arrived.version >= delivery.version:
+    if arrived is not None and (arrived.version, arrived.correction) >= delivery.order:
         return with_version(delivery, arrived)
     return delivery if delivery.result is not None else None
 
@@ -145,6 +147,7 @@ def look_up_first(delivery: Delivery, now: UtcMicros, plan: Plan, why: str) -> D
         attempt=fresh.attempt,
         step=last,
         version=fresh.sent_version or fresh.version,
+        correction=fresh.sent_correction if fresh.sent_version else fresh.correction,
         outcome_hash=fresh.sent_hash or fresh.outcome_hash,
         started_at=fresh.call_ended_at or now,
         deadline=now,

@@ -21,6 +21,8 @@ class Arrived:
     portal: str
     version: int
     outcome_hash: str
+    correction: int = 0
+    """0: judged live; else by a replay."""
     result: bytes
     """The record's value, as it stands on the topic."""
     result_schema: str = ""

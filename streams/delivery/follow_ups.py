@@ -8,8 +8,8 @@ guarantees of a call: intent before the request, unknown outcomes settled as its
 Only three things differ:
 
 * The call never waits for it. A request of a follow-up is due when the call itself is in the CRM and nothing of the
-  call is due. Where a request of unknown outcome may still take effect, a later version of the call waits that out, for
-  both may write the same entry.
+  call is due. Where a request of unknown outcome may still take effect, and both may write the same entry
+  (Plan.writes_call), a later version of the call waits that out.
 * A local step (Step.is_local) asks nobody at the portal; it may be taken before the call is in the CRM, beside its
   requests, and needs no intent.
 * It ends quietly: the call stands in the CRM, so that there is nothing for the dead letters. State and reason stay in
@@ -112,6 +112,7 @@ def _prepared(view: Delivery, event: Prepared, plan: Plan, policy: Policy) -> Tr
         attempt=number,
         step=view.step,
         version=view.version,
+        correction=view.correction,
         outcome_hash=view.outcome_hash,
         started_at=event.now,
         deadline=event.now,
@@ -167,7 +168,7 @@ def due_at_portal(delivery: Delivery, plan: Plan) -> tuple[UtcMicros, str] | Non
     """
     if not delivery.final:
         due = delivery.due_at
-        return None if due is None else (max(due, _may_take_effect_until(delivery)), "")
+        return None if due is None else (max(due, _may_take_effect_until(delivery, plan)), "")
     if delivery.state not in IN_CRM:
         return None
     waiting = [
@@ -209,7 +210,12 @@ def _is_local(follow_up: FollowUp, plan: Plan) -> bool:
     return plan.follow_ups[follow_up.kind].steps[step_of(follow_up, plan)].is_local
 
 
-def _may_take_effect_until(delivery: Delivery) -> UtcMicros:
+def _may_take_effect_until(delivery: Delivery, plan: Plan) -> UtcMicros:
     """Until when a request of a follow-up, answered or not, may still write what the call's next request writes."""
-    doubtful = [each for each in delivery.follow_ups if each.doubt is not None and each.state is State.UNSURE]
+    writing = [each for each in delivery.follow_ups if each.kind in plan.follow_ups]
+    doubtful = [
+        each
+        for each in writing
+        if each.doubt is not None and each.state is State.UNSURE and plan.follow_ups[each.kind].writes_call
+    ]
     return max((each.wait_until or 0 for each in doubtful), default=0)

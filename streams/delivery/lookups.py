@@ -91,7 +91,12 @@ def _not_found(
         # What followed it went with it.
         believed = replace(believed, follow_ups=tuple(FollowUp(kind=each.kind) for each in delivery.follow_ups))
     believed = replace(
-        believed, doubt=None, not_found_since=None, failures=delivery.failures + 1, sent_version=sent_version
+        believed,
+        doubt=None,
+        not_found_since=None,
+        failures=delivery.failures + 1,
+        sent_version=sent_version,
+        sent_correction=delivery.sent_correction if sent_version is not None else 0,
     )
     restart = plan.steps[delivery.step].restart
     if delivery.gone and restart:
@@ -125,9 +130,17 @@ def _done_by(
     )
     closed = close_attempt(delivery, doubt, now, Succeeded.code, why)
     shown = doubt
-    if earlier.version != doubt.version:
+    if (earlier.version, earlier.correction) != (doubt.version, doubt.correction):
         # Its outcome hash is not kept: being another version than the newest, it counts as another outcome.
-        shown = replace(doubt, version=earlier.version, outcome_hash="", sent=earlier.sent, status=None, text=None)
+        shown = replace(
+            doubt,
+            version=earlier.version,
+            correction=earlier.correction,
+            outcome_hash="",
+            sent=earlier.sent,
+            status=None,
+            text=None,
+        )
     return Transition(step_done(closed, shown, {}, plan, policy, now))
 
 

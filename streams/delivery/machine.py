@@ -88,7 +88,7 @@ def _advanced(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> T
 
 
 def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> Transition:
-    if event.version <= delivery.version:
+    if (event.version, event.correction) <= delivery.order:
         return Transition(delivery)
     newer = with_version(delivery, event)
     match delivery.state:
@@ -127,6 +127,7 @@ def _shadowed(delivery: Delivery, event: Shadowed, plan: Plan, policy: Policy) -
         reason="its portal is a shadow (portals[].shadow): nothing was sent",
         result=None,
         sent_version=delivery.version,
+        sent_correction=delivery.correction,
         sent_hash=delivery.outcome_hash,
         sent=event.sent,
         status=event.status,

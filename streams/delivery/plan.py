@@ -45,6 +45,8 @@ class Plan:
     """By step: the one that does more in one request and takes its place when many calls wait."""
     follow_ups: "Mapping[str, Plan]" = field(default_factory=dict)
     """By kind: the steps of what can be done beside a call once it is in the CRM (delivery/follow_ups.py)."""
+    writes_call: bool = True
+    """Of a follow-up: its requests write what the call's own write too, so that these wait for one in doubt."""
 
     def revises(self, step: str) -> bool:
         """Whether a step only brings a later version of what another step delivered."""

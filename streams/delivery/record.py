@@ -68,19 +68,14 @@ FINAL = OF_PORTALS | {
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
-
-
 IN_CRM = frozenset({State.DELIVERED, State.SUPERSEDED})
 """The call stands in the CRM."""
 
 _INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
 
-
 OWNER_LOST = "owner_lost"
 """Outcome of an attempt whose worker was lost before the answer: unknown."""
-
-
 AWAITS_CHANGE = "waits for a change in the CRM: "
 """Begins the reason of a delivery that something has to change for in the CRM before it can be taken."""
 
@@ -119,6 +114,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     sent: str = ""
     status: str | None = None
     text: str | None = None
+    correction: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +130,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str = ""
     sent: str = ""
     """The request's fields; empty where they were those of the attempt before at this step."""
+    correction: int = 0
 
 
 class FollowUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,8 +226,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
-    correction: int = 0
-    """Of `version`."""
+    correction: int = 0  # of `version`
+    sent_correction: int = 0  # of `sent_version`
     result_schema: str = ""
     """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
     follow_ups: tuple[FollowUp, ...] = ()
@@ -245,6 +242,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def over(self) -> bool:
         """Whether nothing more is to be done: the call is final, and what follows it has ended or never begins."""
         return self.final and not (self.state in IN_CRM and any(not each.ended for each in self.follow_ups))
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The newest version and its correction: the higher pair counts."""
+        return self.version, self.correction
 
     @property
     def due_at(self) -> UtcMicros | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.calls.result import CallResult
-from streams.calls.result_headers import LIVE
+from streams.calls.result_headers import LIVE, REPLAY
 from streams.clock import UtcMicros, format_iso
 from streams.delivery.eligibility import skip_reason
 from streams.errors import SettingsError, UserError
@@ -54,6 +54,8 @@ def history_reason(result: CallResult, portal: PortalSettings, since: UtcMicros,
     """
     if result.ended_at < since:
         return f"it ended before {format_iso(since)} (portals[].deliver_from)"
+    if origin == REPLAY:
+        return "it was judged anew by a replay, and is not at this portal (cel2crm deliver orders it)"
     if origin != LIVE and not portal.deliver_backfill:
         return "it comes from a backfill, not from a live call (portals[].deliver_backfill)"
     return None

@@ -16,6 +16,7 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
     return replace(
         delivery,
         version=event.version,
+        correction=event.correction,
         outcome_hash=event.outcome_hash,
         result=event.result,
         result_schema=event.result_schema,
@@ -40,6 +41,8 @@ def _skip(delivery: Delivery, event: Arrived) -> str | None:
     """A command to deliver overrides the call's time, but not the kind of call."""
     if delivery.wish == Action.DROP:
         return delivery.skip
+    if event.correction and delivery.version and delivery.skip is None:
+        return event.skip  # the call was wanted: that a replay judged it anew takes it from no CRM
     return event.skip if delivery.wish == Action.DELIVER else event.skip or event.history
 
 
@@ -68,7 +71,8 @@ def _needed_result(delivery: Delivery) -> bytes | None:
 
 def after_delivery(delivery: Delivery, plan: Plan, policy: Policy, now: UtcMicros) -> Delivery:
     """The state of a delivered call: over if the CRM shows the newest version, else as `on_revision` says."""
-    same = delivery.outcome_hash == delivery.sent_hash or delivery.version == delivery.sent_version
+    shown = delivery.sent_version, delivery.sent_correction
+    same = delivery.outcome_hash == delivery.sent_hash or delivery.order == shown
     step = plan.revisions.get(policy.on_revision)
     if same or step is None or delivery.skip or delivery.result is None:
         return replace(

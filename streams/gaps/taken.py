@@ -21,7 +21,7 @@ def taken_by_worker(settings: Settings) -> Taken:
     """Asks the brokers. Raises UserError: no broker."""
 
     async def ask() -> Mapping[int, int]:
-        async with KafkaAdmin(settings.kafka.bootstrap_servers) as admin:
+        async with KafkaAdmin(settings.kafka) as admin:
             group = f"{settings.kafka.topic_prefix}.aggregate"
             return taken_offsets(await admin.group_offsets(group, settings.kafka.topic(CEL)))
 

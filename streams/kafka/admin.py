@@ -18,8 +18,12 @@ from aiokafka.errors import KafkaError, for_code
 from streams.errors import UserError
 from streams.kafka.client import unreachable
 from streams.kafka.committed import Committed
+from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
+from streams.settings import KafkaSettings
 
 TOPIC_ALREADY_EXISTS = 36
+UNKNOWN_TOPIC = 3
 GROUP_ID_NOT_FOUND = 69
 DYNAMIC_TOPIC_CONFIG = 1
 """Source of a setting that was given for this topic (not the broker's default)."""
@@ -55,21 +59,22 @@ class ConsumerGroup:
 class KafkaAdmin:
     """Topics and groups of one cluster. Use in `async with`; calls raise UserError when no broker answers in time."""
 
-    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 15.0) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, *, timeout_seconds: float = 15.0) -> None:
+        self._kafka = kafka
         self._timeout = timeout_seconds
         self._client: AIOKafkaAdminClient | None = None
 
     async def __aenter__(self) -> Self:
+        await require_reach(self._kafka, seconds=self._timeout)
         client = AIOKafkaAdminClient(
-            bootstrap_servers=self._servers, request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
+            **client_options(self._kafka), request_timeout_ms=int(self._timeout * 1000), client_id="cel2crm-topics"
         )
         try:
             async with asyncio.timeout(self._timeout):
                 await client.start()
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             await client.close()
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         self._client = client
         return self
 
@@ -111,6 +116,16 @@ class KafkaAdmin:
             if code not in (0, TOPIC_ALREADY_EXISTS):
                 words = (message[0] if message else "") or for_code(code).__name__
                 raise self._refused(f"topic {topic} cannot be made", words)
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics, with all that stands on them; those that are not there are left out."""
+        present = sorted(await self.topics(names))
+        if not present:
+            return
+        answer = await self._answer(self._started.delete_topics(present))
+        for topic, code, *_ in answer.topic_error_codes:
+            if code not in (0, UNKNOWN_TOPIC):
+                raise self._refused(f"topic {topic} cannot be deleted", for_code(code).__name__)
 
     async def until_known(self, names: Sequence[str]) -> None:
         """Wait until the brokers know topics that were just made: the controller answers before they do."""
@@ -179,7 +194,7 @@ class KafkaAdmin:
             async with asyncio.timeout(self._timeout):
                 return await request
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
     def _refused(self, what: str, why: object) -> UserError:
         return UserError(f"{what}: {why}", "The broker's answer says what it wants; kafka.* are the settings.")

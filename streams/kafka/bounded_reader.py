@@ -4,7 +4,7 @@
         async for records in reader.read([TopicPartition("results", 0)]):
             ...
 
-Users: the take-over of fenced logs, the aggregate worker's replay, operators' commands, `explain`, the demo.
+Users: the take-over of fenced logs, the aggregate worker's replay, operators' commands, replays, `explain`, the demo.
 """
 
 import asyncio
@@ -17,10 +17,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.kafka.client import stop_client
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 _POLL_MS = 200
 _BATCH_RECORDS = 2_000
 """Records that are given at once: between two batches the event loop serves others."""
+_FETCH_BYTES = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -54,30 +57,42 @@ class BoundedReader:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        kafka: KafkaSettings,
         *,
         client_id: str = "cel2crm",
         silence_seconds: float = 30.0,
+        start_seconds: float | None = None,
         uncommitted: bool = False,
+        batch_records: int = _BATCH_RECORDS,
+        fetch_bytes: int = _FETCH_BYTES,
     ) -> None:
-        """`uncommitted`: give records of open and aborted transactions too, as the workers' consumer groups do."""
-        self._servers = bootstrap_servers
+        """`uncommitted`: give records of open and aborted transactions too, as the workers' consumer groups do.
+
+        `start_seconds`: how long a broker is waited for at the start, if not as long as later; `fetch_bytes`: of one
+        partition in one answer.
+        """
+        self._kafka = kafka
         self._client_id = client_id
         self._silence_seconds = silence_seconds
+        self._start_seconds = silence_seconds if start_seconds is None else start_seconds
+        self._batch_records = batch_records
+        self._fetch_bytes = fetch_bytes
         self._isolation = "read_uncommitted" if uncommitted else "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",  # an offset that expired is an error here, and told (`_fetch`)
             isolation_level=self._isolation,
+            max_partition_fetch_bytes=self._fetch_bytes,
         )
         try:
-            await self._answer(consumer.start())
+            async with asyncio.timeout(self._start_seconds):
+                await consumer.start()
         except BaseException:
             await stop_client(consumer, 5.0)
             raise
@@ -171,7 +186,7 @@ class BoundedReader:
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         try:
             found: dict[TopicPartition, list[ConsumerRecord]] = await self._answer(
-                self._started.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+                self._started.getmany(timeout_ms=_POLL_MS, max_records=self._batch_records)
             )
         except OffsetOutOfRangeError as error:
             for partition, position in error.args[0].items():

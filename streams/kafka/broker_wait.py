@@ -1,17 +1,14 @@
-"""What a worker needs of the brokers before it starts: one that answers, which is waited for, and its topics."""
+"""What a worker needs of the brokers before it starts: one that answers, which is waited for, its topics and rights."""
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
-from streams.errors import UserError
-from streams.kafka.client import Unreachable, stop_client, unreachable
+from streams.kafka.access import Acl, require_access
+from streams.kafka.client import Unreachable
 from streams.settings import KafkaSettings
 
 _RETRY_SECONDS = 2.0
@@ -22,16 +19,21 @@ _CANCEL_SECONDS = 5.0
 _log = structlog.get_logger("worker")
 
 
-async def topics_are_there(kafka: KafkaSettings, names: Iterable[str], stop: asyncio.Event) -> bool:
-    """Wait for a broker, and see that the topics are there; False: the end was asked for first.
+async def topics_are_there(
+    kafka: KafkaSettings, names: Iterable[str], stop: asyncio.Event, acls: Sequence[Acl] = ()
+) -> bool:
+    """Wait for a broker, and see that the topics and rights are there; False: the end was asked for first.
+
+    `names`: short ones of topics; `acls`: what the worker must be allowed.
 
     A broker that is away is told once a minute and waited for as long as it takes, for a supervisor that starts the
-    worker again and again may give up before the broker is back. Raises UserError where a topic is missing (topics are
-    never made by a worker).
+    worker again and again may give up before the broker is back. Raises UserError where TLS or login fail, where a
+    topic is missing (topics are never made by a worker), and where an ACL is.
     """
+    wanted = [kafka.topic(name) for name in names]
     told, now = 0.0, time.monotonic
     while not stop.is_set():
-        asking = asyncio.ensure_future(require_topics(kafka, names))
+        asking = asyncio.ensure_future(require_access(kafka, wanted, acls))
         asked = asyncio.ensure_future(stop.wait())
         await asyncio.wait([asking, asked], return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
@@ -50,26 +52,3 @@ async def topics_are_there(kafka: KafkaSettings, names: Iterable[str], stop: asy
             async with asyncio.timeout(_RETRY_SECONDS):
                 await stop.wait()
     return False
-
-
-async def require_topics(kafka: KafkaSettings, names: Iterable[str]) -> None:
-    """Raise Unreachable where no broker answers, and UserError where a topic is missing."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=10_000)
-    chatter = logging.getLogger("aiokafka")
-    level = chatter.level
-    chatter.setLevel(logging.CRITICAL)  # what it says of a broker that is away, the UserError says better
-    try:
-        async with asyncio.timeout(15):
-            await consumer.start()
-            existing = await consumer.topics()
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(kafka.bootstrap_servers, error) from None
-    finally:
-        await stop_client(consumer, 5.0)
-        chatter.setLevel(level)
-    wanted = [kafka.topic(name) for name in names]
-    if missing := [name for name in wanted if name not in existing]:
-        raise UserError(
-            f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}",
-            "Make the topics with `cel2crm topics apply`; kafka.topic_prefix must be the same.",
-        )

@@ -12,6 +12,8 @@ from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 _ONE_FETCH = 64 * 1024
 """Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
@@ -44,7 +46,7 @@ class FencedLog:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        kafka: KafkaSettings,
         topic: str,
         partition: int,
         transactional_id: str,
@@ -55,7 +57,7 @@ class FencedLog:
         """`unsettled` is called, and may raise, where it stays unknown what became of a transaction."""
         self.topic = topic
         self.partition = partition
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._transactional_id = transactional_id
         self._timeout = timeout_seconds
         self._unsettled = unsettled
@@ -73,7 +75,7 @@ class FencedLog:
         """
         await self.close()  # where it is taken over a second time
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             transactional_id=self._transactional_id,
             transaction_timeout_ms=round(self._timeout * 1000),
             request_timeout_ms=round(self._timeout * 1000),
@@ -102,7 +104,7 @@ class FencedLog:
 
         Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
-        async with BoundedReader(self._servers, silence_seconds=self._timeout) as reader:
+        async with BoundedReader(self._kafka, silence_seconds=self._timeout) as reader:
             async for records in reader.read([TopicPartition(self.topic, self.partition)]):
                 for record in records:
                     take(record)
@@ -155,7 +157,7 @@ class FencedLog:
         async with self._reading, asyncio.timeout(self._timeout):
             if self._reader is None:
                 self._reader = AIOKafkaConsumer(
-                    bootstrap_servers=self._servers,
+                    **client_options(self._kafka),
                     isolation_level="read_committed",
                     enable_auto_commit=False,
                     max_partition_fetch_bytes=_ONE_FETCH,

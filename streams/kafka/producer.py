@@ -8,6 +8,8 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.login import client_options
+from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -19,8 +21,8 @@ class IdempotentProducer:
     """An idempotent producer (acks=all). A record that the brokers do not take ends the process hard: what it came from
     must not be committed."""
 
-    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = 60.0) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, *, timeout_seconds: float = 60.0) -> None:
+        self._kafka = kafka
         self._timeout = timeout_seconds
         self._producer: AIOKafkaProducer | None = None
         self._waiting: set[asyncio.Future[object]] = set()
@@ -28,7 +30,7 @@ class IdempotentProducer:
     async def start(self) -> None:
         """Connect. Raises KafkaError or TimeoutError."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+            **client_options(self._kafka),
             enable_idempotence=True,
             acks="all",
             linger_ms=5,

@@ -17,6 +17,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from streams.clock import UtcMicros
 from streams.errors import UserError
 from streams.kafka.bounded_reader import BoundedReader
+from streams.settings import KafkaSettings
 
 _log = structlog.get_logger("worker")
 
@@ -67,9 +68,9 @@ def unreadable_delivery(place: str, call: str, why: object) -> UnreadableRecord:
 class SetAsideRecords:
     """The records that are passed over, as far as they were asked for."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
         """`topic`: full name of set-aside-records."""
-        self._servers = bootstrap_servers
+        self._kafka = kafka
         self._topic = topic
         self._known: dict[str, SetAside] = {}
 
@@ -96,7 +97,7 @@ class SetAsideRecords:
     async def _was_set_aside(self, place: str) -> bool:
         """Read the topic to its end. Raises KafkaError, OSError or TimeoutError."""
         found: bytes | None = None
-        async with BoundedReader(self._servers) as reader:
+        async with BoundedReader(self._kafka) as reader:
             if await reader.partitions(self._topic):
                 async for records in reader.read([TopicPartition(self._topic, 0)]):
                     for record in records:

@@ -12,6 +12,9 @@ from aiokafka.partitioner import DefaultPartitioner
 from streams.errors import UserError
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client, unreachable
+from streams.kafka.login import client_options
+from streams.kafka.reach import require_reach
+from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -84,15 +87,14 @@ def partition_of(key: bytes, partitions: int) -> int:
 class KafkaTopics:
     """The topics of one cluster; use in `async with`. `uncommitted`: see BoundedReader."""
 
-    def __init__(
-        self, bootstrap_servers: str, *, client_id: str = "cel2crm-operator", uncommitted: bool = False
-    ) -> None:
-        self._servers = bootstrap_servers
+    def __init__(self, kafka: KafkaSettings, *, client_id: str = "cel2crm-operator", uncommitted: bool = False) -> None:
+        self._kafka = kafka
         self._client_id = client_id
-        self._reader = BoundedReader(bootstrap_servers, client_id=client_id, uncommitted=uncommitted)
+        self._reader = BoundedReader(kafka, client_id=client_id, uncommitted=uncommitted)
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
+        await require_reach(self._kafka)
         await self._answer(self._reader.__aenter__())
         return self
 
@@ -109,7 +111,9 @@ class KafkaTopics:
         count: int = await self._answer(self._reader.partitions(topic))
         if not count:
             raise UserError(
-                f"there is no topic {topic}", "Make it with cel2crm topics apply, or check kafka.topic_prefix."
+                f"there is no topic {topic}",
+                "Make it with cel2crm topics apply, or check kafka.topic_prefix; this login may also not be allowed to "
+                "see it (cel2crm topics acls).",
             )
         return count
 
@@ -140,13 +144,13 @@ class KafkaTopics:
                 for record in records:
                     yield _record_of(record)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """See Topics."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._servers,
+                **client_options(self._kafka),
                 client_id=self._client_id,
                 enable_idempotence=True,
                 acks="all",
@@ -174,7 +178,7 @@ class KafkaTopics:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await request
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
 
 def _record_of(record: Any) -> TopicRecord:

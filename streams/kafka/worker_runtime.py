@@ -9,7 +9,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 import asyncio
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -18,10 +18,12 @@ from faust.types import TP, ConsumerMessage, StreamT
 
 from streams.errors import UserError
 from streams.kafka import logs
+from streams.kafka.access import Acl
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
+from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings
 
@@ -75,11 +77,14 @@ class Worker(Protocol):
         ...
 
 
-def run(settings: Settings, worker: Worker) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises UserError; anything else that goes wrong ends the process hard."""
+def run(settings: Settings, worker: Worker, acls: Sequence[Acl] = ()) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises UserError; anything else that goes wrong ends the process hard.
+
+    `acls`: what it must be allowed on the brokers; where it is not, it does not start.
+    """
     refuse_other_versions()
     logs.configure(settings.logging)
-    asyncio.run(_run(settings, worker))
+    asyncio.run(_run(settings, worker, acls))
 
 
 class Ending:
@@ -111,6 +116,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         owner=worker,
         on_refusal=None if ending is None else ending.ask,
         broker=";".join(f"kafka://{server}" for server in servers),
+        broker_credentials=faust_credentials(settings.kafka),
         autodiscover=False,
         store="memory://",
         # Faust's defaults that bite (docs/traps.md), each with a test:
@@ -156,13 +162,13 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     return app
 
 
-async def _run(settings: Settings, worker: Worker) -> None:
+async def _run(settings: Settings, worker: Worker, acls: Sequence[Acl]) -> None:
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
     metrics = serve_metrics(settings.worker.metrics_port, settings.worker.web_host, "worker.metrics_port")
-    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked):
+    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked, acls):
         _log.info("stopped", worker=worker.name)
         return
     app = make_app(settings, worker, ending)
@@ -212,7 +218,6 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
 
 async def _start(settings: Settings, worker: Worker, app: App) -> None:
     """Raises UserError: for a person to mend."""
-    servers = settings.kafka.bootstrap_servers
     await worker.start(app.group)
     starting = asyncio.ensure_future(app.start())
     try:
@@ -224,14 +229,14 @@ async def _start(settings: Settings, worker: Worker, app: App) -> None:
         starting.result()
     except (KafkaError, TimeoutError) as error:
         fault = app.group.join_error or app._crash_reason
-        raise (unreachable(servers, error) if fault is None else _not_started(settings, fault)) from None
+        raise (unreachable(settings.kafka, error) if fault is None else _not_started(settings, fault)) from None
     finally:
         starting.cancel()
 
 
 def _not_started(settings: Settings, fault: BaseException) -> UserError:
     if isinstance(fault, OSError | TimeoutError) or (isinstance(fault, KafkaError) and fault.retriable):
-        return unreachable(settings.kafka.bootstrap_servers, fault)
+        return unreachable(settings.kafka, fault)
     said = str(fault) or type(fault).__name__
     return UserError(
         f"the consumer group at {settings.kafka.bootstrap_servers} cannot be joined: {said}",

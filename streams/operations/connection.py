@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas import SchemaRegistry, Serializer, own_headers, written_as
+from schemas import Serializer, own_headers, written_as
 from streams.crm.registry import kind_of, registered
+from streams.http.service import schema_registry
 from streams.kafka.topic_client import KafkaTopics, Outgoing, TopicRecord, Topics
 from streams.settings import Settings
 from streams.topics import (
@@ -82,7 +83,7 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
     Raises UserError: no broker.
     """
     async with (
-        SchemaRegistry(settings.registry.url) as registry,
-        KafkaTopics(settings.kafka.bootstrap_servers) as topics,
+        schema_registry(settings.registry) as registry,
+        KafkaTopics(settings.kafka) as topics,
     ):
         yield Connection(settings, topics, registry.reader(schemas_of(settings).values()))

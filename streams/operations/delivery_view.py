@@ -8,7 +8,7 @@ import orjson
 from streams.clock import format_span, format_time
 from streams.delivery.record import Attempt, Delivery, FollowUp
 from streams.operations.deliveries import WAITING
-from streams.operations.labels import FOLLOW_UP_STATES, OUTCOMES, STATES
+from streams.operations.labels import OUTCOMES, STATES, follow_up_words
 from streams.operations.masking import masked, masked_fields, masked_text
 
 
@@ -51,8 +51,7 @@ def delivery_lines(delivery: Delivery, now: int, *, numbers: bool) -> Iterator[s
 
 def _follow_up(follow_up: FollowUp, now: int, *, numbers: bool) -> Iterator[str]:
     """What follows the call: how it stands, and its last attempt."""
-    words = FOLLOW_UP_STATES.get(follow_up.state, STATES[follow_up.state])
-    yield f"  {follow_up.kind}: {words}"
+    yield f"  {follow_up.kind}: {follow_up_words(follow_up.kind, follow_up.state)}"
     if follow_up.reason:
         yield f"    {masked_text(follow_up.reason, numbers=numbers)}"
     if follow_up.history:

@@ -30,6 +30,18 @@ FOLLOW_UP_STATES = {
 }
 """States of what follows a call, where they read differently."""
 
+_OF_TASKS = {
+    ("missed_task", State.DELIVERED): "done",
+    ("missed_task", State.SKIPPED): "ended: none is needed",
+    ("close_tasks", State.DELIVERED): "done",
+}
+
+
+def follow_up_words(kind: str, state: State) -> str:
+    """How something that follows a call stands, for people."""
+    return _OF_TASKS.get((kind, state)) or FOLLOW_UP_STATES.get(state, STATES[state])
+
+
 OUTCOMES = {
     "done": "done",
     "later": "no effect; to be repeated",

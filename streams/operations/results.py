@@ -16,12 +16,12 @@ _EARLIER_MS = 24 * 3_600_000
 
 
 async def newest_results(connection: Connection, call_ids: Iterable[str]) -> dict[str, TopicRecord]:
-    """The record of each call's highest version; calls without one are left out. Raises UserError."""
+    """The record of each call's highest (version, correction); calls without one are left out. Raises UserError."""
     topic = connection.topic(CALL_RESULTS)
     total = await connection.topics.partitions(topic)
     wanted = {call_id.encode() for call_id in call_ids}
     partitions = {partition_of(key, total) for key in wanted}
-    newest: dict[str, tuple[int, TopicRecord]] = {}
+    newest: dict[str, tuple[tuple[int, int], TopicRecord]] = {}
     async for record in connection.topics.read(topic, partitions, since_ms=_since(wanted)):
         if record.key not in wanted:
             continue
@@ -29,8 +29,9 @@ async def newest_results(connection: Connection, call_ids: Iterable[str]) -> dic
             fields = await connection.read(record, CALL_RESULTS.schema)
         except MalformedRecord:
             continue
-        if fields["version"] >= newest.get(fields["call_id"], (0, record))[0]:
-            newest[fields["call_id"]] = (fields["version"], record)
+        order = fields["version"], fields["correction"]
+        if order >= newest.get(fields["call_id"], ((0, 0), record))[0]:
+            newest[fields["call_id"]] = (order, record)
     return {call_id: record for call_id, (_, record) in newest.items()}
 
 

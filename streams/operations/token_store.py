@@ -18,12 +18,12 @@ from streams.topics import CREDENTIALS
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[CredentialStore]:
     """The store of tokens, as it is now. Raises UserError."""
-    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic(CREDENTIALS)
+    kafka, topic = settings.kafka, settings.kafka.topic(CREDENTIALS)
     if await missing_topics(settings, [topic]):
-        raise UserError(f"no such topic on {servers}: {topic}", "Make it with `cel2crm topics apply`.")
-    store = KafkaCredentials(servers, topic, Sealer.of(settings.credentials))
+        raise UserError(f"no such topic on {kafka.bootstrap_servers}: {topic}", "Make it with `cel2crm topics apply`.")
+    store = KafkaCredentials(kafka, topic, Sealer.of(settings.credentials))
     try:
         await store.start(follow=False)
         yield store
     except (KafkaError, TimeoutError) as error:
-        raise unreachable(servers, error) from None
+        raise unreachable(kafka, error) from None

@@ -8,7 +8,6 @@ import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import sha256
-from stat import S_IMODE
 from urllib.parse import quote
 
 from streams.errors import SettingsError
@@ -21,13 +20,6 @@ _FEWEST = 32
 def signing_keys(settings: RecordingSettings) -> tuple[bytes, ...]:
     """The keys of the settings. Raises SettingsError that never tells one."""
     name, file = "recordings.link_key", settings.link_key_file
-    if settings.link_key is None and file is not None:
-        try:
-            mode = S_IMODE(file.stat().st_mode)
-        except OSError as error:
-            raise SettingsError(f"{name}_file: cannot read {file}: {error.strerror}") from None
-        if mode & 0o007:
-            raise SettingsError(f"{name}_file: {file} may be read by others (mode {mode:04o})", f"chmod o= {file}")
     lines = secret(settings.link_key, file, name).splitlines()
     keys = tuple(line.strip().encode() for line in lines if line.strip())
     if not keys or any(len(key) < _FEWEST for key in keys):

@@ -2,10 +2,11 @@
 
 Environment variables are named `CEL2CRM_` and the path with two underscores between levels:
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
-`_file` names a file that holds a secret.
+`_file` names a file, mostly one that holds a secret.
 
-portals.py: the accounts at the CRMs; routes.py: where their calls belong; working_hours.py: schedules; recordings.py:
-where calls' recordings are; section.py: what all branches of the tree share; values.py: checks of single values.
+connections.py: brokers, Connect and registry, with logins and certificates (tls.py); portals.py: the accounts at the
+CRMs; routes.py: where their calls belong; working_hours.py: schedules; recordings.py: where calls' recordings are;
+section.py: what all branches of the tree share; values.py: checks of single values.
 """
 
 import os
@@ -18,19 +19,28 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
+from streams.settings.connections import (
+    ConnectKafkaSettings,
+    ConnectSettings,
+    HttpService,
+    KafkaSettings,
+    RegistrySettings,
+)
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
-from streams.settings.values import MOST_PORT, Aliases, Region, Servers, ZoneName
+from streams.settings.values import MOST_PORT, Aliases, Region, ZoneName
 from streams.settings.working_hours import ScheduleSettings
 
 __all__ = [
     "AggregateSettings",
     "CallDetailRecordSettings",
+    "ConnectKafkaSettings",
     "ConnectSettings",
     "CredentialSettings",
     "DatabaseSettings",
+    "HttpService",
     "KafkaSettings",
     "LoggingSettings",
     "NumberSettings",
@@ -80,36 +90,6 @@ class DatabaseSettings(Section):
 
     `cel_extra: id` asks for the old way, with two statuses, for every call.
     """
-
-
-class KafkaSettings(Section):
-    """The brokers, and how the topics are laid out."""
-
-    bootstrap_servers: Servers = "127.0.0.1:9092"
-    topic_prefix: str = Field(default="cel2crm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-    partitions: int = Field(default=6, ge=1, le=10_000)
-    replication_factor: int = Field(default=1, ge=1, le=32)
-    retention_days: int = Field(default=30, ge=1, le=36_500)
-
-    def topic(self, name: str) -> str:
-        """The full name of one of the product's topics."""
-        return f"{self.topic_prefix}.{name}"
-
-
-class ConnectSettings(Section):
-    """Kafka Connect's REST interface, on which connectors are applied."""
-
-    url: str = "http://127.0.0.1:8083"
-    password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:cel.password}"  # noqa: S105
-    """How Connect itself finds the database password (its ConfigProvider's notation); never the password."""
-    metrics_port: int | None = Field(default=None, ge=1, le=MOST_PORT)
-    """Where `connectors watch` serves its metrics, on worker.web_host."""
-
-
-class RegistrySettings(Section):
-    """The schema registry (Confluent's interface)."""
-
-    url: str = "http://127.0.0.1:8081"
 
 
 class NumberSettings(Section):
@@ -273,6 +253,11 @@ def load_settings(path: Path | None = None) -> Settings:
         # Never the input: it may be a secret.
         faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError(f"settings {where} cannot be used:\n" + "\n".join(faults)) from None
+    if settings.kafka.security_protocol == "SASL_PLAINTEXT":
+        sys.stderr.write(
+            "cel2crm: warning: kafka.security_protocol is SASL_PLAINTEXT: calls and, with PLAIN, the password go over "
+            "the network unencrypted; SASL_SSL encrypts them\n"
+        )
     if settings.worker.data_dir is not None:
         sys.stderr.write(
             "cel2crm: warning: the setting worker.data_dir has no effect, for nothing is kept on disk; "

@@ -8,9 +8,13 @@ from pydantic import AfterValidator, AwareDatetime, Field, PrivateAttr, SecretSt
 
 from streams.crm.kind import CrmKind
 from streams.crm.registry import kind_of, registered
+from streams.settings.recordings import template_fields
 from streams.settings.routes import RouteSettings, check_route
 from streams.settings.section import Section
 from streams.settings.working_hours import ScheduleSettings
+
+TASK_FIELDS = frozenset({"client", "did", "extension", "date", "time"})
+"""What the text of a task may name, in braces."""
 
 
 class RateLimit(Section):
@@ -32,6 +36,30 @@ class OAuthSettings(Section):
     """Where tokens are issued, if not where the vendor says (docs/crms.md)."""
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     """The time that a token request may take. A refresh whose worker died is taken over a third later than that."""
+
+
+def _task_text(text: str) -> str:
+    template_fields(text, TASK_FIELDS)
+    if not text.strip() or not text.isprintable():
+        raise ValueError("a task's text is one line of words")
+    return text
+
+
+class MissedCallTaskSettings(Section):
+    """A task for each client whose call was missed, closed when the client is reached (streams/crm/shared/tasks.py)."""
+
+    text: Annotated[str, Field(max_length=120), AfterValidator(_task_text)] = "Missed call from {client} at {time}"
+    """Template of what the task says."""
+    due_minutes: float = Field(default=60.0, gt=0, le=365 * 24 * 60)
+    """The task is due so long after the call's end."""
+    working_hours: bool = False
+    """Count `due_minutes` within the working hours of the portal's schedule only."""
+    user: str | None = None
+    """CRM user id of whose the tasks are. None: whom the missed call is given to."""
+    max_age_hours: float = Field(default=24.0, gt=0, le=365 * 24)
+    """A missed call that is older when it comes (an outage, a backfill) gets no task."""
+    result: Annotated[str, Field(min_length=1, max_length=200)] = "The client was reached"
+    """What a task that is closed has as its result, where the CRM shows one."""
 
 
 def _known_crm(name: str) -> str:
@@ -95,6 +123,8 @@ class PortalSettings(Section):
     deadline_hours: float = Field(default=72.0, gt=0, le=100 * 366 * 24)
     recordings: bool = True
     """Tell it of calls' recordings, where the settings have any."""
+    missed_call_task: MissedCallTaskSettings | None = None
+    """Make tasks for missed calls. None: none."""
     trial: bool = False
     """An account that nobody works with: `cel2crm portal probe` may make test calls there."""
     shadow: bool = False
@@ -129,6 +159,8 @@ class PortalSettings(Section):
                     f"portal {self.name}: {setting} cannot be {value!r} at {self.crm}; "
                     f"allowed: {', '.join(allowed) or 'nothing to set'}"
                 )
+        if self.missed_call_task is not None and not kind.tasks:
+            raise ValueError(f"portal {self.name}: missed_call_task cannot be set at {self.crm}, which keeps no tasks")
         try:
             kind.check_options(self.options)
         except ValueError as error:
@@ -158,6 +190,8 @@ class PortalSettings(Section):
         portal._schedules = schedules
         if self.schedule is not None:
             portal.schedule_named(None, "schedule")
+        if self.missed_call_task is not None and self.missed_call_task.working_hours:
+            portal.schedule_named(None, "missed_call_task.working_hours")
         for number, line in enumerate(self.route, 1):
             if line.hours is not None:
                 portal.schedule_named(line.schedule, f"route: line {number}")

@@ -19,8 +19,8 @@ FIELDS = frozenset(
 """What a template may name, in braces."""
 
 
-def template_fields(template: str) -> tuple[str, ...]:
-    """The fields of a template, in their order. Raises ValueError for what is none."""
+def template_fields(template: str, known: frozenset[str] = FIELDS) -> tuple[str, ...]:
+    """The fields of a template, in their order; `known`: those that it may name. Raises ValueError for what is none."""
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -29,8 +29,8 @@ def template_fields(template: str) -> tuple[str, ...]:
     for _, name, form, conversion in parts:
         if name is None:
             continue
-        if name not in FIELDS or form or conversion:
-            raise ValueError(f"{{{name}}} is none of the fields of a template: {', '.join(sorted(FIELDS))}")
+        if name not in known or form or conversion:
+            raise ValueError(f"{{{name}}} is none of the fields of a template: {', '.join(sorted(known))}")
         names.append(name)
     return tuple(names)
 

@@ -8,6 +8,7 @@ from streams.calls.call import epoch_of
 from streams.errors import UnreadableRow
 from streams.kafka.topic_client import KafkaTopics, TopicRecord, partition_of
 from streams.rows.row import CapturedRow, RowDecoder
+from streams.settings import KafkaSettings
 
 EARLIER_MS = 24 * 3_600_000
 """A row is on the topic after its call began; the clocks of PBX and broker may be this far apart (milliseconds)."""
@@ -17,7 +18,7 @@ EARLIER_MS = 24 * 3_600_000
 class TopicFinder:
     """Rows on the cel topic. What a channel did under a linkedid that nothing names stays unfound: see `matching`."""
 
-    bootstrap_servers: str
+    kafka: KafkaSettings
     topic: str
     decoder: RowDecoder
 
@@ -36,7 +37,7 @@ class TopicFinder:
         keys, channels = {each.encode() for each in linkedids}, [each.encode() for each in uniqueids]
         found = []
         # Uncommitted records too, as the worker's consumer group reads them.
-        async with KafkaTopics(self.bootstrap_servers, client_id="cel2crm-explain", uncommitted=True) as topics:
+        async with KafkaTopics(self.kafka, client_id="cel2crm-explain", uncommitted=True) as topics:
             count = await topics.partitions(self.topic)
             partitions = sorted({partition_of(key, count) for key in keys})
             async for record in topics.read(self.topic, partitions, since_ms=_begin_ms(linkedids)):

@@ -1,7 +1,7 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; calls per second of a delivery
-worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` takes.
+worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` and a replay take.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, portals
+from tests.bench import classify, gaps, portals, replay
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation, Row, recorded_rows
 
 Measurement = dict[str, Any]
 
 
-PARTS = ("classify", "rows", "deliveries", "gaps")
+PARTS = ("classify", "rows", "deliveries", "replay", "gaps")
 
 
 def main() -> int:
@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
+    parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     parts = (options.only,) if options.only else PARTS
@@ -54,6 +55,18 @@ def main() -> int:
         ):
             compared = gaps.measure(stack, Path(directory), options.compared, status.update)
         console.print(gaps.show(compared))
+    if "replay" in parts:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            console.status("starting Kafka and the registry") as status,
+            LocalStack(parts={"kafka", "registry"}) as stack,
+        ):
+            at = stack.endpoints
+            installation = Installation(at.bootstrap_servers, at.registry_url, Path(directory), "benchreplay")
+            status.update(f"writing {options.replayed} rows")
+            asyncio.run(_prepare(installation, options.replayed))
+            replayed = replay.measure(installation, options.replayed, status.update)
+        console.print(replay.show(replayed))
     if {"rows", "deliveries"} & set(parts):
         with (
             tempfile.TemporaryDirectory() as directory,

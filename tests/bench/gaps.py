@@ -23,6 +23,7 @@ from schemas import SchemaRegistry, own_headers
 from streams.kafka.topic_client import KafkaTopics
 from streams.settings import Settings
 from streams.workers.aggregate.marker import Marker
+from tests.brokers import brokers
 from tests.crm.calls import call_result
 
 ROWS_A_CALL = 12
@@ -103,7 +104,10 @@ def _fill_table(stack: LocalStack, rows: int) -> None:
 async def _fill_topics(settings: Settings, rows: int) -> None:
     await apply_topics(settings)
     topic, servers = settings.kafka.topic, settings.kafka.bootstrap_servers
-    async with SchemaRegistry(settings.registry.url) as registry, KafkaTopics(servers) as topics:
+    async with (
+        SchemaRegistry(settings.registry.url) as registry,
+        KafkaTopics(brokers(servers)) as topics,
+    ):
         serializer = registry.reader(["call_result"])
         await serializer.register(topic("call-results"), "call_result")
         producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=20, max_batch_size=1 << 19)

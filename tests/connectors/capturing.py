@@ -100,7 +100,7 @@ def _is(status: ConnectorStatus | None, state: str) -> bool:
 async def captured(pbx: Installation, *linkedids: str) -> None:
     """Write a row each, and wait until the topic holds them."""
     pbx.insert(linkedids)
-    async with KafkaTopics(pbx.settings.kafka.bootstrap_servers) as topics, asyncio.timeout(60):
+    async with KafkaTopics(pbx.settings.kafka) as topics, asyncio.timeout(60):
         missing = {linkedid.encode() for linkedid in linkedids}
         while missing:
             missing -= {record.key or b"" async for record in topics.read(pbx.topic)}

@@ -7,6 +7,7 @@ from deploy.local import LocalStack
 from streams.errors import UserError
 from streams.kafka.admin import KafkaAdmin
 from streams.settings import Settings
+from tests.brokers import brokers
 
 pytestmark = pytest.mark.servers
 
@@ -27,12 +28,12 @@ async def test_applied_once_twice_and_dry(stack: LocalStack) -> None:
 async def test_a_retention_is_raised_and_what_the_operator_set_stays(stack: LocalStack) -> None:
     settings = settings_of(stack, "topics2")
     await apply_topics(settings)
-    async with KafkaAdmin(stack.endpoints.bootstrap_servers) as admin:
+    async with KafkaAdmin(brokers(stack.endpoints.bootstrap_servers)) as admin:
         await admin.alter("topics2.cel", {"segment.ms": "123456"})
     raised = settings_of(stack, "topics2", retention_days=60)
     changed = {change.topic for change in await apply_topics(raised) if change.action == "alter"}
     assert changed == {"topics2.cel", "topics2.call-results", "topics2.call-legs"}
-    async with KafkaAdmin(stack.endpoints.bootstrap_servers) as admin:
+    async with KafkaAdmin(brokers(stack.endpoints.bootstrap_servers)) as admin:
         config = (await admin.topics(["topics2.cel"]))["topics2.cel"].own
     assert (config["retention.ms"], config["segment.ms"]) == (str(60 * 86_400_000), "123456")
 
@@ -51,7 +52,7 @@ async def test_a_refusal_names_each_topic_and_leaves_all_of_them(stack: LocalSta
 
 
 async def test_a_compacted_cel_topic_is_refused(stack: LocalStack) -> None:
-    async with KafkaAdmin(stack.endpoints.bootstrap_servers) as admin:
+    async with KafkaAdmin(brokers(stack.endpoints.bootstrap_servers)) as admin:
         await admin.create("topics4.cel", 2, 1, {"cleanup.policy": "compact"})
     with pytest.raises(UserError, match=r"topics4\.cel has cleanup\.policy compact, not delete"):
         await apply_topics(settings_of(stack, "topics4"))

@@ -12,6 +12,7 @@ from streams.credentials.kafka import KafkaCredentials
 from streams.credentials.record import Credential, granted
 from streams.credentials.sealing import Sealer
 from streams.kafka.fenced_log import FencedLog
+from tests.brokers import brokers
 from tests.credentials.shared import pair
 
 KEY = "kommo/main"
@@ -62,7 +63,7 @@ def add_one(known: Credential | None) -> Credential:
 @pytest.mark.parametrize("ending", ["refused, yet committed", "refused, aborted", "refused before its end"])
 async def test_a_change_of_unknown_end_is_made_once(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     topic = Topic([ending, "committed", "committed"])
-    store = KafkaCredentials("nowhere", "credentials", Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
+    store = KafkaCredentials(brokers("nowhere"), "credentials", Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
     monkeypatch.setattr(store, "_log", lambda: cast(FencedLog, Log(topic)))
     after = await store.change(KEY, add_one)
     assert after is not None and after.pair.access == "1"

@@ -332,3 +332,29 @@ async def test_what_a_package_offers_for_a_check(
 async def broken(request: CheckRequest) -> list[Finding]:
     """A check of a package that has a fault."""
     raise KeyError(request.portal.name)
+
+
+# Tasks for missed calls.
+
+
+async def test_tasks_ask_for_what_they_need(asked: Portal) -> None:
+    task = {"user": "4711"}
+    found = await found_at(asked, missed_call_task=task)
+    (unknown,) = [one for one in found if one.about == "users"]
+    assert unknown.level is Level.FAULT and unknown.words.startswith("missed_call_task.user: ")
+    assert "the tasks go to whom the calls are given to" in unknown.words
+    assert "portals[].missed_call_task.user" in unknown.remedy
+    assert asked.tasks() == [] and asked.entries() == []
+    lacking: dict[str, Any] = {"scopes": ("telephony", "user")} if asked.name == "bitrix24" else {"task_rights": False}
+    asked.change_settings(**lacking)
+    without = await found_at(asked, missed_call_task=task)
+    (fault,) = [one for one in without if one.about in ("scopes", "tasks") and one.level is Level.FAULT]
+    assert ("scope crm" in fault.words or "missed_call_task needs" in fault.words) and fault.remedy
+    assert not [one for one in await found_at(asked) if one.about in ("scopes", "tasks") and one.level is Level.FAULT]
+
+
+async def test_bitrix24_tells_that_strangers_get_no_task(bitrix24: Bitrix24Portal) -> None:
+    (note,) = [one for one in await found_at(bitrix24, missed_call_task={}) if one.about == "tasks"]
+    assert note.level is Level.NOTE and "create_lead" in note.remedy
+    found = await found_at(bitrix24, missed_call_task={}, unknown_number="create_lead")
+    assert [one.level for one in found if one.about == "tasks"] == [Level.GOOD]

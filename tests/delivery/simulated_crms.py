@@ -1,11 +1,15 @@
 """The CRMs of the simulation: what each does with a step, and what a lookup finds, late."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from random import Random
+from typing import Any, TypeVar
 
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.crm.kommo.plan import PLAN as KOMMO
 from streams.crm.shared.recording import RECORDING
+from streams.crm.shared.task_steps import Failure, Task, look_up_task, take_step
+from streams.crm.shared.tasks import MISSED, TASK, TASK_STEPS, Marker, marker_in
 from streams.crm.webhook.plan import PLAN as WEBHOOK
 from streams.delivery.answers import (
     Answer,
@@ -23,17 +27,33 @@ from streams.delivery.answers import (
     Succeeded,
     UserUnknown,
 )
-from streams.delivery.plan import Plan, Step, UnknownOutcome
+from streams.delivery.plan import Plan
 from streams.delivery.record import Delivery
 
 SETTLE = 30
 """Seconds until a lookup surely shows an entry."""
-TASK = "task"
-"""A follow-up that a repeated request would do twice: the second kind, so that the machine serves more than one."""
 ANNOTATIONS = ("comment", "text_note")
 """Steps that add a note to a call."""
 CHANGED_BY_PERSON = -1
 """Stands for the version of an entry that a person changed."""
+
+Ended = TypeVar("Ended")
+
+
+def at_once(steps: Coroutine[Any, Any, Ended]) -> Ended:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        ended: Ended = end.value
+        return ended
+    raise AssertionError("it waits")
+
+
+def marker_of_call(call: str) -> str:
+    """The marker of a simulated call: all calls are of one client, and call N ends before call N + 1."""
+    number = call.rpartition("/")[2]
+    return Marker("c" * 16, number * 16, int(number)).text
 
 
 @dataclass
@@ -43,6 +63,18 @@ class Entry:
     call: str
     version: int
     visible_at: int
+
+
+@dataclass
+class SimulatedTask:
+    """A task as the CRM holds it."""
+
+    id: int
+    text: str
+    visible_at: int
+    is_open: bool = True
+    by_proxy: bool = False
+    """Made by a proxy that repeated a request."""
 
 
 @dataclass
@@ -56,7 +88,13 @@ class Crm:
     """Later versions, noted beside their calls."""
     recordings: list[str] = field(default_factory=list)
     """Calls whose recording came, each time that it did; later ones take the place of earlier ones."""
-    tasks: list[Entry] = field(default_factory=list)
+    tasks: list[SimulatedTask] = field(default_factory=list)
+    repeating: bool = False
+    """Whether a proxy repeats the request that is served."""
+    keeps_texts: bool = False
+    """Whether a changed text of a task is not taken."""
+    talks: set[str] = field(default_factory=set)
+    """Calls in which the client was reached."""
     too_early: list[str] = field(default_factory=list)
     """Calls that were followed up before they were here."""
     unknown_users: set[str] = field(default_factory=set)
@@ -68,9 +106,8 @@ class Crm:
 
     def find(self, step: str, call: str, version: int, now: int) -> LookupResult:
         """Look for the effect of a step."""
-        if step == TASK:
-            made = any(task.call == call and task.visible_at <= now for task in self.tasks)
-            return CallFound({"task": "1"}) if made else NotFound()
+        if step == MISSED:
+            return at_once(look_up_task(TasksNow(self, now), {"marker": marker_of_call(call)}, 0.0))
         if step in ANNOTATIONS:
             noted = [note for note in self.notes if (note.call, note.version) == (call, version)]
             return CallFound({step: "1"}) if any(note.visible_at <= now for note in noted) else NotFound()
@@ -84,7 +121,7 @@ class Crm:
         """The answer where all CRMs do the same: to a question, a note, a change, an unknown user; else None."""
         if step == "client":
             return Succeeded({"responsible": "7"})
-        if step in (RECORDING, TASK):
+        if step in (RECORDING, *TASK_STEPS):
             return self._follow_up(step, delivery, version, now)
         if step in ANNOTATIONS:
             self.notes.append(Entry(delivery.call_id, version, now + self.random.randint(0, SETTLE)))
@@ -99,9 +136,9 @@ class Crm:
         call = delivery.call_id
         if not any(entry.call == call for entry in self.entries):
             self.too_early.append(call)
-        if step == TASK:
-            self.tasks.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
-            return Succeeded({"task": "1"})
+        if step in TASK_STEPS:
+            sent = {"marker": marker_of_call(call), "still_missed": True, "reached": True, "max_age_hours": 10**9}
+            return at_once(take_step(TasksNow(self, now), step, sent, 0.0, 0))
         if "recording_url" not in delivery.crm_ids:
             return Refused("no address")
         self.recordings.append(call)
@@ -116,6 +153,42 @@ class Crm:
 
     def _show(self, call: str, version: int, now: int) -> None:
         self.entries.append(Entry(call, version, now + self.random.randint(0, SETTLE)))
+
+
+@dataclass
+class TasksNow:
+    """The tasks of the one client at a moment (a ClientTasks)."""
+
+    crm: Crm
+    now: int
+
+    async def of_client(self, client: Marker, sent: dict[str, Any], until: float) -> list[Task] | Failure:
+        visible = [task for task in self.crm.tasks if task.visible_at <= self.now]
+        marked = [(task, marker_in(task.text)) for task in visible]
+        return [Task(str(task.id), task.text, marker, task.is_open) for task, marker in marked if marker]
+
+    async def reached(self, sent: dict[str, Any], since: int, until: float) -> bool | Failure:
+        shown = [entry.call for entry in self.crm.entries if entry.visible_at <= self.now]
+        return any(call in self.crm.talks and int(call.rpartition("/")[2]) > since for call in shown)
+
+    async def add(self, sent: dict[str, Any], until: float) -> Answer:
+        number = len(self.crm.tasks) + 1
+        visible_at = self.now + self.crm.random.randint(0, SETTLE)
+        self.crm.tasks.append(SimulatedTask(number, str(sent["marker"]), visible_at, by_proxy=self.crm.repeating))
+        return Succeeded({TASK: str(number)})
+
+    async def complete(self, task: Task, sent: dict[str, Any], until: float) -> Failure | None:
+        self.crm.tasks[int(task.id) - 1].is_open = False
+        return None
+
+    async def reopen(self, task: Task, until: float) -> Failure | None:
+        self.crm.tasks[int(task.id) - 1].is_open = True
+        return None
+
+    async def rewrite(self, task: Task, text: str, until: float) -> Failure | None:
+        if not self.crm.keeps_texts:
+            self.crm.tasks[int(task.id) - 1].text = text
+        return None
 
 
 @dataclass
@@ -200,9 +273,8 @@ class Receiver(Crm):
         raise AssertionError("a receiver cannot be asked")
 
 
-TASKS = Plan("kommo", TASK, {TASK: Step(None, UnknownOutcome.LOOK_UP)})
 CRMS: dict[str, tuple[Plan, type[Crm]]] = {
     "bitrix24": (BITRIX24, Bitrix24),
-    "kommo": (replace(KOMMO, follow_ups={**KOMMO.follow_ups, TASK: TASKS}), Kommo),
+    "kommo": (KOMMO, Kommo),
     "webhook": (WEBHOOK, Receiver),
 }

@@ -14,6 +14,8 @@ from random import Random
 
 import msgspec
 
+from streams.crm.shared.recording import RECORDING
+from streams.crm.shared.tasks import CLOSE, MISSED, WAIT, awaited
 from streams.delivery.answers import (
     Answer,
     LookupResult,
@@ -75,6 +77,8 @@ class Broken(Enum):
     DEAD_LETTER_FIRST = "the dead letter comes after the state that goes with it"
     COMMAND_COMMIT = "a command's offset is committed before what it changed is durable"
     FOLLOW_UP_LAST = "what follows a call is sent before it is known to stand in the CRM"
+    SECOND_LOOK = "what was on its way to the CRM when a task was made is not looked for"
+    LATER_END = "a task that stands does not speak of a later missed call"
     LOOK_FIRST = "what stands in the CRM is delivered again without looking"
 
 
@@ -107,6 +111,11 @@ class World:
                 name: replace(step, unknown_outcome=UnknownOutcome.RESEND) for name, step in self.plan.steps.items()
             }
             self.plan = replace(self.plan, steps=steps)
+        if self.broken is Broken.SECOND_LOOK and MISSED in self.plan.follow_ups:
+            task = self.plan.follow_ups[MISSED]
+            task = replace(task, steps={**task.steps, MISSED: replace(task.steps[MISSED], then=None)})
+            self.plan = replace(self.plan, follow_ups={**self.plan.follow_ups, MISSED: task})
+        self.crm.keeps_texts = self.broken is Broken.LATER_END
         self._turns: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
         self.mended: list[str] = []
@@ -129,8 +138,13 @@ class World:
                     self.mended.append(call)
             if self.random.random() < 0.2:
                 self.crm.unknown_users.add(call)
-            follow_ups: dict[str, dict[str, str]]
-            follow_ups = {kind: {} for kind in self.plan.follow_ups if self.random.random() < 0.5}
+            follow_ups: dict[str, dict[str, str]] = {}
+            if self.random.random() < 0.5:
+                follow_ups[RECORDING] = {}
+            if MISSED in self.plan.follow_ups and self.random.random() < 0.8:
+                reached = self.random.random() < 0.4
+                follow_ups[CLOSE if reached else MISSED] = {}
+                self.crm.talks |= {call} if reached else set()
             self.recorded_at[call] = self.random.choice((0, 10, 300, NEVER))
             for version in range(1, self.random.choice((1, 1, 2, 3)) + 1):
                 outcome = f"outcome {number} {self.random.choice((1, version))}"
@@ -299,8 +313,12 @@ class Owner:
             if due is None or due[0] > world.now or world.random.random() < 0.3:
                 continue
             assert delivery.result is not None, f"{call} is followed up without its result"
-            waited = world.now - (follow_up_view(delivery, due[1], world.plan).queued_at or world.now)
-            answer: Answer
+            view = follow_up_view(delivery, due[1], world.plan)
+            if view.step == WAIT:
+                answer: Answer = awaited(view, SETTLE, world.now)
+                self.step(delivery, Prepared(world.now, due[1], answer, world.random.random()))
+                continue
+            waited = world.now - (view.queued_at or world.now)
             if world.now >= world.recorded_at[call]:
                 answer = Succeeded({"recording_url": f"https://pbx/{call}"})
             elif waited > RECORDING_LIMIT:
@@ -442,8 +460,10 @@ class Owner:
     def effect(self, delivery: Delivery, send: Send, version: int, luck: float) -> None:
         world = self.world
         answer = world.crm.take(send.step, delivery, version, world.now)
-        if luck < 0.26 and send.step in ("register", "finish", "post"):
+        if luck < 0.26 and send.step in ("register", "finish", "post", MISSED):
+            world.crm.repeating = True
             answer = world.crm.take(send.step, delivery, version, world.now)  # a proxy repeated it
+            world.crm.repeating = False
         if luck < 0.45:
             answer = OutcomeUnknown("the answer was lost")
         world.schedule(0, self.guarded(lambda: self.answer(delivery.call_id, send, answer)))

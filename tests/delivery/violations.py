@@ -1,8 +1,9 @@
 """The promises that a schedule of the simulation must keep."""
 
 from streams.crm.shared.recording import RECORDING
+from streams.crm.shared.tasks import CLOSE, MISSED
 from streams.delivery.record import IN_CRM, Action, Delivery, State
-from tests.delivery.simulated_crms import CHANGED_BY_PERSON, TASK, Entry, Kommo, Receiver
+from tests.delivery.simulated_crms import CHANGED_BY_PERSON, Entry, Kommo, Receiver
 from tests.delivery.simulation import LAST_WORD, NEVER, World
 
 
@@ -39,6 +40,7 @@ def violations(world: World) -> list[str]:
             wrong.append(f"{call}: version {newest} came, {delivery.version} is remembered")
     wrong += [f"{call} was followed up before it was there" for call in world.crm.too_early]
     wrong += [problem for delivery in world.log.values() for problem in _follow_up_problems(world, delivery)]
+    wrong += _task_problems(world)
     if isinstance(world.crm, Kommo):
         contacts = [entry.call for entry in world.crm.contacts]
         wrong += [f"{call} has several contacts" for call in set(contacts) if contacts.count(call) > 1]
@@ -53,8 +55,10 @@ def _follow_up_problems(world: World, delivery: Delivery) -> list[str]:
     if delivery.result is not None:
         wrong.append(f"{call} still holds its result")
     for each in delivery.follow_ups:
-        expected = State.SKIPPED if each.kind == RECORDING and world.recorded_at[call] == NEVER else State.DELIVERED
-        if each.state is not expected:
+        expected = {State.SKIPPED if each.kind == RECORDING and world.recorded_at[call] == NEVER else State.DELIVERED}
+        if each.kind == MISSED:
+            expected.add(State.SKIPPED)  # a task stood already, or the client was reached
+        if each.state not in expected:
             wrong.append(f"{call}: its {each.kind} ended as {each.state}: {each.reason}")
     asked = {kind for result in world.results if result.call_id == call for kind in result.follow_ups}
     if asked != {each.kind for each in delivery.follow_ups}:
@@ -62,10 +66,22 @@ def _follow_up_problems(world: World, delivery: Delivery) -> list[str]:
     came = RECORDING in asked and world.recorded_at[call] != NEVER
     if (call in world.crm.recordings) != came:
         wrong.append(f"{call}: its recording came {world.crm.recordings.count(call)} times")
-    tasks = sum(task.call == call for task in world.crm.tasks)
-    if tasks != (TASK in asked):
-        wrong.append(f"{call} has {tasks} tasks")
     return wrong
+
+
+def _task_problems(world: World) -> list[str]:
+    """The client has one open task if the last call of his in the CRM was missed, and none if he was reached then."""
+    made = [task.text.split("-")[2] for task in world.crm.tasks if not task.by_proxy]
+    twice = [f"a call has {made.count(call)} tasks" for call in sorted(set(made)) if made.count(call) > 1]
+    there = [call for call, delivery in world.log.items() if delivery.state in IN_CRM]
+    asked = {call: {each.kind for each in world.log[call].follow_ups} for call in there}
+    missed = max((call for call in there if MISSED in asked[call]), default="")
+    reached = max((call for call in there if CLOSE in asked[call]), default="")
+    still_open = [task for task in world.crm.tasks if task.is_open]
+    expected = 1 if missed > reached else 0
+    if len(still_open) == expected:
+        return twice
+    return [*twice, f"{len(still_open)} tasks are open, {expected} expected: {world.crm.tasks}, {asked}"]
 
 
 def _of_receiver(world: World, delivery: Delivery, versions: list[int]) -> list[str]:

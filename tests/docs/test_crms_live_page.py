@@ -9,7 +9,7 @@ from streams.crm.shared.probe import Point, probe_of
 from tests.docs.pages import ROOT, page, rows
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-POINTS = {"Bitrix24": [f"B{number}" for number in range(1, 36)]}
+POINTS = {"Bitrix24": [f"B{number}" for number in range(1, 41)]}
 
 
 @pytest.mark.parametrize("crm", POINTS)

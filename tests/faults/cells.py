@@ -50,6 +50,8 @@ class Cell:
     """Whether a later version of each call comes as soon as something went wrong."""
     recordings: str = ""
     """As Way.recordings; `refused`: as late, and no CRM takes them."""
+    tasks: str = ""
+    """As Way.tasks; with `_refused`: no CRM takes these requests."""
     later_versions: str = ""
     """`entry`, `annotation`: a later version comes after delivery, and where the CRM shows it; empty: none."""
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +84,9 @@ def cells() -> Iterator[Cell]:
     yield from _revisions("kommo_recording", WAYS["kommo_recording"])
     for name in ("bitrix24_recording", "kommo_recording"):
         yield from _at_random(name, WAYS[name], 20)
+    for name in ("bitrix24_task", "bitrix24_reached", "kommo_task", "kommo_reached"):
+        yield from _tasks(name, WAYS[name])
+        yield from _at_random(name, WAYS[name], 15)
     yield from _limited_recordings()
 
 
@@ -96,6 +101,7 @@ def _cell(name: str, way: Way, what: str, seed: int = 0, **fields: Any) -> Cell:
         call=way.call,
         later_versions=way.later_versions,
         recordings=fields.pop("recordings", way.recordings),
+        tasks=fields.pop("tasks", way.tasks),
         **fields,
     )
 
@@ -123,6 +129,8 @@ def _each_fault_at_each_step(name: str, way: Way) -> Iterator[Cell]:
         refused: FaultOrder = {"mode": "400", "methods": [operation]}
         if way.recordings in ("late", "file"):
             yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), recordings="refused")
+        elif way.tasks:
+            yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), tasks=f"{way.tasks}_refused")
         elif not way.questions:
             yield _cell(name, way, f"{operation}-refused", fault_orders=(refused,), entries=0, dead_letters=1)
     for number, operation in enumerate(way.looking_up):
@@ -180,6 +188,28 @@ def _limited_recordings() -> Iterator[Cell]:
         ("kommo_recording", {"requests_per_second": 2, "flood": 30, "ban": 1.0}),
     ):
         yield _cell(name, WAYS[name], "limits_kept", portal=tight)
+
+
+def _tasks(name: str, way: Way) -> Iterator[Cell]:
+    """Workers killed and stopped at the steps that only ask, the local one too; lists that lag; versions that turn a
+    missed call into a talk while its task is made."""
+    for manner, (kind, wakes_after_s) in INTERRUPTIONS.items():
+        for step in ("find_task", "check_task") if way.tasks == "missed" else ():
+            for point in ("intent", "send", "answered", "kept"):
+                once = Interruption(point, step, kind, wakes_after_s)
+                yield _cell(name, way, f"{manner}-{step}-{point}", interruptions=(once,), settings=SHORT_SETTLE)
+        if way.tasks == "missed":
+            waiting = Interruption("kept", "await_contact", kind, wakes_after_s)
+            yield _cell(name, way, f"{manner}-await_contact", interruptions=(waiting,), settings=SHORT_SETTLE)
+    late_index = {"lookup_lag": 0.9 * SETTLE_S}
+    yield _cell(name, way, "late_index-lost_answer", fault_orders=(way.doubt(times=2),), portal=late_index)
+    duplicate = way.doubt(mode="duplicate", times=2)
+    yield _cell(name, way, "late_index-duplicate", fault_orders=(duplicate,), portal=late_index)
+    for hours in (-25, 25):
+        yield _cell(name, way, f"clock_{hours:+d}h", fault_orders=(way.doubt(),), clock_skew_s=3600.0 * hours)
+    for fault in ("lost_answer", "reset", "late_lost", "insufficient_scope"):
+        order: FaultOrder = {**FAULTS[fault], "methods": [way.last]}
+        yield _cell(name, way, f"revised-{fault}", fault_orders=(order,), revised_after_trouble=True)
 
 
 def _revisions(name: str, way: Way) -> Iterator[Cell]:

@@ -20,6 +20,7 @@ from tests.faults.cells import Cell
 from tests.faults.fenced_memory import PartitionLog
 from tests.faults.fixtures import differences, new_client, new_portal, new_serializer, portal_settings, result_of
 from tests.faults.recordings import CellRecordings
+from tests.faults.task_cells import CellTasks
 from tests.faults.worker_owner import OWNER, Owner, Topic
 
 LONGEST_S = 120.0
@@ -39,6 +40,10 @@ STEP_OF = {
     "add": "comment",
     "post": "post",
     "attachrecord": "recording",
+    "crm.activity.todo.add": "missed_task",
+    "crm.activity.update": "close_tasks",
+    "add_tasks": "missed_task",
+    "edit_tasks": "close_tasks",
 }
 """The step that a portal's operation belongs to."""
 
@@ -52,7 +57,9 @@ class CellRun:
         self._serializer = new_serializer()
         self._log = PartitionLog()
         self._recordings = CellRecordings(cell, self._portal, directory) if cell.recordings else None
-        follow_ups = self._recordings.follow_ups if self._recordings else lambda _result, _portal: {}
+        self._tasks = CellTasks(cell, self._portal) if cell.tasks else None
+        self._followed = self._recordings or self._tasks
+        follow_ups = self._followed.follow_ups if self._followed else lambda _result, _portal: {}
         self._topic = Topic(self._serializer, PortalSettings(name="main", crm=cell.crm), follow_ups)
         self._owners: list[Owner] = []
         self._times_reached = [0] * len(cell.interruptions)
@@ -60,6 +67,7 @@ class CellRun:
         self._background: set[asyncio.Task[None]] = set()
         self._results = [result_of(cell, number) for number in (1, 2)]
         self._versions = {result.call_id: [result] for result in self._results}
+        self._called_again = False
 
     async def run(self) -> list[str]:
         """The violations at the end, a line each, and then how they came to be; empty: none."""
@@ -70,7 +78,7 @@ class CellRun:
             for number, order in enumerate(cell.fault_orders):
                 portal.faults.order({"seed": cell.seed + number, **order})
             self._log.failing = cell.failing_writes
-            if isinstance(portal, Bitrix24Portal) and cell.later_versions:
+            if isinstance(portal, Bitrix24Portal) and (cell.later_versions or cell.tasks):
                 for result in self._results:
                     portal.crm.add_client(str(result.client), responsible=14)
             try:
@@ -83,6 +91,8 @@ class CellRun:
                             cell.later_versions and self._all_delivered()
                         ):
                             self._produce_later_versions()
+                        if self._tasks and not self._called_again and self._all_over():
+                            self._call_again(self._tasks)
                         await asyncio.sleep(0.05)
                     await self._wake_all()
             except TimeoutError:
@@ -92,15 +102,15 @@ class CellRun:
                     task.cancel()
                 for owner in self._owners:
                     await owner.close()
-                if self._recordings:
-                    await self._recordings.close()
+                if self._followed:
+                    await self._followed.close()
         wrong = self._violations()
         return [*wrong, *self._report()] if wrong else []
 
     # Owners and their interruptions.
 
     async def _new_owner(self) -> None:
-        owner = Owner(self._log, self._topic, self._serializer, self._on_point, self._recordings)
+        owner = Owner(self._log, self._topic, self._serializer, self._on_point, self._followed)
         self._owners.append(owner)
         settings = portal_settings(self.cell, self._portal)
         await owner.start(settings, new_client(settings))
@@ -109,7 +119,7 @@ class CellRun:
         self._interrupt(owner, point, step)
 
     def _on_request(self, moment: str, inbound: Inbound) -> None:
-        step = STEP_OF.get(inbound.operation.rpartition(".")[2], "")
+        step = STEP_OF.get(inbound.operation) or STEP_OF.get(inbound.operation.rpartition(".")[2], "")
         if step == "update" and self.cell.recordings and b'"link"' in inbound.body:
             step = "recording"
         if moment == "arrived" and inbound.method != "GET" and step:
@@ -171,6 +181,15 @@ class CellRun:
             self._versions[first.call_id].append(later)
             self._topic.produce(later)
 
+    # The same clients again.
+
+    def _call_again(self, tasks: CellTasks) -> None:
+        self._called_again = True
+        for result in tasks.more_calls(list(self._results)):
+            self._results.append(result)
+            self._versions[result.call_id] = [result]
+            self._topic.produce(result)
+
     # The end.
 
     def _deliveries(self) -> dict[str, Delivery]:
@@ -178,9 +197,13 @@ class CellRun:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for value in values]
         return {state.call_id: state for state in states}
 
+    def _all_over(self) -> bool:
+        deliveries = self._deliveries()
+        return len(deliveries) == len(self._results) and all(one.over for one in deliveries.values())
+
     def _finished(self) -> bool:
         deliveries = self._deliveries()
-        if len(deliveries) < len(self._results) or not all(one.over for one in deliveries.values()):
+        if not self._all_over() or (self._tasks and not self._called_again):
             return False
         newest = [self._versions[call][-1].version == one.version for call, one in deliveries.items()]
         return not self.cell.later_versions or (len(self._topic.records) > len(self._results) and all(newest))
@@ -207,6 +230,9 @@ class CellRun:
                 count = sum(result.client in each for each in phones)
                 if count != (1 if self.cell.portal.get("known_clients") else self.cell.contacts):
                     wrong.append(f"{call}: its number has {count} contacts")
+        if self._tasks:
+            newest = [self._versions[result.call_id][-1] for result in self._results]
+            wrong += self._tasks.violations(newest, deliveries)
         if self.cell.later_versions == "annotation" and (noted := self._annotations()) != len(self._results):
             wrong.append(f"{noted} later versions are noted beside {len(self._results)} calls")
         if not self.cell.name.endswith("random"):

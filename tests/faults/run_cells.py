@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from unittest import mock
@@ -11,8 +12,9 @@ from unittest import mock
 import structlog
 
 from streams.clock import MICROS_PER_SECOND
+from streams.delivery.plan import Policy
 from streams.kafka import hard_exit
-from streams.workers.deliver import throttle
+from streams.workers.deliver import portal_queue, throttle
 from tests.faults.cells import Cell
 from tests.faults.run_cell import CellRun
 from tests.faults.worker_owner import end_process, task_factory
@@ -53,6 +55,7 @@ def scaled_times() -> Iterator[None]:
     with (
         mock.patch.object(throttle, "FIRST_PROBE_US", MICROS_PER_SECOND // 2),
         mock.patch.object(throttle, "RARE_PROBE_US", MICROS_PER_SECOND),
+        mock.patch.object(portal_queue, "Policy", partial(Policy, patience_us=(MICROS_PER_SECOND // 2,))),
         mock.patch.object(hard_exit, "end_process", end_process),
     ):
         before = structlog.get_config()

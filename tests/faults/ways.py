@@ -28,6 +28,9 @@ class Way:
     """What is only read before one of these requests."""
     brief: bool = False
     """Only BRIEF faults and single interruptions: another way has all of them with the same rules."""
+    tasks: str = ""
+    """`missed`: the calls are missed, and these requests make their tasks; `reached`: these requests close them, after
+    the same clients were reached; empty: none."""
     later_versions: str = ""
     """`entry`, `annotation`: these requests bring a later version of a delivered call, and where the CRM shows it."""
 
@@ -42,6 +45,8 @@ class Way:
 
 
 KNOWN = {"known_clients": True}
+MISSED_CALLS = {"answered": False, "direction": "incoming", "result": 480, "talk_seconds": None}
+TASKS: Mapping[str, Any] = {"missed_call_task": {}}
 STRANGERS = {"known_clients": False}
 WAYS: Mapping[str, Way] = {
     "bitrix24": Way("bitrix24", {"register": "register", "finish": "finish"}, ("statistic.get",)),
@@ -100,6 +105,44 @@ WAYS: Mapping[str, Way] = {
         reading=("notes",),
     ),
     "kommo_link": Way("kommo", {"calls": "call"}, ("notes",), KNOWN, recordings="known", brief=True),
+    "bitrix24_task": Way(
+        "bitrix24",
+        {"todo.add": "missed_task"},
+        ("activity.list",),
+        settings=TASKS,
+        call=MISSED_CALLS,
+        tasks="missed",
+        reading=("statistic.get",),
+        brief=True,
+    ),
+    "bitrix24_reached": Way(
+        "bitrix24",
+        {"activity.update": "close_tasks"},
+        settings=TASKS,
+        call=MISSED_CALLS,
+        tasks="reached",
+        brief=True,
+    ),
+    "kommo_task": Way(
+        "kommo",
+        {"add_tasks": "missed_task"},
+        ("tasks",),
+        KNOWN,
+        TASKS,
+        MISSED_CALLS,
+        tasks="missed",
+        reading=("get contacts",),
+        brief=True,
+    ),
+    "kommo_reached": Way(
+        "kommo",
+        {"edit_tasks": "close_tasks"},
+        portal=KNOWN,
+        settings=TASKS,
+        call=MISSED_CALLS,
+        tasks="reached",
+        brief=True,
+    ),
     "webhook": Way("webhook", {"post": "post"}),
 }
 

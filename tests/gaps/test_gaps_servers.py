@@ -74,7 +74,7 @@ async def found(file: Path) -> dict[str, Any]:
 
 async def on_topic(pbx: Installation, rows: int) -> dict[int, int]:
     """Wait until the topic holds so many records; its ends."""
-    async with KafkaTopics(pbx.settings.kafka.bootstrap_servers) as topics, asyncio.timeout(60):
+    async with KafkaTopics(pbx.settings.kafka) as topics, asyncio.timeout(60):
         while sum((ends := await topics.ends(pbx.topic)).values()) < rows:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     return ends

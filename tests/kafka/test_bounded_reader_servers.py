@@ -12,6 +12,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from deploy.local import LocalStack
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
+from tests.brokers import brokers
 
 pytestmark = pytest.mark.servers
 
@@ -50,7 +51,7 @@ class Topic:
 @pytest.fixture
 async def topic(stack: LocalStack) -> AsyncIterator[Topic]:
     made = Topic(stack.endpoints.bootstrap_servers, f"bounded-{uuid.uuid4().hex[:8]}")
-    async with KafkaAdmin(made.servers) as admin:
+    async with KafkaAdmin(brokers(made.servers)) as admin:
         await admin.create(made.name, 2, 1, {})
         await admin.until_known([made.name])
     yield made
@@ -64,7 +65,7 @@ async def values(batches: AsyncIterator[Sequence[ConsumerRecord]]) -> list[tuple
 async def test_every_partition_is_read_from_its_start_to_its_end_as_of_the_call(topic: Topic) -> None:
     await topic.write(0, [b"a", b"b", b"c"])
     await topic.write(1, [b"x", b"y"])
-    async with BoundedReader(topic.servers) as reader:
+    async with BoundedReader(brokers(topic.servers)) as reader:
         batches = reader.read(topic.partitions, starts={topic.partitions[0]: 1})
         first = [(record.partition, record.value) for record in await anext(batches)]
         await topic.write(0, [b"too late"])
@@ -79,7 +80,7 @@ async def test_many_records_come_in_batches_in_the_order_of_their_offsets(topic:
     async with AIOKafkaProducer(bootstrap_servers=topic.servers, linger_ms=20) as producer:
         for number in range(5000):
             await producer.send(topic.name, b"%d" % number, partition=0)
-    async with BoundedReader(topic.servers) as reader:
+    async with BoundedReader(brokers(topic.servers)) as reader:
         batches = [records async for records in reader.read(topic.partitions)]
     assert len(batches) > 1
     assert [int(record.value) for records in batches for record in records] == list(range(5000))
@@ -88,9 +89,9 @@ async def test_many_records_come_in_batches_in_the_order_of_their_offsets(topic:
 async def test_only_committed_records_are_given_unless_asked_otherwise(topic: Topic) -> None:
     await topic.write(0, [b"kept"], "commit")
     await topic.write(0, [b"given up"], "abort")
-    async with BoundedReader(topic.servers) as reader:  # the partition ends with a mark that is not a record
+    async with BoundedReader(brokers(topic.servers)) as reader:  # the partition ends with a mark that is not a record
         assert await values(reader.read(topic.partitions)) == [(0, b"kept")]
-    async with BoundedReader(topic.servers, uncommitted=True) as reader:
+    async with BoundedReader(brokers(topic.servers), uncommitted=True) as reader:
         assert await values(reader.read(topic.partitions)) == [(0, b"kept"), (0, b"given up")]
 
 
@@ -98,7 +99,7 @@ async def test_a_start_that_expired_is_told_with_the_offsets_that_are_lost(topic
     await topic.write(0, [b"a", b"b", b"c", b"d"])
     await topic.remove_before(0, 3)
     told: list[ExpiredRecords] = []
-    async with BoundedReader(topic.servers) as reader:
+    async with BoundedReader(brokers(topic.servers)) as reader:
         left = reader.read(topic.partitions[:1], starts={topic.partitions[0]: 1}, on_expired=told.append)
         assert await values(left) == [(0, b"d")]
         assert told == [ExpiredRecords(topic.name, 0, 1, 3)]
@@ -124,7 +125,7 @@ async def test_records_that_expire_while_they_are_read_are_told_and_the_rest_is_
             return found
 
     told: list[ExpiredRecords] = []
-    async with Overtaken(topic.servers) as reader:
+    async with Overtaken(brokers(topic.servers)) as reader:
         assert await values(reader.read(topic.partitions, on_expired=told.append)) == [(0, b"c"), (0, b"d")]
     assert told == [ExpiredRecords(topic.name, 0, 0, 2)]
 
@@ -132,7 +133,7 @@ async def test_records_that_expire_while_they_are_read_are_told_and_the_rest_is_
 async def test_records_that_do_not_come_end_the_reading_with_the_place_where_it_stands(topic: Topic) -> None:
     await topic.write(0, [b"a"])
     began = time.monotonic()
-    async with BoundedReader(topic.servers, silence_seconds=1.0) as reader:
+    async with BoundedReader(brokers(topic.servers), silence_seconds=1.0) as reader:
         batches = reader.read(topic.partitions[:1], ends={topic.partitions[0]: 7})
         assert [record.value for record in await anext(batches)] == [b"a"]
         with pytest.raises(TimeoutError, match=rf"no record for 1 s: {topic.name}/0 at 1 of 7"):

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaTimeoutError
 from streams.kafka import client, producer
 from streams.kafka.fenced_log import Fenced, FencedLog, StoredRecord
 from streams.kafka.producer import IdempotentProducer
+from tests.brokers import brokers
 from tests.worker_installation import Installation, NewInstallation, Tail
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def installation(install: NewInstallation) -> AsyncIterator[Installation]:
 
 def log_of(installation: Installation, partition: int = 1) -> FencedLog:
     topic = installation.topic("aggregate-checkpoints")
-    return FencedLog(installation.bootstrap_servers, topic, partition, f"{topic}-{partition}")
+    return FencedLog(brokers(installation.bootstrap_servers), topic, partition, f"{topic}-{partition}")
 
 
 @pytest.mark.servers
@@ -140,7 +141,7 @@ async def test_a_record_of_many_times_a_fetch_is_read_complete(installation: Ins
 
 @pytest.mark.servers
 async def test_drain_waits_for_everything_sent_before(installation: Installation) -> None:
-    out = IdempotentProducer(installation.bootstrap_servers)
+    out = IdempotentProducer(brokers(installation.bootstrap_servers))
     await out.start()
     sent = [await out.send(installation.topic("call-legs"), b"k", b"%d" % number) for number in range(500)]
     await out.drain()
@@ -155,7 +156,7 @@ async def test_a_record_that_is_not_taken_ends_the_process_hard(monkeypatch: pyt
     ends: list[tuple[str, BaseException | None]] = []
     monkeypatch.setattr(producer, "hard_exit", lambda problem, error=None: ends.append((problem, error)))
     answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    answer.add_done_callback(IdempotentProducer("127.0.0.1:1")._answered)
+    answer.add_done_callback(IdempotentProducer(brokers("127.0.0.1:1"))._answered)
     answer.set_exception(error := KafkaTimeoutError())
     await asyncio.wait([answer])
     await asyncio.sleep(0)
@@ -171,7 +172,7 @@ async def test_a_record_that_cannot_be_handed_over_ends_the_process_hard(monkeyp
         raise Ended(problem)
 
     monkeypatch.setattr(producer, "hard_exit", end)
-    out = IdempotentProducer("127.0.0.1:1")
+    out = IdempotentProducer(brokers("127.0.0.1:1"))
     monkeypatch.setattr(out, "_producer", Producer())
     with pytest.raises(Ended, match="for letters could not be sent"):
         await out.send("letters", None, b"value")

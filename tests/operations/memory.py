@@ -40,6 +40,7 @@ class MemoryRegistry(SchemaRegistry):
 
     async def register_schema(self, topic: str, name: str) -> int:
         self.registered.append(topic)
+        self._schemas[topic] = name
         return self._ids[name]
 
     async def versions(self, topic: str) -> list[tuple[int, Schema]]:

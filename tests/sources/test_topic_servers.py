@@ -14,6 +14,7 @@ from streams.kafka.admin import KafkaAdmin
 from streams.rows.row import RowDecoder
 from streams.sources.finding import FileFinder, find_call
 from streams.sources.topic import TopicFinder
+from tests.brokers import brokers
 
 pytestmark = pytest.mark.servers
 
@@ -31,7 +32,7 @@ PICKUP = next(
 async def topic(stack: LocalStack) -> AsyncIterator[TopicFinder]:
     """Recorded rows as the connector writes them, on three partitions, with rubbish between them."""
     servers = stack.endpoints.bootstrap_servers
-    async with KafkaAdmin(servers) as admin:
+    async with KafkaAdmin(brokers(servers)) as admin:
         await admin.create(TOPIC, 3, 1, {})
         await admin.until_known([TOPIC])
     producer = AIOKafkaProducer(bootstrap_servers=servers)
@@ -43,7 +44,7 @@ async def topic(stack: LocalStack) -> AsyncIterator[TopicFinder]:
         await producer.send_and_wait(TOPIC, b"rubbish", key=PICKED_UP.encode())
     finally:
         await producer.stop()
-    yield TopicFinder(servers, TOPIC, RowDecoder())
+    yield TopicFinder(brokers(servers), TOPIC, RowDecoder())
 
 
 async def test_a_call_is_found_in_its_partition_and_its_linked_call_in_another(topic: TopicFinder) -> None:
@@ -69,6 +70,6 @@ async def test_a_call_begun_after_the_last_record_is_looked_for_nowhere(topic: T
 
 async def test_neither_topic_nor_broker_is_one_message(topic: TopicFinder) -> None:
     with pytest.raises(UserError, match="there is no topic nothing"):
-        await asyncio.to_thread(find_call, TopicFinder(topic.bootstrap_servers, "nothing", topic.decoder), PICKED_UP)
+        await asyncio.to_thread(find_call, TopicFinder(topic.kafka, "nothing", topic.decoder), PICKED_UP)
     with pytest.raises(UserError, match=r"no Kafka broker at 127\.0\.0\.1:1"):
-        await asyncio.to_thread(find_call, TopicFinder("127.0.0.1:1", TOPIC, topic.decoder), PICKED_UP)
+        await asyncio.to_thread(find_call, TopicFinder(brokers("127.0.0.1:1"), TOPIC, topic.decoder), PICKED_UP)

@@ -11,7 +11,9 @@ call_methods.py  the methods of one call
 person.py      whom a call is given to
 recordings.py  recordings at finished calls
 recorded.py    the recording of a call
+activities.py  state: universal activities (to-dos) of clients
 crm.py         state: clients by phone number, comments
+users.py       the people
 crm_methods.py the methods of the CRM
 lines.py       state: external lines
 statistics.py  the filter of voximplant.statistic.get

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from deploy.fake_crms.bitrix24 import users
+from deploy.fake_crms.bitrix24.activities import METHODS as ACTIVITY_METHODS
+from deploy.fake_crms.bitrix24.activities import ActivityStore
 from deploy.fake_crms.bitrix24.batch import run_batch
 from deploy.fake_crms.bitrix24.call_methods import call_method
 from deploy.fake_crms.bitrix24.calls import CallStore
@@ -64,6 +67,7 @@ class Bitrix24Portal(PortalServer):
         super().__init__(config or Bitrix24Config())
         self.crm = CrmStore(self.record, self._config.users)
         self.calls = CallStore(self.record, self._config.users, self.crm)
+        self.activities = ActivityStore(self.record, self._config.users, self.crm)
         self.lines = LineStore(self.record)
         self._bucket = LeakyBucket()
         self._operating = OperatingTime()
@@ -141,6 +145,10 @@ class Bitrix24Portal(PortalServer):
         self._check_access(name, webhook=webhook)
         if name in CRM_METHODS:
             return crm_method(name, params, self.crm, self.calls, self.config, self.now())
+        if name in ACTIVITY_METHODS:
+            now = self.now()
+            owner, indexed = self.config.webhook_user, now - self.config.lookup_lag
+            return self.activities.call(name, params, now, owner, indexed)
         if name.startswith("telephony.externalcall."):
             return {"result": call_method(name, params, self.calls, self.config, self.now(), self.url)}
         match name:
@@ -149,11 +157,16 @@ class Bitrix24Portal(PortalServer):
             case "voximplant.statistic.get":
                 return self._statistics(params)
             case "user.get" | "user.search":
-                return self._users(params)
+                return users.listed(self.config, params)
             case "user.current":
-                return {"result": self._person(self.config.webhook_user)}
+                return {"result": users.person(self.config, self.config.webhook_user)}
             case "profile":
-                return {"result": {**self._person(self.config.webhook_user), "ADMIN": self.config.owner_is_admin}}
+                return {
+                    "result": {
+                        **users.person(self.config, self.config.webhook_user),
+                        "ADMIN": self.config.owner_is_admin,
+                    }
+                }
             case "scope":
                 return {"result": list(self.config.scopes)}
             case "server.time":
@@ -185,27 +198,6 @@ class Bitrix24Portal(PortalServer):
             if event["at"] <= indexed and owner in (None, event["user_id"])
         ]
         return search(records, {**params, "FILTER": conditions})
-
-    def _person(self, user_id: int) -> dict[str, Any]:
-        user = next((user for user in self.config.users if user.id == user_id), self.config.users[0])
-        first, _, last = user.name.partition(" ")
-        return {
-            "ID": str(user.id),
-            "ACTIVE": user.active,
-            "NAME": first,
-            "LAST_NAME": last,
-            "UF_PHONE_INNER": user.inner or None,
-        }
-
-    def _users(self, params: dict[str, Any]) -> dict[str, Any]:
-        conditions = {**(params["FILTER"] if isinstance(params.get("FILTER"), dict) else {}), **params}
-        people = [self._person(user.id) for user in self.config.users]
-        for name in ("ID", "UF_PHONE_INNER"):
-            wanted = conditions.get(name)
-            if wanted is not None:
-                among = [str(one) for one in wanted] if isinstance(wanted, list) else [str(wanted)]
-                people = [person for person in people if person[name] in among]
-        return {"result": people, "total": len(people)}
 
     def _authorise(self, inbound: Inbound, params: dict[str, Any]) -> bool:
         """Whether the request came by the incoming webhook (otherwise by an access token). Raises RestError."""
@@ -262,13 +254,14 @@ class Bitrix24Portal(PortalServer):
 
     def apply(self, kind: str, event: Event) -> None:
         """Apply one recorded change."""
-        if not self.crm.apply(kind, event) and not self.lines.apply(kind, event):
+        if not any(store.apply(kind, event) for store in (self.crm, self.activities, self.lines)):
             self.calls.apply(kind, event)
 
     def forget(self) -> None:
         """Forget all calls and what the limits counted."""
         self.crm = CrmStore(self.record, self.config.users)
         self.calls = CallStore(self.record, self.config.users, self.crm)
+        self.activities = ActivityStore(self.record, self.config.users, self.crm)
         self.lines = LineStore(self.record)
         self._bucket, self._operating = LeakyBucket(), OperatingTime()
 
@@ -279,6 +272,10 @@ class Bitrix24Portal(PortalServer):
     def orphans(self) -> list[dict[str, Any]]:
         """Calls that were registered and never finished."""
         return self.calls.orphans()
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The universal activities."""
+        return self.activities.shown()
 
     def popups(self) -> list[dict[str, Any]]:
         """Call cards that opened (SHOW=1)."""

@@ -21,7 +21,8 @@ class KommoConfig(PortalConfig):
     sent), `owner_is_admin` False (the token's user is no administrator: may not list users), `others_as_maker`,
     `administrators` (only a token of theirs may name another user as created_by or call_responsible), `everybody`,
     `nobody`, or `replaced` (it is taken, and the token's user stands there), and `card_shows`, `client` or `line`
-    (whose number the call of an accepted incoming lead shows; amocrm-api-php issue 441).
+    (whose number the call of an accepted incoming lead shows; amocrm-api-php issue 441). `task_rights` False: the
+    token's user may not see tasks.
     """
 
     long_lived_token: str = "fake-long-lived-token"
@@ -39,6 +40,7 @@ class KommoConfig(PortalConfig):
     others_as_maker: str = "administrators"
     card_shows: str = "client"
     unsorted_on: bool = True
+    task_rights: bool = True
     requests_per_second: int = 7
     flood: int = 50
     ban: float = 60.0

@@ -47,7 +47,7 @@ def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     wanted = str(query.get("query", ""))
     indexed = request.indexed_until()
     found = [
-        _contact_json(contact, request)
+        _contact_json(contact, request, with_leads="leads" in str(query.get("with", "")))
         for contact in among
         if contact["at"] <= indexed
         and (
@@ -59,10 +59,12 @@ def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     return paged(request.url, request.inbound, query, kind, found)
 
 
-def _contact_json(contact: dict[str, Any], request: Request) -> dict[str, Any]:
+def _contact_json(contact: dict[str, Any], request: Request, *, with_leads: bool = False) -> dict[str, Any]:
     values = [{"value": phone, "enum_id": 1, "enum_code": "WORK"} for phone in contact["phones"]]
     phones = {"field_id": 1, "field_name": "Phone", "field_code": "PHONE", "field_type": "multitext", "values": values}
+    leads = [{"id": lead["id"]} for lead in request.account.leads if lead.get("contact") == contact["id"]]
     return {
+        "_embedded": {"tags": [], "companies": [], **({"leads": leads} if with_leads else {})},
         "id": contact["id"],
         "name": contact["name"],
         "responsible_user_id": contact.get("responsible") or request.config.users[0].id,

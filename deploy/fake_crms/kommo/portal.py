@@ -3,18 +3,29 @@ sip."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from deploy.fake_crms.entry import Entry
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.faults import Fault
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo import account, calls, contacts, notes, unsorted
+from deploy.fake_crms.kommo import account, calls, contacts, notes, tasks, unsorted
 from deploy.fake_crms.kommo.config import KommoConfig
 from deploy.fake_crms.kommo.limits import RequestsPerSecond
 from deploy.fake_crms.kommo.requests import BLOCKED_PAGE, ERRORS, OPERATIONS, problem, read_json
 from deploy.fake_crms.kommo.state import AccountStore, Request
 from deploy.fake_crms.server import PortalServer
+
+SERVED_WHOLE: dict[str, Callable[[Request], Answer]] = {
+    "users": account.users,
+    "pipelines": account.pipelines,
+    "account": account.show,
+    "tasks": tasks.serve,
+    "add_tasks": tasks.serve,
+    "edit_tasks": tasks.serve,
+}
+"""Operations that one function serves."""
 
 
 class KommoPortal(PortalServer):
@@ -34,6 +45,7 @@ class KommoPortal(PortalServer):
             "others_as_maker",
             "card_shows",
             "unsorted_on",
+            "task_rights",
             "requests_per_second",
             "flood",
             "ban",
@@ -52,10 +64,11 @@ class KommoPortal(PortalServer):
         return self._config
 
     def operation(self, method: str, path: str) -> str | None:
-        """One of calls, notes (add_, edit_), contacts, companies, leads, unsorted (accept_, decline_), users,
+        """One of calls, notes and tasks (add_, edit_), contacts, companies, leads, unsorted (accept_, decline_), users,
         pipelines, account, token; `unknown` for others."""
         path = path.rstrip("/")
-        known = OPERATIONS.get((method, path)) or notes.operation(method, path) or unsorted.operation(method, path)
+        known = OPERATIONS.get((method, path)) or notes.operation(method, path) or tasks.operation(method, path)
+        known = known or unsorted.operation(method, path)
         if known is None and path.rpartition("/")[2].isdigit():
             one = OPERATIONS.get((method, path.rpartition("/")[0]))
             known = one if one in ("users", "pipelines") else None
@@ -81,6 +94,9 @@ class KommoPortal(PortalServer):
     def _serve_authorised(self, inbound: Inbound) -> Answer:
         request = Request(inbound, self.account, self.config, self.now, self.url)
         add = inbound.method == "POST"
+        served = SERVED_WHOLE.get(inbound.operation)
+        if served is not None:
+            return served(request)
         match inbound.operation:
             case "calls":
                 return calls.add(request)
@@ -100,12 +116,6 @@ class KommoPortal(PortalServer):
                 return unsorted.add(request) if add else unsorted.find(request)
             case "accept_unsorted" | "decline_unsorted":
                 return unsorted.settle(request, accept=inbound.operation == "accept_unsorted")
-            case "users":
-                return account.users(request)
-            case "pipelines":
-                return account.pipelines(request)
-            case "account":
-                return account.show(request)
         return problem(404, f"Cannot {inbound.method} {inbound.path}")
 
     def _authorised(self, inbound: Inbound) -> bool:
@@ -165,6 +175,10 @@ class KommoPortal(PortalServer):
     def orphans(self) -> list[dict[str, Any]]:
         """Kommo has no call that is begun and not finished."""
         return []
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks of all."""
+        return self.account.tasks.shown()
 
     def popups(self) -> list[dict[str, Any]]:
         """Kommo opens no card for a call that is added."""

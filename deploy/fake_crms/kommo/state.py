@@ -15,6 +15,7 @@ from deploy.fake_crms.entry import Direction, Entry, PortalUser, Tone, iso_utc
 from deploy.fake_crms.exchange import Inbound
 from deploy.fake_crms.journal import Event
 from deploy.fake_crms.kommo.config import KommoConfig
+from deploy.fake_crms.kommo.task_store import TaskStore
 from deploy.fake_crms.phones import last_digits
 
 STATUS_WORDS = {
@@ -49,6 +50,10 @@ class AccountStore:
     unsorted: list[Event] = field(default_factory=list)
     others: list[Event] = field(default_factory=list)
     """Companies and customers."""
+    tasks: TaskStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tasks = TaskStore(self.record, self.users)
 
     def contact_for(self, phone: str) -> int | None:
         """The contact with the same last 10 digits."""
@@ -162,6 +167,8 @@ class AccountStore:
                 self.unsorted.append(event)
             case "settled":
                 next(one for one in self.unsorted if one["uid"] == event["uid"])["settled"] = event["how"]
+            case _:
+                self.tasks.apply(kind, event)
 
     def _edit(self, event: Event) -> None:
         note = next(note for note in self.all_notes if note["id"] == event["id"])

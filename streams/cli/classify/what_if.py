@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from streams.calls.classify import facts_and_result
+from streams.calls.differences import differing
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
@@ -14,9 +15,6 @@ from streams.cli.output import Table
 from streams.rows.row import CapturedRow
 from streams.rules import load_rules
 from streams.settings import Settings
-
-HOW_IT_WAS_FOUND = frozenset({"rules_hash", "outcome_hash", "rule", "why"})
-"""Members that may differ where nothing that a user sees does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,13 @@ class RulesComparison:
             self.calls += 1
             results = [facts_and_result(call, *side, cut_short=cut_short)[1] for side in self._sides]
             before, after = (outcomes.as_object(each) for outcomes, each in zip(self._outcomes, results, strict=True))
-            differing = [name for name in before if before[name] != after[name] and name not in HOW_IT_WAS_FOUND]
-            if differing:
+            members = differing(before, after)
+            if members:
                 self.changed += 1
                 yield Change(
                     call.linkedid,
-                    {name: before[name] for name in differing},
-                    {name: after[name] for name in differing},
+                    {name: before[name] for name in members},
+                    {name: after[name] for name in members},
                 )
 
     def json_lines(self, rows: Iterable[CapturedRow]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ errors.py    the portal's errors; pure
 batch.py     two steps in one request, when many calls wait
 lookup.py    a finished call looked for in the statistics, and whether they show all calls
 recording.py a recording at a finished call
+tasks.py     tasks for missed calls, as universal activities
 comment.py   a later version of a call, as a comment
 limits.py    the seconds of work that each method may take
 lines.py     the settings' lines, registered and named in the portal

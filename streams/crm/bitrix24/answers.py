@@ -33,7 +33,9 @@ from streams.http.request import Ending, NothingSent, Reply, TooLate
 from streams.settings import PortalSettings
 
 IDS_OF_REGISTER = ("CALL_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_CREATED_LEAD", NO_LEAD)
-IDS_OF_FINISH = ("CRM_ACTIVITY_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID")
+USER_OF_CALL = "PORTAL_USER_ID"
+"""Among a delivery's ids: the user whom the portal gave the call to."""
+IDS_OF_FINISH = ("CRM_ACTIVITY_ID", "CRM_ENTITY_TYPE", "CRM_ENTITY_ID", USER_OF_CALL)
 
 
 def answer_of(step: str, ending: Ending, now: int, sent: dict[str, object]) -> Answer:

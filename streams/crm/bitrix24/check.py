@@ -16,6 +16,8 @@ from streams.crm.bitrix24.kind import KIND
 from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import NO_RIGHT, records_of
 from streams.crm.bitrix24.steps import METHODS
+from streams.crm.bitrix24.tasks import LIST as ACTIVITIES
+from streams.crm.bitrix24.tasks import NEEDS_RIGHTS, PROVIDER
 from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_found, users_of
 from streams.delivery.answers import PortalBlocked
 from streams.http.request import Reply
@@ -35,6 +37,9 @@ LOCAL_APPLICATION = (
     "telephony), set portals[].oauth instead of the webhook, and run `cel2crm portal authorise`."
 )
 SCOPE_REMEDY = "Tick it in the application or webhook (Developer resources, Integrations), then authorise again."
+RIGHTS_REMEDY = (
+    "Let the owner read and edit all clients (CRM, Settings, Access permissions), or remove missed_call_task."
+)
 RIGHT_REMEDY = "Telephony, Configure telephony, Access permissions: give the owner's role `Call statistics: view: all`."
 
 USERS_PAGE = "it stands in the address of a user's page"
@@ -79,6 +84,7 @@ class _Questions:
         found = [Finding(Level.GOOD, "authorisation", "the portal takes it"), *self._scopes(scopes)]
         if TELEPHONY in scopes:
             found += [await self._register(), *await self._rights()]
+        found += await self._tasks(scopes)
         return [*found, *not_ids(self._portal), *await self._users(scopes), *self._limits()]
 
     async def _ask(self, method: str, fields: dict[str, object]) -> Reply | Finding:
@@ -102,12 +108,25 @@ class _Questions:
         )
 
     def _scopes(self, scopes: list[str]) -> Iterator[Finding]:
-        needed = [TELEPHONY, *([CRM] if self._portal.on_revision == "note" else [])]
+        crm = self._portal.on_revision == "note" or self._portal.missed_call_task is not None
+        needed = [TELEPHONY, *([CRM] if crm else [])]
         lacking = [scope for scope in needed if scope not in scopes]
         for scope in lacking:
             yield Finding(Level.FAULT, "scopes", f"the scope {scope} is missing", SCOPE_REMEDY)
         if not lacking:
             yield Finding(Level.GOOD, "scopes", f"it has {', '.join(needed)}")
+
+    async def _tasks(self, scopes: list[str]) -> list[Finding]:
+        """Whether tasks for missed calls can be found, and made for whoever calls."""
+        if self._portal.missed_call_task is None or CRM not in scopes:
+            return []
+        listed = await self._ask(ACTIVITIES, {"filter": {"PROVIDER_ID": PROVIDER}, "select": ["ID"]})
+        if isinstance(listed, Finding):
+            return [Finding(listed.level, "tasks", f"{NEEDS_RIGHTS}: {listed.words}", RIGHTS_REMEDY)]
+        if self._portal.for_unknown_number == "nothing":
+            words = "missed calls of numbers that no client has get no task (unknown_number: nothing)"
+            return [Finding(Level.NOTE, "tasks", words, "Set unknown_number: create_lead, if they are to get one.")]
+        return [Finding(Level.GOOD, "tasks", "tasks for missed calls can be looked for")]
 
     async def _register(self) -> Finding:
         """Whether the methods of telephony take this kind of authorisation: by an empty register."""

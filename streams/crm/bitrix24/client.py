@@ -38,8 +38,11 @@ from streams.crm.bitrix24.lookup import METHOD as LOOKUP_METHOD
 from streams.crm.bitrix24.options import Bitrix24Options
 from streams.crm.bitrix24.plan import PLAN
 from streams.crm.bitrix24.steps import BOTH, METHODS, CallWords, fields_of, first_asked
+from streams.crm.bitrix24.tasks import Bitrix24Tasks, task_fields
 from streams.crm.shared.client import Pace, Request, unpaced
 from streams.crm.shared.recording import RECORDING
+from streams.crm.shared.task_steps import look_up_task, take_step
+from streams.crm.shared.tasks import MISSED, TASK_STEPS
 from streams.crm.shared.tokens import FixedToken, Token, TokenSource, with_token
 from streams.delivery.answers import Answer, LookupResult, NotFound, PortalBlocked, Refused, RetryLater
 from streams.delivery.lookups import doubtful_before
@@ -87,6 +90,9 @@ class Bitrix24Client:
             return Request(orjson.dumps(fields).decode(), step="comment")
         if delivery.step == RECORDING:
             return Request(orjson.dumps(recording.record_fields(delivery)).decode(), step=RECORDING)
+        if delivery.step in TASK_STEPS:
+            fields = task_fields(delivery.step, delivery, result, self._portal)
+            return Request(orjson.dumps(fields).decode(), step=delivery.step)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         fields, no_user = fields_of(step, result, delivery, self._portal, self._words)
         finish = fields["finish"] if step == BOTH else fields
@@ -109,6 +115,8 @@ class Bitrix24Client:
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
         sent = orjson.loads(intent.sent)
+        if intent.step in TASK_STEPS:
+            return await take_step(Bitrix24Tasks(self.ask, self.pace), intent.step, sent, until, utc_now_us())
         if intent.step == "comment" and (known := without_request(sent)) is not None:
             return known
         if intent.step == RECORDING and (known := recording.without_request(sent)) is not None:
@@ -170,6 +178,8 @@ class Bitrix24Client:
     async def look_up(self, delivery: Delivery, until: BootSeconds) -> LookupResult:
         """A finished call in the statistics, a comment in its client's timeline."""
         doubt = delivery.doubt
+        if doubt is not None and doubt.step == MISSED:
+            return await look_up_task(Bitrix24Tasks(self.ask, self.pace), orjson.loads(doubt.sent), until)
         if doubt is not None and doubt.step == "comment":
             ending = await self.ask(LIST_METHOD, list_fields(doubt), until)
             if isinstance(ending, PortalBlocked | RetryLater):

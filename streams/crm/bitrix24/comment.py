@@ -98,7 +98,7 @@ def comment_lookup_result(ending: Ending, delivery: Delivery, doubt: Intent, now
     document = ending.document
     comments = document.get("result") if isinstance(document, dict) else None
     if ending.status == 200 and isinstance(comments, list):
-        wanted = note_marker(delivery, doubt.version)
+        wanted = f"{note_marker(delivery, doubt.version, doubt.correction)})"
         ours = next((one for one in comments if isinstance(one, dict) and wanted in str(one.get("COMMENT"))), None)
         return CallFound({"comment": str(ours.get("ID"))}) if ours else NotFound()
     problem = portal_problem(ending, now)

@@ -46,6 +46,7 @@ KIND = CrmKind(
     users_by=("id", "inner_phone"),
     revisions=("keep", "note"),
     check_options=check_options,
+    tasks=True,
     route_options=("crm_source",),
     longest_external_id=64,  # what it keeps of EXTERNAL_CALL_ID (seen in its source)
     cloud=r"bitrix24(?:\.com)?\.[a-z]{2,3}",

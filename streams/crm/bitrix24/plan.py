@@ -1,6 +1,7 @@
 """Bitrix24: the steps of a delivery."""
 
 from streams.crm.shared.recording import RECORDING, recording_plan
+from streams.crm.shared.tasks import CLOSE, MISSED, close_plan, missed_plan
 from streams.delivery.plan import Plan, Step, UnknownOutcome
 
 PLAN = Plan(
@@ -20,6 +21,10 @@ PLAN = Plan(
     },
     revisions={"note": "comment"},
     when_many_wait={"register": "register_finish"},
-    # A second recording of a call takes the place of the first one.
-    follow_ups={RECORDING: recording_plan("bitrix24", UnknownOutcome.RESEND)},
+    follow_ups={
+        # A second recording of a call takes the place of the first one.
+        RECORDING: recording_plan("bitrix24", UnknownOutcome.RESEND),
+        MISSED: missed_plan("bitrix24"),
+        CLOSE: close_plan("bitrix24"),
+    },
 )

@@ -10,6 +10,7 @@ answers.py   answers, by what they prove; pure
 revision.py  a later version of a call, in its note or beside it
 account.py   HTTP: requests, and lists searched page by page
 recording.py a recording as the call's link
+tasks.py     tasks for missed calls
 lookups.py   what a request of unknown outcome made
 client.py    the steps sent
 tokens.py    OAuth

@@ -71,9 +71,9 @@ class KommoAccount:
                 return ending
             if not isinstance(ending, Reply):
                 return lookup_without_reply(ending)
-            if ending.status == 204 or _no_such_list(url, ending):
+            if ending.status == 204 or no_such_list(url, ending):
                 return NotFound()
-            items = _embedded(ending.document, kind) if ending.status == 200 else None
+            items = embedded_in(ending.document, kind) if ending.status == 200 else None
             if items is None:
                 problem = portal_problem(ending, utc_now_us())
                 if isinstance(problem, PortalBlocked | RetryLater):
@@ -127,13 +127,14 @@ def _outdated(ending: Ending) -> bool:
     return isinstance(ending, Reply) and ending.status == 401
 
 
-def _no_such_list(url: URL, reply: Reply) -> bool:
+def no_such_list(url: URL, reply: Reply) -> bool:
     """Customers are switched off in most accounts; no document says with which answer."""
     own = isinstance(reply.document, dict)
     return "customers" in url.parts and (reply.status == 404 or (own and reply.status in (400, 402, 403)))
 
 
-def _embedded(document: object, kind: str) -> list[Item] | None:
+def embedded_in(document: object, kind: str) -> list[Item] | None:
+    """The items of a list in an answer; None: it holds none."""
     embedded = document.get("_embedded") if isinstance(document, dict) else None
     items = embedded.get(kind) if isinstance(embedded, dict) else None
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else None

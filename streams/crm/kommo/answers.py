@@ -89,7 +89,7 @@ def answer_of(step: str, ending: Ending, sent: dict[str, object], policy: str, n
         return unknown_number(policy, sent)
     answer = _refusal(document or {}, sent, error_text(ending))
     if isinstance(answer, Refused) and step in SHOWN_ONCE and doubtful <= MOST_DOUBTS:
-        there = _named_fields(document or {}) & {"uniq", "source_uid"}
+        there = named_fields(document or {}) & {"uniq", "source_uid"}
         if there or doubtful:
             # A second one of the same is an error somewhere: it is looked for once more before that is believed.
             return OutcomeUnknown(f"it may be there already ({answer.why})")
@@ -104,7 +104,7 @@ def doubtful_attempts(delivery: Delivery, step: str) -> int:
 
 def _refusal(document: dict[str, Any], sent: dict[str, object], words: str) -> Answer:
     """The answer where Kommo finds fault with an item: by the fields that it names."""
-    named = _named_fields(document)
+    named = named_fields(document)
     if "responsible_user_id" in named and "responsible_user_id" in sent:
         return UserUnknown(user_ref(str(sent["responsible_user_id"])), words)
     metadata = sent.get("metadata")
@@ -116,7 +116,7 @@ def _refusal(document: dict[str, Any], sent: dict[str, object], words: str) -> A
     return Refused(words)
 
 
-def _named_fields(document: dict[str, Any]) -> set[str]:
+def named_fields(document: dict[str, Any]) -> set[str]:
     """The fields that validation errors name: the last part of each path."""
     found: set[str] = set()
     for each in document.get("validation-errors") or ():

@@ -15,6 +15,7 @@ from streams.crm.kommo.account import KommoAccount
 from streams.crm.kommo.answers import error_text, portal_problem
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.options import KommoOptions
+from streams.crm.kommo.tasks import NEEDS_RIGHTS
 from streams.crm.shared.check import CheckRequest, Finding, Level, blocked, not_ids, unreachable, users_found
 from streams.crm.shared.tokens import Token
 from streams.delivery.answers import PortalBlocked, RetryLater
@@ -67,7 +68,13 @@ class _Questions:
         name = shown.document.get("name") or self._account.base.host
         found = [Finding(Level.GOOD, "token", f"the account {name} takes it, as user {owner or 'of no id'}")]
         found += [*await self._expiry(), *not_ids(self._portal), *await self._people(owner)]
-        return [*found, *await self._pipelines(), *_limits(self._portal), *_clock(self._account.ahead)]
+        return [
+            *found,
+            *await self._pipelines(),
+            *await self._tasks(),
+            *_limits(self._portal),
+            *_clock(self._account.ahead),
+        ]
 
     async def _ask(self, *path: str) -> Reply | Finding:
         """A reply that is about what was asked, or what is wrong with the account as a whole."""
@@ -85,6 +92,17 @@ class _Questions:
         if problem is not None:
             return Finding(Level.AWAY, "portal", f"the account could not be asked: {problem.why}")
         return ending
+
+    async def _tasks(self) -> list[Finding]:
+        """Whether the token's owner may see tasks, where missed calls are to get some."""
+        if self._portal.missed_call_task is None:
+            return []
+        listed = await self._ask("tasks")
+        if isinstance(listed, Finding):
+            return [listed]
+        if listed.status in (200, 204):
+            return [Finding(Level.GOOD, "tasks", "tasks for missed calls can be looked for")]
+        return [Finding(Level.FAULT, "tasks", f"{NEEDS_RIGHTS} ({error_text(listed)})", ADMINISTRATOR)]
 
     async def _expiry(self) -> list[Finding]:
         """How long a long-lived token is good: it says so itself. OAuth's tokens renew themselves."""

@@ -22,10 +22,13 @@ from streams.crm.kommo.revision import (
     update_fields,
     without_request,
 )
-from streams.crm.kommo.steps import ADDRESSES, fields_of, first_asked, last_digits
-from streams.crm.shared.call_fields import RESPONSIBLE, user_ref
+from streams.crm.kommo.steps import ADDRESSES, fields_of, first_asked
+from streams.crm.kommo.tasks import KommoTasks, task_fields
+from streams.crm.shared.call_fields import RESPONSIBLE, last_digits, user_ref
 from streams.crm.shared.client import Pace, Request
 from streams.crm.shared.recording import RECORDING
+from streams.crm.shared.task_steps import take_step
+from streams.crm.shared.tasks import TASK_STEPS
 from streams.crm.shared.tokens import TokenSource
 from streams.delivery.answers import (
     Answer,
@@ -82,6 +85,9 @@ class KommoClient:
             return Request(orjson.dumps(text_fields(delivery, result, self._status)).decode(), step="text_note")
         if delivery.step == RECORDING:
             return Request(orjson.dumps(link_fields(delivery)).decode(), step=RECORDING)
+        if delivery.step in TASK_STEPS:
+            fields = task_fields(delivery.step, delivery, result, self._portal)
+            return Request(orjson.dumps(fields).decode(), step=delivery.step)
         step = "client" if first_asked(delivery, result, self._portal) else delivery.step
         if step == "update":
             fields, no_user = update_fields(delivery, result, self._status), ""
@@ -112,6 +118,8 @@ class KommoClient:
         if intent is None:
             raise ValueError(f"{delivery.call_id}: no open intent")
         sent: dict[str, Any] = orjson.loads(intent.sent)
+        if intent.step in TASK_STEPS:
+            return await take_step(KommoTasks(self._account), intent.step, sent, until, utc_now_us())
         match intent.step:
             case "client":
                 return await self._client(str(sent["query"]), until)

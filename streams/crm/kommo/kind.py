@@ -33,6 +33,7 @@ KIND = CrmKind(
     unknown_number=("create_contact", "create_lead", "unsorted", "retry", "skip"),
     revisions=("keep", "note", "update"),
     check_options=check_options,
+    tasks=True,
     route_options=("pipeline_id", "source"),
     longest_external_id=64,  # it keeps more; calls that were sent before have been told by this
     cloud=r"kommo\.com|amocrm\.(?:ru|com)",

@@ -9,9 +9,11 @@ from streams.crm.kommo.account import SKEW, KommoAccount
 from streams.crm.kommo.answers import PLURALS, ids_of
 from streams.crm.kommo.kind import KIND
 from streams.crm.kommo.revision import touched
-from streams.crm.kommo.steps import last_digits
-from streams.crm.shared.call_fields import external_id
+from streams.crm.kommo.tasks import KommoTasks
+from streams.crm.shared.call_fields import external_id, last_digits
 from streams.crm.shared.correction_note import note_marker
+from streams.crm.shared.task_steps import look_up_task
+from streams.crm.shared.tasks import MISSED
 from streams.delivery.answers import CallFound, LookupResult, NotFound, PortalBlocked, RetryLater, Succeeded
 from streams.delivery.record import Delivery, Intent
 
@@ -23,6 +25,8 @@ async def look_up(account: KommoAccount, delivery: Delivery, until: BootSeconds)
     if doubt is None:
         return NotFound()
     sent: dict[str, Any] = orjson.loads(doubt.sent or "{}")
+    if doubt.step == MISSED:
+        return await look_up_task(KommoTasks(account), sent, until)
     match doubt.step:
         case "contact" | "lead":
             found = await account.contact(last_digits(str(sent["name"])), until)
@@ -55,7 +59,7 @@ async def _text(
 ) -> LookupResult:
     where = account.base / PLURALS[sent["entity_type"]] / sent["entity_id"] / "notes"
     query = [("filter[note_type][0]", "common"), ("order[id]", "desc")]
-    wanted = note_marker(delivery, doubt.version)
+    wanted = f"{note_marker(delivery, doubt.version, doubt.correction)})"
     found = await account.search(where, query, lambda note: wanted in str(note.get("params")), until)
     return CallFound(ids_of(found, "text_note")) if isinstance(found, dict) else found
 

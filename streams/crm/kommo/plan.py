@@ -1,6 +1,7 @@
 """Kommo: the steps of a delivery."""
 
 from streams.crm.shared.recording import RECORDING, recording_plan
+from streams.crm.shared.tasks import CLOSE, MISSED, close_plan, missed_plan
 from streams.delivery.plan import Plan, Step, UnknownOutcome
 
 PLAN = Plan(
@@ -17,6 +18,10 @@ PLAN = Plan(
         "update": Step(None, UnknownOutcome.LOOK_UP),
     },
     revisions={"note": "text_note", "update": "update"},
-    # The note is read before it is changed, and the same link twice changes nothing.
-    follow_ups={RECORDING: recording_plan("kommo", UnknownOutcome.RESEND)},
+    follow_ups={
+        # The note is read before it is changed, and the same link twice changes nothing.
+        RECORDING: recording_plan("kommo", UnknownOutcome.RESEND),
+        MISSED: missed_plan("kommo"),
+        CLOSE: close_plan("kommo"),
+    },
 )

@@ -7,7 +7,7 @@ from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.crm.kommo.account import SKEW, Item, KommoAccount
 from streams.crm.kommo.answers import error_text
 from streams.crm.kommo.probe_account import ProbeAccount, repeated
-from streams.crm.kommo.steps import last_digits
+from streams.crm.shared.call_fields import last_digits
 from streams.crm.shared.check import users_of
 from streams.crm.shared.probe import (
     LINE,

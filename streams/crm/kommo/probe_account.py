@@ -14,7 +14,8 @@ from streams.calls.result import CallResult
 from streams.clock import utc_now_us
 from streams.crm.kommo.account import CLIENT_LISTS, Item, KommoAccount
 from streams.crm.kommo.answers import answer_of, error_text, portal_problem
-from streams.crm.kommo.steps import ADDRESSES, fields_of, last_digits
+from streams.crm.kommo.steps import ADDRESSES, fields_of
+from streams.crm.shared.call_fields import last_digits
 from streams.crm.shared.probe import PREFIX, AnswerLost, CannotProbe, Fate, ProbeRequest
 from streams.crm.shared.probe_calls import EXTENSION, probe_delivery
 from streams.delivery.answers import Answer, NotFound, OutcomeUnknown, PortalBlocked, RetryLater, Succeeded

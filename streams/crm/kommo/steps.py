@@ -3,7 +3,6 @@
 Facts: POST /api/v4/calls, contacts, leads, incoming leads (developers.kommo.com); docs/crms.md.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from streams.crm.kommo.options import SOURCE, KommoOptions
 from streams.crm.shared.call_fields import (
     asks_responsible,
     external_id,
+    last_digits,
     outgoing,
     person_of,
     phone,
@@ -179,11 +179,6 @@ ADDRESSES = {
 def _without_null(fields: Mapping[str, object | None]) -> dict[str, object]:
     """The fields that are set: Kommo refuses null."""
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def last_digits(number: str) -> str:
-    """The part of a phone number that Kommo compares: its last 10 digits."""
-    return re.sub(r"\D", "", number)[-10:]
 
 
 def has_phone(contact: dict[str, Any], digits: str) -> bool:

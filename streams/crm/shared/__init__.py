@@ -6,6 +6,9 @@ call_fields.py         a call in the terms that CRMs share: id, person, phone nu
 route.py               where a call belongs by the settings alone: the route's line, working hours
 transport_answers.py   what a request proves that no complete answer came to
 check.py               the check of a portal before calls go there
+recording.py           a call's recording, as a follow-up
+tasks.py               tasks for missed calls: which calls, the marker, what stands in one
+task_steps.py          their steps, the same at every CRM
 probe.py               the probe of a trial portal: what only a portal can tell
 probe_calls.py         the test calls of a probe
 correction_note.py     the words of a note about a later version of a call

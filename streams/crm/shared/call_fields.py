@@ -1,5 +1,6 @@
 """Which person of the CRM a call belongs to, and the numbers and names that CRMs want in the same way."""
 
+import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -99,6 +100,11 @@ def _missed(result: CallResult) -> bool:
 def phone(result: CallResult) -> str:
     """The other party's number; of an internal call, the called one's."""
     return result.client or result.called or ""
+
+
+def last_digits(number: str) -> str:
+    """The part of a phone number that CRMs compare: its last 10 digits."""
+    return re.sub(r"\D", "", number)[-10:]
 
 
 def talk_seconds(result: CallResult) -> int:

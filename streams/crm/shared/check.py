@@ -116,6 +116,13 @@ def not_ids(portal: PortalSettings) -> Iterable[Finding]:
             yield Finding(Level.FAULT, "users", words, "Set the number that stands in the address of the user's page.")
 
 
+CONSEQUENCES = {
+    "default_user": "the portal would be paused",
+    "missed_call_task.user": "the tasks go to whom the calls are given to",
+}
+"""What an unknown user of a setting leads to, where it is not the usual."""
+
+
 def users_found(portal: PortalSettings, why_not: Callable[[str], str], where_it_stands: str) -> Iterable[Finding]:
     """The findings about the users that a portal's settings name by id.
 
@@ -125,7 +132,7 @@ def users_found(portal: PortalSettings, why_not: Callable[[str], str], where_it_
     named = [(where, user, why_not(user)) for where, user in users_of(portal) if user.isdigit()]
     missing = [(where, why) for where, _, why in named if why]
     for where, why in missing:
-        meant = "the portal would be paused" if where == "default_user" else "the calls go to default_user"
+        meant = CONSEQUENCES.get(where, "the calls go to default_user")
         remedy = f"Set another id under portals[].{where.split(':')[0]}: {where_it_stands}."
         yield Finding(Level.FAULT, "users", f"{where}: {why}; {meant}", remedy)
     if named and not missing:
@@ -136,4 +143,6 @@ def users_of(portal: PortalSettings) -> list[tuple[str, str]]:
     """Every user that a portal's settings name: where, and the id."""
     named = [(f"users: {extension}", user) for extension, user in portal.users.items()]
     named += [(f"route: line {number}", line.user) for number, line in enumerate(portal.route, 1) if line.user]
+    if portal.missed_call_task is not None and portal.missed_call_task.user:
+        named.append(("missed_call_task.user", portal.missed_call_task.user))
     return [*named, *([("default_user", portal.default_user)] if portal.default_user else [])]

@@ -53,7 +53,7 @@ class WebhookClient:
         # A delivered call that is ordered again begins anew (no steps done): whoever has it must take it as the same,
         # also when its result has a later version by now. A later version that `on_revision: update` sends is another.
         known = None if delivery.steps_done else delivery.crm_ids.get(MESSAGE_ID)
-        message = known or message_id(delivery.call_id, intent.version)
+        message = known or message_id(delivery.call_id, intent.version, intent.correction)
         if intent.step == RECORDING:
             if (known_before := without_request(intent.sent)) is not None:
                 return known_before

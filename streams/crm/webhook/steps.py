@@ -44,12 +44,13 @@ AGAIN = {
 """Nothing happened, and the same request may do later."""
 
 
-def message_id(call_id: str, version: int) -> str:
-    """The `webhook-id` of a version: the same for every try of it, another for another version.
+def message_id(call_id: str, version: int, correction: int = 0) -> str:
+    """The `webhook-id` of a version: the same for every try of it, another for another version or correction.
 
     Without a full stop, which separates what is signed.
     """
-    return f"msg_{sha256(f'{call_id} {version}'.encode()).hexdigest()[:32]}"
+    named = f"{call_id} {version} {correction}" if correction else f"{call_id} {version}"
+    return f"msg_{sha256(named.encode()).hexdigest()[:32]}"
 
 
 def body_of(result: CallResult) -> str:

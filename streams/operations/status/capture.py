@@ -46,8 +46,8 @@ async def connector_status(settings: Settings, seconds: float) -> ConnectorStatu
 
 async def seconds_since_heartbeat(settings: Settings, seconds: float) -> float | None:
     """None: there was no heartbeat yet. Raises UserError: no broker."""
-    servers, topic = settings.kafka.bootstrap_servers, heartbeat_topic(settings)
-    async with Heartbeats(servers, topic, timeout_seconds=seconds) as heartbeats:
+    kafka, topic = settings.kafka, heartbeat_topic(settings)
+    async with Heartbeats(kafka, topic, timeout_seconds=seconds) as heartbeats:
         last = await heartbeats.last()
     return None if last is None else round(max(0.0, time.time() - last), 1)
 
@@ -117,4 +117,4 @@ async def is_on_topic(settings: Settings, backlog: Backlog) -> bool:
 
 
 def _topics(settings: Settings) -> KafkaTopics:
-    return KafkaTopics(settings.kafka.bootstrap_servers)
+    return KafkaTopics(settings.kafka)

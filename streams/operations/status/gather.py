@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.source import connector_name
-from schemas import SchemaRegistry
 from streams.clock import utc_now_us
 from streams.credentials.standing import AuthorisationState, standing_unknown
+from streams.http.service import schema_registry
 from streams.kafka.admin import KafkaAdmin
 from streams.operations import connection as operations
 from streams.operations.connection import Connection
@@ -187,7 +187,7 @@ class _Asking:
         return _Portals(overviews, tuple(UnreadableMemory(crm, found) for crm, found in places if found))
 
     async def _find_broker(self) -> None:
-        async with KafkaAdmin(self.settings.kafka.bootstrap_servers, timeout_seconds=self._answer_seconds):
+        async with KafkaAdmin(self.settings.kafka, timeout_seconds=self._answer_seconds):
             pass
 
     @property
@@ -226,5 +226,5 @@ async def _gaps(connection: Connection) -> GapOutcome | None:
 
 
 async def _registry(settings: Settings) -> None:
-    async with SchemaRegistry(settings.registry.url, timeout_seconds=ANSWER_SECONDS) as registry:
+    async with schema_registry(settings.registry, timeout_seconds=ANSWER_SECONDS) as registry:
         await registry.require()

@@ -37,10 +37,10 @@ class ProgressReader:
     def __init__(self, settings: Settings, seconds: float) -> None:
         """`seconds`: limit of each answer."""
         self._settings = settings
-        self._servers = settings.kafka.bootstrap_servers
-        self._admin = KafkaAdmin(self._servers, timeout_seconds=seconds)
+        self._kafka = settings.kafka
+        self._admin = KafkaAdmin(self._kafka, timeout_seconds=seconds)
         # As the workers read; of open transactions they take the records too.
-        self._reader = BoundedReader(self._servers, silence_seconds=seconds, uncommitted=True)
+        self._reader = BoundedReader(self._kafka, silence_seconds=seconds, uncommitted=True)
 
     async def __aenter__(self) -> "ProgressReader":
         await self._admin.__aenter__()
@@ -48,7 +48,7 @@ class ProgressReader:
             await self._reader.__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._admin.__aexit__(None, None, None)
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class ProgressReader:
         try:
             return {name: await self._worker(name, (before or {}).get(name)) for name in worker_names(self._settings)}
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(self._servers, error) from None
+            raise unreachable(self._kafka, error) from None
 
     async def _worker(self, name: str, before: WorkerFacts | None) -> WorkerFacts:
         topics = [self._settings.kafka.topic(topic) for topic in topics_of(name)]

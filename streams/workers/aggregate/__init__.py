@@ -5,6 +5,8 @@ take_over.py           a partition's state restored on Kafka when it is assigned
 assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
 
 remembered_calls.py    pure: the calls of a partition, when they end, which rows are too late (rules 1 to 5)
+open_calls.py          pure: those that have not ended, in the order in which they end by time
+deadlines.py           pure: keys by the time at which each is due
 partition_state.py     pure: their checkpoints (rules 6 to 9)
 restore.py             pure: the state rebuilt from checkpoint and rows by a new owner (rule 10)
 lost_rows.py           pure: until when rows were lost on the topic

@@ -102,23 +102,25 @@ class PartitionState(RememberedCalls):
             )
             self.calls[key] = tracked
             self._know(call.pbx)
-            if not tracked.ended:
+            if tracked.ended:
+                self._keep(key, tracked)
+            else:
                 self._reopen(key)
 
     def _forget(self) -> None:
-        """Drop ended calls that the confirmed marker's time is past (rule 9): dirty without a call is a tombstone.
-
-        A call also stays until its rows would be refused as an unknown call's: with clocks that differ (Asterisk's and
-        the database's), its deadline alone would leave a gap in which a late row opens it anew.
-        """
-        times, grace = self._confirmed.times, self._limits.grace_ms
-        self._lost.forget(times, grace)
-        for key, tracked in list(self.calls.items()):
-            time = times.get(tracked.call.pbx, 0)
-            settled = tracked.opened_at_ms is None or time - tracked.opened_at_ms > grace
-            if tracked.ended and settled and time > self._deadline(tracked):
-                del self.calls[key]
-                self._dirty[key] = None
+        """Drop ended calls that the confirmed marker's time is past (rule 9): dirty without a call is a tombstone."""
+        self._lost.forget(self._confirmed.times, self._limits.grace_ms)
+        for pbx, kept in self._kept.items():
+            time = self._confirmed.times.get(pbx, 0)
+            for key in kept.take(time):
+                tracked = self.calls.get(key)
+                if tracked is None or not tracked.ended:
+                    continue  # forgotten already, or open again
+                if time > self._kept_until(tracked):
+                    del self.calls[key]
+                    self._dirty[key] = None
+                else:  # rows came since
+                    self._keep(key, tracked)
 
     def _copy(self) -> _Copy:
         copy = _Copy(Marker(self.position, dict(self.times), dict(self._lost.until)), self._losses)

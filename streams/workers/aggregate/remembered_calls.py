@@ -3,15 +3,18 @@
 All times are Unix milliseconds of the PBX's database ("stream time"), but for `tick`'s clock.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
-from streams.calls.missing_rows import Missing, opens_call
+from streams.calls.missing_rows import Missing, begins_in_its_middle, opens_call
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow
+from streams.workers.aggregate.deadlines import CoarseDeadlines
 from streams.workers.aggregate.lost_rows import LostRows
+from streams.workers.aggregate.open_calls import OpenCalls
 from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended, Limits, RowEffect, RowRefused
 from streams.workers.aggregate.tracked_call import TrackedCall
 
@@ -33,10 +36,9 @@ class RememberedCalls:
         self._lost = LostRows(lost_until or {})
         self._starts_logged: set[str] = set()
         """PBXs that log the start of channels (cel.conf chooses the events), as far as this process has seen."""
-        self._open: dict[str, TrackedCall] = {}
-        self._settling: dict[str, int | None] = {}
-        """Open calls that have their LINKEDID_END: the clock at the first look at each after its last row, taken when
-        all rows were read; None: not looked at yet."""
+        self._open = OpenCalls(limits)
+        self._kept: defaultdict[str, CoarseDeadlines] = defaultdict(CoarseDeadlines)
+        """By PBX: calls that ended, by the stream time after which they may be forgotten."""
         self._dirty: dict[str, None] = {}
         """Calls that are not in a checkpoint as they are now."""
 
@@ -50,8 +52,7 @@ class RememberedCalls:
         there is none."""
         walls = [
             wall
-            for tracked in self._open.values()
-            if tracked.call.pbx == pbx
+            for tracked in self._open.of_pbx(pbx)
             for row in tracked.call.rows
             if (wall := wall_micros(row.eventtime)) is not None
         ]
@@ -60,7 +61,7 @@ class RememberedCalls:
     @property
     def settling(self) -> bool:
         """Whether calls wait for their settle time: `end_settled` should look at them soon."""
-        return any(not self._open[key].missing.waits for key in self._settling)
+        return self._open.settle_soon
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for."""
@@ -110,6 +111,7 @@ class RememberedCalls:
             if missing is not tracked.missing:
                 tracked.missing = missing
                 self._dirty[key] = None
+                self._open.missing_changed(key, tracked)
 
     def tick(self, now: int, end_offset: int) -> list[Ended]:
         """End the calls that went quiet (rule 5). `now`: the clock; `end_offset`: the topic's end, asked just before.
@@ -117,33 +119,14 @@ class RememberedCalls:
         While rows are still to be read the clock says nothing about them, so stream time stands in for it: a worker
         that catches up on days must not keep the calls of days open.
         """
-        caught_up = self.position >= end_offset
         finished = self.end_settled(now, end_offset)
-        for key, tracked in list(self._open.items()):
-            time = self.times[tracked.call.pbx]
-            if key in self._settling:
-                continue
-            if (max(now, time) if caught_up else time) - tracked.last_row_ms >= self._whole_wait(tracked):
-                finished.append(self._end(key, tracked))
-        return finished
+        gone_quiet = self._open.gone_quiet(self.times, now if self.position >= end_offset else None)
+        return finished + [self._end(key, tracked) for key, tracked in gone_quiet]
 
     def end_settled(self, now: int, end_offset: int) -> list[Ended]:
-        """End the calls that had no row for the settle time after their LINKEDID_END; arguments as of `tick`.
-
-        The clock is compared with itself alone, at the first look after the last row: a database tells its commit times
-        in whole seconds, so that against them every call would seem to have settled.
-        """
-        caught_up = self.position >= end_offset
-        finished = []
-        for key, since in list(self._settling.items()):
-            tracked = self._open[key]
-            wait = self._whole_wait(tracked)
-            by_stream = self.times[tracked.call.pbx] - tracked.last_row_ms >= max(1, wait)
-            if by_stream or (caught_up and since is not None and now - since >= wait):
-                finished.append(self._end(key, tracked))
-            elif caught_up and (since is None or now < since):
-                self._settling[key] = now
-        return finished
+        """End the calls that had no row for the settle time after their LINKEDID_END; arguments as of `tick`."""
+        settled = self._open.settled(self.times, now if self.position >= end_offset else None)
+        return [self._end(key, tracked) for key, tracked in settled]
 
     def _know(self, pbx: str) -> None:
         if pbx not in self.times:
@@ -193,39 +176,29 @@ class RememberedCalls:
     def _reopen(self, key: str) -> None:
         tracked = self.calls[key]
         tracked.ended = False
-        self._open[key] = tracked
-        if tracked.call.linkedid_end:
-            self._settling[key] = None
+        self._open.row_came(key, tracked)
 
     def _end(self, key: str, tracked: TrackedCall) -> Ended:
         tracked.ended = True
-        self._open.pop(key, None)
-        self._settling.pop(key, None)
+        self._open.ended(key, tracked)
         self._dirty[key] = None
         call = tracked.call
         if tracked.missing is Missing.NOTHING and not tracked.backfilled and self._begins_in_its_middle(call):
             tracked.missing = Missing.FIRST_ROWS
-        if tracked.missing.withholds:
-            return CallWithheld(call, tracked.missing is Missing.FIRST_ROWS and call.pbx not in self._lost.until)
         if tracked.missing is Missing.READ_AGAIN:
             tracked.missing = Missing.NOTHING
+        self._keep(key, tracked)
+        if tracked.missing.withholds:
+            return CallWithheld(call, tracked.missing is Missing.FIRST_ROWS and call.pbx not in self._lost.until)
         return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
 
+    def _keep(self, key: str, tracked: TrackedCall) -> None:
+        """Have a call that ended looked at when it may be forgotten."""
+        self._kept[tracked.call.pbx].put(key, self._kept_until(tracked))
+
     def _begins_in_its_middle(self, call: Call) -> bool:
-        """Whether the call's first rows were never captured, by all of its rows.
-
-        A channel whose rows the database refused (a name in letters that its table lacks) is not there at all: then the
-        first row is the start of another one, and the call is judged without.
-        """
-        rows = call.rows
-        if call.pbx not in self._starts_logged or any(map(opens_call, rows)):
-            return False
-        return rows[0].eventtype != "CHAN_START" or any(row.uniqueid == call.linkedid for row in rows)
-
-    def _whole_wait(self, tracked: TrackedCall) -> int:
-        """The same; a call that may lack rows waits longer, for the rest of a backfill."""
-        wait = self._limits.wait_ms(tracked.call)
-        return max(wait, self._limits.backfill_grace_ms) if tracked.missing.waits else wait
+        """Whether the call's first rows were never captured, by all of its rows."""
+        return call.pbx in self._starts_logged and begins_in_its_middle(call.rows)
 
     def _deadline(self, tracked: TrackedCall) -> int:
         """Streamed rows of a call are taken until then (rule 2)."""
@@ -233,6 +206,16 @@ class RememberedCalls:
         if tracked.backfilled and call.linkedid_end:
             return tracked.last_row_ms + limits.backfill_grace_ms
         return tracked.last_row_ms + self._limits.wait_ms(call) + limits.grace_ms
+
+    def _kept_until(self, tracked: TrackedCall) -> int:
+        """A call that ended may be forgotten after that: its streamed rows are refused then, and would be as an unknown
+        call's.
+
+        With clocks that differ (Asterisk's and the database's), its deadline alone would leave a gap in which a late
+        row opens it anew.
+        """
+        deadline = self._deadline(tracked)
+        return deadline if tracked.opened_at_ms is None else max(deadline, tracked.opened_at_ms + self._limits.grace_ms)
 
     def _opened_at_ms(self, linkedid: str, now: int) -> int | None:
         epoch = epoch_of(linkedid)

@@ -12,6 +12,7 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.row import CapturedRow
 from streams.settings import AggregateSettings
 from streams.workers.aggregate.marker import Marker
+from streams.workers.aggregate.tracked_call import TrackedCall
 
 _BACKFILL_GRACE_SECONDS = 20.0
 
@@ -45,6 +46,11 @@ class Limits:
         if call.linkedid_end:
             return self.settle_ms
         return self.quiet_ms if call.channels_ended else self.time_limit_ms
+
+    def whole_wait_ms(self, tracked: TrackedCall) -> int:
+        """The same; a call that may lack rows waits longer, for the rest of a backfill."""
+        wait = self.wait_ms(tracked.call)
+        return max(wait, self.backfill_grace_ms) if tracked.missing.waits else wait
 
 
 class CallEnded(NamedTuple):

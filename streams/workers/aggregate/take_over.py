@@ -16,6 +16,7 @@ from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, NO_OFFSET, SET_BY_HAND, Lost, end_reaching, positions
 from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
+from streams.settings import KafkaSettings
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
@@ -38,7 +39,7 @@ async def take_over(
     tp: TP,
     group: Consumer,
     log: FencedLog,
-    bootstrap_servers: str,
+    kafka: KafkaSettings,
     limits: Limits,
     decoder: RecordDecoder,
     set_aside: SetAsideRecords,
@@ -81,12 +82,26 @@ async def take_over(
                 lost.append(Lost(tp, start, start, MADE_AGAIN))
                 answer = None
             case Replay():
-                expired = await _replay(tp, step, bootstrap_servers, decoder)
+                expired = await _replay(tp, step, kafka, decoder)
                 lost += [Lost(tp, each.first, each.next, EXPIRED) for each in expired]
                 answer = None
+    if committed is not None and marker is None and not lost:
+        tell_set_back(tp, committed.offset)
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+def tell_set_back(tp: TP, offset: int) -> None:
+    """The group's offset was set by hand, and passes over no row."""
+    _log.warning(
+        "the group's offset was set back by hand, which judges no call anew: the rows are known, and results that they "
+        "gave are not given again; give the replay command instead",
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=offset,
+        remedy=f"cel2crm replay diff --from-offset {tp.partition}:{offset}, and then cel2crm replay publish",
+    )
 
 
 async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:
@@ -126,7 +141,7 @@ def _as_one(lost: list[Lost], since_ms: int | None) -> Lost | None:
     return Lost(lost[0].tp, first, last, " and ".join(dict.fromkeys(each.cause for each in lost)), since_ms)
 
 
-async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordDecoder) -> list[ExpiredRecords]:
+async def _replay(tp: TP, step: Replay, kafka: KafkaSettings, decoder: RecordDecoder) -> list[ExpiredRecords]:
     """Feed rows from before the committed offset; those that are gone. Unreadable ones are in the dead letters since
     then."""
     partition = TopicPartition(tp.topic, tp.partition)
@@ -137,7 +152,7 @@ async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordD
         step.partition.lose(gone.next)
 
     # Uncommitted records too: the rows must be the ones that the consumer group gave before.
-    async with BoundedReader(bootstrap_servers, uncommitted=True) as reader:
+    async with BoundedReader(kafka, uncommitted=True) as reader:
         async for records in reader.read(
             [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=lose
         ):
@@ -150,7 +165,7 @@ async def _replay(tp: TP, step: Replay, bootstrap_servers: str, decoder: RecordD
 
 
 async def reasons_before(
-    positions: Mapping[TP, int], count: int, bootstrap_servers: str, decoder: RecordDecoder
+    positions: Mapping[TP, int], count: int, kafka: KafkaSettings, decoder: RecordDecoder
 ) -> list[str | None]:
     """Why rows before these offsets cannot be read, None for each that can: in the order in which they were written.
 
@@ -159,7 +174,7 @@ async def reasons_before(
     ends = {TopicPartition(tp.topic, tp.partition): position for tp, position in positions.items()}
     starts = {partition: max(0, end - count) for partition, end in ends.items()}
     found: list[tuple[int, str | None]] = []
-    async with BoundedReader(bootstrap_servers, uncommitted=True) as reader:
+    async with BoundedReader(kafka, uncommitted=True) as reader:
         async for records in reader.read(ends, starts=starts, ends=ends, on_expired=lambda _: None):
             for record in records:
                 reason = None

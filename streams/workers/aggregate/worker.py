@@ -4,6 +4,8 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
@@ -12,11 +14,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry
 from streams.calls.pbx_profile import PbxProfile
-from streams.clock import utc_now_ms
+from streams.calls.rules_in_force import RulesInForce
+from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
+from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters
@@ -30,7 +33,15 @@ from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
-from streams.topics import AGGREGATE_CHECKPOINTS, CALL_LEGS, CALL_RESULTS, CEL, DEAD_LETTERS, SET_ASIDE_RECORDS
+from streams.topics import (
+    AGGREGATE_CHECKPOINTS,
+    CALL_LEGS,
+    CALL_RESULTS,
+    CEL,
+    DEAD_LETTERS,
+    RULES_IN_FORCE,
+    SET_ASIDE_RECORDS,
+)
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
@@ -51,7 +62,7 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS)
+    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -63,10 +74,10 @@ class AggregateWorker:
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
-        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
-        self._ends = BoundedReader(settings.kafka.bootstrap_servers, silence_seconds=10.0, uncommitted=True)
-        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
-        self._registry = SchemaRegistry(settings.registry.url)
+        self._producer = IdempotentProducer(settings.kafka)
+        self._ends = BoundedReader(settings.kafka, silence_seconds=10.0, uncommitted=True)
+        self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
+        self._registry = schema_registry(settings.registry)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._group: Consumer
@@ -87,7 +98,7 @@ class AggregateWorker:
             await self._producer.start()
             await self._ends.__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(settings.kafka.bootstrap_servers, error) from None
+            raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
         self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
         self._losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
@@ -128,10 +139,18 @@ class AggregateWorker:
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         for assigned in taken.values():
             assigned.start(self._settings.aggregate.flush_seconds)
+        await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
         self._settling.set()
         return {tp: assigned.partition.position for tp, assigned in taken.items()}
+
+    async def _tell_rules(self, partitions: Iterable[TP]) -> None:
+        """Make known by which rules these partitions are judged from now on: a replay must not use others."""
+        worker = f"{socket.gethostname()}/{os.getpid()}"
+        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us())
+        for tp in partitions:
+            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
@@ -220,11 +239,11 @@ class AggregateWorker:
         metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
-        servers, topic = self._settings.kafka.bootstrap_servers, self._topic(AGGREGATE_CHECKPOINTS)
-        log = FencedLog(servers, topic, tp.partition, f"{topic}-{tp.partition}")
+        kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)
+        log = FencedLog(kafka, topic, tp.partition, f"{topic}-{tp.partition}")
         try:
             partition, lost = await self._set_aside.passing_over(
-                lambda: take_over(tp, self._group, log, servers, self._limits, self._decoder, self._set_aside)
+                lambda: take_over(tp, self._group, log, kafka, self._limits, self._decoder, self._set_aside)
             )
             if lost is not None:
                 await self._losses.report(lost, self._since(partition, lost.since_ms))
@@ -256,6 +275,6 @@ class AggregateWorker:
         positions = {tp: found.offset for tp, found in committed.items() if found is not None}
         self._looked_back = bool(committed)
         if positions:
-            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka.bootstrap_servers
+            window, servers = self._settings.aggregate.unreadable_window, self._settings.kafka
             for reason in await reasons_before(positions, window, servers, self._decoder):
                 self._unreadable.add(reason)

@@ -16,8 +16,8 @@ from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import unreadable_delivery
 from streams.workers.deliver.batched_log import SCHEMA, Log, Written
 
-_DIGEST = Struct("<qqq")
-"""Version, time of the last change, offset of the record in the log."""
+_DIGEST = Struct("<qqqq")
+"""Version, correction, time of the last change, offset of the record in the log."""
 
 
 class LostDelivery(LookupError):
@@ -48,22 +48,22 @@ class CompletedIndex:
         self._unwritten[delivery.call_id] = delivery
         written.add_done_callback(partial(self._logged, delivery))
 
-    def add_logged(self, call_id: str, version: int, updated_at: UtcMicros, offset: int) -> None:
-        """Remember a delivery whose last record stands in the log at an offset."""
+    def add_logged(self, call_id: str, order: tuple[int, int], updated_at: UtcMicros, offset: int) -> None:
+        """Remember a delivery whose last record stands in the log at an offset. `order`: Delivery.order."""
         self._digests.pop(call_id, None)
-        self._digests[call_id] = _DIGEST.pack(version, updated_at, offset)
+        self._digests[call_id] = _DIGEST.pack(*order, updated_at, offset)
 
     def remove(self, call_id: str) -> None:
         """Drop a call from the index: its delivery goes on, or was forgotten."""
         self._unwritten.pop(call_id, None)
         self._digests.pop(call_id, None)
 
-    def ended_with(self, call_id: str, version: int) -> bool:
-        """Whether the call's delivery ended with this version of the result, or a later one."""
+    def ended_with(self, call_id: str, order: tuple[int, int]) -> bool:
+        """Whether the call's delivery ended with this version and correction of the result, or with later ones."""
         if (digest := self._digests.get(call_id)) is not None:
-            return int(_DIGEST.unpack(digest)[0]) >= version
+            return _DIGEST.unpack(digest)[:2] >= order
         delivery = self._unwritten.get(call_id)
-        return delivery is not None and delivery.version >= version
+        return delivery is not None and delivery.order >= order
 
     def revision_token(self, call_id: str) -> object:
         """An object that is another one after every change of the call's delivery; None: it is not in the index."""
@@ -78,7 +78,7 @@ class CompletedIndex:
             return delivery
         if (digest := self._digests.get(call_id)) is None:
             return None
-        offset = _DIGEST.unpack(digest)[2]
+        offset = _DIGEST.unpack(digest)[3]
         found = await self._log.read_at(offset)
         if found is None or found.key != call_id.encode():
             raise LostDelivery(f"the delivery of call {call_id} is not in the log at offset {offset}")
@@ -92,7 +92,7 @@ class CompletedIndex:
         """Drop the deliveries that ended before a time; the calls that were dropped."""
         old = []
         for call_id, digest in self._digests.items():
-            if _DIGEST.unpack(digest)[1] >= before:
+            if _DIGEST.unpack(digest)[2] >= before:
                 break  # those behind it ended later
             old.append(call_id)
         for call_id in old:
@@ -103,4 +103,4 @@ class CompletedIndex:
         if self._unwritten.get(delivery.call_id) is delivery and not written.cancelled():
             del self._unwritten[delivery.call_id]
             offset = written.result()[delivery.call_id.encode()]
-            self.add_logged(delivery.call_id, delivery.version, delivery.updated_at, offset)
+            self.add_logged(delivery.call_id, delivery.order, delivery.updated_at, offset)

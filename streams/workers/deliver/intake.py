@@ -128,6 +128,7 @@ class Intake:
             call_id=result.call_id,
             portal=portal.name,
             version=result.version,
+            correction=result.correction,
             outcome_hash=result.outcome_hash,
             result=value,
             result_schema=(header or b"").decode(),

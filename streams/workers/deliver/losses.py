@@ -109,7 +109,7 @@ class ResultLosses:
         """
         partition = TopicPartition(tp.topic, tp.partition)
         found: list[tuple[int, int]] = []
-        async with BoundedReader(self._settings.kafka.bootstrap_servers, uncommitted=True) as reader:
+        async with BoundedReader(self._settings.kafka, uncommitted=True) as reader:
             async for records in reader.read([partition], starts={partition: start}, ends={partition: end}):
                 for record in records:
                     call_id = (record.key or b"").decode("utf-8", "replace")

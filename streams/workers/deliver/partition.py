@@ -127,7 +127,8 @@ class PartitionDeliveries:
         Raises UnreadableRecord where what the log holds of the call cannot be read.
         """
         written: Written | None = None
-        if arrived is not None and not self.states.ended_with(arrived.call_id, arrived.version):
+        order = (0, 0) if arrived is None else (arrived.version, arrived.correction)
+        if arrived is not None and not self.states.ended_with(arrived.call_id, order):
             try:
                 written = self._with_result(arrived, await self.states.load(arrived.call_id))
             except LostDelivery as error:

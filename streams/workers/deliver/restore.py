@@ -86,4 +86,4 @@ class LogRestore:
         if not served and state not in FINAL:
             _log.warning("its portal is no longer in the settings", call=call_id)
         self._open.pop(key, None)
-        self._completed.add_logged(call_id, fields["version"], fields["updated_at"], offset)
+        self._completed.add_logged(call_id, (fields["version"], fields["correction"]), fields["updated_at"], offset)

@@ -99,9 +99,9 @@ class DeliveryStates:
         """Whether the call was seen before."""
         return call_id in self._open or call_id in self._completed
 
-    def ended_with(self, call_id: str, version: int) -> bool:
-        """Whether the call's delivery ended with this version of the result, or a later one."""
-        return self._completed.ended_with(call_id, version)
+    def ended_with(self, call_id: str, order: tuple[int, int]) -> bool:
+        """Whether the call's delivery ended with this version and correction of the result, or with later ones."""
+        return self._completed.ended_with(call_id, order)
 
     def forget(self, before: UtcMicros) -> int:
         """Drop the deliveries that ended before a time, with tombstones; how many."""

@@ -50,11 +50,11 @@ class PortalTokens:
         if self._sealer is None:
             return
         kafka = self._settings.kafka
-        self._store = KafkaCredentials(kafka.bootstrap_servers, kafka.topic(CREDENTIALS), self._sealer)
+        self._store = KafkaCredentials(kafka, kafka.topic(CREDENTIALS), self._sealer)
         try:
             await self._store.start()
         except (KafkaError, TimeoutError) as error:
-            raise unreachable(kafka.bootstrap_servers, error) from None
+            raise unreachable(kafka, error) from None
         self._http = session()
         for key, vendor in self._vendors.items():
             self._keepers[key] = Keeper(

@@ -8,13 +8,14 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP, ConsumerMessage
 
-from schemas import SchemaRegistry, Serializer, written_as
+from schemas import Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.portal_records import is_old_key
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
+from streams.http.service import schema_registry
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.faust_overrides import Consumer
@@ -25,12 +26,12 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
-from streams.recordings.finder import RecordingFinder
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
 from streams.workers.deliver.clients import make_clients
+from streams.workers.deliver.followed import FollowedCalls
 from streams.workers.deliver.intake import Intake
 from streams.workers.deliver.losses import ResultLosses
 from streams.workers.deliver.owned_partitions import OwnedPartitions
@@ -57,15 +58,15 @@ class DeliverWorker:
         self._plan = plan_of(crm)
         self._portals = served_portals(settings, crm)
         self._tokens = PortalTokens(settings, self._portals)
-        self._recordings = RecordingFinder(settings.recordings)
+        self._followed = FollowedCalls(settings.recordings, self._portals)
         self.needs: tuple[str, ...] = (deliveries(crm), PORTAL_STATES, DEAD_LETTERS, *self._tokens.needs)
         self._rules: Rules = load_rules(settings.rules)
         self._topic = settings.kafka.topic
         self._log_topic = self._topic(deliveries(crm))
         self._remember_us = (settings.kafka.retention_days + 1) * MICROS_PER_DAY
-        self._producer = IdempotentProducer(settings.kafka.bootstrap_servers)
-        self._set_aside = SetAsideRecords(settings.kafka.bootstrap_servers, self._topic(SET_ASIDE_RECORDS))
-        self._registry = SchemaRegistry(settings.registry.url)
+        self._producer = IdempotentProducer(settings.kafka)
+        self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
+        self._registry = schema_registry(settings.registry)
         self._queues: dict[str, PortalQueue] = {}
         self._served_since: dict[str, UtcMicros] = {}
         self._disabled: set[str] = set()
@@ -96,7 +97,7 @@ class DeliverWorker:
                 self._portals,
                 {name: client.fingerprint for name, client in clients.items()},
                 self._serializer,
-                FencedLog(self._settings.kafka.bootstrap_servers, self._topic(PORTAL_STATES), 0, ""),
+                FencedLog(self._settings.kafka, self._topic(PORTAL_STATES), 0, ""),
                 self._fenced_log,
                 self._settings.kafka.partitions,
                 self._set_aside,
@@ -104,7 +105,7 @@ class DeliverWorker:
             await self._set_aside.passing_over(self._portal_states.start)
             partitions = await self._producer.partitions(self._topic(CALL_RESULTS))
         except (KafkaError, TimeoutError) as error:
-            raise unreachable(self._settings.kafka.bootstrap_servers, error) from None
+            raise unreachable(self._settings.kafka, error) from None
         self._losses = ResultLosses(
             self._settings, self.name, self._portals, self._dead_letters, group, self._remember_us
         )
@@ -116,11 +117,11 @@ class DeliverWorker:
             self._served_since,
             self._remember_us,
             partitions,
-            self._recordings.follow_ups,
+            self._followed.follow_ups,
         )
         self._preparations = Preparations()
         for portal in self._portals:
-            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._recordings.longest_us)
+            self._queues[portal.name] = PortalQueue(portal, clients[portal.name], self._followed.longest_us)
         self._upkeep.start(group, watch_registry(self._serializer))
 
     def _on_new_token(self, portal: str) -> None:
@@ -131,7 +132,7 @@ class DeliverWorker:
         """See worker_runtime.Worker."""
         await self._upkeep.stop()
         await self._preparations.stop()
-        await self._recordings.close()
+        await self._followed.close()
         for queue in self._queues.values():
             await queue.stop()
             await queue.client.close()
@@ -215,7 +216,7 @@ class DeliverWorker:
                 results_offset=position,
                 commands_offset=first_command,
                 preparations=self._preparations,
-                preparer=self._recordings,
+                preparer=self._followed,
             )
             of_portals: list[ConsumerRecord] = []
 
@@ -253,8 +254,8 @@ class DeliverWorker:
                 self._close_portal(self._queues[portal.name], why)
 
     def _fenced_log(self, partition: int) -> FencedLog:
-        servers = self._settings.kafka.bootstrap_servers
-        return FencedLog(servers, self._log_topic, partition, f"{self._log_topic}-{partition}")
+        kafka = self._settings.kafka
+        return FencedLog(kafka, self._log_topic, partition, f"{self._log_topic}-{partition}")
 
     # Results and commands.
 

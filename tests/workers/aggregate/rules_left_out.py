@@ -105,8 +105,8 @@ class _EndingIsAFact(PartitionState):
         finished = super()._fold(key, tracked, captured, now)
         if was_ended:
             tracked.ended = True
-            self._open.pop(key, None)
-            self._settling.pop(key, None)
+            self._open.ended(key, tracked)
+            self._keep(key, tracked)
         return finished
 
 
@@ -116,7 +116,7 @@ class _JudgedAtOnce(PartitionState):
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         effect = super().row(offset, captured)
         key = f"{captured.pbx}/{captured.linkedid}"
-        return self._end(key, self.calls[key]) if effect is None and key in self._settling else effect
+        return self._end(key, self.calls[key]) if effect is None and key in self._open.settling else effect
 
 
 class _SettledByClockAlone(PartitionState):
@@ -130,7 +130,11 @@ class _SettledByCommitTime(PartitionState):
     """5: the settle time is counted from the commit time of the last row, which the clock may be past at once."""
 
     def end_settled(self, now: int, end_offset: int) -> list[Ended]:
-        self._settling = {key: self.calls[key].last_row_ms for key in self._settling}
+        opened = self._open
+        for key in opened.settling:
+            opened.settling[key] = last = self.calls[key].last_row_ms
+            opened._not_looked_at.pop(key, None)
+            opened._by_clock.put(key, last + self._limits.whole_wait_ms(self.calls[key]))
         return super().end_settled(now, end_offset)
 
 
@@ -140,7 +144,7 @@ class _ReplayedNotSettling(PartitionState):
     def replay(self, offset: int, captured: CapturedRow) -> None:
         super().replay(offset, captured)
         key = f"{captured.pbx}/{captured.linkedid}"
-        if key in self._settling:
+        if key in self._open.settling:
             self._end(key, self.calls[key])
 
 

@@ -20,6 +20,7 @@ from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import FencedLog
+from tests.brokers import brokers
 from tests.crm.calls import call_result
 from tests.worker_installation import Installation, Tail
 
@@ -185,7 +186,12 @@ class CrmInstallation(Installation):
         """The last state of every call in the log; what cannot be read is left out."""
         reader, last = SchemaRegistry(self.registry_url).reader(["delivery"]), dict[bytes, ConsumerRecord]()
         for partition in range(self.partitions):
-            log = FencedLog(self.bootstrap_servers, self.topic(f"deliveries-{self.crm}"), partition, "reader")
+            log = FencedLog(
+                brokers(self.bootstrap_servers),
+                self.topic(f"deliveries-{self.crm}"),
+                partition,
+                "reader",
+            )
             await log.scan(lambda record: last.update({record.key: record}))
         found = {}
         for key, each in last.items():
@@ -197,7 +203,7 @@ class CrmInstallation(Installation):
     async def portal_states(self) -> dict[str, PortalState]:
         """What is recorded of portals, by key."""
         serializer = await self.serializer()
-        log = FencedLog(self.bootstrap_servers, self.topic("portal-states"), 0, "reader")
+        log = FencedLog(brokers(self.bootstrap_servers), self.topic("portal-states"), 0, "reader")
         return {
             key.decode(): PortalState.from_record(serializer.decode(value, "portal_state"))
             for key, value in (await log.read()).items()

@@ -13,6 +13,7 @@ from streams.delivery.record import Action, Delivery, State
 from streams.kafka.fenced_log import StoredRecord
 from streams.kafka.set_aside import UnreadableRecord
 from streams.settings import Settings
+from streams.workers.deliver.completed import CompletedIndex
 from tests.crm.calls import call_result
 from tests.faults.fenced_memory import PartitionLog, Writer
 from tests.operations.memory import MemoryRegistry
@@ -193,3 +194,13 @@ async def test_what_is_kept_of_a_call_that_is_over_does_not_grow_with_what_is_kn
         finally:
             tracemalloc.stop()
     assert after - before < 1000 * calls
+
+
+async def test_a_call_that_ended_is_not_read_again_for_a_live_result_but_for_a_higher_correction() -> None:
+    index = CompletedIndex(PartitionLog().fence(), Serializer(MemoryRegistry(Settings())), "log/0")
+    index.add_logged("pbx1/1.1", (7, 5), 1, 0)
+    assert index.ended_with("pbx1/1.1", (7, 0)) and index.ended_with("pbx1/1.1", (7, 5))
+    assert not index.ended_with("pbx1/1.1", (7, 6)) and not index.ended_with("pbx1/1.1", (8, 0))
+    unwritten = Delivery(call_id="pbx1/1.2", crm="kommo", portal="main", state=State.DELIVERED, version=7, correction=5)
+    index.add(unwritten, asyncio.get_running_loop().create_future())
+    assert index.ended_with("pbx1/1.2", (7, 5)) and not index.ended_with("pbx1/1.2", (7, 6))

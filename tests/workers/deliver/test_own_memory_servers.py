@@ -14,6 +14,7 @@ from deploy.local.parts.registry import SCHEMAS
 from schemas import SchemaRegistry, load, own_headers
 from streams.delivery.record import State
 from streams.kafka.fenced_log import FencedLog
+from tests.brokers import brokers
 from tests.calls.hashed import hashed
 from tests.workers.deliver.crm_installation import CrmInstallation, some_results
 
@@ -112,7 +113,7 @@ async def test_a_worker_waits_for_a_registry_that_is_away(servers: LocalStack, t
 async def test_an_unreadable_record_stops_the_worker_until_it_is_set_aside(servers: LocalStack, tmp_path: Path) -> None:
     async with installation_of(servers, tmp_path, "damaged") as installation:
         topic = installation.topic("deliveries-kommo")
-        log = await FencedLog(installation.bootstrap_servers, topic, 1, f"{topic}-1").fence()
+        log = await FencedLog(brokers(installation.bootstrap_servers), topic, 1, f"{topic}-1").fence()
         written = await log.write([(b"pbx1/7", b"\x00\x00\x00\x00\x01damaged")], headers=own_headers("delivery"))
         await log.close()
         assert written is not None
@@ -146,7 +147,7 @@ async def test_an_unreadable_checkpoint_stops_the_worker_until_it_is_set_aside(
 ) -> None:
     async with installation_of(servers, tmp_path, "checkpoint") as installation:
         topic = installation.topic("aggregate-checkpoints")
-        log = await FencedLog(installation.bootstrap_servers, topic, 0, f"{topic}-0").fence()
+        log = await FencedLog(brokers(installation.bootstrap_servers), topic, 0, f"{topic}-0").fence()
         written = await log.write([(b"pbx1/1795389780.7", b"damaged")])
         await log.close()
         assert written is not None

@@ -18,6 +18,7 @@ from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery, State
 from streams.kafka.fenced_log import Fenced, FencedLog
+from tests.brokers import brokers
 from tests.workers.deliver.crm_installation import CrmInstallation, recent
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def put_old(installation: CrmInstallation, records: Sequence[Delivery]) ->
     """Records in the first partition of the delivery log, as 0.1 left them."""
     serializer = await installation.serializer()
     topic = installation.topic(f"deliveries-{installation.crm}")
-    log = await FencedLog(installation.bootstrap_servers, topic, 0, f"{topic}-0").fence()
+    log = await FencedLog(brokers(installation.bootstrap_servers), topic, 0, f"{topic}-0").fence()
     written = [(each.call_id.encode(), serializer.encode("delivery", each.record())) for each in records]
     assert await log.write(written, headers=own_headers("delivery")) is not None
     await log.close()
@@ -160,7 +161,7 @@ async def test_what_is_written_beside_a_log_stands_under_its_fence(install: NewI
         states = installation.topic("portal-states")
 
         def log() -> FencedLog:
-            return FencedLog(installation.bootstrap_servers, topic, 0, f"{topic}-0")
+            return FencedLog(brokers(installation.bootstrap_servers), topic, 0, f"{topic}-0")
 
         lost = await log().fence()
         owner = await log().fence()
@@ -170,7 +171,7 @@ async def test_what_is_written_beside_a_log_stands_under_its_fence(install: NewI
             owner.write([(b"key", b"state")], to=(states, 0)), owner.write([(b"key", b"delivery")])
         )
         assert None not in both, "one transaction after the other"
-        reader = FencedLog(installation.bootstrap_servers, states, 0, "reader")
+        reader = FencedLog(brokers(installation.bootstrap_servers), states, 0, "reader")
         assert (await reader.read(), await owner.read()) == ({b"key": b"state"}, {b"key": b"delivery"})
         await lost.close()
         await owner.close()

@@ -21,6 +21,7 @@ from streams.credentials.sealing import Sealer, write_new_key
 from streams.delivery.record import State
 from streams.settings import CredentialSettings
 from streams.topics import CREDENTIALS
+from tests.brokers import brokers
 from tests.credentials.shared import FIRST_REFRESH, pair
 from tests.workers.deliver.crm_installation import CrmInstallation, some_results
 
@@ -74,7 +75,9 @@ class OAuthDeliveries(CrmInstallation):
     async def store(self) -> AsyncIterator[KafkaCredentials]:
         """What is stored, as one more process sees it."""
         sealer = Sealer.of(CredentialSettings(key_file=self.key_file))
-        store = await KafkaCredentials(self.bootstrap_servers, self.topic(CREDENTIALS), sealer).start(follow=False)
+        store = await KafkaCredentials(brokers(self.bootstrap_servers), self.topic(CREDENTIALS), sealer).start(
+            follow=False
+        )
         try:
             yield store
         finally:

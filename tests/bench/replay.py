@@ -1,0 +1,108 @@
+"""`cel2crm replay run` over many rows: rows per CPU second and memory, beside a plain fold of the same rows.
+
+`python -m tests.bench.replay SETTINGS.json` is the plain fold: read by aiokafka, decoded by orjson, folded in
+dictionaries, one small record a call produced. It prints rows and CPU seconds.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from rich.table import Table
+
+from streams.settings import Settings
+from tests.worker_installation import Installation
+
+
+def measure(installation: Installation, rows: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The plain fold, then a replay by one process and by two."""
+    settings = installation.directory / "replay.yaml"
+    settings.write_text(yaml.safe_dump(installation.tree), encoding="utf-8")
+    plain = installation.directory / "plain.json"
+    plain.write_bytes(orjson.dumps(installation.tree))
+    found = []
+    commands = {
+        "plain fold": [sys.executable, "-W", "ignore", "-m", "tests.bench.replay", str(plain)],
+        "replay, one process": _run("one", settings, 1),
+        "replay, two processes": _run("two", settings, 2),
+    }
+    for name, command in commands.items():
+        say(f"measuring: {name}")
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as out, subprocess.Popen(command, stdout=out) as process:
+            _, status, used = os.wait4(process.pid, 0)  # of this process, and of those that it started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            out.seek(0)
+            lines = out.read().splitlines()
+        if process.returncode not in (0, 1) or not lines:
+            raise SystemExit(f"{name} could not be measured")
+        told = json.loads(lines[-1])
+        cpu = told.get("cpu_seconds", used.ru_utime + used.ru_stime)
+        figures = {"subject": name, "rows": rows, "seconds": time.monotonic() - began, "cpu_seconds": cpu}
+        found.append({**figures, "rows_per_cpu_second": rows / cpu, "megabytes": used.ru_maxrss / 1024})
+    return found
+
+
+def show(measured: list[dict[str, Any]]) -> Table:
+    """A line each."""
+    table = Table("reader", "wall clock", "CPU", "rows/CPU s", "of the plain fold", "memory", title="Replay")
+    plain = measured[0]["rows_per_cpu_second"]
+    for each in measured:
+        share = f"{each['rows_per_cpu_second'] / plain:.2f}"
+        rate, memory = f"{each['rows_per_cpu_second']:,.0f}", f"{each['megabytes']:.0f} MB"
+        table.add_row(each["subject"], f"{each['seconds']:.0f} s", f"{each['cpu_seconds']:.0f} s", rate, share, memory)
+    return table
+
+
+def _run(name: str, settings: Path, workers: int) -> list[str]:
+    command = [sys.executable, "-m", "streams.cli.main", "replay", "run", "--into", name, "--yes", "--json"]
+    return [*command, "--workers", str(workers), "--settings", str(settings)]
+
+
+async def plain_fold(settings: Settings) -> dict[str, float]:
+    """Rows and CPU seconds between the first row and the last acknowledgement."""
+    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic("cel")
+    target = settings.kafka.topic("call-legs")  # no replay reads it
+    partitions = [TopicPartition(topic, each) for each in range(settings.kafka.partitions)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=20)
+    await consumer.start()
+    await producer.start()
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning()
+    ends = await consumer.end_offsets(partitions)
+    total, seen, began = sum(ends.values()), 0, time.process_time()
+    calls: dict[tuple[str, str], list[Any]] = {}
+    sent = []
+    while seen < total:
+        for records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).values():
+            seen += len(records)
+            for record in records:
+                row = orjson.loads(record.value)
+                key = row["__source_name"], row["linkedid"]
+                call = calls.setdefault(key, [])
+                call.append(row["id"])
+                if row["eventtype"] == "LINKEDID_END":
+                    value = orjson.dumps([max(call), len(call)])
+                    sent.append(await producer.send(target, value, key=record.key))
+                    del calls[key]
+    await asyncio.gather(*sent)
+    cpu = time.process_time() - began
+    await consumer.stop()
+    await producer.stop()
+    return {"rows": seen, "cpu_seconds": cpu}
+
+
+if __name__ == "__main__":
+    tree = orjson.loads(Path(sys.argv[1]).read_bytes())
+    sys.stdout.buffer.write(orjson.dumps(asyncio.run(plain_fold(Settings.model_validate(tree)))) + b"\n")

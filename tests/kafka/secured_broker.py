@@ -1,0 +1,97 @@
+"""A broker with TLS, SCRAM, client certificates and ACLs: one listener of each kind, beside the open one of the stack.
+
+Whoever comes by the open listener (`User:ANONYMOUS`: other servers of the stack, and the tests themselves) may do all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+from deploy.local import LocalStack, parts
+from deploy.local.parts.part import properties
+from deploy.local.ports import HOST
+from tests.certificates import Authority
+
+PASSWORD = "correct horse"  # of every user
+
+
+class SecuredKafka(parts.Kafka):
+    """Made by `secured_stack`."""
+
+    ports: ClassVar[tuple[str, ...]] = (*parts.Kafka.ports, "kafka-scram", "kafka-mtls")
+    authority: ClassVar[Authority]
+    users: ClassVar[Sequence[str]]
+
+    def prepare(self) -> None:
+        super().prepare()
+        text = self._configuration.read_text(encoding="utf-8")
+        values: dict[str, str] = dict(line.split("=", 1) for line in text.splitlines())
+        scram, mtls = (f"{kind}://{HOST}:{self.site.ports[f'kafka-{kind.lower()}']}" for kind in ("SCRAM", "MTLS"))
+        for name in ("listeners", "advertised.listeners"):
+            values[name] = f"{values[name]},{scram},{mtls}"
+        values["listener.security.protocol.map"] = f"{values['listener.security.protocol.map']},SCRAM:SASL_SSL,MTLS:SSL"
+        values |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.authority.keystore("broker")),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.authority.certificate),
+            "listener.name.mtls.ssl.client.auth": "required",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.scram.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram."
+            "ScramLoginModule required;",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS;User:admin",
+        }
+        self._configuration.write_text(properties(values), encoding="utf-8")
+
+    def preparation(self) -> Sequence[str | Path]:
+        scram = (f"SCRAM-SHA-512=[name={user},password={PASSWORD}]" for user in ("admin", *self.users))
+        return [*super().preparation(), *(part for user in scram for part in ("--add-scram", user))]
+
+
+@contextmanager
+def secured_stack(authority: Authority, users: Sequence[str], *others: str) -> Iterator[LocalStack]:
+    """Such a broker, a registry, and `others`."""
+    kind = type("SecuredKafkaHere", (SecuredKafka,), {"authority": authority, "users": tuple(users)})
+    with mock.patch.dict(parts.ALL, {"kafka": kind}), LocalStack(parts=("kafka", "registry", *others)) as running:
+        yield running
+
+
+def port_of(running: LocalStack, name: str) -> int:
+    """The port of a listener: `kafka-scram`, `kafka-mtls`."""
+    return next(iter(running._parts.values())).site.ports[name]
+
+
+def scram_login(running: LocalStack, authority: Authority, user: str, **changed: Any) -> dict[str, Any]:
+    """Settings of the section kafka by which `user` logs in; `changed` go over them."""
+    login: Mapping[str, Any] = {
+        "bootstrap_servers": f"{HOST}:{port_of(running, 'kafka-scram')}",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": user,
+        "sasl_password_file": str(_password_file(authority)),
+        "ssl_ca_file": str(authority.certificate),
+    }
+    return {**login, **changed}
+
+
+def certificate_login(running: LocalStack, authority: Authority, name: str) -> dict[str, Any]:
+    """The same by the certificate CN=`name`."""
+    certificate, key = authority.issue(name)
+    return {
+        "bootstrap_servers": f"{HOST}:{port_of(running, 'kafka-mtls')}",
+        "security_protocol": "SSL",
+        "ssl_ca_file": str(authority.certificate),
+        "ssl_certificate_file": str(certificate),
+        "ssl_key_file": str(key),
+    }
+
+
+def _password_file(authority: Authority) -> Path:
+    file = authority.directory / "password"
+    if not file.exists():
+        file.touch(0o600)
+        file.write_text(PASSWORD, encoding="utf-8")
+    return file
