@@ -19,6 +19,7 @@ COMMANDS = {
     "connectors": "connectors:app",
     "results": "results:results",
     "missed": "missed:missed",
+    "export": "export:export",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",

@@ -11,6 +11,7 @@ from streams.http.service import schema_registry
 from streams.kafka.topic_client import KafkaTopics, Outgoing, TopicRecord, Topics
 from streams.settings import Settings
 from streams.topics import (
+    CALL_LEGS,
     CALL_RESULTS,
     DEAD_LETTER_RESOLUTIONS,
     DEAD_LETTERS,
@@ -35,7 +36,7 @@ def check_crm(crm: str | None) -> None:
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    ours = (CALL_RESULTS, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS)
+    ours = (CALL_RESULTS, CALL_LEGS, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS)
     return {topic(each): each.schema for each in (*ours, *map(deliveries, crm_names()))}
 
 

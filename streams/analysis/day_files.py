@@ -1,0 +1,192 @@
+"""The files of one day of an export: whole under their names or not there, and what they hold told by themselves.
+
+    <directory>/call_results/day=2026-11-25/call_results.parquet
+    <directory>/call_legs/day=2026-11-25/call_legs.parquet
+
+A day's files never lose a call: what a topic no longer holds is taken over from the file that is replaced.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from streams.analysis.lake_schema import OF_RECORDS, columns_of
+from streams.errors import UserError
+
+RESULTS, LEGS = "call_results", "call_legs"
+SCHEMAS = {RESULTS: columns_of("call_result", *OF_RECORDS), LEGS: columns_of("call_leg")}
+
+_CONTENT = b"cel2crm.content"
+"""Key of a file's metadata: which versions of which calls the day's files hold."""
+
+
+class Standing(NamedTuple):
+    """How much is known of a call; the higher one is to be had."""
+
+    version: int
+    correction: int
+    legs: int
+
+
+def path_of(directory: Path, kind: str, day: str) -> Path:
+    """Where a day's file stands."""
+    return directory / kind / f"day={day}" / f"{kind}.parquet"
+
+
+def content_of(directory: Path, kind: str, day: str) -> str | None:
+    """What a day's file says that the day's files hold; None: there is no such file. Raises UserError: it is none."""
+    path = path_of(directory, kind, day)
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    return bytes(metadata.get(_CONTENT, b"")).decode()
+
+
+def standings_in(directory: Path, day: str) -> dict[str, Standing]:
+    """The calls in a day's files; none where there are no files. Raises UserError: they cannot be read."""
+    results = _table(path_of(directory, RESULTS, day), ["call_id", "version", "correction"])
+    legs = _table(path_of(directory, LEGS, day), ["call_id"])
+    counts: dict[str, int] = {}
+    for call_id in legs.column("call_id").to_pylist() if legs else ():
+        counts[call_id] = counts.get(call_id, 0) + 1
+    rows = results.to_pylist() if results else []
+    return {row["call_id"]: Standing(row["version"], row["correction"], counts.get(row["call_id"], 0)) for row in rows}
+
+
+def _table(path: Path, columns: list[str] | None = None) -> pa.Table | None:
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file, columns=columns)
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} cannot be read: {str(error).splitlines()[0]}",
+        "It is replaced only where it can be: move it away, and give the command again.",
+    )
+
+
+@dataclass(slots=True)
+class DayFile:
+    """One file of a day, while it is written under another name. `close` before `publish`."""
+
+    directory: Path
+    kind: str
+    day: str
+    content: str
+    kept: frozenset[str] = frozenset()
+    """Ids of the calls whose rows are taken over from the file that is replaced."""
+    rows: int = 0
+    _buffer: list[Mapping[str, Any]] = field(default_factory=list)
+    _writer: pq.ParquetWriter | None = None
+    _file: Any = None
+
+    @property
+    def path(self) -> Path:
+        """The name that it gets."""
+        return path_of(self.directory, self.kind, self.day)
+
+    @property
+    def partial(self) -> Path:
+        """The name that it has until it is whole: no pattern *.parquet finds it."""
+        return self.path.with_name(f".{self.path.name}.partial")
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._buffer)
+
+    def begin(self) -> None:
+        """Open it, and take over what is kept. Raises UserError: no place for it."""
+        with told_where(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            schema = SCHEMAS[self.kind].with_metadata({_CONTENT: self.content})
+            self._file = self.partial.open("wb")
+            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+        old = _table(self.path) if self.kept else None
+        if old is not None and self._writer is not None:
+            taken = old.filter(pc.is_in(old.column("call_id"), value_set=pa.array(sorted(self.kept))))
+            with told_where(self.path):
+                self._writer.write_table(_as_now(taken, SCHEMAS[self.kind]))
+            self.rows += len(taken)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row, to be written with others."""
+        self._buffer.append(row)
+
+    def flush(self) -> None:
+        """Write the rows that wait. Raises UserError: no place for them."""
+        rows, self._buffer = self._buffer, []
+        self._write(rows)
+
+    def _write(self, rows: list[Mapping[str, Any]]) -> None:
+        if rows and self._writer is not None:
+            with told_where(self.path):
+                self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS[self.kind]))
+            self.rows += len(rows)
+
+    def close(self) -> None:
+        """End the file, all of it on disk. Raises UserError: no place for it."""
+        self.flush()
+        with told_where(self.path):
+            if self._writer is not None:
+                self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def publish(self) -> None:
+        """Give it its name, in place of the one that had it. Raises UserError: it cannot have it."""
+        with told_where(self.path):
+            self.partial.replace(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def discard(self) -> None:
+        """Remove what was written under the other name, where it still has that."""
+        with suppress(OSError, ValueError, pa.ArrowException):  # a full disk: what waits is not wanted any more
+            if self._writer is not None:
+                self._writer.close()
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        self.partial.unlink(missing_ok=True)
+
+
+def _as_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows of an older release with the columns of this one."""
+    columns = [
+        table.column(each.name).cast(each.type) if each.name in table.column_names else pa.nulls(len(table), each.type)
+        for each in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@contextmanager
+def told_where(path: Path) -> Iterator[None]:
+    """An error of the file system as words that name the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "Days that are finished stay as they are; give the same command again when there is room, or name another "
+            "directory with --to.",
+        ) from None
