@@ -1,6 +1,7 @@
 """A call: the CEL rows of one linkedid, taken in any order, and whether it has ended."""
 
 import zlib
+from enum import IntEnum
 
 import msgspec
 
@@ -44,6 +45,16 @@ def version_number(version: Version) -> int:
     """A version as one long that rises with the pair, for readers that keep the highest."""
     row_id, rows = version
     return row_id << 20 | min(rows, (1 << 20) - 1)
+
+
+class End(IntEnum):
+    """The end of a call, as its rows show it. The numbers stand in checkpoints."""
+
+    NOT_SEEN = 0
+    CHANNELS = 1
+    """Every channel that the rows show has its CHAN_END."""
+    LINKEDID = 2
+    """LINKEDID_END was seen."""
 
 
 class Call:
@@ -92,6 +103,13 @@ class Call:
         return bool(self._rows) and self._seen <= self._ended
 
     @property
+    def end(self) -> End:
+        """How far the rows show that the call is over."""
+        if self.linkedid_end:
+            return End.LINKEDID
+        return End.CHANNELS if self.channels_ended else End.NOT_SEEN
+
+    @property
     def ended(self) -> bool:
         """Whether the rows show that the call is over."""
         return self.linkedid_end or self.channels_ended
@@ -119,9 +137,9 @@ class Call:
 
     @classmethod
     def from_bytes(cls, snapshot: bytes) -> "Call":
-        """The call in a snapshot."""
+        """The call in a snapshot. Equal texts of its rows are one."""
         pbx, linkedid, rows = _DECODER.decode(zlib.decompress(snapshot))
-        call = cls(pbx, linkedid)
+        call, cells = cls(pbx, linkedid), dict[int | str, int | str]()
         for columns in rows:
-            call.add(CelRow(*columns))  # type: ignore[arg-type]  # positions are COLUMNS
+            call.add(CelRow(*map(cells.setdefault, columns, columns)))  # type: ignore[arg-type]  # positions are COLUMNS
         return call

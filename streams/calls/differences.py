@@ -21,20 +21,30 @@ NOT_COMPARED = frozenset(
 )  # fmt: skip
 """Members that may differ where nothing that a reader sees does."""
 
-_compared = attrgetter(*(name for name in CallResult.__struct_fields__ if name not in NOT_COMPARED))
+JOINED = frozenset({"queue", "outcome"})
+"""Members that joined results after 0.1.0: an older result lacks them (its `outcome` is null), and does not differ for
+that, or an upgrade alone would change every call."""
+
+_MEMBERS = [name for name in CallResult.__struct_fields__ if name not in NOT_COMPARED]
+_all_members = attrgetter(*_MEMBERS)
+_first_members = attrgetter(*(name for name in _MEMBERS if name not in JOINED))
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The members in which two outcomes differ, in the order of `before`; none: they are the same to a reader."""
-    return [name for name in before if before[name] != after[name] and name not in NOT_COMPARED]
+    left_out = NOT_COMPARED | JOINED if before.get("outcome") is None else NOT_COMPARED
+    return [name for name in before if before[name] != after[name] and name not in left_out]
 
 
-def differs(before: CallResult, after: CallResult) -> bool:
-    """Whether a reader sees a difference."""
-    return bool(_compared(before) != _compared(after))
+def has_joined(result: CallResult) -> bool:
+    """Whether a result has the members that joined after 0.1.0."""
+    return result.outcome is not None
 
 
-def compared_digest(result: CallResult) -> int:
-    """64 bits of everything that is compared: equal for results that do not differ."""
-    return int.from_bytes(blake2b(_encode(_compared(result)), digest_size=8).digest(), "big")
+def compared_digest(result: CallResult, *, joined: bool) -> int:
+    """64 bits of everything that is compared: equal for results that do not differ. The lowest bit is `joined`:
+    whether the members of JOINED are among it."""
+    members = (_all_members if joined else _first_members)(result)
+    digest = int.from_bytes(blake2b(_encode(members), digest_size=8).digest(), "big")
+    return digest | 1 if joined else digest & ~1

@@ -4,7 +4,7 @@ import zlib
 
 import msgspec
 
-from streams.calls.call import Call
+from streams.calls.call import Call, End
 from streams.calls.missing_rows import Missing
 
 
@@ -30,6 +30,9 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     call: bytes
     missing: Missing = Missing.NOTHING
     """Not in the snapshots of 0.1.0."""
+    pbx: str = ""
+    """Of the call. Empty, as `end` has no meaning, in snapshots of before it was told: unpack the call then."""
+    end: End = End.NOT_SEEN
 
     def encode(self) -> bytes:
         """The value of its record on the checkpoints' topic."""
@@ -45,10 +48,15 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
 
     def restored_call(self, key: str) -> Call:
         """The call in the snapshot of the call `key`. Raises UnreadableSnapshot."""
-        try:
-            return Call.from_bytes(self.call)
-        except (ValueError, TypeError, zlib.error) as error:  # msgspec's errors are ValueErrors
-            raise UnreadableSnapshot(key, error) from None
+        return unpacked(key, self.call)
+
+
+def unpacked(key: str, packed: bytes) -> Call:
+    """The call `key` from its packed rows. Raises UnreadableSnapshot."""
+    try:
+        return Call.from_bytes(packed)
+    except (ValueError, TypeError, zlib.error) as error:  # msgspec's errors are ValueErrors
+        raise UnreadableSnapshot(key, error) from None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -142,7 +142,7 @@ class ResultSide:
                 call = snapshot.restored_call(name)
             except UnreadableSnapshot:
                 continue  # the worker stops at it, with words of its own
-            if not snapshot.ended and now - snapshot.last_row_ms <= limits.wait_ms(call) + SLACK_MS:
+            if not snapshot.ended and now - snapshot.last_row_ms <= limits.wait_ms(call.end) + SLACK_MS:
                 found[name] = call.version
         return found
 

@@ -234,7 +234,7 @@ class Replay:
             return why
         if known is None:
             return self._difference(Kind.NO_RESULT, None, each.outcome, row)
-        if known.digest == compared_digest(result):
+        if known.digest == compared_digest(result, joined=bool(known.digest & 1)):
             if not self.selection.wants_outcome(result):
                 return None
             if self.shown_otherwise(result):

@@ -78,7 +78,7 @@ class CallJudge:
                 return None
             if (before and place.kept_from) or (call.pbx in starts_logged and begins_in_its_middle(rows)):
                 return NotJudged(call.call_id, Unjudged.FIRST_ROWS, self._first_rows(place))
-        if not call.ended and place.known_until_ms - folded.last_commit_ms < self.limits.wait_ms(call):
+        if not call.ended and place.known_until_ms - folded.last_commit_ms < self.limits.wait_ms(call.end):
             words = f"its last row is of offset {folded.last_offset}, and its rows do not say that it is over"
             return NotJudged(call.call_id, Unjudged.OPEN, words)
         try:

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas import MalformedRecord
 from streams.calls.call import Version
-from streams.calls.differences import compared_digest
+from streams.calls.differences import compared_digest, has_joined
 from streams.calls.result import CallResult
 from streams.clock import UtcMillis
 from streams.dead_letter_reasons import DeadLetterReason
@@ -89,7 +89,7 @@ class PublishedResults:
             order = versions[place], self._corrections.get(place, 0)
             if (result.version, result.correction) <= order:
                 return
-        versions[place], digests[place] = result.version, compared_digest(result)
+        versions[place], digests[place] = result.version, compared_digest(result, joined=has_joined(result))
         places[place] = place_of(partition, offset)
         if result.correction:
             self._corrections[place] = result.correction

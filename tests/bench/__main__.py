@@ -1,7 +1,8 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
-Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; calls per second of a delivery
-worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` and a replay take.
+Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; the memory of its calls, and how
+long their take-over takes; calls per second of a delivery worker to each CRM, and its memory while calls wait for a
+portal that is down; how long `gaps` and a replay take.
 """
 
 import argparse
@@ -19,14 +20,14 @@ from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, portals, replay
+from tests.bench import classify, gaps, portals, remembered, replay
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation, Row, recorded_rows
 
 Measurement = dict[str, Any]
 
 
-PARTS = ("classify", "rows", "deliveries", "replay", "gaps")
+PARTS = ("classify", "remembered", "rows", "deliveries", "replay", "gaps")
 
 
 def main() -> int:
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
+    parser.add_argument("--remembered", type=int, default=20_000, help="calls in memory (default: 20000)")
     parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
@@ -47,6 +49,13 @@ def main() -> int:
             classified = classify.measure(Path(directory), options.rows)
         if not options.json:
             classify.show(classified, options.rows)
+    if "remembered" in parts:
+        with console.status("measuring: calls in memory"):
+            kept = remembered.measure(options.remembered)
+        if options.json:
+            sys.stdout.buffer.write(orjson.dumps({"remembered": kept}, option=orjson.OPT_INDENT_2) + b"\n")
+        else:
+            Console().print(remembered.show(kept))
     if "gaps" in parts:
         with (
             tempfile.TemporaryDirectory() as directory,

@@ -23,14 +23,8 @@ GOLDEN = sorted(RELEASED.glob("*.avsc"))
 
 def broken(writer: Any, reader: Any) -> str | None:
     """Why records of `writer` cannot be read as `reader`; None: they can."""
-    missing = {field["name"] for field in writer["fields"]}
-    for field in reader["fields"]:
-        if field["name"] not in missing and "default" not in field:
-            return f"{field['name']} has no default"
-    types = {field["name"]: field["type"] for field in writer["fields"]}
-    for field in reader["fields"]:
-        if field["name"] in types and (why := narrowed(types[field["name"]], field["type"])):
-            return f"{field['name']}: {why}"
+    if why := changed_fields(writer, reader):
+        return why
     try:
         for record in generate_many(fastavro.parse_schema(without_logical_types(writer)), 50):
             buffer = io.BytesIO()
@@ -42,12 +36,39 @@ def broken(writer: Any, reader: Any) -> str | None:
     return None
 
 
+def changed_fields(writer: Any, reader: Any) -> str | None:
+    """Why the fields of a record cannot be read as those of another."""
+    types = {field["name"]: field["type"] for field in writer["fields"]}
+    for field in reader["fields"]:
+        if field["name"] not in types and "default" not in field:
+            return f"{field['name']} has no default"
+        if field["name"] in types and (why := narrowed(types[field["name"]], field["type"])):
+            return f"{field['name']}: {why}"
+    return None
+
+
 def narrowed(writer: Any, reader: Any) -> str | None:
-    """Union branches that the reader lacks, a unit of time that changed behind the same number. Words may change."""
-    written, read = (
-        set(map(json.dumps, without_docs(each if isinstance(each, list) else [each]))) for each in (writer, reader)
-    )
-    return None if written <= read else f"{sorted(written - read)} is not among {sorted(read)}"
+    """Union branches that the reader lacks, a unit of time that changed behind the same number. Words may change.
+
+    Records within are compared field by field, as Avro resolves them: by their name.
+    """
+    written, read = (without_docs(each if isinstance(each, list) else [each]) for each in (writer, reader))
+    plain = []
+    for branch in written:
+        other = next((each for each in read if within(branch) is not None and within(each) == within(branch)), None)
+        if other is None:
+            plain.append(branch)
+        elif why := narrowed(branch["items"], other["items"]) if "items" in branch else changed_fields(branch, other):
+            return why
+    left = set(map(json.dumps, plain)) - set(map(json.dumps, read))
+    return f"{sorted(left)} is not among {sorted(map(json.dumps, read))}" if left else None
+
+
+def within(branch: Any) -> str | None:
+    """By what the two forms of a record, or of an array, are known; None: it is another type."""
+    if not isinstance(branch, dict) or branch["type"] not in ("record", "array"):
+        return None
+    return str(branch.get("name", branch["type"]))
 
 
 def without_docs(schema: Any) -> Any:
@@ -119,3 +140,18 @@ def retyped(name: str, kind: Any) -> Any:
 def test_the_check_itself_finds_what_breaks(changed: Any, breaks: bool) -> None:
     current = schemas.load("dead_letter")
     assert bool(broken(changed, current) or broken(current, changed)) is breaks
+
+
+def test_a_record_within_another_is_compared_field_by_field() -> None:
+    old = schemas.load("delivery")
+    (intent,) = (field["type"][1] for field in old["fields"] if field["name"] == "intent")
+    (history,) = (field["type"]["items"] for field in old["fields"] if field["name"] == "history")
+    for inner in (intent, history):
+        inner["fields"].append({"name": "new", "type": "long", "default": 0})
+        assert broken(schemas.load("delivery"), old) is None and broken(old, schemas.load("delivery")) is None
+        del inner["fields"][-1]["default"]
+        assert "new has no default" in str(broken(schemas.load("delivery"), old))
+        inner["fields"][-1:] = []
+        inner["fields"][0]["type"] = "string"
+        assert "is not among" in str(broken(schemas.load("delivery"), old))
+        inner["fields"][0]["type"] = "int"

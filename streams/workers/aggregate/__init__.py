@@ -11,7 +11,7 @@ partition_state.py     pure: their checkpoints (rules 6 to 9)
 restore.py             pure: the state rebuilt from checkpoint and rows by a new owner (rule 10)
 lost_rows.py           pure: until when rows were lost on the topic
 steps.py               pure: what a row did, and the steps that restore and checkpoint ask their driver for
-tracked_call.py        pure: a call that is remembered (its snapshot: streams/calls/snapshot.py)
+tracked_call.py        pure: a call that is remembered; sealed once it ended (streams/calls/snapshot.py)
 marker.py              pure: how far the checkpoints reach, in the metadata of the group's commits
 unreadable_rows.py     pure: the brake, when so many rows are unreadable that their source is at fault
 

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 import structlog
 from faust.types import TP
 
+from streams.calls.snapshot import UnreadableSnapshot
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import Headers, IdempotentProducer
+from streams.kafka.set_aside import SetAsideRecords
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import AwaitSent, CheckpointStep, Commit, WriteSnapshots
+from streams.workers.aggregate.take_over import drop_unreadable
 
 Message = tuple[str, bytes | None, bytes, Headers]
 """Topic, key, value and headers of a record to send."""
@@ -56,6 +59,10 @@ class AssignedPartition:
             self._unsent -= 1
             if not self._unsent:
                 self._all_sent.set()
+
+    async def drop_unreadable(self, unreadable: UnreadableSnapshot, set_aside: SetAsideRecords) -> None:
+        """See take_over.drop_unreadable."""
+        await drop_unreadable(self.partition, self._log, unreadable, set_aside)
 
     async def release(self, limit_seconds: float) -> None:
         """Checkpoint for the last time, as far as the time allows, and close."""

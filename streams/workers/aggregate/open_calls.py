@@ -6,6 +6,7 @@ A look costs what is due, not what is open: each call stands in an order by when
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from streams.calls.call import End
 from streams.workers.aggregate.deadlines import Deadlines
 from streams.workers.aggregate.steps import Limits
 from streams.workers.aggregate.tracked_call import TrackedCall
@@ -39,7 +40,7 @@ class OpenCalls:
 
     def of_pbx(self, pbx: str) -> Iterator[TrackedCall]:
         """The open calls of one PBX: a look at all of them."""
-        return (tracked for tracked in self._calls.values() if tracked.call.pbx == pbx)
+        return (tracked for tracked in self._calls.values() if tracked.pbx == pbx)
 
     @property
     def settle_soon(self) -> bool:
@@ -49,8 +50,8 @@ class OpenCalls:
     def row_came(self, key: str, tracked: TrackedCall) -> None:
         """The call is open, or open again, and its wait begins anew with its last row."""
         self._calls[key] = tracked
-        due, pbx = self._due(tracked), tracked.call.pbx
-        if not tracked.call.linkedid_end:
+        due, pbx = self._due(tracked), tracked.pbx
+        if tracked.end is not End.LINKEDID:
             self._quiet[pbx].put(key, due)
             return
         self._quiet[pbx].drop(key)
@@ -71,7 +72,7 @@ class OpenCalls:
         """The call is not open any more, if it was."""
         if self._calls.pop(key, None) is None:
             return
-        pbx = tracked.call.pbx
+        pbx = tracked.pbx
         self._quiet[pbx].drop(key)
         if key in self.settling:
             del self.settling[key]
@@ -133,4 +134,4 @@ class OpenCalls:
     def _due(self, tracked: TrackedCall) -> int:
         """Stream time at which the call ends if no row comes."""
         wait = self._limits.whole_wait_ms(tracked)
-        return tracked.last_row_ms + (max(1, wait) if tracked.call.linkedid_end else wait)
+        return tracked.last_row_ms + (max(1, wait) if tracked.end is End.LINKEDID else wait)

@@ -94,6 +94,7 @@ class OutgoingRecords:
 
     def _letter_of_call(self, call: Call, reason: DeadLetterReason, why: str, tp: TP, last_offset: int) -> Message:
         metrics.DEAD_LETTERS.labels(reason.code).inc()
-        rows = b"\n".join(map(msgspec.json.encode, call.rows))  # what `cel2crm classify` reads
+        pbx = {"__source_name": call.pbx}  # what `cel2crm classify` reads
+        rows = b"\n".join(msgspec.json.encode(msgspec.structs.asdict(row) | pbx) for row in call.rows)
         source = Origin(tp.topic, tp.partition, last_offset, call.linkedid.encode(), rows)
         return self._dead_letters.message(source, reason, why, call_id=call.call_id)

@@ -27,6 +27,8 @@ class _Copy:
     marker: Marker
     losses: int
     records: list[tuple[str, bytes | None]] = field(default_factory=list)
+    ended: dict[str, bytes] = field(default_factory=dict)
+    """The packed rows of those that have ended."""
 
 
 class PartitionState(RememberedCalls):
@@ -62,6 +64,7 @@ class PartitionState(RememberedCalls):
 
     def checkpoint(self) -> Generator[CheckpointStep, bool, None]:
         """Flush the dirty calls, then commit (rules 7 and 8). One at a time; rows may come between the steps."""
+        self._seal_again()
         self._forget()
         unchanged = self._committed_offset == self._confirmed.offset == self.position
         if unchanged and not self._dirty and self._losses_written == self._losses:
@@ -88,24 +91,46 @@ class PartitionState(RememberedCalls):
         self._committed_offset = committed
         for key, value in snapshots.items():
             snapshot = Snapshot.of(key, value)
-            call = snapshot.restored_call(key)
-            opened_at_ms = self._opened_at_ms(call.linkedid, snapshot.last_row_ms)
             covered_offset = snapshot.covered_offset if snapshot.covered_offset <= end_offset else 0
-            tracked = TrackedCall(
-                call,
-                opened_at_ms,
-                snapshot.last_row_ms,
-                snapshot.ended,
-                snapshot.backfilled,
-                covered_offset,
-                snapshot.missing,
-            )
-            self.calls[key] = tracked
-            self._know(call.pbx)
+            tracked = self.calls[key] = self._restored(key, snapshot, covered_offset)
             if tracked.ended:
                 self._keep(key, tracked)
             else:
                 self._reopen(key)
+
+    def _restored(self, key: str, snapshot: Snapshot, covered_offset: int) -> TrackedCall:
+        """The call of a snapshot: one that has ended stays sealed."""
+        call = None
+        pbx, end = snapshot.pbx, snapshot.end
+        if not (snapshot.ended and pbx):
+            call = snapshot.restored_call(key)
+            pbx, end = call.pbx, call.end
+        pbx = self._know(pbx)
+        return TrackedCall(
+            pbx=pbx,
+            opened_at_ms=self._opened_at_ms(key[len(pbx) + 1 :], snapshot.last_row_ms),
+            last_row_ms=snapshot.last_row_ms,
+            ended=snapshot.ended,
+            backfilled=snapshot.backfilled,
+            end=end,
+            missing=snapshot.missing,
+            covered_offset=covered_offset,
+            thawed=None if snapshot.ended else call,
+            packed=snapshot.call if snapshot.ended else None,
+        )
+
+    def _seal_again(self) -> None:
+        """Seal calls again that were thawed for rows that they knew."""
+        for key in self._thawed:
+            tracked = self.calls.get(key)
+            if tracked is not None and tracked.ended and tracked.packed is not None and key not in self._dirty:
+                tracked.seal(tracked.packed)
+        self._thawed.clear()
+
+    def drop(self, key: str) -> None:
+        """Forget a sealed call whose rows cannot be read: the next checkpoint has a tombstone in its place."""
+        if self.calls.pop(key, None) is not None:
+            self._dirty[key] = None
 
     def _forget(self) -> None:
         """Drop ended calls that the confirmed marker's time is past (rule 9): dirty without a call is a tombstone."""
@@ -126,26 +151,42 @@ class PartitionState(RememberedCalls):
         copy = _Copy(Marker(self.position, dict(self.times), dict(self._lost.until)), self._losses)
         for key in self._dirty:
             tracked = self.calls.get(key)
-            copy.records.append((key, self._snapshot(tracked) if tracked else None))
+            if tracked is None:
+                copy.records.append((key, None))
+                continue
+            packed = tracked.packed_rows()
+            copy.records.append((key, self._snapshot(tracked, packed)))
+            if tracked.ended:
+                copy.ended[key] = packed
         self._dirty = {}
         return copy
 
-    def _snapshot(self, tracked: TrackedCall) -> bytes:
+    def _snapshot(self, tracked: TrackedCall, packed: bytes) -> bytes:
         return Snapshot(
             self.position,
             tracked.last_row_ms,
             tracked.ended,
             tracked.backfilled,
-            tracked.call.to_bytes(),
+            packed,
             tracked.missing,
+            tracked.pbx,
+            tracked.end,
         ).encode()
 
     def _settle(self, copy: _Copy, acknowledged: bool) -> None:
         if acknowledged:
             self._marker = copy.marker
             self._losses_written = copy.losses
+            self._seal(copy)
         else:
             self._dirty |= dict.fromkeys(key for key, _ in copy.records)
+
+    def _seal(self, copy: _Copy) -> None:
+        """Seal the calls that are in the checkpoint as they are now."""
+        for key, packed in copy.ended.items():
+            tracked = self.calls.get(key)
+            if tracked is not None and tracked.ended and key not in self._dirty:
+                tracked.seal(packed)
 
     def _confirm(self, offset: int, marker: Marker) -> None:
         self._committed_offset = offset

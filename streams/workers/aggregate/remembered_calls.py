@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from streams.calls.call import MAX_ROWS, Call, call_id, epoch_of
+from streams.calls.call import MAX_ROWS, Call, End, call_id, epoch_of
 from streams.calls.missing_rows import Missing, begins_in_its_middle, opens_call
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
-from streams.rows.row import CapturedRow
+from streams.rows.row import CapturedRow, CelRow
+from streams.rows.shared_texts import sharing
 from streams.workers.aggregate.deadlines import CoarseDeadlines
 from streams.workers.aggregate.lost_rows import LostRows
 from streams.workers.aggregate.open_calls import OpenCalls
@@ -19,6 +20,7 @@ from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended, Limi
 from streams.workers.aggregate.tracked_call import TrackedCall
 
 _DAY_MS = 24 * 3600 * 1000
+_TEXTS, _TEXTS_OF_A_CALL = 4_096, 64
 
 
 class RememberedCalls:
@@ -41,6 +43,11 @@ class RememberedCalls:
         """By PBX: calls that ended, by the stream time after which they may be forgotten."""
         self._dirty: dict[str, None] = {}
         """Calls that are not in a checkpoint as they are now."""
+        self._thawed: dict[str, None] = {}
+        """Calls that were sealed at the last checkpoint, and had rows since."""
+        self._pbxs: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        """Texts of the rows of open calls, for the next rows to share."""
 
     @property
     def open_calls(self) -> int:
@@ -64,18 +71,24 @@ class RememberedCalls:
         return self._open.settle_soon
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
-        """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for."""
-        self.position = offset + 1
-        now = self._advance(captured)
+        """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for.
+
+        Raises UnreadableSnapshot, before anything is changed, where the row is of a sealed call that cannot be read.
+        """
         key = call_id(captured.pbx, captured.linkedid)
         tracked = self.calls.get(key)
+        if tracked is not None and tracked.sealed and offset >= tracked.covered_offset:
+            tracked.thaw(key)
+            self._thawed[key] = None
+        self.position = offset + 1
+        now = self._advance(captured)
         backfilled = captured.op == "r"
         if tracked is None:
             if not backfilled and self._refused(captured, now):
                 return RowRefused(
                     key, _late_reason(captured, "is unknown: it was forgotten, or began before capture did")
                 )
-            tracked = TrackedCall(Call(captured.pbx, captured.linkedid), self._opened_at_ms(captured.linkedid, now))
+            tracked = self._new(captured, now)
             if self._first_rows_lost(captured, tracked):
                 tracked.missing = Missing.FIRST_ROWS
             self.calls[key] = tracked
@@ -128,10 +141,16 @@ class RememberedCalls:
         settled = self._open.settled(self.times, now if self.position >= end_offset else None)
         return [self._end(key, tracked) for key, tracked in settled]
 
-    def _know(self, pbx: str) -> None:
+    def _new(self, captured: CapturedRow, now: int) -> TrackedCall:
+        pbx, linkedid = self._know(captured.pbx), captured.linkedid
+        return TrackedCall(pbx, self._opened_at_ms(linkedid, now), thawed=Call(pbx, linkedid))
+
+    def _know(self, pbx: str) -> str:
+        """Have a time for a PBX; its name, the same text for all calls."""
         if pbx not in self.times:
             self.times[pbx] = 0
             self._lost.new_pbx(pbx)
+        return self._pbxs.setdefault(pbx, pbx)
 
     def _advance(self, captured: CapturedRow) -> int:
         self._know(captured.pbx)
@@ -150,16 +169,21 @@ class RememberedCalls:
         return never or self._lost.may_include_first_rows(captured.pbx, tracked.opened_at_ms)
 
     def _fold(self, key: str, tracked: TrackedCall, captured: CapturedRow, now: int) -> Ended | None:
-        tracked.call.add(captured)
+        tracked.add(self._sharing(captured))
         tracked.last_row_ms = max(tracked.last_row_ms, now)  # after offsets set by hand, stream time begins anew
         tracked.row_came(captured, new=True)
         if captured.eventtype == "CHAN_START":
             self._starts_logged.add(captured.pbx)
         self._dirty[key] = None
-        if tracked.call.linkedid_end and not self._limits.settle_ms and not tracked.missing.waits:
+        if tracked.end is End.LINKEDID and not self._limits.settle_ms and not tracked.missing.waits:
             return self._end(key, tracked)
         self._reopen(key)  # an ending by the timer is not a fact of the rows
         return None
+
+    def _sharing(self, captured: CapturedRow) -> CelRow:
+        if len(self._texts) > _TEXTS + _TEXTS_OF_A_CALL * self.open_calls:
+            self._texts.clear()
+        return sharing(captured, self._texts)
 
     def _read_again(self, key: str, tracked: TrackedCall, captured: CapturedRow) -> None:
         """A backfill reads a call again: it is judged when it was read to its end.
@@ -190,11 +214,11 @@ class RememberedCalls:
         self._keep(key, tracked)
         if tracked.missing.withholds:
             return CallWithheld(call, tracked.missing is Missing.FIRST_ROWS and call.pbx not in self._lost.until)
-        return CallEnded(call, cut_short=not (call.linkedid_end or call.channels_ended), backfilled=tracked.backfilled)
+        return CallEnded(call, cut_short=tracked.end is End.NOT_SEEN, backfilled=tracked.backfilled)
 
     def _keep(self, key: str, tracked: TrackedCall) -> None:
         """Have a call that ended looked at when it may be forgotten."""
-        self._kept[tracked.call.pbx].put(key, self._kept_until(tracked))
+        self._kept[tracked.pbx].put(key, self._kept_until(tracked))
 
     def _begins_in_its_middle(self, call: Call) -> bool:
         """Whether the call's first rows were never captured, by all of its rows."""
@@ -202,10 +226,10 @@ class RememberedCalls:
 
     def _deadline(self, tracked: TrackedCall) -> int:
         """Streamed rows of a call are taken until then (rule 2)."""
-        limits, call = self._limits, tracked.call
-        if tracked.backfilled and call.linkedid_end:
+        limits = self._limits
+        if tracked.backfilled and tracked.end is End.LINKEDID:
             return tracked.last_row_ms + limits.backfill_grace_ms
-        return tracked.last_row_ms + self._limits.wait_ms(call) + limits.grace_ms
+        return tracked.last_row_ms + limits.wait_ms(tracked.end) + limits.grace_ms
 
     def _kept_until(self, tracked: TrackedCall) -> int:
         """A call that ended may be forgotten after that: its streamed rows are refused then, and would be as an unknown

@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from streams.calls.call import Call
+from streams.calls.call import Call, End
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.row import CapturedRow
 from streams.settings import AggregateSettings
@@ -41,15 +41,15 @@ class Limits:
             backfill_grace_ms=round(min(settings.grace_seconds, _BACKFILL_GRACE_SECONDS) * 1000),
         )
 
-    def wait_ms(self, call: Call) -> int:
-        """Milliseconds without a row that end a call."""
-        if call.linkedid_end:
+    def wait_ms(self, end: End) -> int:
+        """Milliseconds without a row that end a call whose rows show this of its end."""
+        if end is End.LINKEDID:
             return self.settle_ms
-        return self.quiet_ms if call.channels_ended else self.time_limit_ms
+        return self.quiet_ms if end is End.CHANNELS else self.time_limit_ms
 
     def whole_wait_ms(self, tracked: TrackedCall) -> int:
         """The same; a call that may lack rows waits longer, for the rest of a backfill."""
-        wait = self.wait_ms(tracked.call)
+        wait = self.wait_ms(tracked.end)
         return max(wait, self.backfill_grace_ms) if tracked.missing.waits else wait
 
 

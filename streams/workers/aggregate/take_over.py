@@ -3,13 +3,14 @@
 A partition that cannot be taken over raises, and the process ends hard (faust_overrides.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from streams.calls.snapshot import UnreadableSnapshot
+from streams.calls.snapshot import Snapshot, UnreadableSnapshot
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
@@ -58,12 +59,11 @@ async def take_over(
     offsets: dict[str, int] = {}
     while True:
         try:
-            step = steps.send(answer)
+            with _naming_unreadable(log, offsets):
+                step = steps.send(answer)
         except StopIteration as restored:
             partition: PartitionState = restored.value
             break
-        except UnreadableSnapshot as unreadable:
-            raise _unreadable(log, offsets[unreadable.key], unreadable) from None
         match step:
             case Fence():
                 answer = await log.fence()
@@ -82,7 +82,8 @@ async def take_over(
                 lost.append(Lost(tp, start, start, MADE_AGAIN))
                 answer = None
             case Replay():
-                expired = await _replay(tp, step, kafka, decoder)
+                with _naming_unreadable(log, offsets):
+                    expired = await _replay(tp, step, kafka, decoder)
                 lost += [Lost(tp, each.first, each.next, EXPIRED) for each in expired]
                 answer = None
     if committed is not None and marker is None and not lost:
@@ -90,6 +91,33 @@ async def take_over(
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+@contextmanager
+def _naming_unreadable(log: FencedLog, offsets: Mapping[str, int]) -> Iterator[None]:
+    """Name the record of a snapshot that cannot be read: of an open call, or of a sealed one when it has a row."""
+    try:
+        yield
+    except UnreadableSnapshot as unreadable:
+        raise _unreadable(log, offsets[unreadable.key], unreadable) from None
+
+
+async def drop_unreadable(
+    partition: PartitionState, log: FencedLog, unreadable: UnreadableSnapshot, set_aside: SetAsideRecords
+) -> None:
+    """Forget a sealed call whose rows cannot be read, as if it had never been restored, where its snapshot is in
+    `set_aside`.
+
+    Raises UnreadableRecord where it is not; KafkaError, OSError or TimeoutError.
+    """
+    key = unreadable.key
+    snapshots, offsets = await _snapshots(log, set_aside)
+    if key in snapshots:
+        try:
+            Snapshot.of(key, snapshots[key]).restored_call(key)
+        except UnreadableSnapshot:
+            raise _unreadable(log, offsets[key], unreadable) from None
+    partition.drop(key)
 
 
 def tell_set_back(tp: TP, offset: int) -> None:

@@ -1,17 +1,21 @@
 """A call that the aggregate worker remembers."""
 
-from dataclasses import dataclass
+import msgspec
 
-from streams.calls.call import Call
+from streams.calls.call import Call, End
 from streams.calls.missing_rows import Missing
-from streams.rows.row import CapturedRow
+from streams.calls.snapshot import unpacked
+from streams.rows.row import CapturedRow, CelRow
 
 
-@dataclass(slots=True)
-class TrackedCall:
-    """A call that the worker remembers: it is open, or its grace time still runs."""
+class TrackedCall(msgspec.Struct, gc=False):
+    """A call that the worker remembers: it is open, or its grace time still runs.
 
-    call: Call
+    Once it has ended and a checkpoint holds it, it is sealed: its rows are kept as they stand in its snapshot, a
+    thirtieth of their size. What decides about rows to come stands beside them.
+    """
+
+    pbx: str
     opened_at_ms: int | None
     """Time at which its channel was made, by its linkedid (Unix milliseconds); None where the linkedid does not tell
     (or tells the future)."""
@@ -20,11 +24,48 @@ class TrackedCall:
     ended: bool = False
     backfilled: bool = True
     """True while every row came from a snapshot of the table, none live."""
+    end: End = End.NOT_SEEN
+    """The end that its rows show."""
+    missing: Missing = Missing.NOTHING
+    """Whether rows of it may have been lost."""
     covered_offset: int = 0
     """The snapshot that it was restored from says what became of rows before this offset, which may be ahead of the
     committed one: they are in it, or they were refused and must not come in now because the call is known by now."""
-    missing: Missing = Missing.NOTHING
-    """Whether rows of it may have been lost."""
+    thawed: Call | None = None
+    """None: it is sealed."""
+    packed: bytes | None = None
+    """The rows as in a snapshot; None where they have changed since they were packed last, or never were."""
+
+    @property
+    def call(self) -> Call:
+        """Its rows. Of a sealed call: after `thaw`."""
+        if self.thawed is None:
+            raise ValueError("a sealed call is asked for its rows: thaw it first")
+        return self.thawed
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its rows are there in their packed form only."""
+        return self.thawed is None
+
+    def thaw(self, key: str) -> None:
+        """Have the rows of a sealed call as rows again. Raises UnreadableSnapshot, with the call's key."""
+        self.thawed = unpacked(key, self.packed or b"")
+
+    def seal(self, packed: bytes) -> None:
+        """Keep the rows, which these are, in their packed form only."""
+        self.packed = packed
+        self.thawed = None
+
+    def add(self, row: CelRow) -> None:
+        """Take a row that it does not know."""
+        self.call.add(row)
+        self.end = self.call.end
+        self.packed = None
+
+    def packed_rows(self) -> bytes:
+        """The rows for a snapshot."""
+        return self.call.to_bytes() if self.packed is None else self.packed
 
     def row_came(self, row: CapturedRow, *, new: bool) -> None:
         """Note by which way a row came: a new one, or a known one that a backfill brings again."""

@@ -16,6 +16,7 @@ from faust.types import TP, ConsumerMessage
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.rules_in_force import RulesInForce
+from streams.calls.snapshot import UnreadableSnapshot
 from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
@@ -177,7 +178,11 @@ class AggregateWorker:
             await assigned.send([self._outgoing.dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
         self._unreadable.add(None)
-        effect = assigned.partition.row(offset, captured)
+        try:
+            effect = assigned.partition.row(offset, captured)
+        except UnreadableSnapshot as unreadable:
+            await self._set_aside.passing_over(partial(assigned.drop_unreadable, unreadable, self._set_aside))
+            effect = assigned.partition.row(offset, captured)
         if assigned.partition.settling:
             self._settling.set()
         if effect is None:

@@ -25,10 +25,15 @@ class Arrival(msgspec.Struct, frozen=True):
     row: CapturedRow
 
 
-def arrivals(rng: Random, strangers: float = 0.0) -> list[Arrival]:
+BACKFILLED = 0.12
+"""The share of calls that are read from the table again."""
+
+
+def arrivals(rng: Random, strangers: float = 0.0, backfilled: float = BACKFILLED) -> list[Arrival]:
     """A few calls on two PBXs: late, repeated and backfilled rows, ids out of order, calls without an end.
 
     `strangers`: how often calls come long after, so that those before are past their deadlines while rows are left.
+    `backfilled`: the share of calls that are read from the table again.
     """
     logged: list[tuple[int, CapturedRow]] = []
     for number in range(rng.randint(2, 5)):
@@ -45,7 +50,7 @@ def arrivals(rng: Random, strangers: float = 0.0) -> list[Arrival]:
         reached.append(Arrival(at + delay, delayed_commit))
         if rng.random() < 0.1:
             reached.append(Arrival(at + delay + rng.randint(0, 40_000), delayed_commit))
-    reached += _backfills(rng, reached)
+    reached += _backfills(rng, reached, backfilled)
     return sorted(reached, key=lambda arrival: arrival.at)
 
 
@@ -98,11 +103,11 @@ def _with_ids(rng: Random, logged: list[tuple[int, CapturedRow]]) -> list[tuple[
     return [(at, msgspec.structs.replace(row, id=row_id)) for (at, row), row_id in zip(logged, ids, strict=True)]
 
 
-def _backfills(rng: Random, reached: list[Arrival]) -> list[Arrival]:
+def _backfills(rng: Random, reached: list[Arrival], share: float) -> list[Arrival]:
     """Whole calls read from the table again, some time after everything else of them."""
     backfilled: list[Arrival] = []
     for call in sorted({(arrival.row.pbx, arrival.row.linkedid) for arrival in reached}):
-        if rng.random() < 0.12:
+        if rng.random() < share:
             rows = {arrival.row.id: arrival for arrival in reached if (arrival.row.pbx, arrival.row.linkedid) == call}
             at = max(arrival.at for arrival in rows.values()) + 40_000 + rng.randint(0, 60_000)
             for row_id in sorted(rows):

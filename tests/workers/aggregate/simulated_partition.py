@@ -5,14 +5,15 @@ transactions); everything else fails at random: processes die between any two st
 owners that were replaced go on acting. In some schedules rows expire unread, or are passed over by hand.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
 
-from streams.calls.call import Call
+from streams.calls.call import Call, Version
 from streams.calls.missing_rows import opens_call
+from streams.calls.snapshot import Snapshot
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
@@ -34,7 +35,7 @@ from streams.workers.aggregate.steps import (
     RowEffect,
     WriteSnapshots,
 )
-from tests.workers.aggregate.scenario import LIMITS, START, Arrival, arrivals, expected
+from tests.workers.aggregate.scenario import BACKFILLED, LIMITS, START, Arrival, arrivals, expected
 
 Classifier = Callable[[Call], bytes]
 
@@ -94,6 +95,7 @@ class Rules:
     await_sent: bool = True
     confirmed_only: bool = True
     strangers: float = 0.0
+    backfilled: float = BACKFILLED
     """Of the schedule: see `arrivals`."""
     losses: float = 0.3
     """The share of schedules in which rows are lost."""
@@ -111,6 +113,7 @@ class Owner:
         broker.generation += 1
         self._generation = broker.generation
         self._epoch = 0
+        self._rng_of_form = Random(f"form of {broker.generation}, {len(broker.log)}")
         self._sent: list[Message] = []
         self._refused: set[int] = set()
         self._commits_until_trouble = rng.choice((0, 1, 2, 3, 5, 1000, 1000, 1000))
@@ -121,6 +124,10 @@ class Owner:
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
         self._checkpoint_step: CheckpointStep | None = None
         self.partition: PartitionState | None = None
+        self._acknowledged: dict[str, bytes | None] = {}
+        """The rows in the snapshot of each call that this owner read, or wrote and knows to be there."""
+        self._versions: dict[str, Version] = {}
+        """Of calls that are not sealed."""
         self._looked_at: dict[tuple[str, tuple[int, int]], int] = {}
         """By call with its LINKEDID_END, and version: the clock when it was seen first with every row read."""
         self.faults = True
@@ -142,7 +149,9 @@ class Owner:
             case PassedOver(start, end):
                 broker.told_lost.update(range(start, end))
             case ReadSnapshots():
-                answer = {key: value for key, value in dict(broker.checkpoints).items() if value is not None}
+                snapshots = {key: value for key, value in dict(broker.checkpoints).items() if value is not None}
+                self._note_acknowledged(snapshots)
+                answer = snapshots if self._rng_of_form.random() < 0.7 else dict(map(_as_before, snapshots.items()))
             case Replay(partition, start, end):
                 if start < broker.first:
                     broker.told_lost.update(range(start, min(broker.first, end)))
@@ -171,7 +180,7 @@ class Owner:
         """Let the timer run."""
         assert self.partition
         caught_up = self.partition.position >= len(self._broker.log)
-        for call in [each.call for each in self.partition.calls.values()] if caught_up else ():
+        for call in [each.call for each in self.partition.calls.values() if not each.sealed] if caught_up else ():
             if call.linkedid_end:
                 seen = self._looked_at.get((call.call_id, call.version), clock)
                 self._looked_at[call.call_id, call.version] = min(seen, clock)
@@ -228,6 +237,24 @@ class Owner:
         except StopIteration:
             self._checkpoint = self._checkpoint_step = None
 
+    def check_sealed(self) -> None:
+        """A sealed call has ended; its rows are all that it had, and those of a snapshot that is known to be there."""
+        for key, tracked in self.partition.calls.items() if self.partition else ():
+            if not tracked.sealed:
+                self._versions[key] = tracked.call.version
+                continue
+            if not tracked.ended:
+                raise Violation(f"{key}: sealed while it is open")
+            if tracked.packed is None or tracked.packed != self._acknowledged.get(key):
+                raise Violation(f"{key}: sealed with rows that no acknowledged snapshot holds")
+            known = self._versions.pop(key, None)
+            if known is not None and known != Call.from_bytes(tracked.packed).version:
+                raise Violation(f"{key}: sealed without some of its rows, which were {known}")
+
+    def _note_acknowledged(self, records: Mapping[str, bytes | None]) -> None:
+        for key, value in records.items():
+            self._acknowledged[key] = Snapshot.of(key, value).call if value is not None else None
+
     @property
     def in_checkpoint(self) -> bool:
         """A checkpoint is under way."""
@@ -278,6 +305,8 @@ class Owner:
                     raise Died  # fenced
                 if not fails or lost_answer:
                     self._broker.checkpoints += records
+                if not fails:
+                    self._note_acknowledged(dict(records))
                 return not fails
             case Commit(offset, marker):
                 if self._generation != self._broker.generation:
@@ -304,7 +333,7 @@ class Simulation:
         """Play the schedule and check every invariant. Raises Violation."""
         rng = self._rng
         trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
-        to_come = arrivals(rng, self._rules.strangers)[::-1]
+        to_come = arrivals(rng, self._rules.strangers, self._rules.backfilled)[::-1]
         while to_come:
             if self._losses and self._loss_rng.random() < self._rules.loss_chance:
                 self._lose_rows()
@@ -364,6 +393,7 @@ class Simulation:
                     owner.deliver(rng.random())
                 case _:
                     owner.checkpoint()
+            owner.check_sealed()
         except Died:
             self._end(owner)
 
@@ -496,6 +526,12 @@ class Simulation:
         decoded = Marker.decode(self._broker.committed.metadata) if self._broker.committed else None
         if decoded is None or decoded.offset != len(self._broker.log):
             raise Violation(f"the marker stands at {decoded}, the log ends at {len(self._broker.log)}")
+
+
+def _as_before(item: tuple[str, bytes]) -> tuple[str, bytes]:
+    """A snapshot as a version wrote it that sealed no calls."""
+    key, value = item
+    return key, msgspec.msgpack.encode(msgspec.msgpack.decode(value)[:6])
 
 
 def _name(call: Call) -> tuple[str, str]:

@@ -1,15 +1,20 @@
 """What the worker does every second, and at every checkpoint, costs what is due and not what is remembered."""
 
+import sys
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
-from streams.rows.row import CapturedRow
+from streams.rows.row import CapturedRow, RowDecoder
 from streams.workers.aggregate import remembered_calls
+from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import Limits
 from streams.workers.aggregate.tracked_call import TrackedCall
+from tests.bench.remembered import RecordedCalls, checkpoint, end_all
 
 START = 1_795_390_000
 LIMITS = Limits(settle_ms=50, quiet_ms=10_000, time_limit_ms=3600_000, grace_ms=900_000, backfill_grace_ms=20_000)
@@ -168,3 +173,32 @@ def test_the_time_of_one_pbx_is_no_reason_to_look_at_calls_of_another(looks: Loo
     partition.checkpoint()
     assert looks.during(partition.checkpoint) == 0
     assert len(partition.state.calls) == MANY + 1
+
+
+def test_a_recorded_call_that_ended_takes_at_most_one_and_a_half_kilobytes() -> None:
+    """In the mean of the recorded calls of 18 to 69 rows; `python -m tests.bench --only remembered` measures more."""
+    count = 200
+    snapshots = recorded_snapshots(count)
+    partition = PartitionState(LIMITS)
+    tracemalloc.start()
+    try:
+        partition.adopt(dict(snapshots), Marker(1, {"pbx1": START * 1000}), 1, sys.maxsize)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(each.sealed for each in partition.calls.values())
+    names = sum(map(sys.getsizeof, snapshots))  # read by whoever asks for the adoption
+    assert (kept + names) / count < 1536
+
+
+def recorded_snapshots(count: int) -> dict[str, bytes]:
+    """The checkpoint of so many recorded calls that ended."""
+    decoder, partition = RowDecoder(), PartitionState(LIMITS)
+    for copy in RecordedCalls().copies(count):
+        for record in copy:
+            row = decoder.decode(record)
+            partition.row(partition.position, msgspec.structs.replace(row, id=partition.position + 1))
+    end_all(partition)
+    written = {key: value for key, value in checkpoint(partition).items() if value is not None}
+    assert len(written) == count
+    return written

@@ -1,0 +1,210 @@
+-- Tables and views for calls in MariaDB (10.5 or newer); call_results and call_legs are what Debezium's JDBC sink fills
+-- (docs/analytics.md). Running it again changes nothing but the views. In a database of their own:
+--
+--     mariadb calls < mariadb.sql
+--
+-- Every version of a call has its row: replays and records that come twice are harmless. The truth about a call is in the
+-- view calls. Times are datetime(6) in UTC; what the columns mean stands in docs/records.md, of
+-- origin and processed_at (microseconds from 1970 in call_results, a time in calls) too. The arrays (talked_with,
+-- transfers, pickups, linked_calls, warnings, why) are left out: MariaDB has no type for them.
+
+create table if not exists call_results (
+  call_id varchar(255) not null,
+  pbx text not null,
+  linkedid text not null,
+  version bigint not null,
+  version_row_id bigint not null,
+  version_rows int not null,
+  outcome_hash text not null,
+  rules_hash text not null,
+  direction text not null,
+  answered boolean not null,
+  answered_by text,
+  caller text,
+  called text,
+  caller_e164 text,
+  called_e164 text,
+  client text,
+  extension text,
+  rang_last text,
+  did text,
+  trunk text,
+  started_at datetime(6) not null,
+  answered_at datetime(6),
+  ended_at datetime(6) not null,
+  timezone text,
+  utc_offset_seconds int not null,
+  utc_offset_source text not null,
+  ivr_seconds double,
+  queue_seconds double,
+  ringing_seconds double,
+  talk_seconds double,
+  result int not null,
+  result_name text not null,
+  rule text not null,
+  hangup_cause int,
+  dial_status text,
+  hangup_source text,
+  ended_by text,
+  extra_usable boolean not null,
+  handled_by text,
+  part_of text,
+  abandoned boolean not null,
+  complete boolean not null,
+  incomplete_reason text,
+  correction bigint not null,
+  queue text,
+  outcome text,
+  origin text,
+  processed_at bigint,
+  primary key (call_id, version, correction)
+) default charset utf8mb4 collate utf8mb4_bin;
+
+create table if not exists call_legs (
+  call_id varchar(255) not null,
+  version bigint not null,
+  leg int not null,
+  number text,
+  channel text not null,
+  started_at datetime(6) not null,
+  answered_at datetime(6),
+  ended_at datetime(6),
+  ring_seconds double,
+  talk_seconds double,
+  hangup_cause int,
+  outcome text not null,
+  correction bigint not null,
+  primary key (call_id, version, correction, leg)
+) default charset utf8mb4 collate utf8mb4_bin;
+
+create index if not exists call_results_started on call_results (started_at);
+create index if not exists call_results_client on call_results (client(32));
+
+-- The truth about each call: its highest version, and of that the highest correction.
+create or replace view calls as
+select
+  call_id, pbx, linkedid, version, version_row_id, version_rows, outcome_hash, rules_hash, direction, answered,
+  answered_by, caller, called, caller_e164, called_e164, client, extension, rang_last, did, trunk, started_at,
+  answered_at, ended_at, timezone, utc_offset_seconds, utc_offset_source, ivr_seconds, queue_seconds,
+  ringing_seconds, talk_seconds, result, result_name, rule, hangup_cause, dial_status, hangup_source, ended_by,
+  extra_usable, handled_by, part_of, abandoned, complete, incomplete_reason, correction, queue,
+  coalesce(outcome, case
+    when answered then 'answered'
+    when result in (0, 200, 408, 480) then 'missed'
+    when result in (486, 603) then 'busy'
+    else 'failed'
+  end) as outcome,
+  coalesce(origin, 'live') as origin,
+  timestamp('1970-01-01') + interval processed_at microsecond as processed_at
+from (
+  select *, row_number() over (partition by call_id order by version desc, correction desc) as place from call_results
+) as ordered
+where place = 1;
+
+-- The legs of those versions.
+create or replace view legs as
+select l.* from call_legs as l
+join calls as c on c.call_id = l.call_id and c.version = l.version and c.correction = l.correction;
+
+-- Clients whose calls no person answered, and with whom nobody talked since: who must be called back.
+create or replace view missed_not_called_back as
+with contact as (
+  select client, max(started_at) as last from calls where answered and not abandoned and client is not null group by client
+), missed as (
+  select c.client, c.started_at, c.pbx from calls as c
+  left join contact on contact.client = c.client
+  where c.direction = 'incoming' and not c.answered and not c.abandoned and c.client is not null
+    and (contact.last is null or c.started_at >= contact.last)
+), waiting as (
+  select client, count(*) as missed, min(started_at) as first_missed_at, max(started_at) as last_missed_at
+  from missed group by client
+)
+select
+  client,
+  missed,
+  first_missed_at,
+  last_missed_at,
+  timestampdiff(second, first_missed_at, utc_timestamp(6)) as waiting_seconds,
+  (
+    select count(*) from calls as t
+    where t.client = waiting.client and t.direction = 'outgoing' and not t.answered and not t.abandoned
+      and t.started_at >= waiting.first_missed_at
+  ) as tries
+from waiting;
+
+-- Calls by the hour of the PBX's own clock. The seconds are averages over what was answered.
+create or replace view calls_by_hour as
+select
+  date_add(date(started_at + interval utc_offset_seconds second), interval hour(started_at + interval utc_offset_seconds second) hour) as hour,
+  pbx,
+  direction,
+  count(*) as calls,
+  cast(coalesce(sum(outcome = 'answered'), 0) as signed) as answered,
+  cast(coalesce(sum(outcome = 'missed'), 0) as signed) as missed,
+  cast(coalesce(sum(outcome = 'busy'), 0) as signed) as busy,
+  cast(coalesce(sum(outcome = 'failed'), 0) as signed) as failed,
+  avg(case when answered then talk_seconds end) as talk_seconds,
+  avg(case when answered then ringing_seconds end) as ringing_seconds
+from calls where not abandoned
+group by 1, 2, 3;
+
+-- By day of the PBX's own clock and the inside party: who talked last, else who called, else who rang last.
+create or replace view by_extension as
+select
+  date(started_at + interval utc_offset_seconds second) as day,
+  pbx,
+  extension,
+  direction,
+  count(*) as calls,
+  cast(coalesce(sum(outcome = 'answered'), 0) as signed) as answered,
+  cast(coalesce(sum(outcome = 'missed'), 0) as signed) as missed,
+  cast(coalesce(sum(outcome = 'busy'), 0) as signed) as busy,
+  cast(coalesce(sum(outcome = 'failed'), 0) as signed) as failed,
+  avg(case when answered then talk_seconds end) as talk_seconds,
+  avg(case when answered then ringing_seconds end) as ringing_seconds
+from calls where not abandoned and extension is not null
+group by 1, 2, 3, 4;
+
+-- By day and trunk.
+create or replace view by_trunk as
+select
+  date(started_at + interval utc_offset_seconds second) as day,
+  pbx,
+  trunk,
+  direction,
+  count(*) as calls,
+  cast(coalesce(sum(outcome = 'answered'), 0) as signed) as answered,
+  cast(coalesce(sum(outcome = 'missed'), 0) as signed) as missed,
+  cast(coalesce(sum(outcome = 'busy'), 0) as signed) as busy,
+  cast(coalesce(sum(outcome = 'failed'), 0) as signed) as failed,
+  avg(case when answered then talk_seconds end) as talk_seconds,
+  avg(case when answered then ringing_seconds end) as ringing_seconds
+from calls where not abandoned and trunk is not null
+group by 1, 2, 3, 4;
+
+-- By day and queue: how long callers waited there, and to how many extensions a call was offered.
+create or replace view by_queue as
+with offered as (
+  select call_id, count(distinct number) as agents from legs
+  where outcome <> 'calling' and ring_seconds is not null group by call_id
+), queued as (
+  select c.*, coalesce(offered.agents, 0) as agents from calls as c
+  left join offered on offered.call_id = c.call_id
+  where c.queue is not null and not c.abandoned
+)
+select
+  date(started_at + interval utc_offset_seconds second) as day,
+  pbx,
+  queue,
+  count(*) as calls,
+  cast(coalesce(sum(outcome = 'answered'), 0) as signed) as answered,
+  cast(coalesce(sum(outcome = 'missed'), 0) as signed) as missed,
+  cast(coalesce(sum(outcome = 'busy'), 0) as signed) as busy,
+  cast(coalesce(sum(outcome = 'failed'), 0) as signed) as failed,
+  avg(case when answered then talk_seconds end) as talk_seconds,
+  avg(case when answered then ringing_seconds end) as ringing_seconds,
+  avg(queue_seconds) as queue_seconds,
+  avg(case when not answered then queue_seconds end) as queue_seconds_not_answered,
+  avg(agents) as agents_offered
+from queued
+group by 1, 2, 3;

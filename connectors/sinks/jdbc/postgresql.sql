@@ -1,0 +1,219 @@
+-- Tables and views for calls in PostgreSQL (12 or newer); call_results and call_legs are what Debezium's JDBC sink fills
+-- (docs/analytics.md). Running it again changes nothing but the views. In a database and schema of their own:
+--
+--     psql -1 -v ON_ERROR_STOP=1 -f postgresql.sql calls
+--
+-- Every version of a call has its row: replays and records that come twice are harmless. The truth about a call is in the
+-- view calls. Times are timestamptz, exact to the microsecond; what the columns mean stands in docs/records.md, of
+-- origin and processed_at (microseconds from 1970 in call_results, a time in calls) too.
+
+create table if not exists call_results (
+  call_id text not null,
+  pbx text not null,
+  linkedid text not null,
+  version bigint not null,
+  version_row_id bigint not null,
+  version_rows integer not null,
+  outcome_hash text not null,
+  rules_hash text not null,
+  direction text not null,
+  answered boolean not null,
+  answered_by text,
+  talked_with text[] not null,
+  caller text,
+  called text,
+  caller_e164 text,
+  called_e164 text,
+  client text,
+  extension text,
+  rang_last text,
+  did text,
+  trunk text,
+  started_at timestamptz not null,
+  answered_at timestamptz,
+  ended_at timestamptz not null,
+  timezone text,
+  utc_offset_seconds integer not null,
+  utc_offset_source text not null,
+  ivr_seconds double precision,
+  queue_seconds double precision,
+  ringing_seconds double precision,
+  talk_seconds double precision,
+  result integer not null,
+  result_name text not null,
+  rule text not null,
+  hangup_cause integer,
+  dial_status text,
+  hangup_source text,
+  ended_by text,
+  extra_usable boolean not null,
+  handled_by text,
+  transfers text[] not null,
+  pickups text[] not null,
+  linked_calls text[] not null,
+  part_of text,
+  abandoned boolean not null,
+  complete boolean not null,
+  incomplete_reason text,
+  warnings text[] not null,
+  why text[] not null,
+  correction bigint not null,
+  queue text,
+  outcome text,
+  origin text,
+  processed_at bigint,
+  primary key (call_id, version, correction)
+);
+
+create table if not exists call_legs (
+  call_id text not null,
+  version bigint not null,
+  leg integer not null,
+  number text,
+  channel text not null,
+  started_at timestamptz not null,
+  answered_at timestamptz,
+  ended_at timestamptz,
+  ring_seconds double precision,
+  talk_seconds double precision,
+  hangup_cause integer,
+  outcome text not null,
+  correction bigint not null,
+  primary key (call_id, version, correction, leg)
+);
+
+create index if not exists call_results_started on call_results (started_at);
+create index if not exists call_results_client on call_results (client);
+
+-- A view whose columns change cannot be replaced.
+drop view if exists missed_not_called_back, calls_by_hour, by_extension, by_trunk, by_queue, legs, calls;
+
+-- The truth about each call: its highest version, and of that the highest correction.
+create or replace view calls as
+select
+  call_id, pbx, linkedid, version, version_row_id, version_rows, outcome_hash, rules_hash, direction, answered,
+  answered_by, talked_with, caller, called, caller_e164, called_e164, client, extension, rang_last, did, trunk,
+  started_at, answered_at, ended_at, timezone, utc_offset_seconds, utc_offset_source, ivr_seconds,
+  queue_seconds, ringing_seconds, talk_seconds, result, result_name, rule, hangup_cause, dial_status,
+  hangup_source, ended_by, extra_usable, handled_by, transfers, pickups, linked_calls, part_of, abandoned,
+  complete, incomplete_reason, warnings, why, correction, queue,
+  coalesce(outcome, case
+    when answered then 'answered'
+    when result in (0, 200, 408, 480) then 'missed'
+    when result in (486, 603) then 'busy'
+    else 'failed'
+  end) as outcome,
+  coalesce(origin, 'live') as origin,
+  to_timestamp(processed_at / 1e6) as processed_at
+from (
+  select *, row_number() over (partition by call_id order by version desc, correction desc) as place from call_results
+) as ordered
+where place = 1;
+
+-- The legs of those versions.
+create or replace view legs as
+select l.* from call_legs as l
+join calls as c on c.call_id = l.call_id and c.version = l.version and c.correction = l.correction;
+
+-- Clients whose calls no person answered, and with whom nobody talked since: who must be called back.
+create or replace view missed_not_called_back as
+with contact as (
+  select client, max(started_at) as last from calls where answered and not abandoned and client is not null group by client
+), missed as (
+  select c.client, c.started_at, c.pbx from calls as c
+  left join contact on contact.client = c.client
+  where c.direction = 'incoming' and not c.answered and not c.abandoned and c.client is not null
+    and (contact.last is null or c.started_at >= contact.last)
+), waiting as (
+  select client, count(*) as missed, min(started_at) as first_missed_at, max(started_at) as last_missed_at
+  from missed group by client
+)
+select
+  client,
+  missed,
+  first_missed_at,
+  last_missed_at,
+  extract(epoch from now() - first_missed_at) as waiting_seconds,
+  (
+    select count(*) from calls as t
+    where t.client = waiting.client and t.direction = 'outgoing' and not t.answered and not t.abandoned
+      and t.started_at >= waiting.first_missed_at
+  ) as tries
+from waiting;
+
+-- Calls by the hour of the PBX's own clock. The seconds are averages over what was answered.
+create or replace view calls_by_hour as
+select
+  date_trunc('hour', started_at at time zone 'UTC' + make_interval(secs => utc_offset_seconds)) as hour,
+  pbx,
+  direction,
+  count(*) as calls,
+  count(*) filter (where outcome = 'answered') as answered,
+  count(*) filter (where outcome = 'missed') as missed,
+  count(*) filter (where outcome = 'busy') as busy,
+  count(*) filter (where outcome = 'failed') as failed,
+  avg(talk_seconds) filter (where answered) as talk_seconds,
+  avg(ringing_seconds) filter (where answered) as ringing_seconds
+from calls where not abandoned
+group by 1, 2, 3;
+
+-- By day of the PBX's own clock and the inside party: who talked last, else who called, else who rang last.
+create or replace view by_extension as
+select
+  (started_at at time zone 'UTC' + make_interval(secs => utc_offset_seconds))::date as day,
+  pbx,
+  extension,
+  direction,
+  count(*) as calls,
+  count(*) filter (where outcome = 'answered') as answered,
+  count(*) filter (where outcome = 'missed') as missed,
+  count(*) filter (where outcome = 'busy') as busy,
+  count(*) filter (where outcome = 'failed') as failed,
+  avg(talk_seconds) filter (where answered) as talk_seconds,
+  avg(ringing_seconds) filter (where answered) as ringing_seconds
+from calls where not abandoned and extension is not null
+group by 1, 2, 3, 4;
+
+-- By day and trunk.
+create or replace view by_trunk as
+select
+  (started_at at time zone 'UTC' + make_interval(secs => utc_offset_seconds))::date as day,
+  pbx,
+  trunk,
+  direction,
+  count(*) as calls,
+  count(*) filter (where outcome = 'answered') as answered,
+  count(*) filter (where outcome = 'missed') as missed,
+  count(*) filter (where outcome = 'busy') as busy,
+  count(*) filter (where outcome = 'failed') as failed,
+  avg(talk_seconds) filter (where answered) as talk_seconds,
+  avg(ringing_seconds) filter (where answered) as ringing_seconds
+from calls where not abandoned and trunk is not null
+group by 1, 2, 3, 4;
+
+-- By day and queue: how long callers waited there, and to how many extensions a call was offered.
+create or replace view by_queue as
+with offered as (
+  select call_id, count(distinct number) as agents from legs
+  where outcome <> 'calling' and ring_seconds is not null group by call_id
+), queued as (
+  select c.*, coalesce(offered.agents, 0) as agents from calls as c
+  left join offered on offered.call_id = c.call_id
+  where c.queue is not null and not c.abandoned
+)
+select
+  (started_at at time zone 'UTC' + make_interval(secs => utc_offset_seconds))::date as day,
+  pbx,
+  queue,
+  count(*) as calls,
+  count(*) filter (where outcome = 'answered') as answered,
+  count(*) filter (where outcome = 'missed') as missed,
+  count(*) filter (where outcome = 'busy') as busy,
+  count(*) filter (where outcome = 'failed') as failed,
+  avg(talk_seconds) filter (where answered) as talk_seconds,
+  avg(ringing_seconds) filter (where answered) as ringing_seconds,
+  avg(queue_seconds) as queue_seconds,
+  avg(queue_seconds) filter (where not answered) as queue_seconds_not_answered,
+  avg(agents) as agents_offered
+from queued
+group by 1, 2, 3;

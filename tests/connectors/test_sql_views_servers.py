@@ -1,0 +1,237 @@
+"""Tables and views of connectors/sinks/jdbc, in a real PostgreSQL and a real MariaDB: they say what the topic says."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+from msgspec.structs import replace
+
+import schemas
+from streams.analysis.waiting_clients import waiting_clients
+from streams.calls.outcome import outcome_of
+from streams.calls.result import CallLeg, CallResult
+from streams.clock import MICROS_PER_DAY, MICROS_PER_SECOND, utc_now_us
+from streams.rules.results import RESULT_NAMES
+from tests.crm.calls import call_result
+from tests.sources import postgresql
+
+pytestmark = pytest.mark.servers
+
+FOLDER = Path(__file__).parents[2] / "connectors" / "sinks" / "jdbc"
+CLIENTS = [None, *(f"+7916000000{number}" for number in range(40))]
+NOW = utc_now_us()
+
+Query = Callable[[str], list[dict[str, Any]]]
+
+
+def versions() -> list[CallResult]:
+    """Some versions of each of 150 calls of three days, corrections among them, in no order; some without a word."""
+    chance = random.Random(7)
+    made = []
+    for number in range(150):
+        began = NOW - chance.randrange(3 * MICROS_PER_DAY)
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            answered, result = chance.random() < 0.5, chance.choice(list(RESULT_NAMES))
+            made.append(
+                replace(
+                    call_result(number), version=chance.randrange(1, 3) << 20, correction=chance.choice((0, 0, 1, 2)),
+                    started_at=began, ended_at=began + MICROS_PER_SECOND, answered=answered, result=result,
+                    direction=chance.choice(("incoming", "incoming", "outgoing", "internal")),
+                    client=chance.choice(CLIENTS), abandoned=chance.random() < 0.1, utc_offset_seconds=5 * 3600 + 1800,
+                    talk_seconds=chance.choice((None, 20.0, 60.0)) if answered else 0.0,
+                    outcome=chance.choice((None, str(outcome_of(answered, result)))),
+                    queue=chance.choice((None, "q700", "\u043f\u0440\u043e\u0434\u0430\u0436\u0438")),
+                    queue_seconds=chance.choice((None, 5.0)), trunk=chance.choice((None, "trunk1")),
+                    extension=chance.choice((None, "1001")), talked_with=("1001", "a 'quoted', one"),
+                )
+            )  # fmt: skip
+    keyed = {(each.call_id, each.version, each.correction): each for each in made}
+    return list(keyed.values())
+
+
+VERSIONS = versions()
+TRUTH: dict[str, CallResult] = {}
+for _each in sorted(VERSIONS, key=lambda each: (each.version, each.correction)):
+    TRUTH[_each.call_id] = _each
+COUNTED = [each for each in TRUTH.values() if not each.abandoned]
+LEGS = [
+    CallLeg(each.call_id, each.version, number, who, f"PJSIP/{who}-1", each.started_at, None, None,
+            None if outcome == "calling" else 3.0, 0.0, None, outcome, each.correction)
+    for each in VERSIONS
+    for number, (who, outcome) in enumerate(
+        [("79160000000", "calling"), ("1001", "no answer"), ("1002", "no answer"), ("1002", "answered")], start=1
+    )
+]  # fmt: skip
+
+
+def statements(text: str) -> list[str]:
+    bare = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    return [each for each in bare.split(";\n") if each.strip()]
+
+
+def fill(execute_many: Callable[[str, list[list[Any]]], Any], columns: dict[str, set[str]]) -> None:
+    """Rows as the sink writes them: of each record the fields that have a column."""
+    for table, records in (("call_results", VERSIONS), ("call_legs", LEGS)):
+        rows = [
+            {name: timed(name, value) for name, value in each.record().items() if name in columns[table]}
+            for each in records
+        ]
+        names = list(rows[0])
+        marks = ", ".join(["%s"] * len(names))
+        execute_many(
+            f"insert into {table} ({', '.join(names)}) values ({marks})",  # noqa: S608
+            [[row[name] for name in names] for row in rows],
+        )
+
+
+def timed(name: str, value: Any) -> Any:
+    """A time as a datetime of UTC, to the microsecond."""
+    if not name.endswith("_at") or value is None:
+        return value
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
+
+
+COLUMNS = "select table_name, column_name, is_nullable from information_schema.columns where table_schema = "
+
+
+def columns_of(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row["table_name"]].add(row["column_name"])
+    return found
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def query(request: pytest.FixtureRequest) -> Iterator[Query]:
+    """Asks a database in which the file was run twice, and which holds every version."""
+    text = (FOLDER / f"{request.param}.sql").read_text(encoding="utf-8")
+    if request.param == "postgresql":
+        if (programs := postgresql.programs()) is None:
+            pytest.skip("PostgreSQL is not installed")
+        with (
+            postgresql.running(programs) as server,
+            psycopg.connect(
+                host=server.host, port=server.port, user="postgres", password=postgresql.PASSWORD, dbname="postgres",
+                autocommit=True, row_factory=psycopg.rows.dict_row,
+            ) as asked,
+        ):  # fmt: skip
+            asked.execute("set time zone 'Asia/Tokyo'")  # what views say must not depend on it
+
+            def ask(words: str) -> list[dict[str, Any]]:
+                return asked.execute(words.encode()).fetchall()
+
+            for statement in statements(text) * 2:
+                asked.execute(statement.encode())
+            fill(
+                lambda words, rows: asked.cursor().executemany(words.encode(), rows),
+                columns_of(ask(COLUMNS + "'public'")),
+            )
+            yield ask
+    else:
+        at: Any = request.getfixturevalue("stack").endpoints
+        connection = pymysql.connect(
+            host=at.mariadb_host, port=at.mariadb_port, user="root", password=at.mariadb_root_password,
+            autocommit=True, cursorclass=pymysql.cursors.DictCursor,
+        )  # fmt: skip
+        with connection, connection.cursor() as cursor:
+            cursor.execute("create or replace database sql_views")
+            cursor.execute("use sql_views")
+
+            def ask(words: str) -> list[dict[str, Any]]:
+                cursor.execute(words)
+                return list(cursor.fetchall())
+
+            for statement in statements(text) * 2:
+                cursor.execute(statement)
+            fill(cursor.executemany, columns_of(ask(COLUMNS + "'sql_views'")))
+            yield ask
+            cursor.execute("drop database sql_views")
+
+
+def instant(value: datetime) -> int:
+    """UTC microseconds of a column: aware, or naive in UTC."""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def test_calls_are_the_truth(query: Query) -> None:
+    told = {row["call_id"]: row for row in query("select * from calls")}
+    assert told.keys() == TRUTH.keys()
+    for call_id, call in TRUTH.items():
+        row = told[call_id]
+        assert (row["version"], row["correction"], row["result"]) == (call.version, call.correction, call.result)
+        assert instant(row["started_at"]) == call.started_at
+        assert row["queue"] == call.queue and bool(row["answered"]) is call.answered
+        assert row["outcome"] == outcome_of(call.answered, call.result)
+
+
+def test_legs_are_those_of_the_truth(query: Query) -> None:
+    told = {(row["call_id"], row["version"], row["correction"], row["leg"]) for row in query("select * from legs")}
+    assert told == {
+        (each.call_id, each.version, each.correction, leg) for each in TRUTH.values() for leg in range(1, 5)
+    }
+
+
+def test_missed_not_called_back_is_what_the_command_says(query: Query) -> None:
+    told = {row["client"]: row for row in query("select * from missed_not_called_back")}
+    expected = waiting_clients(TRUTH.values())
+    assert len(expected) > 3
+    assert told.keys() == {each.client for each in expected}
+    for each in expected:
+        row = told[each.client]
+        assert (row["missed"], row["tries"]) == (len(each.missed), len(each.tries))
+        assert instant(row["first_missed_at"]) == each.since
+        assert instant(row["last_missed_at"]) == each.last.started_at
+        waited = (utc_now_us() - each.since) / MICROS_PER_SECOND
+        assert waited - 120 < float(row["waiting_seconds"]) <= waited + 1
+
+
+def counted(calls: list[CallResult]) -> tuple[Any, ...]:
+    words = [outcome_of(each.answered, each.result) for each in calls]
+    talks = [each.talk_seconds for each in calls if each.answered and each.talk_seconds is not None]
+    average = sum(talks) / len(talks) if talks else None
+    return (len(calls), *(words.count(word) for word in ("answered", "missed", "busy", "failed")), average)  # type: ignore[arg-type]
+
+
+def local(call: CallResult) -> datetime:
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=call.started_at, seconds=call.utc_offset_seconds)
+    return at.replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("view", ["calls_by_hour", "by_extension", "by_trunk", "by_queue"])
+def test_counts_by_the_clock_of_the_pbx(view: str, query: Query) -> None:
+    groups: dict[tuple[Any, ...], list[CallResult]] = defaultdict(list)
+    for call in COUNTED:
+        at = local(call)
+        key = {
+            "calls_by_hour": (at.replace(minute=0, second=0, microsecond=0), call.pbx, call.direction),
+            "by_extension": (at.date(), call.pbx, call.extension, call.direction),
+            "by_trunk": (at.date(), call.pbx, call.trunk, call.direction),
+            "by_queue": (at.date(), call.pbx, call.queue),
+        }[view]
+        if None not in key:
+            groups[key].append(call)
+    told = query(f"select * from {view}")  # noqa: S608
+    width = len(next(iter(groups)))
+    assert {tuple(row.values())[:width]: tuple(row.values())[width : width + 6] for row in told} == {
+        key: pytest.approx(counted(calls)) for key, calls in groups.items()
+    }
+    if view == "by_queue":
+        assert {float(row["agents_offered"]) for row in told} == {2.0}
+
+
+def test_every_field_has_its_column(query: Query) -> None:
+    for table, name in (("call_results", "call_result"), ("call_legs", "call_leg")):
+        (row, *_) = query(f"select * from {table} limit 1")  # noqa: S608
+        fields = [field["name"] for field in schemas.load(name)["fields"] if not is_array(field["type"])]
+        assert set(fields) <= row.keys(), "a field of the schema has no column: the sink would stop"
+
+
+def is_array(kind: Any) -> bool:
+    return isinstance(kind, dict) and kind["type"] == "array"
