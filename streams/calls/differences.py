@@ -17,6 +17,7 @@ NOT_COMPARED = frozenset(
     {
         "version", "version_row_id", "version_rows", "correction",  # which of the call's records it is
         "outcome_hash", "rules_hash", "rule", "why",  # how the outcome was found
+        "outcome",  # answered and result in a word, which results of 0.1.0 lack
     }
 )  # fmt: skip
 """Members that may differ where nothing that a reader sees does."""

@@ -14,6 +14,8 @@ CALL = call_result(1).call_id
     [
         ("deliveries",),
         ("deliveries", CALL),
+        ("results",),
+        ("missed",),
         ("dead-letters", "list"),
         ("dead-letters", "show", CALL),
         ("portal", "status", "main"),
