@@ -1,6 +1,7 @@
 """Why no broker can be used, in words: by servers that are none. Real brokers: test_security_servers.py."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -97,3 +98,13 @@ def test_a_missing_right_is_no_missing_broker(error: Exception) -> None:
     assert not isinstance(refused, Unreachable)
     assert "have no ACL for what is asked" in refused.problem
     assert "acme.cel" in refused.problem
+
+
+async def test_what_aiokafka_logs_is_heard_again_after_many_connected_at_once() -> None:
+    chatter = logging.getLogger("aiokafka")
+    before = chatter.level
+    async with serving(closing=False) as slow, serving(closing=True) as quick:
+        asked = [require_reach(kafka(bootstrap_servers=each), seconds=0.3) for each in (slow, quick, slow)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(answer, Unreachable) for answer in answers)
+    assert chatter.level == before
