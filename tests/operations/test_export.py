@@ -290,13 +290,8 @@ def test_the_queries_of_the_page_answer(operator: Operator, tmp_path: Path) -> N
     put(operator, call(3, 24, answered=False, result=408, outcome="missed", talk_seconds=0.0))
     put(operator, call(4, abandoned=True))
     operator.told("export", "--to", str(tmp_path))
-    block = (
-        (ROOT / "docs/analytics.md")
-        .read_text(encoding="utf-8")
-        .partition("```sql\n")[2]
-        .partition("```")[0]
-        .replace("/srv/calls", str(tmp_path))
-    )
+    page = (ROOT / "docs/analytics.md").read_text(encoding="utf-8")
+    block = page.partition("```sql\n")[2].partition("```")[0].replace("/srv/calls", str(tmp_path))
     with duckdb.connect() as database:
         answers = [database.execute(each).fetchall() for each in block.split(";") if each.strip()]
     by_day, by_extension, by_number = answers[1:]
