@@ -17,6 +17,7 @@ class SoakReport:
     internal: int = 0
     delivered: int = 0
     recordings: int = 0
+    tasks: int = 0
     lost: dict[str, str] = field(default_factory=dict)
     doubled: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
@@ -59,6 +60,7 @@ def print_reports(console: Console, reports: Sequence[SoakReport], seed: int, se
         "calls": [str(report.calls) for report in reports],
         "delivered": [str(report.delivered) for report in reports],
         "with their recording": [str(report.recordings) for report in reports],
+        "tasks made for missed calls": [str(report.tasks) for report in reports],
         "lost": [str(len(report.lost)) for report in reports],
         "doubled": [str(len(report.doubled)) for report in reports],
         "wrong status or log": [str(len(report.wrong)) for report in reports],

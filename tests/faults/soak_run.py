@@ -5,14 +5,17 @@ import signal
 import subprocess
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from deploy.fake_crms import Entry
+from deploy.fake_crms import Bitrix24Portal, Entry
 from streams.calls.result import CallResult
+from streams.crm.registry import kind_of
+from streams.crm.shared.tasks import is_contact, is_missed, marker_in, marker_of
 from streams.delivery.record import Delivery, State
 from streams.delivery.routing import skip_reason_for
 from tests.faults.fixtures import differences
@@ -29,7 +32,10 @@ REQUEST_LIMIT_S = 4.0
 SETTLE_S = 2.0
 CALM_S = 240.0
 """Everything must be over so many seconds after the last fault."""
-RECORDING_OPERATIONS = {"bitrix24": ("attachrecord",), "kommo": ("edit_notes",)}
+FOLLOW_UP_OPERATIONS = {
+    "bitrix24": ("attachrecord", "todo.add", "activity.list", "activity.update"),
+    "kommo": ("edit_notes", "add_tasks", "tasks", "edit_tasks"),
+}
 PAUSING_FAULTS = (
     "moved_away",
     "portal_deleted",
@@ -69,6 +75,9 @@ class SoakRun:
         """Calls that have a recording: three of four that were answered."""
         self._installation.worker = {"session_timeout_seconds": SESSION_S}
         self._installation.portal_fields = {"request_timeout_seconds": REQUEST_LIMIT_S, "settle_seconds": SETTLE_S}
+        self._with_tasks = kind_of(crm).tasks
+        if self._with_tasks:
+            self._installation.portal_fields["missed_call_task"] = {}
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._stopped: set[str] = set()
         self._sent_at: dict[str, float] = {}
@@ -115,9 +124,16 @@ class SoakRun:
                     self._installation.record([result])
                     self._recorded.add(result.call_id)
                 self._sent_at[result.call_id] = time.time()
+                self._make_known(result.client)
                 await produce(result)
                 results.append(result)
         return results
+
+    def _make_known(self, client: str | None) -> None:
+        """Tasks at Bitrix24 stand at a client; Kommo's fake knows every number."""
+        portal = self._installation.portal
+        if client is not None and isinstance(portal, Bitrix24Portal) and not portal.crm.known(client):
+            portal.crm.add_client(client, responsible=14)
 
     # Faults and interruptions.
 
@@ -168,7 +184,7 @@ class SoakRun:
                 if "seconds" in order:
                     order["seconds"] *= REQUEST_LIMIT_S
                 often = 0.01 if name in PAUSING_FAULTS else rng.choice((0.05, 0.15, 0.4))
-                operations = (*way.sending, *way.looking_up, *RECORDING_OPERATIONS.get(self._crm, ()))
+                operations = (*way.sending, *way.looking_up, *FOLLOW_UP_OPERATIONS.get(self._crm, ()))
                 methods = [rng.choice(operations)] if rng.random() < 0.7 else []
                 if self._crm == "bitrix24" and name in (*SENT_TWICE, "503_done"):
                     methods = list(way.sending)  # never a batch: see portal_faults.SENT_TWICE, ways.TRUSTED_REFUSALS
@@ -217,6 +233,26 @@ class SoakRun:
     def _is_skipped(self, result: CallResult) -> bool:
         return skip_reason_for(result, self._installation.settings.portals[0]) is not None
 
+    def _check_tasks(self, results: list[CallResult]) -> None:
+        """A client whose last call was missed has one open task, and one who was reached since has none."""
+        markers = [(marker_in(task["text"]), bool(task["is_open"])) for task in self._installation.portal.tasks()]
+        self.report.tasks = len(markers)
+        opened = Counter(marker.client for marker, is_open in markers if marker is not None and is_open)
+        by_client: dict[str, list[CallResult]] = {}
+        for result in results:
+            if is_missed(result) or is_contact(result):
+                by_client.setdefault(marker_of(result).client, []).append(result)
+        for client, calls in by_client.items():
+            missed = max((call.ended_at for call in calls if is_missed(call)), default=0)
+            contacts = [call for call in calls if is_contact(call)]
+            reached = any(call.started_at >= missed for call in contacts)
+            waits = missed > max((call.ended_at for call in contacts), default=0)
+            least, most = int(waits), int(missed > 0 and not reached)  # between: the two calls overlapped
+            if not least <= opened[client] <= most:
+                self.report.wrong[f"tasks of {calls[0].client}"] = f"{opened[client]} are open, {least} to {most} due"
+        strange = set(opened) - set(by_client)
+        self.report.wrong.update(dict.fromkeys(strange, "an open task of no client of ours"))
+
     async def _check(self, results: list[CallResult]) -> None:
         report, portal = self.report, self._installation.portal
         deliveries = await self._installation.deliveries()
@@ -248,6 +284,8 @@ class SoakRun:
                 report.wrong[call] = "; ".join(said)
             report.latencies.append(_unix(entries[found[0]].received_at) - self._sent_at[call])
         report.wrong.update(dict.fromkeys(by_call, "belongs to no call of ours"))
+        if self._with_tasks:
+            self._check_tasks([result for result in results if not self._is_skipped(result)])
         report.requests = sum(portal.requests.values())
         lookups = tuple(name.rpartition(" ")[2] for name in WAYS[self._crm].looking_up)
         report.lookups = sum(count for (name, _), count in portal.requests.items() if name.endswith(lookups))

@@ -114,6 +114,7 @@ class CrmInstallation(Installation):
     def _secret(self, name: str, value: str) -> str:
         path: Path = self.directory / name
         if not path.exists():  # a worker may be reading it
+            path.touch(0o600)
             path.write_text(value, encoding="utf-8")
         return str(path)
 
