@@ -6,8 +6,8 @@ aiokafka itself says "Unable to bootstrap" to all of them.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
@@ -40,7 +40,7 @@ async def reached(kafka: KafkaSettings, *, seconds: float = 10.0) -> AsyncIterat
     Raises Unreachable: none answers; LoginRefused: one answers, but TLS or login fail; SettingsError.
     """
     failures: list[UserError] = []
-    with _silenced():
+    with _silence:
         for server in kafka.bootstrap_servers.split(","):
             try:
                 connection = await connected(server.strip(), kafka, seconds)
@@ -149,13 +149,25 @@ def _host_and_port(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """What aiokafka logs of a connection that fails, the UserError says better."""
-    chatter = logging.getLogger("aiokafka")
-    level = chatter.level
-    chatter.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        chatter.setLevel(level)
+class _Silence:
+    """While anyone connects, aiokafka logs nothing of a connection that fails: the UserError says it better."""
+
+    def __init__(self) -> None:
+        self._chatter = logging.getLogger("aiokafka")
+        self._level = logging.NOTSET
+        self._connecting = 0
+        """How many do: the level of before is put back by the last of them."""
+
+    def __enter__(self) -> None:
+        if not self._connecting:
+            self._level = self._chatter.level
+            self._chatter.setLevel(logging.CRITICAL)
+        self._connecting += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._connecting -= 1
+        if not self._connecting:
+            self._chatter.setLevel(self._level)
+
+
+_silence = _Silence()

@@ -108,7 +108,7 @@ class Member:
         while True:
             self._checked = 0.0
             await self._still_running()
-            progress = progress_of(self.control, await self.group.committed())
+            progress = progress_of(self.control, await patiently(self.group.committed))
             if is_done(self.control, progress):
                 await self.log.change(self.control.name, _done)
                 return
@@ -177,7 +177,7 @@ class Member:
         if self._checked and now - self._checked < self.check_seconds:
             return
         self._checked = now
-        found = (await self.log.all()).get(self.control.name)
+        found = (await patiently(self.log.all)).get(self.control.name)
         if found is None or found.correction != self.control.correction or found.state is ReplayState.CANCELLED:
             raise Stopped
 
@@ -191,9 +191,13 @@ class Member:
         def wanted(key: bytes) -> bool:
             return partition_of(key.partition(b"/")[2], total) in self._published_of
 
-        self.replay.published = await read_results(self.connection, None, self.replay.progress.results, wanted)
+        some = None if len(self._published_of) == total else wanted
+        self.replay.published = await patiently(
+            lambda: read_results(self.connection, None, self.replay.progress.results, some)
+        )
 
 
+_Outcome = TypeVar("_Outcome")
 _Record = TypeVar("_Record", CallResult, CallLeg)
 
 
@@ -202,8 +206,8 @@ def corrected(record: _Record, correction: int) -> _Record:
     return msgspec.structs.replace(record, correction=correction)
 
 
-async def patiently(act: Callable[[], Awaitable[None]]) -> None:
-    """Do it again while no broker answers, for a few minutes. Raises UserError."""
+async def patiently(act: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+    """The outcome of `act`, done again while no broker answers, for a few minutes. Raises UserError."""
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE_SECONDS
     while True:

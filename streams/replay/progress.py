@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SCAN_SHARE = 0.2
-"""Work of the first reading of a row beside that of the second, as measured (docs/replay.md)."""
+"""Work of the first reading of a row beside that of the second: reading alone, where the second decodes, folds, judges
+and sends besides (docs/performance.md)."""
 
 
 @dataclass(slots=True)

@@ -112,13 +112,14 @@ async def _prepare(installation: Installation, rows: int) -> None:
 
 def _many_rows(rows: int) -> Iterator[Row]:
     """The recordings, again and again, each time of another PBX (so that every call is one of its own)."""
-    written = 0
+    recorded, written = recorded_rows(), 0
     while True:
-        for row in recorded_rows(f"pbx{written}"):
+        pbx = f"pbx{written}"
+        for row in recorded:
             if written == rows:
                 return
             written += 1
-            yield row
+            yield {**row, "__source_name": pbx}
 
 
 def _measure(name: str, rows: int, installation: Installation) -> Measurement:

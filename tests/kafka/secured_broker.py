@@ -3,20 +3,15 @@
 Whoever comes by the open listener (`User:ANONYMOUS`: other servers of the stack, and the tests themselves) may do all.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
-from urllib.parse import urlsplit
 
-from connectors.kafka_login import worker_properties
 from deploy.local import LocalStack, parts
 from deploy.local.parts.part import properties
-from deploy.local.ports import HOST, choose, is_held_by
-from streams.settings import Settings
+from deploy.local.ports import HOST
 from tests.certificates import Authority
 
 PASSWORD = "correct horse"  # of every user
@@ -57,10 +52,10 @@ class SecuredKafka(parts.Kafka):
 
 
 @contextmanager
-def secured_stack(authority: Authority, users: Sequence[str], *others: str) -> Iterator[LocalStack]:
-    """Such a broker, a registry, and `others`."""
+def secured_stack(authority: Authority, users: Sequence[str]) -> Iterator[LocalStack]:
+    """Such a broker, and a registry."""
     kind = type("SecuredKafkaHere", (SecuredKafka,), {"authority": authority, "users": tuple(users)})
-    with mock.patch.dict(parts.ALL, {"kafka": kind}), LocalStack(parts=("kafka", "registry", *others)) as running:
+    with mock.patch.dict(parts.ALL, {"kafka": kind}), LocalStack(parts=("kafka", "registry")) as running:
         yield running
 
 
@@ -92,37 +87,6 @@ def certificate_login(running: LocalStack, authority: Authority, name: str) -> d
         "ssl_certificate_file": str(certificate),
         "ssl_key_file": str(key),
     }
-
-
-def start_connect(running: LocalStack, settings: Settings) -> None:
-    """Start Kafka Connect with the login that `cel2crm connectors worker-properties` prints; wait until it serves."""
-    site = next(iter(running._parts.values())).site
-    connect = parts.Connect(replace(site, ports={**site.ports, **choose(["connect"], {"connect": port_in(settings)})}))
-    connect.home.mkdir()
-    connect.prepare()
-    file = connect.home / "worker.properties"
-    values = dict(line.split("=", 1) for line in file.read_text(encoding="utf-8").splitlines())
-    file.write_text(properties(values | worker_properties(settings)), encoding="utf-8")
-    pid = running.run("connect", connect.command(), cwd=connect.home)
-    deadline = time.monotonic() + 120
-    while not _serves(connect, pid):
-        assert running.exit_status("connect") is None, running.log("connect").read_text(encoding="utf-8")[-4000:]
-        assert time.monotonic() < deadline, "Connect does not come up"
-        time.sleep(0.2)
-
-
-def _serves(connect: parts.Connect, pid: int) -> bool:
-    try:
-        return is_held_by(connect.site.ports["connect"], pid) and connect.is_ready()
-    except OSError:
-        return False
-
-
-def port_in(settings: Settings) -> int:
-    """The port of connect.url."""
-    port = urlsplit(settings.connect.url).port
-    assert port is not None
-    return port
 
 
 def _password_file(authority: Authority) -> Path:

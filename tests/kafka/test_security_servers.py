@@ -12,25 +12,19 @@ import yaml
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from confluent_kafka import Consumer
 
-from connectors.acls import acls_of, parts, principal_of
-from connectors.apply import apply_source, connect_client
-from connectors.source import connector_name
-from connectors.topics import apply_topics, declared_topics
+from connectors.acls import parts, principal_of
+from connectors.topics import declared_topics
 from deploy.local import LocalStack
-from deploy.local.ports import choose
 from streams.errors import UserError
 from streams.kafka.access import OPERATIONS, Acl, create_acls, require_access
 from streams.kafka.login import librdkafka_options
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.reach import reached, require_reach
 from streams.kafka.requests import DescribeGroupsRequest, MetadataRequest
-from streams.operations import connection as operations
-from streams.operations.backfill import signals_of
-from streams.settings import ConnectSettings, KafkaSettings, Settings
+from streams.settings import KafkaSettings, Settings
 from tests.certificates import Authority
 from tests.cli.commands import Done, run
-from tests.connectors.installation import Installation as CaptureInstallation
-from tests.kafka.secured_broker import PASSWORD, certificate_login, port_of, scram_login, secured_stack, start_connect
+from tests.kafka.secured_broker import certificate_login, port_of, scram_login, secured_stack
 from tests.worker_installation import recorded_rows
 from tests.workers.deliver.crm_installation import CrmInstallation
 
@@ -80,7 +74,7 @@ class Secured:
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     authority = Authority(tmp_path_factory.mktemp("certificates"))
     users = [f"{PREFIX}-{part}" for part in PARTS] + [f"{part}-without-{number}" for part, number, _ in LACKING]
-    with secured_stack(authority, users, "mariadb") as running:
+    with secured_stack(authority, users) as running:
         made = Secured(running, authority)
         asyncio.run(make_topics_and_acls(made))
         yield made
@@ -293,45 +287,7 @@ async def test_an_operator_makes_no_acls(secured: Secured, installed: SecuredIns
     assert "may Alter the cluster" in done.stderr
     installed.login = scram_login(secured.stack, secured.authority, "admin")
     done = await command(installed, "topics", "acls", "aggregate", "--apply")
-    assert (done.status, done.stdout) == (0, f"aggregate: User:{PREFIX}-aggregate has its 9 ACLs\n")
-
-
-async def test_capture_works_with_its_rights(secured: Secured) -> None:
-    stack, pbx = secured.stack, CaptureInstallation(secured.stack)
-    secrets = stack.endpoints.secrets_file
-    secrets.write_text(f"{secrets.read_text(encoding='utf-8')}kafka.password={PASSWORD}\n", encoding="utf-8")
-    reference = f"${{file:{secrets}:kafka.password}}"
-    connect = {
-        "url": f"http://127.0.0.1:{choose(['x'], {})['x']}",
-        "password_reference": f"${{file:{secrets}:cel.password}}",
-        "kafka": {"sasl_username": f"{PREFIX}-connect", "sasl_password_reference": reference},
-    }
-    login = scram_login(stack, secured.authority, f"{PREFIX}-operator")
-    kafka = KafkaSettings.model_validate({**login, "topic_prefix": pbx.name, "partitions": 2})
-    settings = pbx.settings.model_copy(update={"kafka": kafka, "connect": ConnectSettings.model_validate(connect)})
-    await create_acls(
-        secured.kafka("admin"),
-        {f"User:{PREFIX}-{part}": acls_of(settings, part) for part in ("connect", "operator")},
+    assert (done.status, done.stdout) == (
+        0,
+        f"aggregate: User:{PREFIX}-aggregate has its {len(single(PARTS['aggregate']))} ACLs\n",
     )
-    before = len(secured.denied())
-    pbx.make_database()
-    pbx.insert(["1795480301.1"])  # before the capture: a signal brings it
-    await apply_topics(settings)
-    await asyncio.to_thread(start_connect, stack, settings)
-    applied = await apply_source(settings, lambda _: None)
-    assert applied.action == "created"
-    pbx.insert(["1795480302.2"])
-    async with operations.connect(settings) as connection, asyncio.timeout(60):
-        await connection.topics.send(signals_of(settings, ["1795480301.1"]))
-        found: set[bytes | None] = set()
-        while found < {b"1795480301.1", b"1795480302.2"}:
-            found |= {record.key async for record in connection.topics.read(settings.kafka.topic("cel"))}
-    stored = await configuration(settings)
-    assert PASSWORD not in stored
-    assert secured.denied()[before:] == []
-
-
-async def configuration(settings: Settings) -> str:
-    """The connector's configuration as anyone can ask Connect for it."""
-    async with connect_client(settings) as connect:
-        return str(await connect.config(connector_name(settings)))

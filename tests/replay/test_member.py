@@ -12,9 +12,10 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.calls.result_headers import origin_of
 from streams.errors import UserError
+from streams.kafka.client import Unreachable
 from streams.kafka.committed import Committed
 from streams.kafka.topic_client import Outgoing
-from streams.replay import opening
+from streams.replay import member, opening
 from streams.replay.control import Control, ReplayState, checked_name, legs_topic, results_topic, rules_of
 from streams.replay.judge import Unjudged
 from streams.replay.member import Member, Stopped, is_done, progress_of
@@ -24,6 +25,7 @@ from streams.rules import load_rules
 from tests.operations.memory import PARTITIONS, MemoryTopics, Operator
 from tests.replay.memory import Live, MemorySource, capture
 from tests.replay.test_comparison import small_topic
+from tests.worker_installation import Row
 
 
 class Killed(BaseException):
@@ -138,11 +140,11 @@ async def test_every_recorded_call_is_written_as_live_has_it_but_for_the_correct
 ) -> None:
     source.batch = 1000
     world = await begun(operator, source)
-    member = await world.work()
+    worked = await world.work()
     found, records = world.written()
     assert as_live(found) == live.highest and records == len(live.highest)
     assert {each.correction for each in found.values()} == {world.control.correction}
-    assert member.not_judged == []
+    assert worked.not_judged == []
     legs = operator.settings.kafka.topic(legs_topic("new"))
     assert sum(len(operator.topics.logs[legs, each]) for each in range(PARTITIONS)) > records
     assert (await world.log.all())["new"].state is ReplayState.DONE
@@ -150,10 +152,23 @@ async def test_every_recorded_call_is_written_as_live_has_it_but_for_the_correct
     assert (told.judged, told.not_judged, told.rows_done) == (len(live.highest), 0, world.control.rows)
 
 
+def overlapping() -> list[Row]:
+    """The rows of a few calls, each of which begins while the one before goes on."""
+    calls: dict[str, list[Row]] = {}
+    for row in small_topic():
+        calls.setdefault(row["linkedid"], []).append(row)
+    placed = [
+        (3 * number + 2 * place, row) for number, rows in enumerate(calls.values()) for place, row in enumerate(rows)
+    ]
+    begin = max(int(name.partition(".")[0]) for name in calls)
+    ordered = [row for _, row in sorted(placed, key=lambda each: each[0])]
+    return [{**row, "__source_ts_ms": (begin + number) * 1000} for number, row in enumerate(ordered)]
+
+
 async def test_killed_at_every_step_nothing_is_lost_and_what_is_repeated_is_the_same(
     operator: Operator, source: MemorySource
 ) -> None:
-    capture(operator, small_topic())
+    capture(operator, overlapping())
     live, source.batch = Live(operator).take_all(), 4
     steps = 0
 
@@ -179,7 +194,8 @@ async def test_killed_at_every_step_nothing_is_lost_and_what_is_repeated_is_the_
         await world.work()
         found, _ = world.written()
         assert as_live(found) == live.highest, step
-        assert standing_of(world.control, world.commits, 0).judged == len(live.highest), step
+        told = standing_of(world.control, world.commits, 0)
+        assert (told.judged, told.not_judged) == (len(live.highest), 0), step
 
 
 async def test_three_members_write_the_same_set_as_one(operator: Operator, source: MemorySource, live: Live) -> None:
@@ -211,9 +227,9 @@ async def test_a_call_that_is_not_whole_is_not_written(operator: Operator, sourc
     name, result = next(iter(live.highest.items()))
     operator.result(msgspec.structs.replace(result, version=result.version + 1, version_rows=result.version_rows + 1))
     world = await begun(operator, source)
-    member = await world.work()
+    worked = await world.work()
     assert name not in world.written()[0]
-    assert [(each.call_id, each.why) for each in member.not_judged] == [(name, Unjudged.FEWER_ROWS)]
+    assert [(each.call_id, each.why) for each in worked.not_judged] == [(name, Unjudged.FEWER_ROWS)]
     assert standing_of(world.control, world.commits, 0).not_judged == 1
 
 
@@ -226,6 +242,26 @@ async def test_commits_of_an_earlier_replay_of_that_name_do_not_count(
     assert not is_done(again, progress_of(again, world.commits))
     world.commits[0] = Committed(5, "set by hand")
     assert progress_of(world.control, world.commits)[0][0] == 0
+
+
+async def test_brokers_that_are_away_for_a_while_are_waited_for(
+    operator: Operator, source: MemorySource, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "_RETRY_SECONDS", 0.0)
+    world, away = await begun(operator, source), 5
+
+    def fail(what: str) -> None:
+        nonlocal away
+        away -= what == "before a send"
+        if away >= 0 and what == "before a send":
+            raise Unreachable("no Kafka broker at ..")
+
+    await world.work(fail)
+    assert away < 0 and as_live(world.written()[0]) == live.highest
+    monkeypatch.setattr(member, "_PATIENCE_SECONDS", 0.0)
+    away, world = 1 << 30, await begun(operator, source)
+    with pytest.raises(Unreachable):
+        await world.work(fail)
 
 
 async def test_a_cancelled_replay_stops_its_members_and_can_be_resumed(

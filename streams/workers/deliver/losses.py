@@ -1,6 +1,6 @@
 """Results that a delivery worker cannot take any more: gone before it took them, or passed over by hand."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 from aiokafka import TopicPartition
@@ -13,11 +13,23 @@ from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.committed import Committed
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.lost_records import EXPIRED, LOG_LOST, SET_BY_HAND, LossReporter, Lost, start_offset, wall_clock
+from streams.kafka.lost_records import (
+    EXPIRED,
+    LOG_LOST,
+    MADE_AGAIN,
+    SET_BY_HAND,
+    LossReporter,
+    Lost,
+    start_offset,
+    wall_clock,
+)
 from streams.settings import PortalSettings, Settings
 from streams.workers.deliver import metrics
 from streams.workers.deliver.commit_mark import commit_mark, is_ours, log_since_of
 from streams.workers.deliver.states import DeliveryStates
+
+_LAST_TAKEN = 20
+"""So many results before the committed offset are looked at: does the log know them?"""
 
 _log = structlog.get_logger("deliver")
 
@@ -52,8 +64,11 @@ class ResultLosses:
             return 0
         start = start_offset(committed, first)
         log_since = log_since_of(committed.metadata)
-        if is_ours(committed.metadata) and states.newest_change is None and first < start:
-            log_since = await self._look_at_empty_log(tp, first, start, states, log_since)
+        if is_ours(committed.metadata) and first < start:
+            if states.newest_change is None:
+                log_since = await self._look_at_unknown_calls(tp, first, start, states, log_since, LOG_LOST)
+            elif await self._knows_none_of_the_last(tp, max(first, start - _LAST_TAKEN), start, states, log_since):
+                log_since = await self._look_at_unknown_calls(tp, first, start, states, log_since, MADE_AGAIN)
         if committed.offset < first:
             await self._report(Lost(tp, committed.offset, first, EXPIRED, self._since(states)))
         elif not is_ours(committed.metadata) and (done := states.last_result + 1) < start:
@@ -62,22 +77,39 @@ class ResultLosses:
                 await self._report(passed)
         return log_since
 
-    async def _look_at_empty_log(
-        self, tp: TP, first: int, start: int, states: DeliveryStates, log_since: UtcMicros
+    async def _look_at_unknown_calls(
+        self, tp: TP, first: int, start: int, states: DeliveryStates, log_since: UtcMicros, cause: str
     ) -> UtcMicros:
-        """Tell where results were taken of which an empty log should tell; since when it tells of every call.
+        """Tell where results count as taken of which the log should tell and does not; since when it tells of every
+        call.
 
         What delivery may have forgotten by its age does not count, nor what was taken before a loss that was told.
         """
         now = utc_now_us()
-        kept_ms = max(now - self._remember_us, log_since) // (MICROS_PER_SECOND // 1000)
-        lost = await self._not_delivered(tp, first, start, states, kept_ms)
+        lost = await self._not_delivered(tp, first, start, states, self._kept_ms(now, log_since))
         if lost is None:
             return log_since
-        await self._report(lost._replace(cause=LOG_LOST))
+        await self._report(lost._replace(cause=cause))
         # At once: until the next result there may be no commit, and a restart would tell it again.
         await self._group.commit_marked(tp, start, commit_mark(now))
         return now
+
+    async def _knows_none_of_the_last(
+        self, tp: TP, start: int, end: int, states: DeliveryStates, log_since: UtcMicros
+    ) -> bool:
+        """Whether the log knows none of the results before the committed offset, so that these are others.
+
+        A topic that was deleted and made again at once takes a commit that was meant for the one before.
+        """
+        wanted = [
+            states.remembers(call_id)
+            async for call_id, _, _ in self._wanted(tp, start, end, self._kept_ms(utc_now_us(), log_since))
+        ]
+        return bool(wanted) and not any(wanted)
+
+    def _kept_ms(self, now: UtcMicros, log_since: UtcMicros) -> int:
+        """Results that were written since then (Unix milliseconds) are in the log."""
+        return max(now - self._remember_us, log_since) // (MICROS_PER_SECOND // 1000)
 
     async def look_at_hole(self, tp: TP, position: int, offset: int) -> None:
         """Look at why a partition goes on at `offset`, beyond the next result: ends of transactions, or expiry."""
@@ -107,19 +139,25 @@ class ResultLosses:
 
         An offset without our mark may also be one that release 0.1.0 committed: it marked none.
         """
+        found = [
+            (offset, written)
+            async for call_id, offset, written in self._wanted(tp, start, end, since_ms)
+            if not states.remembers(call_id)
+        ]
+        if not found:
+            return None
+        return Lost(tp, found[0][0], found[-1][0] + 1, SET_BY_HAND, min(written for _, written in found))
+
+    async def _wanted(self, tp: TP, start: int, end: int, since_ms: int) -> AsyncIterator[tuple[str, int, int]]:
+        """Call id, offset and time (Unix milliseconds) of the results that a portal of this CRM should have."""
         partition = TopicPartition(tp.topic, tp.partition)
-        found: list[tuple[int, int]] = []
         async with BoundedReader(self._settings.kafka, uncommitted=True) as reader:
             async for records in reader.read([partition], starts={partition: start}, ends={partition: end}):
                 for record in records:
                     call_id = (record.key or b"").decode("utf-8", "replace")
                     wanted = portal_of(self._portals, call_id.partition("/")[0]) is not None
-                    new = record.timestamp >= since_ms
-                    if wanted and new and record.value is not None and not states.remembers(call_id):
-                        found.append((record.offset, record.timestamp))
-        if not found:
-            return None
-        return Lost(tp, found[0][0], found[-1][0] + 1, SET_BY_HAND, min(written for _, written in found))
+                    if wanted and record.timestamp >= since_ms and record.value is not None:
+                        yield call_id, record.offset, record.timestamp
 
     async def _report(self, lost: Lost) -> None:
         """A call begins long before its result is written."""

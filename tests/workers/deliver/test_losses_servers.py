@@ -11,10 +11,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
 from streams.delivery.record import State
 from streams.kafka.topic_client import partition_of
+from streams.workers.deliver.commit_mark import commit_mark
 from tests.worker_installation import Tail
 from tests.workers.deliver.crm_installation import CrmInstallation, recent
 
@@ -158,3 +160,44 @@ async def test_a_log_that_was_deleted_is_told_and_calls_of_before_are_looked_up(
         await installation.produce_results([recent(3)])
         await installation.until_delivered([*later, recent(3)])
         assert len(await letters(installation, 1)) == 1  # it is told once
+
+
+async def test_a_topic_made_again_that_took_the_commit_of_the_one_before_is_told(install: NewInstallation) -> None:
+    async with install(1) as installation:
+        worker = installation.start_worker("kommo")
+        await installation.produce_results([recent(1)])
+        await installation.until_delivered([recent(1)])
+        await stopped(worker)
+
+        results = installation.topic("call-results")
+        admin = AIOKafkaAdminClient(bootstrap_servers=installation.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([results])
+        await gone(admin, results)
+        await admin.create_topics([NewTopic(results, 1, 1)])
+        await admin.close()
+        await installation.produce_results([recent(2)])
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=installation.bootstrap_servers,
+            group_id=installation.topic("kommo"),
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        partition = TopicPartition(results, 0)
+        consumer.assign([partition])
+        # As a client does that tries a commit again until the topic is back.
+        await consumer.commit({partition: OffsetAndMetadata(1, commit_mark(0))})
+        await consumer.stop()
+
+        worker = installation.start_worker("kommo")
+        [letter] = await letters(installation, 1)
+        assert (letter["reason"], letter["offset"]) == ("expired_results", 0)
+        assert "the topic was made again" in letter["explanation"]
+        assert remedy_of(letter).endswith(" --deliver")
+        await installation.produce_results([recent(3)])
+        await installation.until_delivered([recent(1), recent(3)])
+        await stopped(worker)
+        installation.start_worker("kommo")
+        await installation.produce_results([recent(4)])
+        await installation.until_delivered([recent(1), recent(3), recent(4)])
+        assert len(await letters(installation, 1)) == 1, "told once"
