@@ -4,8 +4,7 @@
 --     mariadb calls < mariadb.sql
 --
 -- Every version of a call has its row: replays and records that come twice are harmless. The truth about a call is in the
--- view calls. Times are datetime(6) in UTC; what the columns mean stands in docs/records.md, of
--- origin and processed_at (microseconds from 1970 in call_results, a time in calls) too. The arrays (talked_with,
+-- view calls. Times are datetime(6) in UTC; what the columns mean stands in docs/records.md. The arrays (talked_with,
 -- transfers, pickups, linked_calls, warnings, why) are left out: MariaDB has no type for them.
 
 create table if not exists call_results (
@@ -55,8 +54,6 @@ create table if not exists call_results (
   correction bigint not null,
   queue text,
   outcome text,
-  origin text,
-  processed_at bigint,
   primary key (call_id, version, correction)
 ) default charset utf8mb4 collate utf8mb4_bin;
 
@@ -93,9 +90,7 @@ select
     when result in (0, 200, 408, 480) then 'missed'
     when result in (486, 603) then 'busy'
     else 'failed'
-  end) as outcome,
-  coalesce(origin, 'live') as origin,
-  timestamp('1970-01-01') + interval processed_at microsecond as processed_at
+  end) as outcome
 from (
   select *, row_number() over (partition by call_id order by version desc, correction desc) as place from call_results
 ) as ordered

@@ -4,8 +4,7 @@
 --     psql -1 -v ON_ERROR_STOP=1 -f postgresql.sql calls
 --
 -- Every version of a call has its row: replays and records that come twice are harmless. The truth about a call is in the
--- view calls. Times are timestamptz, exact to the microsecond; what the columns mean stands in docs/records.md, of
--- origin and processed_at (microseconds from 1970 in call_results, a time in calls) too.
+-- view calls. Times are timestamptz, exact to the microsecond; what the columns mean stands in docs/records.md.
 
 create table if not exists call_results (
   call_id text not null,
@@ -60,8 +59,6 @@ create table if not exists call_results (
   correction bigint not null,
   queue text,
   outcome text,
-  origin text,
-  processed_at bigint,
   primary key (call_id, version, correction)
 );
 
@@ -102,9 +99,7 @@ select
     when result in (0, 200, 408, 480) then 'missed'
     when result in (486, 603) then 'busy'
     else 'failed'
-  end) as outcome,
-  coalesce(origin, 'live') as origin,
-  to_timestamp(processed_at / 1e6) as processed_at
+  end) as outcome
 from (
   select *, row_number() over (partition by call_id order by version desc, correction desc) as place from call_results
 ) as ordered
