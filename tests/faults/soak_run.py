@@ -22,7 +22,7 @@ from tests.faults.fixtures import differences
 from tests.faults.portal_faults import FAULTS, SENT_TWICE
 from tests.faults.recorded_results import many_results
 from tests.faults.soak_report import SoakReport
-from tests.faults.ways import FINAL_FOR_WEBHOOKS, WAYS
+from tests.faults.ways import NOT_IN_SOAKS, WAYS
 from tests.worker_installation import Tail
 from tests.workers.deliver.crm_installation import RECORDINGS, CrmInstallation
 
@@ -41,7 +41,7 @@ PAUSING_FAULTS = (
     "portal_deleted",
     "payment_required",
     "overload",
-    *(f for f in FAULTS if f.startswith("40")),
+    *(fault for fault in FAULTS if fault.startswith("40")),
 )
 """Faults that pause the portal for minutes when they come again and again: ordered seldom."""
 
@@ -175,9 +175,7 @@ class SoakRun:
     async def _order_faults(self) -> None:
         """Order other faults every few seconds, at other operations."""
         portal, way, rng = self._installation.portal, WAYS[self._crm], self._random
-        names = [name for name in FAULTS if not (name in SENT_TWICE and self._crm == "kommo")]
-        if self._crm == "webhook":
-            names = [name for name in names if name not in FINAL_FOR_WEBHOOKS]
+        names = [name for name in FAULTS if name not in NOT_IN_SOAKS.get(self._crm, ())]
         while True:
             for name in rng.sample(names, rng.randint(1, 4)):
                 order = {key: value for key, value in FAULTS[name].items() if key != "times"}
