@@ -363,3 +363,11 @@ def test_the_calls_that_wait_for_a_backfill_do_not_keep_the_worker_busy() -> Non
     rows.lose(1)
     rows.take("LINKEDID_END", at=1)
     assert not rows.partition.settling
+
+
+def test_a_call_that_lost_rows_while_it_settled_keeps_the_worker_busy_no_more() -> None:
+    rows = Rows()
+    rows.take(*CALL, at=0)
+    assert rows.partition.settling
+    rows.lose(2)
+    assert not rows.partition.settling

@@ -427,6 +427,28 @@ def test_a_call_without_a_second_in_its_linkedid_is_forgotten_by_its_deadline_al
     assert not is_kept(log, 902, "north/odd")
 
 
+def test_a_known_row_that_is_backfilled_puts_off_when_its_call_is_forgotten() -> None:
+    log = Log()
+    log.row("LINKEDID_END", 5)
+    log.row("LINKEDID_END", 100, op="r", row_id=1)
+    assert is_kept(log, 1000)
+    assert not is_kept(log, 1001)
+
+
+def test_calls_that_ended_several_times_and_that_are_open_again_hold_up_no_other() -> None:
+    log = Log()
+    log.row("LINKEDID_END", 5, call="1")
+    log.row("HANGUP", 6, call="1")
+    log.row("LINKEDID_END", 6, call="2")
+    log.row("CHAN_START", 6, call="3")
+    assert log.tick(6 + 3600) == [f"{START + 3}.1"]
+    log.row("HANGUP", 7, call="3")
+    log.row("CHAN_START", 8, call="4")
+    log.row("LINKEDID_END", 8, call="4")
+    assert is_kept(log, 2000, f"north/{START + 3}.1")
+    assert set(log.partition.calls) == {f"north/{START + 3}.1", f"north/{START + 2000}.1"}
+
+
 def test_a_restored_partition_holds_the_same_calls_and_replays_what_its_snapshots_lack() -> None:
     log = Log()
     log.row("CHAN_START", 1)
