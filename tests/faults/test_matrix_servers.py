@@ -41,6 +41,8 @@ KILLED: dict[str, tuple[Moment, ...]] = {
         ("notes", "answered"),
     ),
 }
+OF_A_CALL = {"externalcall.register": b"EXTERNAL_CALL_ID", "statistic.get": b"FILTER"}
+"""By operation: a field of requests that are about a call."""
 STOPPED: dict[str, tuple[Moment, ...]] = {
     "bitrix24": (("register", "answered"), ("finish", "arrived"), ("finish", "answered"), ("statistic.get", "arrived")),
     "kommo_contact": (("post contacts", "arrived"), ("calls", "arrived"), ("calls", "answered"), ("notes", "arrived")),
@@ -111,6 +113,8 @@ class InterruptedWorker:
         (name, moment), worker, sent = self._waiting
         verb, _, operation = name.rpartition(" ")
         fits = inbound.operation.endswith(operation) and verb in ("", inbound.method.lower())
+        if any(inbound.operation.endswith(name) and field not in inbound.body for name, field in OF_A_CALL.items()):
+            return  # the check at the worker's start: no call is under way
         if moment == when and fits:
             worker.send_signal(sent)
             self._waiting = None
