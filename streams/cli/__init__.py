@@ -11,6 +11,7 @@ dead_letters  backfill      what could not be processed, and calls that are read
 portal/                     the accounts at the CRMs
 verdict_line                that of status, in one line of other commands
 options  filter_options     options that several commands have
+option_group                a dataclass of options as parameters of a command
 row_sources                 where rows come from
 connected  prompts          one connection for a command that asks; questions and progress bars
 logging_setup               silence of libraries

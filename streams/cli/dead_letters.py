@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.connected import connected
-from streams.cli.filter_options import FilterOptions, with_filter_options
+from streams.cli.filter_options import FilterOptions
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, console_of, remark, say, say_json, say_lines
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
@@ -41,7 +42,7 @@ NOT_THERE = 1
 
 
 @app.command("list")
-@with_filter_options
+@with_options(FilterOptions)
 def list_letters(
     options: FilterOptions,
     calls: Annotated[bool, typer.Option("--calls", help="Each call once, with the command that recovers it.")] = False,
@@ -125,7 +126,7 @@ def show(
 
 
 @app.command()
-@with_filter_options
+@with_options(FilterOptions)
 def retry(
     options: FilterOptions,
     targets: TargetArgument = None,
@@ -165,7 +166,7 @@ def retry(
 
 
 @app.command()
-@with_filter_options
+@with_options(FilterOptions)
 def drop(
     options: FilterOptions,
     targets: TargetArgument = None,

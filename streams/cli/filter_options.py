@@ -1,10 +1,7 @@
 """The options that choose dead letters, once for all commands that have them."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -54,19 +51,3 @@ class FilterOptions:
             places=frozenset(place for text in named for place in places_of(text)),
             resolved=resolved,
         )
-
-
-def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A Typer command whose parameter `options` is made of the options of FilterOptions."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        options = FilterOptions(**{each.name: given.pop(each.name) for each in fields(FilterOptions)})
-        command(options=options, **given)
-
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
-    shared = list(inspect.signature(FilterOptions).parameters.values())
-    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*shared, *own)]
-    run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]  # Typer reads options from it
-    run.__annotations__ = {each.name: each.annotation for each in keyword}
-    return run

@@ -90,6 +90,17 @@ def load(reference: str) -> object:
     return getattr(import_module(module), attribute)
 
 
+def load_of(crm: str, reference: str, cannot: str) -> object:
+    """The object that a CRM's kind names. Raises UserError: one sentence, whatever a foreign package raises.
+
+    `cannot`: what cannot be done then, such as `be used`.
+    """
+    try:
+        return load(reference)
+    except Exception as error:
+        raise UserError(f"CRM {crm} cannot {cannot}: {reference} cannot be imported: {error!r}") from error
+
+
 class _Unusable(Exception):
     """Why a plugin cannot be used."""
 

@@ -11,11 +11,12 @@ import typer
 from schemas import MalformedRecord
 from streams.calls.result import CallResult
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import remark, say, say_json
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
 from streams.cli.replay.bar import progress_shown
-from streams.cli.replay.selection_options import SelectionOptions, with_selection
+from streams.cli.replay.selection_options import SelectionOptions
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.delivery.routing import portal_of, skip_reason_for
 from streams.errors import UserError
@@ -40,7 +41,7 @@ class Targets:
     """Calls of a kind that the portal does not get."""
 
 
-@with_selection
+@with_options(SelectionOptions)
 def deliver_again(
     options: SelectionOptions,
     portal: Annotated[str, typer.Option("--portal", help="The portal of the settings that gets them.")],

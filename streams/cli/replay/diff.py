@@ -11,12 +11,13 @@ import typer
 
 from streams.cli.classify.outcomes import Outcomes
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
 from streams.cli.output import add_remark, say_json, say_json_line, say_lines
 from streams.cli.replay.bar import progress_shown
 from streams.cli.replay.output_file import whole_file
 from streams.cli.replay.plan import RulesFile
-from streams.cli.replay.selection_options import SelectionOptions, with_selection
+from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.told import CSV_HEAD, DifferenceWriter, summary_lines, summary_object
 from streams.errors import UserError
 from streams.replay import opening
@@ -34,7 +35,7 @@ OutputOption = Annotated[
 ]
 
 
-@with_selection
+@with_options(SelectionOptions)
 def diff(
     options: SelectionOptions,
     output: OutputOption = None,

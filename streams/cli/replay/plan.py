@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
 from streams.cli.output import say_json, say_lines
-from streams.cli.replay.selection_options import SelectionOptions, with_selection
+from streams.cli.replay.selection_options import SelectionOptions
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
 from streams.replay import opening
 from streams.replay.plan import Plan, plan_of
@@ -24,7 +25,7 @@ RulesFile = Annotated[
 ]
 
 
-@with_selection
+@with_options(SelectionOptions)
 def plan(
     options: SelectionOptions,
     rules_file: RulesFile = None,

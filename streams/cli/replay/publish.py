@@ -8,11 +8,12 @@ import msgspec
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, remark, say, say_json
 from streams.cli.prompts import ASK_FROM, ByOption, YesOption, confirm, operator_name
 from streams.cli.replay.bar import progress_shown
-from streams.cli.replay.selection_options import SelectionOptions, with_selection
+from streams.cli.replay.selection_options import SelectionOptions
 from streams.errors import UserError
 from streams.gaps.taken import taken_by_worker
 from streams.kafka.admin import KafkaAdmin
@@ -30,7 +31,7 @@ INCOMPLETE = 1
 _MOST_NAMED = 20
 
 
-@with_selection
+@with_options(SelectionOptions)
 def publish_corrections(
     options: SelectionOptions,
     yes: YesOption = False,

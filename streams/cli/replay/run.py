@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from streams.cli.logging_setup import quiet_kafka_client
+from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
 from streams.cli.output import add_remark, remark, say, say_json
 from streams.cli.prompts import ASK_FROM, ByOption, YesOption, confirm, operator_name
 from streams.cli.replay.bar import progress_shown
 from streams.cli.replay.plan import RulesFile
-from streams.cli.replay.selection_options import SelectionOptions, with_selection
+from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.standing import line_of, to_json
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.errors import UserError
@@ -39,7 +40,7 @@ WorkersOption = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pr
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the replay.")]
 
 
-@with_selection
+@with_options(SelectionOptions)
 def run(
     options: SelectionOptions,
     into: Annotated[

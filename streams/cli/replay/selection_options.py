@@ -1,10 +1,7 @@
 """The options that choose the calls of a replay, once for all its commands."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -114,19 +111,3 @@ def _refuse_empty(first: int | None, last: int | None, since: str, until: str) -
         raise UserError(
             f"{until} is not after {since}", "What is asked for begins at the first and ends before the second."
         )
-
-
-def with_selection(command: Callable[..., None]) -> Callable[..., None]:
-    """A Typer command whose parameter `options` is made of the options of SelectionOptions."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        options = SelectionOptions(**{each.name: given.pop(each.name) for each in fields(SelectionOptions)})
-        command(options=options, **given)
-
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
-    shared = list(inspect.signature(SelectionOptions).parameters.values())
-    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*shared, *own)]
-    run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]  # Typer reads options from it
-    run.__annotations__ = {each.name: each.annotation for each in keyword}
-    return run

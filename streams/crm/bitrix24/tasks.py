@@ -23,7 +23,7 @@ from streams.crm.bitrix24.lookup import METHOD as STATISTICS
 from streams.crm.bitrix24.lookup import records_of
 from streams.crm.shared.call_fields import last_digits, user_ref
 from streams.crm.shared.client import Pace
-from streams.crm.shared.task_steps import GONE, Failure, Task, unanswered
+from streams.crm.shared.task_steps import GONE, Failure, Task, refusal, unanswered
 from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
@@ -114,10 +114,7 @@ class Bitrix24Tasks:
             return ending
         if own_error(ending) and code_of(ending) in _RIGHTS:
             return NotYet(f"{NEEDS_RIGHTS} ({error_text(ending)})")
-        problem = portal_problem(ending, utc_now_us())
-        if isinstance(problem, OutcomeUnknown):
-            return RetryLater(problem.why)
-        return problem or Refused(error_text(ending))
+        return refusal(portal_problem(ending, utc_now_us()), error_text(ending))
 
     async def _once(
         self, method: str, fields: dict[str, object], until: BootSeconds

@@ -19,7 +19,7 @@ from streams.crm.kommo.account import PAGE, Item, KommoAccount, embedded_in, no_
 from streams.crm.kommo.answers import OWN, PLURALS, entity_of, error_text, named_fields, portal_problem
 from streams.crm.kommo.steps import has_phone
 from streams.crm.shared.call_fields import user_ref
-from streams.crm.shared.task_steps import GONE, Failure, Task, unanswered
+from streams.crm.shared.task_steps import GONE, Failure, Task, refusal, unanswered
 from streams.crm.shared.tasks import (
     LATE_CONTACT_US,
     MISSED,
@@ -241,10 +241,7 @@ def _failure(ending: Ending | PortalBlocked | RetryLater) -> Failure:
         return unanswered(ending)
     if (lacking := _lacks_rights(ending)) is not None:
         return lacking
-    problem = portal_problem(ending, utc_now_us())
-    if isinstance(problem, OutcomeUnknown):
-        return RetryLater(problem.why)
-    return problem or Refused(error_text(ending))
+    return refusal(portal_problem(ending, utc_now_us()), error_text(ending))
 
 
 def _lacks_rights(reply: Reply) -> NotYet | None:

@@ -6,7 +6,7 @@ Only workers and the commands that need one import it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.crm.registry import kind_of, load
+from streams.crm.registry import kind_of, load_of
 from streams.crm.shared.client import CrmClient
 from streams.crm.shared.token_vendor import TokenVendor
 from streams.crm.shared.tokens import TokenSource
@@ -31,10 +31,7 @@ class CrmAdapter:
 def adapter_of(crm: str) -> CrmAdapter:
     """A CRM's adapter. Raises UserError: there is no such CRM, or its package cannot be used."""
     kind = kind_of(crm)
-    try:
-        adapter = load(kind.adapter)
-    except Exception as error:  # whatever a foreign package raises, a user is told in one sentence
-        raise UserError(f"CRM {crm} cannot be used: {kind.adapter} cannot be imported: {error!r}") from error
+    adapter = load_of(crm, kind.adapter, "be used")
     if not isinstance(adapter, CrmAdapter):
         raise UserError(f"CRM {crm} cannot be used: {kind.adapter} is not a CrmAdapter")
     return adapter

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import cast
 
 from streams.clock import BootSeconds
-from streams.crm.registry import kind_of, load
+from streams.crm.registry import kind_of, load_of
 from streams.crm.shared.client import Pace
 from streams.crm.shared.tokens import TokenSource
 from streams.delivery.answers import PortalBlocked, RetryLater
@@ -65,10 +65,7 @@ def check_of(crm: str) -> Check | None:
     reference = kind_of(crm).check
     if not reference:
         return None
-    try:
-        found = load(reference)
-    except Exception as error:  # whatever a foreign package raises, a user is told in one sentence
-        raise UserError(f"CRM {crm} cannot be checked: {reference} cannot be imported: {error!r}") from error
+    found = load_of(crm, reference, "be checked")
     if not callable(found):
         raise UserError(f"CRM {crm} cannot be checked: {reference} is not a function")
     return cast(Check, found)

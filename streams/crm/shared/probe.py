@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from streams.clock import BootSeconds
-from streams.crm.registry import kind_of, load
+from streams.crm.registry import kind_of, load_of
 from streams.crm.shared.client import Pace
 from streams.crm.shared.tokens import TokenSource
 from streams.errors import UserError
@@ -179,10 +179,7 @@ def probe_of(crm: str) -> CrmProbe | None:
     reference = kind_of(crm).probe
     if not reference:
         return None
-    try:
-        found = load(reference)
-    except Exception as error:  # whatever a foreign package raises, a user is told in one sentence
-        raise UserError(f"CRM {crm} cannot be probed: {reference} cannot be imported: {error!r}") from error
+    found = load_of(crm, reference, "be probed")
     if not isinstance(found, CrmProbe):
         raise UserError(f"CRM {crm} cannot be probed: {reference} is not a CrmProbe")
     return found

@@ -27,6 +27,7 @@ from streams.delivery.answers import (
     LookupResult,
     NotFound,
     NotYet,
+    OutcomeUnknown,
     PortalBlocked,
     Refused,
     RetryLater,
@@ -45,6 +46,12 @@ def unanswered(ending: NothingSent | NoReply | TooLate) -> RetryLater:
     """The end of a question without a reply. A step of several requests runs out of time at a busy portal: nothing for
     which its calls would have to wait."""
     return RetryLater(OUT_OF_TIME) if isinstance(ending, TooLate) else lookup_without_reply(ending)
+
+
+def refusal(problem: PortalBlocked | RetryLater | OutcomeUnknown | None, words: str) -> Failure:
+    """The end of a question, or of a change that may be repeated, that was answered without success. `problem`: of the
+    portal as a whole; `words`: the portal's own."""
+    return RetryLater(problem.why) if isinstance(problem, OutcomeUnknown) else problem or Refused(words)
 
 
 @dataclass(frozen=True, slots=True)

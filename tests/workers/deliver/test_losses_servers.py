@@ -62,6 +62,21 @@ async def gone(admin: AIOKafkaAdminClient, topic: str, seconds: float = 30.0) ->
             await asyncio.sleep(0.1)
 
 
+async def commit_by_hand(
+    installation: CrmInstallation, partition: TopicPartition, offset: int | OffsetAndMetadata
+) -> None:
+    """Commit an offset for the stopped worker's group."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=installation.bootstrap_servers,
+        group_id=installation.topic("kommo"),
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    consumer.assign([partition])
+    await consumer.commit({partition: offset})
+    await consumer.stop()
+
+
 def remedy_of(letter: dict[str, Any]) -> str:
     [remedy] = [header["value"].decode() for header in letter["headers"] if header["name"] == "remedy"]
     assert remedy in letter["explanation"]
@@ -93,15 +108,7 @@ async def test_results_that_expired_or_were_passed_over_are_told_with_what_recov
         await stopped(worker)
 
         await installation.produce_results([recent(6), recent(7)])
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=installation.bootstrap_servers,
-            group_id=installation.topic("kommo"),
-            enable_auto_commit=False,
-        )
-        await consumer.start()
-        consumer.assign([partition])
-        await consumer.commit({partition: 6})  # as kafka-consumer-groups --reset-offsets does
-        await consumer.stop()
+        await commit_by_hand(installation, partition, 6)  # as kafka-consumer-groups --reset-offsets does
         installation.start_worker("kommo")
         await installation.until_delivered([recent(1), recent(5), recent(7)])
         _, passed = await letters(installation, 2)
@@ -177,17 +184,9 @@ async def test_a_topic_made_again_that_took_the_commit_of_the_one_before_is_told
         await admin.create_topics([NewTopic(results, 1, 1)])
         await admin.close()
         await installation.produce_results([recent(2)])
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=installation.bootstrap_servers,
-            group_id=installation.topic("kommo"),
-            enable_auto_commit=False,
-        )
-        await consumer.start()
         partition = TopicPartition(results, 0)
-        consumer.assign([partition])
         # As a client does that tries a commit again until the topic is back.
-        await consumer.commit({partition: OffsetAndMetadata(1, commit_mark(0))})
-        await consumer.stop()
+        await commit_by_hand(installation, partition, OffsetAndMetadata(1, commit_mark(0)))
 
         worker = installation.start_worker("kommo")
         [letter] = await letters(installation, 1)
