@@ -24,7 +24,7 @@ from tests.faults.recorded_results import many_results
 from tests.faults.soak_report import SoakReport
 from tests.faults.ways import NOT_IN_SOAKS, WAYS
 from tests.worker_installation import Tail
-from tests.workers.deliver.crm_installation import RECORDINGS, CrmInstallation
+from tests.workers.deliver.crm_installation import RECORDINGS, CrmInstallation, DeliveryLogView
 
 SESSION_S = 6.0
 """Seconds until the brokers take a silent worker's partitions away: the shortest that they allow."""
@@ -212,10 +212,10 @@ class SoakRun:
 
     async def _until_over(self, results: list[CallResult]) -> None:
         wanted = {result.call_id for result in results if not self._is_skipped(result)}
-        ends = time.monotonic() + CALM_S
+        ends, log = time.monotonic() + CALM_S, DeliveryLogView(self._installation)
         while time.monotonic() < ends:
             if wanted <= {str(entry.external_id) for entry in self._installation.portal.entries()}:
-                deliveries = await self._installation.deliveries()
+                deliveries = await log.look()
                 if all((one := deliveries.get(result.call_id)) is not None and one.over for result in results):
                     return
             await asyncio.sleep(1)

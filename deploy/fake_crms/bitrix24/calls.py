@@ -197,12 +197,17 @@ class CallStore:
                 self.recordings.append(event)
 
     def candidates(self, conditions: object) -> list[Event]:
-        """Finished calls that a filter of the statistics can match: those of the call that it names, else all."""
+        """Finished calls that a filter of the statistics can match: those of the call or the number that it names, else
+        all."""
         if isinstance(conditions, dict):
             for name in ("CALL_ID", "EXTERNAL_CALL_ID"):
                 wanted = conditions.get(name, conditions.get(f"={name}"))
                 if isinstance(wanted, str) and wanted:
                     return self.by_id.get(wanted, [])
+            part = conditions.get("%PHONE_NUMBER")
+            if isinstance(part, str):
+                calls = self.registrations
+                return [event for event in self.finished if part in calls[event["call_id"]].phone]
         return self.finished
 
     def statistics_record(self, event: Event) -> dict[str, Any]:

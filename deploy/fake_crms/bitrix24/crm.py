@@ -26,6 +26,8 @@ class CrmStore:
     record: Callable[[str, Event], None]
     users: tuple[PortalUser, ...]
     clients: list[Event] = field(default_factory=list)
+    by_phone: dict[str, list[Event]] = field(default_factory=dict)
+    """Clients by the digits that numbers are compared by."""
     comments: list[Event] = field(default_factory=list)
     deleted: set[tuple[str, int]] = field(default_factory=set)
     """Leads and activities that are no more: `LEAD` or `ACTIVITY`, and the id."""
@@ -42,12 +44,8 @@ class CrmStore:
 
     def known(self, phone: str) -> list[Event]:
         """The clients with this number: contacts and companies before leads."""
-        wanted = last_digits(phone)
-        found = [
-            client
-            for client in self.clients
-            if wanted and last_digits(client["phone"]) == wanted and (client["type"], client["id"]) not in self.deleted
-        ]
+        there = self.by_phone.get(last_digits(phone), ())
+        found = [client for client in there if (client["type"], client["id"]) not in self.deleted]
         return sorted(found, key=lambda client: client["type"] == "LEAD")
 
     def search(self, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -117,11 +115,15 @@ class CrmStore:
         if kind == "deleted":
             self.deleted.add((event["what"], event["id"]))
             return True
-        changed = {"client": self.clients, "comment": self.comments}.get(kind)
-        if changed is None:
-            return False
-        changed.append(event)
-        return True
+        if kind == "client":
+            self.clients.append(event)
+            if digits := last_digits(event["phone"]):
+                self.by_phone.setdefault(digits, []).append(event)
+            return True
+        if kind == "comment":
+            self.comments.append(event)
+            return True
+        return False
 
 
 def _as_listed(comment: Event) -> dict[str, Any]:

@@ -45,17 +45,18 @@ def find(request: Request) -> Answer:
     wanted, order = branch(query, "filter"), branch(query, "order")
     changed, moment = wanted.get("updated_at"), request.config.note_updated_at
     since = int(changed.get("from", 0)) if isinstance(changed, dict) else 0
-    indexed = request.indexed_until()
+    indexed, entities = request.indexed_until(), _wanted_entities(wanted, entity)
     found = [
         note
         for note in (
             request.account.note_json(event, request.url, moment)
             for event in request.account.all_notes
             if event["entity"] == kind
+            and (entities is None or str(event["entity_id"]) in entities)
             and updated_at(event, moment) >= since
             and (event["at"] <= indexed or note_id is not None)
         )
-        if (entity is None or note["entity_id"] == entity) and note_fits(note, wanted)
+        if note_fits(note, wanted)
     ]
     if note_id is not None:
         one = next((note for note in found if note["id"] == note_id), None)
@@ -64,6 +65,14 @@ def find(request: Request) -> Answer:
         if name in {"id", "updated_at"}:
             found.sort(key=itemgetter(name), reverse=direction == "desc")
     return paged(request.url, request.inbound, query, "notes", found)
+
+
+def _wanted_entities(wanted: dict[str, Any], of_path: int | None) -> set[str] | None:
+    """Ids of the entities whose notes are asked for; None: of all."""
+    if of_path is not None:
+        return {str(of_path)}
+    among = wanted.get("entity_id")
+    return None if among is None else {str(one) for one in (among if isinstance(among, list) else [among])}
 
 
 def add(request: Request) -> Answer:

@@ -152,8 +152,8 @@ def branch(query: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a note is what the filter `wanted` asks for by note_type, id, entity_id and updated_at."""
-    for name in ("note_type", "id", "entity_id"):
+    """Whether a note is what the filter `wanted` asks for by note_type, id and updated_at."""
+    for name in ("note_type", "id"):
         among = wanted.get(name)
         if among is not None and str(note[name]) not in [
             str(one) for one in (among if isinstance(among, list) else [among])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from deploy.fake_crms import Bitrix24Config, Bitrix24Portal, KommoConfig, KommoPortal, Portal, WebhookPortal
 from deploy.fake_crms.webhook import FAKE_SECRET
@@ -19,6 +19,7 @@ from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.portal_records import PortalState
 from streams.delivery.record import Delivery, State
+from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.fenced_log import FencedLog
 from tests.brokers import brokers
 from tests.crm.calls import call_result
@@ -185,21 +186,7 @@ class CrmInstallation(Installation):
 
     async def deliveries(self) -> dict[str, Delivery]:
         """The last state of every call in the log; what cannot be read is left out."""
-        reader, last = SchemaRegistry(self.registry_url).reader(["delivery"]), dict[bytes, ConsumerRecord]()
-        for partition in range(self.partitions):
-            log = FencedLog(
-                brokers(self.bootstrap_servers),
-                self.topic(f"deliveries-{self.crm}"),
-                partition,
-                "reader",
-            )
-            await log.scan(lambda record: last.update({record.key: record}))
-        found = {}
-        for key, each in last.items():
-            with contextlib.suppress(MalformedRecord):  # a tombstone too
-                fields = reader.decode_own(each.value, "delivery", written_as(each.headers))
-                found[key.decode()] = Delivery.from_record(fields)
-        return found
+        return await DeliveryLogView(self).look()
 
     async def portal_states(self) -> dict[str, PortalState]:
         """What is recorded of portals, by key."""
@@ -263,3 +250,32 @@ class CrmInstallation(Installation):
                 if delivery is not None and delivery.state is state:
                     return delivery
                 await asyncio.sleep(0.3)
+
+
+class DeliveryLogView:
+    """What a delivery log says of each call. Whoever looks again and again reads what came since: beside fakes and
+    faults in the same process, the whole log at every look would keep the fakes from answering."""
+
+    def __init__(self, installation: CrmInstallation) -> None:
+        self._kafka = brokers(installation.bootstrap_servers)
+        self._reader = SchemaRegistry(installation.registry_url).reader(["delivery"])
+        topic = installation.topic(f"deliveries-{installation.crm}")
+        self._partitions = [TopicPartition(topic, number) for number in range(installation.partitions)]
+        self._next: dict[TopicPartition, int] = {}
+        self._known: dict[str, Delivery] = {}
+
+    async def look(self) -> dict[str, Delivery]:
+        """The last state of every call as of now; what cannot be read is left out."""
+        changed: dict[bytes, ConsumerRecord] = {}
+        async with BoundedReader(self._kafka) as reader:
+            async for records in reader.read(self._partitions, starts=self._next):
+                changed |= {record.key: record for record in records}
+                self._next[TopicPartition(records[-1].topic, records[-1].partition)] = records[-1].offset + 1
+        for number, (key, record) in enumerate(changed.items()):
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+            self._known.pop(key.decode(), None)
+            with contextlib.suppress(MalformedRecord):  # a tombstone too
+                fields = self._reader.decode_own(record.value, "delivery", written_as(record.headers))
+                self._known[key.decode()] = Delivery.from_record(fields)
+        return self._known
