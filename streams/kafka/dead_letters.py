@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
-from faust.types import ConsumerMessage
+from aiokafka import ConsumerRecord
 
 from schemas import Serializer, own_headers
 from streams.clock import utc_now_us
@@ -25,17 +25,10 @@ class Origin(NamedTuple):
     timestamp_ms: int | None = None
 
     @classmethod
-    def of(cls, message: ConsumerMessage) -> Self:
-        """A record as a worker's consumer gives it, whose timestamp is in seconds."""
-        return cls(
-            message.tp.topic,
-            message.tp.partition,
-            message.offset,
-            message.key,
-            message.value,
-            cast(Sequence[tuple[str, bytes | None]], message.headers or ()),
-            None if message.timestamp is None else round(message.timestamp * 1000),
-        )
+    def of(cls, record: ConsumerRecord) -> Self:
+        """A record as a consumer gives it."""
+        time = record.timestamp if record.timestamp >= 0 else None
+        return cls(record.topic, record.partition, record.offset, record.key, record.value, record.headers, time)
 
 
 class DeadLetters:

@@ -1,10 +1,13 @@
 """Records on their way to the topics: sent without waiting for each, and every answer looked at."""
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
@@ -12,9 +15,24 @@ from streams.kafka.login import client_options
 from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
+Outgoing = tuple[str, bytes | None, bytes | None, Headers]
+"""Topic, key, value and headers of a record to send."""
 
 _IN_FLIGHT = 20_000
 """Records that may await their answer at once; more wait to be sent."""
+
+
+class _Partitioner:
+    """aiokafka's own, which hashes a key in Python: once for a call's result and its legs."""
+
+    def __init__(self) -> None:
+        self._hash = lru_cache(maxsize=16)(murmur2)
+
+    def __call__(self, key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
+        if key is None:
+            return random.choice(available or all_partitions)
+        chosen: int = all_partitions[(self._hash(key) & 0x7FFFFFFF) % len(all_partitions)]
+        return chosen
 
 
 class IdempotentProducer:
@@ -34,6 +52,7 @@ class IdempotentProducer:
             enable_idempotence=True,
             acks="all",
             linger_ms=5,
+            partitioner=_Partitioner(),
             max_request_size=MAX_RECORD_BYTES + 1024 * 1024,
             request_timeout_ms=round(self._timeout * 1000),
         )
@@ -56,15 +75,30 @@ class IdempotentProducer:
         self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers = (), partition: int | None = None
     ) -> "asyncio.Future[object]":
         """Hand a record over; the future that is returned ends with the brokers' answer and need not be awaited."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._send(topic, key, value, headers, partition)
+        except (KafkaError, TimeoutError) as error:
+            hard_exit(f"a record for {topic} could not be sent", error)
+
+    async def send_all(self, records: Iterable[Outgoing]) -> None:
+        """Hand records over, in their order."""
+        topic = ""
+        try:
+            async with asyncio.timeout(self._timeout):
+                for topic, key, value, headers in records:
+                    await self._send(topic, key, value, headers)
+        except (KafkaError, TimeoutError) as error:
+            hard_exit(f"a record for {topic} could not be sent", error)
+
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int | None = None
+    ) -> "asyncio.Future[object]":
         if self._producer is None:
             raise RuntimeError("the producer is not started")
         if len(self._waiting) >= _IN_FLIGHT:
             await asyncio.wait(self._waiting, return_when=asyncio.FIRST_COMPLETED)
-        try:
-            async with asyncio.timeout(self._timeout):
-                sent = await self._producer.send(topic, value, key=key, partition=partition, headers=list(headers))
-        except (KafkaError, TimeoutError) as error:
-            hard_exit(f"a record for {topic} could not be sent", error)
+        sent = await self._producer.send(topic, value, key=key, partition=partition, headers=list(headers))
         self._waiting.add(sent)
         sent.add_done_callback(self._answered)
         return sent  # type: ignore[no-any-return]  # aiokafka is untyped

@@ -10,18 +10,19 @@ import asyncio
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from faust.types import TP, ConsumerMessage, StreamT
+from faust.types import TP, StreamT
 
 from streams.errors import UserError
 from streams.kafka import logs
 from streams.kafka.access import Acl
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
-from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
+from streams.kafka.faust_overrides import App, Batch, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
@@ -64,11 +65,16 @@ class Worker(Protocol):
         """See faust_overrides.Owner."""
         ...
 
-    async def take(self, message: ConsumerMessage) -> None:
-        """Take a record: raw bytes in `key` and `value`; `tp`, `offset`, `headers`, `timestamp` (seconds).
+    def positions(self) -> Mapping[TP, int]:
+        """See faust_overrides.Owner."""
+        ...
 
-        In the order of its partition, from the offset that `assigned` said; ignore those of partitions that are not
-        assigned. A UserError ends the process as a signal does, before this record, and is told to the user; any other
+    async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
+        """Take records of one partition: raw bytes in `key` and `value`; `offset`, `headers`, `timestamp` (ms).
+
+        In the order of the partition, from the offset that `assigned` said; ignore those of partitions that are not
+        assigned. After every await the partition may be another owner's: what is left then is to be dropped. A
+        UserError ends the process as a signal does, before the record at hand, and is told to the user; any other
         exception ends it hard. Returning means nothing for commits: only `group.commit_marked` commits."""
         ...
 
@@ -115,6 +121,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         f"{settings.kafka.topic_prefix}.{worker.name}",
         owner=worker,
         on_refusal=None if ending is None else ending.ask,
+        linger_seconds=settings.worker.linger_seconds,
         broker=";".join(f"kafka://{server}" for server in servers),
         broker_credentials=faust_credentials(settings.kafka),
         autodiscover=False,
@@ -132,7 +139,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         producer_request_timeout=60.0,
         stream_recovery_delay=0.0,
         stream_wait_empty=False,
-        # Faust sleeps a second when the buffer is full: it must hold more than a second of work.
+        # Faust sleeps a second when the buffer is full: it must hold what may be in flight (faust_overrides.py).
         stream_buffer_maxsize=16_384,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -148,15 +155,16 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
 
     async def take(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
+            batch = cast(Batch, event.message)
             try:
-                await worker.take(event.message)
+                await worker.take(batch.tp, batch.records)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
                 if ending is not None and isinstance(error, UserError):
                     await ending.stop_for(error)
-                message = event.message
-                hard_exit(f"{message.topic}/{message.partition}/{message.offset} could not be processed", error)
+                at = worker.positions().get(batch.tp, batch.records[0].offset)
+                hard_exit(f"{batch.topic}/{batch.partition}/{at} could not be processed", error)
 
     app.agent(topic, name=f"{app.conf.id}.take", concurrency=1)(take)
     return app

@@ -81,7 +81,7 @@ class KeyOffsets:
         if self.decoder is None:
             return
         try:
-            row = self.decoder.decode(record.value, record.timestamp / 1000)
+            row = self.decoder.decode(record.value, record.timestamp)
         except UnreadableRow:
             return
         if row.eventtype == "CHAN_START":
@@ -124,7 +124,7 @@ class PartitionFold:
             if keys is not None and key not in keys:
                 continue
             try:
-                row = self._decoder.decode(record.value, record.timestamp / 1000)
+                row = self._decoder.decode(record.value, record.timestamp)
             except UnreadableRow:
                 self.unreadable += 1
             else:

@@ -7,13 +7,13 @@ between the first row and the last.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import faust
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from faust.types import ConsumerMessage, StreamT
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from faust.types import TP, StreamT
 
 from streams.kafka import worker_runtime as runtime
 from streams.settings import Settings
@@ -87,9 +87,9 @@ class _Counted(AggregateWorker):
         self._gauge = gauge
         self.done = asyncio.Event()
 
-    async def take(self, message: ConsumerMessage) -> None:
-        await super().take(message)
-        if self._gauge.count():
+    async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
+        await super().take(tp, records)
+        if self._gauge.count(len(records)):
             await self._producer.drain()
             self._gauge.report()
             self.done.set()

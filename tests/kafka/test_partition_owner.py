@@ -1,11 +1,11 @@
 """Partitions are taken over all or not at all; one that falls silent ends the process."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
-from faust.types import TP, ConsumerMessage
+from aiokafka import ConsumerRecord
+from faust.types import TP
 
 from streams.kafka import partition_owner
 from streams.kafka.dead_letters import Origin
@@ -112,8 +112,7 @@ def test_silence_is_counted_anew_for_each_assignment_and_partition(monkeypatch: 
 
 
 def test_the_origin_of_a_record_has_its_time_in_milliseconds_and_its_headers() -> None:
-    fields: dict[str, Any] = {"tp": ONE, "offset": 7, "key": b"k", "value": b"v", "headers": None, "timestamp": None}
-    message = cast(ConsumerMessage, SimpleNamespace(**fields))
-    assert Origin.of(message) == Origin("cel", 1, 7, b"k", b"v", (), None)
-    full = SimpleNamespace(**{**fields, "headers": [("a", b"1")], "timestamp": 12.3456})
-    assert Origin.of(cast(ConsumerMessage, full)) == Origin("cel", 1, 7, b"k", b"v", [("a", b"1")], 12346)
+    record = ConsumerRecord("cel", 1, 7, -1, 0, b"k", b"v", None, 1, 1, ())
+    assert Origin.of(record) == Origin("cel", 1, 7, b"k", b"v", (), None)
+    full = replace(record, headers=(("a", b"1"),), timestamp=12346)
+    assert Origin.of(full) == Origin("cel", 1, 7, b"k", b"v", (("a", b"1"),), 12346)

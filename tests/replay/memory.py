@@ -107,7 +107,7 @@ class Live:
         for partition, state in self._states.items():
             log = self.operator.topics.logs[topic, partition]
             for record in log[state.position :]:
-                effect = state.row(record.offset, self._decoder.decode(record.value, record.timestamp_ms / 1000))
+                effect = state.row(record.offset, self._decoder.decode(record.value, record.timestamp_ms))
                 if isinstance(effect, RowRefused):
                     self.refused.add(effect.call_id)
                 elif effect is not None:

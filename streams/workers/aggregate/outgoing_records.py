@@ -2,7 +2,8 @@
 
 import msgspec
 import structlog
-from faust.types import TP, ConsumerMessage
+from aiokafka import ConsumerRecord
+from faust.types import TP
 
 from schemas import Serializer, own_headers
 from streams.calls.call import Call
@@ -50,11 +51,11 @@ class OutgoingRecords:
         )
 
     def dead_letter(
-        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
+        self, record: ConsumerRecord, reason: DeadLetterReason, why: str, call_id: str | None = None
     ) -> Message:
         """The dead letter of a record that cannot be taken."""
         metrics.DEAD_LETTERS.labels(reason.code).inc()
-        return self._dead_letters.message(Origin.of(message), reason, why, call_id=call_id)
+        return self._dead_letters.message(Origin.of(record), reason, why, call_id=call_id)
 
     def _results(self, finished: CallEnded, tp: TP, last_offset: int) -> list[Message]:
         call = finished.call

@@ -186,7 +186,7 @@ async def _replay(tp: TP, step: Replay, kafka: KafkaSettings, decoder: RecordDec
         ):
             for record in records:
                 try:
-                    step.partition.replay(record.offset, decoder.decode(record.value, record.timestamp / 1000))
+                    step.partition.replay(record.offset, decoder.decode(record.value, record.timestamp))
                 except UnreadableRow:
                     step.partition.skip(record.offset)
     return expired
@@ -207,7 +207,7 @@ async def reasons_before(
             for record in records:
                 reason = None
                 try:
-                    decoder.decode(record.value, record.timestamp / 1000)
+                    decoder.decode(record.value, record.timestamp)
                 except UnreadableRow as error:
                     reason = str(error)
                 found.append((record.timestamp, reason))

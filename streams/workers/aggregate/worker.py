@@ -6,13 +6,13 @@ A partition's state, and when it is durable, stand in partition_state.py.
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.rules_in_force import RulesInForce
@@ -32,6 +32,7 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
+from streams.kafka.turn import Turn
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import (
@@ -144,7 +145,7 @@ class AggregateWorker:
         self._watchdog.restart()
         self._assigned = taken
         self._settling.set()
-        return {tp: assigned.partition.position for tp, assigned in taken.items()}
+        return self.positions()
 
     async def _tell_rules(self, partitions: Iterable[TP]) -> None:
         """Make known by which rules these partitions are judged from now on: a replay must not use others."""
@@ -159,39 +160,63 @@ class AggregateWorker:
         if assigned:
             await asyncio.gather(*(each.release(RELEASE_SECONDS) for each in assigned.values()))
 
-    async def take(self, message: ConsumerMessage) -> None:
-        """See worker_runtime.Worker."""
-        assigned = self._assigned.get(message.tp)
-        if assigned is None or message.offset < assigned.partition.position:
+    def positions(self) -> Mapping[TP, int]:
+        """See faust_overrides.Owner."""
+        return {tp: assigned.partition.position for tp, assigned in self._assigned.items()}
+
+    async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
+        """See worker_runtime.Worker. What the rows gave is handed to the producer before every await."""
+        assigned = self._assigned.get(tp)
+        if assigned is None:
             return
-        if message.offset > assigned.partition.position:
-            await self._tell_hole(assigned, message.offset)
-        metrics.ROWS.inc()
-        offset = message.offset
+        partition = assigned.partition
+        before, turn = partition.position, Turn()
         try:
-            captured = self._decoder.decode(message.value, message.timestamp)
+            for record in records:
+                if record.offset < partition.position:
+                    continue
+                if record.offset > partition.position or turn.is_over:
+                    await assigned.send_gathered()
+                    if record.offset > partition.position:
+                        await self._tell_hole(assigned, record)
+                    else:
+                        await turn.give_way()
+                    if self._assigned.get(tp) is not assigned:
+                        return
+                try:
+                    self._take_row(assigned, record)
+                except UnreadableSnapshot as unreadable:
+                    await assigned.send_gathered()
+                    await self._set_aside.passing_over(partial(assigned.drop_unreadable, unreadable, self._set_aside))
+                    if self._assigned.get(tp) is not assigned:
+                        return
+                    self._take_row(assigned, record)
+        finally:
+            metrics.ROWS.inc(partition.position - before)
+            if partition.settling:
+                self._settling.set()
+            await assigned.send_gathered()  # also before the record for which the worker stops
+
+    def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
+        """Take a row and gather what it gave. Raises UserError: too many cannot be read; UnreadableSnapshot."""
+        try:
+            captured = self._decoder.decode(record.value, record.timestamp)
         except UnreadableRow as error:
             self._unreadable.add(str(error))
             if self._unreadable.too_many:
-                raise self._unreadable.error(f"{message.tp.topic}/{message.tp.partition}/{offset}") from None
-            assigned.partition.skip(offset)
-            await assigned.send([self._outgoing.dead_letter(message, DeadLetterReason.UNREADABLE_ROW, str(error))])
+                raise self._unreadable.error(f"{record.topic}/{record.partition}/{record.offset}") from None
+            assigned.partition.skip(record.offset)
+            assigned.gather([self._outgoing.dead_letter(record, DeadLetterReason.UNREADABLE_ROW, str(error))])
             return
+        effect = assigned.partition.row(record.offset, captured)
         self._unreadable.add(None)
-        try:
-            effect = assigned.partition.row(offset, captured)
-        except UnreadableSnapshot as unreadable:
-            await self._set_aside.passing_over(partial(assigned.drop_unreadable, unreadable, self._set_aside))
-            effect = assigned.partition.row(offset, captured)
-        if assigned.partition.settling:
-            self._settling.set()
         if effect is None:
             return
         if isinstance(effect, RowRefused):
-            letter = self._outgoing.dead_letter(message, effect.reason, effect.explanation, effect.call_id)
-            await assigned.send([letter])
+            letter = self._outgoing.dead_letter(record, effect.reason, effect.explanation, effect.call_id)
+            assigned.gather([letter])
         else:
-            await assigned.send(self._outgoing.of_ended(effect, message.tp, offset))
+            assigned.gather(self._outgoing.of_ended(effect, assigned.tp, record.offset))
 
     async def _timer(self, due: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -228,7 +253,7 @@ class AggregateWorker:
             await assigned.send(messages)
 
     async def _tick(self) -> None:
-        positions = {tp: assigned.partition.position for tp, assigned in self._assigned.items()}
+        positions = self.positions()
         firsts = await self._group.first_offsets(self._assigned)
         ends = await self._group.end_offsets(self._assigned)
         for tp, assigned in list(self._assigned.items()):
@@ -257,15 +282,31 @@ class AggregateWorker:
             raise
         return AssignedPartition(tp, partition, log, self._group, self._producer)
 
-    async def _tell_hole(self, assigned: AssignedPartition, offset: int) -> None:
-        """Look at why a partition goes on at `offset`, beyond the next row: ends of transactions, or expired rows."""
+    async def _tell_hole(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
+        """Look at why a partition goes on with a record beyond the next row: expired rows, or ends of transactions.
+
+        Rows that are there, and were passed over, end the process hard: its next owner takes them.
+        """
         tp, partition = assigned.tp, assigned.partition
         first, _ = await self._group.bounds(tp)
-        gone = min(first, offset)
+        gone = min(first, record.offset)
         if gone > partition.position:
             lost = Lost(tp, partition.position, gone, EXPIRED, max(partition.times.values(), default=None))
             await self._losses.report(lost, self._since(partition, lost.since_ms))
             partition.lose(gone)
+        hole = range(partition.position, record.offset)
+        if len(hole) == 1 and assigned.in_transactions:
+            partition.skip(hole[0])
+        elif hole:
+            await self._look_into(assigned, hole)
+
+    async def _look_into(self, assigned: AssignedPartition, hole: range) -> None:
+        """Make sure that no row stands at these offsets."""
+        tp = TopicPartition(assigned.tp.topic, assigned.tp.partition)
+        async for records in self._ends.read([tp], starts={tp: hole.start}, ends={tp: hole.stop}):
+            hard_exit(f"the rows of {tp.topic}/{tp.partition} from {records[0].offset} on were passed over")
+        assigned.in_transactions = True
+        assigned.partition.skip(hole[-1])
 
     def _since(self, partition: PartitionState, since_ms: int | None) -> str:
         """From when on calls are to be backfilled where rows after the partition's last one are lost."""

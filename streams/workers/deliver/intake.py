@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
 import msgspec
-from faust.types import ConsumerMessage
+from aiokafka import ConsumerRecord
 
 from schemas import MalformedRecord, Serializer, UnknownSchema, own_header, written_as
 from streams.calls.result import CallResult
@@ -63,36 +63,36 @@ class Intake:
         self._partitions = partitions
         self._follow_ups = follow_ups
 
-    async def result(self, message: ConsumerMessage, memory: Memory) -> Arrived | None:
+    async def result(self, record: ConsumerRecord, memory: Memory) -> Arrived | None:
         """The result in a record; None where no portal of this CRM serves its PBX, and where it cannot be read."""
-        value, headers = message.value, cast(Headers, message.headers or [])
+        value, headers = record.value, cast(Headers, record.headers)
         header = written_as(headers)
         try:
             result, value, header = await self._result(value, header)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._refuse(message, DeadLetterReason.UNREADABLE_RESULT, str(error))
+            await self._refuse(record, DeadLetterReason.UNREADABLE_RESULT, str(error))
             return None
         belongs = partition_of(result.call_id.encode(), self._partitions)
-        if belongs != message.partition:
+        if belongs != record.partition:
             why = (
-                f"call {result.call_id} belongs to partition {belongs}, and this is {message.partition}: a copy, whose "
+                f"call {result.call_id} belongs to partition {belongs}, and this is {record.partition}: a copy, whose "
                 "call another worker delivers"
             )
-            await self._refuse(message, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
+            await self._refuse(record, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
             return None
-        source = message.topic, message.partition, message.offset
+        source = record.topic, record.partition, record.offset
         return self._arrived(result, value, header, source, memory, origin_of(headers))
 
-    async def command(self, message: ConsumerMessage, memory: Memory) -> tuple[str, CommandReceived | None]:
+    async def command(self, record: ConsumerRecord, memory: Memory) -> tuple[str, CommandReceived | None]:
         """A command and its call id; None where it is for another CRM, and where it cannot be read."""
         try:
-            header = written_as(cast(Headers, message.headers or []))
-            command = Command.from_record(await self._serializer.read(message.value, DELIVERY_COMMANDS.schema, header))
+            header = written_as(cast(Headers, record.headers))
+            command = Command.from_record(await self._serializer.read(record.value, DELIVERY_COMMANDS.schema, header))
             if command.crm != self._crm:
                 return command.call_id, None
             return command.call_id, await self._command_received(command, memory)
         except (MalformedRecord, msgspec.ValidationError) as error:
-            await self._refuse(message, DeadLetterReason.UNREADABLE_COMMAND, str(error))
+            await self._refuse(record, DeadLetterReason.UNREADABLE_COMMAND, str(error))
             return "", None
 
     async def _command_received(self, command: Command, memory: Memory) -> CommandReceived:
@@ -151,7 +151,7 @@ class Intake:
         return result, cast(bytes, value), header
 
     async def _refuse(
-        self, message: ConsumerMessage, reason: DeadLetterReason, why: str, call_id: str | None = None
+        self, record: ConsumerRecord, reason: DeadLetterReason, why: str, call_id: str | None = None
     ) -> None:
         metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
-        await (await self._dead_letters.send(Origin.of(message), reason, why, call_id=call_id))
+        await (await self._dead_letters.send(Origin.of(record), reason, why, call_id=call_id))

@@ -117,10 +117,10 @@ class ResultLosses:
         if (gone := min(first, offset)) > position:
             await self._report(Lost(tp, position, gone, EXPIRED, self._newest_ms))
 
-    def taken(self, timestamp_seconds: float | None) -> None:
-        """Note when the newest result was written that was taken."""
-        if timestamp_seconds is not None:
-            self._newest_ms = round(timestamp_seconds * 1000)
+    def taken(self, timestamp_ms: int) -> None:
+        """Note when the newest result was written that was taken (Unix milliseconds; negative: not known)."""
+        if timestamp_ms >= 0:
+            self._newest_ms = timestamp_ms
 
     def log_commands(self, lost: Lost) -> None:
         """Tell of operators' commands that are gone."""

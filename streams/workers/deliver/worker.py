@@ -1,12 +1,12 @@
 """`cel2crm worker <CRM>`: results and operators' commands in; each wanted call once in its portal."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
 
 from schemas import Serializer, written_as
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
@@ -26,6 +26,7 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
+from streams.kafka.turn import Turn
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
@@ -162,7 +163,7 @@ class DeliverWorker:
         self._upkeep.partitions_changed()
         # While workers of an older release share the group, commands may come without their results: left unread.
         strays = {tp: 0 for tp in partitions if tp.topic != results and tp not in by_commands}
-        return strays | {tp: tracker.position for tp, tracker in self._owned.trackers().items()}
+        return strays | dict(self.positions())
 
     async def _release(self, partition: PartitionDeliveries) -> None:
         partition.stop_starting()
@@ -259,19 +260,33 @@ class DeliverWorker:
 
     # Results and commands.
 
-    async def take(self, message: ConsumerMessage) -> None:
+    def positions(self) -> Mapping[TP, int]:
+        """See faust_overrides.Owner."""
+        return {tp: tracker.position for tp, tracker in self._owned.trackers().items()}
+
+    async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
         """See worker_runtime.Worker."""
-        owned = self._owned
-        if (partition := owned.by_results.get(message.tp)) is not None:
-            if message.offset >= partition.results.position:
-                if message.offset > partition.results.position:
-                    await self._losses.look_at_hole(message.tp, partition.results.position, message.offset)
-                metrics.RESULTS.labels(self.name).inc()
-                self._losses.taken(message.timestamp)
-                await partition.take_result(message.offset, await self._intake.result(message, partition))
-        elif (partition := owned.by_commands.get(message.tp)) and message.offset >= partition.commands.position:
-            call_id, event = await self._intake.command(message, partition)
-            await partition.take_command(message.offset, call_id, event)
+        owned, turn = self._owned, Turn()
+        results, commands = owned.by_results.get(tp), owned.by_commands.get(tp)
+        for record in records:
+            if results is not None:
+                await self._take_result(tp, record, results)
+            elif commands is not None and record.offset >= commands.commands.position:
+                call_id, event = await self._intake.command(record, commands)
+                await commands.take_command(record.offset, call_id, event)
+            if turn.is_over:
+                await turn.give_way()
+            if owned.by_results.get(tp) is not results or owned.by_commands.get(tp) is not commands:
+                return
+
+    async def _take_result(self, tp: TP, record: ConsumerRecord, partition: PartitionDeliveries) -> None:
+        if record.offset < partition.results.position:
+            return
+        if record.offset > partition.results.position:
+            await self._losses.look_at_hole(tp, partition.results.position, record.offset)
+        metrics.RESULTS.labels(self.name).inc()
+        self._losses.taken(record.timestamp)
+        await partition.take_result(record.offset, await self._intake.result(record, partition))
 
     async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See DeliveryEscalation."""

@@ -1,0 +1,183 @@
+"""The records of a poll go through Faust as one message a partition, and none is passed over."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from streams.kafka import faust_overrides
+from streams.kafka.faust_overrides import App, Batch, Consumer
+from streams.kafka.worker_runtime import make_app
+from streams.settings import Settings
+
+ONE, TWO = TP("cel", 1), TP("cel", 2)
+
+
+def records(tp: TP, first: int, count: int) -> list[ConsumerRecord]:
+    return [ConsumerRecord(*tp, offset, 5_000, 0, b"k", b"v", None, 1, 1, ()) for offset in range(first, first + count)]
+
+
+class Keeper:
+    """An owner whose positions a test sets."""
+
+    name = "aggregate"
+    consumes: tuple[str, ...] = ("cel",)
+    needs: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.at: dict[TP, int] = {}
+
+    async def start(self, group: Consumer) -> None: ...
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        return self.at
+
+    def positions(self) -> Mapping[TP, int]:
+        return self.at
+
+    async def revoked(self) -> None: ...
+
+    async def take(self, tp: TP, records: Any) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Polled:
+    """A consumer whose polls a test gives, and what it hands to the agent."""
+
+    def __init__(self, app: App, owner: Keeper) -> None:
+        self.group, self.owner = app.group, owner
+        self.app = app
+        self.polls: asyncio.Queue[dict[TP, list[ConsumerRecord]]] = asyncio.Queue()
+        self.handed: list[Batch] = []
+        self.sought: list[Mapping[TP, int]] = []
+        self.asked = 0
+        group = cast(Any, self.group)
+        group.callback, group._wait_next_records, group.seek_wait = self._take, self._poll, self._seek
+        group.pause_partitions = group.resume_partitions = lambda _: None
+        self.group.resume_flow()
+        self.draining = asyncio.create_task(group._drain_messages(SimpleNamespace(_stopped=asyncio.Event())))
+
+    async def _poll(self, _: float) -> tuple[dict[TP, list[ConsumerRecord]], set[TP]]:
+        self.asked += 1
+        return await self.polls.get(), {ONE, TWO}
+
+    async def _take(self, batch: Batch) -> None:
+        self.handed.append(batch)
+
+    async def _seek(self, to: Mapping[TP, int]) -> None:
+        self.sought.append(dict(to))
+
+    async def poll(self, **polled: list[ConsumerRecord]) -> None:
+        """A poll's records, by ONE or TWO; waits until it is dealt with, or waits itself."""
+        self.polls.put_nowait({{"one": ONE, "two": TWO}[name]: each for name, each in polled.items()})
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    @property
+    def shown(self) -> list[tuple[TP, int, int]]:
+        """Partition, first and last offset of each batch that was handed over."""
+        return [(batch.tp, batch.records[0].offset, batch.records[-1].offset) for batch in self.handed]
+
+
+@pytest.fixture
+async def polled() -> AsyncIterator[Polled]:
+    owner = Keeper()
+    app = make_app(Settings.model_validate({"worker": {"linger_seconds": 0}}), owner)
+    polled = Polled(app, owner)
+    try:
+        yield polled
+    finally:
+        polled.draining.cancel()
+        await asyncio.wait([polled.draining])
+        app.group._thread.thread_loop.close()
+
+
+async def test_one_message_for_each_partition_of_a_poll_with_the_last_offset(polled: Polled) -> None:
+    await polled.poll(one=records(ONE, 7, 3), two=records(TWO, 20, 400))
+    assert polled.shown == [(ONE, 7, 9), (TWO, 20, 419)]
+    assert [(batch.offset, batch.timestamp) for batch in polled.handed] == [(9, 5.0), (419, 5.0)]
+
+
+async def test_nothing_is_handed_over_while_the_flow_is_suspended_and_the_consumer_goes_back(polled: Polled) -> None:
+    polled.owner.at = {ONE: 7, TWO: 20}
+    polled.group._assigned = frozenset({ONE, TWO})
+    await polled.group.perform_seek()
+    assert polled.sought == [{ONE: 7, TWO: 20}]  # taken over
+    await polled.poll(one=records(ONE, 7, 3))
+    polled.owner.at = {ONE: 10, TWO: 20}
+    polled.group.stop_flow()
+    await polled.poll(one=records(ONE, 10, 5))
+    assert polled.shown == [(ONE, 7, 9)]
+    assert polled.sought[-1] == {ONE: 10, TWO: 20}  # the five come again
+    polled.group.resume_flow()
+    await polled.poll(one=records(ONE, 10, 5))
+    assert polled.shown == [(ONE, 7, 9), (ONE, 10, 14)]
+
+
+async def test_a_flow_that_stops_between_two_partitions_of_a_poll(polled: Polled) -> None:
+    async def take_and_stop(batch: Batch) -> None:
+        polled.handed.append(batch)
+        polled.group.stop_flow()
+
+    cast(Any, polled.group).callback = take_and_stop
+    await polled.poll(one=records(ONE, 7, 3), two=records(TWO, 20, 3))
+    assert polled.shown == [(ONE, 7, 9)]
+
+
+async def test_records_of_a_generation_that_is_over_are_not_handed_over(
+    polled: Polled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generations = iter((1, 2, 2, 2, 2))
+    monkeypatch.setattr(App, "consumer_generation_id", property(lambda _: next(generations)))
+    await polled.poll(one=records(ONE, 7, 3))
+    assert polled.shown == []
+
+
+async def test_it_fetches_no_more_until_there_is_room(polled: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faust_overrides, "_MOST_IN_FLIGHT", 10)
+    await polled.poll(one=records(ONE, 0, 6), two=records(TWO, 0, 6))
+    assert polled.asked == 1
+    first, second = polled.handed
+    polled.group.ack(first)
+    await polled.settled()
+    assert polled.group._in_flight == 6 and polled.asked == 2
+    polled.group.ack(second)
+    assert polled.group._in_flight == 0
+
+
+async def test_what_is_in_flight_of_an_earlier_generation_takes_no_room(polled: Polled) -> None:
+    await polled.poll(one=records(ONE, 0, 6))
+    [batch] = polled.handed
+    polled.app.consumer_generation_id += 1
+    polled.group._in_flight = 0
+    polled.group.ack(batch)
+    assert polled.group._in_flight == 0
+
+
+async def test_it_lingers_after_a_poll_that_brought_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    app = make_app(Settings.model_validate({"worker": {"linger_seconds": 0.05}}), Keeper())
+    polled = Polled(app, Keeper())
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        if seconds:
+            slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(faust_overrides.asyncio, "sleep", note)
+    await polled.poll(one=records(ONE, 0, 99))
+    assert slept == [0.05]
+    await polled.poll(one=records(ONE, 99, 60), two=records(TWO, 0, 60))
+    assert slept == [0.05]
+    polled.draining.cancel()
+    await asyncio.wait([polled.draining])
+    app.group._thread.thread_loop.close()

@@ -1,0 +1,297 @@
+"""Rows come to the worker in batches: it may be killed, lose its partition or be suspended at every row of one."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import ClassVar, cast
+
+import orjson
+import pytest
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from schemas import Serializer
+from streams.calls.pbx_profile import PbxProfile
+from streams.kafka.committed import Committed
+from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.faust_overrides import Consumer
+from streams.kafka.fenced_log import FencedLog
+from streams.kafka.producer import IdempotentProducer, Outgoing
+from streams.rules import load_rules
+from streams.settings import Settings
+from streams.workers.aggregate import worker as worker_module
+from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.outgoing_records import OutgoingRecords
+from streams.workers.aggregate.partition_state import PartitionState
+from streams.workers.aggregate.restore import restore
+from streams.workers.aggregate.steps import Limits, ReadCommitted, ReadSnapshots, Replay
+from streams.workers.aggregate.worker import AggregateWorker
+from tests.operations.memory import MemoryRegistry
+from tests.worker_installation import recorded_rows
+
+CEL = TP("cel2crm.cel", 0)
+FAR_AHEAD_MS = 1 << 42
+SETTINGS = Settings()
+UNREADABLE = 17
+"""Offset of a record that is not a row."""
+
+
+class Died(Exception):
+    """The process is killed."""
+
+
+@cache
+def topic() -> Sequence[ConsumerRecord]:
+    """The rows of some recorded calls, as they came, and one record that is not a row."""
+    rows = recorded_rows()[:90]
+    values = [orjson.dumps(row) for row in rows]
+    values.insert(UNREADABLE, b"no row")
+    times = [int(row["__source_ts_ms"]) for row in rows]
+    times.insert(UNREADABLE, times[UNREADABLE])
+    return [
+        ConsumerRecord(*CEL, offset, time, 0, b"k", value, None, 1, len(value), ())
+        for offset, (value, time) in enumerate(zip(values, times, strict=True))
+    ]
+
+
+@cache
+def serializer() -> Serializer:
+    return MemoryRegistry(SETTINGS).worker_serializer()
+
+
+@dataclass
+class Broker:
+    """What survives a process; in the place of the group, the checkpoint log and the producer."""
+
+    committed: Committed | None = None
+    snapshots: dict[str, bytes] = field(default_factory=dict)
+    results: dict[str, dict[tuple[int, int], set[bytes]]] = field(default_factory=lambda: defaultdict(dict))
+    letters: set[int] = field(default_factory=set)
+    sent: int = 0
+    dies_at_message: int | None = None
+
+    async def commit_marked(self, _: TP, offset: int, metadata: str) -> bool:
+        self.committed = Committed(offset, metadata)
+        return True
+
+    async def bounds(self, _: TP) -> tuple[int, int]:
+        return 0, len(topic())
+
+    async def write(self, records: Iterable[tuple[bytes, bytes | None]]) -> Sequence[int]:
+        for key, value in records:
+            self.snapshots.pop(key.decode(), None)
+            if value is not None:
+                self.snapshots[key.decode()] = value
+        return [0]
+
+    async def close(self) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    async def send_all(self, records: Iterable[Outgoing]) -> None:
+        for name, _, value, _ in records:
+            if self.sent == self.dies_at_message:
+                self.dies_at_message = None
+                raise Died
+            self.sent += 1
+            if name.endswith("call-results"):
+                result = serializer().decode(value, "call_result")
+                order = result["version"], result["correction"]
+                self.results[result["call_id"]].setdefault(order, set()).add(cast(bytes, value))
+            elif name.endswith("dead-letters"):
+                self.letters.add(serializer().decode(value, "dead_letter")["offset"])
+
+
+class Process:
+    """A worker, and its partition taken over."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.worker = AggregateWorker(SETTINGS)
+        rules, profile = load_rules(SETTINGS.rules), PbxProfile.of(SETTINGS)
+        letters = DeadLetters(cast(IdempotentProducer, broker), serializer(), "cel2crm.dead-letters", "aggregate")
+        self.worker._outgoing = OutgoingRecords(SETTINGS, rules, profile, serializer(), letters)
+        self.worker._group = cast(Consumer, broker)
+        self.assigned = AssignedPartition(
+            CEL, self._restored(broker), cast(FencedLog, broker), self.worker._group, cast(IdempotentProducer, broker)
+        )
+        self.worker._assigned = {CEL: self.assigned}
+
+    def _restored(self, broker: Broker) -> PartitionState:
+        steps = restore(Limits.of(SETTINGS.aggregate), 0, len(topic()))
+        answer: object = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as restored:
+                partition: PartitionState = restored.value
+                return partition
+            answer = None
+            match step:
+                case ReadCommitted():
+                    answer = broker.committed
+                case ReadSnapshots():
+                    answer = dict(broker.snapshots)
+                case Replay(partition, start, end):
+                    for record in topic()[start:end]:
+                        if record.offset == UNREADABLE:
+                            partition.skip(record.offset)
+                        else:
+                            row = self.worker._decoder.decode(record.value, record.timestamp)
+                            partition.replay(record.offset, row)
+
+    async def take(self, until: int | None = None) -> None:
+        """Fetch from where the partition is, and take that."""
+        start = self.worker.positions()[CEL]
+        if records := topic()[start:until]:
+            await self.worker.take(CEL, records)
+
+    async def finish(self) -> None:
+        """Take everything, and let every call end."""
+        await self.take()
+        for now in (FAR_AHEAD_MS, FAR_AHEAD_MS + 60_000):
+            await self.worker._send_ended(self.assigned, self.assigned.partition.tick(now, len(topic())))
+
+
+Interrupt = Callable[[Process], Awaitable[None]]
+
+
+class EveryRow:
+    """In the place of Turn: the event loop is given away before each row, and before one of them something happens."""
+
+    process: ClassVar[Process | None] = None
+    before = -1
+    """The row's offset."""
+    interrupt: ClassVar[Interrupt]
+    is_over = True
+
+    async def give_way(self) -> None:
+        cls = type(self)
+        if cls.process is not None and cls.process.assigned.partition.position == cls.before:
+            cls.before = -1
+            await cls.interrupt(cls.process)
+
+    @classmethod
+    def set(cls, process: Process, before: int, interrupt: Interrupt) -> None:
+        """Have `interrupt` happen to the process before this row."""
+        cls.process, cls.before, cls.interrupt = process, before, staticmethod(interrupt)
+
+
+def outcome(broker: Broker) -> Mapping[str, bytes]:
+    """The last result of each call; two forms of one version are a fault."""
+    assert all(len(forms) == 1 for orders in broker.results.values() for forms in orders.values())
+    return {call: next(iter(orders[max(orders)])) for call, orders in broker.results.items()}
+
+
+@pytest.fixture(autouse=True)
+async def every_row(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[type[EveryRow]]:
+    class Turns(EveryRow):
+        pass
+
+    monkeypatch.setattr(worker_module, "Turn", Turns)
+    yield Turns
+
+
+async def undisturbed() -> Broker:
+    broker = Broker()
+    await Process(broker).finish()
+    assert len(broker.results) >= 5 and broker.letters == {UNREADABLE}
+    return broker
+
+
+async def test_killed_at_every_row_of_a_batch(every_row: type[EveryRow]) -> None:
+    wanted = await undisturbed()
+
+    async def kill(_: Process) -> None:
+        raise Died
+
+    for at in range(len(topic())):
+        broker = Broker()
+        await _checkpointed(Process(broker), at // 2)
+        process = Process(broker)
+        every_row.set(process, at, kill)
+        with pytest.raises(Died):
+            await process.take()
+        await Process(broker).finish()
+        assert outcome(broker) == outcome(wanted), at
+        assert broker.letters == wanted.letters
+
+
+async def test_killed_at_every_record_sent() -> None:
+    wanted = await undisturbed()
+    for at in range(wanted.sent):
+        broker = Broker(dies_at_message=at)
+        process = Process(broker)
+        with pytest.raises(Died):
+            await process.finish()
+        await Process(broker).finish()
+        assert outcome(broker) == outcome(wanted), at
+        assert broker.letters == wanted.letters
+
+
+async def test_revoked_at_every_row_of_a_batch_takes_no_row_more(every_row: type[EveryRow]) -> None:
+    wanted = await undisturbed()
+
+    async def revoke(process: Process) -> None:
+        await process.worker.revoked()
+
+    for at in range(1, len(topic())):
+        broker = Broker()
+        process = Process(broker)
+        every_row.set(process, at, revoke)
+        await process.take()
+        assert process.assigned.partition.position == at
+        assert broker.committed is not None and broker.committed.offset == at
+        await Process(broker).finish()
+        assert outcome(broker) == outcome(wanted), at
+        assert broker.letters == wanted.letters
+
+
+async def test_a_partition_that_comes_back_while_a_batch_of_before_is_taken(every_row: type[EveryRow]) -> None:
+    """The rest of the batch is not for the partition that was taken over meanwhile."""
+    wanted = await undisturbed()
+    for at in range(len(topic())):
+        broker = Broker()
+        process = Process(broker)
+        again: list[Process] = []
+
+        async def revoke_and_assign(process: Process, broker: Broker = broker, again: list[Process] = again) -> None:
+            await process.worker.revoked()
+            again.append(Process(broker))
+            process.worker._assigned = again[0].worker._assigned
+
+        every_row.set(process, at, revoke_and_assign)
+        await process.take()
+        assert again[0].assigned.partition.position == at
+        await again[0].finish()
+        assert outcome(broker) == outcome(wanted), at
+
+
+async def test_a_batch_that_begins_behind_the_position_repeats_nothing() -> None:
+    wanted = await undisturbed()
+    for at in range(len(topic())):
+        broker = Broker()
+        process = Process(broker)
+        await process.take(at)
+        await process.worker.take(CEL, topic())  # the flow was suspended, and the consumer went back too far
+        await process.finish()
+        assert outcome(broker) == outcome(wanted), at
+
+
+async def test_a_checkpoint_in_the_middle_of_a_batch_waits_for_what_its_rows_gave(every_row: type[EveryRow]) -> None:
+    async def checkpoint(process: Process) -> None:
+        assert not process.assigned._gathered
+        await process.assigned._checkpoint()
+
+    for at in range(1, len(topic()), 7):
+        broker = Broker()
+        process = Process(broker)
+        every_row.set(process, at, checkpoint)
+        await process.take()
+        assert broker.committed is not None and broker.committed.offset == at
+
+
+async def _checkpointed(process: Process, until: int) -> None:
+    if until:
+        await process.take(until)
+        await process.assigned._checkpoint()
