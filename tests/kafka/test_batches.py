@@ -173,7 +173,7 @@ async def test_it_lingers_after_a_poll_that_brought_few(monkeypatch: pytest.Monk
             slept.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(faust_overrides.asyncio, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", note)
     await polled.poll(one=records(ONE, 0, 99))
     assert slept == [0.05]
     await polled.poll(one=records(ONE, 99, 60), two=records(TWO, 0, 60))

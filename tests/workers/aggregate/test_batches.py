@@ -124,8 +124,8 @@ class Process:
             try:
                 step = steps.send(answer)
             except StopIteration as restored:
-                partition: PartitionState = restored.value
-                return partition
+                state: PartitionState = restored.value
+                return state
             answer = None
             match step:
                 case ReadCommitted():
