@@ -93,7 +93,7 @@ async def apply_source(settings: Settings, progress: Progress, *, timeout_second
                     action = "restarted"
                 if action != "unchanged":
                     progress("waiting for its first sign of life from the database")
-                    status = await until_beating(capture.connect, capture.name, capture.heartbeats, seen)
+                    status = await until_beating(capture.connect, capture.name, capture.heartbeats, seen, progress)
                 if action == "created":
                     progress("waiting until Connect has stored its position (its offset.flush.interval.ms)")
                     await until_position_stored(capture.connect, capture.name)

@@ -50,13 +50,24 @@ async def until_running(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def until_beating(connect: ConnectClient, name: str, heartbeats: Heartbeats, seen: int) -> ConnectorStatus:
-    """Wait for a heartbeat: RUNNING alone does not say that the connector has its place in the binlog."""
+async def until_beating(
+    connect: ConnectClient, name: str, heartbeats: Heartbeats, seen: int, progress: Progress
+) -> ConnectorStatus:
+    """Wait for a heartbeat: RUNNING alone does not say that the connector has its place in the binlog.
+
+    A part that fails is restarted once: Debezium's schema history may be closed by a task that just ended while the
+    next one begins with it (RejectedExecutionException). Raises UserError as until_running does.
+    """
+    restarted = False
     while True:
         status = await connect.status(name)
         if status is not None and status.failures:
-            raise failure_error(status)
-        if status is not None and status.running and await heartbeats.count() > seen:
+            if restarted or any(failure.needs_person for failure in status.failures):
+                raise failure_error(status)
+            progress(f"restarting the failed parts: {status.failures[0].reason}")
+            await connect.restart(name)
+            restarted = True
+        elif status is not None and status.running and await heartbeats.count() > seen:
             return status
         await asyncio.sleep(POLL_SECONDS)
 

@@ -58,7 +58,7 @@ async def _start(capture: Capture, progress: Progress) -> ConnectorStatus:
     await connect.resume(name)
     await until_running(connect, name, progress, restart=False)
     progress("waiting for its first sign of life from the database")
-    status = await until_beating(connect, name, capture.heartbeats, seen)
+    status = await until_beating(connect, name, capture.heartbeats, seen, progress)
     progress("waiting until Connect has stored its position (its offset.flush.interval.ms)")
     await until_position_stored(connect, name)
     return status

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaConnectionError,
@@ -58,7 +58,8 @@ async def reached(kafka: KafkaSettings, *, seconds: float = 10.0) -> AsyncIterat
 
 async def close(connection: AIOKafkaConnection) -> None:
     """Close a connection, and wait a moment until it is: over TLS that takes a message each way."""
-    if (closed := connection.close()) is not None:
+    closed = connection.close()
+    if connection._protocol is not None:  # it was open
         await asyncio.wait([closed], timeout=_CLOSE_SECONDS)
 
 
@@ -71,17 +72,16 @@ async def require_reach(kafka: KafkaSettings, *, seconds: float = 10.0) -> None:
 async def connected(server: str, kafka: KafkaSettings, seconds: float) -> AIOKafkaConnection:
     """A connection to one broker, `host:port`, that answers requests. Raises as `reached` does."""
     host, port = _host_and_port(server)
-    connection = None
+    connection = AIOKafkaConnection(
+        host, port, client_id="cel2crm", request_timeout_ms=round(seconds * 1000), **connection_options(kafka)
+    )
     try:
         async with asyncio.timeout(seconds):
-            connection = await create_conn(
-                host, port, client_id="cel2crm", request_timeout_ms=round(seconds * 1000), **connection_options(kafka)
-            )
+            await connection.connect()
             # A listener that wants a login lets ApiVersions pass, and closes at anything else.
             await connection.send(MetadataRequest([]))
     except (KafkaError, OSError, TimeoutError, AssertionError) as error:
-        if connection is not None:
-            await close(connection)
+        await close(connection)
         raise failure_of(error, server, kafka) from None
     return connection
 

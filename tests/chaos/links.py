@@ -40,7 +40,6 @@ class Link:
         if self._listener is not None:
             self._listener.close()
         self._abort()
-        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     async def set_cut(self, cut: bool) -> None:
         """True: end what is open and end new connections at once. False: let them through again."""
@@ -57,21 +56,21 @@ class Link:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut:
-            writer.transport.abort()
-            return
+        both, ways = {writer}, []
+        self._connections.add(writer)
         try:
-            target_reader, target_writer = await asyncio.open_connection(HOST, self.target_port)
-        except OSError:
-            writer.transport.abort()  # as if nobody listened there
-            return
-        both = {writer, target_writer}
-        self._connections |= both
-        ways = [
-            asyncio.create_task(self._pass(reader, target_writer)),
-            asyncio.create_task(self._pass(target_reader, writer)),
-        ]
-        try:
+            if self._is_cut:
+                return
+            try:
+                target_reader, target_writer = await asyncio.open_connection(HOST, self.target_port)
+            except OSError:
+                return  # as if nobody listened there
+            both.add(target_writer)
+            self._connections |= both
+            ways = [
+                asyncio.create_task(self._pass(reader, target_writer)),
+                asyncio.create_task(self._pass(target_reader, writer)),
+            ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for way in ways:
@@ -141,11 +140,20 @@ class Links:
             self._run(link.set_cut(False))
 
     async def _end_tasks(self) -> None:
-        """End what still carries bytes, so that the loop can be closed."""
+        """End what still carries bytes, so that the loop can be closed.
+
+        Connections that were accepted just now are begun first: a task that is cancelled before its begin closes
+        nothing.
+        """
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        begun = [task for task in others if getattr(task.get_coro(), "__name__", "") == "_accept_connection2"]
+        await asyncio.gather(*begun, return_exceptions=True)
+        await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_STOP_SECONDS)

@@ -105,8 +105,8 @@ class AttemptRunner:
 
     async def _request(self, delivery: Delivery, send: Send, queue: PortalQueue, until: BootSeconds) -> None:
         asked = follow_up_view(delivery, send.follow_up, self._plan) if send.follow_up else delivery
-        answer = await self._send(asked, queue, until)
-        self._update_portal(queue, answer)
+        pauses, answer = queue.throttle.pauses, await self._send(asked, queue, until)
+        self._update_portal(queue, answer, pauses)
         answered = Answered(utc_now_us(), send.attempt, answer, random.random(), send.follow_up)
         await self._follow_up(delivery, answered, queue)
 
@@ -119,8 +119,8 @@ class AttemptRunner:
     async def _look_up(self, delivery: Delivery, look_up: LookUp, queue: PortalQueue) -> None:
         until = boot_seconds() + LOOKUP_REQUESTS * queue.policy.request_limit_us / MICROS_PER_SECOND
         asked = follow_up_view(delivery, look_up.follow_up, self._plan) if look_up.follow_up else delivery
-        result = await queue.client.look_up(asked, until)
-        self._update_portal(queue, result)
+        pauses, result = queue.throttle.pauses, await queue.client.look_up(asked, until)
+        self._update_portal(queue, result, pauses)
         looked_up = LookedUp(utc_now_us(), look_up.attempt, result, random.random(), look_up.follow_up)
         await self._follow_up(delivery, looked_up, queue)
 
@@ -153,7 +153,7 @@ class AttemptRunner:
                 queue.throttle.pause(event.now, effect.why, rarely=effect.rarely)
         return transition
 
-    def _update_portal(self, queue: PortalQueue, answer: Answer | LookupResult) -> None:
+    def _update_portal(self, queue: PortalQueue, answer: Answer | LookupResult, pauses_before: int) -> None:
         """Update the portal's throttle from an answer; a slower or paused portal comes as an effect."""
         metrics.ANSWERS.labels(queue.portal.crm, queue.portal.name, metric_label(answer)).inc()
         if isinstance(answer, OutcomeUnknown):
@@ -163,7 +163,7 @@ class AttemptRunner:
             queue.throttle.disable(answer.why)
         elif isinstance(answer, PortalBlocked) or (isinstance(answer, RetryLater) and answer.whole_portal):
             return
-        elif queue.throttle.succeeded():
+        elif queue.throttle.succeeded(pauses_before):
             queue.resume_paused()
 
 

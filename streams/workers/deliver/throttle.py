@@ -45,8 +45,10 @@ class PortalThrottle:
         self.pause_reason: str | None = None
         self.disabled = False
         self.failures = 0
-        self._pauses = 0
+        self._pauses_in_a_row = 0
         self._closed_until = 0
+        self.pauses = 0
+        """How many pauses have begun so far."""
         self._trial_open = False
         self._warned = False
 
@@ -85,14 +87,14 @@ class PortalThrottle:
         """An admission did not become a request."""
         self._trial_open = False
 
-    def succeeded(self) -> bool:
-        """The portal answered. True: it is back from a pause."""
-        if self.disabled:
-            return False  # the answer to a request from before
+    def succeeded(self, pauses_before: int) -> bool:
+        """The portal answered a request; `pauses_before`: `pauses` when it was sent. True: it is back from a pause."""
         back = self.pause_reason is not None
+        if self.disabled or (back and pauses_before < self.pauses):
+            return False  # the answer to a request from before
         if back or self.failures >= FAILURES_TO_OPEN:
             _log.info("portal takes calls again", portal=self._portal.name)
-        self.pause_reason, self.failures, self._pauses, self._trial_open = None, 0, 0, False
+        self.pause_reason, self.failures, self._pauses_in_a_row, self._trial_open = None, 0, 0, False
         self._closed_until, self._warned = 0, False
         return back
 
@@ -116,7 +118,7 @@ class PortalThrottle:
     def try_now(self) -> None:
         """Admit a trial at once where the portal is paused: a person acted."""
         if self.pause_reason is not None:
-            self._closed_until = self._pauses = 0
+            self._closed_until = self._pauses_in_a_row = 0
 
     def disable(self, why: str) -> None:
         """Close for good: the portal wants no requests."""
@@ -131,7 +133,8 @@ class PortalThrottle:
         if self.pause_reason is None:
             name, crm = self._portal.name, self._portal.crm
             _log.error("portal is paused, its calls are kept: a person must act", portal=name, crm=crm, why=why)
+            self.pauses += 1
         self.pause_reason = why
-        probe = RARE_PROBE_US if rarely else min(LAST_PROBE_US, FIRST_PROBE_US * 2**self._pauses)
+        probe = RARE_PROBE_US if rarely else min(LAST_PROBE_US, FIRST_PROBE_US * 2**self._pauses_in_a_row)
         self._closed_until = max(self._closed_until, now + probe)
-        self._pauses = min(self._pauses + 1, 10)
+        self._pauses_in_a_row = min(self._pauses_in_a_row + 1, 10)

@@ -41,7 +41,7 @@ def test_after_it_was_closed_one_request_at_a_time_until_one_succeeds() -> None:
     assert not tested.admits(MICROS_PER_SECOND)
     tested.not_used()
     assert tested.admits(MICROS_PER_SECOND)
-    assert not tested.succeeded()
+    assert not tested.succeeded(0)
     assert tested.admits(MICROS_PER_SECOND) and tested.admits(MICROS_PER_SECOND)
 
 
@@ -80,7 +80,9 @@ def test_a_paused_portal_is_tried_ever_more_seldom_and_says_when_it_is_back() ->
     tested.pause(now, "unpaid")
     assert tested.closed_for_us(now) == LAST_PROBE_US
     assert not tested.failing
-    assert tested.succeeded()
+    assert not tested.succeeded(0)  # an answer to what went out before it was paused
+    assert tested.pause_reason is not None
+    assert tested.succeeded(tested.pauses)
     assert tested.pause_reason is None and not tested.closed_for_us(now)
 
 
@@ -88,7 +90,7 @@ def test_a_disabled_portal_is_not_even_tried() -> None:
     tested = throttle()
     assert tested.admits(0)
     tested.disable("HTTP 410")
-    assert not tested.succeeded()  # an answer to what went out before
+    assert not tested.succeeded(0)  # an answer to what went out before
     tested.pause(0, "HTTP 404")
     assert not tested.admits(10**12) and tested.closed_for_us(10**12)
     assert tested.disabled and not tested.failing
