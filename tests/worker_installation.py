@@ -111,6 +111,7 @@ class Installation:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
         await producer.start()
         try:
+            topic = self.topic("cel")
             began, sent = time.monotonic(), []
             for number, row in enumerate(rows):
                 if per_second and number % 50 == 0:
@@ -118,7 +119,7 @@ class Installation:
                 value, key = (
                     (orjson.dumps(row), row["linkedid"].encode()) if isinstance(row, dict) else (row, b"poison")
                 )
-                sent.append(await producer.send(self.topic("cel"), value, key=key))
+                sent.append(await producer.send(topic, value, key=key))
             await asyncio.gather(*sent)
         finally:
             await producer.stop()

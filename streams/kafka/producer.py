@@ -51,6 +51,7 @@ class IdempotentProducer:
             **client_options(self._kafka),
             enable_idempotence=True,
             acks="all",
+            compression_type="zstd",  # as the topics have it: else the brokers compress every batch anew
             linger_ms=5,
             partitioner=_Partitioner(),
             max_request_size=MAX_RECORD_BYTES + 1024 * 1024,

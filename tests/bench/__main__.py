@@ -1,6 +1,7 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
-Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; the memory of its calls, and how
+Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
+by one; the memory of its calls, and how
 long their take-over takes; calls per second of a delivery worker to each CRM, and its memory while calls wait for a
 portal that is down; how long `gaps` and a replay take.
 """
@@ -10,9 +11,9 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from rich.console import Console
@@ -20,14 +21,15 @@ from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, portals, remembered, replay
+from tests.bench import classify, gaps, live, portals, remembered, replay
+from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
-from tests.worker_installation import Installation, Row, recorded_rows
+from tests.worker_installation import Installation
 
 Measurement = dict[str, Any]
 
 
-PARTS = ("classify", "remembered", "rows", "deliveries", "replay", "gaps")
+PARTS = ("classify", "remembered", "rows", "live", "deliveries", "replay", "gaps")
 
 
 def main() -> int:
@@ -35,6 +37,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, help="leave the other parts out")
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
+    parser.add_argument("--mix", choices=get_args(Mix), default="all", help="which calls (default: all)")
+    parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each rate (default: 60)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
@@ -73,9 +78,22 @@ def main() -> int:
             at = stack.endpoints
             installation = Installation(at.bootstrap_servers, at.registry_url, Path(directory), "benchreplay")
             status.update(f"writing {options.replayed} rows")
-            asyncio.run(_prepare(installation, options.replayed))
+            asyncio.run(_prepare(installation, options.replayed, options.mix))
             replayed = replay.measure(installation, options.replayed, status.update)
         console.print(replay.show(replayed))
+    if "live" in parts:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            console.status("starting Kafka and the registry") as status,
+            LocalStack(parts={"kafka", "registry"}) as stack,
+        ):
+            at = stack.endpoints
+            servers, seconds = at.bootstrap_servers, options.seconds
+            lived = live.measure(servers, at.registry_url, Path(directory), options.rates, seconds, status.update)
+        if options.json:
+            sys.stdout.buffer.write(orjson.dumps({"live": lived}, option=orjson.OPT_INDENT_2) + b"\n")
+        else:
+            Console().print(live.show(lived))
     if {"rows", "deliveries"} & set(parts):
         with (
             tempfile.TemporaryDirectory() as directory,
@@ -95,7 +113,7 @@ def _with_kafka(
     if "rows" in parts:
         installation = Installation(servers, registry, directory, "bench", {"flush_seconds": 5.0})
         status.update(f"writing {options.rows} rows")
-        asyncio.run(_prepare(installation, options.rows))
+        asyncio.run(_prepare(installation, options.rows, options.mix))
         for name in SUBJECTS:
             status.update(f"measuring: {name}")
             rows.append(_measure(name, options.rows, installation))
@@ -105,21 +123,9 @@ def _with_kafka(
     return rows, deliveries
 
 
-async def _prepare(installation: Installation, rows: int) -> None:
+async def _prepare(installation: Installation, rows: int, mix: Mix) -> None:
     async with installation:
-        await installation.produce(_many_rows(rows))
-
-
-def _many_rows(rows: int) -> Iterator[Row]:
-    """The recordings, again and again, each time of another PBX (so that every call is one of its own)."""
-    recorded, written = recorded_rows(), 0
-    while True:
-        pbx = f"pbx{written}"
-        for row in recorded:
-            if written == rows:
-                return
-            written += 1
-            yield {**row, "__source_name": pbx}
+        await installation.produce(pbx_rows(rows, mix))
 
 
 def _measure(name: str, rows: int, installation: Installation) -> Measurement:

@@ -50,7 +50,10 @@ def test_what_the_login_refers_to_is_looked_up_by_the_worker() -> None:
 
 
 def test_an_open_listener_changes_nothing() -> None:
-    assert worker_properties(Settings()) == {"bootstrap.servers": "127.0.0.1:9092"}
+    assert worker_properties(Settings()) == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "producer.compression.type": "zstd",
+    }
     assert not [name for name in source_config(Settings()) if "sasl" in name or "ssl" in name or "security" in name]
 
 

@@ -50,6 +50,7 @@ class Connect(Part):
             "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
             "config.providers.file.param.allowed.paths": str(self.site.directory),
             "connector.client.config.override.policy": "None",
+            "producer.compression.type": "zstd",
         }
         self._configuration.write_text(properties(values), encoding="utf-8")
 

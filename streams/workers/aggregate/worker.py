@@ -21,7 +21,7 @@ from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
-from streams.kafka.bounded_reader import BoundedReader
+from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
@@ -295,18 +295,24 @@ class AggregateWorker:
             await self._losses.report(lost, self._since(partition, lost.since_ms))
             partition.lose(gone)
         hole = range(partition.position, record.offset)
-        if len(hole) == 1 and assigned.in_transactions:
-            partition.skip(hole[0])
-        elif hole:
-            await self._look_into(assigned, hole)
+        if not hole:
+            return
+        if len(hole) > 1 or not assigned.in_transactions:
+            if not await self._holds_no_row(tp, hole):
+                await self._tell_hole(assigned, record)  # retention has come between
+                return
+            assigned.in_transactions = True
+        partition.skip(hole[-1])
 
-    async def _look_into(self, assigned: AssignedPartition, hole: range) -> None:
-        """Make sure that no row stands at these offsets."""
-        tp = TopicPartition(assigned.tp.topic, assigned.tp.partition)
-        async for records in self._ends.read([tp], starts={tp: hole.start}, ends={tp: hole.stop}):
+    async def _holds_no_row(self, tp: TP, hole: range) -> bool:
+        """Make sure that no row stands at these offsets. False: retention has just removed some of them."""
+        asked, expired = TopicPartition(tp.topic, tp.partition), list[ExpiredRecords]()
+        reading = self._ends.read(
+            [asked], starts={asked: hole.start}, ends={asked: hole.stop}, on_expired=expired.append
+        )
+        async for records in reading:
             hard_exit(f"the rows of {tp.topic}/{tp.partition} from {records[0].offset} on were passed over")
-        assigned.in_transactions = True
-        assigned.partition.skip(hole[-1])
+        return not expired
 
     def _since(self, partition: PartitionState, since_ms: int | None) -> str:
         """From when on calls are to be backfilled where rows after the partition's last one are lost."""

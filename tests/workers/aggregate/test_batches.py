@@ -1,22 +1,24 @@
 """Rows come to the worker in batches: it may be killed, lose its partition or be suspended at every row of one."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import ClassVar, cast
+from typing import ClassVar, NoReturn, cast
 
 import orjson
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from schemas import Serializer
 from streams.calls.pbx_profile import PbxProfile
+from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.committed import Committed
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
+from streams.kafka.lost_records import LossReporter, Lost
 from streams.kafka.producer import IdempotentProducer, Outgoing
 from streams.rules import load_rules
 from streams.settings import Settings
@@ -70,13 +72,19 @@ class Broker:
     letters: set[int] = field(default_factory=set)
     sent: int = 0
     dies_at_message: int | None = None
+    first: int = 0
+    """Rows before this offset have expired."""
+    lost: list[Lost] = field(default_factory=list)
+
+    async def report(self, lost: Lost, since: str) -> None:
+        self.lost.append(lost)
 
     async def commit_marked(self, _: TP, offset: int, metadata: str) -> bool:
         self.committed = Committed(offset, metadata)
         return True
 
     async def bounds(self, _: TP) -> tuple[int, int]:
-        return 0, len(topic())
+        return self.first, len(topic())
 
     async def write(self, records: Iterable[tuple[bytes, bytes | None]]) -> Sequence[int]:
         for key, value in records:
@@ -111,7 +119,7 @@ class Process:
         rules, profile = load_rules(SETTINGS.rules), PbxProfile.of(SETTINGS)
         letters = DeadLetters(cast(IdempotentProducer, broker), serializer(), "cel2crm.dead-letters", "aggregate")
         self.worker._outgoing = OutgoingRecords(SETTINGS, rules, profile, serializer(), letters)
-        self.worker._group = cast(Consumer, broker)
+        self.worker._group, self.worker._losses = cast(Consumer, broker), cast(LossReporter, broker)
         self.assigned = AssignedPartition(
             CEL, self._restored(broker), cast(FencedLog, broker), self.worker._group, cast(IdempotentProducer, broker)
         )
@@ -289,6 +297,72 @@ async def test_a_checkpoint_in_the_middle_of_a_batch_waits_for_what_its_rows_gav
         every_row.set(process, at, checkpoint)
         await process.take()
         assert broker.committed is not None and broker.committed.offset == at
+
+
+class Reader:
+    """In the place of the reader that looks into holes: the rows that stand there, and how often it looked."""
+
+    def __init__(self, there: Collection[int] = (), broker: Broker | None = None) -> None:
+        """`broker`: retention removes all rows before the 31st of it while the hole is looked into."""
+        self._there = there
+        self._broker = broker
+        self.looks = 0
+
+    async def read(
+        self,
+        partitions: Sequence[TopicPartition],
+        starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+        on_expired: Callable[[ExpiredRecords], None],
+    ) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        self.looks += 1
+        [tp] = partitions
+        if self._broker is not None:
+            self._broker.first = 31
+            on_expired(ExpiredRecords(*tp, starts[tp], ends[tp]))
+        if found := [record for record in topic()[starts[tp] : ends[tp]] if record.offset in self._there]:
+            yield found
+
+
+def without(*missing: int) -> list[ConsumerRecord]:
+    return [record for record in topic() if record.offset not in missing]
+
+
+async def test_rows_that_were_passed_over_end_the_process_before_anything_is_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hard_exit(problem: str) -> NoReturn:
+        raise Died(problem)
+
+    monkeypatch.setattr(worker_module, "hard_exit", hard_exit)
+    broker = Broker()
+    process = Process(broker)
+    process.worker._ends = cast(BoundedReader, Reader({30, 31}))
+    with pytest.raises(Died, match=r"cel2crm\.cel/0 from 30 on were passed over"):
+        await process.worker.take(CEL, without(29, 30, 31))
+    assert process.assigned.partition.position == 29 and broker.committed is None
+
+
+async def test_the_ends_of_transactions_are_no_rows_and_looked_into_once() -> None:
+    process = Process(Broker())
+    reader = Reader()
+    process.worker._ends = cast(BoundedReader, reader)
+    await process.worker.take(CEL, without(29, 40, 50))
+    assert process.assigned.partition.position == len(topic())
+    assert reader.looks == 1
+    process = Process(Broker())
+    process.worker._ends = cast(BoundedReader, reader)
+    await process.worker.take(CEL, without(29, 40, 41))  # two of them: a transaction without a row of ours, or a loss
+    assert reader.looks == 3
+
+
+async def test_rows_that_expire_while_their_hole_is_looked_into_are_told() -> None:
+    broker = Broker()
+    process = Process(broker)
+    process.worker._ends = cast(BoundedReader, Reader(broker=broker))
+    await process.worker.take(CEL, without(29, 30))
+    assert [(lost.first, lost.next) for lost in broker.lost] == [(29, 31)]
+    assert process.assigned.partition.position == len(topic())
 
 
 async def _checkpointed(process: Process, until: int) -> None:

@@ -168,6 +168,7 @@ class CrmInstallation(Installation):
         serializer = await self.serializer()
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)
         await producer.start()
+        topic = self.topic("call-results")
 
         async def produce(result: CallResult | bytes | None) -> Awaitable[object]:
             if isinstance(result, CallResult):
@@ -175,7 +176,6 @@ class CrmInstallation(Installation):
                 key = result.call_id.encode()
             else:
                 key, value = b"poison", result
-            topic = self.topic("call-results")
             sent: Awaitable[object] = await producer.send(topic, value, key=key, headers=headers)
             return sent
 

@@ -1,0 +1,49 @@
+"""Rows as a PBX writes them: each call's in the order of its ids, some dozens of calls at a time.
+
+The calls are the recorded ones, again and again, under linkedids of their own. `mix`: `all` of them (13 rows in the
+mean), or those of `freepbx` size (18 to 69 rows, 27 in the mean).
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Literal
+
+import orjson
+
+from deploy.demo.recordings import read_recordings
+from tests.worker_installation import Row, captured
+
+Mix = Literal["all", "freepbx"]
+
+CALLS_AT_ONCE = 50
+ROWS_OF_FREEPBX = range(18, 70)
+_UNIQUEID = re.compile(rb"\b\d{7}(\d{3})\.(\d+)\b")
+
+
+def pbx_rows(rows: int, mix: Mix = "all", pbx: str = "pbx1") -> Iterator[Row]:
+    """So many rows, committed now."""
+    calls = _calls(mix)
+    running = [next(calls) for _ in range(CALLS_AT_ONCE)]
+    for number in range(rows):
+        slot = number % CALLS_AT_ONCE
+        row = next(running[slot], None)
+        while row is None:
+            running[slot] = next(calls)
+            row = next(running[slot], None)
+        yield captured({**row, "id": number + 1}, pbx)
+
+
+def _calls(mix: Mix) -> Iterator[Iterator[Row]]:
+    """Calls without end, each with ids of its own: what is not a uniqueid stays as it was recorded."""
+    recorded = [
+        [orjson.dumps(row) for row in case.rows]
+        for case in read_recordings()
+        if mix == "all" or len(case.rows) in ROWS_OF_FREEPBX
+    ]
+    epoch = int(time.time()) // 1000
+    for turn in count():
+        for rows in recorded:
+            own = rb"%d\g<1>.%d\g<2>" % (epoch, turn)
+            yield (orjson.loads(_UNIQUEID.sub(own, row)) for row in rows)
