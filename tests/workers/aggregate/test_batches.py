@@ -319,7 +319,7 @@ class Reader:
         [tp] = partitions
         if self._broker is not None:
             self._broker.first = 31
-            on_expired(ExpiredRecords(*tp, starts[tp], ends[tp]))
+            on_expired(ExpiredRecords(tp.topic, tp.partition, starts[tp], ends[tp]))
         if found := [record for record in topic()[starts[tp] : ends[tp]] if record.offset in self._there]:
             yield found
 
