@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from faust.types import TP
@@ -11,6 +11,9 @@ from streams.kafka.hard_exit import hard_exit
 
 RELEASE_SECONDS = 8.0
 """Limit for giving partitions back; below the shortest session, for a rebalance waits for it."""
+
+REST_SECONDS = 5.0
+"""While nothing moves, the brokers are asked so often."""
 
 SILENT_SECONDS = 180.0
 BEYOND_SECONDS = 10.0
@@ -39,6 +42,25 @@ async def take_over_all(
             if not isinstance(taken, BaseException):
                 await release(taken)
         raise
+
+
+class BrokerLooks:
+    """When to ask the brokers where partitions begin and end: at every turn of a timer while anything moves, else every
+    `rest_seconds`."""
+
+    def __init__(self, rest_seconds: float = REST_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rest_seconds = rest_seconds
+        self._clock = clock
+        self._positions: dict[TP, int] = {}
+        self._asked = float("-inf")
+
+    def due(self, positions: Mapping[TP, int], *, busy: bool = False) -> bool:
+        """Whether to ask now. `busy`: something waits for the answer, though no record comes."""
+        now = self._clock()
+        if not busy and positions == self._positions and now - self._asked < self._rest_seconds:
+            return False
+        self._positions, self._asked = dict(positions), now
+        return True
 
 
 class SilenceWatchdog:

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.kafka import partition_owner
 from streams.kafka.dead_letters import Origin
-from streams.kafka.partition_owner import SilenceWatchdog, take_over_all
+from streams.kafka.partition_owner import BrokerLooks, SilenceWatchdog, take_over_all
 
 ONE, TWO, THREE = TP("cel", 1), TP("cel", 2), TP("cel", 3)
 
@@ -109,6 +109,18 @@ def test_silence_is_counted_anew_for_each_assignment_and_partition(monkeypatch: 
     watched.check(200, 5, 9)
     watched.check(270, 5, 9, TWO)
     assert watched.ends == []
+
+
+def test_the_brokers_are_asked_at_every_turn_while_anything_moves_and_seldom_at_rest() -> None:
+    now = 0.0
+    looks = BrokerLooks(5.0, lambda: now)
+    assert looks.due({ONE: 5}) and not looks.due({ONE: 5})
+    assert looks.due({ONE: 5}, busy=True)
+    assert looks.due({ONE: 6}) and looks.due({ONE: 6, TWO: 0})
+    now = 4.9
+    assert not looks.due({ONE: 6, TWO: 0})
+    now = 5.0
+    assert looks.due({ONE: 6, TWO: 0}) and not looks.due({ONE: 6, TWO: 0})
 
 
 def test_the_origin_of_a_record_has_its_time_in_milliseconds_and_its_headers() -> None:

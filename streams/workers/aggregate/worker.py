@@ -28,7 +28,7 @@ from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
-from streams.kafka.partition_owner import RELEASE_SECONDS, SilenceWatchdog, take_over_all
+from streams.kafka.partition_owner import RELEASE_SECONDS, BrokerLooks, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
@@ -82,6 +82,7 @@ class AggregateWorker:
         self._registry = schema_registry(settings.registry)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
+        self._looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._losses: LossReporter
@@ -253,7 +254,12 @@ class AggregateWorker:
             await assigned.send(messages)
 
     async def _tick(self) -> None:
+        open_calls = sum(assigned.partition.open_calls for assigned in self._assigned.values())
+        metrics.OPEN_CALLS.set(open_calls)
+        metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
         positions = self.positions()
+        if not self._looks.due(positions, busy=open_calls > 0):
+            return
         firsts = await self._group.first_offsets(self._assigned)
         ends = await self._group.end_offsets(self._assigned)
         for tp, assigned in list(self._assigned.items()):
@@ -265,8 +271,6 @@ class AggregateWorker:
             await self._send_ended(assigned, assigned.partition.tick(utc_now_ms(), end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
             self._watchdog.check(tp, positions.get(tp, 0), end)
-        metrics.OPEN_CALLS.set(sum(assigned.partition.open_calls for assigned in self._assigned.values()))
-        metrics.KEPT_CALLS.set(sum(len(assigned.partition.calls) for assigned in self._assigned.values()))
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)

@@ -11,10 +11,11 @@ from faust.types import TP
 from streams.clock import MICROS_PER_DAY, utc_now_us
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.partition_owner import SilenceWatchdog
+from streams.kafka.partition_owner import BrokerLooks, SilenceWatchdog
 from streams.kafka.producer import IdempotentProducer
 from streams.workers.deliver import metrics
 from streams.workers.deliver.owned_partitions import OwnedPartitions
+from streams.workers.deliver.partition import PartitionDeliveries
 from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.progress import OffsetTracker
 from streams.workers.deliver.start_check import StartCheck
@@ -45,6 +46,7 @@ class Upkeep:
         self._remember_us = remember_us
         self._check = check
         self._watchdog = SilenceWatchdog()
+        self._looks = BrokerLooks()
         self._loops: list[asyncio.Task[None]] = []
         self._group: Consumer
 
@@ -94,6 +96,14 @@ class Upkeep:
         """Set the gauges, and end a consumer that went silent."""
         owned = self._owned.by_results
         positions = {tp: partition.results.position for tp, partition in owned.items()}
+        if self._looks.due(positions):
+            await self._look(owned, positions)
+        metrics.WAITING.labels(self._crm).set(self._owned.open_calls)
+        metrics.WAITING_FOLLOW_UPS.labels(self._crm).set(self._owned.followed_calls)
+        for name, queue in self._queues.items():
+            metrics.PAUSED.labels(self._crm, name).set(queue.throttle.pause_reason is not None)
+
+    async def _look(self, owned: Mapping[TP, PartitionDeliveries], positions: Mapping[TP, int]) -> None:
         firsts = await self._group.first_offsets(owned)
         ends = await self._group.end_offsets(owned)
         for tp, partition in list(owned.items()):
@@ -102,10 +112,6 @@ class Upkeep:
             if (first := firsts.get(tp)) is not None:
                 metrics.RETENTION_MARGIN.labels(self._crm, tp.partition).set(partition.results.position - first)
             self._watchdog.check(tp, positions.get(tp, 0), end)
-        metrics.WAITING.labels(self._crm).set(self._owned.open_calls)
-        metrics.WAITING_FOLLOW_UPS.labels(self._crm).set(self._owned.followed_calls)
-        for name, queue in self._queues.items():
-            metrics.PAUSED.labels(self._crm, name).set(queue.throttle.pause_reason is not None)
 
     async def _sweep_loop(self) -> None:
         while True:
