@@ -90,13 +90,15 @@ class Installation:
         """The full name of a topic."""
         return self.settings.kafka.topic(name)
 
-    def start_worker(self, name: str = "aggregate", instance: str | None = None) -> subprocess.Popen[bytes]:
-        """Start `cel2crm worker <name>`; `instance`: its static membership."""
+    def start_worker(
+        self, name: str = "aggregate", *others: str, instance: str | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start `cel2crm worker <name>`; `others`: in the same process; `instance`: its static membership."""
         number = len(self._workers)
         tree = {**self.tree, "worker": {"group_instance_id": instance, **self.worker}}
         file = self.directory / f"settings-{number}.yaml"
         file.write_text(yaml.safe_dump(tree), encoding="utf-8")
-        command = [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", str(file)]
+        command = [sys.executable, "-m", "streams.cli.main", "worker", name, *others, "--settings", str(file)]
         with (self.directory / f"worker-{number}.log").open("wb") as log:
             worker = subprocess.Popen(command, stdout=log, stderr=log)
         self._workers.append(worker)

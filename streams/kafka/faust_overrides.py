@@ -35,7 +35,7 @@ from streams.errors import UserError
 from streams.kafka.committed import Committed
 from streams.kafka.consumer_thread import ConsumerThread
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.metrics import HELD_PARTITIONS
+from streams.kafka.metrics import hold_partitions
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -124,7 +124,7 @@ class Consumer(driver.Consumer):
 
     def _tell_assignment(self) -> None:
         """Warn once while nothing is held: it may be right (more workers than partitions), or a topic is gone."""
-        HELD_PARTITIONS.set(len(self._assigned))
+        hold_partitions(self.app.conf.id, len(self._assigned))
         if not self._assigned and not self._told_empty:
             self.log.warning(
                 "The group gives this worker no partition: other workers hold them all, or the topic is gone "
@@ -197,7 +197,7 @@ class Consumer(driver.Consumer):
     async def _release(self) -> None:
         taking_over, self._taking_over = self._taking_over, None
         self._assigned = frozenset()
-        HELD_PARTITIONS.set(0)
+        hold_partitions(self.app.conf.id, 0)
         if taking_over is not None and not taking_over.done():
             taking_over.cancel()
             await asyncio.wait([taking_over])

@@ -7,7 +7,15 @@ from prometheus_client import Gauge, start_http_server
 
 from streams.errors import UserError
 
-HELD_PARTITIONS = Gauge("cel2crm_held_partitions", "Partitions that the consumer group gave to this process")
+HELD_PARTITIONS = Gauge("cel2crm_held_partitions", "Partitions that consumer groups gave to this process")
+_held: dict[str, int] = {}
+"""By group."""
+
+
+def hold_partitions(group: str, count: int) -> None:
+    """Say how many partitions a group gave to this process, which may be a member of several."""
+    _held[group] = count
+    HELD_PARTITIONS.set(sum(_held.values()))
 
 
 def serve_metrics(port: int | None, host: str, setting: str) -> Callable[[], None]:

@@ -1,6 +1,6 @@
 """A worker process: one Faust app with one agent, on the partitions that its consumer group gives it.
 
-    worker_runtime.run(settings, AggregateWorker(settings))
+    worker_runtime.run(settings, [AggregateWorker(settings)])
 
 A `Worker` says what it consumes and keeps the state of its partitions; everything around it is here: the checks before
 the start, Faust with each dangerous default set, signals, metrics, the graceful and the hard end.
@@ -83,14 +83,15 @@ class Worker(Protocol):
         ...
 
 
-def run(settings: Settings, worker: Worker, acls: Sequence[Acl] = ()) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises UserError; anything else that goes wrong ends the process hard.
+def run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl] = ()) -> None:
+    """Run workers until SIGTERM or SIGINT: one, or several in one event loop. Raises UserError; anything else that goes
+    wrong, in any of them, ends the process hard.
 
-    `acls`: what it must be allowed on the brokers; where it is not, it does not start.
+    `acls`: what they must be allowed on the brokers; where they are not, they do not start.
     """
     refuse_other_versions()
     logs.configure(settings.logging)
-    asyncio.run(_run(settings, worker, acls))
+    asyncio.run(_run(settings, workers, acls))
 
 
 class Ending:
@@ -170,33 +171,42 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     return app
 
 
-async def _run(settings: Settings, worker: Worker, acls: Sequence[Acl]) -> None:
+async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl]) -> None:
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.asked.set)
     metrics = serve_metrics(settings.worker.metrics_port, settings.worker.web_host, "worker.metrics_port")
-    if not await topics_are_there(settings.kafka, (*worker.consumes, *worker.needs), ending.asked, acls):
-        _log.info("stopped", worker=worker.name)
+    topics = dict.fromkeys(name for worker in workers for name in (*worker.consumes, *worker.needs))
+    if not await topics_are_there(settings.kafka, tuple(topics), ending.asked, acls):
+        for worker in workers:
+            _log.info("stopped", worker=worker.name)
         return
-    app = make_app(settings, worker, ending)
-    await _started(settings, worker, app, ending)
-    _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    await _until(ending.asked, app)
+    apps = [make_app(settings, worker, ending) for worker in workers]
+    for worker, app in zip(workers, apps, strict=True):
+        await _started(settings, worker, app, ending)
+        _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
+    await _until(ending.asked, apps)
     if ending.error is not None:
-        _log.error("the worker refuses to go on", worker=worker.name, problem=ending.error.problem)
-    _log.info("stopping", worker=worker.name)
+        _log.error("the worker refuses to go on", problem=ending.error.problem)
+    for worker in workers:
+        _log.info("stopping", worker=worker.name)
     _limit_the_end()
     try:
         async with asyncio.timeout(_STOP_SECONDS):
-            await app.stop()
-            await worker.stop()
+            await asyncio.gather(*(_stop(worker, app) for worker, app in zip(workers, apps, strict=True)))
     except (KafkaError, TimeoutError, RuntimeError) as error:
         hard_exit("a graceful end was not possible in time", error)
     metrics()
-    _log.info("stopped", worker=worker.name)
+    for worker in workers:
+        _log.info("stopped", worker=worker.name)
     if ending.error is not None:
         raise ending.error
+
+
+async def _stop(worker: Worker, app: App) -> None:
+    await app.stop()
+    await worker.stop()
 
 
 async def _started(settings: Settings, worker: Worker, app: App, ending: Ending) -> None:
@@ -262,14 +272,16 @@ def _limit_the_end() -> None:
     limit.start()
 
 
-async def _until(stop: asyncio.Event, app: App) -> None:
-    """Wait until the end is asked for. A crash of Faust, or of its membership, ends the process hard."""
-    events = [asyncio.ensure_future(each.wait()) for each in (stop, app._crashed, app._stopped)]
-    while app.group.fault is None:
+async def _until(stop: asyncio.Event, apps: Sequence[App]) -> None:
+    """Wait until the end is asked for. A crash of Faust, or of a membership, ends the process hard."""
+    crashes = [each for app in apps for each in (app._crashed, app._stopped)]
+    events = [asyncio.ensure_future(each.wait()) for each in (stop, *crashes)]
+    while all(app.group.fault is None for app in apps):
         done, _ = await asyncio.wait(events, timeout=_FAULT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if done:
             break
     if not stop.is_set():
-        hard_exit("Faust ended by itself", app._crash_reason or app.group.fault)
+        causes = [cause for app in apps if (cause := app._crash_reason or app.group.fault) is not None]
+        hard_exit("Faust ended by itself", causes[0] if causes else None)
     for waiting in events:
         waiting.cancel()

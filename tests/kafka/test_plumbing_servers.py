@@ -319,7 +319,7 @@ from streams.workers.aggregate.worker import AggregateWorker
 settings = load_settings(Path(sys.argv[1]))
 worker = settings.worker.model_copy(update={"session_timeout_seconds": 100_000.0})
 settings = settings.model_copy(update={"worker": worker})
-worker_runtime.run(settings, AggregateWorker(settings))
+worker_runtime.run(settings, [AggregateWorker(settings)])
 """
 """A worker whose session no broker allows: its join fails for good, inside Faust's start."""
 

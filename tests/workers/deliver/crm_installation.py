@@ -64,6 +64,8 @@ class CrmInstallation(Installation):
     deliver_from: str | None = "2020-01-01T00:00:00Z"
     recordings: bool = False
     """Whether answered calls have recordings; see `record`."""
+    other_portals: list[dict[str, Any]] = field(default_factory=list)
+    """Further portals of the workers that this one starts."""
     _portal: Portal | None = None
 
     @property
@@ -93,7 +95,8 @@ class CrmInstallation(Installation):
         elif isinstance(self._portal, WebhookPortal):
             fields = {"url": self._portal.webhook_url, "allow_private": True, **fields}
             fields["secret_file"] = self._secret("secret", FAKE_SECRET)
-        return {**super().tree, "portals": [fields], "recordings": [self._recordings] if self.recordings else []}
+        recordings = [self._recordings] if self.recordings else []
+        return {**super().tree, "portals": [fields, *self.other_portals], "recordings": recordings}
 
     @property
     def _recordings(self) -> dict[str, Any]:

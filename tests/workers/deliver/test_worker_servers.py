@@ -59,6 +59,22 @@ async def test_each_call_stands_once_in_the_portal(crm: str, install: NewInstall
         assert await asyncio.to_thread(worker.wait, 30) == 0
 
 
+async def test_one_process_serves_several_crms(install: NewInstallation, tmp_path: Path) -> None:
+    one, other = install("bitrix24"), install("kommo", name="other")
+    (directory := tmp_path / "other").mkdir()
+    other.prefix, other.directory = one.prefix, directory
+    async with one, other:
+        one.other_portals = other.tree["portals"]
+        worker = one.start_worker("bitrix24", "kommo")
+        results = some_results(20)
+        await one.produce_results(results)
+        await one.until_delivered(results)
+        await other.until_delivered(results)
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 30) == 0
+        assert one.log_of(worker).count('"stopped"') == 2
+
+
 FAULTS: list[dict[str, Any]] = [
     {"mode": "500"},
     {"mode": "503"},
