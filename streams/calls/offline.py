@@ -1,11 +1,11 @@
 """Classify rows from a file or a table: follow open calls only, and give each call once."""
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streams.calls.call import Call
+from streams.calls.call import Call, epoch_of
 from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -20,6 +20,9 @@ _CHECK_EVERY_ROWS = 128
 
 _REMEMBERED_CALLS = 200_000
 """Calls handed out of which later rows are still recognised."""
+
+_TIME_SAMPLES = 16
+"""Looks of which the earliest time counts: a few rows with a wrong clock, or one PBX of several, move no time."""
 
 
 class EndedCall(NamedTuple):
@@ -40,12 +43,20 @@ class OfflineClassifier:
     pbx: str = "pbx1"
     place: Callable[[], int] | None = None
     """The number of the row just read among all of a file, where the rows are only a share of these."""
+    give_up_seconds: float = 4 * 3600.0
+    """A call without an end that had no row for so long, by the rows' own times, is given up as the aggregate worker
+    does; it is seen at most so much later."""
     strays: int = 0
     """Rows that came after their call had been handed out: too late to count."""
     _open: dict[tuple[str, str], tuple[Call, int]] = field(default_factory=dict)
     _ended: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     _lost: Counter[str] = field(default_factory=Counter)
     """Rows that could not be read, by the linkedids that they may have."""
+    _times: deque[int] = field(default_factory=lambda: deque(maxlen=_TIME_SAMPLES))
+    _sweep_at: float = 0.0
+    """Unix time."""
+    _rows_before: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How many rows each call without an end had at the last sweep."""
 
     def lost(self, linkedids: Sequence[str]) -> None:
         """A row could not be read: that of these calls; of any that has not ended where none is named.
@@ -95,6 +106,7 @@ class OfflineClassifier:
                 del ended[key]
             if count >= next_check:
                 next_check = count - count % _CHECK_EVERY_ROWS + _CHECK_EVERY_ROWS
+                self._look_at_time(row, count)
                 while ended and next(iter(ended.values())) < count - LINGER_ROWS:
                     key, end = ended.popitem(last=False)
                     yield hand_out(key, (0, end))
@@ -102,3 +114,19 @@ class OfflineClassifier:
             yield hand_out(key, (0, end))
         for key, (_, begin) in list(calls.items()):
             yield hand_out(key, (1, begin))
+
+    def _look_at_time(self, row: CapturedRow, count: int) -> None:
+        """Give up the calls that had no row since the last sweep, if that was long enough ago by the rows' times."""
+        if (epoch := epoch_of(row.uniqueid)) is None:
+            return
+        self._times.append(epoch)
+        if len(self._times) < _TIME_SAMPLES or (now := min(self._times)) < self._sweep_at:
+            return
+        before, self._rows_before, self._sweep_at = self._rows_before, {}, now + self.give_up_seconds
+        for key, (call, _) in self._open.items():
+            if key in self._ended:
+                continue
+            if before.get(key) == len(call.rows):
+                self._ended[key] = count
+            else:
+                self._rows_before[key] = len(call.rows)

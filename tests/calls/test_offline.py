@@ -199,3 +199,54 @@ def test_a_row_that_may_be_of_any_call_is_one_of_each_that_has_not_ended() -> No
 
     unreadable = {each.call.linkedid: each.call.unreadable_rows for each in classifier.calls(rows())}
     assert unreadable == {"1795390000.1": 0, "1795390000.2": 1, "1795390000.3": 0}
+
+
+def dialled(linkedid: str, first_id: int) -> list[CapturedRow]:
+    """A call whose end is never logged."""
+    return timed(call(linkedid, "0 start PJSIP/trunk1-01 0 num=79161234567 context=from-trunk exten=1001", first_id))
+
+
+def timed(rows: list[CapturedRow]) -> list[CapturedRow]:
+    """Of a channel that was made when the call began."""
+    return [msgspec.structs.replace(row, uniqueid=row.linkedid) for row in rows]
+
+
+def of_a_day(hours: range, first: int = 1_795_390_000) -> Iterator[CapturedRow]:
+    """Sixty calls an hour that end; after each a row of one that does not."""
+    for minute in range(hours.start * 60, hours.stop * 60):
+        second = first + minute * 60
+        yield from timed(call(f"{second}.1", ENDED, minute * 10 + 1))
+        yield from dialled(f"{second}.5", minute * 10 + 9)
+
+
+def test_calls_without_an_end_are_given_up_after_four_hours_without_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "_REMEMBERED_CALLS", 1000)
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    most = 0
+    told: dict[str, bool] = {}
+    for result in classifier.classify(of_a_day(range(48))):
+        told[result.linkedid] = result.complete
+        most = max(most, len(classifier._open))
+    assert len(told) == 2 * 48 * 60 and sum(told.values()) == 48 * 60
+    assert most < 9 * 60  # at most twice four hours, and not two days
+    assert not classifier.strays
+
+
+def test_a_call_that_goes_on_is_not_given_up() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    conference = "1795390000.3"
+    rows = dialled(conference, 1)
+    for hour in range(0, 24, 3):
+        rows += of_a_day(range(hour, hour + 3))
+        rows += [captured(row) for row in cel("5 dtmf PJSIP/trunk1-01 0", linkedid=conference, first_id=10**6 + hour)]
+    found = {result.linkedid: result for result in classifier.classify(rows)}
+    assert found[conference].version_rows == 9 and not classifier.strays
+
+
+def test_a_few_rows_with_a_wrong_clock_give_up_nothing() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    rows = [*of_a_day(range(5)), *dialled("1795408100.9", 10**6)]
+    rows += [row for number in range(20) for row in dialled(f"{2_100_000_000 + number}.1", 10**6 + 1 + number)]
+    rows += [captured(row) for row in cel("5 dtmf PJSIP/trunk1-01 0", linkedid="1795408100.9", first_id=2 * 10**6)]
+    found = {result.linkedid: result for result in classifier.classify(rows)}
+    assert found["1795408100.9"].version_rows == 2 and not classifier.strays

@@ -13,6 +13,7 @@ import pytest
 from deploy.demo.recordings import RECORDINGS
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
+from streams.cli.classify import command
 from streams.crm.webhook.steps import body_of
 from streams.rows.files import RowSource
 from streams.rows.row import RowDecoder
@@ -209,3 +210,12 @@ def test_one_json_form_for_classify_explain_and_webhook(expected: dict[str, dict
     }
     assert set(told) - set(data) == {"bitrix24", "kommo"}
     assert re.fullmatch(r"2026-11-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(told["started_at"]))
+
+
+def test_a_long_table_begins_anew_after_some_calls_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_CALLS_OF_A_TABLE", 7)
+    shown = classify(given=as_csv()).stdout
+    linkedids = {str(row["linkedid"]) for row in ROWS}
+    assert all(shown.count(f" {each} ") == 1 for each in linkedids)
+    assert shown.count("linkedid") == -(-len(linkedids) // 7)
+    assert "linkedid" in classify(given=as_csv().splitlines(keepends=True)[0]).stdout  # no call: the head alone

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,8 @@ from streams.sources.window import EARLIER, Window
 
 WIDE = 180
 """Characters of a table's line where there is no terminal."""
+_CALLS_OF_A_TABLE = 1_000
+"""After so many the table begins anew: its columns are as wide as their calls need."""
 
 
 def classify(
@@ -128,9 +131,10 @@ def classify(
         if as_json:
             say_json_lines(telling.json_lines(rows))
         else:
-            table = telling.table(rows, console.width)
-    if not as_json:
-        console.print(table)
+            for table in telling.tables(rows, console.width):
+                progress.stop()  # it stands on the same terminal
+                console.print(table)
+                progress.start()
     unreadable.report()
     for words in filter(None, (*remarks, telling.remark, _strays(telling.classifier.strays))):
         remark(words)
@@ -178,13 +182,24 @@ class _Classification:
 
     def __init__(self, settings: Settings) -> None:
         self._rules, self._settings = load_rules(settings.rules), settings
-        self.classifier = OfflineClassifier(self._rules, PbxProfile.of(settings), settings.pbx.name)
+        self.classifier = OfflineClassifier(
+            self._rules,
+            PbxProfile.of(settings),
+            settings.pbx.name,
+            give_up_seconds=settings.aggregate.time_limit_seconds,
+        )
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
         return map(Outcomes(self._rules, self._settings).json_line, self.classifier.classify(rows))
 
-    def table(self, rows: Iterator[CapturedRow], width: int) -> Table:
-        return outcome_table(self.classifier.classify(rows), self._rules, width)
+    def tables(self, rows: Iterator[CapturedRow], width: int) -> Iterator[Table]:
+        """Tables of some calls each, as they come."""
+        results, any_shown = self.classifier.classify(rows), False
+        while some := list(islice(results, _CALLS_OF_A_TABLE)):
+            any_shown = True
+            yield outcome_table(iter(some), self._rules, width)
+        if not any_shown:
+            yield outcome_table(iter(()), self._rules, width)
 
 
 def _size(paths: list[Path | None]) -> int | None:

@@ -163,7 +163,9 @@ def _classify_share(
 
     decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     source = RowSource(decoder, refused, progress, share, columns, remarks.append)
-    classifier = OfflineClassifier(rules, profile, settings.pbx.name, lambda: source.place)
+    classifier = OfflineClassifier(
+        rules, profile, settings.pbx.name, lambda: source.place, settings.aggregate.time_limit_seconds
+    )
     rows = (row for path in paths for row in source.rows(path) if not source.undivided or in_share(row.linkedid, share))
     for call, cut_short, order in classifier.calls(rows):
         line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])

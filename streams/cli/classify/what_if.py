@@ -37,7 +37,9 @@ class RulesComparison:
     def __init__(self, before: Settings, after: Settings) -> None:
         self._sides = [(load_rules(each.rules), PbxProfile.of(each)) for each in (before, after)]
         self._outcomes = [Outcomes(rules, each) for (rules, _), each in zip(self._sides, (before, after), strict=True)]
-        self.classifier = OfflineClassifier(*self._sides[0], before.pbx.name)
+        self.classifier = OfflineClassifier(
+            *self._sides[0], before.pbx.name, give_up_seconds=before.aggregate.time_limit_seconds
+        )
         self.calls = self.changed = 0
 
     @property
@@ -64,14 +66,14 @@ class RulesComparison:
         """The changes for scripts."""
         return map(Change.json_line, self.changes(rows))
 
-    def table(self, rows: Iterable[CapturedRow], _width: int) -> Table:
+    def tables(self, rows: Iterable[CapturedRow], _width: int) -> Iterator[Table]:
         """The changes for people."""
         table = Table("linkedid", "what", "before", "after", header_style="bold")
         for change in self.changes(rows):
             for number, name in enumerate(change.before):
                 cells = (_format(each[name]) for each in (change.before, change.after))
                 table.add_row("" if number else change.linkedid, name.replace("_", " "), *cells)
-        return table
+        yield table
 
 
 def _format(value: object) -> str:
