@@ -10,7 +10,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -274,7 +274,7 @@ def _limit_the_end() -> None:
 
 async def _until(stop: asyncio.Event, apps: Sequence[App]) -> None:
     """Wait until the end is asked for. A crash of Faust, or of a membership, ends the process hard."""
-    crashes = [each for app in apps for each in (app._crashed, app._stopped)]
+    crashes: list[Any] = [each for app in apps for each in (app._crashed, app._stopped)]
     events = [asyncio.ensure_future(each.wait()) for each in (stop, *crashes)]
     while all(app.group.fault is None for app in apps):
         done, _ = await asyncio.wait(events, timeout=_FAULT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
