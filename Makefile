@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast simulate soak chaos mutate check format bench clean
+.PHONY: help venv demo up down test test-fast simulate soak chaos mutate check format bench bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ format: venv  ## put format and imports right
 
 bench: venv  ## measure; ratios within one run
 	@$(BIN)/python -m tests.bench
+
+bench-compare: venv  ## measure, and compare the ratios with the stored ones (tests/bench/ratios.json)
+	@$(BIN)/python -m tests.bench --only classify remembered rows --compare tests/bench/ratios.json
 
 clean:  ## remove the environment and everything built; downloads stay in the cache
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

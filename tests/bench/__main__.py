@@ -11,17 +11,16 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import orjson
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, live, portals, remembered, replay
+from tests.bench import classify, gaps, live, portals, ratios, remembered, replay
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -33,9 +32,9 @@ PARTS = ("classify", "remembered", "rows", "live", "deliveries", "replay", "gaps
 
 
 def main() -> int:
-    """Start a broker and a registry of its own, measure, print."""
+    """Start servers of its own, measure, print; with --compare 1 where a ratio is worse than the stored one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, help="leave the other parts out")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="leave the other parts out")
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
     parser.add_argument("--mix", choices=get_args(Mix), default="all", help="which calls (default: all)")
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
@@ -45,82 +44,99 @@ def main() -> int:
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
     parser.add_argument("--remembered", type=int, default=20_000, help="calls in memory (default: 20000)")
     parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
     options = parser.parse_args()
-    parts = (options.only,) if options.only else PARTS
-    console = Console(stderr=True)
-    if "classify" in parts:
-        with tempfile.TemporaryDirectory() as directory, console.status("measuring: classify"):
-            classified = classify.measure(Path(directory), options.rows)
-        if not options.json:
-            classify.show(classified, options.rows)
-    if "remembered" in parts:
-        with console.status("measuring: calls in memory"):
-            kept = remembered.measure(options.remembered)
-        if options.json:
-            sys.stdout.buffer.write(orjson.dumps({"remembered": kept}, option=orjson.OPT_INDENT_2) + b"\n")
-        else:
-            Console().print(remembered.show(kept))
-    if "gaps" in parts:
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            console.status("starting Kafka, the registry and MariaDB") as status,
-            LocalStack(parts={"kafka", "registry", "mariadb"}) as stack,
-        ):
-            compared = gaps.measure(stack, Path(directory), options.compared, status.update)
-        console.print(gaps.show(compared))
-    if "replay" in parts:
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            console.status("starting Kafka and the registry") as status,
-            LocalStack(parts={"kafka", "registry"}) as stack,
-        ):
-            at = stack.endpoints
-            installation = Installation(at.bootstrap_servers, at.registry_url, Path(directory), "benchreplay")
-            status.update(f"writing {options.replayed} rows")
-            asyncio.run(_prepare(installation, options.replayed, options.mix))
-            replayed = replay.measure(installation, options.replayed, status.update)
-        console.print(replay.show(replayed))
-    if "live" in parts:
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            console.status("starting Kafka and the registry") as status,
-            LocalStack(parts={"kafka", "registry"}) as stack,
-        ):
-            at = stack.endpoints
-            servers, seconds = at.bootstrap_servers, options.seconds
-            lived = live.measure(servers, at.registry_url, Path(directory), options.rates, seconds, status.update)
-        if options.json:
-            sys.stdout.buffer.write(orjson.dumps({"live": lived}, option=orjson.OPT_INDENT_2) + b"\n")
-        else:
-            Console().print(live.show(lived))
-    if {"rows", "deliveries"} & set(parts):
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            console.status("starting Kafka and the registry") as status,
-            LocalStack(parts={"kafka", "registry"}) as stack,
-        ):
-            rows, deliveries = _with_kafka(stack, Path(directory), parts, options, status)
-        _print(rows, deliveries, as_json=options.json)
-    return 0
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as directory, Console(stderr=True).status("measuring") as status:
+        for part in (each for each in PARTS if each in options.only):
+            (own := Path(directory) / part).mkdir()
+            status.update(f"measuring: {part}")
+            found[part] = _PARTS[part](own, options, status.update)
+            if not options.json:
+                _show(part, found[part], options)
+    if options.json:
+        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    if options.save:
+        ratios.save(options.save, ratios.of(found))
+    return ratios.compare(options.compare, ratios.of(found)) if options.compare else 0
 
 
-def _with_kafka(
-    stack: LocalStack, directory: Path, parts: Sequence[str], options: argparse.Namespace, status: Status
-) -> tuple[list[Measurement], list[Measurement]]:
-    servers, registry = stack.endpoints.bootstrap_servers, stack.endpoints.registry_url
-    rows, deliveries = [], []
-    if "rows" in parts:
-        installation = Installation(servers, registry, directory, "bench", {"flush_seconds": 5.0})
-        status.update(f"writing {options.rows} rows")
+def _show(part: str, figures: Any, options: argparse.Namespace) -> None:
+    tables = {
+        "classify": lambda: [classify.show(figures, options.rows)],
+        "remembered": lambda: [remembered.show(figures)],
+        "rows": lambda: [_rows_table(figures)],
+        "live": lambda: [live.show(figures)],
+        "deliveries": lambda: [portals.calls_table(figures), portals.waiting_table(figures)],
+        "replay": lambda: [replay.show(figures)],
+        "gaps": lambda: [gaps.show(figures)],
+    }[part]()
+    for table in tables:
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+Say = Callable[[str], None]
+
+
+def _classify(directory: Path, options: argparse.Namespace, _: Say) -> Any:
+    return classify.measure(directory, options.rows)
+
+
+def _remembered(_: Path, options: argparse.Namespace, _say: Say) -> Any:
+    return remembered.measure(options.remembered)
+
+
+def _rows(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        installation = Installation(at.bootstrap_servers, at.registry_url, directory, "bench", {"flush_seconds": 5.0})
+        say(f"writing {options.rows} rows")
         asyncio.run(_prepare(installation, options.rows, options.mix))
+        found = []
         for name in SUBJECTS:
-            status.update(f"measuring: {name}")
-            rows.append(_measure(name, options.rows, installation))
-    if "deliveries" in parts:
-        measuring = portals.measure(servers, registry, directory, options.calls, options.waiting, status.update)
-        deliveries = asyncio.run(measuring)
-    return rows, deliveries
+            say(f"measuring: {name}")
+            found.append(_measure(name, options.rows, installation))
+        return found
+
+
+def _live(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        return live.measure(at.bootstrap_servers, at.registry_url, directory, options.rates, options.seconds, say)
+
+
+def _deliveries(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        calls, waiting = options.calls, options.waiting
+        return asyncio.run(portals.measure(at.bootstrap_servers, at.registry_url, directory, calls, waiting, say))
+
+
+def _replay(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        installation = Installation(at.bootstrap_servers, at.registry_url, directory, "benchreplay")
+        say(f"writing {options.replayed} rows")
+        asyncio.run(_prepare(installation, options.replayed, options.mix))
+        return replay.measure(installation, options.replayed, say)
+
+
+def _gaps(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry", "mariadb"}) as stack:
+        return gaps.measure(stack, directory, options.compared, say)
+
+
+_PARTS: Mapping[str, Callable[[Path, argparse.Namespace, Say], Any]] = {
+    "classify": _classify,
+    "remembered": _remembered,
+    "rows": _rows,
+    "live": _live,
+    "deliveries": _deliveries,
+    "replay": _replay,
+    "gaps": _gaps,
+}
 
 
 async def _prepare(installation: Installation, rows: int, mix: Mix) -> None:
@@ -143,16 +159,6 @@ def _measure(name: str, rows: int, installation: Installation) -> Measurement:
         "rows_per_second": figures["rows"] / figures["seconds"],
         "rows_per_cpu_second": figures["rows"] / figures["cpu_seconds"],
     }
-
-
-def _print(rows: list[Measurement], deliveries: list[Measurement], *, as_json: bool) -> None:
-    if as_json:
-        found = {"rows": rows, "deliveries": deliveries}
-        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
-        return
-    for table in (_rows_table(rows), portals.calls_table(deliveries), portals.waiting_table(deliveries)):
-        if table.row_count:
-            Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _rows_table(measured: list[Measurement]) -> Table:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from deploy.demo.recordings import RECORDINGS
@@ -64,14 +63,14 @@ def measure(directory: Path, rows: int) -> dict[str, float]:
     return {name: seconds / rows * 1e6 for name, seconds in best.items()}
 
 
-def show(measured: dict[str, float], rows: int) -> None:
+def show(measured: dict[str, float], rows: int) -> Table:
     """The measurement as a table; speed relative to `json.loads`."""
     table = Table(
         "reader", "us CPU a row", "speed of json.loads", title=f"classify: {rows:,} rows, without Python's start"
     )
     for name, micros in measured.items():
         table.add_row(name, f"{micros:.2f}", f"{measured['json.loads alone'] / micros:.2f}")
-    Console().print(table)
+    return table
 
 
 def _load(path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What holds on any machine: ratios within one run, and bytes. Kept in ratios.json, and compared by hand.
+
+make bench-compare                 # exit status 1: one of them is worse than it was
+python -m tests.bench --save tests/bench/ratios.json
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+TOLERANCE = 0.15
+"""A ratio moves so much by itself from run to run."""
+
+Ratios = Mapping[str, float]
+
+
+def of(found: Mapping[str, Any]) -> dict[str, float]:
+    """The ratios of the parts that were measured; a name that ends with `bytes` is better when smaller."""
+    ratios: dict[str, float] = {}
+    if micros := found.get("classify"):
+        alone = micros["json.loads alone"]
+        ratios |= {f"{name} / json.loads": alone / each for name, each in micros.items() if each != alone}
+    for each in found.get("remembered", ()):
+        ratios[f"{each['what']} call, bytes"] = each["bytes_a_call"]
+    rates = {each["subject"]: each["rows_per_cpu_second"] for each in found.get("rows", ())}
+    for other in ("bare aiokafka", "empty Faust agent"):
+        if other in rates:
+            ratios[f"aggregate worker / {other}"] = rates["aggregate worker"] / rates[other]
+    rates = {each["subject"]: each["rows_per_cpu_second"] for each in found.get("replay", ())}
+    ratios |= {
+        f"{name} / plain fold": rate / rates["plain fold"] for name, rate in rates.items() if name != "plain fold"
+    }
+    return ratios
+
+
+def save(file: Path, ratios: Ratios) -> None:
+    """Write ratios; those of parts that were not measured stay as they are."""
+    known = orjson.loads(file.read_bytes()) if file.exists() else {}
+    file.write_bytes(orjson.dumps(known | dict(ratios), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+
+
+def compare(file: Path, ratios: Ratios) -> int:
+    """Print both; 1 if one is worse than the stored one by more than the tolerance."""
+    known: dict[str, float] = orjson.loads(file.read_bytes())
+    table, worse = Table("ratio", "stored", "now", "", title=f"Compared with {file}"), False
+    for name, now in ratios.items():
+        before = known.get(name)
+        verdict = "new"
+        if before is not None:
+            change = now / before - 1
+            is_worse = change > TOLERANCE if name.endswith("bytes") else change < -TOLERANCE
+            verdict, worse = ("worse" if is_worse else ""), worse or is_worse
+        table.add_row(name, "" if before is None else f"{before:,.2f}", f"{now:,.2f}", verdict)
+    Console(width=120).print(table)
+    return int(worse)
