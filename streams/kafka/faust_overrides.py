@@ -12,6 +12,7 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
   confirmed commit counts (rule 8). The owner releases its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream takes every record alone through Faust, with two tasks each: nine tenths of all
   cost. Here the records of one poll of one partition are one message (`Batch`), acknowledged when its last was taken.
+  Faust's compiled stream does not call `Consumer.ack`: how much is in flight is told by the agent (`taken`).
 * `Agent`: more than one concurrent actor would take rows out of order.
 * `App._create_directories`: nothing is kept on disk.
 """
@@ -101,7 +102,7 @@ class Consumer(driver.Consumer):
     _taking_over: "asyncio.Task[None] | None" = None
     _told_empty = False
     _in_flight = 0
-    """Records of this generation that were handed to the agent, and not acknowledged yet."""
+    """Records of this generation that were handed to the agent, and not taken yet."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -117,8 +118,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """A new generation: the take-over begins with the first `perform_seek`."""
         self._assigned, self._taking_over = frozenset(assigned), None
-        self._in_flight = 0
-        self._room.set()
+        self._nothing_in_flight()
         self._tell_assignment()
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -178,6 +178,7 @@ class Consumer(driver.Consumer):
             self.pause_partitions(self._assigned)
             self._taking_over = asyncio.ensure_future(self._take_over(self._assigned))
         elif self._taking_over.done() and (positions := self._owner.positions()):
+            self._nothing_in_flight()
             await self.seek_wait(positions)
         await asyncio.wait([self._taking_over])
 
@@ -236,13 +237,16 @@ class Consumer(driver.Consumer):
         answer = await self._thread.ask(consumer.end_offsets(asked)) if asked else {}
         return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
 
-    def ack(self, message: Any) -> bool:
-        """Upstream's; and whoever waits for room goes on."""
-        acked = super().ack(message)
-        if isinstance(message, Batch) and message.generation_id == self.app.consumer_generation_id:
-            self._in_flight -= len(message.records)
+    def taken(self, batch: Batch) -> None:
+        """The agent has taken a batch: there is room for others."""
+        if batch.generation_id == self.app.consumer_generation_id:
+            self._in_flight = max(0, self._in_flight - len(batch.records))
             self._room.set()
-        return acked
+
+    def _nothing_in_flight(self) -> None:
+        """What was handed over and is not taken yet is dropped by Faust's stream, or comes again."""
+        self._in_flight = 0
+        self._room.set()
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch, and hand the records of each partition to the agent as one message."""

@@ -159,6 +159,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
             batch = cast(Batch, event.message)
             try:
                 await worker.take(batch.tp, batch.records)
+                app.group.taken(batch)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:

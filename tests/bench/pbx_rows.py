@@ -44,6 +44,6 @@ def _calls(mix: Mix) -> Iterator[Iterator[Row]]:
     ]
     epoch = int(time.time()) // 1000
     for turn in count():
-        for rows in recorded:
-            own = rb"%d\g<1>.%d\g<2>" % (epoch, turn)
+        for number, rows in enumerate(recorded):
+            own = rb"%d\g<1>.%d%03d\g<2>" % (epoch, turn, number)
             yield (orjson.loads(_UNIQUEID.sub(own, row)) for row in rows)

@@ -146,10 +146,10 @@ async def test_it_fetches_no_more_until_there_is_room(polled: Polled, monkeypatc
     await polled.poll(one=records(ONE, 0, 6), two=records(TWO, 0, 6))
     assert polled.asked == 1
     first, second = polled.handed
-    polled.group.ack(first)
+    polled.group.taken(first)
     await polled.settled()
     assert polled.group._in_flight == 6 and polled.asked == 2
-    polled.group.ack(second)
+    polled.group.taken(second)
     assert polled.group._in_flight == 0
 
 
@@ -158,7 +158,7 @@ async def test_what_is_in_flight_of_an_earlier_generation_takes_no_room(polled: 
     [batch] = polled.handed
     polled.app.consumer_generation_id += 1
     polled.group._in_flight = 0
-    polled.group.ack(batch)
+    polled.group.taken(batch)
     assert polled.group._in_flight == 0
 
 
