@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -14,7 +14,20 @@ from streams.kafka.committed import Committed
 _ANSWER_SECONDS = 10.0
 """Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
 
+_LINGER_BYTES = 256 * 1024
+"""A fetch that has so much is answered at once."""
+_IDLE_WAIT_MS = 1500
+"""How long a fetch waits for the first record; Faust's."""
+
 T = TypeVar("T")
+
+
+class KnownEnd(NamedTuple):
+    """The end of a partition, as the answer to a fetch told it."""
+
+    offset: int
+    as_of_ms: int
+    """Unix milliseconds."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -31,6 +44,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 return await request
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
+
+    def linger(self, seconds: float) -> None:
+        """Have the brokers gather records for so long before they answer a fetch; 0: they answer at the first one."""
+        fetcher = self._ensure_consumer()._fetcher
+        fetcher._fetch_min_bytes = _LINGER_BYTES if seconds else 1
+        fetcher._fetch_max_wait_ms = round(seconds * 1000) if seconds else _IDLE_WAIT_MS
+
+    def known_end(self, tp: TP) -> KnownEnd | None:
+        """What the last fetch of a partition told; None: nothing yet."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        partition = TopicPartition(tp.topic, tp.partition)
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None or partition not in assignment.tps:
+            return None
+        state = assignment.state_value(partition)
+        as_of_ms = state.timestamp  # the thread writes it after the offset, so that the offset is as new at least
+        return None if as_of_ms is None or state.highwater is None else KnownEnd(state.highwater, as_of_ms)
 
     async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
         """Commit in the thread; True: the broker confirmed it."""

@@ -34,7 +34,7 @@ from yarl import URL
 
 from streams.errors import UserError
 from streams.kafka.committed import Committed
-from streams.kafka.consumer_thread import ConsumerThread
+from streams.kafka.consumer_thread import ConsumerThread, KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.metrics import hold_partitions
 
@@ -223,6 +223,10 @@ class Consumer(driver.Consumer):
         end = await self._thread.ask(consumer.end_offsets([partition]))
         return first[partition], end[partition]
 
+    def known_end(self, tp: TP) -> KnownEnd | None:
+        """The end of a partition as the last answer to a fetch told it: nobody is asked."""
+        return self._thread.known_end(tp)
+
     async def first_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The first offset that each still holds. Raises as above."""
         consumer = self._thread._ensure_consumer()
@@ -258,6 +262,9 @@ class Consumer(driver.Consumer):
                 polled, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 await self.sleep(0)
+                count = sum(map(len, polled.values())) if polled else 0
+                if linger:  # each fetch costs as much as some dozens of records
+                    self._thread.linger(linger if 0 < count < FEW_RECORDS else 0.0)
                 if self.should_stop or not polled:
                     continue
                 if not self.flow_active:
@@ -267,8 +274,6 @@ class Consumer(driver.Consumer):
                     if records and (active is None or tp in active):
                         await self._hand_over(tp, records, generation)
                 self.diag.unset_flag(CONSUMER_FETCHING)
-                if linger and sum(map(len, polled.values())) < FEW_RECORDS:
-                    await asyncio.sleep(linger)  # each fetch costs as much as some dozens of records
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
@@ -327,7 +332,7 @@ class App(faust.App):
     ) -> None:
         """`on_refusal`: told where the owner refuses what is assigned; None: that ends the process hard.
 
-        `linger_seconds`: pause after a poll that brought few records.
+        `linger_seconds`: how long the brokers gather records for a fetch while few come.
         """
         refuse_other_versions()
         self.linger_seconds = linger_seconds

@@ -172,7 +172,8 @@ class WorkerSettings(Section):
     """How long the group waits for a worker that fell silent. Brokers take at most group.max.session.timeout.ms, 30
     minutes unless it is set."""
     linger_seconds: float = Field(default=0.03, ge=0, le=1)
-    """Pause after a fetch that brought few records: each fetch costs as much CPU as some dozens of records."""
+    """How long brokers gather records for a fetch while they come one by one: each fetch costs as much CPU as some
+    dozens of records."""
 
 
 class LoggingSettings(Section):

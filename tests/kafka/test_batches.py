@@ -162,22 +162,17 @@ async def test_what_is_in_flight_of_an_earlier_generation_takes_no_room(polled: 
     assert polled.group._in_flight == 0
 
 
-async def test_it_lingers_after_a_poll_that_brought_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    app = make_app(Settings.model_validate({"worker": {"linger_seconds": 0.05}}), Keeper())
-    polled = Polled(app, Keeper())
-    sleep = asyncio.sleep
-
-    async def note(seconds: float) -> None:
-        if seconds:
-            slept.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", note)
-    await polled.poll(one=records(ONE, 0, 99))
-    assert slept == [0.05]
-    await polled.poll(one=records(ONE, 99, 60), two=records(TWO, 0, 60))
-    assert slept == [0.05]
+async def test_brokers_gather_records_for_a_fetch_while_few_come(polled: Polled) -> None:
+    asked: list[float] = []
+    cast(Any, polled.group)._thread.linger = asked.append
+    polled.app.linger_seconds = 0.05
+    again = asyncio.create_task(cast(Any, polled.group)._drain_messages(SimpleNamespace(_stopped=asyncio.Event())))
     polled.draining.cancel()
-    await asyncio.wait([polled.draining])
-    app.group._thread.thread_loop.close()
+    await polled.settled()
+    await polled.poll(one=records(ONE, 0, 99))
+    await polled.poll(one=records(ONE, 99, 60), two=records(TWO, 0, 60))
+    await polled.poll(one=records(ONE, 159, 1))
+    await polled.poll()
+    assert asked == [0.05, 0.0, 0.05, 0.0]
+    again.cancel()
+    await asyncio.wait([again])

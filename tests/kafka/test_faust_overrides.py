@@ -14,6 +14,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.consumer.consumer import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher as RecordFetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import MessageAccumulator, MessageBatch
 from aiokafka.producer.transaction_manager import TransactionManager
@@ -70,6 +71,12 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     GroupCoordinator._push_error_to_user: "743ff515bd7e2e38",
     GroupCoordinator._on_join_prepare: "4d9524afc0ee2c2f",
     GroupCoordinator._on_join_complete: "0b0b3d204b408f3c",
+    # Where consumer_thread.py says how fetches wait, and reads where partitions end.
+    RecordFetcher._get_actions_per_node: "1dab2cf937d165d0",
+    RecordFetcher._proc_fetch_request: "59bf948fff47eed5",
+    RecordFetcher._fetch_requests_routine: "2a8ec5932644c9b0",
+    driver.AIOKafkaConsumerThread._fetch_records: "39a2c6c79fc1455a",
+    driver.AIOKafkaConsumerThread.getmany: "26fc5fc9f3b667e1",
     # Where fenced_log.py takes the errors from that nobody else can look at.
     TransactionManager.fatal_error: "8e9fd08dc50042c4",
     TransactionManager.wait_for_transaction_end: "67dc578aafc32bbf",

@@ -36,6 +36,8 @@ class AssignedPartition:
         self._producer = producer
         self.in_transactions = False
         """Offsets without a row were seen that the end of a transaction has: one alone is no loss."""
+        self.looked_at_ms = 0
+        """The clock at the last look at calls that are due."""
         self._gathered: list[Message] = []
         self._unsent = 0
         self._all_sent = asyncio.Event()

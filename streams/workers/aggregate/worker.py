@@ -55,6 +55,8 @@ from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
 _SHORTEST_LOOK_SECONDS = 0.01
+_NEW_END_MS = 250
+"""While rows come, each fetch tells where the topic ends; a word that is older does not count."""
 
 _log = structlog.get_logger("aggregate")
 
@@ -238,14 +240,26 @@ class AggregateWorker:
         await self._settling.wait()
 
     async def _end_settled(self) -> None:
-        settling = [tp for tp, assigned in self._assigned.items() if assigned.partition.settling]
-        if not settling:
+        now, unknown = utc_now_ms(), []
+        for tp, assigned in list(self._assigned.items()):
+            if not assigned.partition.settling:
+                continue
+            known = self._group.known_end(tp)
+            if known is None or abs(now - known.as_of_ms) > _NEW_END_MS:
+                unknown.append(TopicPartition(*tp))
+            elif known.as_of_ms > assigned.looked_at_ms:
+                await self._end_settled_of(assigned, known.as_of_ms, known.offset)
+        if not unknown:
             return
         # In a connection of its own: behind a fetch that waits for records the answer takes up to 1.5 s.
-        ends = await self._ends.ends([TopicPartition(tp.topic, tp.partition) for tp in settling])
+        ends = await self._ends.ends(unknown)
         for (topic, partition), end in ends.items():
-            if assigned := self._assigned.get(TP(topic, partition)):
-                await self._send_ended(assigned, assigned.partition.end_settled(utc_now_ms(), end))
+            if asked := self._assigned.get(TP(topic, partition)):
+                await self._end_settled_of(asked, utc_now_ms(), end)
+
+    async def _end_settled_of(self, assigned: AssignedPartition, now: int, end: int) -> None:
+        assigned.looked_at_ms = now
+        await self._send_ended(assigned, assigned.partition.end_settled(now, end))
 
     async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[Ended]) -> None:
         tp, last = assigned.tp, assigned.partition.position - 1
@@ -268,7 +282,8 @@ class AggregateWorker:
                 metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
             if end is None:
                 continue
-            await self._send_ended(assigned, assigned.partition.tick(utc_now_ms(), end))
+            assigned.looked_at_ms = now = utc_now_ms()
+            await self._send_ended(assigned, assigned.partition.tick(now, end))
             metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
             self._watchdog.check(tp, positions.get(tp, 0), end)
 

@@ -15,6 +15,7 @@ from schemas import Serializer
 from streams.calls.pbx_profile import PbxProfile
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.committed import Committed
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
@@ -75,6 +76,10 @@ class Broker:
     first: int = 0
     """Rows before this offset have expired."""
     lost: list[Lost] = field(default_factory=list)
+    known: KnownEnd | None = None
+
+    def known_end(self, _: TP) -> KnownEnd | None:
+        return self.known
 
     async def report(self, lost: Lost, since: str) -> None:
         self.lost.append(lost)
@@ -307,6 +312,11 @@ class Reader:
         self._there = there
         self._broker = broker
         self.looks = 0
+        self.asked = 0
+
+    async def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.asked += 1
+        return dict.fromkeys(partitions, len(topic()))
 
     async def read(
         self,
@@ -363,6 +373,45 @@ async def test_rows_that_expire_while_their_hole_is_looked_into_are_told() -> No
     await process.worker.take(CEL, without(29, 30))
     assert [(lost.first, lost.next) for lost in broker.lost] == [(29, 31)]
     assert process.assigned.partition.position == len(topic())
+
+
+async def test_a_call_settles_by_what_fetches_tell_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0
+    monkeypatch.setattr(worker_module, "utc_now_ms", lambda: now)
+    broker = Broker()
+    process = Process(broker)
+    reader = Reader()
+    process.worker._ends = cast(BoundedReader, reader)
+    at = next(record.offset for record in topic() if b"LINKEDID_END" in record.value)
+    await process.take(at + 1)
+    assert process.assigned.partition.settling and not broker.results
+    now = FAR_AHEAD_MS
+    broker.known = KnownEnd(at + 2, now)  # a row more is there
+    await process.worker._end_settled()
+    broker.known = KnownEnd(at + 1, now - 10)  # an answer from before: seen already
+    await process.worker._end_settled()
+    for now in (FAR_AHEAD_MS + 5, FAR_AHEAD_MS + 40, FAR_AHEAD_MS + 54):
+        broker.known = KnownEnd(at + 1, now)
+        await process.worker._end_settled()
+        assert not broker.results
+    now = FAR_AHEAD_MS + 55
+    await process.worker._end_settled()
+    assert not broker.results  # the same answer as before
+    broker.known = KnownEnd(at + 1, now)
+    await process.worker._end_settled()
+    assert len(broker.results) == 1 and not reader.asked
+
+
+async def test_brokers_are_asked_for_the_end_where_no_fetch_told_it_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = FAR_AHEAD_MS
+    monkeypatch.setattr(worker_module, "utc_now_ms", lambda: now)
+    broker = Broker()
+    process = Process(broker)
+    process.worker._ends = cast(BoundedReader, reader := Reader())
+    await process.take(next(record.offset for record in topic() if b"LINKEDID_END" in record.value) + 1)
+    for broker.known in (None, KnownEnd(len(topic()), now - 251), KnownEnd(len(topic()), now + 251)):
+        await process.worker._end_settled()
+    assert reader.asked == 3
 
 
 async def _checkpointed(process: Process, until: int) -> None:
