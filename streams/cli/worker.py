@@ -15,8 +15,9 @@ OthersArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CRM",
-        help="Further CRMs in the same process, as in `cel2crm worker bitrix24 kommo`: less memory on one server. They "
-        "share its login at the brokers, and end together; on a cluster run one process each.",
+        help=f"Further CRMs in the same process, as in `cel2crm worker {' '.join(list(registered().kinds)[:2])}`: less "
+        "memory on one server. They share its login at the brokers, and end together; on a cluster run one process "
+        "each.",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """Faust's thread around aiokafka's consumer, with commits and offsets asked directly (faust_overrides.py)."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -45,6 +45,25 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
 
+    @property
+    def join_error(self) -> BaseException | None:
+        """The error of a join that aiokafka keeps until records are asked for; None: there is none."""
+        error: BaseException | None = getattr(self._coordinator, "_pending_exception", None)
+        return error
+
+    @property
+    def membership_error(self) -> BaseException | None:
+        """The error for which the membership of the group has ended by itself; None: it goes on."""
+        task = getattr(self._coordinator, "_coordination_task", None)
+        if task is None or not task.done() or task.cancelled():
+            return None
+        error: BaseException | None = task.exception()
+        return error
+
+    @property
+    def _coordinator(self) -> Any:
+        return getattr(self._consumer, "_coordinator", None)
+
     def linger(self, seconds: float) -> None:
         """Have the brokers gather records for so long before they answer a fetch; 0: they answer at the first one."""
         fetcher = self._ensure_consumer()._fetcher
@@ -82,3 +101,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         answer = await self.ask(self._ensure_consumer()._coordinator.fetch_committed_offsets([partition]))
         found = answer.get(partition)
         return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
+
+    async def first_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The first offset that each still holds."""
+        return await self._offsets(self._ensure_consumer().beginning_offsets, partitions)
+
+    async def end_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The offset after the last record of each."""
+        return await self._offsets(self._ensure_consumer().end_offsets, partitions)
+
+    async def _offsets(
+        self,
+        request: Callable[[list[TopicPartition]], Coroutine[Any, Any, dict[TopicPartition, int]]],
+        partitions: Iterable[TP],
+    ) -> dict[TP, int]:
+        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        answer = await self.ask(request(asked)) if asked else {}
+        return {TP(each.topic, each.partition): offset for each, offset in answer.items()}

@@ -18,7 +18,6 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol, cast
@@ -26,41 +25,19 @@ from typing import Any, Protocol, cast
 import faust
 from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError
-from aiokafka.structs import TopicPartition
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage
+from faust.types import TP
 from yarl import URL
 
 from streams.errors import UserError
+from streams.kafka.batches import FEW_RECORDS, Batch, InFlight
 from streams.kafka.committed import Committed
 from streams.kafka.consumer_thread import ConsumerThread, KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.metrics import hold_partitions
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
-
-_MOST_IN_FLIGHT = 4_000
-"""Records that are fetched and not taken yet: more wait on the brokers. A fetch of 500 takes some milliseconds."""
-_LOOK_SECONDS = 1.0
-"""How often whoever waits for room looks whether the process ends."""
-FEW_RECORDS = 100
-"""A poll that brought fewer has caught up with the topic."""
-
-
-class Batch(ConsumerMessage):
-    """The records of one poll of one partition, in their order, as one message of Faust's: its offset is the last
-    record's."""
-
-    __slots__ = ("records",)
-
-    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation: int) -> None:
-        last = records[-1]
-        super().__init__(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, [], None, b"", None,
-            tp=tp, generation_id=generation,
-        )  # fmt: skip
-        self.records = records
 
 
 class Owner(Protocol):
@@ -101,12 +78,10 @@ class Consumer(driver.Consumer):
     _assigned: frozenset[TP] = frozenset()
     _taking_over: "asyncio.Task[None] | None" = None
     _told_empty = False
-    _in_flight = 0
-    """Records of this generation that were handed to the agent, and not taken yet."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._room = asyncio.Event()
+        self._in_flight = InFlight()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -118,7 +93,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """A new generation: the take-over begins with the first `perform_seek`."""
         self._assigned, self._taking_over = frozenset(assigned), None
-        self._nothing_in_flight()
+        self._in_flight.forget()
         self._tell_assignment()
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -140,21 +115,12 @@ class Consumer(driver.Consumer):
 
         aiokafka keeps it until records are asked for, which Faust does after its start only: it would wait in vain.
         """
-        error: BaseException | None = getattr(self._coordinator, "_pending_exception", None)
-        return error or self.fault
+        return self._thread.join_error or self.fault
 
     @property
     def fault(self) -> BaseException | None:
         """The error for which the membership of the group has ended by itself; None: it goes on."""
-        task = getattr(self._coordinator, "_coordination_task", None)
-        if task is None or not task.done() or task.cancelled():
-            return None
-        error: BaseException | None = task.exception()
-        return error
-
-    @property
-    def _coordinator(self) -> Any:
-        return getattr(self._thread._consumer, "_coordinator", None)
+        return self._thread.membership_error
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Before a rebalance. Faust stops the flow first, so that no row comes in while the owner releases them."""
@@ -178,7 +144,7 @@ class Consumer(driver.Consumer):
             self.pause_partitions(self._assigned)
             self._taking_over = asyncio.ensure_future(self._take_over(self._assigned))
         elif self._taking_over.done() and (positions := self._owner.positions()):
-            self._nothing_in_flight()
+            self._in_flight.forget()
             await self.seek_wait(positions)
         await asyncio.wait([self._taking_over])
 
@@ -218,10 +184,7 @@ class Consumer(driver.Consumer):
 
     async def bounds(self, tp: TP) -> tuple[int, int]:
         """The first offset that the partition still holds, and the one after its last. Raises as above."""
-        consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
-        first = await self._thread.ask(consumer.beginning_offsets([partition]))
-        end = await self._thread.ask(consumer.end_offsets([partition]))
-        return first[partition], end[partition]
+        return (await self.first_offsets([tp]))[tp], (await self.end_offsets([tp]))[tp]
 
     def known_end(self, tp: TP) -> KnownEnd | None:
         """The end of a partition as the last answer to a fetch told it: nobody is asked."""
@@ -229,28 +192,16 @@ class Consumer(driver.Consumer):
 
     async def first_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The first offset that each still holds. Raises as above."""
-        consumer = self._thread._ensure_consumer()
-        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
-        answer = await self._thread.ask(consumer.beginning_offsets(asked)) if asked else {}
-        return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
+        return await self._thread.first_offsets(partitions)
 
     async def end_offsets(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The offset after the last record of each. Raises as above."""
-        consumer = self._thread._ensure_consumer()
-        asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
-        answer = await self._thread.ask(consumer.end_offsets(asked)) if asked else {}
-        return {TP(tp.topic, tp.partition): offset for tp, offset in answer.items()}
+        return await self._thread.end_offsets(partitions)
 
     def taken(self, batch: Batch) -> None:
         """The agent has taken a batch: there is room for others."""
         if batch.generation_id == self.app.consumer_generation_id:
-            self._in_flight = max(0, self._in_flight - len(batch.records))
-            self._room.set()
-
-    def _nothing_in_flight(self) -> None:
-        """What was handed over and is not taken yet is dropped by Faust's stream, or comes again."""
-        self._in_flight = 0
-        self._room.set()
+            self._in_flight.taken(len(batch.records))
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch, and hand the records of each partition to the agent as one message."""
@@ -258,7 +209,7 @@ class Consumer(driver.Consumer):
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 self.diag.set_flag(CONSUMER_FETCHING)
-                await self._wait_for_room()
+                await self._in_flight.until_room(lambda: self.flow_active and not self.should_stop)
                 polled, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 await self.sleep(0)
@@ -280,17 +231,10 @@ class Consumer(driver.Consumer):
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
 
-    async def _wait_for_room(self) -> None:
-        while self._in_flight >= _MOST_IN_FLIGHT and self.flow_active and not self.should_stop:
-            self._room.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._room.wait()
-
     async def _hand_over(self, tp: TP, records: Sequence[ConsumerRecord], generation: int) -> None:
         if not self.flow_active or generation != self.app.consumer_generation_id:
             return  # they come again: from where the partitions are taken over, or gone back to
-        self._in_flight += len(records)
+        self._in_flight.handed_over(len(records))
         await self.callback(Batch(tp, records, generation))
         if generation == self.app.consumer_generation_id:
             self._read_offset[tp] = records[-1].offset

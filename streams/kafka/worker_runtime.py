@@ -20,9 +20,10 @@ from faust.types import TP, StreamT
 from streams.errors import UserError
 from streams.kafka import logs
 from streams.kafka.access import Acl
+from streams.kafka.batches import Batch
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
-from streams.kafka.faust_overrides import App, Batch, Consumer, refuse_other_versions
+from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics

@@ -9,8 +9,9 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from streams.kafka import faust_overrides
-from streams.kafka.faust_overrides import App, Batch, Consumer
+from streams.kafka import batches
+from streams.kafka.batches import Batch
+from streams.kafka.faust_overrides import App, Consumer
 from streams.kafka.worker_runtime import make_app
 from streams.settings import Settings
 
@@ -142,24 +143,24 @@ async def test_records_of_a_generation_that_is_over_are_not_handed_over(
 
 
 async def test_it_fetches_no_more_until_there_is_room(polled: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faust_overrides, "_MOST_IN_FLIGHT", 10)
+    monkeypatch.setattr(batches, "MOST_IN_FLIGHT", 10)
     await polled.poll(one=records(ONE, 0, 6), two=records(TWO, 0, 6))
     assert polled.asked == 1
     first, second = polled.handed
     polled.group.taken(first)
     await polled.settled()
-    assert polled.group._in_flight == 6 and polled.asked == 2
+    assert polled.group._in_flight.count == 6 and polled.asked == 2
     polled.group.taken(second)
-    assert polled.group._in_flight == 0
+    assert polled.group._in_flight.count == 0
 
 
 async def test_what_is_in_flight_of_an_earlier_generation_takes_no_room(polled: Polled) -> None:
     await polled.poll(one=records(ONE, 0, 6))
     [batch] = polled.handed
     polled.app.consumer_generation_id += 1
-    polled.group._in_flight = 0
+    polled.group._in_flight.forget()
     polled.group.taken(batch)
-    assert polled.group._in_flight == 0
+    assert polled.group._in_flight.count == 0
 
 
 async def test_brokers_gather_records_for_a_fetch_while_few_come(polled: Polled) -> None:

@@ -3,6 +3,8 @@
 worker.py              the worker: rows in; results, legs and dead letters out; the timer
 take_over.py           a partition's state restored on Kafka when it is assigned
 assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
+holes.py               rows that do not come: expired ones are told, those passed over end the process
+settling_calls.py      when to look at calls after their LINKEDID_END
 
 remembered_calls.py    pure: the calls of a partition, when they end, which rows are too late (rules 1 to 5)
 open_calls.py          pure: those that have not ended, in the order in which they end by time

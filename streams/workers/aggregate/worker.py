@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import structlog
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
@@ -21,13 +21,13 @@ from streams.clock import utc_now_ms, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
-from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
+from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.lost_records import EXPIRED, LossReporter, Lost, wall_clock
+from streams.kafka.lost_records import LossReporter
 from streams.kafka.partition_owner import RELEASE_SECONDS, BrokerLooks, SilenceWatchdog, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, watch_registry
@@ -46,17 +46,15 @@ from streams.topics import (
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
-from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.record_decoder import RecordDecoder
+from streams.workers.aggregate.settling_calls import SettlingCalls
 from streams.workers.aggregate.steps import Ended, Limits, RowRefused
 from streams.workers.aggregate.take_over import reasons_before, take_over
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
-_SHORTEST_LOOK_SECONDS = 0.01
-_NEW_END_MS = 250
-"""While rows come, each fetch tells where the topic ends; a word that is older does not count."""
 
 _log = structlog.get_logger("aggregate")
 
@@ -87,14 +85,14 @@ class AggregateWorker:
         self._looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
-        self._losses: LossReporter
+        self._holes: Holes
         self._timers: list[asyncio.Task[None]] = []
-        self._settling = asyncio.Event()
-        """A call of an assigned partition waits for its settle time."""
+        seconds = settings.aggregate.settle_seconds
+        self._settling = SettlingCalls(seconds, self._ends, lambda: self._assigned, self._send_ended)
 
     async def start(self, group: Consumer) -> None:
         """See worker_runtime.Worker."""
-        self._group = group
+        self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
         serializer = await register_schemas(
             self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
@@ -106,7 +104,8 @@ class AggregateWorker:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
         self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
-        self._losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
+        losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
+        self._holes = Holes(settings, group, self._ends, losses)
         _log.info(
             "aggregating",
             topic=topic(CEL),
@@ -123,7 +122,7 @@ class AggregateWorker:
             )
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
-            asyncio.create_task(self._timer(self._until_settled, self._end_settled)),
+            asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
             asyncio.create_task(watch_registry(serializer)),
         ]
 
@@ -147,7 +146,7 @@ class AggregateWorker:
         await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
-        self._settling.set()
+        self._settling.wake()
         return self.positions()
 
     async def _tell_rules(self, partitions: Iterable[TP]) -> None:
@@ -181,7 +180,7 @@ class AggregateWorker:
                 if record.offset > partition.position or turn.is_over:
                     await assigned.send_gathered()
                     if record.offset > partition.position:
-                        await self._tell_hole(assigned, record)
+                        await self._holes.look_into(assigned, record)
                     else:
                         await turn.give_way()
                     if self._assigned.get(tp) is not assigned:
@@ -197,7 +196,7 @@ class AggregateWorker:
         finally:
             metrics.ROWS.inc(partition.position - before)
             if partition.settling:
-                self._settling.set()
+                self._settling.wake()
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
@@ -230,36 +229,6 @@ class AggregateWorker:
                 _log.warning("the end of the topic is not known; no call is ended by time", error=repr(error))
             except Exception as error:  # whatever it is: without the timer calls never end
                 hard_exit("the timer failed", error)
-
-    async def _until_settled(self) -> None:
-        """Wait for the next look at calls after their LINKEDID_END: twice in each settle time."""
-        if any(assigned.partition.settling for assigned in self._assigned.values()):
-            await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settings.aggregate.settle_seconds / 2))
-            return
-        self._settling.clear()
-        await self._settling.wait()
-
-    async def _end_settled(self) -> None:
-        now, unknown = utc_now_ms(), []
-        for tp, assigned in list(self._assigned.items()):
-            if not assigned.partition.settling:
-                continue
-            known = self._group.known_end(tp)
-            if known is None or abs(now - known.as_of_ms) > _NEW_END_MS:
-                unknown.append(TopicPartition(*tp))
-            elif known.as_of_ms > assigned.looked_at_ms:
-                await self._end_settled_of(assigned, known.as_of_ms, known.offset)
-        if not unknown:
-            return
-        # In a connection of its own: behind a fetch that waits for records the answer takes up to 1.5 s.
-        ends = await self._ends.ends(unknown)
-        for (topic, partition), end in ends.items():
-            if asked := self._assigned.get(TP(topic, partition)):
-                await self._end_settled_of(asked, utc_now_ms(), end)
-
-    async def _end_settled_of(self, assigned: AssignedPartition, now: int, end: int) -> None:
-        assigned.looked_at_ms = now
-        await self._send_ended(assigned, assigned.partition.end_settled(now, end))
 
     async def _send_ended(self, assigned: AssignedPartition, ended: Iterable[Ended]) -> None:
         tp, last = assigned.tp, assigned.partition.position - 1
@@ -295,48 +264,11 @@ class AggregateWorker:
                 lambda: take_over(tp, self._group, log, kafka, self._limits, self._decoder, self._set_aside)
             )
             if lost is not None:
-                await self._losses.report(lost, self._since(partition, lost.since_ms))
+                await self._holes.report(partition, lost)
         except BaseException:
             await log.close()
             raise
         return AssignedPartition(tp, partition, log, self._group, self._producer)
-
-    async def _tell_hole(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
-        """Look at why a partition goes on with a record beyond the next row: expired rows, or ends of transactions.
-
-        Rows that are there, and were passed over, end the process hard: its next owner takes them.
-        """
-        tp, partition = assigned.tp, assigned.partition
-        first, _ = await self._group.bounds(tp)
-        gone = min(first, record.offset)
-        if gone > partition.position:
-            lost = Lost(tp, partition.position, gone, EXPIRED, max(partition.times.values(), default=None))
-            await self._losses.report(lost, self._since(partition, lost.since_ms))
-            partition.lose(gone)
-        hole = range(partition.position, record.offset)
-        if not hole:
-            return
-        if len(hole) > 1 or not assigned.in_transactions:
-            if not await self._holds_no_row(tp, hole):
-                await self._tell_hole(assigned, record)  # retention has come between
-                return
-            assigned.in_transactions = True
-        partition.skip(hole[-1])
-
-    async def _holds_no_row(self, tp: TP, hole: range) -> bool:
-        """Make sure that no row stands at these offsets. False: retention has just removed some of them."""
-        asked, expired = TopicPartition(tp.topic, tp.partition), list[ExpiredRecords]()
-        reading = self._ends.read(
-            [asked], starts={asked: hole.start}, ends={asked: hole.stop}, on_expired=expired.append
-        )
-        async for records in reading:
-            hard_exit(f"the rows of {tp.topic}/{tp.partition} from {records[0].offset} on were passed over")
-        return not expired
-
-    def _since(self, partition: PartitionState, since_ms: int | None) -> str:
-        """From when on calls are to be backfilled where rows after the partition's last one are lost."""
-        earliest = partition.first_row_of_open_calls(self._settings.pbx.name)
-        return earliest or wall_clock(self._settings, since_ms)
 
     async def _look_back(self, partitions: Iterable[TP]) -> None:
         """Count the unreadable rows that an earlier process has passed, once in the life of this one."""

@@ -1,6 +1,7 @@
 """The delivery worker: call results and operators' commands in, requests to one CRM's portals out.
 
 worker          the worker in its consumer group: start, partitions, commits
+taking          records of a batch taken into their partitions
 intake          a record as an event; where an unreadable one goes
 partition       one partition's deliveries: results, commands and due calls
 owned_partitions  those that the group gave to this process

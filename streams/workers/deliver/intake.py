@@ -54,7 +54,7 @@ class Intake:
         partitions: int,
         follow_ups: FollowUps = lambda _result, _portal: {},
     ) -> None:
-        self._crm = crm
+        self.crm = crm
         self._serializer = serializer
         self._dead_letters = dead
         self._portals = portals
@@ -88,7 +88,7 @@ class Intake:
         try:
             header = written_as(cast(Headers, record.headers))
             command = Command.from_record(await self._serializer.read(record.value, DELIVERY_COMMANDS.schema, header))
-            if command.crm != self._crm:
+            if command.crm != self.crm:
                 return command.call_id, None
             return command.call_id, await self._command_received(command, memory)
         except (MalformedRecord, msgspec.ValidationError) as error:
@@ -153,5 +153,5 @@ class Intake:
     async def _refuse(
         self, record: ConsumerRecord, reason: DeadLetterReason, why: str, call_id: str | None = None
     ) -> None:
-        metrics.DEAD_LETTERS.labels(self._crm, reason.code).inc()
+        metrics.DEAD_LETTERS.labels(self.crm, reason.code).inc()
         await (await self._dead_letters.send(Origin.of(record), reason, why, call_id=call_id))

@@ -26,7 +26,6 @@ from streams.kafka.partition_owner import RELEASE_SECONDS, take_over_all
 from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, warn_of_changed_ids, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
-from streams.kafka.turn import Turn
 from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
@@ -41,6 +40,7 @@ from streams.workers.deliver.portal_queue import PortalQueue
 from streams.workers.deliver.portal_state import PortalStateStore
 from streams.workers.deliver.preparations import Preparations
 from streams.workers.deliver.start_check import StartCheck
+from streams.workers.deliver.taking import take_records
 from streams.workers.deliver.tokens import PortalTokens
 from streams.workers.deliver.upkeep import Upkeep
 
@@ -266,27 +266,7 @@ class DeliverWorker:
 
     async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
         """See worker_runtime.Worker."""
-        owned, turn = self._owned, Turn()
-        results, commands = owned.by_results.get(tp), owned.by_commands.get(tp)
-        for record in records:
-            if results is not None:
-                await self._take_result(tp, record, results)
-            elif commands is not None and record.offset >= commands.commands.position:
-                call_id, event = await self._intake.command(record, commands)
-                await commands.take_command(record.offset, call_id, event)
-            if turn.is_over:
-                await turn.give_way()
-            if owned.by_results.get(tp) is not results or owned.by_commands.get(tp) is not commands:
-                return
-
-    async def _take_result(self, tp: TP, record: ConsumerRecord, partition: PartitionDeliveries) -> None:
-        if record.offset < partition.results.position:
-            return
-        if record.offset > partition.results.position:
-            await self._losses.look_at_hole(tp, partition.results.position, record.offset)
-        metrics.RESULTS.labels(self.name).inc()
-        self._losses.taken(record.timestamp)
-        await partition.take_result(record.offset, await self._intake.result(record, partition))
+        await take_records(tp, records, self._owned, self._intake, self._losses)
 
     async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         """See DeliveryEscalation."""

@@ -23,8 +23,10 @@ from streams.kafka.lost_records import LossReporter, Lost
 from streams.kafka.producer import IdempotentProducer, Outgoing
 from streams.rules import load_rules
 from streams.settings import Settings
+from streams.workers.aggregate import holes, settling_calls
 from streams.workers.aggregate import worker as worker_module
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.restore import restore
@@ -124,11 +126,17 @@ class Process:
         rules, profile = load_rules(SETTINGS.rules), PbxProfile.of(SETTINGS)
         letters = DeadLetters(cast(IdempotentProducer, broker), serializer(), "cel2crm.dead-letters", "aggregate")
         self.worker._outgoing = OutgoingRecords(SETTINGS, rules, profile, serializer(), letters)
-        self.worker._group, self.worker._losses = cast(Consumer, broker), cast(LossReporter, broker)
+        self.worker._group = self.worker._settling.group = cast(Consumer, broker)
+        self.look_into_holes_with(broker, Reader())
         self.assigned = AssignedPartition(
             CEL, self._restored(broker), cast(FencedLog, broker), self.worker._group, cast(IdempotentProducer, broker)
         )
         self.worker._assigned = {CEL: self.assigned}
+
+    def look_into_holes_with(self, broker: Broker, reader: "Reader") -> None:
+        self.worker._ends = self.worker._settling._reader = cast(BoundedReader, reader)
+        losses = cast(LossReporter, broker)
+        self.worker._holes = Holes(SETTINGS, cast(Consumer, broker), self.worker._ends, losses)
 
     def _restored(self, broker: Broker) -> PartitionState:
         steps = restore(Limits.of(SETTINGS.aggregate), 0, len(topic()))
@@ -344,10 +352,10 @@ async def test_rows_that_were_passed_over_end_the_process_before_anything_is_com
     def hard_exit(problem: str) -> NoReturn:
         raise Died(problem)
 
-    monkeypatch.setattr(worker_module, "hard_exit", hard_exit)
+    monkeypatch.setattr(holes, "hard_exit", hard_exit)
     broker = Broker()
     process = Process(broker)
-    process.worker._ends = cast(BoundedReader, Reader({30, 31}))
+    process.look_into_holes_with(broker, Reader({30, 31}))
     with pytest.raises(Died, match=r"cel2crm\.cel/0 from 30 on were passed over"):
         await process.worker.take(CEL, without(29, 30, 31))
     assert process.assigned.partition.position == 29 and broker.committed is None
@@ -356,12 +364,12 @@ async def test_rows_that_were_passed_over_end_the_process_before_anything_is_com
 async def test_the_ends_of_transactions_are_no_rows_and_looked_into_once() -> None:
     process = Process(Broker())
     reader = Reader()
-    process.worker._ends = cast(BoundedReader, reader)
+    process.look_into_holes_with(Broker(), reader)
     await process.worker.take(CEL, without(29, 40, 50))
     assert process.assigned.partition.position == len(topic())
     assert reader.looks == 1
     process = Process(Broker())
-    process.worker._ends = cast(BoundedReader, reader)
+    process.look_into_holes_with(Broker(), reader)
     await process.worker.take(CEL, without(29, 40, 41))  # two of them: a transaction without a row of ours, or a loss
     assert reader.looks == 3
 
@@ -369,7 +377,7 @@ async def test_the_ends_of_transactions_are_no_rows_and_looked_into_once() -> No
 async def test_rows_that_expire_while_their_hole_is_looked_into_are_told() -> None:
     broker = Broker()
     process = Process(broker)
-    process.worker._ends = cast(BoundedReader, Reader(broker=broker))
+    process.look_into_holes_with(broker, Reader(broker=broker))
     await process.worker.take(CEL, without(29, 30))
     assert [(lost.first, lost.next) for lost in broker.lost] == [(29, 31)]
     assert process.assigned.partition.position == len(topic())
@@ -377,40 +385,39 @@ async def test_rows_that_expire_while_their_hole_is_looked_into_are_told() -> No
 
 async def test_a_call_settles_by_what_fetches_tell_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0
-    monkeypatch.setattr(worker_module, "utc_now_ms", lambda: now)
+    monkeypatch.setattr(settling_calls, "utc_now_ms", lambda: now)
     broker = Broker()
     process = Process(broker)
-    reader = Reader()
-    process.worker._ends = cast(BoundedReader, reader)
+    process.look_into_holes_with(broker, reader := Reader())
     at = next(record.offset for record in topic() if b"LINKEDID_END" in record.value)
     await process.take(at + 1)
     assert process.assigned.partition.settling and not broker.results
     now = FAR_AHEAD_MS
     broker.known = KnownEnd(at + 2, now)  # a row more is there
-    await process.worker._end_settled()
+    await process.worker._settling.look()
     broker.known = KnownEnd(at + 1, now - 10)  # an answer from before: seen already
-    await process.worker._end_settled()
+    await process.worker._settling.look()
     for now in (FAR_AHEAD_MS + 5, FAR_AHEAD_MS + 40, FAR_AHEAD_MS + 54):
         broker.known = KnownEnd(at + 1, now)
-        await process.worker._end_settled()
+        await process.worker._settling.look()
         assert not broker.results
     now = FAR_AHEAD_MS + 55
-    await process.worker._end_settled()
+    await process.worker._settling.look()
     assert not broker.results  # the same answer as before
     broker.known = KnownEnd(at + 1, now)
-    await process.worker._end_settled()
+    await process.worker._settling.look()
     assert len(broker.results) == 1 and not reader.asked
 
 
 async def test_brokers_are_asked_for_the_end_where_no_fetch_told_it_lately(monkeypatch: pytest.MonkeyPatch) -> None:
     now = FAR_AHEAD_MS
-    monkeypatch.setattr(worker_module, "utc_now_ms", lambda: now)
+    monkeypatch.setattr(settling_calls, "utc_now_ms", lambda: now)
     broker = Broker()
     process = Process(broker)
-    process.worker._ends = cast(BoundedReader, reader := Reader())
+    process.look_into_holes_with(broker, reader := Reader())
     await process.take(next(record.offset for record in topic() if b"LINKEDID_END" in record.value) + 1)
     for broker.known in (None, KnownEnd(len(topic()), now - 251), KnownEnd(len(topic()), now + 251)):
-        await process.worker._end_settled()
+        await process.worker._settling.look()
     assert reader.asked == 3
 
 

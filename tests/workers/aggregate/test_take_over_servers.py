@@ -12,6 +12,7 @@ from faust.types import TP
 from streams.kafka import lost_records
 from streams.kafka.committed import Committed
 from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost
+from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.worker import AggregateWorker
 from tests.worker_installation import Installation, NewInstallation, captured
@@ -69,7 +70,8 @@ async def taken_over(installation: Installation, group: Group) -> tuple[Any, lis
     """The partition after its take-over, and what was reported as lost."""
     worker = AggregateWorker(installation.settings)
     worker._group = group  # type: ignore[assignment]
-    worker._losses = losses = Losses()  # type: ignore[assignment]
+    losses = Losses()
+    worker._holes = Holes(worker._settings, worker._group, worker._ends, losses)  # type: ignore[arg-type]
     assigned = await worker._take_over(TP(installation.topic("cel"), 0))
     await assigned._log.close()
     return assigned.partition, losses.reported
