@@ -45,6 +45,16 @@ PAUSING_FAULTS = (
 )
 """Faults that pause the portal for minutes when they come again and again: ordered seldom."""
 
+MISSING_RIGHTS = (
+    "403",
+    "insufficient_scope",
+    "access_denied",
+    "wrong_auth_type",
+    "user_access_error",
+    "authorization_error",
+)
+"""Faults after which a follow-up waits ten minutes for a person: ordered for calls only."""
+
 
 def _nothing(_: str) -> None:
     pass
@@ -184,6 +194,8 @@ class SoakRun:
                 often = 0.01 if name in PAUSING_FAULTS else rng.choice((0.05, 0.15, 0.4))
                 operations = (*way.sending, *way.looking_up, *FOLLOW_UP_OPERATIONS.get(self._crm, ()))
                 methods = [rng.choice(operations)] if rng.random() < 0.7 else []
+                if name in MISSING_RIGHTS:
+                    methods = [*way.sending, *way.looking_up]
                 if self._crm == "bitrix24" and name in (*SENT_TWICE, "503_done"):
                     methods = list(way.sending)  # never a batch: see portal_faults.SENT_TWICE, ways.TRUSTED_REFUSALS
                 portal.faults.order({**order, "probability": often, "seed": rng.randrange(10**6), "methods": methods})

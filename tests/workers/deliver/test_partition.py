@@ -95,6 +95,13 @@ class PartitionUnderTest:
         )
         writer.scan(self.partition.read)
         self._commands = 0
+        self.hanging: list[str] = []
+
+    async def hang(self, delivery: Delivery, until: BootSeconds) -> Answer:
+        """In the place of Crm.send: there is no answer."""
+        self.hanging.append(delivery.call_id)
+        await asyncio.Event().wait()
+        raise AssertionError
 
     async def send_to_dead_letters(self, delivery: Delivery, reason: DeadLetterReason, why: str) -> None:
         self.dead.append(reason.code)
@@ -209,6 +216,25 @@ async def test_a_skipped_call_is_delivered_by_command() -> None:
         await tested.until_state(State.SKIPPED)
         await tested.command(Action.DELIVER, arrived=tested.arrived(history="backfilled"))
         await tested.until_state(State.DELIVERED)
+
+
+@pytest.mark.parametrize("way", ["request", "lookup"])
+async def test_a_trial_that_is_cut_off_by_a_rebalance_does_not_keep_its_portal_closed(way: str) -> None:
+    crm = Crm([OutcomeUnknown("reset")])
+    async with partition_under_test(crm) as tested:
+        throttle = tested.queue.throttle
+        if way == "request":
+            crm.send = tested.hang  # type: ignore[method-assign, assignment]
+        throttle.pause(0, "unpaid")
+        throttle.try_now()
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until(lambda: bool(tested.hanging) or crm.looking.is_set())
+        if way == "lookup":  # the request was the first trial, and failed; the lookup is the second
+            assert throttle.pause_reason is not None
+        assert not throttle.admits(utc_now_us())
+        tested.partition.stop_starting()
+        await tested.queue.finish_attempts(0)
+        assert throttle.admits(utc_now_us())
 
 
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
