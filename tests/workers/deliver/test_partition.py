@@ -224,7 +224,7 @@ async def test_a_trial_that_is_cut_off_by_a_rebalance_does_not_keep_its_portal_c
     async with partition_under_test(crm) as tested:
         throttle = tested.queue.throttle
         if way == "request":
-            crm.send = tested.hang  # type: ignore[method-assign, assignment]
+            crm.send = tested.hang  # type: ignore[method-assign]
         throttle.pause(0, "unpaid")
         throttle.try_now()
         await tested.partition.take_result(0, tested.arrived())
