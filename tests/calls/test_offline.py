@@ -250,3 +250,12 @@ def test_a_few_rows_with_a_wrong_clock_give_up_nothing() -> None:
     rows += [captured(row) for row in cel("5 dtmf PJSIP/trunk1-01 0", linkedid="1795408100.9", first_id=2 * 10**6)]
     found = {result.linkedid: result for result in classifier.classify(rows)}
     assert found["1795408100.9"].version_rows == 2 and not classifier.strays
+
+
+def test_calls_are_given_up_also_where_older_ones_linger_after_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "LINGER_ROWS", 10**6)
+    given_in_order = [
+        result.linkedid for result in OfflineClassifier(RULES, PbxProfile()).classify(of_a_day(range(12)))
+    ]
+    without_end, last_with_end = "1795390000.5", f"{1_795_390_000 + (12 * 60 - 1) * 60}.1"
+    assert given_in_order.index(without_end) < given_in_order.index(last_with_end)
