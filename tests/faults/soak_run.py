@@ -226,7 +226,8 @@ class SoakRun:
         wanted = {result.call_id for result in results if not self._is_skipped(result)}
         ends, log = time.monotonic() + CALM_S, DeliveryLogView(self._installation)
         while time.monotonic() < ends:
-            if wanted <= {str(entry.external_id) for entry in self._installation.portal.entries()}:
+            wanted = wanted and wanted - {str(entry.external_id) for entry in self._installation.portal.entries()}
+            if not wanted:
                 deliveries = await log.look()
                 if all((one := deliveries.get(result.call_id)) is not None and one.over for result in results):
                     return

@@ -78,6 +78,8 @@ class CallStore:
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
     recordings: list[Event] = field(default_factory=list)
+    recorded: dict[str, Event] = field(default_factory=dict)
+    """The last of each call."""
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, config: Bitrix24Config) -> dict[str, Any]:
@@ -195,6 +197,7 @@ class CallStore:
                 self.popups.append(event)
             case "recorded":
                 self.recordings.append(event)
+                self.recorded[event["call_id"]] = event
 
     def candidates(self, conditions: object) -> list[Event]:
         """Finished calls that a filter of the statistics can match: those of the call or the number that it names, else
@@ -225,7 +228,7 @@ class CallStore:
             "CALL_LOG": None,
             "CALL_DURATION": str(event["duration"]),
             "CALL_START_DATE": datetime.fromtimestamp(call.started, UTC).isoformat(timespec="seconds"),
-            "CALL_RECORD_URL": address_of(self.recordings, call.call_id),
+            "CALL_RECORD_URL": address_of(self.recorded, call.call_id),
             "CALL_VOTE": None if event["vote"] is None else str(event["vote"]),
             "COST": f"{event['cost']:.4f}",
             "COST_CURRENCY": "",
@@ -270,7 +273,7 @@ class CallStore:
             line=call.line,
             via="finish",
             popup=call.popup,
-            recording=shown_of(self.recordings, call.call_id),
+            recording=shown_of(self.recorded, call.call_id),
         )
 
     def automations(self) -> list[str]:

@@ -45,16 +45,12 @@ def find_companies(request: Request) -> Answer:
 def _find(request: Request, kind: str, among: list[Event]) -> Answer:
     query = php_params(request.inbound.query)
     wanted = str(query.get("query", ""))
-    indexed = request.indexed_until()
+    digits, digits_of, indexed = last_digits(wanted), request.account.digits_of, request.indexed_until()
     found = [
         _contact_json(contact, request, with_leads="leads" in str(query.get("with", "")))
         for contact in among
         if contact["at"] <= indexed
-        and (
-            not wanted
-            or wanted in contact["name"]
-            or (last_digits(wanted) and last_digits(wanted) in {last_digits(phone) for phone in contact["phones"]})
-        )
+        and (not wanted or wanted in contact["name"] or (digits and digits in digits_of[contact["id"]]))
     ]
     return paged(request.url, request.inbound, query, kind, found)
 

@@ -44,6 +44,8 @@ class AccountStore:
     users: tuple[PortalUser, ...]
     contacts: dict[int, Event] = field(default_factory=dict)
     by_phone: dict[str, int] = field(default_factory=dict)
+    digits_of: dict[int, frozenset[str]] = field(default_factory=dict)
+    """The numbers of contacts, companies and customers, as they are compared."""
     notes: list[Event] = field(default_factory=list)
     texts: list[Event] = field(default_factory=list)
     leads: list[Event] = field(default_factory=list)
@@ -151,6 +153,7 @@ class AccountStore:
         match kind:
             case "contact":
                 self.contacts[event["id"]] = event
+                self.digits_of[event["id"]] = frozenset(map(last_digits, event["phones"]))
                 for phone in event["phones"]:
                     self.by_phone.setdefault(last_digits(phone), event["id"])
             case "note":
@@ -163,6 +166,7 @@ class AccountStore:
                 self.leads.append(event)
             case "client":
                 self.others.append(event)
+                self.digits_of[event["id"]] = frozenset(map(last_digits, event["phones"]))
             case "unsorted":
                 self.unsorted.append(event)
             case "settled":

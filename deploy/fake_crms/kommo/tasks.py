@@ -8,6 +8,7 @@ names, and that a token without the right to tasks is answered 403.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
@@ -89,21 +90,26 @@ def _number(inbound: Inbound) -> int | None:
 def _list(request: Request) -> Answer:
     query = php_params(request.inbound.query)
     wanted, indexed = branch(query, "filter"), request.indexed_until()
-    found = [_as_listed(task) for task in request.account.tasks.tasks.values() if task["at"] <= indexed]
-    found = [task for task in found if _fits(task, wanted)]
+    fits = _filter(wanted)
+    found = [_as_listed(task) for task in request.account.tasks.tasks.values() if task["at"] <= indexed and fits(task)]
     if branch(query, "order").get("id") == "desc":
         found.reverse()
     return paged(request.url, request.inbound, query, "tasks", found)
 
 
-def _fits(task: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    kind, completed = wanted.get("entity_type"), wanted.get("is_completed")
-    if kind is not None:
-        ids = wanted.get("entity_id")
-        among = [str(one) for one in (ids if isinstance(ids, list) else [ids])] if ids is not None else None
-        if task["entity_type"] != kind or (among is not None and str(task["entity_id"]) not in among):
+def _filter(wanted: dict[str, Any]) -> Callable[[Event], bool]:
+    """Whether a task is what a filter asks for."""
+    kind, completed, ids = (wanted.get(name) for name in ("entity_type", "is_completed", "entity_id"))
+    among = {str(one) for one in (ids if isinstance(ids, list) else [ids])} if kind is not None and ids else None
+
+    def fits(task: Event) -> bool:
+        if kind is not None and task["entity_type"] != kind:
             return False
-    return completed is None or task["is_completed"] == (str(completed) in ("1", "true"))
+        if among is not None and str(task["entity_id"]) not in among:
+            return False
+        return completed is None or task["is_completed"] == (str(completed) in ("1", "true"))
+
+    return fits
 
 
 def _as_listed(task: Event) -> dict[str, Any]:
