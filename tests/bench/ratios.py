@@ -4,7 +4,6 @@ make bench-compare                 # exit status 1: one of them is worse than it
 python -m tests.bench --save tests/bench/ratios.json
 """
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def save(file: Path, ratios: Ratios) -> None:
 def compare(file: Path, ratios: Ratios) -> int:
     """Print both; 1 if one is worse than the stored one by more than the tolerance, 2 if nothing is stored."""
     if not file.exists():
-        print(f"{file} is not there: write it with --save", file=sys.stderr)
+        Console(stderr=True).print(f"{file} is not there: write it with --save", markup=False)
         return 2
     known: dict[str, float] = orjson.loads(file.read_bytes())
     table, worse = Table("ratio", "stored", "now", "", title=f"Compared with {file}"), False
