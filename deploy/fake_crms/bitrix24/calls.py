@@ -78,8 +78,7 @@ class CallStore:
     finished: list[Event] = field(default_factory=list)
     popups: list[Event] = field(default_factory=list)
     recordings: list[Event] = field(default_factory=list)
-    recorded: dict[str, Event] = field(default_factory=dict)
-    """The last of each call."""
+    recorded: dict[str, Event] = field(default_factory=dict)  # the last of each call
     by_id: dict[str, list[Event]] = field(default_factory=dict)  # finished calls by CALL_ID and by EXTERNAL_CALL_ID
 
     def register(self, params: dict[str, Any], now: float, config: Bitrix24Config) -> dict[str, Any]:
@@ -200,8 +199,7 @@ class CallStore:
                 self.recorded[event["call_id"]] = event
 
     def candidates(self, conditions: object) -> list[Event]:
-        """Finished calls that a filter of the statistics can match: those of the call or the number that it names, else
-        all."""
+        """Finished calls that a filter can match: those of the call or the number that it names, else all."""
         if isinstance(conditions, dict):
             for name in ("CALL_ID", "EXTERNAL_CALL_ID"):
                 wanted = conditions.get(name, conditions.get(f"={name}"))
@@ -209,8 +207,7 @@ class CallStore:
                     return self.by_id.get(wanted, [])
             part = conditions.get("%PHONE_NUMBER")
             if isinstance(part, str):
-                calls = self.registrations
-                return [event for event in self.finished if part in calls[event["call_id"]].phone]
+                return [each for each in self.finished if part in self.registrations[each["call_id"]].phone]
         return self.finished
 
     def statistics_record(self, event: Event) -> dict[str, Any]:
