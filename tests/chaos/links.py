@@ -117,7 +117,12 @@ class Links:
         return self.by_name[name]
 
     def open(self, name: str, target_port: int, port: int | None = None) -> Link:
-        """A new link to a port of this machine; `port`: where it listens (default: a free port)."""
+        """A link to a port of this machine; `port`: where it listens (default: a free port). A portal has two addresses
+        and one port: it is one link."""
+        if (known := self.by_name.get(name)) is not None:
+            if known.target_port != target_port:
+                raise ValueError(f"the link {name} leads to port {known.target_port}")
+            return known
         link = Link(port or choose([name], {})[name], target_port)
         self._run(link.listen())
         self.by_name[name] = link
