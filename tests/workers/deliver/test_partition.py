@@ -237,6 +237,19 @@ async def test_a_trial_that_is_cut_off_by_a_rebalance_does_not_keep_its_portal_c
         assert throttle.admits(utc_now_us())
 
 
+async def test_a_trial_that_is_cut_off_before_its_first_step_does_not_keep_its_portal_closed() -> None:
+    async with partition_under_test(Crm()) as tested:
+        throttle = tested.queue.throttle
+        throttle.pause(0, "unpaid")
+        throttle.try_now()
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until(lambda: bool(tested.queue._attempts))
+        assert not throttle.admits(utc_now_us()) and not tested.crm.sent
+        tested.partition.stop_starting()
+        await tested.queue.finish_attempts(0)
+        assert throttle.admits(utc_now_us())
+
+
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
     log = PartitionLog()
     async with partition_under_test(Crm(), log, shadow=True) as tested:
