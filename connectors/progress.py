@@ -39,15 +39,22 @@ async def until_running(
             if status.running:
                 return status, restarted
             if status.failures:
-                if not restart or restarted or any(failure.needs_person for failure in status.failures):
-                    raise failure_error(status)
-                progress(f"restarting the failed parts: {status.failures[0].reason}")
-                await connect.restart(name)
+                await _restart_failed(connect, status, progress, allowed=restart and not restarted)
                 restarted = True
             elif (line := describe_status(status)) != last:
                 progress(line)
                 last = line
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _restart_failed(
+    connect: ConnectClient, status: ConnectorStatus, progress: Progress, *, allowed: bool
+) -> None:
+    """Restart the failed parts of a connector. Raises UserError: that is not `allowed`, or would hide the failure."""
+    if not allowed or any(failure.needs_person for failure in status.failures):
+        raise failure_error(status)
+    progress(f"restarting the failed parts: {status.failures[0].reason}")
+    await connect.restart(status.name)
 
 
 async def until_beating(
@@ -62,10 +69,7 @@ async def until_beating(
     while True:
         status = await connect.status(name)
         if status is not None and status.failures:
-            if restarted or any(failure.needs_person for failure in status.failures):
-                raise failure_error(status)
-            progress(f"restarting the failed parts: {status.failures[0].reason}")
-            await connect.restart(name)
+            await _restart_failed(connect, status, progress, allowed=not restarted)
             restarted = True
         elif status is not None and status.running and await heartbeats.count() > seen:
             return status

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from schemas import Serializer, own_headers
 from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.kafka.producer import Headers, IdempotentProducer
+from streams.kafka.producer import IdempotentProducer, Message
 from streams.topics import DEAD_LETTERS
 
 
@@ -70,8 +70,8 @@ class DeadLetters:
         *,
         call_id: str | None = None,
         portal: str | None = None,
-    ) -> tuple[str, bytes | None, bytes, Headers]:
-        """The same as a record to send: topic, key, value, headers."""
+    ) -> Message:
+        """The same as a record to send."""
         value = self._serializer.encode(
             DEAD_LETTERS.schema,
             {

@@ -236,8 +236,6 @@ class Consumer(driver.Consumer):
             return  # they come again: from where the partitions are taken over, or gone back to
         self._in_flight.handed_over(len(records))
         await self.callback(Batch(tp, records, generation))
-        if generation == self.app.consumer_generation_id:
-            self._read_offset[tp] = records[-1].offset
         if self._n_acked >= (self._commit_every or self._n_acked + 1):
             self._n_acked = 0
             await self.commit()

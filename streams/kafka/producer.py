@@ -1,21 +1,21 @@
 """Records on their way to the topics: sent without waiting for each, and every answer looked at."""
 
 import asyncio
-import random
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import DefaultPartitioner
 
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
+from streams.kafka.topic_client import partition_of
 from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
-Outgoing = tuple[str, bytes | None, bytes | None, Headers]
+Message = tuple[str, bytes | None, bytes | None, Headers]
 """Topic, key, value and headers of a record to send."""
 
 _IN_FLIGHT = 20_000
@@ -26,13 +26,12 @@ class _Partitioner:
     """aiokafka's own, which hashes a key in Python: once for a call's result and its legs."""
 
     def __init__(self) -> None:
-        self._hash = lru_cache(maxsize=16)(murmur2)
+        self._partition_of = lru_cache(maxsize=16)(partition_of)
 
     def __call__(self, key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
         if key is None:
-            return random.choice(available or all_partitions)
-        chosen: int = all_partitions[(self._hash(key) & 0x7FFFFFFF) % len(all_partitions)]
-        return chosen
+            return int(DefaultPartitioner()(key, all_partitions, available))
+        return all_partitions[self._partition_of(key, len(all_partitions))]
 
 
 class IdempotentProducer:
@@ -82,7 +81,7 @@ class IdempotentProducer:
         except (KafkaError, TimeoutError) as error:
             hard_exit(f"a record for {topic} could not be sent", error)
 
-    async def send_all(self, records: Iterable[Outgoing]) -> None:
+    async def send_all(self, records: Iterable[Message]) -> None:
         """Hand records over, in their order."""
         topic = ""
         try:

@@ -141,7 +141,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         producer_request_timeout=60.0,
         stream_recovery_delay=0.0,
         stream_wait_empty=False,
-        # Faust sleeps a second when the buffer is full: it must hold what may be in flight (faust_overrides.py).
+        # Faust sleeps a second when the buffer is full: it must hold what may be in flight (batches.py).
         stream_buffer_maxsize=16_384,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -1,9 +1,8 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
-by one; the memory of its calls, and how
-long their take-over takes; calls per second of a delivery worker to each CRM, and its memory while calls wait for a
-portal that is down; how long `gaps` and a replay take.
+by one; the memory of its calls, and how long their take-over takes; calls per second of a delivery worker to each CRM,
+and its memory while calls wait for a portal that is down; how long `gaps` and a replay take.
 """
 
 import argparse
@@ -11,9 +10,9 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import orjson
 from rich.console import Console
@@ -28,13 +27,10 @@ from tests.worker_installation import Installation
 Measurement = dict[str, Any]
 
 
-PARTS = ("classify", "remembered", "rows", "live", "deliveries", "replay", "gaps")
-
-
 def main() -> int:
     """Start servers of its own, measure, print; with --compare 1 where a ratio is worse than the stored one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="leave the other parts out")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=tuple(PARTS), help="leave the other parts out")
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
     parser.add_argument("--mix", choices=get_args(Mix), default="all", help="which calls (default: all)")
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
@@ -53,28 +49,15 @@ def main() -> int:
         for part in (each for each in PARTS if each in options.only):
             (own := Path(directory) / part).mkdir()
             status.update(f"measuring: {part}")
-            found[part] = _PARTS[part](own, options, status.update)
+            found[part] = PARTS[part].measure(own, options, status.update)
             if not options.json:
-                _show(part, found[part], options)
+                for table in PARTS[part].tables(found[part], options):
+                    Console(width=None if sys.stdout.isatty() else 120).print(table)
     if options.json:
         sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
     if options.save:
         ratios.save(options.save, ratios.of(found))
     return ratios.compare(options.compare, ratios.of(found)) if options.compare else 0
-
-
-def _show(part: str, figures: Any, options: argparse.Namespace) -> None:
-    tables = {
-        "classify": lambda: [classify.show(figures, options.rows)],
-        "remembered": lambda: [remembered.show(figures)],
-        "rows": lambda: [_rows_table(figures)],
-        "live": lambda: [live.show(figures)],
-        "deliveries": lambda: [portals.calls_table(figures), portals.waiting_table(figures)],
-        "replay": lambda: [replay.show(figures)],
-        "gaps": lambda: [gaps.show(figures)],
-    }[part]()
-    for table in tables:
-        Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 Say = Callable[[str], None]
@@ -128,17 +111,6 @@ def _gaps(directory: Path, options: argparse.Namespace, say: Say) -> Any:
         return gaps.measure(stack, directory, options.compared, say)
 
 
-_PARTS: Mapping[str, Callable[[Path, argparse.Namespace, Say], Any]] = {
-    "classify": _classify,
-    "remembered": _remembered,
-    "rows": _rows,
-    "live": _live,
-    "deliveries": _deliveries,
-    "replay": _replay,
-    "gaps": _gaps,
-}
-
-
 async def _prepare(installation: Installation, rows: int, mix: Mix) -> None:
     async with installation:
         await installation.produce(pbx_rows(rows, mix))
@@ -169,6 +141,24 @@ def _rows_table(measured: list[Measurement]) -> Table:
         rates = f"{each['rows_per_second']:,.0f}", f"{each['rows_per_cpu_second']:,.0f}"
         table.add_row(each["subject"], *rates, f"{ratio:.2f}")
     return table
+
+
+class Part(NamedTuple):
+    """What is measured, and the tables that show it."""
+
+    measure: Callable[[Path, argparse.Namespace, Say], Any]
+    tables: Callable[[Any, argparse.Namespace], Sequence[Table]]
+
+
+PARTS: Mapping[str, Part] = {
+    "classify": Part(_classify, lambda figures, options: [classify.show(figures, options.rows)]),
+    "remembered": Part(_remembered, lambda figures, _: [remembered.show(figures)]),
+    "rows": Part(_rows, lambda figures, _: [_rows_table(figures)]),
+    "live": Part(_live, lambda figures, _: [live.show(figures)]),
+    "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
+    "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
+    "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
+}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from faust.types import TP
 
 from streams.kafka import batches
 from streams.kafka.batches import Batch
-from streams.kafka.faust_overrides import App, Consumer
-from streams.kafka.worker_runtime import make_app
+from streams.kafka.faust_overrides import App
 from streams.settings import Settings
+from tests.kafka.unstarted import IdleOwner, unstarted
 
 ONE, TWO = TP("cel", 1), TP("cel", 2)
 
@@ -22,35 +22,10 @@ def records(tp: TP, first: int, count: int) -> list[ConsumerRecord]:
     return [ConsumerRecord(*tp, offset, 5_000, 0, b"k", b"v", None, 1, 1, ()) for offset in range(first, first + count)]
 
 
-class Keeper:
-    """An owner whose positions a test sets."""
-
-    name = "aggregate"
-    consumes: tuple[str, ...] = ("cel",)
-    needs: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.at: dict[TP, int] = {}
-
-    async def start(self, group: Consumer) -> None: ...
-
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
-        return self.at
-
-    def positions(self) -> Mapping[TP, int]:
-        return self.at
-
-    async def revoked(self) -> None: ...
-
-    async def take(self, tp: TP, records: Any) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
 class Polled:
     """A consumer whose polls a test gives, and what it hands to the agent."""
 
-    def __init__(self, app: App, owner: Keeper) -> None:
+    def __init__(self, app: App, owner: IdleOwner) -> None:
         self.group, self.owner = app.group, owner
         self.app = app
         self.polls: asyncio.Queue[dict[TP, list[ConsumerRecord]]] = asyncio.Queue()
@@ -90,15 +65,12 @@ class Polled:
 
 @pytest.fixture
 async def polled() -> AsyncIterator[Polled]:
-    owner = Keeper()
-    app = make_app(Settings.model_validate({"worker": {"linger_seconds": 0}}), owner)
-    polled = Polled(app, owner)
-    try:
+    owner = IdleOwner()
+    with unstarted(Settings.model_validate({"worker": {"linger_seconds": 0}}), owner) as app:
+        polled = Polled(app, owner)
         yield polled
-    finally:
         polled.draining.cancel()
         await asyncio.wait([polled.draining])
-        app.group._thread.thread_loop.close()
 
 
 async def test_one_message_for_each_partition_of_a_poll_with_the_last_offset(polled: Polled) -> None:

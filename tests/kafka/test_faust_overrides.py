@@ -6,8 +6,7 @@ matters, and write the new hash down.
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ from prometheus_client import REGISTRY
 
 from streams.errors import UserError
 from streams.kafka import faust_overrides
-from streams.kafka.faust_overrides import Agent, App, Consumer, refuse_other_versions
-from streams.kafka.worker_runtime import make_app
+from streams.kafka.faust_overrides import Agent, Consumer, refuse_other_versions
 from streams.settings import Settings
+from tests.kafka.unstarted import unstarted
 
 UPSTREAM: dict[Callable[..., Any], str] = {
     # Overridden.
@@ -89,28 +88,6 @@ UPSTREAM_CYTHON = {"transport/_cython/conductor.pyx": "dde1f974267881cf", "_cyth
 """The compiled twins of ConductorCompiler.build and Stream._py_aiter, which run where the wheel has them."""
 
 
-class NoOwner:
-    """Holds nothing."""
-
-    name = "aggregate"
-    consumes: tuple[str, ...] = ("cel",)
-    needs: tuple[str, ...] = ()
-
-    async def start(self, group: Consumer) -> None: ...
-
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
-        return {}
-
-    async def revoked(self) -> None: ...
-
-    def positions(self) -> Mapping[TP, int]:
-        return {}
-
-    async def take(self, tp: TP, records: Any) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
 @pytest.mark.parametrize("method", UPSTREAM, ids=lambda method: method.__qualname__)
 def test_upstream_is_what_the_overrides_were_written_for(method: Callable[..., Any]) -> None:
     assert digest(method) == UPSTREAM[method], f"upstream changed {method.__module__}.{method.__qualname__}"
@@ -127,16 +104,6 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faust_overrides, "version", lambda name: "0.16.0")
     with pytest.raises(UserError, match=r"0\.16\.0 is installed"):
         refuse_other_versions()
-
-
-@contextmanager
-def unstarted(settings: Settings) -> Iterator[App]:
-    """An app that no broker is needed for; its consumer's thread has an event loop from the beginning."""
-    app = make_app(settings, NoOwner())
-    try:
-        yield app
-    finally:
-        app.group._thread.thread_loop.close()
 
 
 async def test_more_than_one_concurrent_actor_is_refused() -> None:

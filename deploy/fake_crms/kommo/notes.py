@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
-from deploy.fake_crms.kommo.requests import branch, note_fits, paged, problem, read_json, request_id
+from deploy.fake_crms.kommo.requests import branch, named, note_fits, paged, problem, read_json, request_id
 from deploy.fake_crms.kommo.state import Request, updated_at
 
 NOTES = re.compile(
@@ -45,13 +45,14 @@ def find(request: Request) -> Answer:
     wanted, order = branch(query, "filter"), branch(query, "order")
     changed, moment = wanted.get("updated_at"), request.config.note_updated_at
     since = int(changed.get("from", 0)) if isinstance(changed, dict) else 0
-    indexed, entities = request.indexed_until(), _wanted_entities(wanted, entity)
+    indexed, entities = request.indexed_until(), named(wanted, "entity_id")
     found = [
         note
         for note in (
             request.account.note_json(event, request.url, moment)
             for event in request.account.all_notes
             if event["entity"] == kind
+            and entity in (None, event["entity_id"])
             and (entities is None or str(event["entity_id"]) in entities)
             and updated_at(event, moment) >= since
             and (event["at"] <= indexed or note_id is not None)
@@ -65,14 +66,6 @@ def find(request: Request) -> Answer:
         if name in {"id", "updated_at"}:
             found.sort(key=itemgetter(name), reverse=direction == "desc")
     return paged(request.url, request.inbound, query, "notes", found)
-
-
-def _wanted_entities(wanted: dict[str, Any], of_path: int | None) -> set[str] | None:
-    """Ids of the entities whose notes are asked for; None: of all."""
-    if of_path is not None:
-        return {str(of_path)}
-    among = wanted.get("entity_id")
-    return None if among is None else {str(one) for one in (among if isinstance(among, list) else [among])}
 
 
 def add(request: Request) -> Answer:

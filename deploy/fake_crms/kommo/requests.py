@@ -151,13 +151,16 @@ def branch(query: dict[str, Any], name: str) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
+def named(wanted: dict[str, Any], name: str) -> set[str] | None:
+    """What a filter names, one value or an array, as texts; None: it does not ask for this."""
+    among = wanted.get(name)
+    return None if among is None else {str(one) for one in (among if isinstance(among, list) else [among])}
+
+
 def note_fits(note: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether a note is what the filter `wanted` asks for by note_type, id and updated_at."""
     for name in ("note_type", "id"):
-        among = wanted.get(name)
-        if among is not None and str(note[name]) not in [
-            str(one) for one in (among if isinstance(among, list) else [among])
-        ]:
+        if (among := named(wanted, name)) is not None and str(note[name]) not in among:
             return False
     changed = wanted.get("updated_at")
     if isinstance(changed, dict):

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.fake_crms.exchange import Answer, Inbound, php_params
 from deploy.fake_crms.journal import Event
-from deploy.fake_crms.kommo.requests import branch, paged, problem, read_json, request_id
+from deploy.fake_crms.kommo.requests import branch, named, paged, problem, read_json, request_id
 from deploy.fake_crms.kommo.state import ACCOUNT_ID, Request
 
 TASKS = re.compile(r"/api/v4/tasks(?:/(?P<task>\d+))?")
@@ -99,8 +99,8 @@ def _list(request: Request) -> Answer:
 
 def _filter(wanted: dict[str, Any]) -> Callable[[Event], bool]:
     """Whether a task is what a filter asks for."""
-    kind, completed, ids = (wanted.get(name) for name in ("entity_type", "is_completed", "entity_id"))
-    among = {str(one) for one in (ids if isinstance(ids, list) else [ids])} if kind is not None and ids else None
+    kind, completed = wanted.get("entity_type"), wanted.get("is_completed")
+    among = named(wanted, "entity_id") if kind is not None else None  # entity_id counts with entity_type alone
 
     def fits(task: Event) -> bool:
         if kind is not None and task["entity_type"] != kind:

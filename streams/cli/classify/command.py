@@ -194,12 +194,11 @@ class _Classification:
 
     def tables(self, rows: Iterator[CapturedRow], width: int) -> Iterator[Table]:
         """Tables of some calls each, as they come."""
-        results, any_shown = self.classifier.classify(rows), False
+        results = self.classifier.classify(rows)
+        some = list(islice(results, _CALLS_OF_A_TABLE))
+        yield outcome_table(iter(some), self._rules, width)  # also where there is no call: the head alone
         while some := list(islice(results, _CALLS_OF_A_TABLE)):
-            any_shown = True
             yield outcome_table(iter(some), self._rules, width)
-        if not any_shown:
-            yield outcome_table(iter(()), self._rules, width)
 
 
 def _size(paths: list[Path | None]) -> int | None:

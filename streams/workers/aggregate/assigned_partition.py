@@ -10,15 +10,12 @@ from streams.calls.snapshot import UnreadableSnapshot
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.producer import Headers, IdempotentProducer
+from streams.kafka.producer import IdempotentProducer, Message
 from streams.kafka.set_aside import SetAsideRecords
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import AwaitSent, CheckpointStep, Commit, WriteSnapshots
 from streams.workers.aggregate.take_over import drop_unreadable
-
-Message = tuple[str, bytes | None, bytes, Headers]
-"""Topic, key, value and headers of a record to send."""
 
 _log = structlog.get_logger("aggregate")
 

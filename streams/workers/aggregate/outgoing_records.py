@@ -13,11 +13,11 @@ from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
 from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.dead_letters import DeadLetters, Origin
+from streams.kafka.producer import Message
 from streams.rules import Rules
 from streams.settings import Settings
 from streams.topics import CALL_LEGS, CALL_RESULTS
 from streams.workers.aggregate import metrics
-from streams.workers.aggregate.assigned_partition import Message
 from streams.workers.aggregate.call_warnings import WarningReporter
 from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended
 

@@ -87,9 +87,6 @@ class AttemptRunner:
                 elif isinstance(effect, LookUp):
                     requested = True
                     await self._look_up(transition.delivery, effect, queue)
-        except asyncio.CancelledError:
-            requested = False  # cut off: no answer will tell the throttle that its trial is over
-            raise
         finally:
             if not requested:
                 queue.throttle.not_used()

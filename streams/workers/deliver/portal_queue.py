@@ -197,7 +197,7 @@ class PortalQueue:
         self._attempts.discard(task)
         self._free_slots.release()
         self._changed.set()
-        if task.cancelled():  # also before its first step, so that nothing in it could tell
+        if task.cancelled():  # cut off, maybe before its first step: no answer will end the throttle's trial
             self.throttle.not_used()
         elif (error := task.exception()) is not None:
             hard_exit(f"a delivery to portal {self.portal.name} broke", error)

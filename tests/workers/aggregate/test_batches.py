@@ -20,7 +20,7 @@ from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.lost_records import LossReporter, Lost
-from streams.kafka.producer import IdempotentProducer, Outgoing
+from streams.kafka.producer import IdempotentProducer, Message
 from streams.rules import load_rules
 from streams.settings import Settings
 from streams.workers.aggregate import holes, settling_calls
@@ -104,7 +104,7 @@ class Broker:
 
     async def drain(self) -> None: ...
 
-    async def send_all(self, records: Iterable[Outgoing]) -> None:
+    async def send_all(self, records: Iterable[Message]) -> None:
         for name, _, value, _ in records:
             if self.sent == self.dies_at_message:
                 self.dies_at_message = None

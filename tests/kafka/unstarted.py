@@ -1,0 +1,46 @@
+"""A worker's Faust app without a broker, and an owner of partitions that does nothing."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from faust.types import TP
+
+from streams.kafka.faust_overrides import App, Consumer
+from streams.kafka.worker_runtime import make_app
+from streams.settings import Settings
+
+
+class IdleOwner:
+    """A worker that takes over whatever it is given, from where a test says."""
+
+    name = "aggregate"
+    consumes: tuple[str, ...] = ("cel",)
+    needs: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.at: dict[TP, int] = {}
+
+    async def start(self, group: Consumer) -> None: ...
+
+    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
+        return self.at
+
+    def positions(self) -> Mapping[TP, int]:
+        return self.at
+
+    async def revoked(self) -> None: ...
+
+    async def take(self, tp: TP, records: Any) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@contextmanager
+def unstarted(settings: Settings, owner: IdleOwner | None = None) -> Iterator[App]:
+    """An app that no broker is needed for; its consumer's thread has an event loop from the beginning."""
+    app = make_app(settings, owner or IdleOwner())
+    try:
+        yield app
+    finally:
+        app.group._thread.thread_loop.close()
