@@ -110,6 +110,14 @@ class Installation:
         """What a worker has logged."""
         return (self.directory / f"worker-{self._workers.index(worker)}.log").read_text(encoding="utf-8")
 
+    async def until_taken_over(self, *workers: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
+        """Wait until these workers hold every partition between them, as they log it."""
+        async with asyncio.timeout(seconds):
+            while sum(self.log_of(worker).count("partition taken over") for worker in workers) < self.partitions:
+                for worker in workers:
+                    assert worker.poll() is None, self.log_of(worker)[-2000:]
+                await asyncio.sleep(0.1)
+
     async def produce(self, rows: Iterable[Row | bytes | None], per_second: float | None = None) -> None:
         """Write rows to the CEL topic (bytes and None as they are, under the key `poison`)."""
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5)

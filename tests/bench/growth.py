@@ -49,6 +49,7 @@ async def _with(installation: Installation, calls_per_second: int, say: Callable
         say(f"reading {rows:,} rows of {calls_per_second} calls a second")
         worker = installation.start_worker(instance="one")
         process, began = psutil.Process(worker.pid), time.monotonic()
+        await installation.until_taken_over(worker)
         most = await _until_committed(installation, process, rows)
         seconds, cpu = time.monotonic() - began, _cpu_seconds(process)
         worker.kill()
@@ -57,11 +58,7 @@ async def _with(installation: Installation, calls_per_second: int, say: Callable
         began = time.monotonic()
         successor = installation.start_worker(instance="one")
         process = psutil.Process(successor.pid)
-        async with asyncio.timeout(LIMIT_SECONDS):
-            while installation.log_of(successor).count("partition taken over") < installation.partitions:
-                if successor.poll() is not None:
-                    raise SystemExit(f"the worker ended:\n{installation.log_of(successor)[-2000:]}")
-                await asyncio.sleep(LOOK_SECONDS)
+        await installation.until_taken_over(successor, seconds=LIMIT_SECONDS)
         taken_over = time.monotonic() - began
         return {
             "calls_per_second": calls_per_second,

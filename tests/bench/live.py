@@ -20,7 +20,6 @@ Measurement = dict[str, Any]
 
 RATES = (50, 200, 1_000, 1_500)
 PARTITIONS = 6
-START_SECONDS = 60.0
 REST_SECONDS = 3.0
 """After the last row: its call settles, and the last checkpoint is written."""
 
@@ -42,9 +41,7 @@ def measure(
 async def _at(installation: Installation, rate: int, seconds: float) -> Measurement:
     async with installation:
         worker = installation.start_worker()
-        async with asyncio.timeout(START_SECONDS):
-            while installation.log_of(worker).count("partition taken over") < PARTITIONS:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        await installation.until_taken_over(worker)
         process = psutil.Process(worker.pid)
         rows, before = round(rate * seconds), _cpu_seconds(process)
         await _produce(installation, rows, rate)

@@ -30,6 +30,7 @@ SESSION_S = 6.0
 """Seconds until the brokers take a silent worker's partitions away: the shortest that they allow."""
 REQUEST_LIMIT_S = 4.0
 SETTLE_S = 2.0
+START_S = 120.0
 CALM_S = 240.0
 """Everything must be over so many seconds after the last fault."""
 FOLLOW_UP_OPERATIONS = {
@@ -97,10 +98,12 @@ class SoakRun:
 
     async def run(self) -> SoakReport:
         """Run the soak, then check every call."""
-        plan, began = self._plan, time.monotonic()
+        plan = self._plan
         async with self._installation as installation:
             for name in ("one", "two"):
                 self._start(name)
+            await installation.until_taken_over(*self._workers.values(), seconds=START_S)
+            began = time.monotonic()
             tasks = [
                 asyncio.create_task(loop())
                 for loop in (self._order_faults, self._interrupt_workers, self._supervise, self._report_progress)
