@@ -66,9 +66,11 @@ class PartitionDeliveries:
 
     # Taking over and releasing.
 
-    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
+    def read(
+        self, key: bytes, value: bytes | None, offset: int, header: bytes | None, digest: bytes | None = None
+    ) -> None:
         """Take the next record of the log, from its beginning to its end; then `restore`. See LogRestore."""
-        self.states.read(key, value, offset, header)
+        self.states.read(key, value, offset, header, digest)
 
     def restore(self, now: UtcMicros) -> None:
         """Take up the deliveries that were read; the log was fenced, before it was read, at `now`.

@@ -1,4 +1,7 @@
-"""A partition's deliveries rebuilt from the delivery log: the open ones, and an index of the completed ones."""
+"""A partition's deliveries rebuilt from the delivery log: the open ones, and an index of the completed ones.
+
+Those of the completed ones whose records bear a digest (delivery/digest.py) are not decoded.
+"""
 
 from collections.abc import Container, Iterator
 from typing import Any
@@ -8,6 +11,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
+from streams.delivery.digest import Digest, trusted_digest
 from streams.delivery.follow_ups import is_over
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery
 from streams.delivery.stored_result import delivery_in
@@ -34,19 +38,30 @@ class LogRestore:
         self._unreadable: dict[bytes, UnreadableRecord] = {}
         """By key, while no later record of the same call replaces it."""
         self._open: dict[bytes, Delivery] = {}
+        self.distrusted = 0
+        """Records that are decoded, though they have a digest: it is of another layout, or does not belong to them."""
         self.newest_change: UtcMicros | None = None
         """When a delivery changed last; None: there is none."""
         self.last_result = -1
         """The highest offset of a result that stands in the log; -1: there is none."""
 
-    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
-        """Take the next record of the log. `header`: its schema header (schemas/headers.py)."""
+    def read(
+        self, key: bytes, value: bytes | None, offset: int, header: bytes | None, digest: bytes | None = None
+    ) -> None:
+        """Take the next record of the log. `header`, `digest`: its headers of these names (schemas/headers.py,
+        delivery/digest.py)."""
         self._undecoded.pop(key, None)
         self._unreadable.pop(key, None)
         if value is None:
             self._open.pop(key, None)
-            self._completed.remove(key.decode())
+            self._completed.remove_logged(key)
             return
+        if digest is not None and self._serializer.recognise_own(value, SCHEMA, header):
+            if (found := trusted_digest(digest, key, value)) is not None:
+                self._open.pop(key, None)
+                self._add_completed(key, found, offset)
+                return
+            self.distrusted += 1
         self._undecoded[key] = value, offset, header
         if len(self._undecoded) >= 2 * _UNDECODED:
             self._decode(_UNDECODED)
@@ -57,6 +72,11 @@ class LogRestore:
         Raises UnreadableRecord, also for a delivery that may be over: it says that the call must not be sent again.
         """
         self._decode(len(self._undecoded))
+        if self.distrusted:
+            _log.warning(
+                "records were decoded although they have a digest: it is of another layout, or not theirs",
+                log=self._name, records=self.distrusted,
+            )  # fmt: skip
         for unreadable in self._unreadable.values():
             raise unreadable
         while self._open:
@@ -76,14 +96,22 @@ class LogRestore:
         call_id, state = fields["call_id"], fields["state"]
         if state in OF_PORTALS:
             return
-        self.newest_change = max(self.newest_change or 0, fields["updated_at"])
-        self.last_result = max(self.last_result, fields["source_offset"])
+        digest = Digest(fields["version"], fields["correction"], fields["updated_at"], fields["source_offset"])
         served = fields["portal"] in self._portals
         if served and not is_over(fields):
             self._open[key] = delivery_in(fields, self._serializer.decode_own)
-            self._completed.remove(call_id)
+            self._completed.remove_logged(key)
+            self._seen(digest)
             return
         if not served and state not in FINAL:
             _log.warning("its portal is no longer in the settings", call=call_id)
         self._open.pop(key, None)
-        self._completed.add_logged(call_id, (fields["version"], fields["correction"]), fields["updated_at"], offset)
+        self._add_completed(call_id.encode(), digest, offset)
+
+    def _add_completed(self, key: bytes, digest: Digest, offset: int) -> None:
+        self._completed.add_logged(key, digest[:2], digest.updated_at, offset)
+        self._seen(digest)
+
+    def _seen(self, digest: Digest) -> None:
+        self.newest_change = max(self.newest_change or 0, digest.updated_at)
+        self.last_result = max(self.last_result, digest.source_offset)

@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from schemas import Serializer, written_as
+from schemas import Serializer
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
@@ -30,6 +30,7 @@ from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
+from streams.workers.deliver.batched_log import log_headers
 from streams.workers.deliver.clients import make_clients
 from streams.workers.deliver.followed import FollowedCalls
 from streams.workers.deliver.intake import Intake
@@ -224,7 +225,7 @@ class DeliverWorker:
             def take(record: ConsumerRecord) -> None:
                 if self._set_aside.holds(record):
                     return
-                partition.read(record.key, record.value, record.offset, written_as(record.headers))
+                partition.read(record.key, record.value, record.offset, *log_headers(record.headers))
                 if tp.partition == 0 and is_old_key(record.key):
                     of_portals.append(record)
 
