@@ -21,8 +21,9 @@ DIGEST = "digest"
 LAYOUT = 1
 
 _FIELDS = struct.Struct(">Bqqqq")
-_CHECKSUM_BYTES = 4
-_SIZE = _FIELDS.size + _CHECKSUM_BYTES
+_CHECKED = _FIELDS.size
+_ALL = struct.Struct(">BqqqqI")
+_SIZE = _ALL.size
 
 
 class Digest(NamedTuple):
@@ -39,16 +40,14 @@ def digest_of(delivery: Delivery, key: bytes, value: bytes) -> bytes | None:
     if not delivery.over:
         return None
     fields = _FIELDS.pack(LAYOUT, delivery.version, delivery.correction, delivery.updated_at, delivery.source_offset)
-    return fields + _checksum(fields, key, value)
+    return fields + crc32(value, crc32(fields + key)).to_bytes(4, "big")
 
 
 def trusted_digest(header: bytes, key: bytes, value: bytes) -> Digest | None:
     """The digest in a record's header; None: it is of another layout, damaged, or of another record."""
-    fields = header[: _FIELDS.size]
-    if len(header) != _SIZE or header[0] != LAYOUT or header[_FIELDS.size :] != _checksum(fields, key, value):
+    if len(header) != _SIZE:
         return None
-    return Digest._make(_FIELDS.unpack(fields)[1:])
-
-
-def _checksum(fields: bytes, key: bytes, value: bytes) -> bytes:
-    return crc32(value, crc32(fields + key)).to_bytes(_CHECKSUM_BYTES, "big")
+    layout, version, correction, updated_at, source_offset, checksum = _ALL.unpack(header)
+    if layout != LAYOUT or crc32(value, crc32(header[:_CHECKED] + key)) != checksum:
+        return None
+    return Digest(version, correction, updated_at, source_offset)

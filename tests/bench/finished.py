@@ -58,7 +58,7 @@ async def measure(
 
 
 def _installation(servers: str, registry: str, directory: Path, name: str) -> CrmInstallation:
-    installation = CrmInstallation(servers, registry, directory / name, f"bench-finished-{name}".lower())
+    installation = CrmInstallation(servers, registry, directory / name, f"bench-finished-{name}".lower(), partitions=6)
     installation.directory.mkdir()
     installation.crm = _CRM
     return installation

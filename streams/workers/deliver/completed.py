@@ -10,6 +10,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
+from streams.delivery.digest import Digest
 from streams.delivery.record import Delivery
 from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import unreadable_delivery
@@ -45,9 +46,10 @@ class CompletedIndex:
         self._unwritten[delivery.call_id] = delivery
         written.add_done_callback(partial(self._now_logged, delivery))
 
-    def add_logged(self, key: bytes, order: tuple[int, int], updated_at: UtcMicros, offset: int) -> None:
-        """Remember a delivery whose last record stands in the log, by its key there; `order`: Delivery.order."""
-        self._logged.put(key, *order, updated_at, offset)
+    def add_logged(self, key: bytes, digest: Digest, offset: int) -> None:
+        """Remember a delivery whose last record stands in the log, by its key there."""
+        version, correction, updated_at, _ = digest
+        self._logged.put(key, version, correction, updated_at, offset)
 
     def remove(self, call_id: str) -> None:
         """Drop a call from the index: its delivery goes on, or was forgotten."""
@@ -96,4 +98,4 @@ class CompletedIndex:
         if self._unwritten.get(delivery.call_id) is delivery and not written.cancelled():
             del self._unwritten[delivery.call_id]
             key = delivery.call_id.encode()
-            self.add_logged(key, delivery.order, delivery.updated_at, written.result()[key])
+            self._logged.put(key, *delivery.order, delivery.updated_at, written.result()[key])

@@ -52,7 +52,8 @@ class FinishedCalls:
     def put(self, key: bytes, version: int, correction: int, updated_at: UtcMicros, place: int) -> None:
         """Keep a call, behind all others; what was kept of it is replaced."""
         hashed = hash(key)
-        self._count += self._shards[hashed % _SHARDS].put(hashed, key, version, correction, updated_at, place)
+        if self._shards[hashed % _SHARDS].put(hashed, key, version, correction, updated_at, place):
+            self._count += 1
 
     def get(self, key: bytes) -> FinishedCall | None:
         """What is kept of a call; None: nothing."""

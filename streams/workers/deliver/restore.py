@@ -59,7 +59,8 @@ class LogRestore:
         if digest is not None and self._serializer.recognise_own(value, SCHEMA, header):
             if (found := trusted_digest(digest, key, value)) is not None:
                 self._open.pop(key, None)
-                self._add_completed(key, found, offset)
+                self._completed.add_logged(key, found, offset)
+                self._seen(found)
                 return
             self.distrusted += 1
         self._undecoded[key] = value, offset, header
@@ -106,12 +107,12 @@ class LogRestore:
         if not served and state not in FINAL:
             _log.warning("its portal is no longer in the settings", call=call_id)
         self._open.pop(key, None)
-        self._add_completed(call_id.encode(), digest, offset)
-
-    def _add_completed(self, key: bytes, digest: Digest, offset: int) -> None:
-        self._completed.add_logged(key, digest[:2], digest.updated_at, offset)
+        self._completed.add_logged(call_id.encode(), digest, offset)
         self._seen(digest)
 
     def _seen(self, digest: Digest) -> None:
-        self.newest_change = max(self.newest_change or 0, digest.updated_at)
-        self.last_result = max(self.last_result, digest.source_offset)
+        _, _, updated_at, source_offset = digest
+        if self.newest_change is None or updated_at > self.newest_change:
+            self.newest_change = updated_at
+        if source_offset > self.last_result:
+            self.last_result = source_offset

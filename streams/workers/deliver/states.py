@@ -24,17 +24,13 @@ class DeliveryStates:
         self._log = BatchedLog(log, name)
         self._completed = CompletedIndex(log, serializer, name)
         self._restore = LogRestore(name, serializer, self._completed, portals)
+        self.read = self._restore.read
+        """Takes the next record of the log, from its beginning to its end. See LogRestore."""
         self._open: dict[str, Delivery] = {}
         self._followed: set[str] = set()
         """Those of them whose call is in the CRM."""
         self.open: Mapping[str, Delivery] = MappingProxyType(self._open)
         """The deliveries that are not over."""
-
-    def read(
-        self, key: bytes, value: bytes | None, offset: int, header: bytes | None, digest: bytes | None = None
-    ) -> None:
-        """Take the next record of the log, from its beginning to its end. See LogRestore."""
-        self._restore.read(key, value, offset, header, digest)
 
     @property
     def last_result(self) -> int:
