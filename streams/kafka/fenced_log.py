@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
+from streams.kafka.collector import fewer_collections
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
 from streams.settings import KafkaSettings
@@ -105,10 +106,11 @@ class FencedLog:
 
         Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
-        async with BoundedReader(self._kafka, silence_seconds=self._timeout) as reader:
-            async for records in reader.read([TopicPartition(self.topic, self.partition)]):
-                for record in records:
-                    take(record)
+        with fewer_collections():
+            async with BoundedReader(self._kafka, silence_seconds=self._timeout) as reader:
+                async for records in reader.read([TopicPartition(self.topic, self.partition)]):
+                    for record in records:
+                        take(record)
 
     async def write(
         self,

@@ -10,7 +10,6 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
-from streams.delivery.digest import Digest
 from streams.delivery.record import Delivery
 from streams.delivery.stored_result import delivery_in
 from streams.kafka.set_aside import unreadable_delivery
@@ -31,6 +30,8 @@ class CompletedIndex:
         self._log = log
         self._serializer = serializer
         self._logged = FinishedCalls()
+        self.put_logged = self._logged.put
+        """Remembers a delivery whose last record stands in the log, by its key there. See FinishedCalls.put."""
         self._unwritten: dict[str, Delivery] = {}
         """Deliveries whose last record is not durable yet."""
 
@@ -46,18 +47,13 @@ class CompletedIndex:
         self._unwritten[delivery.call_id] = delivery
         written.add_done_callback(partial(self._now_logged, delivery))
 
-    def add_logged(self, key: bytes, digest: Digest, offset: int) -> None:
-        """Remember a delivery whose last record stands in the log, by its key there."""
-        version, correction, updated_at, _ = digest
-        self._logged.put(key, version, correction, updated_at, offset)
-
     def remove(self, call_id: str) -> None:
         """Drop a call from the index: its delivery goes on, or was forgotten."""
         self._unwritten.pop(call_id, None)
         self._logged.remove(call_id.encode())
 
     def remove_logged(self, key: bytes) -> None:
-        """Drop a call that was `add_logged`, by its key in the log."""
+        """Drop a call that was `put_logged`, by its key in the log."""
         self._logged.remove(key)
 
     def ended_with(self, call_id: str, order: tuple[int, int]) -> bool:
@@ -98,4 +94,4 @@ class CompletedIndex:
         if self._unwritten.get(delivery.call_id) is delivery and not written.cancelled():
             del self._unwritten[delivery.call_id]
             key = delivery.call_id.encode()
-            self._logged.put(key, *delivery.order, delivery.updated_at, written.result()[key])
+            self.put_logged(key, *delivery.order, delivery.updated_at, written.result()[key])

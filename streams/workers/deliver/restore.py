@@ -11,7 +11,7 @@ from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema
 from streams.clock import UtcMicros
-from streams.delivery.digest import Digest, trusted_digest
+from streams.delivery.digest import trusted_digest
 from streams.delivery.follow_ups import is_over
 from streams.delivery.record import FINAL, OF_PORTALS, Delivery
 from streams.delivery.stored_result import delivery_in
@@ -33,6 +33,7 @@ class LogRestore:
         self._name = name
         self._serializer = serializer
         self._completed = completed
+        self._put_completed = completed.put_logged
         self._portals = portals
         self._undecoded: dict[bytes, tuple[bytes, int, bytes | None]] = {}
         self._unreadable: dict[bytes, UnreadableRecord] = {}
@@ -40,10 +41,14 @@ class LogRestore:
         self._open: dict[bytes, Delivery] = {}
         self.distrusted = 0
         """Records that are decoded, though they have a digest: it is of another layout, or does not belong to them."""
-        self.newest_change: UtcMicros | None = None
-        """When a delivery changed last; None: there is none."""
+        self._newest_change: UtcMicros = -1
         self.last_result = -1
         """The highest offset of a result that stands in the log; -1: there is none."""
+
+    @property
+    def newest_change(self) -> UtcMicros | None:
+        """When a delivery changed last; None: there is none."""
+        return None if self._newest_change < 0 else self._newest_change
 
     def read(
         self, key: bytes, value: bytes | None, offset: int, header: bytes | None, digest: bytes | None = None
@@ -55,17 +60,25 @@ class LogRestore:
         if value is None:
             self._open.pop(key, None)
             self._completed.remove_logged(key)
-            return
-        if digest is not None and self._serializer.recognise_own(value, SCHEMA, header):
-            if (found := trusted_digest(digest, key, value)) is not None:
-                self._open.pop(key, None)
-                self._completed.add_logged(key, found, offset)
-                self._seen(found)
-                return
+        elif digest is None or not self._take_digest(key, value, offset, header, digest):
+            self._undecoded[key] = value, offset, header
+            if len(self._undecoded) >= 2 * _UNDECODED:
+                self._decode(_UNDECODED)
+
+    def _take_digest(self, key: bytes, value: bytes, offset: int, header: bytes | None, digest: bytes) -> bool:
+        """Take a finished call by its digest; whether that could be trusted. Once for each of millions of calls."""
+        if not self._serializer.recognise_own(value, SCHEMA, header):
+            return False
+        found = trusted_digest(digest, key, value)
+        if found is None:
             self.distrusted += 1
-        self._undecoded[key] = value, offset, header
-        if len(self._undecoded) >= 2 * _UNDECODED:
-            self._decode(_UNDECODED)
+            return False
+        version, correction, updated_at, source_offset = found
+        self._open.pop(key, None)
+        self._put_completed(key, version, correction, updated_at, offset)
+        self._newest_change = max(self._newest_change, updated_at)
+        self.last_result = max(self.last_result, source_offset)
+        return True
 
     def open_deliveries(self) -> Iterator[Delivery]:
         """The deliveries that are open at the end of the log; nothing is kept of them here afterwards.
@@ -97,22 +110,15 @@ class LogRestore:
         call_id, state = fields["call_id"], fields["state"]
         if state in OF_PORTALS:
             return
-        digest = Digest(fields["version"], fields["correction"], fields["updated_at"], fields["source_offset"])
+        self._newest_change = max(self._newest_change, fields["updated_at"])
+        self.last_result = max(self.last_result, fields["source_offset"])
         served = fields["portal"] in self._portals
         if served and not is_over(fields):
             self._open[key] = delivery_in(fields, self._serializer.decode_own)
             self._completed.remove_logged(key)
-            self._seen(digest)
             return
         if not served and state not in FINAL:
             _log.warning("its portal is no longer in the settings", call=call_id)
         self._open.pop(key, None)
-        self._completed.add_logged(call_id.encode(), digest, offset)
-        self._seen(digest)
-
-    def _seen(self, digest: Digest) -> None:
-        _, _, updated_at, source_offset = digest
-        if self.newest_change is None or updated_at > self.newest_change:
-            self.newest_change = updated_at
-        if source_offset > self.last_result:
-            self.last_result = source_offset
+        order = fields["version"], fields["correction"]
+        self._put_completed(call_id.encode(), *order, fields["updated_at"], offset)

@@ -45,6 +45,9 @@ from streams.workers.deliver.taking import take_records
 from streams.workers.deliver.tokens import PortalTokens
 from streams.workers.deliver.upkeep import Upkeep
 
+_SCANS = 2
+"""Logs that are read at once: the open calls of the first partitions are served while the others' are still read."""
+
 _log = structlog.get_logger("deliver")
 
 
@@ -75,6 +78,7 @@ class DeliverWorker:
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
+        self._scanning = asyncio.Semaphore(_SCANS)
         check = StartCheck(self._tokens.source)
         self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us, check)
         self._group: Consumer
@@ -229,7 +233,8 @@ class DeliverWorker:
                 if tp.partition == 0 and is_old_key(record.key):
                     of_portals.append(record)
 
-            await log.scan(take)
+            async with self._scanning:
+                await log.scan(take)
             await self._portal_states.take_over(tp.partition, log, of_portals)
             self._apply_portal_states()
             partition.restore(utc_now_us())

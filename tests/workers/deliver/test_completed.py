@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from schemas import Serializer, own_headers, written_as
 from streams.delivery.answers import Succeeded
-from streams.delivery.digest import Digest
 from streams.delivery.record import Action, Delivery, State
 from streams.kafka.fenced_log import StoredRecord
 from streams.kafka.set_aside import UnreadableRecord
@@ -200,7 +199,7 @@ async def test_what_is_kept_of_a_call_that_is_over_does_not_grow_with_what_is_kn
 
 async def test_a_call_that_ended_is_not_read_again_for_a_live_result_but_for_a_higher_correction() -> None:
     index = CompletedIndex(PartitionLog().fence(), Serializer(MemoryRegistry(Settings())), "log/0")
-    index.add_logged(b"pbx1/1.1", Digest(7, 5, 1, 0), 0)
+    index.put_logged(b"pbx1/1.1", 7, 5, 1, 0)
     assert index.ended_with("pbx1/1.1", (7, 0)) and index.ended_with("pbx1/1.1", (7, 5))
     assert not index.ended_with("pbx1/1.1", (7, 6)) and not index.ended_with("pbx1/1.1", (8, 0))
     unwritten = Delivery(call_id="pbx1/1.2", crm="kommo", portal="main", state=State.DELIVERED, version=7, correction=5)
