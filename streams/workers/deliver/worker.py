@@ -45,9 +45,6 @@ from streams.workers.deliver.taking import take_records
 from streams.workers.deliver.tokens import PortalTokens
 from streams.workers.deliver.upkeep import Upkeep
 
-_SCANS = 2
-"""Logs that are read at once: the open calls of the first partitions are served while the others' are still read."""
-
 _log = structlog.get_logger("deliver")
 
 
@@ -78,7 +75,8 @@ class DeliverWorker:
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
-        self._scanning = asyncio.Semaphore(_SCANS)
+        self._scanning = asyncio.Semaphore(2)
+        """Few logs are read at once: open calls of the first partitions are served while the others' are still read."""
         check = StartCheck(self._tokens.source)
         self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us, check)
         self._group: Consumer
