@@ -1,7 +1,8 @@
 """Finished calls in a delivery log: what their take-over costs a worker, and what each takes in its memory.
 
 By real workers on a real broker: one and the same finished Bitrix24 call again and again under ids of its own, once
-with digests and once as before, without; and an empty log, whose costs are taken off. And the index alone, without
+with digests and once as before, without; the smallest number also one record a batch, as a worker writes that keeps up
+with its calls; and an empty log, whose costs are taken off. And the index alone, without
 Kafka: `python -m tests.bench.finished table|dict CALLS` prints one JSON line; `dict` is the index of before.
 """
 
@@ -9,7 +10,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,14 +48,30 @@ async def measure(
     async with _installation(servers, registry, directory, "none") as installation:
         empty = await run_subject("finished", installation, 0)
     taken = []
-    for calls in sizes:
-        for digests in (False, True):
-            say(f"writing {calls:,} finished calls, {'with' if digests else 'without'} digests")
-            async with _installation(servers, registry, directory, f"{calls}-{digests}") as installation:
-                await _fill(installation, calls, digests)
-                say(f"taking over {calls:,} finished calls, {'with' if digests else 'without'} digests")
-                taken.append({"digests": digests, **await run_subject("finished", installation, calls)})
+    for number, records in enumerate(_records(sizes)):
+        say(f"writing {records.calls:,} finished calls")
+        async with _installation(servers, registry, directory, f"{number}") as installation:
+            await _fill(installation, records)
+            say(f"taking over {records.calls:,} finished calls")
+            taken.append({**records._asdict(), **await run_subject("finished", installation, records.calls)})
     return {"index": index, "empty": empty, "taken over": taken}
+
+
+class _Records(NamedTuple):
+    """What stands in a log."""
+
+    calls: int
+    digests: bool
+    batch_bytes: int = 16_384
+    """Of the records that are written together; 1: each alone."""
+
+
+def _records(sizes: Sequence[int]) -> Iterator[_Records]:
+    yield _Records(min(sizes), digests=False, batch_bytes=1)
+    yield _Records(min(sizes), digests=True, batch_bytes=1)
+    for calls in sizes:
+        yield _Records(calls, digests=False)
+        yield _Records(calls, digests=True)
 
 
 def _installation(servers: str, registry: str, directory: Path, name: str) -> CrmInstallation:
@@ -73,17 +90,18 @@ class _Template(NamedTuple):
     delivery: Delivery
 
 
-async def _fill(installation: CrmInstallation, calls: int, digests: bool) -> None:
+async def _fill(installation: CrmInstallation, records: _Records) -> None:
     """Copies of a call that a worker delivered, as a worker of today or of before would have written them."""
     template = await _delivered(installation)
     linkedid = template.delivery.call_id.partition("/")[2].encode()
     topic, sent = installation.topic(f"deliveries-{_CRM}"), list[asyncio.Future[Any]]()
-    async with AIOKafkaProducer(bootstrap_servers=installation.bootstrap_servers, linger_ms=50) as producer:
-        for number in range(1, calls):
+    servers, batch_bytes = installation.bootstrap_servers, records.batch_bytes
+    async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=50, max_batch_size=batch_bytes) as producer:
+        for number in range(1, records.calls):
             own = b"%s.%07d" % (linkedid.partition(b".")[0], number)
             key, value = template.key.replace(linkedid, own), template.value.replace(linkedid, own)
             headers = [("schema", template.schema_header)]
-            if digests:
+            if records.digests:
                 headers.append((DIGEST, digest_of(template.delivery, key, value) or b""))
             place = partition_of(key, installation.partitions)
             sent.append(await producer.send(topic, value, key=key, partition=place, headers=headers))
@@ -172,7 +190,7 @@ def show(found: Any) -> Table:
     """What taking over costs above an empty worker, beside the targets."""
     empty = found["empty"]
     table = Table(
-        "finished calls", "records", "held after", "CPU", "target", "memory", "target", "peak",
+        "finished calls", "records", "a batch", "held after", "CPU", "target", "memory", "target", "peak",
         title=f"Take-over above an empty worker ({empty['cpu_seconds']:.1f} s of CPU, {empty['rss_mb']:.0f} MB)",
     )  # fmt: skip
     for each in found["taken over"]:
@@ -182,7 +200,8 @@ def show(found: Any) -> Table:
             (f"{TARGET_CPU_SECONDS * share:.1f} s", f"{TARGET_MB * share:.0f} MB") if each["digests"] else ("", "")
         )
         table.add_row(
-            f"{each['calls']:,}", "with digests" if each["digests"] else "decoded", f"{each['seconds']:.1f} s",
+            f"{each['calls']:,}", "with digests" if each["digests"] else "decoded",
+            "one record" if each["batch_bytes"] == 1 else "16 KB", f"{each['seconds']:.1f} s",
             f"{cpu:.1f} s", targets[0], f"{rss:.0f} MB", targets[1], f"{peak:.0f} MB",
         )  # fmt: skip
     return table

@@ -69,7 +69,13 @@ def call(number: int) -> str:
 
 
 def finished(number: int = 1, **fields: Any) -> Delivery:
-    known = {"portal": "main", "state": State.DELIVERED, "version": 7, "updated_at": 5, "source_offset": 3}
+    known: dict[str, Any] = {
+        "portal": "main",
+        "state": State.DELIVERED,
+        "version": 7,
+        "updated_at": 5,
+        "source_offset": 3,
+    }
     return Delivery(call_id=call(number), crm="kommo", **known | fields)
 
 
