@@ -1,7 +1,7 @@
 """An index of a partition's completed deliveries: per call its version, time of the last change, and place in the log.
 
 The whole state stands in the log and is read again from there when a later version of the result or an operator's
-command needs it. So memory grows with the number of remembered calls, about 75 bytes each, not with their states.
+command needs it. So memory grows with the number of remembered calls, about 80 bytes each, not with their states.
 """
 
 from functools import partial
