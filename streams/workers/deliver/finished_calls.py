@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from streams.clock import UtcMicros
 
-_SHARDS = 8
+_SHARD_BITS = 3
+_SHARDS = 1 << _SHARD_BITS
 """Tables by a part of the key's hash: each is made anew alone when it grows, in milliseconds."""
+_SHARD = _SHARDS - 1
 _FEW_SLOTS = 16
 
 _ENTRY = Struct("=qqqqI")
@@ -52,18 +54,18 @@ class FinishedCalls:
     def put(self, key: bytes, version: int, correction: int, updated_at: UtcMicros, place: int) -> None:
         """Keep a call, behind all others; what was kept of it is replaced."""
         hashed = hash(key)
-        if self._shards[hashed % _SHARDS].put(hashed, key, version, correction, updated_at, place):
+        if self._shards[hashed & _SHARD].put(hashed, key, version, correction, updated_at, place):
             self._count += 1
 
     def get(self, key: bytes) -> FinishedCall | None:
         """What is kept of a call; None: nothing."""
         hashed = hash(key)
-        return self._shards[hashed % _SHARDS].get(hashed, key)
+        return self._shards[hashed & _SHARD].get(hashed, key)
 
     def remove(self, key: bytes) -> bool:
         """Drop a call; whether it was there."""
         hashed = hash(key)
-        removed = self._shards[hashed % _SHARDS].remove(hashed, key)
+        removed = self._shards[hashed & _SHARD].remove(hashed, key)
         self._count -= removed
         return removed
 
@@ -109,7 +111,7 @@ class _Shard:
     def put(self, hashed: int, key: bytes, version: int, correction: int, updated_at: UtcMicros, place: int) -> bool:
         """Whether the call was not there."""
         slots, mask, entries = self._slots, self._mask, self._entries
-        tag = hashed // _SHARDS & _HASH_BITS
+        tag = hashed >> _SHARD_BITS & _HASH_BITS
         slot, new = tag & mask, True
         while found := slots[slot]:
             if found >> 32 == tag and self._is_of(found & _POSITION, key):
@@ -158,7 +160,7 @@ class _Shard:
     def _find(self, hashed: int, key: bytes) -> int:
         """Position of a key's entry, which may be dead; 0: there is none."""
         slots, mask = self._slots, self._mask
-        tag = hashed // _SHARDS & _HASH_BITS
+        tag = hashed >> _SHARD_BITS & _HASH_BITS
         slot = tag & mask
         while found := slots[slot]:
             if found >> 32 == tag and self._is_of(found & _POSITION, key):
