@@ -17,6 +17,8 @@ Record = dict[str, Any]
 
 MAGIC = 0
 _HEADER = struct.Struct(">bI")
+FRAME = _HEADER.size
+"""Bytes before the body."""
 
 
 class MalformedRecord(ValueError):

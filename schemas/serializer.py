@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from schemas.codec import Decoder, Encoder, MalformedRecord, Record, UnknownSchema, full_name, unframe
+from schemas.codec import FRAME, Decoder, Encoder, MalformedRecord, Record, UnknownSchema, full_name, unframe
 from schemas.headers import header_of
 from schemas.source import WRITTEN_BY_0_1_0, Schema, load, released
 
@@ -55,6 +55,8 @@ class Serializer:
         self._written: dict[str, tuple[str, int]] = {}
         """By topic, the schema that is registered for it, and its id."""
         self._seen: set[tuple[int, bytes]] = set()
+        self._recognised: set[tuple[str, bytes | None, bytes]] = set()
+        """Name, header, and the bytes before the body."""
         self._compared: set[tuple[int, bytes]] = set()
 
     async def register(self, topic: str, name: str) -> None:
@@ -85,6 +87,18 @@ class Serializer:
         record = decoder.decode(body)
         self._seen.add((schema_id, header))
         return record
+
+    def recognise_own(self, value: bytes, name: str, header: bytes | None) -> bool:
+        """Whether `decode_own` knows the schema of a record, which counts as read; the body is not looked at."""
+        if (name, header, value[:FRAME]) in self._recognised:
+            return True
+        try:
+            schema_id, _, written_as, _ = self._own(value, name, header)
+        except (MalformedRecord, UnknownSchema):
+            return False
+        self._seen.add((schema_id, written_as))
+        self._recognised.add((name, header, value[:FRAME]))
+        return True
 
     def decode_own_first(self, value: bytes | None, name: str, header: bytes | None, last: str) -> Record:
         """As `decode_own`, the fields up to `last` alone, as they were written; what stands behind is not looked at."""

@@ -2,6 +2,7 @@
 
 routing, eligibility             which portal gets a call, and why one gets none
 record                           the state of one call's delivery, as it stands in the delivery log
+digest                           what is kept in memory of a delivery that is over, in a header of its record
 stored_result                    the call's result inside that record
 plan                             a CRM's steps, and a portal's times
 events, answers                  what happens to a delivery; what the end of a request proves

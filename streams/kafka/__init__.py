@@ -3,6 +3,8 @@
     client.py           facts and acts that every client shares: stopping it, "no Kafka broker at .."
     admin.py            topics made, altered and described
     bounded_reader.py   partitions read up to where they end now: the only place that does
+    collector.py        the garbage collector while very many records are read
+    zstd.py             batches compressed with zstd, without setting up for each
     topic_client.py     topics as operators' commands need them: read, and written with every answer awaited
     producer.py         the workers' idempotent producer; what is not taken ends the process
     fenced_log.py       a partition with one writer: checkpoints, delivery states, tokens

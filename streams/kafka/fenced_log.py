@@ -1,8 +1,9 @@
 """A partition of a compacted topic with one writer: whoever fenced it last. It holds snapshots and delivery states."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
+from streams.kafka.collector import fewer_collections
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
 from streams.settings import KafkaSettings
@@ -104,26 +106,33 @@ class FencedLog:
 
         Raises KafkaError, OSError or TimeoutError (no progress for the whole time limit).
         """
-        async with BoundedReader(self._kafka, silence_seconds=self._timeout) as reader:
-            async for records in reader.read([TopicPartition(self.topic, self.partition)]):
-                for record in records:
-                    take(record)
+        with fewer_collections():
+            async with BoundedReader(self._kafka, silence_seconds=self._timeout) as reader:
+                async for records in reader.read([TopicPartition(self.topic, self.partition)]):
+                    for record in records:
+                        take(record)
 
     async def write(
-        self, records: Sequence[Record], *, to: tuple[str, int] | None = None, headers: Headers = ()
+        self,
+        records: Sequence[Record],
+        *,
+        to: tuple[str, int] | None = None,
+        headers: Headers = (),
+        headers_by_key: Mapping[bytes, Headers] = MappingProxyType({}),
     ) -> Sequence[int] | None:
         """Write all in one transaction and await it: their offsets. None: none of them is there; it may be tried again.
 
         `to`: another topic and partition than the log's own, written under the log's fence. `headers`: of each record
-        that has a value. One transaction at a time;
-        a second call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
+        that has a value; `headers_by_key`: further ones of single records. One transaction at a time; a second
+        call waits. Raises Fenced. Ends the process hard (`unsettled`) where it stays unknown what became of
         the transaction.
         """
         async with self._writing:
-            return await self._write(records, *(to or (self.topic, self.partition)), headers)
+            of_each = [() if value is None else (*headers, *headers_by_key.get(key, ())) for key, value in records]
+            return await self._write(records, of_each, *(to or (self.topic, self.partition)))
 
     async def _write(
-        self, records: Sequence[Record], topic: str, partition: int, headers: Headers
+        self, records: Sequence[Record], headers: Sequence[Headers], topic: str, partition: int
     ) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
@@ -133,10 +142,8 @@ class FencedLog:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
                 sent = [
-                    await producer.send(
-                        topic, value, key=key, partition=partition, headers=[] if value is None else list(headers)
-                    )
-                    for key, value in records
+                    await producer.send(topic, value, key=key, partition=partition, headers=list(of_record))
+                    for (key, value), of_record in zip(records, headers, strict=True)
                 ]
                 written = await asyncio.gather(*sent)
                 self.last_offset = written[-1].offset if written else None

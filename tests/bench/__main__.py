@@ -2,8 +2,8 @@
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
 by one; the memory of its calls, and how long their take-over takes; calls per second of a delivery worker to each CRM,
-and its memory while calls wait for a portal that is down; what one server takes at rest; how long `gaps` and a replay
-take.
+and its memory while calls wait for a portal that is down; what it costs to take over finished calls; what one server
+takes at rest; how long `gaps` and a replay take.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import at_rest, classify, gaps, growth, live, portals, ratios, remembered, replay
+from tests.bench import at_rest, classify, finished, gaps, growth, live, portals, ratios, remembered, replay
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--idle", type=float, default=120.0, help="seconds at rest (default: 120)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
+    parser.add_argument("--finished", type=int, nargs="+", default=finished.CALLS, help="finished calls in the log")
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
     parser.add_argument("--remembered", type=int, default=20_000, help="calls in memory (default: 20000)")
     parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
@@ -98,6 +99,12 @@ def _deliveries(directory: Path, options: argparse.Namespace, say: Say) -> Any:
         at = stack.endpoints
         calls, waiting = options.calls, options.waiting
         return asyncio.run(portals.measure(at.bootstrap_servers, at.registry_url, directory, calls, waiting, say))
+
+
+def _finished(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        return asyncio.run(finished.measure(at.bootstrap_servers, at.registry_url, directory, options.finished, say))
 
 
 def _replay(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -169,6 +176,7 @@ PARTS: Mapping[str, Part] = {
     "rows": Part(_rows, lambda figures, _: [_rows_table(figures)]),
     "live": Part(_live, lambda figures, _: [live.show(figures)]),
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
+    "finished": Part(_finished, lambda figures, _: [finished.index_table(figures), finished.show(figures)]),
     "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),

@@ -106,6 +106,12 @@ async def taken_over(watched: Watched, calls: int) -> Figures:
     return figures | {"drained_per_second": drained / seconds, "cpu_seconds": cpu_per_call}
 
 
+async def finished(watched: Watched, _: int) -> Figures:
+    """What it costs to take over a log of finished calls: of the whole process, from its start."""
+    await watched.until(lambda: bool(watched.worker._owned.by_results))
+    return {"seconds": time.monotonic() - watched.began, "cpu_seconds": time.process_time(), **memory()}
+
+
 def memory() -> Figures:
     """Of this process: now, and at most so far."""
     now = psutil.Process().memory_info().rss / MB
@@ -117,6 +123,7 @@ SUBJECTS: dict[str, Callable[[Watched, int], Awaitable[Figures]]] = {
     "limited": limited,
     "waiting": waiting,
     "taken over": taken_over,
+    "finished": finished,
 }
 
 

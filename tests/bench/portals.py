@@ -43,18 +43,18 @@ async def measure(servers: str, registry: str, directory: Path, calls: int, wait
         installation = _installation(servers, registry, directory, crm, "rate", rate_limit=FAST, parallel=32)
         async with installation:
             await installation.produce_results(many_results(calls))
-            measured.append(await _subject("rate", installation, calls))
+            measured.append(await run_subject("rate", installation, calls))
         say(f"delivering to a {crm} with its real limits")
         async with _installation(servers, registry, directory, crm, "limited", rate_limit=None) as installation:
             installation.portal.change_settings(**LIMITS[crm])
             await installation.produce_results(many_results(LIMITED_CALLS))
-            measured.append(await _subject("limited", installation, LIMITED_CALLS))
+            measured.append(await run_subject("limited", installation, LIMITED_CALLS))
         say(f"letting {waiting} calls wait for a {crm} that is down")
         async with _installation(servers, registry, directory, crm, "waiting", rate_limit=FAST) as installation:
             await installation.portal.go_away()
             await installation.produce_results(many_results(waiting))
-            measured.append(await _subject("waiting", installation, waiting))
-            measured.append(await _subject("taken over", installation, waiting))
+            measured.append(await run_subject("waiting", installation, waiting))
+            measured.append(await run_subject("taken over", installation, waiting))
     return measured
 
 
@@ -106,7 +106,8 @@ def _installation(servers: str, registry: str, directory: Path, crm: str, name: 
     return installation
 
 
-async def _subject(name: str, installation: CrmInstallation, calls: int) -> Figures:
+async def run_subject(name: str, installation: CrmInstallation, calls: int) -> Figures:
+    """Measure a subject of tests/bench/deliveries.py in a process of its own."""
     settings = installation.directory / "bench.json"
     # Static membership: the group lets it go on where the one before was killed, without a session's wait.
     settings.write_bytes(orjson.dumps({**installation.tree, "worker": {"group_instance_id": "bench"}}))

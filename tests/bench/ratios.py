@@ -30,6 +30,9 @@ def of(found: Mapping[str, Any]) -> dict[str, float]:
     for other in ("bare aiokafka", "empty Faust agent"):
         if other in rates:
             ratios[f"aggregate worker / {other}"] = rates["aggregate worker"] / rates[other]
+    for each in found.get("finished", {}).get("index", ()):
+        if each["what"] == "table":
+            ratios["finished call, bytes"] = each["bytes_a_call"]
     rates = {each["subject"]: each["rows_per_cpu_second"] for each in found.get("replay", ())}
     ratios |= {
         f"{name} / plain fold": rate / rates["plain fold"] for name, rate in rates.items() if name != "plain fold"

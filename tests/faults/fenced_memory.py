@@ -1,9 +1,11 @@
 """A partition of the delivery log without a broker: whoever fenced it last may write."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from schemas import written_as
 from streams.kafka.fenced_log import Fenced, Headers, StoredRecord
+from streams.workers.deliver.batched_log import log_headers
 
 
 class PartitionLog:
@@ -13,6 +15,8 @@ class PartitionLog:
         self.records: list[tuple[bytes, bytes | None]] = []
         self.schema_header: bytes | None = None
         """The header of every record: that of the last one written."""
+        self.digests: dict[tuple[bytes, bytes | None], bytes | None] = {}
+        """By key and value, as copies of a record keep it."""
         self.epoch = 0
         self.failing = 0
         """The number of next transactions that fail: none of their records is there."""
@@ -35,10 +39,10 @@ class Writer:
         self._log = log
         self._epoch = epoch
 
-    def scan(self, take: Callable[[bytes, bytes | None, int, bytes | None], None]) -> None:
-        """Give every record to `take`: key, value, offset, schema header."""
+    def scan(self, take: Callable[[bytes, bytes | None, int, bytes | None, bytes | None], None]) -> None:
+        """Give every record to `take`: key, value, offset, schema header, digest."""
         for offset, (key, value) in enumerate(self._log.records):
-            take(key, value, offset, self._log.schema_header)
+            take(key, value, offset, self._log.schema_header, self._log.digests.get((key, value)))
 
     async def read_at(self, offset: int) -> StoredRecord | None:
         """The record at an offset."""
@@ -51,7 +55,11 @@ class Writer:
         return self._epoch != self._log.epoch
 
     async def write(
-        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+        self,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        headers: Headers = (),
+        headers_by_key: Mapping[bytes, Headers] = MappingProxyType({}),
     ) -> Sequence[int] | None:
         """One transaction. Raises Fenced."""
         if self.fenced:
@@ -62,6 +70,7 @@ class Writer:
         first = len(self._log.records)
         self._log.records += records
         self._log.schema_header = written_as(headers)
+        self._log.digests |= {(key, value): log_headers(headers_by_key.get(key, ()))[1] for key, value in records}
         return range(first, len(self._log.records))
 
     async def close(self) -> None:

@@ -5,8 +5,9 @@ points of a call's delivery, as SIGKILL and SIGSTOP do to a process at points th
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -254,7 +255,11 @@ class _WatchedLog:
         return await self._writer.read_at(offset)
 
     async def write(
-        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+        self,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        headers: Headers = (),
+        headers_by_key: Mapping[bytes, Headers] = MappingProxyType({}),
     ) -> Sequence[int] | None:
         states = [Delivery.from_record(self._serializer.decode(value, SCHEMA)) for _, value in records if value]
         parts: list[Delivery | FollowUp] = [*states, *(each for state in states for each in state.follow_ups)]
@@ -262,7 +267,7 @@ class _WatchedLog:
             if part.state is State.INTENT:
                 await self._owner.reach("intent", part.step)
         await self._owner.running.wait()
-        written = await self._writer.write(records, headers=headers)
+        written = await self._writer.write(records, headers=headers, headers_by_key=headers_by_key)
         for part in parts:
             if written and part.intent is None and part.attempt:
                 await self._owner.reach("kept", part.history[-1].step if part.history else part.step)

@@ -13,6 +13,7 @@ preparations    local steps of what follows calls, beside the queues
 throttle        a portal's rate limit, circuit breaker and pause
 batched_log     states written to the delivery log, many in one transaction
 completed       the index of completed deliveries
+finished_calls  its table: some bytes a call
 losses          results that are gone before they were taken
 restore         states rebuilt from the log by a new owner
 progress        the offsets that may be committed

@@ -1,10 +1,13 @@
 """The delivery log of one partition: many states in one transaction, and a future that ends when they are durable."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
+from schemas import SCHEMA as SCHEMA_HEADER
 from schemas import own_headers
+from streams.delivery.digest import DIGEST
 from streams.kafka.fenced_log import Fenced, Headers, StoredRecord
 from streams.kafka.hard_exit import hard_exit
 
@@ -18,15 +21,33 @@ Written = asyncio.Future[Mapping[bytes, int]]
 """Ends when a state is durable, with the offset of each key's last record. It never fails: the process would have
 ended."""
 
+_State = tuple[bytes | None, bytes | None]
+"""Value and digest."""
+
 _TRIES = 8
 _RETRY_SECONDS = 0.5
+
+
+def log_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[bytes | None, bytes | None]:
+    """The schema header and the digest among the headers of a record of the log; None: it has none."""
+    schema = digest = None
+    for name, value in headers:
+        if name == SCHEMA_HEADER:
+            schema = schema or value
+        elif name == DIGEST:
+            digest = value
+    return schema, digest
 
 
 class Log(Protocol):
     """The part of kafka/fenced_log.py that deliveries need."""
 
     async def write(
-        self, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+        self,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        headers: Headers = (),
+        headers_by_key: Mapping[bytes, Headers] = MappingProxyType({}),
     ) -> Sequence[int] | None:
         """One transaction: the offsets of the records. None: none of it is there. Raises Fenced."""
         ...
@@ -50,15 +71,15 @@ class BatchedLog:
     def __init__(self, log: Log, name: str) -> None:
         self._log = log
         self._name = name
-        self._pending: list[tuple[bytes, bytes | None]] = []
+        self._pending: list[tuple[bytes, _State]] = []
         self._written: Written = asyncio.get_running_loop().create_future()
         self._has_pending = asyncio.Event()
         self._ending = False
         self._loop = asyncio.create_task(self._write_loop())
 
-    def put(self, key: bytes, value: bytes | None) -> Written:
-        """Hand a state over to be written; None as a value is a tombstone."""
-        self._pending.append((key, value))
+    def put(self, key: bytes, value: bytes | None, digest: bytes | None = None) -> Written:
+        """Hand a state over to be written; None as a value is a tombstone. `digest`: of a delivery that is over."""
+        self._pending.append((key, (value, digest)))
         self._has_pending.set()
         return self._written
 
@@ -97,15 +118,17 @@ class BatchedLog:
         batch, self._pending = self._pending, []
         offsets: dict[bytes, int] = {}
         for start in range(0, len(batch), LONGEST_BATCH):
-            records = dict(batch[start : start + LONGEST_BATCH])
-            offsets |= zip(records, await self._write(records), strict=True)
+            states = dict(batch[start : start + LONGEST_BATCH])
+            offsets |= zip(states, await self._write(states), strict=True)
         return offsets
 
-    async def _write(self, records: dict[bytes, bytes | None]) -> Sequence[int]:
+    async def _write(self, states: dict[bytes, _State]) -> Sequence[int]:
         """One transaction. Of several states of one call the last is enough: each is the whole state."""
+        records = [(key, value) for key, (value, _) in states.items()]
+        digests = {key: ((DIGEST, digest),) for key, (_, digest) in states.items() if digest is not None}
         for attempt in range(_TRIES):
             try:
-                offsets = await self._log.write(list(records.items()), headers=own_headers(SCHEMA))
+                offsets = await self._log.write(records, headers=own_headers(SCHEMA), headers_by_key=digests)
                 if offsets is not None:
                     return offsets
             except Fenced as error:

@@ -49,6 +49,8 @@ class PartitionDeliveries:
         and `preparer`: of local steps, None: they are not taken."""
         self.name = name
         self.states = DeliveryStates(name, log, serializer, queues)
+        self.read = self.states.read
+        """Takes the next record of the log, from its beginning to its end; then `restore`. See LogRestore."""
         self.results = OffsetTracker(results_offset)
         self.commands = OffsetTracker(commands_offset)
         self._plan = plan
@@ -65,10 +67,6 @@ class PartitionDeliveries:
         """The log was lost then: of calls that ended before, it need not know; 0: it was not."""
 
     # Taking over and releasing.
-
-    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
-        """Take the next record of the log, from its beginning to its end; then `restore`. See LogRestore."""
-        self.states.read(key, value, offset, header)
 
     def restore(self, now: UtcMicros) -> None:
         """Take up the deliveries that were read; the log was fenced, before it was read, at `now`.

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from schemas import Serializer
 from streams.calls.result import CallResult
 from streams.clock import UtcMicros
+from streams.delivery.digest import digest_of
 from streams.delivery.record import Delivery
 from streams.delivery.stored_result import stored_result
 from streams.workers.deliver import metrics
@@ -23,15 +24,13 @@ class DeliveryStates:
         self._log = BatchedLog(log, name)
         self._completed = CompletedIndex(log, serializer, name)
         self._restore = LogRestore(name, serializer, self._completed, portals)
+        self.read = self._restore.read
+        """Takes the next record of the log, from its beginning to its end. See LogRestore."""
         self._open: dict[str, Delivery] = {}
         self._followed: set[str] = set()
         """Those of them whose call is in the CRM."""
         self.open: Mapping[str, Delivery] = MappingProxyType(self._open)
         """The deliveries that are not over."""
-
-    def read(self, key: bytes, value: bytes | None, offset: int, header: bytes | None) -> None:
-        """Take the next record of the log, from its beginning to its end. See LogRestore."""
-        self._restore.read(key, value, offset, header)
 
     @property
     def last_result(self) -> int:
@@ -70,7 +69,8 @@ class DeliveryStates:
 
     def store(self, delivery: Delivery) -> Written:
         """Replace a delivery's state; the future ends when that is durable."""
-        written = self._log.put(delivery.call_id.encode(), self._serializer.encode(SCHEMA, delivery.record()))
+        key, value = delivery.call_id.encode(), self._serializer.encode(SCHEMA, delivery.record())
+        written = self._log.put(key, value, digest_of(delivery, key, value))
         known = self._open.get(delivery.call_id)
         if delivery.final and (known is None or not known.final):
             metrics.FINISHED.labels(delivery.crm, delivery.portal, delivery.state.value).inc()
@@ -106,8 +106,8 @@ class DeliveryStates:
     def forget(self, before: UtcMicros) -> int:
         """Drop the deliveries that ended before a time, with tombstones; how many."""
         old = self._completed.forget(before)
-        for call_id in old:
-            self._log.put(call_id.encode(), None)
+        for key in old:
+            self._log.put(key, None)
         return len(old)
 
     def result_of(self, delivery: Delivery) -> CallResult:

@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from schemas import Serializer, written_as
+from schemas import Serializer
 from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
@@ -30,6 +30,7 @@ from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
+from streams.workers.deliver.batched_log import log_headers
 from streams.workers.deliver.clients import make_clients
 from streams.workers.deliver.followed import FollowedCalls
 from streams.workers.deliver.intake import Intake
@@ -74,6 +75,8 @@ class DeliverWorker:
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
         """The fenced delivery logs of the owned partitions."""
+        self._scanning = asyncio.Semaphore(2)
+        """Few logs are read at once: open calls of the first partitions are served while the others' are still read."""
         check = StartCheck(self._tokens.source)
         self._upkeep = Upkeep(crm, self._owned, self._queues, self._producer, self._remember_us, check)
         self._group: Consumer
@@ -224,11 +227,12 @@ class DeliverWorker:
             def take(record: ConsumerRecord) -> None:
                 if self._set_aside.holds(record):
                     return
-                partition.read(record.key, record.value, record.offset, written_as(record.headers))
+                partition.read(record.key, record.value, record.offset, *log_headers(record.headers))
                 if tp.partition == 0 and is_old_key(record.key):
                     of_portals.append(record)
 
-            await log.scan(take)
+            async with self._scanning:
+                await log.scan(take)
             await self._portal_states.take_over(tp.partition, log, of_portals)
             self._apply_portal_states()
             partition.restore(utc_now_us())

@@ -188,6 +188,7 @@ async def test_what_is_kept_of_a_call_that_is_over_does_not_grow_with_what_is_kn
                 await tested.partition.take_result(number, tested.arrived(result, skip=f"{number} " + "x" * 10_000))
             await all_logged(tested)
             log.records.clear()
+            log.digests.clear()
             del result
             gc.collect()
             after, _ = tracemalloc.get_traced_memory()
@@ -198,7 +199,7 @@ async def test_what_is_kept_of_a_call_that_is_over_does_not_grow_with_what_is_kn
 
 async def test_a_call_that_ended_is_not_read_again_for_a_live_result_but_for_a_higher_correction() -> None:
     index = CompletedIndex(PartitionLog().fence(), Serializer(MemoryRegistry(Settings())), "log/0")
-    index.add_logged("pbx1/1.1", (7, 5), 1, 0)
+    index.put_logged(b"pbx1/1.1", 7, 5, 1, 0)
     assert index.ended_with("pbx1/1.1", (7, 0)) and index.ended_with("pbx1/1.1", (7, 5))
     assert not index.ended_with("pbx1/1.1", (7, 6)) and not index.ended_with("pbx1/1.1", (8, 0))
     unwritten = Delivery(call_id="pbx1/1.2", crm="kommo", portal="main", state=State.DELIVERED, version=7, correction=5)

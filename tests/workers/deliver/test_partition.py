@@ -29,7 +29,6 @@ from streams.delivery.answers import (
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
-from streams.kafka.fenced_log import Headers
 from streams.settings import PortalSettings, RateLimit
 from streams.workers.deliver.batched_log import SCHEMA
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -291,10 +290,10 @@ async def test_what_was_about_to_go_out_to_a_portal_that_wants_no_more_stays(mon
     answered, log_open, write = asyncio.Event(), asyncio.Event(), Writer.write
 
     async def slow_write(
-        self: Writer, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+        self: Writer, records: Sequence[tuple[bytes, bytes | None]], **headers: Any
     ) -> Sequence[int] | None:
         await log_open.wait()
-        return await write(self, records, headers=headers)
+        return await write(self, records, **headers)
 
     class Slow(Crm):
         async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
@@ -423,10 +422,10 @@ async def test_a_local_step_that_is_cut_off_takes_nobodys_writing_with_it(monkey
     may_write.set()
 
     async def gated(
-        self: Writer, records: Sequence[tuple[bytes, bytes | None]], *, headers: Headers = ()
+        self: Writer, records: Sequence[tuple[bytes, bytes | None]], **headers: Any
     ) -> Sequence[int] | None:
         await may_write.wait()
-        return await write(self, records, headers=headers)
+        return await write(self, records, **headers)
 
     monkeypatch.setattr(Writer, "write", gated)
     finder = Finder(FOUND)

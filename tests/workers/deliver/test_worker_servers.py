@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka import TopicPartition
 from msgspec.structs import replace
 
 from streams.calls.result import CallResult
+from streams.delivery.digest import trusted_digest
 from streams.delivery.record import State
+from streams.kafka.bounded_reader import BoundedReader
+from streams.workers.deliver.batched_log import log_headers
+from tests.brokers import brokers
 from tests.calls.hashed import hashed
 from tests.worker_installation import Tail
 from tests.workers.deliver.crm_installation import CrmInstallation, recent, some_results
@@ -57,6 +62,20 @@ async def test_each_call_stands_once_in_the_portal(crm: str, install: NewInstall
         assert delivery.status is not None and delivery.sent is not None and delivery.delivered_at is not None
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, 30) == 0
+        records = await finished_records(installation)
+        assert {key.decode() for key in records} == {internal.call_id, *(result.call_id for result in results)}
+        for key, (value, digest) in records.items():
+            assert digest is not None and trusted_digest(digest, key, value) is not None
+
+
+async def finished_records(installation: CrmInstallation) -> dict[bytes, tuple[bytes, bytes | None]]:
+    """By key, the last record of each call in the log: value and digest."""
+    topic, records = installation.topic(f"deliveries-{installation.crm}"), dict[bytes, tuple[bytes, bytes | None]]()
+    async with BoundedReader(brokers(installation.bootstrap_servers)) as reader:
+        partitions = [TopicPartition(topic, number) for number in range(installation.partitions)]
+        async for batch in reader.read(partitions):
+            records |= {each.key: (each.value, log_headers(each.headers)[1]) for each in batch}
+    return records
 
 
 async def test_one_process_serves_several_crms(install: NewInstallation, tmp_path: Path) -> None:
