@@ -11,6 +11,7 @@ A call is judged from all its rows in the range that is read, or not at all.
     published.py   the results that stand on call-results, in 40 bytes a call
     call_index.py  pure: the table that holds these
     comparison.py  the two side by side: what differs (calls/differences.py)
+    spool.py       differing calls on disk, until they are needed
     plan.py        what a replay would read, and how long it takes
     progress.py    pure: rate and time left
     publishing.py  differing calls as corrections into the live topics, by the rules of the live workers

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace as with_
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import pytest
@@ -203,3 +204,19 @@ def test_a_live_result_of_the_same_rows_does_not_count_over_a_correction(
     for name in busy(live):
         operator.result(live.highest[name])
     assert run("replay", "diff").status == 0
+
+
+@pytest.mark.parametrize("command", ["diff", "publish"])
+def test_a_full_disk_for_what_differs_is_told_and_publishes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """/dev/full takes what is buffered, and refuses it when it is written: as late as it can be."""
+
+    def full() -> IO[bytes]:
+        return Path("/dev/full").open("w+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    done = run("replay", command, *(["--yes"] if command == "publish" else []))
+    assert (done.status, "differing calls cannot be kept in" in done.stderr) == (2, True), done
+    assert "No space left on device" in done.stderr
+    assert world.corrections() == {} and asyncio.run(world.log.all()) == {}
