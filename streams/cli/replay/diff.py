@@ -67,7 +67,8 @@ def diff(
     writer = DifferenceWriter(
         Outcomes(load_rules(settings.rules), settings), Outcomes(load_rules(judging.rules), judging)
     )
-    replay = asyncio.run(_diff(settings, judging, options, writer, output, as_json=as_json))
+    with opening.garbage_seldom_looked_for():
+        replay = asyncio.run(_diff(settings, judging, options, writer, output, as_json=as_json))
     summary = summary_object(replay.counts, writer.statuses, opening.rules_hash_of(replay))
     if as_json:
         say_json({"summary": summary})

@@ -57,7 +57,8 @@ def publish_corrections(
     """
     settings = load_settings(settings_file)
     quiet_kafka_client()
-    found, correction = asyncio.run(_publish(settings, options, operator_name(by), yes=yes))
+    with opening.garbage_seldom_looked_for():
+        found, correction = asyncio.run(_publish(settings, options, operator_name(by), yes=yes))
     told: dict[str, Any] = {
         "published": len(found) if correction else 0,
         "correction": correction,

@@ -128,7 +128,8 @@ def _work(name: str, settings: Settings, workers: int, settings_file: Path | Non
         if workers > 1:
             _in_processes(name, workers, settings_file)
         else:
-            asyncio.run(_member(name, settings))
+            with opening.garbage_seldom_looked_for():
+                asyncio.run(_member(name, settings))
     except KeyboardInterrupt:
         remark(f"stopped; cel2crm replay resume {name} goes on where it was")
         raise typer.Exit(INTERRUPTED) from None
