@@ -35,7 +35,7 @@ test: venv  ## every test, real servers included
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal
 
-test-spark:  ## calls judged by Spark, beside what live said; installs pyspark (450 MB) into an environment of its own
+test-spark:  ## calls judged by Spark, beside what live said; installs pyspark (450 MB) into an environment of its own; needs Java 17
 	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
 	@$(SPARK)/bin/python -m pytest tests/replay/test_spark.py

