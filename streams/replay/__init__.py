@@ -19,5 +19,6 @@ A call is judged from all its rows in the range that is read, or not at all.
     running.py     replays into topics of their own: begun, resumed, told, cancelled, dropped
     member.py      a member of one: judges, writes, commits the oldest row that is still needed
     group.py       its consumer group
+    spark.py       the same calls judged by Spark, from rows beyond what Kafka holds
     opening.py     connections, ranges and rules of a command
 """
