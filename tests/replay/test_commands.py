@@ -214,3 +214,12 @@ def test_the_other_commands_say_it_as_well(
 
 async def _nothing(*_: object) -> None:
     pass
+
+
+def test_ctrl_c_says_how_it_goes_on(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_command, "_member", interrupted)
+    done = run("replay", "run", "--join", "new")
+    assert (done.status, "cel2crm replay resume new goes on where it was" in done.stderr) == (130, True), done
