@@ -1,7 +1,7 @@
 """Whether two results of one call differ in anything that a reader sees. Pure.
 
 `outcome_hash` cannot tell: it covers the rules' hash and the reasons, so that under another rule file every call has
-another one. One comparison for `classify --compare` and for replays.
+another one. One comparison for `classify --compare`, for replays, and for later versions of delivered calls.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,20 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def has_joined(result: CallResult) -> bool:
     """Whether a result has the members that joined after 0.1.0."""
     return result.outcome is not None
+
+
+def compared_hash(result: CallResult) -> str:
+    """A result's digest of everything that is compared, for `are_alike`: stands in deliveries, so its form stays.
+
+    16 hexadecimal digits without the members of JOINED, and 16 with them where the result has them.
+    """
+    first = f"{compared_digest(result, joined=False):016x}"
+    return f"{first}{compared_digest(result, joined=True):016x}" if has_joined(result) else first
+
+
+def are_alike(one: str, other: str) -> bool:
+    """Whether two results, by their `compared_hash`, do not differ: one that lacks JOINED members has the shorter."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def compared_digest(result: CallResult, *, joined: bool) -> int:

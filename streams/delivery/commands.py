@@ -84,7 +84,14 @@ def _deliver(delivery: Delivery, event: CommandReceived, plan: Plan) -> Delivery
     sendable = replace(sendable, follow_ups=_ordered_again(sendable.follow_ups, event.now))
     if delivery.state is State.SHADOWED:  # its record of what was sent is of what would have been sent
         sendable = replace(
-            sendable, sent_version=None, sent_correction=0, sent_hash=None, sent=None, status=None, text=None
+            sendable,
+            sent_version=None,
+            sent_correction=0,
+            sent_hash=None,
+            sent_compared_hash="",
+            sent=None,
+            status=None,
+            text=None,
         )
     if delivery.state in _SENT or event.look_first:
         return look_up_first(sendable, event.now, plan, _by(event, "ordered"))
@@ -149,6 +156,7 @@ def look_up_first(delivery: Delivery, now: UtcMicros, plan: Plan, why: str) -> D
         version=fresh.sent_version or fresh.version,
         correction=fresh.sent_correction if fresh.sent_version else fresh.correction,
         outcome_hash=fresh.sent_hash or fresh.outcome_hash,
+        compared_hash=fresh.sent_compared_hash if fresh.sent_hash else fresh.compared_hash,
         started_at=fresh.call_ended_at or now,
         deadline=now,
         sent=fresh.sent or "",

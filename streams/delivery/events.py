@@ -21,6 +21,8 @@ class Arrived:
     portal: str
     version: int
     outcome_hash: str
+    compared_hash: str = ""
+    """Of everything in which results are compared (calls/differences.py)."""
     correction: int = 0
     """0: judged live; else by a replay."""
     result: bytes

@@ -74,6 +74,7 @@ def follow_up_view(delivery: Delivery, kind: str, plan: Plan, now: UtcMicros = 0
         crm_ids={**delivery.crm_ids, **follow_up.ids},
         sent_version=None,
         sent_hash=None,
+        sent_compared_hash="",
         skip=None,
         last_error=follow_up.last_error,
         history=follow_up.history,
@@ -114,6 +115,7 @@ def _prepared(view: Delivery, event: Prepared, plan: Plan, policy: Policy) -> Tr
         version=view.version,
         correction=view.correction,
         outcome_hash=view.outcome_hash,
+        compared_hash=view.compared_hash,
         started_at=event.now,
         deadline=event.now,
     )

@@ -137,6 +137,7 @@ def _done_by(
             version=earlier.version,
             correction=earlier.correction,
             outcome_hash="",
+            compared_hash="",
             sent=earlier.sent,
             status=None,
             text=None,

@@ -46,7 +46,7 @@ from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Delivery, State
 from streams.delivery.requests import answered, due
 from streams.delivery.transitions import Transition, expire, resume_paused
-from streams.delivery.versions import after_delivery, queued, skipped, with_version
+from streams.delivery.versions import after_delivery, is_same_outcome, queued, skipped, with_version
 
 
 def begin(arrived: Arrived, plan: Plan) -> Delivery:
@@ -96,7 +96,9 @@ def _arrived(delivery: Delivery, event: Arrived, plan: Plan, policy: Policy) -> 
             return Transition(after_delivery(newer, plan, policy, event.now))
         case State.INTENT | State.UNSURE | State.LOOKED_UP | State.GIVEN_UP:
             return Transition(newer)
-        case State.REFUSED if event.outcome_hash == delivery.outcome_hash:
+        case State.REFUSED if is_same_outcome(
+            (event.outcome_hash, event.compared_hash), (delivery.outcome_hash, delivery.compared_hash)
+        ):
             return Transition(newer)
         case State.SHADOWED:
             return Transition(replace(newer, result=None, skip=None))
@@ -129,6 +131,7 @@ def _shadowed(delivery: Delivery, event: Shadowed, plan: Plan, policy: Policy) -
         sent_version=delivery.version,
         sent_correction=delivery.correction,
         sent_hash=delivery.outcome_hash,
+        sent_compared_hash=delivery.compared_hash,
         sent=event.sent,
         status=event.status,
         text=event.text,

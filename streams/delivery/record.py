@@ -54,22 +54,15 @@ class State(StrEnum):
 OF_PORTALS = frozenset({State.SERVING, State.DISABLED})
 """States of a portal, not of a call."""
 
-FINAL = OF_PORTALS | {
-    State.DELIVERED,
-    State.SUPERSEDED,
-    State.REFUSED,
-    State.GIVEN_UP,
-    State.SKIPPED,
-    State.DROPPED,
-    State.SHADOWED,
-}
+IN_CRM = frozenset({State.DELIVERED, State.SUPERSEDED})
+"""The call stands in the CRM."""
+
+FINAL = OF_PORTALS | IN_CRM | {State.REFUSED, State.GIVEN_UP, State.SKIPPED, State.DROPPED, State.SHADOWED}
 """Nothing more is done, unless a new version or a command comes."""
 
 READY = frozenset({State.NEW, State.REGISTERED, State.WAITING, State.PAUSED})
 """No request is open or in doubt: the next step may be sent."""
 DOUBTFUL = frozenset({State.UNSURE, State.LOOKED_UP})
-IN_CRM = frozenset({State.DELIVERED, State.SUPERSEDED})
-"""The call stands in the CRM."""
 
 _INTERNED = ("crm", "portal", "step", "source_topic", "result_schema")
 """Fields that are the same in very many deliveries: equal values share one string in memory."""
@@ -115,6 +108,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     text: str | None = None
     correction: int = 0
+    compared_hash: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,8 +220,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     source_topic: str = ""
     source_partition: int = 0
     source_offset: int = 0
-    correction: int = 0  # of `version`
-    sent_correction: int = 0  # of `sent_version`
+    correction: int = 0  # of `version`, as the field after it
+    compared_hash: str = ""  # calls/differences.py; empty: read by an earlier release
+    sent_correction: int = 0  # of `sent_version`, as the field after it
+    sent_compared_hash: str = ""
     result_schema: str = ""
     """The schema header (schemas/headers.py) of the record that held `result`; empty: it had none."""
     follow_ups: tuple[FollowUp, ...] = ()

@@ -55,6 +55,7 @@ def _open(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Transit
             version=delivery.version,
             correction=delivery.correction,
             outcome_hash=delivery.outcome_hash,
+            compared_hash=delivery.compared_hash,
             started_at=event.now,
             deadline=deadline,
             sent=event.sent,
@@ -146,6 +147,7 @@ def _other_way(
                 version=intent.version,
                 correction=intent.correction,
                 outcome_hash=intent.outcome_hash,
+                compared_hash=intent.compared_hash,
                 started_at=intent.started_at,
                 deadline=now,
             )

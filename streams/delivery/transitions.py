@@ -64,7 +64,13 @@ def step_done(
     if following is not None:
         onward = replace(after, state=State.REGISTERED, step=following)
         return skipped(onward) if delivery.skip else onward
-    sent = replace(after, sent_version=intent.version, sent_correction=intent.correction, sent_hash=intent.outcome_hash)
+    sent = replace(
+        after,
+        sent_version=intent.version,
+        sent_correction=intent.correction,
+        sent_hash=intent.outcome_hash,
+        sent_compared_hash=intent.compared_hash,
+    )
     if not plan.steps[intent.step].is_annotation:
         sent = replace(sent, sent=intent.sent, status=intent.status, text=intent.text)
     return after_delivery(replace(sent, delivered_at=now), plan, policy, now)

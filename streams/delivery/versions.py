@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from streams.calls.differences import are_alike
 from streams.clock import UtcMicros
 from streams.delivery.events import Arrived
 from streams.delivery.plan import Plan, Policy
@@ -18,6 +19,7 @@ def with_version(delivery: Delivery, event: Arrived) -> Delivery:
         version=event.version,
         correction=event.correction,
         outcome_hash=event.outcome_hash,
+        compared_hash=event.compared_hash,
         result=event.result,
         result_schema=event.result_schema,
         call_ended_at=event.call_ended_at,
@@ -69,10 +71,22 @@ def _needed_result(delivery: Delivery) -> bytes | None:
     return delivery.result if any(not each.ended for each in delivery.follow_ups) else None
 
 
+def is_same_outcome(one: tuple[str | None, str], other: tuple[str | None, str]) -> bool:
+    """Whether two results, each by its `outcome_hash` and `compared_hash`, are the same to whoever reads them.
+
+    By the first, under other rules every result is another one; it is all that is known of what earlier releases read.
+    """
+    if one[1] and other[1]:
+        return are_alike(one[1], other[1])
+    return one[0] == other[0]
+
+
 def after_delivery(delivery: Delivery, plan: Plan, policy: Policy, now: UtcMicros) -> Delivery:
     """The state of a delivered call: over if the CRM shows the newest version, else as `on_revision` says."""
     shown = delivery.sent_version, delivery.sent_correction
-    same = delivery.outcome_hash == delivery.sent_hash or delivery.order == shown
+    same = delivery.order == shown or is_same_outcome(
+        (delivery.outcome_hash, delivery.compared_hash), (delivery.sent_hash, delivery.sent_compared_hash)
+    )
     step = plan.revisions.get(policy.on_revision)
     if same or step is None or delivery.skip or delivery.result is None:
         return replace(

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
-from streams.kafka.topic_client import partition_of
+from streams.kafka.topic_client import KeyPartitioner
 from streams.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
@@ -20,18 +18,6 @@ Message = tuple[str, bytes | None, bytes | None, Headers]
 
 _IN_FLIGHT = 20_000
 """Records that may await their answer at once; more wait to be sent."""
-
-
-class _Partitioner:
-    """aiokafka's own, which hashes a key in Python: once for a call's result and its legs."""
-
-    def __init__(self) -> None:
-        self._partition_of = lru_cache(maxsize=16)(partition_of)
-
-    def __call__(self, key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
-        if key is None:
-            return int(DefaultPartitioner()(key, all_partitions, available))
-        return all_partitions[self._partition_of(key, len(all_partitions))]
 
 
 class IdempotentProducer:
@@ -52,7 +38,7 @@ class IdempotentProducer:
             acks="all",
             compression_type="zstd",  # as the topics have it: else the brokers compress every batch anew
             linger_ms=5,
-            partitioner=_Partitioner(),
+            partitioner=KeyPartitioner(),
             max_request_size=MAX_RECORD_BYTES + 1024 * 1024,
             request_timeout_ms=round(self._timeout * 1000),
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -19,6 +20,7 @@ from streams.settings import KafkaSettings
 Headers = Sequence[tuple[str, bytes | None]]
 
 _ANSWER_SECONDS = 15.0
+_BATCH_BYTES = 256 * 1024
 
 
 class TopicRecord(NamedTuple):
@@ -82,6 +84,18 @@ def partition_of(key: bytes, partitions: int) -> int:
     """The partition in which aiokafka, and with it every worker, puts a key."""
     known = list(range(partitions))
     return int(DefaultPartitioner()(key, known, known))
+
+
+class KeyPartitioner:
+    """aiokafka's own, which hashes a key in Python: once for a call's result and its legs."""
+
+    def __init__(self) -> None:
+        self._partition_of = lru_cache(maxsize=16)(partition_of)
+
+    def __call__(self, key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
+        if key is None:
+            return int(DefaultPartitioner()(key, all_partitions, available))
+        return all_partitions[self._partition_of(key, len(all_partitions))]
 
 
 class KafkaTopics:
@@ -155,6 +169,8 @@ class KafkaTopics:
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=5,
+                max_batch_size=_BATCH_BYTES,
+                partitioner=KeyPartitioner(),
                 max_request_size=MAX_RECORD_BYTES + 1024 * 1024,
             )
             try:
@@ -163,15 +179,15 @@ class KafkaTopics:
                 await stop_client(producer, 5.0)
                 raise
             self._producer = producer
-        sent = [
-            await self._answer(
-                self._producer.send(
-                    record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
-                )
-            )
-            for record in records
-        ]
-        await self._answer(asyncio.gather(*sent))
+        send = self._producer.send
+
+        async def hand_over() -> list[Any]:
+            return [
+                await send(each.topic, each.value, key=each.key, partition=each.partition, headers=list(each.headers))
+                for each in records
+            ]
+
+        await self._answer(asyncio.gather(*await self._answer(hand_over())))
 
     async def _answer(self, request: Any) -> Any:
         try:

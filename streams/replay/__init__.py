@@ -11,6 +11,7 @@ A call is judged from all its rows in the range that is read, or not at all.
     published.py   the results that stand on call-results, in 40 bytes a call
     call_index.py  pure: the table that holds these
     comparison.py  the two side by side: what differs (calls/differences.py)
+    spool.py       differing calls on disk, until they are needed
     plan.py        what a replay would read, and how long it takes
     progress.py    pure: rate and time left
     publishing.py  differing calls as corrections into the live topics, by the rules of the live workers
@@ -18,5 +19,6 @@ A call is judged from all its rows in the range that is read, or not at all.
     running.py     replays into topics of their own: begun, resumed, told, cancelled, dropped
     member.py      a member of one: judges, writes, commits the oldest row that is still needed
     group.py       its consumer group
+    spark.py       the same calls judged by Spark, from rows beyond what Kafka holds
     opening.py     connections, ranges and rules of a command
 """

@@ -3,7 +3,6 @@
 async for each in compare(inputs, progress): ...    # every differing call once, whole, with its result before
 """
 
-import tempfile
 from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -15,7 +14,6 @@ import msgspec
 
 from streams.calls.differences import compared_digest
 from streams.calls.result import CallResult, Classification
-from streams.errors import UserError
 from streams.gaps.call_tally import covers
 from streams.operations.connection import Connection
 from streams.replay.fold import FoldedCall, KeyOffsets, PartitionFold
@@ -25,6 +23,7 @@ from streams.replay.published import PublishedCall, PublishedResults, results_at
 from streams.replay.ranges import PartitionRange
 from streams.replay.selection import Selection
 from streams.replay.source import CelSource
+from streams.replay.spool import kept_on_disk, temporary_file
 from streams.workers.aggregate.record_decoder import RecordDecoder
 
 
@@ -102,7 +101,7 @@ class _Stored(msgspec.Struct, array_like=True):
 class _Spool:
     """Differing calls until their results before have been read: on disk, for they may be many."""
 
-    file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    file: IO[bytes]
     places: "array[int]" = field(default_factory=lambda: array("Q"))
     begins: "array[int]" = field(default_factory=lambda: array("Q"))
     lengths: "array[int]" = field(default_factory=lambda: array("L"))
@@ -111,20 +110,17 @@ class _Spool:
     def put(self, place: int, stored: _Stored) -> None:
         """Raises UserError: the disk is full."""
         encoded = msgspec.msgpack.encode(stored)
-        try:
+        with kept_on_disk():
             self.file.write(encoded)
-        except OSError as error:
-            raise UserError(
-                f"differing calls cannot be kept in {tempfile.gettempdir()}: {error.strerror or error}",
-                "Make room there, or name another directory in the variable TMPDIR.",
-            ) from None
         self.places.append(place)
         self.begins.append(self._size)
         self.lengths.append(len(encoded))
         self._size += len(encoded)
 
     def taken(self) -> Iterator[tuple[int, _Stored]]:
-        """By place, in their order."""
+        """By place, in their order. Raises UserError: the disk is full."""
+        with kept_on_disk():
+            self.file.flush()
         decode = msgspec.msgpack.Decoder(_Stored).decode
         for number in sorted(range(len(self.places)), key=self.places.__getitem__):
             self.file.seek(self.begins[number])
@@ -177,7 +173,7 @@ class Replay:
 
     async def differences(self) -> AsyncIterator[Found]:
         """The calls that differ, and those that cannot be judged; the others are counted."""
-        with tempfile.TemporaryFile() as file:
+        with temporary_file() as file:
             spool = _Spool(file)
             for place in self.ranges:
                 async for each in self.judged(place):

@@ -122,23 +122,28 @@ def rules_of(control: Control, settings: Settings) -> tuple[Rules, PbxProfile]:
             f"replay {control.name} was begun by cel2crm {control.product}, and this is {product_version()}",
             "Two versions may judge differently: join it with the same one.",
         )
-    with tempfile.TemporaryDirectory(prefix="cel2crm-") as directory:
-        files: dict[str, Path | None] = {}
-        for field in RuleSettings.model_fields:
-            if field == "file" or field.endswith("_file"):
-                files[field] = None
-                if field in control.rules:
-                    file = files[field] = Path(directory) / f"{field}.yaml"
-                    file.write_text(control.rules[field], encoding="utf-8")
-        ruling = settings.rules.model_copy(update={**files, "preset": control.preset, "language": control.language})
-        judging = settings.model_copy(update={"rules": ruling})
-        rules, profile = load_rules(ruling), PbxProfile.of(judging)
+    ruling = settings.rules.model_copy(update={"preset": control.preset, "language": control.language})
+    rules, profile = rules_in(control.rules, settings.model_copy(update={"rules": ruling}))
     if hash_in_force(rules.hash, profile.hash) != control.rules_hash:
         raise UserError(
             f"this machine's settings judge otherwise than those with which replay {control.name} was begun",
             "Give every member the same settings: pbx, numbers, rules, aggregate and database.column_name_aliases.",
         )
     return rules, profile
+
+
+def rules_in(texts: Mapping[str, str], settings: Settings) -> tuple[Rules, PbxProfile]:
+    """The rules whose files have these texts (`rule_texts`), by everything else as the settings have it."""
+    with tempfile.TemporaryDirectory(prefix="cel2crm-") as directory:
+        files: dict[str, Path | None] = {}
+        for field in RuleSettings.model_fields:
+            if field == "file" or field.endswith("_file"):
+                files[field] = None
+                if field in texts:
+                    file = files[field] = Path(directory) / f"{field}.yaml"
+                    file.write_text(texts[field], encoding="utf-8")
+        judging = settings.model_copy(update={"rules": settings.rules.model_copy(update=files)})
+        return load_rules(judging.rules), PbxProfile.of(judging)
 
 
 class ControlLog(Protocol):

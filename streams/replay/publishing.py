@@ -5,7 +5,6 @@ record. Killed in the middle, the same command publishes the rest: what was publ
 """
 
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from streams.operations.connection import Connection
 from streams.replay.comparison import Difference, Kind, Replay
 from streams.replay.judge import NotJudged
 from streams.replay.member import corrected, patiently
+from streams.replay.spool import kept_on_disk, temporary_file
 from streams.topics import CALL_LEGS, CALL_RESULTS, RULES_IN_FORCE
 
 _SEND_RECORDS = 4_000
@@ -46,13 +46,8 @@ class Corrections:
     def put(self, difference: Difference) -> None:
         """Raises UserError: the disk is full."""
         encoded = msgspec.msgpack.encode(difference.after)
-        try:
+        with kept_on_disk():
             self.file.write(_LENGTH.pack(len(encoded)) + encoded)
-        except OSError as error:
-            raise UserError(
-                f"differing calls cannot be kept in {tempfile.gettempdir()}: {error.strerror or error}",
-                "Make room there, or name another directory in the variable TMPDIR.",
-            ) from None
         self.kinds[difference.kind] += 1
 
     def outcomes(self) -> Iterator[Classification]:
@@ -70,7 +65,7 @@ async def corrections_of(replay: Replay, taken: Mapping[int, int]) -> AsyncItera
     `taken`: by partition, the offset before which it has (gaps/taken.py). A result that is still to come from it would
     be lower than a correction, and no CRM would get it. Raises UserError: no broker, no disk.
     """
-    with tempfile.TemporaryFile() as file:
+    with temporary_file() as file:
         found = Corrections(file)
         async for each in replay.differences():
             if isinstance(each, NotJudged):
@@ -81,6 +76,8 @@ async def corrections_of(replay: Replay, taken: Mapping[int, int]) -> AsyncItera
                 found.not_taken += 1
             else:
                 found.put(each)
+        with kept_on_disk():
+            file.flush()  # here: nothing is begun yet
         yield found
 
 

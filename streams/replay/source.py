@@ -90,7 +90,9 @@ class KafkaCelSource:
         if not self._partitions:
             await self._reader.__aexit__(None, None, None)
             raise UserError(
-                f"there is no topic {self.name}", "Make it with cel2crm topics apply, or check kafka.topic_prefix."
+                f"there is no topic {self.name}",
+                "Make it with cel2crm topics apply, or check kafka.topic_prefix; this login may also not be allowed to "
+                "see it (cel2crm topics acls).",
             )
         return self
 

@@ -20,7 +20,19 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import at_rest, classify, finished, gaps, growth, live, portals, ratios, remembered, replay
+from tests.bench import (
+    at_rest,
+    classify,
+    finished,
+    gaps,
+    growth,
+    live,
+    portals,
+    ratios,
+    remembered,
+    replay,
+    replay_memory,
+)
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -44,6 +56,9 @@ def main() -> int:
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
     parser.add_argument("--remembered", type=int, default=20_000, help="calls in memory (default: 20000)")
     parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
+    parser.add_argument(
+        "--replayed-in-memory", type=int, default=1_000_000, help="rows of which a replay's memory is measured"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
@@ -73,6 +88,10 @@ def _classify(directory: Path, options: argparse.Namespace, _: Say) -> Any:
 
 def _remembered(_: Path, options: argparse.Namespace, _say: Say) -> Any:
     return remembered.measure(options.remembered)
+
+
+def _replay_memory(_: Path, options: argparse.Namespace, say: Say) -> Any:
+    return replay_memory.measure(options.replayed_in_memory, say)
 
 
 def _rows(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -178,6 +197,7 @@ PARTS: Mapping[str, Part] = {
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
     "finished": Part(_finished, lambda figures, _: [finished.index_table(figures), finished.show(figures)]),
     "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
+    "replay_memory": Part(_replay_memory, lambda figures, _: [replay_memory.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),

@@ -46,4 +46,9 @@ def _calls(mix: Mix) -> Iterator[Iterator[Row]]:
     for turn in count():
         for number, rows in enumerate(recorded):
             own = rb"%d\g<1>.%d%03d\g<2>" % (epoch, turn, number)
-            yield (orjson.loads(_UNIQUEID.sub(own, row)) for row in rows)
+            yield _numbered(rows, own)
+
+
+def _numbered(rows: list[bytes], own: bytes) -> Iterator[Row]:
+    """The rows of a call under other ids, which stay this call's own when the next one has begun."""
+    return (orjson.loads(_UNIQUEID.sub(own, row)) for row in rows)

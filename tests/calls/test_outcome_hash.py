@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from schemas import SchemaRegistry, Serializer
 from streams.calls.result import HASHED, CallResult
+from tests.calls.hashed import hashed
+from tests.upgrade.stored import DIRECTORY, Stored
 
 BARE = CallResult(
     call_id="office/1795389780.12", pbx="office", linkedid="1795389780.12", version=0, version_row_id=0,
@@ -41,6 +44,15 @@ def test_hashes_are_those_of_0_1_0(result: CallResult, stored: str) -> None:
 )
 def test_what_joined_results_since_is_not_part_of_the_outcome(joined: dict[str, Any]) -> None:
     assert replace(FULL, **joined).stamped(5, 6, 7).outcome_hash == replace(FULL).stamped(5, 6, 7).outcome_hash
+
+
+def test_stored_calls_of_0_1_0_keep_their_hash() -> None:
+    serializer = Serializer(SchemaRegistry("http://nowhere"))
+    serializer.expect("call_result")
+    stored = [each for each in Stored.load(DIRECTORY).records if each.topic == "call-results"]
+    results = [CallResult.from_record(serializer.decode_own(each.value, "call_result", None)) for each in stored]
+    assert len({each.outcome_hash for each in results}) > 10
+    assert [hashed(each) for each in results] == results
 
 
 def test_what_joins_a_result_does_not_join_the_hash() -> None:

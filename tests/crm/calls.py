@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from streams.calls.differences import compared_hash
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_SECOND, boot_seconds, utc_now_us
 from streams.crm.shared.client import CrmClient
@@ -68,6 +69,7 @@ def arrived(result: CallResult, now: int = 0) -> Arrived:
         portal="main",
         version=result.version,
         outcome_hash=result.outcome_hash,
+        compared_hash=compared_hash(result),
         result=b"result",
         call_ended_at=result.ended_at,
     )

@@ -158,6 +158,7 @@ class World:
                         portal="main",
                         version=version,
                         outcome_hash=outcome,
+                        compared_hash=outcome if number % 2 else "",
                         result=b"result",
                         call_ended_at=0,
                         follow_ups=follow_ups,

@@ -12,7 +12,7 @@ from streams.crm.shared.correction_note import note_marker
 from streams.crm.webhook.steps import message_id
 from streams.delivery.answers import Succeeded
 from streams.delivery.commands import look_up_first
-from streams.delivery.events import CommandReceived, Due, Shadowed
+from streams.delivery.events import Arrived, CommandReceived, Due, Shadowed
 from streams.delivery.machine import advance, begin
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
 from streams.delivery.routing import history_reason
@@ -52,6 +52,47 @@ def test_a_portal_hears_of_it_as_on_revision_says_and_once() -> None:
     ), "the same outcome again"
     kept = advance(delivered(), CORRECTED, BITRIX24, POLICY).delivery
     assert kept.state is State.SUPERSEDED
+
+
+def compared(call: Arrived, compared_hash: str, **fields: Any) -> Arrived:
+    return with_(call, compared_hash=compared_hash, **fields)
+
+
+def shown(compared_hash: str) -> Delivery:
+    """A call that stands in the CRM, by an attempt that sent a result with this hash."""
+    found = run(*DELIVERED, first=compared(V1, compared_hash)).delivery
+    assert (found.state, found.sent_compared_hash) == (State.DELIVERED, compared_hash)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "later", "told"),
+    [
+        ("a" * 32, "a" * 32, False),
+        ("a" * 32, "b" * 32, True),
+        ("a" * 16, "a" * 16 + "b" * 16, False),
+        ("a" * 16 + "c" * 16, "a" * 16 + "b" * 16, True),
+        ("", "a" * 32, True),
+    ],
+    ids=["other rules alone", "another outcome", "joined since", "what joined differs", "sent by an earlier release"],
+)
+def test_a_later_version_of_another_outcome_alone_is_told(sent: str, later: str, told: bool) -> None:
+    """V2 has another outcome_hash in any case, as every result of other rules has."""
+    after = advance(shown(sent), compared(V2, later), BITRIX24, NOTE).delivery
+    assert (after.state, after.step == "comment") == ((State.WAITING, True) if told else (State.DELIVERED, False))
+    kept = advance(shown(sent), compared(V2, later), BITRIX24, POLICY).delivery
+    assert kept.state is (State.SUPERSEDED if told else State.DELIVERED)
+
+
+def test_what_was_read_by_an_earlier_release_is_compared_by_its_outcome_hash() -> None:
+    again = compared(V2, "b" * 32, outcome_hash=V1.outcome_hash)
+    assert advance(shown(""), again, BITRIX24, NOTE).delivery.state is State.DELIVERED
+
+
+def test_a_call_that_was_refused_is_tried_again_for_another_outcome_alone() -> None:
+    refused = msgspec.structs.replace(begin(compared(V1, "a" * 32), BITRIX24), state=State.REFUSED)
+    assert advance(refused, compared(V2, "a" * 32), BITRIX24, NOTE).delivery.state is State.REFUSED
+    assert advance(refused, compared(V2, "b" * 32), BITRIX24, NOTE).delivery.state is State.NEW
 
 
 @pytest.mark.parametrize("state", [State.NEW, State.WAITING, State.PAUSED, State.REGISTERED])
@@ -104,7 +145,7 @@ def test_a_shadowed_call_remembers_the_correction_that_would_have_gone_out() -> 
 
 def test_old_records_have_no_correction() -> None:
     record = {**delivered().record()}
-    for name in ("correction", "sent_correction"):
+    for name in ("correction", "sent_correction", "compared_hash", "sent_compared_hash"):
         record.pop(name)
     read = Delivery.from_record(record)
     assert (read.order, read.sent_correction) == ((V1.version, 0), 0)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from weakref import WeakSet
 
 from schemas import Serializer, own_header
+from streams.calls.differences import compared_hash
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.shared.client import CrmClient, Pace, Request
@@ -85,6 +86,7 @@ class Topic:
             portal=self._portal.name,
             version=result.version,
             outcome_hash=result.outcome_hash,
+            compared_hash=compared_hash(result),
             result=value,
             result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,

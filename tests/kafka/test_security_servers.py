@@ -148,7 +148,14 @@ async def test_each_part_works_with_its_rights(secured: Secured, installed: Secu
     for words in (["topics", "show"], ["dead-letters", "list"], ["deliver", linkedid, "--yes"], ["portal", "status"]):
         done = await command(installed, *words)
         assert done.status in (0, 1), f"{words}: {done.stderr}"
+    for words in (["diff"], ["run", "--into", "own", "--yes"], ["status"], ["drop", "own", "--yes"]):
+        done = await command(installed, "replay", *words)
+        assert done.status in (0, 1), f"replay {words}: {done.stderr}"
     assert secured.denied()[before:] == []
+    installed.login = scram_login(secured.stack, secured.authority, f"{PREFIX}-reader")
+    for words in (["run", "--join", "own"], ["diff"], ["publish", "--yes"]):
+        done = await command(installed, "replay", *words)
+        assert (done.status, "not be allowed to see it" in done.stderr) == (2, True), f"{words}: {done.stderr}"
 
 
 @pytest.mark.parametrize(

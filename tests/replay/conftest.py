@@ -1,6 +1,7 @@
 """An installation in memory whose cel topic holds the recorded calls."""
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from streams.settings import Settings, load_settings
 from tests.operations.memory import Operator, make_operator
 from tests.replay.memory import Live, MemorySource, capture, opened
 from tests.worker_installation import recorded_rows
+
+collect_ignore = [] if find_spec("pyspark") else ["test_spark.py"]
+"""Spark is 450 MB and stands in no environment of developers: `make test-spark` has one of its own."""
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
+from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -100,6 +101,8 @@ class Live:
         """Calls with a row that was refused as late."""
         self.withheld: set[str] = set()
         self.highest: dict[str, CallResult] = {}
+        self.calls: dict[str, tuple[Call, bool]] = {}
+        """Those of `highest`, and whether each was cut short."""
 
     def take_all(self) -> "Live":
         """Take the rows that stand there, and let every call end."""
@@ -127,6 +130,7 @@ class Live:
         known = self.highest.get(result.call_id)
         if known is None or result.version > known.version:
             self.highest[result.call_id] = result
+            self.calls[result.call_id] = ended.call, ended.cut_short
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from streams.cli.replay import diff as diff_command
+from streams.cli.replay import publish as publish_command
+from streams.cli.replay import run as run_command
 from tests.cli.commands import run
 from tests.operations.memory import Operator
 from tests.replay.memory import Live, MemorySource
@@ -174,3 +176,50 @@ def test_a_plan_says_what_retention_has_taken_away(operator: Operator, live: Liv
     done = run("replay", "plan", "--from-offset", "0:10", "--to-offset", "0:90")
     assert (done.status, "30 offsets before 40 were asked for" in done.stdout) == (1, True), done
     assert "partition 1" not in done.stdout
+    diff = run("replay", "diff", "--from-offset", "0:10", "--to-offset", "0:90")
+    assert "partition 0: 30 offsets before 40 were asked for: retention has removed them" in diff.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--join", "nowhere"], "there is no replay nowhere"),
+        (["status", "nowhere"], "there is no replay nowhere"),
+        (["drop", "nowhere", "--yes"], "there is no replay nowhere"),
+        (["run"], "it is not said which replay"),
+        (["run", "--into", "new", "--join", "new"], "it is not said which replay"),
+        (["run", "--into", "New Rules"], "cannot be the name of a replay"),
+        (["run", "--into", "new", "--rules", "/nowhere/rules.yaml"], "cannot be read"),
+        (["run", "--into", "new", "--from-offset", "0:99999"], "partition 0 of cel2crm.cel ends at"),
+        (["publish", "--since", "2999-01-01"], "is in the future"),
+        (["publish", "--call", "1.1", "--yes"], "the topic holds no rows of pbx1/1.1"),
+        (["deliver", "--portal", "sales", "--result", "487"], "there is no result 487"),
+    ],
+    ids=" ".join,
+)
+def test_the_other_commands_say_it_as_well(
+    live: Live, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    async def none(_: object) -> Any:
+        return {}
+
+    monkeypatch.setattr(publish_command, "live_members", none)
+    monkeypatch.setattr(publish_command, "taken_offsets", none)
+    monkeypatch.setattr(run_command, "refuse_taken", _nothing)
+    before = {place: len(log) for place, log in live.operator.topics.logs.items()}
+    done = run("replay", *arguments)
+    assert (done.status, words in done.stderr, done.stdout) == (2, True, ""), done
+    assert {place: len(log) for place, log in live.operator.topics.logs.items() if log} == before
+
+
+async def _nothing(*_: object) -> None:
+    pass
+
+
+def test_ctrl_c_says_how_it_goes_on(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_command, "_member", interrupted)
+    done = run("replay", "run", "--join", "new")
+    assert (done.status, "cel2crm replay resume new goes on where it was" in done.stderr) == (130, True), done

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace as with_
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import pytest
 
 from schemas import written_as
+from streams.calls.differences import compared_hash
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.calls.result_headers import origin_of
@@ -18,15 +20,17 @@ from streams.calls.rules_in_force import RulesInForce
 from streams.cli.replay import publish
 from streams.crm.bitrix24.plan import PLAN as BITRIX24
 from streams.delivery.events import Arrived
-from streams.delivery.machine import advance, begin
-from streams.delivery.record import Delivery, State
+from streams.delivery.machine import advance
+from streams.delivery.record import State
 from streams.kafka.topic_client import Outgoing
 from streams.rules import hash_in_force, load_rules
 from streams.topics import RULES_IN_FORCE
 from tests.cli.commands import run
-from tests.delivery.test_machine import POLICY
+from tests.delivery.test_machine import DELIVERED, POLICY
+from tests.delivery.test_machine import run as run_machine
 from tests.operations.memory import PARTITIONS, Operator
 from tests.replay.memory import Live, MemorySource
+from tests.replay.test_comparison import outcomes, replayed
 from tests.replay.test_member import MemoryLog
 
 
@@ -119,23 +123,38 @@ def test_exactly_the_calls_that_diff_names_are_published_and_the_second_time_non
 def test_a_portal_that_wants_notes_hears_of_exactly_those(world: World, live: Live) -> None:
     run("replay", "publish", "--yes")
     corrections = world.corrections()
-    told, policy = set(), with_(POLICY, on_revision="note")
+    assert {name for name, result in live.highest.items() if told_later(result, corrections.get(name))} == busy(live)
+
+
+def test_a_late_row_by_the_changed_rules_brings_a_note_of_no_call_that_diff_does_not_name(
+    world: World, live: Live, source: MemorySource
+) -> None:
+    anew = outcomes(replayed(world.operator, source)[0])
+    assert set(anew) == set(live.highest)
+    found = set()
     for name, result in live.highest.items():
-        shown = {"sent_version": result.version, "sent_hash": result.outcome_hash, "state": State.DELIVERED}
-        delivery: Delivery = msgspec.structs.replace(begin(arrived(result), BITRIX24), **shown)
-        if name in corrections:
-            delivery = advance(delivery, arrived(corrections[name]), BITRIX24, policy).delivery
-        delivery = advance(delivery, arrived(result), BITRIX24, policy).delivery
-        if delivery.step == "comment":
-            told.add(name)
-    assert told == busy(live)
+        later = msgspec.structs.replace(anew[name], version=result.version + 1)
+        assert later.outcome_hash != result.outcome_hash, "it covers the hash of the rules"
+        if told_later(result, later):
+            found.add(name)
+    assert found == busy(live)
+
+
+def told_later(result: CallResult, *later: CallResult | None) -> bool:
+    """Whether a portal that has a call, and wants notes, is told after these results, and the first one again."""
+    policy = with_(POLICY, on_revision="note")
+    delivery = run_machine(*DELIVERED, first=arrived(result)).delivery
+    assert delivery.state is State.DELIVERED
+    for each in (*filter(None, later), result):
+        delivery = advance(delivery, arrived(each), BITRIX24, policy).delivery
+    return delivery.step == "comment"
 
 
 def arrived(result: CallResult) -> Arrived:
     return Arrived(
         now=1, call_id=result.call_id, portal="main", version=result.version, correction=result.correction,
-        outcome_hash=result.outcome_hash, result=b"r", call_ended_at=result.ended_at,
-        history="judged anew by a replay" if result.correction else None,
+        outcome_hash=result.outcome_hash, compared_hash=compared_hash(result), result=b"r",
+        call_ended_at=result.ended_at, history="judged anew by a replay" if result.correction else None,
     )  # fmt: skip
 
 
@@ -185,3 +204,19 @@ def test_a_live_result_of_the_same_rows_does_not_count_over_a_correction(
     for name in busy(live):
         operator.result(live.highest[name])
     assert run("replay", "diff").status == 0
+
+
+@pytest.mark.parametrize("command", ["diff", "publish"])
+def test_a_full_disk_for_what_differs_is_told_and_publishes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """/dev/full takes what is buffered, and refuses it when it is written: as late as it can be."""
+
+    def full() -> IO[bytes]:
+        return Path("/dev/full").open("w+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    done = run("replay", command, *(["--yes"] if command == "publish" else []))
+    assert (done.status, "differing calls cannot be kept in" in done.stderr) == (2, True), done
+    assert "No space left on device" in done.stderr
+    assert world.corrections() == {} and asyncio.run(world.log.all()) == {}

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,21 +83,13 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
         assert (summary["summary"]["judged"], summary["summary"]["differing"]) == (len(expected), 0)
 
         first = commands.start("run", "--into", "new", "--yes")
-        async with asyncio.timeout(60):
-            while True:
-                async with KafkaAdmin(installation.settings.kafka) as admin:
-                    if await admin.topics([installation.topic("call-legs.new")]):
-                        break
-                await asyncio.sleep(0.05)
-        async with Tail(installation.bootstrap_servers, installation.topic("call-results.new")) as tail:
+        async with topic_of(installation, "call-results.new") as tail:
             await tail.until(bool)
             first.kill()
             first.communicate()
             (standing,) = await commands.told("resume", "new", "--workers", "2")
             assert (standing["state"], standing["judged"], standing["not_judged"]) == ("done", len(expected), 0)
-            async with SchemaRegistry(installation.registry_url) as registry:
-                serializer = await registry.register({installation.topic("call-results.new"): "call_result"})
-            found = last_versions(await tail.everything(), serializer)
+            found = await results_in(installation, tail)
         assert {each["correction"] for each in found.values()} == {standing["correction"]}
         assert {key: {**each, "correction": 0} for key, each in found.items()} == expected
 
@@ -105,6 +100,61 @@ async def test_killed_resumed_by_two_and_dropped(install: NewInstallation, tmp_p
         async with KafkaAdmin(installation.settings.kafka) as admin:
             assert not await admin.topics([installation.topic("call-results.new"), installation.topic("call-legs.new")])
         assert await commands.told("status") == []
+
+
+async def test_cancelled_while_a_member_works_and_the_broker_away_in_the_middle(
+    stack: LocalStack, install: NewInstallation, tmp_path: Path
+) -> None:
+    async with install() as installation:
+        rows = rows_of_three()
+        await installation.produce(rows)
+        expected = installation.expected(rows)
+        commands = Commands(installation, tmp_path)
+        first = commands.start("run", "--into", "new", "--yes")
+        async with topic_of(installation, "call-results.new") as tail:
+            await tail.until(bool)
+            first.send_signal(signal.SIGSTOP)  # so that it is not done before it is cancelled
+            await commands.told("cancel", "new")
+            first.send_signal(signal.SIGCONT)
+            _, words = await asyncio.to_thread(first.communicate, timeout=60)
+            assert (first.returncode, "replay new was cancelled; cel2crm replay resume new" in words) == (1, True), (
+                words
+            )
+            (standing,) = await commands.told("status", "new")
+            assert (standing["state"], standing["members"]) == ("cancelled", 0)
+
+            written = len(await tail.everything())
+            second = commands.start("resume", "new")
+            await tail.until(lambda records: len(records) > written)
+            second.send_signal(signal.SIGSTOP)
+            stack.kill("kafka")
+            second.send_signal(signal.SIGCONT)
+            stack.start_part("kafka")
+            _, words = await asyncio.to_thread(second.communicate, timeout=120)
+            assert second.returncode == 0, words
+            found = await results_in(installation, tail)
+        assert {key: {**each, "correction": 0} for key, each in found.items()} == expected
+        (standing,) = await commands.told("status", "new")
+        assert (standing["state"], standing["judged"], standing["not_judged"]) == ("done", len(expected), 0)
+
+
+@asynccontextmanager
+async def topic_of(installation: Installation, name: str) -> AsyncIterator[Tail]:
+    """A topic that a replay makes, as soon as it is there: its legs' topic is made after it."""
+    async with asyncio.timeout(60), KafkaAdmin(installation.settings.kafka) as admin:
+        while True:
+            if await admin.topics([installation.topic("call-legs.new")]):
+                break
+            await asyncio.sleep(0.05)
+    async with Tail(installation.bootstrap_servers, installation.topic(name)) as tail:
+        yield tail
+
+
+async def results_in(installation: Installation, tail: Tail) -> dict[str, Row]:
+    """The highest version of each call."""
+    async with SchemaRegistry(installation.registry_url) as registry:
+        serializer = await registry.register({installation.topic("call-results.new"): "call_result"})
+    return last_versions(await tail.everything(), serializer)
 
 
 @dataclass

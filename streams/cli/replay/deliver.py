@@ -16,6 +16,7 @@ from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import remark, say, say_json
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name, progress_bar
 from streams.cli.replay.bar import progress_shown
+from streams.cli.replay.plan import remark_expired
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.delivery.routing import portal_of, skip_reason_for
@@ -97,6 +98,7 @@ async def _deliver(
         names: list[str] = []
         with progress_shown() as report:
             replay = await opening.replay_of(connection, source, selection, settings, report=report)
+            remark_expired(replay.ranges)
             for place in replay.ranges:
                 async for each in replay.judged(place):
                     names.append(each.outcome.result.call_id if isinstance(each, Judged) else each.call_id)

@@ -16,7 +16,7 @@ from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
 from streams.cli.output import add_remark, say_json, say_json_line, say_lines
 from streams.cli.replay.bar import progress_shown
 from streams.cli.replay.output_file import whole_file
-from streams.cli.replay.plan import RulesFile
+from streams.cli.replay.plan import RulesFile, remark_expired
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.told import CSV_HEAD, DifferenceWriter, summary_lines, summary_object
 from streams.errors import UserError
@@ -67,7 +67,8 @@ def diff(
     writer = DifferenceWriter(
         Outcomes(load_rules(settings.rules), settings), Outcomes(load_rules(judging.rules), judging)
     )
-    replay = asyncio.run(_diff(settings, judging, options, writer, output, as_json=as_json))
+    with opening.garbage_seldom_looked_for():
+        replay = asyncio.run(_diff(settings, judging, options, writer, output, as_json=as_json))
     summary = summary_object(replay.counts, writer.statuses, opening.rules_hash_of(replay))
     if as_json:
         say_json({"summary": summary})
@@ -94,6 +95,7 @@ async def _diff(
             take = _taker(output, writer, opened, as_json=as_json)
             report = opened.enter_context(progress_shown())
             replay = await opening.replay_of(connection, source, selection, judging, report=report)
+            remark_expired(replay.ranges)
             await opening.with_results(replay)
             replay.shown_otherwise = writer.shown_otherwise
             async for found in replay.differences():

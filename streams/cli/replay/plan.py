@@ -1,7 +1,7 @@
 """`cel2crm replay plan`."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +10,12 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.option_group import with_options
 from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
-from streams.cli.output import say_json, say_lines
+from streams.cli.output import add_remark, say_json, say_lines
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.clock import MICROS_PER_SECOND, format_span, format_time
 from streams.replay import opening
 from streams.replay.plan import Plan, plan_of
+from streams.replay.ranges import PartitionRange
 from streams.settings import Settings, load_settings
 
 EXPIRED = 1
@@ -70,12 +71,23 @@ def lines_of(plan: Plan) -> Iterator[str]:
         read = f"; offsets {each.read_from} to {each.read_to - 1} are read" if each.rows else ""
         yield f"  partition {each.partition}: {asked}{read}"
         if each.expired:
-            yield f"    {each.expired:,} offsets before {each.kept_from} were asked for: retention has removed them"
+            yield f"    {_expired(each)}"
     if plan.first_kept_ms is not None:
         yield f"the first rows that the topic holds came at {format_time(plan.first_kept_ms * 1000)}"
     size = plan.rows * plan.row_bytes / 1e6
     span = format_span(plan.seconds * MICROS_PER_SECOND)
     yield f"{plan.rows:,} rows at most, about {size:,.1f} MB; about {span} in one process, by a sample of them"
+
+
+def _expired(place: PartitionRange) -> str:
+    return f"{place.expired:,} offsets before {place.kept_from} were asked for: retention has removed them"
+
+
+def remark_expired(ranges: Iterable[PartitionRange]) -> None:
+    """Say which part of what is asked for is not there any more: its calls are neither judged nor listed."""
+    for each in ranges:
+        if each.expired:
+            add_remark(f"partition {each.partition}: {_expired(each)}")
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

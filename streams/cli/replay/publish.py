@@ -13,6 +13,7 @@ from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, remark, say, say_json
 from streams.cli.prompts import ASK_FROM, ByOption, YesOption, confirm, operator_name
 from streams.cli.replay.bar import progress_shown
+from streams.cli.replay.plan import remark_expired
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.errors import UserError
 from streams.gaps.taken import taken_by_worker
@@ -57,7 +58,8 @@ def publish_corrections(
     """
     settings = load_settings(settings_file)
     quiet_kafka_client()
-    found, correction = asyncio.run(_publish(settings, options, operator_name(by), yes=yes))
+    with opening.garbage_seldom_looked_for():
+        found, correction = asyncio.run(_publish(settings, options, operator_name(by), yes=yes))
     told: dict[str, Any] = {
         "published": len(found) if correction else 0,
         "correction": correction,
@@ -81,6 +83,7 @@ async def _publish(
         selection = await options.selection(connection)
         with progress_shown() as report:
             replay = await opening.replay_of(connection, source, selection, settings, report=report)
+            remark_expired(replay.ranges)
             live = await _live_workers(connection, replay)
             taken = await taken_offsets(settings)
             await opening.with_results(replay)

@@ -16,7 +16,7 @@ from streams.cli.options import JsonOption, SettingsOption, settings_with_rules
 from streams.cli.output import add_remark, remark, say, say_json
 from streams.cli.prompts import ASK_FROM, ByOption, YesOption, confirm, operator_name
 from streams.cli.replay.bar import progress_shown
-from streams.cli.replay.plan import RulesFile
+from streams.cli.replay.plan import RulesFile, remark_expired
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.standing import line_of, to_json
 from streams.clock import MICROS_PER_SECOND, format_span
@@ -109,6 +109,7 @@ async def _begin(
         log = KafkaControlLog(connection)
         await refuse_taken(name, log, settings)
         replay = await opening.replay_of(connection, source, await options.selection(connection), judging)
+        remark_expired(replay.ranges)
         plan = await plan_of(replay, opening.rules_hash_of(replay))
         span = format_span(plan.seconds * MICROS_PER_SECOND)
         remark(f"{plan.rows:,} rows at most, judged by rules {plan.rules_hash}; about {span} in one process")
@@ -128,7 +129,8 @@ def _work(name: str, settings: Settings, workers: int, settings_file: Path | Non
         if workers > 1:
             _in_processes(name, workers, settings_file)
         else:
-            asyncio.run(_member(name, settings))
+            with opening.garbage_seldom_looked_for():
+                asyncio.run(_member(name, settings))
     except KeyboardInterrupt:
         remark(f"stopped; cel2crm replay resume {name} goes on where it was")
         raise typer.Exit(INTERRUPTED) from None

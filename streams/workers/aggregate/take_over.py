@@ -88,6 +88,7 @@ async def take_over(
                 answer = None
     if committed is not None and marker is None and not lost:
         tell_set_back(tp, committed.offset)
+    tell_set_forward([each for each in lost if each.cause == SET_BY_HAND])
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
     times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
@@ -130,6 +131,20 @@ def tell_set_back(tp: TP, offset: int) -> None:
         offset=offset,
         remedy=f"cel2crm replay diff --from-offset {tp.partition}:{offset}, and then cel2crm replay publish",
     )
+
+
+def tell_set_forward(passed_over: list[Lost]) -> None:
+    """The group's offset was set by hand, and passes over rows."""
+    for tp, first, following, *_ in passed_over:
+        _log.warning(
+            "the group's offset was set forward by hand, which makes no result of the rows before it, and leaves their "
+            "calls missing or unfinished; while the topic holds them, the replay command judges those calls",
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=following,
+            remedy=f"cel2crm replay diff --from-offset {tp.partition}:{first} --to-offset {tp.partition}:{following}, "
+            "and then cel2crm replay publish",
+        )
 
 
 async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:

@@ -7,6 +7,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from schemas import MalformedRecord, Serializer, UnknownSchema, own_header, written_as
+from streams.calls.differences import compared_hash
 from streams.calls.result import CallResult
 from streams.calls.result_headers import LIVE, origin_of
 from streams.clock import UtcMicros, utc_now_us
@@ -130,6 +131,7 @@ class Intake:
             version=result.version,
             correction=result.correction,
             outcome_hash=result.outcome_hash,
+            compared_hash=compared_hash(result),
             result=value,
             result_schema=(header or b"").decode(),
             call_ended_at=result.ended_at,

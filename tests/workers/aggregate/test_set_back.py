@@ -1,4 +1,4 @@
-"""An offset of the live group that was set back by hand: told at the start, with the command that judges calls anew."""
+"""An offset of the live group that was set by hand: told at the start, with the command that judges calls anew."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -45,21 +45,23 @@ class Log:
 @pytest.mark.parametrize(
     ("committed", "told"),
     [
-        (Committed(0, ""), True),
-        (Committed(0, "moved by hand"), True),
-        (Committed(100, Marker(100, {}).encode()), False),
-        (Committed(50, ""), False),
-        (None, False),
+        (Committed(0, ""), [("back", "--from-offset 3:0, and then cel2crm replay publish")]),
+        (Committed(0, "moved by hand"), [("back", "--from-offset 3:0, and then cel2crm replay publish")]),
+        (Committed(100, Marker(100, {}).encode()), []),
+        (Committed(50, ""), [("forward", "--from-offset 3:0 --to-offset 3:50, and then cel2crm replay publish")]),
+        (None, []),
     ],
     ids=["to the earliest", "with a remark", "a worker's own", "forward: rows are passed over", "a new group"],
 )
-async def test_only_an_offset_that_was_set_back_is_told(committed: Committed | None, told: bool) -> None:
+async def test_only_an_offset_that_was_set_by_hand_is_told(
+    committed: Committed | None, told: list[tuple[str, str]]
+) -> None:
     settings = Settings()
     with capture_logs() as logs:
         await take_over(
             CEL, cast(Any, Group(committed)), cast(Any, Log()), KafkaSettings(), Limits.of(settings.aggregate),
             RecordDecoder(settings), cast(Any, None),
         )  # fmt: skip
-    found = [each for each in logs if "set back by hand" in each["event"]]
-    assert bool(found) is told
-    assert not told or "cel2crm replay diff --from-offset 3:0" in found[0]["remedy"]
+    found = [each for each in logs if "by hand" in each["event"]]
+    assert [each["remedy"] for each in found] == [f"cel2crm replay diff {options}" for _, options in told]
+    assert all(f"was set {way} by hand" in each["event"] for each, (way, _) in zip(found, told, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas import SchemaRegistry, Serializer, own_header
+from streams.calls.differences import compared_hash
 from streams.calls.result import CallResult
 from streams.clock import BootSeconds, utc_now_us
 from streams.crm.kommo.plan import PLAN as KOMMO
@@ -117,6 +118,7 @@ class PartitionUnderTest:
             portal="main",
             version=result.version,
             outcome_hash=result.outcome_hash,
+            compared_hash=compared_hash(result),
             result=value,
             result_schema=own_header("call_result").decode(),
             call_ended_at=result.ended_at,
