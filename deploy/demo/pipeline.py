@@ -98,7 +98,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "aggregate": {"flush_seconds": 1.0},
+        "aggregate": {"flush_seconds": 1.0, "snapshot_seconds": 1.0},
         "portals": [
             {"name": "bitrix24", "crm": "bitrix24", **_application(portals["bitrix24"]["url"], directory), **common},
             {

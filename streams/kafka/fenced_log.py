@@ -7,17 +7,21 @@ from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import RecordMetadata
 
 from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
+from streams.kafka.turn import Turn
 from streams.settings import KafkaSettings
 
 _ONE_FETCH = 64 * 1024
 """Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
 same."""
+
+_ANSWERS_AT_ONCE = 500
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
@@ -132,13 +136,13 @@ class FencedLog:
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [
-                    await producer.send(
-                        topic, value, key=key, partition=partition, headers=[] if value is None else list(headers)
-                    )
-                    for key, value in records
-                ]
-                written = await asyncio.gather(*sent)
+                sent, turn = list[asyncio.Future[RecordMetadata]](), Turn()
+                for key, value in records:
+                    own = [] if value is None else list(headers)
+                    sent.append(await producer.send(topic, value, key=key, partition=partition, headers=own))
+                    if turn.is_over:
+                        await turn.give_way()
+                written = await _answers(sent)
                 self.last_offset = written[-1].offset if written else None
                 await producer.commit_transaction()
         except ProducerFenced as error:
@@ -192,6 +196,25 @@ class FencedLog:
             await stop_client(self._producer, 5.0)
             _retrieve_abandoned_errors(self._producer)
             self._producer = None
+
+
+async def _answers(sent: Sequence[asyncio.Future[RecordMetadata]]) -> list[RecordMetadata]:
+    """The brokers' answers, waited for some at a time: thousands at once would hold the event loop."""
+    try:
+        answers: list[RecordMetadata] = []
+        for first in range(0, len(sent), _ANSWERS_AT_ONCE):
+            answers += await asyncio.gather(*sent[first : first + _ANSWERS_AT_ONCE])
+        return answers
+    except BaseException:
+        for each in sent:
+            each.add_done_callback(_look_at)
+        raise
+
+
+def _look_at(answer: asyncio.Future[RecordMetadata]) -> None:
+    """asyncio logs errors that nobody looked at."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _retrieve_abandoned_errors(producer: AIOKafkaProducer) -> None:

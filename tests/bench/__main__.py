@@ -1,8 +1,9 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
-by one; the memory of its calls, and how long their take-over takes; calls per second of a delivery worker to each CRM,
-and its memory while calls wait for a portal that is down; how long `gaps` and a replay take.
+by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls per second of a
+delivery worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` and a replay
+take.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, live, portals, ratios, remembered, replay
+from tests.bench import classify, gaps, live, long_calls, portals, ratios, remembered, replay
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -69,6 +70,10 @@ def _classify(directory: Path, options: argparse.Namespace, _: Say) -> Any:
 
 def _remembered(_: Path, options: argparse.Namespace, _say: Say) -> Any:
     return remembered.measure(options.remembered)
+
+
+def _long(_: Path, _options: argparse.Namespace, _say: Say) -> Any:
+    return long_calls.measure()
 
 
 def _rows(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -153,6 +158,7 @@ class Part(NamedTuple):
 PARTS: Mapping[str, Part] = {
     "classify": Part(_classify, lambda figures, options: [classify.show(figures, options.rows)]),
     "remembered": Part(_remembered, lambda figures, _: [remembered.show(figures)]),
+    "long": Part(_long, lambda figures, _: long_calls.tables(figures)),
     "rows": Part(_rows, lambda figures, _: [_rows_table(figures)]),
     "live": Part(_live, lambda figures, _: [live.show(figures)]),
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
