@@ -25,6 +25,8 @@ from streams.settings import Settings
 
 Row = dict[str, Any]
 
+_AWAITED_AT_ONCE = 20_000
+
 
 def recorded_rows(pbx: str = "pbx1") -> list[Row]:
     """The rows of every recording as Debezium delivers them, in the order of their calls' begin."""
@@ -122,6 +124,9 @@ class Installation:
                     (orjson.dumps(row), row["linkedid"].encode()) if isinstance(row, dict) else (row, b"poison")
                 )
                 sent.append(await producer.send(topic, value, key=key))
+                if len(sent) == _AWAITED_AT_ONCE:
+                    await asyncio.gather(*sent)
+                    sent.clear()
             await asyncio.gather(*sent)
         finally:
             await producer.stop()

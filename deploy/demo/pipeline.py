@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,13 +37,16 @@ class Pipeline:
     settings_file: Path
     portals: dict[str, str]
     """Name of a portal: its address."""
-    workers: tuple[str, ...]
+    workers: Mapping[str, int]
+    """Process of the stack: how many workers run in it."""
+    pids: Mapping[str, int]
+    """Process of the stack: its id."""
 
     def wait_until_ready(self) -> None:
         """Until every worker holds every partition. Raises UserError."""
         deadline = time.monotonic() + START_SECONDS
-        for worker in self.workers:
-            while self.stack.log(worker).read_text(encoding="utf-8").count(_TAKEN_OVER) < _PARTITIONS:
+        for worker, kinds in self.workers.items():
+            while self.stack.log(worker).read_text(encoding="utf-8").count(_TAKEN_OVER) < kinds * _PARTITIONS:
                 self.check()
                 if time.monotonic() > deadline:
                     raise UserError(f"{worker} is not ready:\n{log_tail(self.stack, worker)}")
@@ -57,19 +60,29 @@ class Pipeline:
 
 
 @contextmanager
-def pipeline(stack: LocalStack, directory: Path) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the workers; ended workers first."""
+def pipeline(
+    stack: LocalStack, directory: Path, crms: Sequence[str] = PORTALS, *, in_one_process: bool = False
+) -> Iterator[Pipeline]:
+    """Portals, topics, capture and the workers (those of all CRMs in one process, or in one each); ended workers
+    first."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(stack, name, directory, running) for name in PORTALS}
+        portals = {name: _portal(stack, name, directory, running) for name in crms}
         settings_file = write_settings(stack.endpoints, portals, directory)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
-        authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
-        workers = tuple(_worker(stack, name, settings_file, running) for name in ("aggregate", *PORTALS))
+        if "bitrix24" in portals:
+            authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
+        kinds = [["aggregate"], *([list(crms)] if in_one_process else ([crm] for crm in crms))]
+        workers = {"-".join(["worker", *names]): names for names in kinds}
+        pids = {process: _worker(stack, process, names, settings_file, running) for process, names in workers.items()}
         running_pipeline = Pipeline(
-            stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
+            stack,
+            settings_file,
+            {name: found["url"] for name, found in portals.items()},
+            {process: len(names) for process, names in workers.items()},
+            pids,
         )
         running_pipeline.wait_until_ready()
         yield running_pipeline
@@ -100,28 +113,25 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
         "registry": {"url": endpoints.registry_url},
         "aggregate": {"flush_seconds": 1.0, "snapshot_seconds": 1.0},
         "portals": [
-            {"name": "bitrix24", "crm": "bitrix24", **_application(portals["bitrix24"]["url"], directory), **common},
-            {
-                "name": "kommo",
-                "crm": "kommo",
-                "url": portals["kommo"]["url"],
-                "token_file": str(_secret(directory, "kommo-token", KommoConfig().long_lived_token)),
-                **common,
-            },
-            {
-                "name": "webhook",
-                "crm": "webhook",
-                "url": portals["webhook"]["webhook_url"],
-                "secret_file": str(_secret(directory, "webhook-secret", WebhookConfig().secrets[0])),
-                "allow_private": True,
-                **common,
-            },
+            {"name": name, "crm": name, **_portal_fields(name, found, directory), **common}
+            for name, found in portals.items()
         ],
         "credentials": {"key_file": str(_key(directory))},
     }
     path = directory / "cel2crm.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return path
+
+
+def _portal_fields(name: str, found: dict[str, str], directory: Path) -> dict[str, object]:
+    """The settings of a portal that no other kind has."""
+    if name == "bitrix24":
+        return _application(found["url"], directory)
+    if name == "kommo":
+        token = _secret(directory, "kommo-token", KommoConfig().long_lived_token)
+        return {"url": found["url"], "token_file": str(token)}
+    secret = _secret(directory, "webhook-secret", WebhookConfig().secrets[0])
+    return {"url": found["webhook_url"], "secret_file": str(secret), "allow_private": True}
 
 
 def _application(url: str, directory: Path) -> dict[str, object]:
@@ -213,11 +223,10 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
     raise UserError(f"the fake {name} did not start:\n{log_tail(stack, process)}")
 
 
-def _worker(stack: LocalStack, name: str, settings: Path, running: ExitStack) -> str:
-    process = f"worker-{name}"
-    stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", name, "--settings", settings])
+def _worker(stack: LocalStack, process: str, names: Sequence[str], settings: Path, running: ExitStack) -> int:
+    pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *names, "--settings", settings])
     running.callback(_stop, stack, process)
-    return process
+    return pid
 
 
 def _stop(stack: LocalStack, process: str) -> None:

@@ -34,6 +34,8 @@ class PortalServer(Portal):
         self._site: web.SockSite | None = None
         self._reserved: socket.socket | None = None
         """The bound socket while nobody listens on it: connections are refused, and nobody else gets the port."""
+        self._listening: socket.socket | None = None
+        """The bound socket while the site listens on it."""
 
     # Life.
 
@@ -57,6 +59,7 @@ class PortalServer(Portal):
             repeat.cancel()
         if self.return_task is not None:
             self.return_task.cancel()
+        await self._stop_accepting()
         self._cut_connections()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -78,9 +81,15 @@ class PortalServer(Portal):
         assert self._runner is not None and self._reserved is not None
         self._site = web.SockSite(self._runner, self._reserved)
         await self._site.start()
-        self._reserved = None
+        self._listening, self._reserved = self._reserved, None
+
+    async def _stop_accepting(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await wire.stop_accepting(listening)
 
     async def go_away(self, seconds: float | None = None, keep: asyncio.BaseTransport | None = None) -> None:
+        await self._stop_accepting()
         if self._site is None:
             return
         site, self._site = self._site, None

@@ -112,6 +112,17 @@ def response(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=body, headers=headers)
 
 
+async def stop_accepting(listening: socket.socket) -> None:
+    """Take no more connections, and begin the ones that were accepted; then the listening server may be closed.
+
+    One that is accepted and not begun when its server is closed would be lost by asyncio with its socket open
+    (`Server._attach` fails): its client would wait for an answer until its own time limit.
+    """
+    asyncio.get_running_loop().remove_reader(listening)
+    for _ in range(2):  # its transport is made in the loop's next round, and the server knows it one later
+        await asyncio.sleep(0)
+
+
 def reset(transport: asyncio.BaseTransport) -> None:
     """Close so that the peer sees a reset, not an orderly end."""
     peer = transport.get_extra_info("socket")

@@ -2,8 +2,8 @@
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
 by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls per second of a
-delivery worker to each CRM, and its memory while calls wait for a portal that is down; how long `gaps` and a replay
-take.
+delivery worker to each CRM, and its memory while calls wait for a portal that is down; what one server takes at rest;
+how long `gaps` and a replay take.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import classify, gaps, live, long_calls, portals, ratios, remembered, replay
+from tests.bench import at_rest, classify, gaps, growth, live, long_calls, portals, ratios, remembered, replay
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -36,6 +36,8 @@ def main() -> int:
     parser.add_argument("--mix", choices=get_args(Mix), default="all", help="which calls (default: all)")
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each rate (default: 60)")
+    parser.add_argument("--calls-per-second", type=int, nargs="*", default=[10], help="calls in a real worker: 15 min")
+    parser.add_argument("--idle", type=float, default=120.0, help="seconds at rest (default: 120)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
@@ -79,7 +81,9 @@ def _long(_: Path, _options: argparse.Namespace, _say: Say) -> Any:
 def _rows(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
-        installation = Installation(at.bootstrap_servers, at.registry_url, directory, "bench", {"flush_seconds": 5.0})
+        installation = Installation(
+            at.bootstrap_servers, at.registry_url, directory, "bench", {"flush_seconds": 5.0, "snapshot_seconds": 60.0}
+        )
         say(f"writing {options.rows} rows")
         asyncio.run(_prepare(installation, options.rows, options.mix))
         found = []
@@ -109,6 +113,16 @@ def _replay(directory: Path, options: argparse.Namespace, say: Say) -> Any:
         say(f"writing {options.replayed} rows")
         asyncio.run(_prepare(installation, options.replayed, options.mix))
         return replay.measure(installation, options.replayed, say)
+
+
+def _growth(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        return growth.measure(at.bootstrap_servers, at.registry_url, directory, options.calls_per_second, say)
+
+
+def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    return at_rest.measure(directory, options.idle, say)
 
 
 def _gaps(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -163,6 +177,8 @@ PARTS: Mapping[str, Part] = {
     "live": Part(_live, lambda figures, _: [live.show(figures)]),
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
     "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
+    "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
+    "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
 }
 

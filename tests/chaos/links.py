@@ -6,6 +6,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from deploy.fake_crms.wire import stop_accepting
 from deploy.local.ports import HOST, choose
 
 _CHUNK = 65536
@@ -22,6 +23,8 @@ class Link:
         """Added to each chunk of bytes, in each direction."""
         self.silent = False
         """Connections stay open, and nothing comes through (a firewall that drops packets)."""
+        self.accepted = 0
+        """Connections that came so far, refused ones included."""
         self._is_cut = False
         self._connections: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
@@ -38,6 +41,8 @@ class Link:
     async def close(self) -> None:
         """End the connections, and listen no more."""
         if self._listener is not None:
+            for listening in self._listener.sockets:
+                await stop_accepting(listening)
             self._listener.close()
         self._abort()
 
@@ -56,6 +61,7 @@ class Link:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         both, ways = {writer}, []
         self._connections.add(writer)
         try:
@@ -138,22 +144,15 @@ class Links:
         for name in names:
             self._run(self[name].abort_connections())
 
-    def restore(self) -> None:
-        """Every link works as if nothing had been."""
-        for link in self.by_name.values():
+    def restore(self, *names: str) -> None:
+        """These links (none named: all) work as if nothing had been."""
+        for link in [self[name] for name in names or self.by_name]:
             link.delay_seconds, link.silent = 0.0, False
             self._run(link.set_cut(False))
 
     async def _end_tasks(self) -> None:
-        """End what still carries bytes, so that the loop can be closed.
-
-        Connections that were accepted just now are begun first: a task that is cancelled before its begin closes
-        nothing.
-        """
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        begun = [task for task in others if getattr(task.get_coro(), "__name__", "") == "_accept_connection2"]
-        await asyncio.gather(*begun, return_exceptions=True)
-        await asyncio.sleep(0)
+        """End what still carries bytes, so that the loop can be closed."""
+        await asyncio.sleep(0)  # a task that is cancelled before its begin closes nothing
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

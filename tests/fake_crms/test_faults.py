@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from aiohttp import (
 
 from deploy.fake_crms import BadFaultError, Fault, KommoConfig, KommoPortal
 from deploy.fake_crms.faults import FaultPlan
+from deploy.fake_crms.server import PortalServer
 from tests.fake_crms.conftest import Bitrix24, Clock, Kommo
 
 GONE = (ServerDisconnectedError, ClientConnectionError, ConnectionResetError)
@@ -247,6 +251,19 @@ async def test_away_resets_open_connections_and_refuses_new_ones(bitrix24: Bitri
     await bitrix24.portal.come_back()
     assert bitrix24.portal.url == url
     assert (await bitrix24("scope"))[0] == 200
+
+
+@pytest.mark.parametrize("ending", [PortalServer.go_away, PortalServer.stop], ids=["away", "stopped"])
+async def test_a_connection_that_is_accepted_while_the_portal_leaves_is_closed(
+    ending: Callable[[PortalServer], Awaitable[None]],
+) -> None:
+    for rounds in range(5):  # of the loop between its arrival and the end: before it is accepted, and after
+        async with KommoPortal(KommoConfig()) as portal:
+            with socket.create_connection(("127.0.0.1", portal.port)):
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+                await ending(portal)
+    gc.collect()  # an unclosed socket is a warning, and a warning is an error
 
 
 async def test_status_and_retry_after_can_be_given(kommo: Kommo) -> None:

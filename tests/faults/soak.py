@@ -47,7 +47,7 @@ def main() -> int:
     seed = secrets.randbelow(1 << 30) if options.seed is None else options.seed
     console = Console(stderr=True)
     console.print(f"seed {seed}; {options.calls} calls at each of {', '.join(options.crm)} in {options.seconds:.0f} s")
-    plan = SoakPlan(options.seconds, options.calls, seed, options.kill_every, console.print)
+    plan = SoakPlan(options.seconds, options.calls, seed, options.kill_every, write_line=console.print)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, LocalStack(parts={"kafka", "registry"}) as stack:
         where = stack.endpoints

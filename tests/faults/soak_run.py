@@ -68,6 +68,8 @@ class SoakPlan:
     calls: int
     seed: int
     kill_every: float = 20.0
+    pausing_faults: bool = True
+    """Faults after which a portal gets nothing for minutes; a soak of less than that would see little else."""
     write_line: Callable[[str], None] = _nothing
 
 
@@ -185,7 +187,11 @@ class SoakRun:
     async def _order_faults(self) -> None:
         """Order other faults every few seconds, at other operations."""
         portal, way, rng = self._installation.portal, WAYS[self._crm], self._random
-        names = [name for name in FAULTS if name not in NOT_IN_SOAKS.get(self._crm, ())]
+        left_out = {
+            *NOT_IN_SOAKS.get(self._crm, ()),
+            *(() if self._plan.pausing_faults else (*PAUSING_FAULTS, *MISSING_RIGHTS)),
+        }
+        names = [name for name in FAULTS if name not in left_out]
         while True:
             for name in rng.sample(names, rng.randint(1, 4)):
                 order = {key: value for key, value in FAULTS[name].items() if key != "times"}

@@ -41,6 +41,8 @@ KILLED: dict[str, tuple[Moment, ...]] = {
         ("notes", "answered"),
     ),
 }
+UNDER_WAY = 40
+"""Calls that wait at most when another comes: a moment of a call is never behind hundreds of others."""
 OF_A_CALL = {"externalcall.register": b"EXTERNAL_CALL_ID", "statistic.get": b"FILTER"}
 """By operation: a field of requests that are about a call."""
 STOPPED: dict[str, tuple[Moment, ...]] = {
@@ -69,6 +71,7 @@ class InterruptedWorker:
     async def calls(self) -> AsyncIterator[None]:
         """Calls come as long as the block lasts; after it each of them must stand in the portal once."""
         results: dict[str, CallResult] = {}
+        external: dict[str, CallResult] = {}
         async with self.installation as installation:
             installation.portal.change_settings(**self.way.portal)
             installation.portal.on_request = self._on_request
@@ -78,8 +81,12 @@ class InterruptedWorker:
             async def produce_calls() -> None:
                 async with installation.results_producer() as produce:
                     for result in many_results(10_000, 5):
+                        while len(external) - len(installation.portal.entries()) > UNDER_WAY:  # noqa: ASYNC110
+                            await asyncio.sleep(0.1)
                         await produce(result)
                         results[result.call_id] = result
+                        if result.direction != "internal":
+                            external[result.call_id] = result
                         await asyncio.sleep(0.1)
 
             producing = asyncio.create_task(produce_calls())
@@ -90,7 +97,6 @@ class InterruptedWorker:
             installation.portal.faults.clear()
             await installation.until_over(results, 120)
             await installation.no_dead_letters()
-            external = {call: result for call, result in results.items() if result.direction != "internal"}
             entries = installation.portal.entries()
             assert sorted(str(entry.external_id) for entry in entries) == sorted(external)
             wrong = [differences(external[str(entry.external_id)], entry, installation.crm) for entry in entries]

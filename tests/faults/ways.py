@@ -154,8 +154,9 @@ NOT_DEDUPLICATED = ("call", "contact", "lead", "unsorted", "register_finish")
 ENTRY_STEPS = ("call", "unsorted", "register_finish")
 FINAL_FOR_WEBHOOKS = ("portal_deleted", "gateway_json_400", "gateway_json_400_done", "garbage", "empty")
 """Faults that no retry survives: a receiver's status alone decides (410: no more calls, 400: refused, 200: taken)."""
-NOT_IN_SOAKS = {"kommo": (*SENT_TWICE, "html_403"), "webhook": FINAL_FOR_WEBHOOKS}
-"""Faults that a soak orders at no step: Kommo blocks an address by html_403, and then one request an hour is tried."""
+KOMMO_403 = ("403", "html_403", "access_denied", "insufficient_scope", "user_access_error")
+NOT_IN_SOAKS = {"kommo": (*SENT_TWICE, *KOMMO_403), "webhook": FINAL_FOR_WEBHOOKS}
+"""Faults that a soak orders at no step: Kommo blocks an address by a 403, and then one request an hour is tried."""
 TRUSTED_REFUSALS = {("bitrix24_batch", "503_done"), ("bitrix24_own", "503_done")}
 """Documented as a refusal before anything is done; a finish whose call can be seen survives even a portal that lies."""
 NEED_THE_RIGHT = {("bitrix24_own", fault) for fault in SENT_TWICE}

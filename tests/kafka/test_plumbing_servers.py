@@ -6,9 +6,8 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import closing, suppress
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from streams.kafka import client, producer
 from streams.kafka.fenced_log import Fenced, FencedLog, StoredRecord
 from streams.kafka.producer import IdempotentProducer
 from tests.brokers import brokers
+from tests.chaos.links import Links
 from tests.worker_installation import Installation, NewInstallation, Tail
 
 if TYPE_CHECKING:
@@ -219,9 +219,13 @@ class Running:
     def said(self) -> str:
         return self._log.read_text(encoding="utf-8")
 
-    async def until_said(self, words: str, seconds: float = 60.0) -> None:
+    async def until_said(self, words: str) -> None:
+        await self.until(lambda: words in self.said)
+
+    async def until(self, is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait until something is so while the worker runs."""
         async with asyncio.timeout(seconds):
-            while words not in self.said:
+            while not is_so():
                 assert self.process.poll() is None, self.said
                 await asyncio.sleep(0.1)
 
@@ -230,23 +234,16 @@ class Running:
 
 
 async def test_a_broker_that_is_away_is_waited_for_until_a_signal(tmp_path: Path) -> None:
-    tries = 0
-
-    async def turn_away(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal tries
-        tries += 1
-        writer.close()
-
-    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as nobody:
-        address = f"127.0.0.1:{nobody.sockets[0].getsockname()[1]}"
-        with Running({"kafka": {"bootstrap_servers": address}, "logging": {"format": "json"}}, tmp_path) as worker:
+    with Links() as links:
+        broker = links.open("kafka", target_port=0)
+        links.cut("kafka")
+        with Running(
+            {"kafka": {"bootstrap_servers": broker.address}, "logging": {"format": "json"}}, tmp_path
+        ) as worker:
             await worker.until_said("waiting for a broker")
-            before = tries
-            async with asyncio.timeout(60):
-                while tries < before + 2:
-                    assert worker.process.poll() is None, worker.said
-                    await asyncio.sleep(0.1)
-            await ended_by_signal(worker, address)
+            tried = broker.accepted
+            await worker.until(lambda: broker.accepted >= tried + 2)
+            await ended_by_signal(worker, broker.address)
 
 
 async def ended_by_signal(worker: Running, address: str) -> None:
@@ -262,50 +259,26 @@ async def ended_by_signal(worker: Running, address: str) -> None:
 async def test_a_worker_starts_when_its_broker_comes_back_also_if_it_goes_again_before_the_join(
     installation: Installation, tmp_path: Path
 ) -> None:
-    host, _, port = installation.bootstrap_servers.rpartition(":")
-    with closing(socket.socket()) as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        away = reserved.getsockname()[1]
-    tree = installation.tree
-    tree = {**tree, "kafka": {**tree["kafka"], "bootstrap_servers": f"127.0.0.1:{away}"}}
-    asked = asyncio.Event()
-    registry = urlsplit(tree["registry"]["url"])
-
-    async def to_registry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.set()  # the topics were looked at; next come the producer and the group
-        await gone.wait()
-        await forward(str(registry.hostname), registry.port or 80, reader, writer)
-
-    gone = asyncio.Event()
-    async with await asyncio.start_server(to_registry, "127.0.0.1", 0) as through:
-        netloc = f"127.0.0.1:{through.sockets[0].getsockname()[1]}"
-        tree["registry"] = {"url": registry._replace(netloc=netloc).geturl()}
+    where = urlsplit(installation.tree["registry"]["url"])
+    with Links() as links:
+        broker = links.open("kafka", int(installation.bootstrap_servers.rpartition(":")[2]))
+        registry = links.open("registry", where.port or 80)
+        links.cut("kafka")
+        registry.silent = True
+        tree = {**installation.tree, "registry": {"url": where._replace(netloc=registry.address).geturl()}}
+        tree["kafka"] = {**tree["kafka"], "bootstrap_servers": broker.address}
         with Running(tree, tmp_path) as worker:
             await worker.until_said("waiting for a broker")
-            back = await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away)
-            async with asyncio.timeout(60):
-                await asked.wait()
-            back.close()
-            gone.set()
+            links.restore("kafka")
+            # The topics are looked at before the registry is asked; the producer and the group come next.
+            await worker.until(lambda: registry.accepted > 0)
+            links.cut("kafka")
+            registry.silent = False
             await worker.until_said("begins anew")
-            async with await asyncio.start_server(partial(forward, host, int(port)), "127.0.0.1", away):
-                await worker.until_said('"started"')
-                worker.process.terminate()
-                assert await worker.ended(40) == 0
-
-
-async def forward(host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry the bytes of a connection to where the broker listens, and back."""
-    there, to_there = await asyncio.open_connection(host, port)
-
-    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(65_536):
-                target.write(data)
-                await target.drain()
-        target.close()
-
-    await asyncio.gather(carry(reader, to_there), carry(there, writer))
+            links.restore("kafka")
+            await worker.until_said('"started"')
+            worker.process.terminate()
+            assert await worker.ended(40) == 0
 
 
 NO_SESSION = """

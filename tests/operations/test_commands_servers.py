@@ -60,16 +60,16 @@ async def test_refused_calls_are_retried_and_delivered_once_though_the_worker_is
     async with install("bitrix24") as installation:
         worker = installation.start_worker("bitrix24", instance="one")
         refusing = installation.portal.faults.order({"mode": "400"})
-        results = some_results(120)
+        results = some_results(60)
         await installation.produce_results(results)
         async with asyncio.timeout(60):
             while sum(group["letters"] for group in await groups(installation)) < len(results):  # noqa: ASYNC110
                 await asyncio.sleep(0.3)
         (group,) = await groups(installation)
-        assert (group["component"], group["reason"], group["letters"]) == ("bitrix24", "refused", 120)
+        assert (group["component"], group["reason"], group["letters"]) == ("bitrix24", "refused", 60)
         installation.portal.faults.clear(refusing.id)
         installation.portal.faults.order({"mode": "slow", "seconds": 0.05})
-        assert "120 dead letters retried" in await told(installation, "dead-letters", "retry", "--yes", "--by", "ann")
+        assert "60 dead letters retried" in await told(installation, "dead-letters", "retry", "--yes", "--by", "ann")
         async with asyncio.timeout(60):
             while len(installation.portal.entries()) < 20:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -111,13 +111,17 @@ class Rules:
 class Owner:
     """A worker process that holds the partition, or believes so."""
 
-    def __init__(self, broker: Broker, rng: Random, rules: Rules, classify: Classifier) -> None:
+    def __init__(
+        self, broker: Broker, rng: Random, rules: Rules, classify: Classifier, *, at_leisure: bool = False
+    ) -> None:
+        """`at_leisure`: it copies calls one by one, and does not flush with every checkpoint."""
         self._broker, self._rng, self._rules, self._classify = broker, rng, rules, classify
+        self._at_leisure = at_leisure
         broker.generation += 1
         self._generation = broker.generation
         self._epoch = 0
         self._rng_of_form = Random(f"form of {broker.generation}, {len(broker.log)}")
-        self._flushes = self._rng_of_form.choice((1.0, 1.0, 0.5))
+        self._flushes = self._rng_of_form.choice((1.0, 0.5)) if at_leisure else 1.0
         """The share of checkpoints that flush; the others commit alone."""
         self._sent: list[Message] = []
         self._refused: set[int] = set()
@@ -141,7 +145,7 @@ class Owner:
         """Segments of a few rows, so that calls are long; another release may have other ones."""
         partition = self._rules.new(*args)
         partition.segment_rows = self._rng_of_form.choice((2, 3, 4, 1_000))
-        partition.slice = self._rng_of_form.choice((1, 1, 1_000))
+        partition.slice = self._rng_of_form.choice((1, 5)) if self._at_leisure else 1_000
         return partition
 
     def restore(self) -> None:
@@ -356,6 +360,7 @@ class Simulation:
         self._rng = Random(seed)
         self._loss_rng = Random(f"losses of {seed}")
         self._losses = self._loss_rng.random() < rules.losses
+        self._at_leisure = Random(f"copies of {seed}").random() < 0.6
         self._classify, self._rules = classify, rules
         self._broker = Broker()
         self._clock = START
@@ -451,7 +456,7 @@ class Simulation:
             self._end(self._owner)
 
     def _new_owner(self) -> Owner:
-        return Owner(self._broker, self._rng, self._rules, self._classify)
+        return Owner(self._broker, self._rng, self._rules, self._classify, at_leisure=self._at_leisure)
 
     def _settle(self) -> None:
         """Faults end; the last owner, sometimes a new one, reads to the end, and time passes."""
