@@ -69,7 +69,7 @@ class Installation:
                 "partitions": self.partitions,
             },
             "registry": {"url": self.registry_url},
-            "aggregate": {"flush_seconds": 0.5, **self.aggregate},
+            "aggregate": {"flush_seconds": 0.5, "snapshot_seconds": 0.5, **self.aggregate},
             "logging": {"format": "json"},
         }
 

@@ -111,7 +111,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "aggregate": {"flush_seconds": 1.0},
+        "aggregate": {"flush_seconds": 1.0, "snapshot_seconds": 1.0},
         "portals": [
             {"name": name, "crm": name, **_portal_fields(name, found, directory), **common}
             for name, found in portals.items()

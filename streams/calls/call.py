@@ -1,9 +1,12 @@
 """A call: the CEL rows of one linkedid, taken in any order, and whether it has ended."""
 
 import zlib
+from collections.abc import Iterable
 from enum import IntEnum
+from itertools import islice
 
 import msgspec
+from msgspec.structs import astuple
 
 from streams.calls.channel_name import is_helper
 from streams.rows.row import COLUMNS, CelRow
@@ -12,9 +15,9 @@ Version = tuple[int, int]
 """Highest row id, number of rows. Ids can commit out of order, so neither alone tells two states apart."""
 
 MAX_ROWS = 100_000
-"""A call with more rows is damage, or days of a conference: the rest would only make its snapshots too large to write
-(16 MiB, connectors/topics.yaml)."""
+"""A call with more rows is damage, or days of a conference: the rest would only take memory, and time to judge."""
 
+_COLUMNS = slice(len(COLUMNS))
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(tuple[str, str, list[tuple[int | str, ...]]])
 
@@ -100,7 +103,7 @@ class Call:
     @property
     def channels_ended(self) -> bool:
         """Whether every channel that the rows show has its CHAN_END (Asterisk's own helpers never get one)."""
-        return bool(self._rows) and self._seen <= self._ended
+        return bool(self._rows) and len(self._seen) == len(self._ended)  # those that ended were seen
 
     @property
     def end(self) -> End:
@@ -130,16 +133,40 @@ class Call:
         rows = self._rows
         return [rows[row_id] for row_id in sorted(rows)]
 
+    def __len__(self) -> int:
+        """How many rows it holds."""
+        return len(self._rows)
+
+    def arrived(self, first: int, count: int | None = None) -> list[CelRow]:
+        """Rows in the order in which they came, from number `first` on (from 0); a look at these and later ones."""
+        newest = list(islice(reversed(self._rows.values()), max(0, len(self._rows) - first)))
+        newest.reverse()
+        return newest[:count]
+
+    def packed(self, rows: Iterable[CelRow]) -> bytes:
+        """Rows of this call for a checkpoint: `add_packed` reads them."""
+        cells = [astuple(row)[_COLUMNS] for row in rows]
+        return zlib.compress(_ENCODER.encode((self.pbx, self.linkedid, cells)), 1)
+
     def to_bytes(self) -> bytes:
-        """A snapshot for the checkpoint: the same rows give the same bytes."""
-        rows = [tuple(getattr(row, column) for column in COLUMNS) for row in self.rows]
-        return zlib.compress(_ENCODER.encode((self.pbx, self.linkedid, rows)), 1)
+        """All rows for a checkpoint: the same rows give the same bytes."""
+        return self.packed(self.rows)
 
     @classmethod
-    def from_bytes(cls, snapshot: bytes) -> "Call":
-        """The call in a snapshot. Equal texts of its rows are one."""
-        pbx, linkedid, rows = _DECODER.decode(zlib.decompress(snapshot))
-        call, cells = cls(pbx, linkedid), dict[int | str, int | str]()
-        for columns in rows:
-            call.add(CelRow(*map(cells.setdefault, columns, columns)))  # type: ignore[arg-type]  # positions are COLUMNS
+    def from_bytes(cls, *packed: bytes) -> "Call":
+        """The call of packed rows, in one piece or several. Equal texts of its rows are one.
+
+        Raises ValueError, TypeError or zlib.error where they are none, or of different calls.
+        """
+        call, cells = None, dict[int | str, int | str]()
+        for piece in packed:
+            pbx, linkedid, rows = _DECODER.decode(zlib.decompress(piece))
+            if call is None:
+                call = cls(pbx, linkedid)
+            elif (call.pbx, call.linkedid) != (pbx, linkedid):
+                raise ValueError(f"rows of call {call_id(pbx, linkedid)} among those of {call.call_id}")
+            for columns in rows:
+                call.add(CelRow(*map(cells.setdefault, columns, columns)))  # type: ignore[arg-type]  # by COLUMNS
+        if call is None:
+            raise ValueError("no rows")
         return call

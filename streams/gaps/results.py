@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from schemas import MalformedRecord
 from streams.calls.call import Version, call_id
-from streams.calls.snapshot import Snapshot, UnreadableSnapshot
+from streams.calls.segments import call_of
+from streams.calls.snapshot import UnreadableSnapshot, checkpointed
 from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.gaps.call_tally import CallTally, covers
@@ -127,22 +128,26 @@ class ResultSide:
         """The rows of those among these calls that the checkpoints hold as open, and within their time."""
         if not names:
             return {}
-        values: dict[str, bytes | None] = {}
+        values: dict[str, dict[str, bytes]] = {}
         async for record in self.connection.topics.read(self.connection.topic(AGGREGATE_CHECKPOINTS)):
-            name = (record.key or b"").decode("utf-8", "replace")
-            if name in names:
-                values[name] = record.value
+            key = (record.key or b"").decode("utf-8", "replace")
+            if (name := call_of(key)) not in names:
+                continue
+            if record.value is None:
+                values.get(name, {}).pop(key, None)
+            else:
+                values.setdefault(name, {})[key] = record.value
         limits, now = Limits.of(self.connection.settings.aggregate), utc_now_ms()
         found = {}
-        for name, value in values.items():
-            if value is None:
-                continue
+        for name, records in values.items():
             try:
-                snapshot = Snapshot.of(name, value)
-                call = snapshot.restored_call(name)
+                read = checkpointed(records)[0].get(name)
+                call = read.restored_call(name) if read else None
             except UnreadableSnapshot:
                 continue  # the worker stops at it, with words of its own
-            if not snapshot.ended and now - snapshot.last_row_ms <= limits.wait_ms(call.end) + SLACK_MS:
+            if read is None or call is None or read.snapshot.ended:
+                continue
+            if now - read.snapshot.last_row_ms <= limits.wait_ms(call.end) + SLACK_MS:
                 found[name] = call.version
         return found
 

@@ -1,13 +1,14 @@
 """A partition of a compacted topic with one writer: whoever fenced it last. It holds snapshots and delivery states."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import RecordMetadata
 
 from schemas import written_as
 from streams.kafka.bounded_reader import BoundedReader
@@ -15,11 +16,14 @@ from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.collector import fewer_collections
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.login import client_options
+from streams.kafka.turn import Turn
 from streams.settings import KafkaSettings
 
 _ONE_FETCH = 64 * 1024
 """Bytes that the brokers send at most for a single record that is looked for; a longer record comes complete all the
 same."""
+
+_ANSWERS_AT_ONCE = 500
 
 Record = tuple[bytes, bytes | None]
 """Key and value; None as value is a tombstone."""
@@ -128,11 +132,11 @@ class FencedLog:
         the transaction.
         """
         async with self._writing:
-            of_each = [() if value is None else (*headers, *headers_by_key.get(key, ())) for key, value in records]
+            of_each = (() if value is None else (*headers, *headers_by_key.get(key, ())) for key, value in records)
             return await self._write(records, of_each, *(to or (self.topic, self.partition)))
 
     async def _write(
-        self, records: Sequence[Record], headers: Sequence[Headers], topic: str, partition: int
+        self, records: Sequence[Record], headers: Iterable[Headers], topic: str, partition: int
     ) -> Sequence[int] | None:
         producer = self._producer
         if producer is None:
@@ -141,11 +145,12 @@ class FencedLog:
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                sent = [
-                    await producer.send(topic, value, key=key, partition=partition, headers=list(of_record))
-                    for (key, value), of_record in zip(records, headers, strict=True)
-                ]
-                written = await asyncio.gather(*sent)
+                sent, turn = list[asyncio.Future[RecordMetadata]](), Turn()
+                for (key, value), own in zip(records, headers, strict=True):
+                    sent.append(await producer.send(topic, value, key=key, partition=partition, headers=list(own)))
+                    if turn.is_over:
+                        await turn.give_way()
+                written = await _answers(sent)
                 self.last_offset = written[-1].offset if written else None
                 await producer.commit_transaction()
         except ProducerFenced as error:
@@ -199,6 +204,25 @@ class FencedLog:
             await stop_client(self._producer, 5.0)
             _retrieve_abandoned_errors(self._producer)
             self._producer = None
+
+
+async def _answers(sent: Sequence[asyncio.Future[RecordMetadata]]) -> list[RecordMetadata]:
+    """The brokers' answers, waited for some at a time: thousands at once would hold the event loop."""
+    try:
+        answers: list[RecordMetadata] = []
+        for first in range(0, len(sent), _ANSWERS_AT_ONCE):
+            answers += await asyncio.gather(*sent[first : first + _ANSWERS_AT_ONCE])
+        return answers
+    except BaseException:
+        for each in sent:
+            each.add_done_callback(_look_at)
+        raise
+
+
+def _look_at(answer: asyncio.Future[RecordMetadata]) -> None:
+    """asyncio logs errors that nobody looked at."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _retrieve_abandoned_errors(producer: AIOKafkaProducer) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from schemas import MalformedRecord, UnknownSchema, written_as
-from streams.calls.snapshot import Snapshot, UnreadableSnapshot
+from streams.calls.snapshot import UnreadableSnapshot, check_readable
 from streams.delivery.portal_records import PortalState
 from streams.kafka.topic_client import TopicRecord
 from streams.operations.connection import Connection
@@ -15,7 +15,9 @@ from streams.topics import AGGREGATE_CHECKPOINTS, PORTAL_STATES, SET_ASIDE_RECOR
 async def unreadable_checkpoints(connection: Connection) -> tuple[str, ...]:
     """Places of checkpoints that the aggregate worker stops at. Raises UserError."""
     return await _unreadable(
-        connection, AGGREGATE_CHECKPOINTS, lambda record: Snapshot.of(record.place, record.value or b"")
+        connection,
+        AGGREGATE_CHECKPOINTS,
+        lambda record: check_readable((record.key or b"").decode("utf-8", "replace"), record.value or b""),
     )
 
 

@@ -142,6 +142,10 @@ class AggregateSettings(Section):
     grace_seconds: float = Field(default=900.0, gt=0, le=7 * _DAY_SECONDS)
     """How long after its end a call still takes late rows."""
     flush_seconds: float = Field(default=5.0, gt=0, le=600)
+    """Between two commits of what was taken."""
+    snapshot_seconds: float = Field(default=60.0, gt=0, le=600)
+    """Between two snapshots of the calls that changed, written with a commit; after 50,000 rows at the latest. A worker
+    that was killed reads again what came since."""
     bridges_logged: bool = True
     """False where cel.conf has no BRIDGE events: then dial status ANSWER decides who was answered."""
     max_unreadable_share: float = Field(default=0.5, ge=0, le=1)

@@ -1,9 +1,9 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
-by one; the memory of its calls, and how long their take-over takes; calls per second of a delivery worker to each CRM,
-and its memory while calls wait for a portal that is down; what it costs to take over finished calls; what one server
-takes at rest; how long `gaps` and a replay take.
+by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls per second of a
+delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to take over
+finished calls; what one server takes at rest; how long `gaps` and a replay take.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from tests.bench import (
     gaps,
     growth,
     live,
+    long_calls,
     portals,
     ratios,
     remembered,
@@ -94,10 +95,16 @@ def _replay_memory(_: Path, options: argparse.Namespace, say: Say) -> Any:
     return replay_memory.measure(options.replayed_in_memory, say)
 
 
+def _long(_: Path, _options: argparse.Namespace, _say: Say) -> Any:
+    return long_calls.measure()
+
+
 def _rows(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
-        installation = Installation(at.bootstrap_servers, at.registry_url, directory, "bench", {"flush_seconds": 5.0})
+        installation = Installation(
+            at.bootstrap_servers, at.registry_url, directory, "bench", {"flush_seconds": 5.0, "snapshot_seconds": 60.0}
+        )
         say(f"writing {options.rows} rows")
         asyncio.run(_prepare(installation, options.rows, options.mix))
         found = []
@@ -192,6 +199,7 @@ class Part(NamedTuple):
 PARTS: Mapping[str, Part] = {
     "classify": Part(_classify, lambda figures, options: [classify.show(figures, options.rows)]),
     "remembered": Part(_remembered, lambda figures, _: [remembered.show(figures)]),
+    "long": Part(_long, lambda figures, _: long_calls.tables(figures)),
     "rows": Part(_rows, lambda figures, _: [_rows_table(figures)]),
     "live": Part(_live, lambda figures, _: [live.show(figures)]),
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),

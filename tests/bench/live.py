@@ -19,6 +19,7 @@ from tests.worker_installation import Installation, Tail
 Measurement = dict[str, Any]
 
 RATES = (50, 200, 1_000, 1_500)
+CHECKPOINTS = {"flush_seconds": 5.0, "snapshot_seconds": 60.0}
 PARTITIONS = 6
 REST_SECONDS = 3.0
 """After the last row: its call settles, and the last checkpoint is written."""
@@ -33,7 +34,7 @@ def measure(
         say(f"measuring: {rate} rows a second for {seconds:.0f} s")
         prefix = f"live{uuid.uuid4().hex[:6]}"
         (own := directory / prefix).mkdir()
-        installation = Installation(servers, registry, own, prefix, {"flush_seconds": 5.0}, PARTITIONS)
+        installation = Installation(servers, registry, own, prefix, CHECKPOINTS, PARTITIONS)
         found.append(asyncio.run(_at(installation, rate, seconds)))
     return found
 

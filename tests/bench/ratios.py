@@ -26,6 +26,9 @@ def of(found: Mapping[str, Any]) -> dict[str, float]:
         ratios |= {f"{name} / json.loads": alone / each for name, each in micros.items() if each != alone}
     for each in found.get("remembered", ()):
         ratios[f"{each['what']} call, bytes"] = each["bytes_a_call"]
+    for each in found.get("long", {}).get("long", ()):
+        name = f"checkpoints / rows of a call of {each['rows']}, bytes"
+        ratios[name] = each["checkpoint_bytes"] / each["row_bytes"]
     rates = {each["subject"]: each["rows_per_cpu_second"] for each in found.get("rows", ())}
     for other in ("bare aiokafka", "empty Faust agent"):
         if other in rates:

@@ -51,7 +51,7 @@ def settings_file(pbx: Installation, directory: Path) -> Path:
     """The installation's settings as a file."""
     tree = json.loads(pbx.settings.model_dump_json(exclude_unset=True))
     tree["database"]["password"] = pbx.stack.endpoints.secret("cel.password")
-    tree["aggregate"] = {"flush_seconds": 0.5}
+    tree["aggregate"] = {"flush_seconds": 0.5, "snapshot_seconds": 0.5}
     file = directory / "cel2crm.yaml"
     file.write_text(yaml.safe_dump(tree), encoding="utf-8")
     return file

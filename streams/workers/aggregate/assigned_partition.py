@@ -1,6 +1,7 @@
 """A partition of the CEL topic while it is assigned to this process: sends what its rows gave, and checkpoints it."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -12,9 +13,10 @@ from streams.kafka.fenced_log import Fenced, FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer, Message
 from streams.kafka.set_aside import SetAsideRecords
+from streams.kafka.turn import Turn
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.partition_state import PartitionState
-from streams.workers.aggregate.steps import AwaitSent, CheckpointStep, Commit, WriteSnapshots
+from streams.workers.aggregate.steps import AwaitSent, Commit, GiveWay, WriteSnapshots
 from streams.workers.aggregate.take_over import drop_unreadable
 
 _log = structlog.get_logger("aggregate")
@@ -43,9 +45,9 @@ class AssignedPartition:
         self._ending = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
-    def start(self, flush_seconds: float) -> None:
-        """Checkpoint every `flush_seconds` from now on."""
-        self._loop = asyncio.create_task(self._checkpoint_loop(flush_seconds))
+    def start(self, commit_seconds: float, flush_seconds: float) -> None:
+        """Checkpoint from now on: commit every `commit_seconds`, and with it flush the calls every `flush_seconds`."""
+        self._loop = asyncio.create_task(self._checkpoint_loop(commit_seconds, flush_seconds))
 
     def gather(self, messages: Sequence[Message]) -> None:
         """Keep what the protocol gave for the row just taken, for the next `send_gathered`."""
@@ -84,25 +86,31 @@ class AssignedPartition:
             async with asyncio.timeout(limit_seconds):
                 if self._loop is not None:
                     await self._loop
-                await self._checkpoint()
+                await self.checkpoint(flush=True)
         except TimeoutError:
             _log.warning("released without a last checkpoint; its next owner replays the rows", partition=self.tp)
         await self._log.close()
 
-    async def _checkpoint_loop(self, flush_seconds: float) -> None:
+    async def _checkpoint_loop(self, commit_seconds: float, flush_seconds: float) -> None:
+        flush_at = time.monotonic() + flush_seconds
         while not self._ending.is_set():
             try:
-                async with asyncio.timeout(flush_seconds):
+                async with asyncio.timeout(commit_seconds):
                     await self._ending.wait()
             except TimeoutError:
+                flush = time.monotonic() >= flush_at
+                if flush:
+                    flush_at = time.monotonic() + flush_seconds
                 try:
-                    await self._checkpoint()
+                    await self.checkpoint(flush=flush)
                 except Exception as error:  # whatever it is: without checkpoints the state only grows
                     hard_exit(f"{self.tp} cannot be checkpointed", error)
 
-    async def _checkpoint(self) -> None:
-        steps = self.partition.checkpoint()
+    async def checkpoint(self, *, flush: bool) -> None:
+        """See PartitionState.checkpoint. One at a time."""
+        steps = self.partition.checkpoint(flush=flush)
         answer: bool | None = None
+        turn = Turn()
         while True:
             await self.send_gathered()
             while self._unsent:
@@ -111,9 +119,14 @@ class AssignedPartition:
                 step = steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
             except StopIteration:
                 return
-            answer = await self._carry_out(step)
+            answer = True
+            if not isinstance(step, GiveWay):
+                answer = await self._carry_out(step)
+                turn = Turn()
+            elif turn.is_over:
+                await turn.give_way()
 
-    async def _carry_out(self, step: CheckpointStep) -> bool:
+    async def _carry_out(self, step: AwaitSent | WriteSnapshots | Commit) -> bool:
         match step:
             case AwaitSent():
                 await self._producer.drain()

@@ -12,23 +12,44 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from streams.calls.call import call_id
-from streams.calls.snapshot import Snapshot
+from streams.calls.segments import SEGMENT_ROWS, Segment, segment_key
+from streams.calls.snapshot import CheckpointedCall, Snapshot, checkpointed
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.remembered_calls import RememberedCalls
-from streams.workers.aggregate.steps import AwaitSent, CallEnded, CheckpointStep, Commit, Limits, WriteSnapshots
+from streams.workers.aggregate.steps import (
+    AwaitSent,
+    CallEnded,
+    CheckpointStep,
+    Commit,
+    GiveWay,
+    Limits,
+    WriteSnapshots,
+)
 from streams.workers.aggregate.tracked_call import TrackedCall
+
+ROWS_BETWEEN_FLUSHES = 50_000
+"""A checkpoint flushes at the latest after so many rows: a new owner replays them."""
+
+_SLICE = 64
+"""Rows that are packed, or calls that are looked at, between two turns that are offered to others."""
 
 
 @dataclass(slots=True)
 class _Copy:
-    """The content of a flush: every dirty call as it was at one position."""
+    """The content of a flush: every dirty call as it was at one position, the marker's or a later one."""
 
     marker: Marker
     losses: int
     records: list[tuple[str, bytes | None]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    """The calls that they are about."""
     ended: dict[str, bytes] = field(default_factory=dict)
     """The packed rows of those that have ended."""
+    segments: dict[str, int] = field(default_factory=dict)
+    """How many segments of a call stand in the checkpoints after it, where that changes."""
+    long: list[tuple[TrackedCall, int]] = field(default_factory=list)
+    """Long calls, with the number of segments that were made of each."""
 
 
 class PartitionState(RememberedCalls):
@@ -46,6 +67,9 @@ class PartitionState(RememberedCalls):
         self._committed_offset: int | None = None
         self._losses = self._losses_written = 0
         """How many times rows were lost to this owner, and as of the newest checkpoint."""
+        self._segments_there: dict[str, int] = {}
+        """By call: how many segments may stand in the checkpoints."""
+        self.segment_rows, self.slice = SEGMENT_ROWS, _SLICE
 
     def lose(self, next_offset: int) -> None:
         """See RememberedCalls.lose. Nothing is committed until the checkpoints know of it."""
@@ -62,48 +86,61 @@ class PartitionState(RememberedCalls):
         if isinstance(effect, CallEnded):
             self._reopen(call_id(captured.pbx, captured.linkedid))
 
-    def checkpoint(self) -> Generator[CheckpointStep, bool, None]:
-        """Flush the dirty calls, then commit (rules 7 and 8). One at a time; rows may come between the steps."""
+    def checkpoint(self, *, flush: bool = True) -> Generator[CheckpointStep, bool, None]:
+        """Flush the dirty calls, then commit (rules 7 and 8). One at a time; rows may come between the steps.
+
+        Without `flush` it commits alone, unless so many rows came, or rows were lost, that it has to flush.
+        """
         self._seal_again()
-        self._forget()
-        unchanged = self._committed_offset == self._confirmed.offset == self.position
-        if unchanged and not self._dirty and self._losses_written == self._losses:
-            return
-        copy = self._copy()
-        yield AwaitSent()
-        acknowledged = True
-        if copy.records:
-            acknowledged = yield WriteSnapshots(copy.records)
-        self._settle(copy, acknowledged)
+        rows = self.position - self._marker.offset
+        if flush or rows >= ROWS_BETWEEN_FLUSHES or self._losses_written < self._losses:
+            self._forget()
+            if self._dirty or self._marker.offset != self.position or self._losses_written < self._losses:
+                yield from self._flush()
         if self._losses_written < self._losses:
             return  # a commit would say that the rows were taken, while no checkpoint says which calls lack them
+        if self._committed_offset == self.position and self._confirmed is self._marker:
+            return
         offset, marker = self.position, self._marker
         yield AwaitSent()
         if (yield Commit(offset, marker)):
             self._confirm(offset, marker)
 
+    def _flush(self) -> Generator[CheckpointStep, bool, None]:
+        copy = yield from self._copy()
+        yield AwaitSent()
+        acknowledged = True
+        if copy.records:
+            acknowledged = yield WriteSnapshots(copy.records)
+        self._settle(copy, acknowledged)
+
     def adopt(self, snapshots: Mapping[str, bytes], marker: Marker, committed: int, end_offset: int) -> None:
-        """Begin from a checkpoint. One that is ahead of the topic's end is of an earlier topic of that name.
+        """Begin from a checkpoint: the last record of each key. A call's that is ahead of the topic's end is of an
+        earlier topic of that name.
 
         Raises UnreadableSnapshot.
         """
         self._marker = self._confirmed = marker
         self._committed_offset = committed
-        for key, value in snapshots.items():
-            snapshot = Snapshot.of(key, value)
-            covered_offset = snapshot.covered_offset if snapshot.covered_offset <= end_offset else 0
-            tracked = self.calls[key] = self._restored(key, snapshot, covered_offset)
+        calls, self._segments_there = checkpointed(snapshots)
+        for key, each in calls.items():
+            covered = each.snapshot.covered_offset
+            tracked = self.calls[key] = self._restored(key, each, covered if covered <= end_offset else 0)
             if tracked.ended:
                 self._keep(key, tracked)
             else:
                 self._reopen(key)
+        for key, count in self._segments_there.items():
+            needed = calls[key].segments if key in calls else None
+            if needed is None or len(needed.packed) < count:  # left by a snapshot that was set aside: tombstones
+                self._dirty[key] = None
 
-    def _restored(self, key: str, snapshot: Snapshot, covered_offset: int) -> TrackedCall:
+    def _restored(self, key: str, checkpoint: CheckpointedCall, covered_offset: int) -> TrackedCall:
         """The call of a snapshot: one that has ended stays sealed."""
-        call = None
+        call, snapshot = None, checkpoint.snapshot
         pbx, end = snapshot.pbx, snapshot.end
         if not (snapshot.ended and pbx):
-            call = snapshot.restored_call(key)
+            call = checkpoint.restored_call(key)
             pbx, end = call.pbx, call.end
         pbx = self._know(pbx)
         return TrackedCall(
@@ -116,7 +153,8 @@ class PartitionState(RememberedCalls):
             missing=snapshot.missing,
             covered_offset=covered_offset,
             thawed=None if snapshot.ended else call,
-            packed=snapshot.call if snapshot.ended else None,
+            packed=snapshot.newest if snapshot.ended else None,
+            segments=checkpoint.segments,
         )
 
     def _seal_again(self) -> None:
@@ -128,7 +166,7 @@ class PartitionState(RememberedCalls):
         self._thawed.clear()
 
     def drop(self, key: str) -> None:
-        """Forget a sealed call whose rows cannot be read: the next checkpoint has a tombstone in its place."""
+        """Forget a sealed call whose rows cannot be read: the next flush has a tombstone in its place."""
         if self.calls.pop(key, None) is not None:
             self._dirty[key] = None
 
@@ -147,39 +185,79 @@ class PartitionState(RememberedCalls):
                 else:  # rows came since
                     self._keep(key, tracked)
 
-    def _copy(self) -> _Copy:
+    def _copy(self) -> Generator[CheckpointStep, bool, _Copy]:
+        """Copy the dirty calls, each at the position where its turn comes: its own covered offset says which.
+
+        The marker is that of the beginning. A call that changes afterwards is dirty again.
+        """
         copy = _Copy(Marker(self.position, dict(self.times), dict(self._lost.until)), self._losses)
-        for key in self._dirty:
+        waiting, self._dirty = self._dirty, {}
+        work = 0
+        for key in waiting:
             tracked = self.calls.get(key)
-            if tracked is None:
-                copy.records.append((key, None))
-                continue
-            packed = tracked.packed_rows()
-            copy.records.append((key, self._snapshot(tracked, packed)))
-            if tracked.ended:
-                copy.ended[key] = packed
-        self._dirty = {}
+            while tracked is not None and tracked.cut(self.segment_rows):
+                yield GiveWay()
+                tracked = self.calls.get(key)
+            self._dirty.pop(key, None)
+            work += self._copy_call(copy, key, tracked)
+            if work >= self.slice:
+                work = 0
+                yield GiveWay()
         return copy
 
-    def _snapshot(self, tracked: TrackedCall, packed: bytes) -> bytes:
+    def _copy_call(self, copy: _Copy, key: str, tracked: TrackedCall | None) -> int:
+        """Copy a call as it is now, or its tombstones; about how many rows were packed for it."""
+        copy.keys.append(key)
+        made = 0
+        if tracked is not None and tracked.segments is not None:
+            made = len(tracked.segments.packed)
+            copy.long.append((tracked, made))
+            for number in range(tracked.segments.written, made):
+                segment = Segment(key, number, tracked.segments.packed[number])
+                copy.records.append((segment_key(key, number), segment.encode()))
+        there = self._segments_there.get(key, 0)
+        if there or made:
+            copy.records += [(segment_key(key, number), None) for number in range(made, there)]
+            copy.segments[key] = made
+            self._segments_there[key] = max(there, made)
+        if tracked is None:
+            copy.records.append((key, None))
+            return 1
+        work = 1 if tracked.packed is not None else 1 + tracked.rows_not_in_segments
+        packed = tracked.packed_rows()
+        copy.records.append((key, self._snapshot(tracked, packed, copy.marker.offset)))
+        if tracked.ended:
+            copy.ended[key] = packed
+        return work
+
+    def _snapshot(self, tracked: TrackedCall, packed: bytes, begun_offset: int) -> bytes:
         return Snapshot(
             self.position,
             tracked.last_row_ms,
             tracked.ended,
             tracked.backfilled,
-            packed,
+            tracked.rows_in_snapshot(packed),
             tracked.missing,
             tracked.pbx,
             tracked.end,
+            begun_offset if begun_offset < self.position else -1,
         ).encode()
 
     def _settle(self, copy: _Copy, acknowledged: bool) -> None:
-        if acknowledged:
-            self._marker = copy.marker
-            self._losses_written = copy.losses
-            self._seal(copy)
-        else:
-            self._dirty |= dict.fromkeys(key for key, _ in copy.records)
+        if not acknowledged:
+            self._dirty |= dict.fromkeys(copy.keys)
+            return
+        self._marker = copy.marker
+        self._losses_written = copy.losses
+        for tracked, made in copy.long:
+            if tracked.segments is not None:
+                tracked.segments.written = made
+        for key, count in copy.segments.items():
+            if count:
+                self._segments_there[key] = count
+            else:
+                del self._segments_there[key]
+        self._seal(copy)
 
     def _seal(self, copy: _Copy) -> None:
         """Seal the calls that are in the checkpoint as they are now."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from streams.calls.snapshot import Snapshot
+from streams.calls.snapshot import checkpointed
 from streams.kafka.committed import Committed
 from streams.workers.aggregate.lost_rows import NOBODY_KNOWS
 from streams.workers.aggregate.marker import Marker
@@ -36,11 +36,11 @@ def restore(
     lost = start < first_offset
     if marker is None:  # a new group, its offsets were deleted, or were set by hand
         marker = Marker(start, {}, NOBODY_KNOWS if start else {})
-        covered = [Snapshot.of(key, value).covered_offset for key, value in snapshots.items()]
-        newest = max(covered, default=0)
+        read = [each.snapshot for each in checkpointed(snapshots)[0].values()]
+        newest = max((each.covered_offset for each in read), default=0)
         if newest > end_offset:
             end_offset = yield ReadEnd(newest)
-        done = max((offset for offset in covered if offset <= end_offset), default=0)
+        done = max((each.complete_offset for each in read if each.covered_offset <= end_offset), default=0)
         if newest > end_offset:
             yield TopicMadeAgain(start)
             lost = True

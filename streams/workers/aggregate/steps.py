@@ -90,7 +90,8 @@ class ReadCommitted(NamedTuple):
 
 
 class ReadSnapshots(NamedTuple):
-    """Read the partition's checkpoints to their end, committed transactions only. Answer: {call id: snapshot}."""
+    """Read the partition's checkpoints to their end, committed transactions only. Answer: the last value of each
+    key."""
 
 
 class ReplayedPartition(Protocol):
@@ -146,6 +147,10 @@ class AwaitSent(NamedTuple):
     """Wait for the broker's answer on every result and dead letter sent so far. One that failed ends the process."""
 
 
+class GiveWay(NamedTuple):
+    """Others may have their turn now: rows may be taken before the next step. Answer: of no matter."""
+
+
 class WriteSnapshots(NamedTuple):
     """Write all in one transaction and await it. Answer: whether all were acknowledged. Fenced: end the process."""
 
@@ -160,4 +165,4 @@ class Commit(NamedTuple):
 
 
 RestoreStep = Fence | ReadCommitted | ReadSnapshots | ReadEnd | PassedOver | TopicMadeAgain | Replay
-CheckpointStep = AwaitSent | WriteSnapshots | Commit
+CheckpointStep = GiveWay | AwaitSent | WriteSnapshots | Commit

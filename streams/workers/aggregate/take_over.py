@@ -10,7 +10,8 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from streams.calls.snapshot import Snapshot, UnreadableSnapshot
+from streams.calls.segments import call_of, segment_of
+from streams.calls.snapshot import UnreadableSnapshot, checkpointed, is_long
 from streams.errors import UnreadableRow
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
@@ -96,7 +97,7 @@ async def take_over(
 
 @contextmanager
 def _naming_unreadable(log: FencedLog, offsets: Mapping[str, int]) -> Iterator[None]:
-    """Name the record of a snapshot that cannot be read: of an open call, or of a sealed one when it has a row."""
+    """Name the record of a call that cannot be read: of an open call, or of a sealed one when it has a row."""
     try:
         yield
     except UnreadableSnapshot as unreadable:
@@ -111,13 +112,14 @@ async def drop_unreadable(
 
     Raises UnreadableRecord where it is not; KafkaError, OSError or TimeoutError.
     """
-    key = unreadable.key
+    key = call_of(unreadable.key)
     snapshots, offsets = await _snapshots(log, set_aside)
-    if key in snapshots:
-        try:
-            Snapshot.of(key, snapshots[key]).restored_call(key)
-        except UnreadableSnapshot:
-            raise _unreadable(log, offsets[key], unreadable) from None
+    own = {each: value for each, value in snapshots.items() if call_of(each) == key}
+    try:
+        for call in checkpointed(own)[0].values():
+            call.restored_call(key)
+    except UnreadableSnapshot as error:
+        raise _unreadable(log, offsets[error.key], error) from None
     partition.drop(key)
 
 
@@ -148,30 +150,41 @@ def tell_set_forward(passed_over: list[Lost]) -> None:
 
 
 async def _snapshots(log: FencedLog, set_aside: SetAsideRecords) -> tuple[dict[str, bytes], dict[str, int]]:
-    """The last snapshot of every call, and its offset."""
+    """The last record of every call, and of every segment of the long ones, and its offset.
+
+    Where a record of a long call is set aside, nothing of the call is known: what is left are parts of it.
+    """
     values: dict[str, bytes] = {}
     offsets: dict[str, int] = {}
+    segments_set_aside: set[str] = set()
 
     def take(record: ConsumerRecord) -> None:
-        if set_aside.holds(record):
-            return
         key = record.key.decode("utf-8", "replace")
-        if record.value is None:
+        if set_aside.holds(record):
+            if segment_of(key) is not None:
+                segments_set_aside.add(key)
+            elif key in values and is_long(values[key]):
+                del values[key]
+        elif record.value is None:
             values.pop(key, None)
         else:
             values[key], offsets[key] = record.value, record.offset
 
     await log.scan(take)
+    for key in segments_set_aside - values.keys():
+        values.pop(call_of(key), None)
     return values, offsets
 
 
 def _unreadable(log: FencedLog, offset: int, unreadable: UnreadableSnapshot) -> UnreadableRecord:
+    call = call_of(unreadable.key)
     return UnreadableRecord(
         f"{log.topic}/{log.partition}/{offset}",
-        f"which rows call {unreadable.key!r} has",
+        f"which rows call {call!r} has",
         unreadable,
-        "the call is then judged without the rows of that checkpoint, until it is read again from the PBX's table: "
-        f"cel2crm backfill --call {unreadable.key.rpartition('/')[2]!r}",
+        "the call is then judged without the rows of that checkpoint (of a long one nothing is known "
+        "then), until it is read again from the PBX's table: "
+        f"cel2crm backfill --call {call.rpartition('/')[2]!r}",
     )
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 from streams.calls.call import Call, End
 from streams.calls.missing_rows import Missing
+from streams.calls.segments import LongCall, Segments
 from streams.calls.snapshot import unpacked
 from streams.rows.row import CapturedRow, CelRow
 
@@ -34,7 +35,10 @@ class TrackedCall(msgspec.Struct, gc=False):
     thawed: Call | None = None
     """None: it is sealed."""
     packed: bytes | None = None
-    """The rows as in a snapshot; None where they have changed since they were packed last, or never were."""
+    """The rows that no segment holds, as in a snapshot; None where they have changed since they were packed last, or
+    never were."""
+    segments: Segments | None = None
+    """The oldest rows of a long call, as in its segments."""
 
     @property
     def call(self) -> Call:
@@ -50,10 +54,10 @@ class TrackedCall(msgspec.Struct, gc=False):
 
     def thaw(self, key: str) -> None:
         """Have the rows of a sealed call as rows again. Raises UnreadableSnapshot, with the call's key."""
-        self.thawed = unpacked(key, self.packed or b"")
+        self.thawed = unpacked(key, self.packed or b"", self.segments)
 
     def seal(self, packed: bytes) -> None:
-        """Keep the rows, which these are, in their packed form only."""
+        """Keep the rows, which these are beside those in segments, in their packed form only."""
         self.packed = packed
         self.thawed = None
 
@@ -63,9 +67,33 @@ class TrackedCall(msgspec.Struct, gc=False):
         self.end = self.call.end
         self.packed = None
 
+    def cut(self, rows: int) -> bool:
+        """Make the next segment, if so many rows are in none; whether it did."""
+        if self.thawed is None or len(self.thawed) < rows:
+            return False
+        segments = self.segments or Segments()
+        if not segments.cut(self.thawed, rows):
+            return False
+        self.segments = segments
+        self.packed = None
+        return True
+
+    @property
+    def rows_not_in_segments(self) -> int:
+        """How many; of a call that is not sealed."""
+        return len(self.call) - (self.segments.rows if self.segments else 0)
+
     def packed_rows(self) -> bytes:
-        """The rows for a snapshot."""
-        return self.call.to_bytes() if self.packed is None else self.packed
+        """The rows for a snapshot, but those in segments."""
+        if self.packed is not None:
+            return self.packed
+        if self.segments is None:
+            return self.call.to_bytes()
+        return self.call.packed(self.call.arrived(self.segments.rows))
+
+    def rows_in_snapshot(self, packed: bytes) -> bytes | LongCall:
+        """These rows, which no segment holds, as they stand in the call's snapshot."""
+        return packed if self.segments is None else self.segments.head(packed)
 
     def row_came(self, row: CapturedRow, *, new: bool) -> None:
         """Note by which way a row came: a new one, or a known one that a backfill brings again."""

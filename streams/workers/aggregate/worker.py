@@ -141,8 +141,9 @@ class AggregateWorker:
         """See faust_overrides.Owner."""
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
+        own = self._settings.aggregate
         for assigned in taken.values():
-            assigned.start(self._settings.aggregate.flush_seconds)
+            assigned.start(own.flush_seconds, own.snapshot_seconds)
         await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken

@@ -8,12 +8,14 @@ owners that were replaced go on acting. In some schedules rows expire unread, or
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import msgspec
 
 from streams.calls.call import Call, Version
 from streams.calls.missing_rows import opens_call
-from streams.calls.snapshot import Snapshot
+from streams.calls.segments import call_of, segment_of
+from streams.calls.snapshot import CheckpointedCall, UnreadableSnapshot, checkpointed, is_long
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
 from streams.workers.aggregate.marker import Marker
@@ -26,6 +28,7 @@ from streams.workers.aggregate.steps import (
     CheckpointStep,
     Commit,
     Fence,
+    GiveWay,
     PassedOver,
     ReadCommitted,
     ReadEnd,
@@ -108,29 +111,42 @@ class Rules:
 class Owner:
     """A worker process that holds the partition, or believes so."""
 
-    def __init__(self, broker: Broker, rng: Random, rules: Rules, classify: Classifier) -> None:
+    def __init__(
+        self, broker: Broker, rng: Random, rules: Rules, classify: Classifier, *, at_leisure: bool = False
+    ) -> None:
+        """`at_leisure`: it copies calls one by one, and does not flush with every checkpoint."""
         self._broker, self._rng, self._rules, self._classify = broker, rng, rules, classify
+        self._at_leisure = at_leisure
         broker.generation += 1
         self._generation = broker.generation
         self._epoch = 0
         self._rng_of_form = Random(f"form of {broker.generation}, {len(broker.log)}")
+        self._flushes = self._rng_of_form.choice((1.0, 0.5)) if at_leisure else 1.0
+        """The share of checkpoints that flush; the others commit alone."""
         self._sent: list[Message] = []
         self._refused: set[int] = set()
         self._commits_until_trouble = rng.choice((0, 1, 2, 3, 5, 1000, 1000, 1000))
         """From then on the group's coordinator hardly answers."""
-        self._restoring = restore(LIMITS, broker.first, len(broker.log), new=rules.new)
+        self._restoring = restore(LIMITS, broker.first, len(broker.log), new=self._new)
         self._first = broker.first
         self._restore_step: RestoreStep = next(self._restoring)
         self._checkpoint: Generator[CheckpointStep, bool, None] | None = None
         self._checkpoint_step: CheckpointStep | None = None
         self.partition: PartitionState | None = None
-        self._acknowledged: dict[str, bytes | None] = {}
-        """The rows in the snapshot of each call that this owner read, or wrote and knows to be there."""
+        self._acknowledged: dict[str, dict[str, bytes]] = {}
+        """By call: the records of it that this owner read, or wrote and knows to be there."""
         self._versions: dict[str, Version] = {}
         """Of calls that are not sealed."""
         self._looked_at: dict[tuple[str, tuple[int, int]], int] = {}
         """By call with its LINKEDID_END, and version: the clock when it was seen first with every row read."""
         self.faults = True
+
+    def _new(self, *args: Any) -> PartitionState:
+        """Segments of a few rows, so that calls are long; another release may have other ones."""
+        partition = self._rules.new(*args)
+        partition.segment_rows = self._rng_of_form.choice((2, 3, 4, 1_000))
+        partition.slice = self._rng_of_form.choice((1, 5)) if self._at_leisure else 1_000
+        return partition
 
     def restore(self) -> None:
         """Do the next step of taking over."""
@@ -160,6 +176,8 @@ class Owner:
                     partition.replay(offset, broker.log[offset])
         try:
             self._restore_step = self._restoring.send(answer)
+        except UnreadableSnapshot as unreadable:
+            raise Violation(f"the checkpoints cannot be read at {unreadable.key}: {unreadable}") from None
         except StopIteration as restored:
             self.partition = restored.value
 
@@ -224,12 +242,18 @@ class Owner:
         if lacking:
             raise Violation(f"{call.call_id}: judged without the rows at {lacking}, which were lost")
 
-    def checkpoint(self) -> None:
-        """Begin a checkpoint, or do the next step of the one under way."""
+    def checkpoint(self, *, flush: bool | None = None) -> None:
+        """Begin a checkpoint, or do the next steps of the one under way. `flush`: None is by chance."""
+        self._next_step(flush)
+        while isinstance(self._checkpoint_step, GiveWay) and self._rng_of_form.random() < 0.7:
+            self._next_step(flush)
+
+    def _next_step(self, flush: bool | None) -> None:
         assert self.partition
         answer: bool | None = None
         if self._checkpoint is None:
-            self._checkpoint = self.partition.checkpoint()
+            by_chance = self._rng_of_form.random() < self._flushes
+            self._checkpoint = self.partition.checkpoint(flush=by_chance if flush is None else flush)
         elif self._checkpoint_step is not None:
             answer = self._carry_out(self._checkpoint_step)
         try:
@@ -245,15 +269,26 @@ class Owner:
                 continue
             if not tracked.ended:
                 raise Violation(f"{key}: sealed while it is open")
-            if tracked.packed is None or tracked.packed != self._acknowledged.get(key):
+            stored = self._stored(key)
+            if stored is None or (tracked.packed, tracked.segments and tracked.segments.packed) != (
+                stored.snapshot.newest,
+                stored.segments and stored.segments.packed,
+            ):
                 raise Violation(f"{key}: sealed with rows that no acknowledged snapshot holds")
             known = self._versions.pop(key, None)
-            if known is not None and known != Call.from_bytes(tracked.packed).version:
-                raise Violation(f"{key}: sealed without some of its rows, which were {known}")
+            if known is not None and known != stored.restored_call(key).version:
+                raise Violation(f"{key}: sealed without all of its rows")
+
+    def _stored(self, key: str) -> CheckpointedCall | None:
+        return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
 
     def _note_acknowledged(self, records: Mapping[str, bytes | None]) -> None:
         for key, value in records.items():
-            self._acknowledged[key] = Snapshot.of(key, value).call if value is not None else None
+            own = self._acknowledged.setdefault(call_of(key), {})
+            if value is None:
+                own.pop(key, None)
+            else:
+                own[key] = value
 
     @property
     def in_checkpoint(self) -> bool:
@@ -286,6 +321,8 @@ class Owner:
             self._sent.append(offset)
 
     def _carry_out(self, step: CheckpointStep) -> bool:
+        if isinstance(step, GiveWay):
+            return True
         chance = 0.15
         if isinstance(step, Commit):
             chance = 0.1 if self._commits_until_trouble > 0 else 0.95
@@ -323,6 +360,7 @@ class Simulation:
         self._rng = Random(seed)
         self._loss_rng = Random(f"losses of {seed}")
         self._losses = self._loss_rng.random() < rules.losses
+        self._at_leisure = Random(f"copies of {seed}").random() < 0.6
         self._classify, self._rules = classify, rules
         self._broker = Broker()
         self._clock = START
@@ -418,7 +456,7 @@ class Simulation:
             self._end(self._owner)
 
     def _new_owner(self) -> Owner:
-        return Owner(self._broker, self._rng, self._rules, self._classify)
+        return Owner(self._broker, self._rng, self._rules, self._classify, at_leisure=self._at_leisure)
 
     def _settle(self) -> None:
         """Faults end; the last owner, sometimes a new one, reads to the end, and time passes."""
@@ -448,7 +486,7 @@ class Simulation:
         for _ in range(2):  # one may be under way, with an older copy
             while owner.in_checkpoint:
                 owner.checkpoint()
-            owner.checkpoint()
+            owner.checkpoint(flush=True)
         while owner.in_checkpoint:
             owner.checkpoint()
 
@@ -529,8 +567,10 @@ class Simulation:
 
 
 def _as_before(item: tuple[str, bytes]) -> tuple[str, bytes]:
-    """A snapshot as a version wrote it that sealed no calls."""
+    """A snapshot as a version wrote it that sealed no calls, and made no segments."""
     key, value = item
+    if segment_of(key) is not None or is_long(value):
+        return item
     return key, msgspec.msgpack.encode(msgspec.msgpack.decode(value)[:6])
 
 

@@ -302,7 +302,7 @@ async def test_a_batch_that_begins_behind_the_position_repeats_nothing() -> None
 async def test_a_checkpoint_in_the_middle_of_a_batch_waits_for_what_its_rows_gave(every_row: type[EveryRow]) -> None:
     async def checkpoint(process: Process) -> None:
         assert not process.assigned._gathered
-        await process.assigned._checkpoint()
+        await process.assigned.checkpoint(flush=True)
 
     for at in range(1, len(topic()), 7):
         broker = Broker()
@@ -424,4 +424,4 @@ async def test_brokers_are_asked_for_the_end_where_no_fetch_told_it_lately(monke
 async def _checkpointed(process: Process, until: int) -> None:
     if until:
         await process.take(until)
-        await process.assigned._checkpoint()
+        await process.assigned.checkpoint(flush=True)

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from streams.calls.call import Call, End
 from streams.calls.missing_rows import Missing
-from streams.calls.snapshot import Snapshot, UnreadableSnapshot
+from streams.calls.snapshot import Snapshot, UnreadableSnapshot, unpacked
 from streams.kafka.committed import Committed
 from streams.kafka.set_aside import UnreadableRecord
 from streams.rows.row import CapturedRow, CelRow
@@ -83,7 +83,7 @@ def test_a_late_row_thaws_a_call_and_the_next_checkpoint_seals_it_with_that_row(
     _, write, *_ = checkpoint(log.partition)
     assert tracked(log).sealed
     snapshot = Snapshot.of(KEY, dict(write.records)[KEY])
-    assert snapshot.restored_call(KEY).version == (4, 4)
+    assert unpacked(KEY, snapshot.newest).version == (4, 4)
     assert snapshot.call == tracked(log).packed
 
 
@@ -126,7 +126,7 @@ def test_a_loss_marks_a_sealed_call_without_a_look_at_its_rows(log: Log) -> None
     assert (tracked(log).sealed, tracked(log).missing) == (True, Missing.AFTER_ITS_END)
     _, write, *_ = checkpoint(log.partition)
     snapshot = Snapshot.of(KEY, dict(write.records)[KEY])
-    assert (snapshot.missing, snapshot.restored_call(KEY).version) == (Missing.AFTER_ITS_END, (3, 3))
+    assert (snapshot.missing, unpacked(KEY, snapshot.newest).version) == (Missing.AFTER_ITS_END, (3, 3))
 
 
 def test_a_sealed_call_is_forgotten_with_a_tombstone(log: Log) -> None:

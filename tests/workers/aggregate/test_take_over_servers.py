@@ -35,6 +35,10 @@ class Group:
     async def committed_marked(self, tp: TP) -> Committed | None:
         return self._committed
 
+    async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
+        self._committed = Committed(offset, metadata)
+        return True
+
 
 @pytest.fixture
 async def installation(install: NewInstallation) -> AsyncIterator[Installation]:
@@ -66,13 +70,18 @@ class Losses:
         self.reported.append((lost.first, lost.next, lost.cause, lost.since_ms, since))
 
 
-async def taken_over(installation: Installation, group: Group) -> tuple[Any, list[Any]]:
-    """The partition after its take-over, and what was reported as lost."""
+async def taken_over(
+    installation: Installation, group: Group, *, rows_of_a_segment: int | None = None
+) -> tuple[Any, list[Any]]:
+    """The partition after its take-over, and what was reported as lost; with segments: after a flush, too."""
     worker = AggregateWorker(installation.settings)
     worker._group = group  # type: ignore[assignment]
     losses = Losses()
     worker._holes = Holes(worker._settings, worker._group, worker._ends, losses)  # type: ignore[arg-type]
     assigned = await worker._take_over(TP(installation.topic("cel"), 0))
+    if rows_of_a_segment is not None:
+        assigned.partition.segment_rows = rows_of_a_segment
+        await assigned.checkpoint(flush=True)
     await assigned._log.close()
     return assigned.partition, losses.reported
 
@@ -82,6 +91,14 @@ async def test_a_replay_takes_the_rows_between_marker_and_commit(installation: I
     partition, errors = await taken_over(installation, Group(committed, 0))
     [call] = partition.calls.values()
     assert (call.call.version, partition.position, errors) == ((8, 6), 8, [])
+
+
+async def test_a_long_call_is_taken_over_from_its_segments(installation: Installation) -> None:
+    group = Group(Committed(8, Marker(0, {"pbx1": 1}).encode()), 0)
+    await taken_over(installation, group, rows_of_a_segment=3)
+    partition, errors = await taken_over(installation, group)
+    [call] = partition.calls.values()
+    assert (call.call.version, call.segments.written, partition.position, errors) == ((8, 8), 2, 8, [])
 
 
 async def test_rows_that_expire_before_their_replay_are_told_and_the_others_are_replayed(
