@@ -41,7 +41,7 @@ def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list
         with LocalStack() as stack:
             stack.create_pbx_database()
             with pipeline(stack, own, crms, in_one_process=True) as running:
-                watch = ["-m", "streams.cli.main", "connectors", "watch", "--settings", running.settings_file]
+                watch = ["-m", "streams.cli.main", "connectors", "watch", "--settings", str(running.settings_file)]
                 processes = {"connectors watch": stack.run("watch", [sys.executable, *watch]), **running.pids}
                 processes |= {name: pid for name, pid in stack.endpoints.pids.items() if name != "mariadb"}
                 _play(running)
