@@ -2,8 +2,8 @@
 
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
 by one; the memory of its calls, and how long their take-over takes; calls per second of a delivery worker to each CRM,
-and its memory while calls wait for a portal that is down; what one server takes at rest; how long `gaps` and a replay
-take.
+and its memory while calls wait for a portal that is down; what one server takes at rest; how long `gaps`, a replay
+and the sinks into databases take.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
-from tests.bench import at_rest, classify, gaps, growth, live, portals, ratios, remembered, replay
+from tests.bench import at_rest, classify, gaps, growth, live, portals, ratios, remembered, replay, sink
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS
 from tests.worker_installation import Installation
@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--compared", type=int, default=1_000_000, help="rows that gaps compares (default: 1000000)")
     parser.add_argument("--remembered", type=int, default=20_000, help="calls in memory (default: 20000)")
     parser.add_argument("--replayed", type=int, default=500_000, help="rows that are replayed (default: 500000)")
+    parser.add_argument("--sunk", type=int, default=100_000, help="results into databases (default: 100000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
@@ -109,6 +110,11 @@ def _replay(directory: Path, options: argparse.Namespace, say: Say) -> Any:
         return replay.measure(installation, options.replayed, say)
 
 
+def _sink(_: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack() as stack:
+        return sink.measure(stack, options.sunk, say)
+
+
 def _growth(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
@@ -170,6 +176,7 @@ PARTS: Mapping[str, Part] = {
     "live": Part(_live, lambda figures, _: [live.show(figures)]),
     "deliveries": Part(_deliveries, lambda figures, _: [portals.calls_table(figures), portals.waiting_table(figures)]),
     "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
+    "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
