@@ -51,11 +51,11 @@ def connect_client(
     *,
     timeout_seconds: float = 60.0,
     secrets: Iterable[str] = (),
-    known: Sequence[KnownFailure] = KNOWN,
+    known_failures: Sequence[KnownFailure] = KNOWN,
 ) -> ConnectClient:
     """The client of the settings' Connect, which keeps the database's password, and `secrets`, out of its messages.
 
-    `known`: failures of the connectors that are asked for.
+    `known_failures`: those of the connectors that are asked for.
     """
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
@@ -65,7 +65,7 @@ def connect_client(
         access=http_access(settings.connect, "connect"),
         secrets=[password, *secrets],
         timeout_seconds=timeout_seconds,
-        known=known,
+        known=known_failures,
     )
 
 

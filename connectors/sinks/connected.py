@@ -51,7 +51,7 @@ def connectors_of(settings: Settings, sink: SinkSettings) -> tuple[SinkConnector
 def sink_connect_client(settings: Settings, *, timeout_seconds: float = 60.0) -> ConnectClient:
     """The client of the settings' Connect, which keeps the sinks' passwords out of its messages."""
     passwords = [word for sink in settings.sinks if (word := _password(sink))]
-    return connect_client(settings, timeout_seconds=timeout_seconds, secrets=passwords, known=SINK_KNOWN)
+    return connect_client(settings, timeout_seconds=timeout_seconds, secrets=passwords, known_failures=SINK_KNOWN)
 
 
 @contextlib.asynccontextmanager
