@@ -1,8 +1,10 @@
 """A sink's configurations fit its tables and the schemas: a column without a field would stop it, or stay empty."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import schemas
 from connectors.acls import acls_of
@@ -11,6 +13,7 @@ from connectors.sinks.failures import SINK_KNOWN
 from connectors.sinks.jdbc.checks import Column, Present, refusals_of
 from connectors.sinks.jdbc.config import connector_of, sink_configs, sink_named
 from connectors.sinks.jdbc.tables import PARTS, fields_of, sql_file, tables_in, views_in
+from streams.cli.connectors import app
 from streams.errors import SettingsError
 from streams.settings import Settings
 from tests.connectors.test_sql_views_servers import is_array
@@ -207,3 +210,13 @@ def test_failures_are_one_sentence(trace: str, told: str) -> None:
     assert failure.reason == told
     assert "cel2crm connectors" in failure.remedy or "sink" in failure.remedy or "docs/analytics.md" in failure.remedy
     assert "capture_user" not in failure.remedy
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_statements_are_printed(engine: str, tmp_path: Path) -> None:
+    file = tmp_path / "cel2crm.yaml"
+    file.write_text(f"sinks: [{{engine: {engine}}}]\n")
+    printed = CliRunner().invoke(app, ["tables", engine, "--settings", str(file)])
+    assert printed.output == sql_file(settings_with(engine).sinks[0]).read_text(encoding="utf-8")
+    unknown = CliRunner().invoke(app, ["apply", "--sink", "lake", "--settings", str(file)])
+    assert isinstance(unknown.exception, SettingsError) and f"but: {engine}" in unknown.exception.problem

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+import yaml
 from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 
 from connectors.client import ConnectClient
 from connectors.sinks.apply import apply_sink
@@ -16,6 +19,7 @@ from connectors.sinks.watch import SinkWatcher
 from connectors.topics import apply_topics
 from connectors.watch import Backoff
 from deploy.local import LocalStack
+from streams.cli.connectors import app
 from streams.delivery.record import Delivery, State
 from streams.errors import UserError
 from tests.connectors.sinking import (
@@ -48,8 +52,18 @@ class Databases:
     """Both databases, and one installation whose sinks fill them."""
 
     def __init__(self, stack: LocalStack, runs: dict[str, Run], sinks: list[dict[str, Any]], server: Any) -> None:
-        self.runs, self.server = runs, server
+        self.stack, self.runs, self.server = stack, runs, server
         self.settings = settings_of(stack, "sinks", sinks)
+
+    async def command(self, *words: str) -> Result:
+        """`cel2crm connectors` with these words, in a thread: it has an event loop of its own."""
+        tree = self.settings.model_dump(mode="json", exclude={"portals"})
+        for sink in tree["sinks"]:
+            sink["password"] = PASSWORD
+        file = self.stack.endpoints.directory / "sinks.yaml"
+        file.touch(mode=0o600)
+        file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, [*words, "--settings", str(file)]))
 
     def sink(self, engine: str) -> Any:
         return next(sink for sink in self.settings.sinks if sink.engine == engine)
@@ -191,8 +205,11 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
         for name in await connect.names():
             assert PASSWORD not in str(await connect.config(name))
     for engine in ENGINES:
-        applied = await apply_sink(databases.settings, engine, lambda _: None)
-        assert [(part.action, part.behind) for part in applied] == [("unchanged", 0)] * 4
+        applied = await databases.command("apply", "--sink", engine)
+        assert (applied.exit_code, PASSWORD in applied.output) == (0, False), applied.output
+        for part in ("results", "legs", "deliveries", "dead-letters"):
+            line = f"connector sinks-sink-{engine}-{part} RUNNING, task 0 RUNNING, 0 records behind (unchanged)"
+            assert line in applied.output
         report = await report_sink(databases.settings, databases.sink(engine))
         parts = ("results", "legs", "deliveries", "dead-letters")
         assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in parts]
@@ -225,6 +242,8 @@ async def test_a_database_that_is_away_loses_nothing(databases: Databases) -> No
     databases.server.stop()
     try:
         await send(databases.settings, versions(result, legs, result.version + 7, 0))
+        refused = await databases.command("apply", "--sink", "postgresql")
+        assert isinstance(refused.exception, UserError) and "no database answers at" in refused.exception.problem
         report = await report_sink(databases.settings, sink)
         lines = report.lines()
         assert not report.healthy and len([line for line in lines if "no database answers at" in line]) == 1, lines
@@ -256,3 +275,15 @@ async def test_a_table_changed_by_hand_is_one_sentence(databases: Databases) -> 
 
 def failures_of(lines: list[Any], part: str) -> list[Any]:
     return [line for line in lines if line["event"] == "sink failed" and line["connector"].endswith(part)]
+
+
+async def test_status_and_delete_know_the_sinks(databases: Databases) -> None:
+    told = await databases.command("status")
+    assert told.exit_code == 1  # nothing is captured here
+    assert "sink mariadb (mariadb at " in told.output and "  dead-letters: RUNNING, 0 records behind" in told.output
+    deleted = await databases.command("delete", "--sink", "mariadb")
+    assert deleted.output.count(": deleted") == 4
+    told = await databases.command("status", "--json")
+    sinks = {sink["name"]: sink for sink in json.loads(told.output.splitlines()[0])["sinks"]}
+    assert sinks["postgresql"]["healthy"] and not sinks["mariadb"]["healthy"]
+    assert sinks["mariadb"]["connectors"][0]["faults"][0]["remedy"] == "Run: cel2crm connectors apply --sink mariadb"
