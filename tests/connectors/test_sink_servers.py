@@ -205,11 +205,11 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
         for name in await connect.names():
             assert PASSWORD not in str(await connect.config(name))
     for engine in ENGINES:
-        applied = await databases.command("apply", "--sink", engine)
-        assert (applied.exit_code, PASSWORD in applied.output) == (0, False), applied.output
+        answer = await databases.command("apply", "--sink", engine)
+        assert (answer.exit_code, PASSWORD in answer.output) == (0, False), answer.output
         for part in ("results", "legs", "deliveries", "dead-letters"):
             line = f"connector sinks-sink-{engine}-{part} RUNNING, task 0 RUNNING, 0 records behind (unchanged)"
-            assert line in applied.output
+            assert line in answer.output
         report = await report_sink(databases.settings, databases.sink(engine))
         parts = ("results", "legs", "deliveries", "dead-letters")
         assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in parts]
