@@ -20,6 +20,6 @@ gap_watch.py        when `watch` looks for gaps, and how it says what it found (
 gap_memory.py       the memory of what was found, a record a PBX on the topic capture-state
 capture_progress.py how far the connector has come: what the second look for gaps waits for
 
-sinks/              results in SQL: tables, views, the configuration of a sink
+sinks/              calls in SQL databases: their connectors, checks, apply, status and watch
 mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user
 """

@@ -75,9 +75,15 @@ def _acls(lines: Sequence[Mapping[str, Any]], settings: Settings, further: Mappi
         "connect.group_id": settings.connect.group_id,
         **further,
     }
+    each_of: dict[str, list[dict[str, Value]]] = {
+        "": [{}],
+        "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
+        "sink": [{"sink.name": sink.called} for sink in settings.sinks],
+    }
     for line in lines:
         (resource,) = (each for each in get_args(Resource) if each in line)
-        pbxs = [pbx.name for pbx in (settings.pbx, *settings.other_pbxs)] if line.get("each") == "pbx" else [""]
-        for pbx in pbxs:
-            name = str(fill(line[resource], {**values, "pbx.name": pbx} if pbx else values))
-            yield Acl(resource, name.removesuffix("*"), tuple(line["allow"]), prefixed=name.endswith("*"))
+        made: dict[str, Acl] = {}  # of several sinks each topic once
+        for one in each_of[line.get("each", "")]:
+            name = str(fill(line[resource], {**values, **one}))
+            made[name] = Acl(resource, name.removesuffix("*"), tuple(line["allow"]), prefixed=name.endswith("*"))
+        yield from made.values()

@@ -1,13 +1,14 @@
 """`cel2crm connectors apply`: check all that must be right, apply the source, and wait until it works."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from connectors.capture_state import Hold
 from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus
+from connectors.failures import KNOWN, KnownFailure
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.mariadb.checks import check_database
@@ -45,16 +46,26 @@ class Capture:
     settings: Settings
 
 
-def connect_client(settings: Settings, *, timeout_seconds: float = 60.0) -> ConnectClient:
-    """The client of the settings' Connect, which keeps the database's password out of its messages."""
+def connect_client(
+    settings: Settings,
+    *,
+    timeout_seconds: float = 60.0,
+    secrets: Iterable[str] = (),
+    known_failures: Sequence[KnownFailure] = KNOWN,
+) -> ConnectClient:
+    """The client of the settings' Connect, which keeps the database's password, and `secrets`, out of its messages.
+
+    `known_failures`: those of the connectors that are asked for.
+    """
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
     password = secret(database.password, database.password_file, "database.password") if known else ""
     return ConnectClient(
         settings.connect.url,
         access=http_access(settings.connect, "connect"),
-        secrets=[password],
+        secrets=[password, *secrets],
         timeout_seconds=timeout_seconds,
+        known=known_failures,
     )
 
 

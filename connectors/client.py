@@ -1,11 +1,11 @@
-"""A client of Kafka Connect's REST interface, as far as one source connector needs it.
+"""A client of Kafka Connect's REST interface, as far as our connectors need it.
 
 Source: https://kafka.apache.org/documentation/#connect_rest
 """
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from connectors.failures import Failure, explain, setting_of
+from connectors.failures import KNOWN, Failure, KnownFailure, explain, setting_of
 from connectors.source import ConnectorConfig
 from schemas.registry import HttpAccess, without_password
 from streams.errors import UserError
@@ -87,11 +87,13 @@ class ConnectClient:
         access: HttpAccess | None = None,
         secrets: Iterable[str] = (),
         timeout_seconds: float = 60.0,
+        known: Sequence[KnownFailure] = KNOWN,
     ) -> None:
-        """`access`: how to log in; None: an open interface."""
+        """`access`: how to log in; None: an open interface. `known`: failures of this kind of connector."""
         self.url = url.rstrip("/")
         self._access = access or HttpAccess()
         self._secrets = tuple(secrets)
+        self._known = known
         # Validation connects to the database: half a minute where the database's host drops packets.
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=5)
         self._session: aiohttp.ClientSession | None = None
@@ -122,7 +124,7 @@ class ConnectClient:
             # Never the value that Connect gives back: it has the references resolved.
             field = setting_of(entry["value"]["name"], config)
             for message in entry["value"]["errors"]:
-                known = explain(message, self._secrets)
+                known = explain(message, self._secrets, self._known)
                 faults.append(f"{field}: {known}")
         return faults
 
@@ -168,6 +170,21 @@ class ConnectClient:
             return None
         self._expect_success(status, answer, f"read the position of connector {name}")
         return next((dict(entry["offset"]) for entry in answer["offsets"] if entry["offset"]), {})
+
+    async def sink_offsets(self, name: str) -> dict[tuple[str, int], int] | None:
+        """The next record of each partition (topic, number) for a sink, as far as Connect has stored it.
+
+        None: no such connector. Stored once in Connect's `offset.flush.interval.ms`. Needs Connect 3.6.
+        """
+        status, answer = await self._call("GET", f"/connectors/{quote(name)}/offsets")
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        self._expect_success(status, answer, f"read the position of connector {name}")
+        return {
+            (entry["partition"]["kafka_topic"], entry["partition"]["kafka_partition"]): entry["offset"]["kafka_offset"]
+            for entry in answer["offsets"]
+            if entry["offset"]
+        }
 
     async def delete_offset(self, name: str) -> None:
         """Make a stopped connector forget its position. Needs Connect 3.6."""
@@ -216,7 +233,7 @@ class ConnectClient:
         )
 
     def _failure(self, part: dict[str, Any]) -> Failure | None:
-        return explain(part.get("trace", ""), self._secrets) if part["state"] == "FAILED" else None
+        return explain(part.get("trace", ""), self._secrets, self._known) if part["state"] == "FAILED" else None
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         for _ in range(REBALANCE_TRIES):
@@ -258,7 +275,7 @@ class ConnectClient:
             )
         if status >= 300 or (status not in _WITHOUT_BODY and not isinstance(answer, dict | list)):
             message = answer.get("message") if isinstance(answer, dict) else answer
-            failure = explain(str(message), self._secrets)
+            failure = explain(str(message), self._secrets, self._known)
             raise UserError(
                 f"Kafka Connect at {without_password(self.url)} cannot {what}: HTTP {status}, {failure.reason}",
                 failure.remedy or "Check connect.url: it must lead to Connect's REST interface; its log says more.",

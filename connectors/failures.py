@@ -1,7 +1,7 @@
 """Failures of connectors and tasks: a Java stack trace becomes one line for a person, and what to do. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,13 +139,16 @@ KNOWN: tuple[KnownFailure, ...] = (
 )
 
 
-def explain(trace: str, secrets: Iterable[str] = ()) -> Failure:
-    """The failure behind a Java stack trace, in one line; `secrets` never appear in it."""
-    for known in KNOWN:
-        if found := re.search(known.pattern, trace, re.IGNORECASE):
+def explain(trace: str, secrets: Iterable[str] = (), known: Sequence[KnownFailure] = KNOWN) -> Failure:
+    """The failure behind a Java stack trace, in one line; `secrets` never appear in it.
+
+    `known`: what a connector of this kind is known to fail with.
+    """
+    for each in known:
+        if found := re.search(each.pattern, trace, re.IGNORECASE):
             named = next((group for group in found.groups() if group), "").strip(" .'\"")
-            reason = masked(known.reason.format(named).replace("  ", " "), secrets)
-            return Failure(reason, known.remedy, known.needs_person)
+            reason = masked(each.reason.format(named).replace("  ", " "), secrets)
+            return Failure(reason, each.remedy, each.needs_person)
     return Failure(masked(root_cause(trace), secrets))
 
 

@@ -62,6 +62,8 @@ def worker_properties(settings: Settings) -> dict[str, str]:
     """The lines of Connect's own properties file (connect-distributed.properties) that have to do with the brokers."""
     # As the topics have it (topics.yaml): else the brokers compress every batch anew.
     properties = {"bootstrap.servers": settings.kafka.bootstrap_servers, "producer.compression.type": "zstd"}
+    # For sinks: else they write what a worker that was cut off had begun to write to a delivery log.
+    properties["consumer.isolation.level"] = "read_committed"
     properties |= _prefixed(WORKER_CLIENTS, login_properties(settings))
     providers = {found["provider"] for value in properties.values() for found in REFERENCE.finditer(value)}
     if providers == {"file"}:

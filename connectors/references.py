@@ -23,11 +23,14 @@ def require_reference(name: str, value: str, key: str) -> None:
         )
 
 
-def require_no_secret(name: str, value: str) -> None:
-    """Raise SettingsError where the property `name` of a connector is one for a secret, and holds it written out."""
+def require_no_secret(name: str, value: str, where: str = "connect.properties") -> None:
+    """Raise SettingsError where the property `name` of a connector is one for a secret, and holds it written out.
+
+    `where`: the setting that it stands in.
+    """
     if _SECRET_NAMES.search(name) and not REFERENCE.search(value):
         raise SettingsError(
-            f"connect.properties.{name}: a secret is given by reference only, for Connect stores and shows its "
+            f"{where}.{name}: a secret is given by reference only, for Connect stores and shows its "
             "connectors' configurations",
             "Write it as ${file:/etc/cel2crm/connect-secrets.properties:KEY}: Connect looks it up there.",
         )

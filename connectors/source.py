@@ -45,7 +45,12 @@ def source_config(settings: Settings) -> ConnectorConfig:
 
 def filled(template: Mapping[str, Any], settings: Settings) -> ConnectorConfig:
     """A template with the settings in it."""
-    return {key: _text(value) for key, value in fill(template, values_of(settings)).items()}
+    return fill_texts(template, values_of(settings))
+
+
+def fill_texts(template: Mapping[str, Any], values: Mapping[str, Value]) -> ConnectorConfig:
+    """A template with its placeholders filled: texts only, as Connect takes them."""
+    return {key: _text(value) for key, value in fill(template, values).items()}
 
 
 def values_of(settings: Settings) -> dict[str, Value]:

@@ -1,4 +1,10 @@
-"""Sinks: where results go besides CRMs, by Kafka Connect.
+"""Sinks: databases for analysts, which Kafka Connect fills; the settings' `sinks`.
 
-jdbc/    tables and views for PostgreSQL and MariaDB, and the configuration of Debezium's JDBC sink
+connected.py    a sink's connectors, and how many records each has still to take
+apply.py        `connectors apply --sink`: check, apply, wait until records are taken
+report.py       `connectors status` of sinks
+watch.py        `connectors watch` of sinks: restart what failed
+failures.py     what the sink fails with, as one line for a person
+
+jdbc/           PostgreSQL and MariaDB: tables and views, checks of the database, configuration of Debezium's JDBC sink
 """

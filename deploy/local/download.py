@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ from deploy.local.errors import StackError
 from deploy.local.packages import MAVEN, ensure
 
 POMS = Path(__file__).with_name("poms")
-_LAYOUT = b"1"  # rises when this module lays the folder out differently
+_LAYOUT = b"2"  # rises when this module lays the folder out differently
+_CONVERTER_SERVICE = "org.apache.kafka.connect.storage.Converter"
+_CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
 _TRANSFERRED = re.compile(r"Downloaded from \S+: \S+ \(([\d.]+) ([kMG]?)B")
 _UNITS = {"": 1e-6, "k": 1e-3, "M": 1.0, "G": 1e3}  # megabytes
 _PROGRESS_EVERY = 3.0  # seconds
@@ -50,6 +53,7 @@ def jars(say: Callable[[str], None]) -> Path:
         try:
             _fetch(partial, say)
             _unpack_registry(partial / "registry")
+            _declare_converter(partial / "plugins" / "apicurio-converter")
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -75,7 +79,7 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
-    say("downloading the servers with Maven (about 230 MB, once)")
+    say("downloading the servers with Maven (about 270 MB, once)")
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [
@@ -136,3 +140,9 @@ def _unpack_registry(folder: Path) -> None:
             tar.extraction_filter = tarfile.data_filter
         tar.extractall(folder)  # noqa: S202
     archive.unlink()
+
+
+def _declare_converter(folder: Path) -> None:
+    """Name the converter as a service: its own jars do not, and Connect looks for nothing else (service_load)."""
+    with zipfile.ZipFile(folder / "services.jar", "w") as jar:
+        jar.writestr(f"META-INF/services/{_CONVERTER_SERVICE}", f"{_CONVERTER}\n")

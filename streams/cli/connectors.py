@@ -1,4 +1,4 @@
-"""`cel2crm connectors`: the Debezium source in Kafka Connect."""
+"""`cel2crm connectors`: the Debezium source in Kafka Connect, and the sinks into databases for analysts."""
 
 import asyncio
 import signal
@@ -12,6 +12,12 @@ from connectors.client import describe_status
 from connectors.gap_watch import GapWatch
 from connectors.kafka_login import worker_properties
 from connectors.report import CaptureReport, report
+from connectors.sinks.apply import apply_sink
+from connectors.sinks.connected import connectors_of, sink_connect_client
+from connectors.sinks.jdbc.config import sink_named
+from connectors.sinks.jdbc.tables import sql_file
+from connectors.sinks.report import SinkReport, report_sinks
+from connectors.sinks.watch import watch_sinks
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
 from connectors.watch import Watcher
@@ -26,7 +32,8 @@ from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
-    help="Bring the PBX's rows to Kafka: apply, see and watch the source connector.", no_args_is_help=True
+    help="Bring the PBX's rows to Kafka, and calls to SQL databases: apply, see and watch the connectors.",
+    no_args_is_help=True,
 )
 log = structlog.get_logger("connectors.watch")
 
@@ -35,19 +42,31 @@ UNHEALTHY = 1
 
 RETRY_SECONDS = 60.0
 
+SinkOption = Annotated[
+    str | None,
+    typer.Option("--sink", metavar="NAME", help="A sink of the settings, not the source.", show_default=False),
+]
+
 
 @app.command()
 def apply(
     settings: SettingsOption = None,
+    sink: SinkOption = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 90.0,
 ) -> None:
     """Check database, topics and configuration, apply the connector and wait until it works.
+
+    With --sink: the connectors that bring results, legs, deliveries and dead letters into that sink's database.
 
     Applied again, it changes nothing, but restarts what has failed and resumes what is stopped or paused. Where rows
     would be skipped (the database was reset, restored or replaced, the connector's position is lost) it refuses: see
     start-afresh.
     """
     quiet_kafka_client()
+    if sink is not None:
+        for part in asyncio.run(apply_sink(load_settings(settings), sink, _progress, timeout_seconds=timeout)):
+            say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
+        return
     applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
     for warning in applied.warnings:
         add_remark(f"warning: {warning}")
@@ -67,6 +86,22 @@ def worker_properties_command(settings: SettingsOption = None) -> None:
     """
     for name, value in worker_properties(load_settings(settings)).items():
         say(f"{name}={value}")
+
+
+@app.command()
+def tables(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="A sink of the settings.")],
+    settings: SettingsOption = None,
+) -> None:
+    """Print the statements that make a sink's tables and views, for the owner of the database; again after an upgrade.
+
+    Examples:
+
+        cel2crm connectors tables postgresql | psql -1 -v ON_ERROR_STOP=1 calls
+
+        cel2crm connectors tables mariadb | mariadb calls
+    """
+    say(sql_file(sink_named(load_settings(settings), sink)).read_text(encoding="utf-8").rstrip())
 
 
 @app.command(name="start-afresh")
@@ -99,28 +134,32 @@ def status(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the connector, and whether it follows the database that it followed before.
+    """Show the connector, and whether it follows the database that it followed before; and the sinks.
 
-    Exit status 0: rows are captured, and none may be missing; 1: something is wrong, with what to do. The last
-    heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
+    Exit status 0: rows are captured, none may be missing, and the sinks work; 1: something is wrong, with what to do.
+    The last heartbeat tells whether it follows the database: one comes every few seconds, rows or none.
     """
     quiet_kafka_client()
     loaded = load_settings(settings)
     with verdict_line(loaded, told="capture"):
-        found = asyncio.run(_report(loaded))
+        found, sinks = asyncio.run(_report(loaded))
         if as_json:
-            say_json(found.as_json())
+            say_json({**found.as_json(), "sinks": [each.as_json() for each in sinks]})
         else:
-            for line in found.lines():
+            for line in [*found.lines(), *(line for sink in sinks for line in sink.lines())]:
                 say(line)
-        if not found.healthy:
+        if not (found.healthy and all(sink.healthy for sink in sinks)):
             raise typer.Exit(UNHEALTHY)
 
 
 @app.command()
-def delete(settings: SettingsOption = None) -> None:
-    """Delete the connector. Its place in the binlog is kept: applied again, it goes on from there."""
+def delete(settings: SettingsOption = None, sink: SinkOption = None) -> None:
+    """Delete the connector, or those of a sink. Its place is kept: applied again, it goes on from there."""
     loaded = load_settings(settings)
+    if sink is not None:
+        for name, deleted in asyncio.run(_delete_sink(loaded, sink)).items():
+            say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
+        return
     name = connector_name(loaded)
     deleted = asyncio.run(_delete(loaded, name))
     say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
@@ -137,6 +176,8 @@ def watch(
     missing (a purged binlog, a database that was reset, restored or replaced, a lost position) the connector is
     stopped, and that is said every minute, until a person gives start-afresh.
 
+    Failed connectors of sinks are restarted too, each with waits of its own.
+
     After each restart of a task, and once an hour, it looks for gaps in what came since (see cel2crm gaps), and says
     what it found.
     """
@@ -149,9 +190,17 @@ def watch(
         end_metrics()
 
 
-async def _report(settings: Settings) -> CaptureReport:
+async def _report(settings: Settings) -> tuple[CaptureReport, list[SinkReport]]:
     async with open_capture(settings) as capture:
-        return await report(capture)
+        found = await report(capture)
+    return found, await report_sinks(settings)
+
+
+async def _delete_sink(settings: Settings, name: str) -> dict[str, bool]:
+    """Whether there was one, by connector."""
+    async with sink_connect_client(settings) as connect:
+        connectors = connectors_of(settings, sink_named(settings, name))
+        return {each.name: await connect.delete(each.name) for each in connectors}
 
 
 async def _delete(settings: Settings, name: str) -> bool:
@@ -160,7 +209,7 @@ async def _delete(settings: Settings, name: str) -> bool:
 
 
 async def _watch(settings: Settings, silence: float) -> None:
-    watching = asyncio.ensure_future(_watch_on(settings, silence))
+    watching = asyncio.gather(_watch_on(settings, silence), watch_sinks(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watching.cancel)

@@ -136,6 +136,11 @@ class KafkaTopics:
         asked = [TopicPartition(topic, number) for number in range(await self.partitions(topic))]
         return {each.partition: end for each, end in (await self._answer(self._reader.ends(asked))).items()}
 
+    async def begins(self, topic: str) -> dict[int, int]:
+        """The first offset that is still there, by partition. Raises UserError: no broker, no such topic."""
+        asked = [TopicPartition(topic, number) for number in range(await self.partitions(topic))]
+        return {each.partition: begin for each, begin in (await self._answer(self._reader.begins(asked))).items()}
+
     async def read(
         self,
         topic: str,

@@ -6,7 +6,7 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 
 connections.py: brokers, Connect and registry, with logins and certificates (tls.py); portals.py: the accounts at the
 CRMs; routes.py: where their calls belong; working_hours.py: schedules; recordings.py: where calls' recordings are;
-section.py: what all branches of the tree share; values.py: checks of single values.
+sinks.py: databases for analysts; section.py: what all branches of the tree share; values.py: checks of single values.
 """
 
 import os
@@ -30,6 +30,7 @@ from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, n
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
+from streams.settings.sinks import SinkSettings, sinks_named_apart
 from streams.settings.values import MOST_PORT, Aliases, Region, ZoneName
 from streams.settings.working_hours import ScheduleSettings
 
@@ -54,6 +55,7 @@ __all__ = [
     "RuleSettings",
     "ScheduleSettings",
     "Settings",
+    "SinkSettings",
     "WorkerSettings",
     "load_settings",
     "secret",
@@ -207,6 +209,7 @@ class Settings(BaseSettings):
     """Schedules by name."""
     portals: Annotated[tuple[PortalSettings, ...], AfterValidator(named_apart)] = ()
     recordings: tuple[RecordingSettings, ...] = ()
+    sinks: Annotated[tuple[SinkSettings, ...], AfterValidator(sinks_named_apart)] = ()
     credentials: CredentialSettings = CredentialSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -53,6 +53,7 @@ def test_an_open_listener_changes_nothing() -> None:
     assert worker_properties(Settings()) == {
         "bootstrap.servers": "127.0.0.1:9092",
         "producer.compression.type": "zstd",
+        "consumer.isolation.level": "read_committed",
     }
     assert not [name for name in source_config(Settings()) if "sasl" in name or "ssl" in name or "security" in name]
 

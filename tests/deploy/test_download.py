@@ -18,6 +18,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(packages, "missing", lambda _: [])
     monkeypatch.setattr(download, "_unpack_registry", silent)
+    monkeypatch.setattr(download, "_declare_converter", silent)
     return tmp_path / "cel2crm"
 
 

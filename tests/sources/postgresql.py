@@ -7,9 +7,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -23,6 +23,9 @@ class Server:
 
     host: str
     port: int
+    stop: Callable[[], None] = field(default=lambda: None, compare=False)
+    start: Callable[[], None] = field(default=lambda: None, compare=False)
+    """The same server, its data and its port, for tests that take it away for a while."""
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         with psycopg.connect(
@@ -64,18 +67,29 @@ def _running(home: Path, bin_folder: Path) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "INT", bin_folder / "postgres", "-D", home / "data", "-p", str(port),
-             "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off"],
-            stdout=log, stderr=log, cwd=home, **run_as,  # type: ignore[call-overload]
-        )  # fmt: skip
-    try:
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        with (home / "log").open("ab") as log:
+            server = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "INT", bin_folder / "postgres", "-D", home / "data", "-p", str(port),
+                 "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off"],
+                stdout=log, stderr=log, cwd=home, **run_as,  # type: ignore[call-overload]
+            )  # fmt: skip
+        servers.append(server)
         _wait(server, port, home / "log")
-        yield Server("127.0.0.1", port)
+
+    def stop() -> None:
+        while servers:
+            server = servers.pop()
+            server.send_signal(2)  # SIGINT: fast shutdown
+            server.wait(30)
+
+    try:
+        start()
+        yield Server("127.0.0.1", port, stop, start)
     finally:
-        server.send_signal(2)  # SIGINT: fast shutdown
-        server.wait(30)
+        stop()
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

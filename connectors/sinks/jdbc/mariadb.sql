@@ -1,11 +1,12 @@
--- Tables and views for calls in MariaDB (10.5 or newer); call_results and call_legs are what Debezium's JDBC sink fills
--- (docs/analytics.md). Running it again changes nothing but the views. In a database of their own:
+-- Tables and views for calls in MariaDB (10.5 or newer). Debezium's JDBC sink fills the tables (docs/analytics.md). Run it
+-- again after an upgrade: it makes the views anew, and adds what is missing. In a database of their own:
 --
---     mariadb calls < mariadb.sql
+--     cel2crm connectors tables mariadb | mariadb calls
 --
 -- Every version of a call has its row: replays and records that come twice are harmless. The truth about a call is in the
--- view calls. Times are datetime(6) in UTC; what the columns mean stands in docs/records.md. The arrays (talked_with,
--- transfers, pickups, linked_calls, warnings, why) are left out: MariaDB has no type for them.
+-- view calls. Times are datetime(6) in UTC (processed_at of the tables: microseconds from 1970); what the columns mean stands
+-- in docs/records.md. The arrays (talked_with, transfers, pickups, linked_calls, warnings, why) are left out: MariaDB has no
+-- type for them.
 
 create table if not exists call_results (
   call_id varchar(255) not null,
@@ -54,6 +55,8 @@ create table if not exists call_results (
   correction bigint not null,
   queue text,
   outcome text,
+  origin text,
+  processed_at bigint,
   primary key (call_id, version, correction)
 ) default charset utf8mb4 collate utf8mb4_bin;
 
@@ -71,8 +74,61 @@ create table if not exists call_legs (
   hangup_cause int,
   outcome text not null,
   correction bigint not null,
+  origin text,
+  processed_at bigint,
   primary key (call_id, version, correction, leg)
 ) default charset utf8mb4 collate utf8mb4_bin;
+
+-- How each call stands with a CRM now: the last record of its delivery.
+create table if not exists call_deliveries (
+  call_id varchar(255) not null,
+  crm varchar(64) not null,
+  portal text not null,
+  state text not null,
+  reason text,
+  step text not null,
+  version bigint not null,
+  correction bigint not null,
+  outcome_hash text not null,
+  call_ended_at datetime(6),
+  queued_at datetime(6) not null,
+  updated_at datetime(6) not null,
+  delivered_at datetime(6),
+  attempt int not null,
+  failures int not null,
+  wait_until datetime(6),
+  sent_version bigint,
+  sent_correction bigint not null,
+  status text,
+  text text,
+  skip text,
+  last_error text,
+  wish text not null,
+  primary key (crm, call_id)
+) default charset utf8mb4 collate utf8mb4_bin;
+
+-- What could not be processed, under the number that cel2crm dead-letters calls it by; the records themselves are not copied.
+create table if not exists dead_letters (
+  letter_partition int not null,
+  letter_offset bigint not null,
+  source_topic text not null,
+  source_partition int not null,
+  source_offset bigint not null,
+  source_timestamp datetime(6),
+  component text not null,
+  reason text not null,
+  explanation text not null,
+  failed_at datetime(6) not null,
+  call_id text,
+  portal text,
+  primary key (letter_partition, letter_offset)
+) default charset utf8mb4 collate utf8mb4_bin;
+
+-- Tables of an earlier version of this file.
+alter table call_results add column if not exists origin text;
+alter table call_results add column if not exists processed_at bigint;
+alter table call_legs add column if not exists origin text;
+alter table call_legs add column if not exists processed_at bigint;
 
 create index if not exists call_results_started on call_results (started_at);
 create index if not exists call_results_client on call_results (client(32));
@@ -90,7 +146,9 @@ select
     when result in (0, 200, 408, 480) then 'missed'
     when result in (486, 603) then 'busy'
     else 'failed'
-  end) as outcome
+  end) as outcome,
+  origin,
+  timestamp('1970-01-01') + interval processed_at microsecond as processed_at
 from (
   select *, row_number() over (partition by call_id order by version desc, correction desc) as place from call_results
 ) as ordered
@@ -203,3 +261,12 @@ select
   avg(agents) as agents_offered
 from queued
 group by 1, 2, 3;
+
+-- Deliveries of calls, with their times; records of 0.1.0 about a portal itself are left out.
+create or replace view deliveries as
+select
+  call_id, crm, portal, state, reason, step, version, correction, call_ended_at,
+  case when queued_at > timestamp('1970-01-01') then queued_at end as queued_at,
+  updated_at, delivered_at, attempt, failures, wait_until, sent_version, sent_correction, status, text, skip, last_error,
+  wish
+from call_deliveries where state not in ('serving', 'disabled');

@@ -1,4 +1,4 @@
-"""Kafka Connect, one distributed worker, with the Debezium MariaDB connector."""
+"""Kafka Connect, one distributed worker, with Debezium's MariaDB source and its JDBC sink."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +51,7 @@ class Connect(Part):
             "config.providers.file.param.allowed.paths": str(self.site.directory),
             "connector.client.config.override.policy": "None",
             "producer.compression.type": "zstd",
+            "consumer.isolation.level": "read_committed",
         }
         self._configuration.write_text(properties(values), encoding="utf-8")
 

@@ -1,0 +1,72 @@
+"""Failures of the JDBC sink and its converter, as one line for a person and what to do."""
+
+from connectors.failures import KNOWN, KnownFailure
+
+_TABLES = "Compare the tables with what cel2crm connectors tables prints, and put back what was changed by hand."
+_LOGIN = "Compare user of the sink, and what its password_reference leads to, with the database's user."
+_WATCH = "cel2crm connectors watch restarts the sink when it is back: nothing is lost meanwhile."
+
+# The first that is found counts. Whatever is said of Kafka, Connect and its files is as for the source.
+SINK_KNOWN: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        r"password authentication failed for user \"?([^\"\s]+)|Access denied for user '([^']*)'@",
+        "the database refuses user {0}: wrong password, or no such user",
+        _LOGIN,
+    ),
+    KnownFailure(r"FATAL: (database \"[^\"]+\" does not exist)|(Unknown database '[^']+')", "{0}", _TABLES),
+    KnownFailure(
+        r"column \"([^\"]+)\" (?:of relation \S+ )?does not exist|Unknown column '([^']+)'",
+        "the table has no column {0}",
+        _TABLES,
+    ),
+    KnownFailure(
+        r"(?:Could not find|Cannot create) table:? \S*?(\w+)(?: because|\s)|relation \"([^\"]+)\" does not exist|"
+        r"Table '([^']+)' doesn't exist",
+        "there is no table {0}, or the sink's user may not see it",
+        _TABLES,
+    ),
+    KnownFailure(
+        r"permission denied for (?:table|relation|view) (\w+)|"
+        r"command denied to user [^\n]*? for table \S*?(\w+)\W?(?:\s|$)",
+        "the sink's user may not write table {0}",
+        "Grant it what docs/analytics.md names.",
+    ),
+    KnownFailure(
+        r"null value in column \"([^\"]+)\"|Field '([^']+)' doesn't have a default value|"
+        r"Column '([^']+)' cannot be null",
+        "column {0} must have a value, and the records have none for it",
+        _TABLES,
+    ),
+    KnownFailure(
+        r"Cannot alter table '?\S*?(\w+)'? because",
+        "table {0} lacks a column that its records have",
+        f"cel2crm connectors status names it. {_TABLES}",
+    ),
+    KnownFailure(
+        r"no unique or exclusion constraint matching the ON CONFLICT",
+        "a table has not the primary key that it was made with",
+        _TABLES,
+    ),
+    KnownFailure(
+        r"ERROR: (column \"[^\"]+\" is of type [^\n]+)|(Data truncat\w+[^\n]*for column '[^']+')|"
+        r"(Incorrect \w+ value: [^\n]*for column [^\n]+)|(Data too long for column '[^']+')|"
+        r"ERROR: (value too long [^\n]+)",
+        "{0}",
+        _TABLES,
+    ),
+    KnownFailure(
+        r"(?:HikariPool|c3p0|An attempt by a client to checkout a Connection has timed out|"
+        r"Connections could not be acquired from the underlying database|Connection to \S+ refused|"
+        r"Socket fail to connect to|the database system is (?:starting up|shutting down)|Connection is closed|"
+        r"This connection has been closed|An I/O error occurred while sending to the backend|Connection reset|"
+        r"terminating connection due to administrator command|Unable to (?:acquire|open) JDBC Connection)",
+        "no database answers",
+        f"Start it, or check host and port of the sink as the Connect host sees them. {_WATCH}",
+    ),
+    KnownFailure(
+        r"(?:RestClientException|ArtifactNotFoundException|ContentNotFoundException|No content with id[^\n]*)",
+        "the registry does not know the schema of a record",
+        "Restore the registry with its ids (docs/topics.md): the records bear them.",
+    ),
+    *KNOWN,
+)

@@ -1,0 +1,70 @@
+"""Databases for analysts: `sinks:`, which Kafka Connect fills with results, legs, deliveries and dead letters."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from streams.settings.section import Section
+from streams.settings.values import MOST_PORT
+
+SinkPart = Literal["results", "legs", "deliveries", "dead-letters"]
+
+_DEFAULT_PORTS = {"postgresql": 5432, "mariadb": 3306}
+
+
+class SinkSettings(Section):
+    """One database that calls go to."""
+
+    engine: Literal["postgresql", "mariadb"]
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
+    """What commands and connectors call it; None: the engine. Under another name it begins at the first record."""
+    host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9._-]+$")
+    port: int | None = Field(default=None, ge=1, le=MOST_PORT)
+    """None: 5432 of PostgreSQL, 3306 of MariaDB."""
+    database: str = Field(default="calls", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    user: str = "cel2crm"
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    """With which `connectors apply` and `status` look at the database."""
+    password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:sink.password}"  # noqa: S105
+    """How Connect itself finds that password (its ConfigProvider's notation); never the password."""
+    registry_password_reference: str | None = None
+    """The same for the password of registry.username."""
+    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters")
+    """What goes there: a connector and a table each."""
+    tasks: int = Field(default=1, ge=1, le=256)
+    """Tasks of each connector; more than kafka.partitions have nothing to do."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """Further properties of its connectors, as Connect names them. None may be one that cel2crm sets."""
+
+    @field_validator("parts")
+    @classmethod
+    def _some_part(cls, parts: tuple[SinkPart, ...]) -> tuple[SinkPart, ...]:
+        if not parts or len(set(parts)) < len(parts):
+            raise ValueError("name at least one of results, legs, deliveries, dead-letters, and none twice")
+        return parts
+
+    @property
+    def called(self) -> str:
+        """Its name in commands and connectors."""
+        return self.name or self.engine
+
+    @property
+    def listens_on(self) -> int:
+        """Its port."""
+        return self.port or _DEFAULT_PORTS[self.engine]
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for messages."""
+        return f"{self.host}:{self.listens_on}"
+
+
+def sinks_named_apart(sinks: tuple[SinkSettings, ...]) -> tuple[SinkSettings, ...]:
+    """Refuse two sinks of one name."""
+    names = [sink.called for sink in sinks]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two sinks are called {', '.join(sorted(twice))}: give each a name of its own")
+    return sinks
