@@ -280,7 +280,10 @@ class Owner:
                 raise Violation(f"{key}: sealed without all of its rows")
 
     def _stored(self, key: str) -> CheckpointedCall | None:
-        return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
+        try:
+            return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
+        except UnreadableSnapshot as unreadable:
+            raise Violation(f"{key}: its checkpoints cannot be read: {unreadable}") from None
 
     def _note_acknowledged(self, records: Mapping[str, bytes | None]) -> None:
         for key, value in records.items():
