@@ -21,6 +21,7 @@ import orjson
 from faust.types import TP
 from rich.table import Table
 
+from streams.kafka.turn import Turn
 from streams.rows.row import CapturedRow, RowDecoder
 from streams.settings import AggregateSettings
 from streams.workers.aggregate.assigned_partition import AssignedPartition
@@ -72,7 +73,10 @@ class Checkpoints:
 
     async def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> Sequence[int]:
         """See FencedLog.write."""
+        turn = Turn()
         for key, value in records:
+            if turn.is_over:
+                await turn.give_way()
             self.records += 1
             self.bytes += len(key) + len(value or b"")
             if value is None:

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.calls.snapshot import UnreadableSnapshot
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.fenced_log import Fenced, FencedLog
+from streams.kafka.fenced_log import Fenced, FencedLog, Record
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer, Message
 from streams.kafka.set_aside import SetAsideRecords
@@ -132,9 +132,13 @@ class AssignedPartition:
                 await self._producer.drain()
                 return True
             case WriteSnapshots(records):
+                encoded, turn = list[Record](), Turn()
+                for key, value in records:
+                    encoded.append((key.encode(), value))
+                    if turn.is_over:
+                        await turn.give_way()
                 try:
-                    written = await self._log.write([(key.encode(), value) for key, value in records])
-                    return written is not None
+                    return await self._log.write(encoded) is not None
                 except Fenced as error:
                     hard_exit(f"another process owns {self.tp} now", error)
             case Commit(offset, marker):

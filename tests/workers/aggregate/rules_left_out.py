@@ -342,17 +342,6 @@ class _CopiedAndThenClean(PartitionState):
         return copy
 
 
-class _CoveredAsTheCopyBegan(PartitionState):
-    """10: a snapshot says that it covers the rows before its copy began, not those before it was its turn."""
-
-    def _snapshot(self, tracked: TrackedCall, packed: bytes, begun_offset: int) -> bytes:
-        position, self.position = self.position, begun_offset
-        try:
-            return super()._snapshot(tracked, packed, begun_offset)
-        finally:
-            self.position = position
-
-
 class _CompleteAsItIsCovered(PartitionState):
     """10: where the marker is lost, a snapshot is taken to tell that all calls were written up to its own position."""
 
@@ -397,21 +386,11 @@ class _SegmentsStay(PartitionState):
         return super()._copy_call(copy, key, tracked)
 
 
-class _SegmentsOfBeforeForgotten(PartitionState):
-    """9: a call that comes again while the tombstones of its segments are not acknowledged leaves them there."""
-
-    def _settle(self, copy, acknowledged: bool) -> None:  # type: ignore[no-untyped-def]
-        super()._settle(copy, acknowledged)
-        if not acknowledged:
-            for key, count in copy.segments.items():
-                self._segments_there[key] = count
-
-
 _RULES = Rules()
 LEFT_OUT: dict[str, Rules] = {
     "fence the earlier owner": replace(_RULES, fence=False),
     "await results and dead letters": replace(_RULES, await_sent=False),
-    "only a confirmed commit counts": replace(_RULES, confirmed_only=False, strangers=1.0),
+    "only a confirmed commit counts": replace(_RULES, confirmed_only=False, strangers=0.4),
 }
 LEFT_OUT |= {
     str(rule.__doc__): replace(_RULES, new=rule)
@@ -425,13 +404,7 @@ LEFT_OUT |= {
         _SegmentsApart, _SegmentsCountUnacknowledged, _SegmentsStay,
     )
 }  # fmt: skip
-LEFT_OUT |= {
-    str(rule.__doc__): replace(_RULES, new=rule, strangers=1.0)
-    for rule in (_ForgottenUnconfirmed, _SegmentsOfBeforeForgotten)
-}
-LEFT_OUT[str(_CoveredAsTheCopyBegan.__doc__)] = replace(
-    _RULES, new=_CoveredAsTheCopyBegan, losses=0.0, backfilled=1.0, strangers=1.0
-)
+LEFT_OUT[str(_ForgottenUnconfirmed.__doc__)] = replace(_RULES, new=_ForgottenUnconfirmed, strangers=1.0)
 LEFT_OUT |= {
     str(rule.__doc__): replace(_RULES, new=rule, losses=1.0, loss_chance=0.1)
     for rule in (

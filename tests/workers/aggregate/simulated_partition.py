@@ -114,7 +114,7 @@ class Owner:
     def __init__(
         self, broker: Broker, rng: Random, rules: Rules, classify: Classifier, *, at_leisure: bool = False
     ) -> None:
-        """`at_leisure`: it copies calls one by one, and does not flush with every checkpoint."""
+        """`at_leisure`: calls are copied one by one, those of a few rows are long, and not every checkpoint flushes."""
         self._broker, self._rng, self._rules, self._classify = broker, rng, rules, classify
         self._at_leisure = at_leisure
         broker.generation += 1
@@ -142,10 +142,10 @@ class Owner:
         self.faults = True
 
     def _new(self, *args: Any) -> PartitionState:
-        """Segments of a few rows, so that calls are long; another release may have other ones."""
         partition = self._rules.new(*args)
-        partition.segment_rows = self._rng_of_form.choice((2, 3, 4, 1_000))
-        partition.slice = self._rng_of_form.choice((1, 5)) if self._at_leisure else 1_000
+        if self._at_leisure:
+            partition.segment_rows = self._rng_of_form.choice((2, 3, 4, 1_000))  # releases may differ in it
+            partition.slice = self._rng_of_form.choice((1, 5))
         return partition
 
     def restore(self) -> None:
@@ -280,7 +280,10 @@ class Owner:
                 raise Violation(f"{key}: sealed without all of its rows")
 
     def _stored(self, key: str) -> CheckpointedCall | None:
-        return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
+        try:
+            return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
+        except UnreadableSnapshot as unreadable:
+            raise Violation(f"{key}: its checkpoints cannot be read: {unreadable}") from None
 
     def _note_acknowledged(self, records: Mapping[str, bytes | None]) -> None:
         for key, value in records.items():
@@ -360,7 +363,7 @@ class Simulation:
         self._rng = Random(seed)
         self._loss_rng = Random(f"losses of {seed}")
         self._losses = self._loss_rng.random() < rules.losses
-        self._at_leisure = Random(f"copies of {seed}").random() < 0.6
+        self._at_leisure = Random(f"slices of {seed}").random() < 0.6
         self._classify, self._rules = classify, rules
         self._broker = Broker()
         self._clock = START
