@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 SPARK := .build/spark
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark simulate soak chaos mutate check format bench bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ format: venv  ## put format and imports right
 
 bench: venv  ## measure; ratios within one run
 	@$(BIN)/python -m tests.bench
+
+bench-growth: venv  ## measure the largest sizes: kept, open, long and finished calls, a replay's memory (an hour)
+	@$(BIN)/python -m tests.bench --only remembered long growth finished replay_memory --remembered 50000 --calls-per-second 10 100 --finished 1000000 3000000 --replayed-in-memory 10000000
 
 bench-compare: venv  ## measure, and compare the ratios with the stored ones (tests/bench/ratios.json)
 	@$(BIN)/python -m tests.bench --only classify remembered rows --compare tests/bench/ratios.json

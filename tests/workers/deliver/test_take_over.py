@@ -6,6 +6,7 @@ from typing import Any
 
 import fastavro
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import Serializer, own_header
 from schemas.codec import without_logical_types
@@ -149,12 +150,15 @@ def test_calls_with_and_without_digests_are_forgotten_at_last() -> None:
     assert {*early, *taken.completed.forget(100)} == {call(number).encode() for number in range(100)}
 
 
-def test_a_digest_of_another_record_is_told_and_the_record_is_decoded(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_digest_of_another_record_is_told_and_the_record_is_decoded() -> None:
     (key, value, header, _), (*_, foreign) = record(finished(1)), record(finished(1, version=99))
-    taken = TakenOver([(key, value, header, foreign)])
+    with capture_logs() as logged:
+        taken = TakenOver([(key, value, header, foreign)])
     assert taken.completed.ended_with(call(1), (7, 0)) and not taken.completed.ended_with(call(1), (8, 0))
     assert (taken.serializer.decoded, taken.restore.distrusted) == (1, 1)
-    assert "digest" in capsys.readouterr().out
+    assert [(line["log_level"], line["records"], "digest" in line["event"]) for line in logged] == [
+        ("warning", 1, True)
+    ]
 
 
 def test_a_damaged_record_stops_the_worker_though_its_digest_is_whole() -> None:
