@@ -21,8 +21,9 @@ from streams.errors import UserError
 from streams.tls_failures import tls_failure
 
 REBALANCE_TRIES = 20
-"""Connect answers 409 while its workers share the work out anew; each try waits half a second."""
-
+"""Connect refuses while its workers share the work out anew; each try waits half a second."""
+_REBALANCE = "a rebalance is expected"
+"""In the answer to a read meanwhile, HTTP 500; other requests are answered 409."""
 
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED)
 
@@ -238,7 +239,8 @@ class ConnectClient:
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         for _ in range(REBALANCE_TRIES):
             status, answer = await self._once(method, path, body)
-            if status != HTTPStatus.CONFLICT:
+            expected = isinstance(answer, dict) and _REBALANCE in str(answer.get("message"))
+            if status != HTTPStatus.CONFLICT and not expected:
                 break
             await asyncio.sleep(0.5)
         return status, answer

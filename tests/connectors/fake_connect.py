@@ -31,6 +31,7 @@ class FakeConnect:
         self.config: dict[str, str] | None = None
         self.starting = False
         self.conflicts = 0
+        self.expected_rebalances = 0
         self.restarts: list[str] = []
         self.puts = 0
         self.offset: dict[str, Any] | None = None
@@ -99,6 +100,10 @@ class FakeConnect:
         return web.json_response({"name": "c", "connector": connector, "tasks": [task]})
 
     async def _get_config(self, _: web.Request) -> web.Response:
+        if self.expected_rebalances:
+            self.expected_rebalances -= 1
+            message = "Request cannot be completed because a rebalance is expected"
+            return web.json_response({"error_code": 500, "message": message}, status=500)
         return web.json_response(self.config, status=200) if self.config else web.json_response({}, status=404)
 
     async def _put_config(self, request: web.Request) -> web.Response:

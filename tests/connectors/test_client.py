@@ -23,7 +23,7 @@ async def test_applying_twice_changes_nothing() -> None:
 
 async def test_a_rebalance_is_waited_out() -> None:
     fake = FakeConnect("RUNNING")
-    fake.conflicts = 1
+    fake.conflicts = fake.expected_rebalances = 1
     async with client_of(fake) as client:
         assert await client.apply("c", CONFIG) == "created"
 
