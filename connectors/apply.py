@@ -4,23 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from connectors.capture_state import Hold
-from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus
+from connectors.client import ConnectClient, ConnectorStatus
 from connectors.failures import KNOWN, KnownFailure
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.mariadb.checks import check_database
-from connectors.progress import Progress, until_beating, until_position_stored, until_running
+from connectors.progress import Action, Progress, give, until_beating, until_position_stored, until_running
 from connectors.source import ConnectorConfig, connector_name, heartbeat_topic, source_config, topics_of
 from connectors.topics import missing_topics
 from streams.errors import UserError
 from streams.http.service import http_access
 from streams.kafka.topic_client import KafkaTopics, Topics
 from streams.settings import Settings, secret
-
-Action = Literal["created", "updated", "resumed", "restarted", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +142,7 @@ async def _applied(capture: Capture, progress: Progress) -> Action:
         await connect.resume(name)
         progress(f"connector {name}: created")
         return "created"
-    action: Action = await connect.apply(name, capture.config)
-    progress(f"connector {name}: {action}")
-    status = await connect.status(name)
-    if status is not None and status.state in (STOPPED, PAUSED):
-        progress(f"connector {name} is {status.state}: resuming it")
-        await connect.resume(name)
-        return "resumed"
-    return action
+    return await give(connect, name, capture.config, progress)
 
 
 async def _refuse_gap(capture: Capture, *, remember: bool = False) -> None:

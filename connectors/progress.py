@@ -1,19 +1,35 @@
-"""Waiting for a connector after a change: stopped, running, following the database, its position stored.
+"""A connector gets its configuration, and is waited for: stopped, running, following the database, its place stored.
 
 Every function waits without a limit of its own: use asyncio.timeout.
 """
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
-from connectors.client import STOPPED, ConnectClient, ConnectorStatus, describe_status
+from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus, describe_status
 from connectors.heartbeat import Heartbeats
+from connectors.source import ConnectorConfig
 from streams.errors import UserError
 
 Progress = Callable[[str], None]
 """Takes a line for the person who waits."""
 
 POLL_SECONDS = 0.3
+
+Action = Literal["created", "updated", "resumed", "restarted", "unchanged"]
+
+
+async def give(connect: ConnectClient, name: str, config: ConnectorConfig, progress: Progress) -> Action:
+    """Give a connector its configuration, and start it where it is not started."""
+    action: Action = await connect.apply(name, config)
+    progress(f"connector {name}: {action}")
+    status = await connect.status(name)
+    if status is not None and status.state in (STOPPED, PAUSED):
+        progress(f"connector {name} is {status.state}: resuming it")
+        await connect.resume(name)
+        return "resumed"
+    return action
 
 
 async def until_stopped(connect: ConnectClient, name: str) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
-from connectors.apply import Action, too_slow
-from connectors.client import PAUSED, STOPPED, ConnectorStatus
-from connectors.progress import POLL_SECONDS, Progress, failure_error, until_running
+from connectors.apply import too_slow
+from connectors.client import ConnectorStatus
+from connectors.progress import POLL_SECONDS, Action, Progress, failure_error, give, until_running
 from connectors.sinks.connected import Sink, SinkConnector, open_sink, records_behind
 from connectors.sinks.jdbc.checks import check_sink_database
 from connectors.sinks.jdbc.config import sink_named
@@ -43,7 +43,7 @@ async def apply_sink(
         progress(f"checking the configuration with Kafka Connect at {sink.connect.url}")
         for connector in sink.connectors:
             await _check_configuration(sink, connector)
-        actions = [await _give(sink, connector, progress) for connector in sink.connectors]
+        actions = [await give(sink.connect, each.name, each.config, progress) for each in sink.connectors]
         return [
             await _until_it_works(sink, connector, action, progress, timeout_seconds)
             for connector, action in zip(sink.connectors, actions, strict=True)
@@ -54,19 +54,6 @@ async def _check_configuration(sink: Sink, connector: SinkConnector) -> None:
     if faults := await sink.connect.validate(connector.config):
         told = "\n".join(f"  {line}" for line in faults)
         raise UserError(f"Kafka Connect refuses the configuration of {connector.name}:\n{told}")
-
-
-async def _give(sink: Sink, connector: SinkConnector, progress: Progress) -> Action:
-    """Give a connector its configuration, and start it where it is not started."""
-    connect, name = sink.connect, connector.name
-    action: Action = await connect.apply(name, connector.config)
-    progress(f"connector {name}: {action}")
-    status = await connect.status(name)
-    if status is not None and status.state in (STOPPED, PAUSED):
-        progress(f"connector {name} is {status.state}: resuming it")
-        await connect.resume(name)
-        return "resumed"
-    return action
 
 
 async def _until_it_works(

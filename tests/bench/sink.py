@@ -18,12 +18,12 @@ from tests.connectors.sinking import (
     Sent,
     mariadb_database,
     postgresql_database,
-    recorded_calls,
     send,
     settings_of,
     tables_of,
     versions,
 )
+from tests.faults.recorded_results import recorded_calls
 from tests.sources import postgresql
 
 _BATCH = 5_000

@@ -5,32 +5,24 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import orjson
 import psycopg
 import pymysql
 from fastavro import schemaless_writer
 from msgspec.structs import replace
 
 from connectors.sinks.jdbc.tables import FOLDER
-from deploy.demo.recordings import read_recordings
 from deploy.local import LocalStack
 from schemas import SchemaRegistry, own_headers
 from schemas.source import WRITTEN_BY_0_1_0, released
-from streams.calls.call import Call
-from streams.calls.classify import classify
-from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallLeg, CallResult
 from streams.kafka.topic_client import KafkaTopics, Outgoing
-from streams.rows.row import RowDecoder
-from streams.rules import load_rules
 from streams.settings import Settings
+from tests.faults.recorded_results import recorded_calls
 from tests.sources import postgresql
-from tests.worker_installation import captured
 
 Run = Callable[[str], list[dict[str, Any]]]
 """Runs a statement as the owner of the database; its rows."""
@@ -41,20 +33,6 @@ PROCESSED = 1_764_000_000_123_457
 
 Sent = tuple[str, str, str, dict[str, Any] | None, dict[str, str]]
 """Short name of a topic, schema, key, record (None: a tombstone), headers."""
-
-
-@cache
-def recorded_calls() -> tuple[tuple[CallResult, tuple[CallLeg, ...]], ...]:
-    """Results and legs of the recorded calls, as the aggregate worker makes them."""
-    settings = Settings()
-    rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
-    calls: dict[str, Call] = {}
-    for case in read_recordings():
-        for number, row in enumerate(case.rows, 1):
-            decoded = decoder.decode(orjson.dumps({**captured(row), "id": number}))
-            calls.setdefault(decoded.linkedid, Call(decoded.pbx, decoded.linkedid)).add(decoded)
-    made = [classify(call, rules, profile, cut_short=False) for call in calls.values()]
-    return tuple((each.result, each.legs) for each in made)
 
 
 def versions(call: CallResult, legs: Sequence[CallLeg], version: int, correction: int, **changes: Any) -> list[Sent]:

@@ -33,13 +33,13 @@ from tests.connectors.sinking import (
     micros,
     plain,
     postgresql_database,
-    recorded_calls,
     send,
     send_as_0_1_0,
     settings_of,
     tables_of,
     versions,
 )
+from tests.faults.recorded_results import recorded_calls
 from tests.sources import postgresql
 
 pytestmark = pytest.mark.servers

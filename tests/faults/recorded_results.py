@@ -11,7 +11,7 @@ from deploy.demo.recordings import read_recordings
 from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.result import CallResult
+from streams.calls.result import CallLeg, CallResult
 from streams.clock import MICROS_PER_SECOND, utc_now_us
 from streams.delivery.eligibility import skip_reason
 from streams.rows.row import RowDecoder
@@ -22,8 +22,8 @@ from tests.worker_installation import captured
 
 
 @cache
-def recorded_results() -> tuple[CallResult, ...]:
-    """One result a recorded call."""
+def recorded_calls() -> tuple[tuple[CallResult, tuple[CallLeg, ...]], ...]:
+    """Results and legs of the recorded calls, as the aggregate worker makes them."""
     settings = Settings()
     rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
     calls: dict[str, Call] = {}
@@ -31,7 +31,13 @@ def recorded_results() -> tuple[CallResult, ...]:
         for number, row in enumerate(case.rows, 1):
             decoded = decoder.decode(orjson.dumps({**captured(row), "id": number}))
             calls.setdefault(decoded.linkedid, Call(decoded.pbx, decoded.linkedid)).add(decoded)
-    return tuple(classify(call, rules, profile, cut_short=False).result for call in calls.values())
+    made = [classify(call, rules, profile, cut_short=False) for call in calls.values()]
+    return tuple((each.result, each.legs) for each in made)
+
+
+def recorded_results() -> tuple[CallResult, ...]:
+    """One result a recorded call."""
+    return tuple(result for result, _ in recorded_calls())
 
 
 def many_results(count: int, seed: int) -> Iterator[CallResult]:
