@@ -18,11 +18,11 @@ SEED = 1
 
 @pytest.mark.timeout(600)
 async def test_a_soak_loses_and_doubles_nothing(stack: "LocalStack", tmp_path: Path) -> None:
-    plan = SoakPlan(seconds=40, calls=400, seed=SEED, kill_every=7, pausing_faults=False)
+    plan = SoakPlan(seconds=30, calls=300, seed=SEED, kill_every=7, pausing_faults=False)
     where = stack.endpoints
     reports = await soak(plan, CRMS, where.bootstrap_servers, where.registry_url, tmp_path)
     wrong = [line for report in reports for line in report.complaints()]
-    assert not wrong, f"again: make soak SECONDS=40 CALLS=400 SEED={SEED}\n" + "\n".join(wrong)
+    assert not wrong, f"again: make soak SECONDS=30 CALLS=300 SEED={SEED}\n" + "\n".join(wrong)
     for report in reports:
-        assert report.delivered == report.calls >= 380
+        assert report.delivered == report.calls >= 280
         assert report.kills + report.stops >= 2 and sum(report.faults.values()) > 10
