@@ -44,5 +44,5 @@ FAULTS: dict[str, type[Fault]] = {
     if inspect.isclass(found) and issubclass(found, Fault) and not inspect.isabstract(found) and "name" in vars(found)
 }
 
-SHORT = ("registry-emptied-other-order", "records-expired-while-stopped")
+SHORT = ("connect-killed", "registry-emptied-other-order", "records-expired-while-stopped")
 """Those that lost or doubled calls once, in the order in which one installation serves them all."""
