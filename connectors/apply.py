@@ -11,9 +11,17 @@ from connectors.failures import KNOWN, KnownFailure
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.mariadb.checks import check_database
-from connectors.progress import Action, Progress, give, until_beating, until_position_stored, until_running
+from connectors.progress import (
+    Action,
+    Progress,
+    give,
+    require_valid,
+    until_beating,
+    until_position_stored,
+    until_running,
+)
 from connectors.source import ConnectorConfig, connector_name, heartbeat_topic, source_config, topics_of
-from connectors.topics import missing_topics
+from connectors.topics import require_topics
 from streams.errors import UserError
 from streams.http.service import http_access
 from streams.kafka.topic_client import KafkaTopics, Topics
@@ -118,18 +126,14 @@ async def check_prerequisites(settings: Settings, progress: Progress) -> list[st
     progress(f"checking the database at {settings.database.host}:{settings.database.port}")
     warnings = await check_database(settings.database)
     progress("checking the topics")
-    if missing := await missing_topics(settings, list(topics_of(settings).values())):
-        raise UserError(f"topics are missing: {', '.join(missing)}", "Run: cel2crm topics apply")
+    await require_topics(settings, list(topics_of(settings).values()))
     return warnings
 
 
 async def check_configuration(capture: Capture, progress: Progress) -> None:
     """Let Connect and the connector check the configuration. Raises UserError with every fault."""
     progress(f"checking the configuration with Kafka Connect at {capture.connect.url}")
-    if faults := await capture.connect.validate(capture.config):
-        raise UserError(
-            f"Kafka Connect refuses the configuration of {capture.name}:\n" + "\n".join(f"  {line}" for line in faults)
-        )
+    await require_valid(capture.connect, capture.name, capture.config)
 
 
 async def _applied(capture: Capture, progress: Progress) -> Action:

@@ -20,6 +20,13 @@ POLL_SECONDS = 0.3
 Action = Literal["created", "updated", "resumed", "restarted", "unchanged"]
 
 
+async def require_valid(connect: ConnectClient, name: str, config: ConnectorConfig) -> None:
+    """Let Connect and the connector check a configuration. Raises UserError with every fault."""
+    if faults := await connect.validate(config):
+        told = "\n".join(f"  {line}" for line in faults)
+        raise UserError(f"Kafka Connect refuses the configuration of {name}:\n{told}")
+
+
 async def give(connect: ConnectClient, name: str, config: ConnectorConfig, progress: Progress) -> Action:
     """Give a connector its configuration, and start it where it is not started."""
     action: Action = await connect.apply(name, config)

@@ -28,6 +28,10 @@ class Fault:
     problem: str
     remedy: str
 
+    def lines(self, indent: str = "  ") -> list[str]:
+        """For a person."""
+        return [f"{indent}{self.problem}", f"{indent}  {self.remedy}"]
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
@@ -52,7 +56,7 @@ class CaptureReport:
         beat = self.seconds_since_heartbeat
         told = "no heartbeat yet" if beat is None else f"last heartbeat {beat:.0f} s ago"
         first = f"connector {self.name}: not there" if self.connector is None else describe_status(self.connector)
-        faults = [line for fault in self.faults for line in (f"  {fault.problem}", f"    {fault.remedy}")]
+        faults = [line for fault in self.faults for line in fault.lines()]
         return [f"{first}, {told}", *faults, *self._database_lines(), *self._gap_lines()]
 
     def _database_lines(self) -> list[str]:

@@ -83,6 +83,12 @@ async def missing_topics(settings: Settings, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in existing]
 
 
+async def require_topics(settings: Settings, names: Sequence[str]) -> None:
+    """Raises UserError where one of these topics is not there."""
+    if missing := await missing_topics(settings, names):
+        raise UserError(f"topics are missing: {', '.join(missing)}", "Run: cel2crm topics apply")
+
+
 def declared_topics(settings: Settings) -> list[Topic]:
     """The topics of topics.yaml for these settings, in its order."""
     tree = yaml.safe_load(DECLARATION.read_text(encoding="utf-8"))

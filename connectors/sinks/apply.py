@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from connectors.apply import too_slow
 from connectors.client import ConnectorStatus
-from connectors.progress import POLL_SECONDS, Action, Progress, failure_error, give, until_running
+from connectors.progress import POLL_SECONDS, Action, Progress, failure_error, give, require_valid, until_running
 from connectors.sinks.connected import Sink, SinkConnector, open_sink, records_behind
 from connectors.sinks.jdbc.checks import check_sink_database
 from connectors.sinks.jdbc.config import sink_named
-from connectors.topics import missing_topics
-from streams.errors import UserError
+from connectors.topics import require_topics
 from streams.settings import Settings
 
 
@@ -38,22 +37,15 @@ async def apply_sink(
         await check_sink_database(settings_of_sink)
         progress("checking the topics")
         wanted = [topic for connector in sink.connectors for topic in connector.topics]
-        if missing := await missing_topics(settings, wanted):
-            raise UserError(f"topics are missing: {', '.join(missing)}", "Run: cel2crm topics apply")
+        await require_topics(settings, wanted)
         progress(f"checking the configuration with Kafka Connect at {sink.connect.url}")
         for connector in sink.connectors:
-            await _check_configuration(sink, connector)
+            await require_valid(sink.connect, connector.name, connector.config)
         actions = [await give(sink.connect, each.name, each.config, progress) for each in sink.connectors]
         return [
             await _until_it_works(sink, connector, action, progress, timeout_seconds)
             for connector, action in zip(sink.connectors, actions, strict=True)
         ]
-
-
-async def _check_configuration(sink: Sink, connector: SinkConnector) -> None:
-    if faults := await sink.connect.validate(connector.config):
-        told = "\n".join(f"  {line}" for line in faults)
-        raise UserError(f"Kafka Connect refuses the configuration of {connector.name}:\n{told}")
 
 
 async def _until_it_works(

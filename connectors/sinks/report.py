@@ -1,5 +1,6 @@
 """The state of the sinks in words: `cel2crm connectors status`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,5 +114,5 @@ def sink_faults(status: ConnectorStatus | None, name: str) -> tuple[Fault, ...]:
     return () if status.running else (Fault(f"it is {status.state}", apply),)
 
 
-def _told(faults: Any) -> list[str]:
-    return [line for fault in faults for line in (f"    {fault.problem}", f"      {fault.remedy}")]
+def _told(faults: Iterable[Fault]) -> list[str]:
+    return [line for fault in faults for line in fault.lines("    ")]

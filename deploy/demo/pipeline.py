@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pymysql
 import yaml
@@ -29,6 +30,14 @@ _SPEED = 400
 """Requests a second that the demo's portals and senders are set to: at a real portal's 2 it would take minutes."""
 
 
+class WorkerProcess(NamedTuple):
+    """A process of workers."""
+
+    pid: int
+    kinds: int
+    """How many workers run in it."""
+
+
 @dataclass(slots=True)
 class Pipeline:
     """The running parts of the product, each a process of the stack: none outlives the demo, however that ends."""
@@ -37,16 +46,14 @@ class Pipeline:
     settings_file: Path
     portals: dict[str, str]
     """Name of a portal: its address."""
-    workers: Mapping[str, int]
-    """Process of the stack: how many workers run in it."""
-    pids: Mapping[str, int]
-    """Process of the stack: its id."""
+    workers: Mapping[str, WorkerProcess]
+    """By the name of their process of the stack."""
 
     def wait_until_ready(self) -> None:
         """Until every worker holds every partition. Raises UserError."""
         deadline = time.monotonic() + START_SECONDS
-        for worker, kinds in self.workers.items():
-            while self.stack.log(worker).read_text(encoding="utf-8").count(_TAKEN_OVER) < kinds * _PARTITIONS:
+        for worker, process in self.workers.items():
+            while self.stack.log(worker).read_text(encoding="utf-8").count(_TAKEN_OVER) < process.kinds * _PARTITIONS:
                 self.check()
                 if time.monotonic() > deadline:
                     raise UserError(f"{worker} is not ready:\n{log_tail(self.stack, worker)}")
@@ -75,14 +82,9 @@ def pipeline(
         if "bitrix24" in portals:
             authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
         kinds = [["aggregate"], *([list(crms)] if in_one_process else ([crm] for crm in crms))]
-        workers = {"-".join(["worker", *names]): names for names in kinds}
-        pids = {process: _worker(stack, process, names, settings_file, running) for process, names in workers.items()}
+        workers = dict(_worker(stack, names, settings_file, running) for names in kinds)
         running_pipeline = Pipeline(
-            stack,
-            settings_file,
-            {name: found["url"] for name, found in portals.items()},
-            {process: len(names) for process, names in workers.items()},
-            pids,
+            stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
         )
         running_pipeline.wait_until_ready()
         yield running_pipeline
@@ -223,10 +225,11 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
     raise UserError(f"the fake {name} did not start:\n{log_tail(stack, process)}")
 
 
-def _worker(stack: LocalStack, process: str, names: Sequence[str], settings: Path, running: ExitStack) -> int:
+def _worker(stack: LocalStack, names: Sequence[str], settings: Path, running: ExitStack) -> tuple[str, WorkerProcess]:
+    process = "-".join(["worker", *names])
     pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *names, "--settings", settings])
     running.callback(_stop, stack, process)
-    return pid
+    return process, WorkerProcess(pid, len(names))
 
 
 def _stop(stack: LocalStack, process: str) -> None:

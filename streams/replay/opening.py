@@ -1,9 +1,8 @@
 """A replay opened for a command: connections, ranges, rules, and the results that stand on call-results."""
 
-import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from streams.calls.pbx_profile import PbxProfile
 from streams.clock import utc_now_ms
@@ -53,19 +52,6 @@ async def replay_of(
     judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name)
     progress = Progress(sum(each.rows for each in ranges), clock, report)
     return Replay(connection, source, selection, ranges, judge, RecordDecoder(settings), PublishedResults(), progress)
-
-
-@contextmanager
-def garbage_seldom_looked_for() -> Iterator[None]:
-    """Python looks for circles of garbage less often: a replay makes none, and looking took a sixth of its time."""
-    before = gc.get_threshold()
-    gc.freeze()  # what was imported stays
-    gc.set_threshold(50_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 async def with_results(replay: Replay) -> Replay:

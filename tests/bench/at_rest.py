@@ -24,6 +24,7 @@ from deploy.demo.run import run
 from deploy.local import LocalStack
 from streams.rules import load_rules
 from streams.settings import load_settings
+from tests.bench.usage import cpu_seconds, resident_mb
 
 INSTALLATIONS = (PORTALS[:1], PORTALS)
 """The CRMs of each installation that is measured; those of one share a process."""
@@ -42,7 +43,8 @@ def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list
             stack.create_pbx_database()
             with pipeline(stack, own, crms, in_one_process=True) as running:
                 watch = (sys.executable, "-m", "streams.cli.main", "connectors", "watch", "--settings")
-                processes = {"connectors watch": stack.run("watch", [*watch, running.settings_file]), **running.pids}
+                processes = {"connectors watch": stack.run("watch", [*watch, running.settings_file])}
+                processes |= {name: each.pid for name, each in running.workers.items()}
                 processes |= {name: pid for name, pid in stack.endpoints.pids.items() if name != "mariadb"}
                 _play(running)
                 say(f"{seconds:.0f} s at rest; CRMs: {', '.join(crms)}")
@@ -66,22 +68,17 @@ def _play(running: Pipeline) -> None:
 def _at_rest(processes: dict[str, int], seconds: float) -> list[Measurement]:
     """Of each process: the most memory (MB, resident) seen while nothing came, and its CPU (% of a core)."""
     watched = {name: psutil.Process(pid) for name, pid in processes.items()}
-    before, began = {name: _cpu_seconds(process) for name, process in watched.items()}, time.monotonic()
+    before, began = {name: cpu_seconds(process) for name, process in watched.items()}, time.monotonic()
     most = dict.fromkeys(watched, 0.0)
     while (passed := time.monotonic() - began) < seconds:
         for name, process in watched.items():
-            most[name] = max(most[name], process.memory_info().rss / 1e6)
+            most[name] = max(most[name], resident_mb(process))
         time.sleep(min(LOOK_SECONDS, seconds - passed))
     took = time.monotonic() - began
     return [
-        {"part": name, "megabytes": most[name], "percent_of_a_core": (_cpu_seconds(each) - before[name]) / took * 100}
+        {"part": name, "megabytes": most[name], "percent_of_a_core": (cpu_seconds(each) - before[name]) / took * 100}
         for name, each in watched.items()
     ]
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 def show(measured: Sequence[Measurement]) -> Table:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from streams.kafka.admin import KafkaAdmin
 from tests.bench.pbx_rows import pbx_rows
+from tests.bench.usage import cpu_seconds, resident_mb
 from tests.worker_installation import Installation, Row
 
 Measurement = dict[str, Any]
@@ -51,7 +52,7 @@ async def _with(installation: Installation, calls_per_second: int, say: Callable
         process, began = psutil.Process(worker.pid), time.monotonic()
         await installation.until_taken_over(worker)
         most = await _until_committed(installation, process, rows)
-        seconds, cpu = time.monotonic() - began, _cpu_seconds(process)
+        seconds, cpu = time.monotonic() - began, cpu_seconds(process)
         worker.kill()
         await asyncio.to_thread(worker.wait)
         say(f"taking over the calls of {calls_per_second} calls a second")
@@ -68,8 +69,8 @@ async def _with(installation: Installation, calls_per_second: int, say: Callable
             "cpu_seconds": cpu,
             "megabytes": most,
             "take_over_seconds": taken_over,
-            "take_over_cpu_seconds": _cpu_seconds(process),
-            "taken_over_megabytes": process.memory_info().rss / 1e6,
+            "take_over_cpu_seconds": cpu_seconds(process),
+            "taken_over_megabytes": resident_mb(process),
         }
 
 
@@ -86,17 +87,12 @@ async def _until_committed(installation: Installation, process: psutil.Process, 
     topic, group = kafka.topic("cel"), kafka.topic("aggregate")
     async with asyncio.timeout(LIMIT_SECONDS), KafkaAdmin(kafka) as admin:
         while True:
-            most = max(most, process.memory_info().rss / 1e6)
+            most = max(most, resident_mb(process))
             committed = (await admin.group(group)).committed
             places = [TopicPartition(topic, number) for number in range(installation.partitions)]
             if sum(committed.get(place, 0) for place in places) >= rows:
                 return most
             await asyncio.sleep(LOOK_SECONDS)
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    used = process.cpu_times()
-    return float(used.user + used.system)
 
 
 def show(measured: Sequence[Measurement]) -> Table:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from rich.table import Table
 
 from tests.bench.pbx_rows import pbx_rows
+from tests.bench.usage import cpu_seconds, resident_mb
 from tests.worker_installation import Installation, Tail
 
 Measurement = dict[str, Any]
@@ -44,10 +45,10 @@ async def _at(installation: Installation, rate: int, seconds: float) -> Measurem
         worker = installation.start_worker()
         await installation.until_taken_over(worker)
         process = psutil.Process(worker.pid)
-        rows, before = round(rate * seconds), _cpu_seconds(process)
+        rows, before = round(rate * seconds), cpu_seconds(process)
         await _produce(installation, rows, rate)
         await asyncio.sleep(REST_SECONDS)
-        cpu, megabytes = _cpu_seconds(process) - before, process.memory_info().rss / 2**20
+        cpu, megabytes = cpu_seconds(process) - before, resident_mb(process)
         delays = await _delays(installation)
     return {
         "rows_per_second": rate,
@@ -58,11 +59,6 @@ async def _at(installation: Installation, rate: int, seconds: float) -> Measurem
         "p99_ms": statistics.quantiles(delays, n=100)[98],
         "megabytes": megabytes,
     }
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    used = process.cpu_times()
-    return float(used.user + used.system)
 
 
 async def _produce(installation: Installation, rows: int, rate: int) -> None:

@@ -109,10 +109,6 @@ class InterruptedWorker:
             await self._interrupted.wait()
         self._interrupted.clear()
 
-    def taken_over(self, worker: subprocess.Popen[bytes]) -> int:
-        """How many partitions a worker has taken over."""
-        return self.installation.log_of(worker).count("partition taken over")
-
     def _on_request(self, when: str, inbound: Inbound) -> None:
         if self._waiting is None:
             return
@@ -146,9 +142,7 @@ async def stopped_at_each(way: str, stack: "LocalStack", directory: Path) -> Non
         for moment in STOPPED[way]:
             await test.interrupt(worker, moment, signal.SIGSTOP)
             successor = test.installation.start_worker(test.way.crm)
-            async with asyncio.timeout(60):
-                while test.taken_over(successor) < test.installation.partitions:  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)
+            await test.installation.until_taken_over(successor)
             worker.send_signal(signal.SIGCONT)
             assert await asyncio.to_thread(worker.wait, 30) == STATUS
             worker = successor

@@ -20,6 +20,7 @@ from streams.cli.replay.plan import RulesFile, remark_expired
 from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.told import CSV_HEAD, DifferenceWriter, summary_lines, summary_object
 from streams.errors import UserError
+from streams.kafka.collector import fewer_collections
 from streams.replay import opening
 from streams.replay.comparison import Kind, Replay
 from streams.rules import load_rules
@@ -67,7 +68,7 @@ def diff(
     writer = DifferenceWriter(
         Outcomes(load_rules(settings.rules), settings), Outcomes(load_rules(judging.rules), judging)
     )
-    with opening.garbage_seldom_looked_for():
+    with fewer_collections():
         replay = asyncio.run(_diff(settings, judging, options, writer, output, as_json=as_json))
     summary = summary_object(replay.counts, writer.statuses, opening.rules_hash_of(replay))
     if as_json:

@@ -18,6 +18,7 @@ from streams.cli.replay.selection_options import SelectionOptions
 from streams.errors import UserError
 from streams.gaps.taken import taken_by_worker
 from streams.kafka.admin import KafkaAdmin
+from streams.kafka.collector import fewer_collections
 from streams.operations.connection import Connection
 from streams.replay import opening
 from streams.replay.comparison import Replay
@@ -58,7 +59,7 @@ def publish_corrections(
     """
     settings = load_settings(settings_file)
     quiet_kafka_client()
-    with opening.garbage_seldom_looked_for():
+    with fewer_collections():
         found, correction = asyncio.run(_publish(settings, options, operator_name(by), yes=yes))
     told: dict[str, Any] = {
         "published": len(found) if correction else 0,

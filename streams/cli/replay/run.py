@@ -21,6 +21,7 @@ from streams.cli.replay.selection_options import SelectionOptions
 from streams.cli.replay.standing import line_of, to_json
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.errors import UserError
+from streams.kafka.collector import fewer_collections
 from streams.replay import opening
 from streams.replay.control import KafkaControlLog, checked_name, results_topic, rules_of
 from streams.replay.group import KafkaGroup
@@ -129,7 +130,7 @@ def _work(name: str, settings: Settings, workers: int, settings_file: Path | Non
         if workers > 1:
             _in_processes(name, workers, settings_file)
         else:
-            with opening.garbage_seldom_looked_for():
+            with fewer_collections():
                 asyncio.run(_member(name, settings))
     except KeyboardInterrupt:
         remark(f"stopped; cel2crm replay resume {name} goes on where it was")
