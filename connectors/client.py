@@ -166,26 +166,29 @@ class ConnectClient:
         None: no such connector. Stored once in Connect's `offset.flush.interval.ms` (a minute by default). Needs
         Connect 3.5.
         """
-        status, answer = await self._call("GET", f"/connectors/{quote(name)}/offsets")
-        if status == HTTPStatus.NOT_FOUND:
-            return None
-        self._expect_success(status, answer, f"read the position of connector {name}")
-        return next((dict(entry["offset"]) for entry in answer["offsets"] if entry["offset"]), {})
+        stored = await self._stored_offsets(name)
+        return None if stored is None else next((dict(each["offset"]) for each in stored), {})
 
     async def sink_offsets(self, name: str) -> dict[tuple[str, int], int] | None:
         """The next record of each partition (topic, number) for a sink, as far as Connect has stored it.
 
         None: no such connector. Stored once in Connect's `offset.flush.interval.ms`. Needs Connect 3.6.
         """
+        stored = await self._stored_offsets(name)
+        if stored is None:
+            return None
+        return {
+            (each["partition"]["kafka_topic"], each["partition"]["kafka_partition"]): each["offset"]["kafka_offset"]
+            for each in stored
+        }
+
+    async def _stored_offsets(self, name: str) -> list[dict[str, Any]] | None:
+        """Partitions and their offsets, as Connect has stored them for the connector; None: no such connector."""
         status, answer = await self._call("GET", f"/connectors/{quote(name)}/offsets")
         if status == HTTPStatus.NOT_FOUND:
             return None
         self._expect_success(status, answer, f"read the position of connector {name}")
-        return {
-            (entry["partition"]["kafka_topic"], entry["partition"]["kafka_partition"]): entry["offset"]["kafka_offset"]
-            for entry in answer["offsets"]
-            if entry["offset"]
-        }
+        return [each for each in answer["offsets"] if each["offset"]]
 
     async def delete_offset(self, name: str) -> None:
         """Make a stopped connector forget its position. Needs Connect 3.6."""
