@@ -94,6 +94,6 @@ class SettlingCalls:
         return {tp: end for tp, end in told.items() if end is not None and abs(now - end.as_of_ms) <= _NEW_END_MS}
 
     async def _end(self, assigned: AssignedPartition, now: int, end: int) -> None:
-        if assigned.partition.position >= end:  # else its rows are being taken: the next look is worth something
-            assigned.looked_at_ms = now
+        # Where its rows are still being taken, the same answer is worth another look.
+        assigned.looked_at_ms = now if assigned.partition.position >= end else now - 1
         await self._send(assigned, assigned.partition.end_settled(now, end))
