@@ -146,9 +146,16 @@ def test_periods(reported: Operator, arguments: tuple[str, ...], calls: int) -> 
     assert lines(told(reported, *arguments), "total")[None, None]["calls"] == calls
 
 
+def test_the_period_is_told_on_the_clock_of_the_pbx(reported: Operator) -> None:
+    shown = reported.told("report", "--since", "2026-11-25T00:00+00:00", "--until", "2026-11-26T10:30")
+    assert shown.startswith("Calls, 2026-11-25 03:00 to 2026-11-26 10:30\n")
+    nothing = reported.told("report", "--until", "2026-10-02T10:30Z")
+    assert nothing == "No calls from 2026-09-25 10:30 UTC to 2026-10-02 10:30 UTC.\n"
+
+
 def test_a_period_without_calls_is_one_sentence_and_no_page(reported: Operator, tmp_path: Path) -> None:
     period = ("--since", "2026-10-01", "--until", "2026-10-02T08:00")
-    sentence = "No calls from 2026-10-01 to 2026-10-02 08:00, by the PBX's clock.\n"
+    sentence = "No calls from 2026-10-01 to 2026-10-02 08:00.\n"
     page = tmp_path / "page.html"
     assert reported.told("report", *period) == sentence
     assert reported.told("report", *period, "--html", str(page)) == sentence

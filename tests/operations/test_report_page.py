@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import vl_convert
+from msgspec.structs import replace
 
 from streams.analysis.report.calls import period_of, report_call
 from streams.analysis.report.figures import Report, figures_of, report_of
@@ -144,6 +145,11 @@ def test_nothing_is_fetched_and_only_its_own_scripts_run(by_hand: dict[str, Any]
     hashes = [b64encode(sha256(each.encode()).digest()).decode() for each in found.scripts[1:]]
     runs = " ".join(f"'sha256-{each}'" for each in hashes)
     assert f"content=\"default-src 'none'; script-src {runs};" in text
+
+
+def test_an_outcome_of_a_later_release_is_told_as_it_is() -> None:
+    made = page(report([replace(CALLS[1], outcome="<voicemail>")], "2026-11-25", "2026-11-26"))
+    assert data_of(made)["values"]["outcome"] == ["<voicemail>"]
 
 
 def test_numbers_are_masked_where_the_settings_say_so() -> None:

@@ -26,9 +26,12 @@ class Edge:
         """Whether a call began then or later."""
         return started_at + (offset_seconds * MICROS_PER_SECOND if self.on_clock else 0) >= self.micros
 
-    def __str__(self) -> str:
-        shown = local_time(self.micros, 0).removesuffix(":00")
-        return shown.removesuffix(" 00:00") if self.on_clock else f"{shown} UTC"
+    def shown(self, offset_seconds: int | None) -> str:
+        """The time on the PBX's clock, so much ahead of UTC; None: that is not known, and a moment is told in UTC."""
+        told = local_time(self.micros, 0 if self.on_clock else offset_seconds or 0).removesuffix(":00")
+        if not self.on_clock and offset_seconds is None:
+            return f"{told} UTC"
+        return told.removesuffix(" 00:00")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,12 @@ class Report:
     lines: Sequence[Line]
     failures: Sequence[Failure]
 
+    @property
+    def edges(self) -> dict[str, str]:
+        """`since` and `until` as people read them, on the clock of the last call's PBX."""
+        offset = self.calls[-1].utc_offset_seconds if self.calls else None
+        return {"since": self.period.since.shown(offset), "until": self.period.until.shown(offset)}
+
 
 def report_of(known: Iterable[ReportCall], period: Period, pbx: str | None) -> Report:
     """The report of a period; `known`: every call since it began, also after it; `pbx`: of this PBX only.

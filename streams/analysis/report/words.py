@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from streams.errors import UserError
+from streams.printable import printable
 
 
 @cache
@@ -33,6 +34,10 @@ class Words:
 
     def __getitem__(self, name: str) -> str:
         return self._texts[name]
+
+    def word(self, name: str) -> str:
+        """A word for a value of a record; the value itself where it is one of a later release."""
+        return self._texts.get(name, printable(name))
 
     def fill(self, name: str, **values: Any) -> str:
         """A text with its gaps filled."""

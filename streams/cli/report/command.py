@@ -71,7 +71,7 @@ def report(
         made = report_of(truths.all(), period, named)
         if not made.calls:
             tell = remark if as_csv or as_json else say
-            tell(words.fill("no_calls", since=period.since, until=period.until))
+            tell(words.fill("no_calls", **made.edges))
         elif page is not None and html is not None:
             options = page.PageOptions(language, now, settings.logging.mask_numbers)
             with whole_file(html) as file:

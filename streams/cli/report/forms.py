@@ -50,8 +50,7 @@ def say_csv_report(report: Report) -> None:
 
 def say_tables(report: Report, words: Words) -> None:
     """The report on a terminal."""
-    period = words.fill("period", since=report.period.since, until=report.period.until)
-    say(f"{words['title']}, {period}")
+    say(f"{words['title']}, {words.fill('period', **report.edges)}")
     _say_group(report, words, ("total", "direction"), "direction", "total")
     _say_group(report, words, ("day",), "by_day", "day")
     _say_group(report, words, ("hour",), "by_hour", "hour")
