@@ -16,6 +16,7 @@ CALL = call_result(1).call_id
         ("deliveries", CALL),
         ("results",),
         ("missed",),
+        ("report",),
         ("dead-letters", "list"),
         ("dead-letters", "show", CALL),
         ("portal", "status", "main"),
