@@ -13,7 +13,8 @@ from schemas.source import Schema, load
 MARK = "<!-- Made from schemas/*.avsc: python -m schemas.reference -->\n"
 
 RECORDS = (
-    "call_result", "call_leg", "delivery", "dead_letter", "dead_letter_resolution", "delivery_command", "portal_state",
+    "call_result", "call_leg", "complete_until", "delivery", "dead_letter", "dead_letter_resolution",
+    "delivery_command", "portal_state",
 )  # fmt: skip
 """The schemas, those that analysts read first."""
 

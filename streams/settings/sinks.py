@@ -1,14 +1,14 @@
-"""Databases for analysts: `sinks:`, which Kafka Connect fills with results, legs, deliveries and dead letters."""
+"""Databases for analysts: `sinks:`, which Kafka Connect fills with calls, deliveries and dead letters."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, SecretStr, field_validator
 
 from streams.settings.section import Section
 from streams.settings.values import MOST_PORT
 
-SinkPart = Literal["results", "legs", "deliveries", "dead-letters"]
+SinkPart = Literal["results", "legs", "deliveries", "dead-letters", "complete-until"]
 
 _DEFAULT_PORTS = {"postgresql": 5432, "mariadb": 3306}
 
@@ -31,7 +31,7 @@ class SinkSettings(Section):
     """How Connect itself finds that password (its ConfigProvider's notation); never the password."""
     registry_password_reference: str | None = None
     """The same for the password of registry.username."""
-    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters")
+    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters", "complete-until")
     """What goes there: a connector and a table each."""
     tasks: int = Field(default=1, ge=1, le=256)
     """Tasks of each connector; more than kafka.partitions have nothing to do."""
@@ -42,7 +42,7 @@ class SinkSettings(Section):
     @classmethod
     def _some_part(cls, parts: tuple[SinkPart, ...]) -> tuple[SinkPart, ...]:
         if not parts or len(set(parts)) < len(parts):
-            raise ValueError("name at least one of results, legs, deliveries, dead-letters, and none twice")
+            raise ValueError(f"name at least one of {', '.join(get_args(SinkPart))}, and none twice")
         return parts
 
     @property

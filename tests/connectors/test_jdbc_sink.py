@@ -111,7 +111,7 @@ def test_connect_may_read_what_sinks_take_and_nothing_more_without_one() -> None
     with_sinks = {acl.name for acl in acls_of(settings_with("mariadb"), "connect")}
     assert with_sinks - {acl.name for acl in acls_of(Settings(), "connect")} == {
         "cel2crm.call-results", "cel2crm.call-legs", "cel2crm.deliveries-", "cel2crm.dead-letters",
-        "connect-cel2crm-sink-mariadb-",
+        "cel2crm.complete-until", "connect-cel2crm-sink-mariadb-",
     }  # fmt: skip
 
 

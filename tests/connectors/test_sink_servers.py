@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from connectors.client import ConnectClient
 from connectors.sinks.apply import apply_sink
 from connectors.sinks.connected import connectors_of, open_sink, records_behind, sink_connect_client
+from connectors.sinks.jdbc.tables import PARTS
 from connectors.sinks.report import report_sink
 from connectors.sinks.watch import SinkWatcher
 from connectors.topics import apply_topics
@@ -111,7 +112,16 @@ def live_records() -> list[Sent]:
         "timestamp": 1_764_000_000_123, "component": "aggregate", "reason": "unreadable_row", "explanation": "'; drop",
         "failed_at": FAILED_AT, "call_id": None, "portal": None,
     }  # fmt: skip
-    return [*records, ("dead-letters", "dead_letter", "k", letter, {})]
+    complete = {
+        "pbx": "pbx1", "partition": 0, "partitions": 1, "complete_until": PROCESSED, "captured_until": PROCESSED + 7,
+        "held_by": "pbx1/1.1", "results_ends": "[1, 1, 1]", "legs_ends": "[1, 1, 1]",
+    }  # fmt: skip
+    return [
+        *records,
+        ("dead-letters", "dead_letter", "k", letter, {}),
+        ("complete-until", "complete_until", "pbx1/0", {**complete, "complete_until": PROCESSED - 1}, {}),
+        ("complete-until", "complete_until", "pbx1/0", complete, {}),
+    ]
 
 
 def later_records() -> list[Sent]:
@@ -182,7 +192,7 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
     await send_as_0_1_0(databases.settings)
     for engine in ENGINES:
         applied = await apply_sink(databases.settings, engine, lambda _: None)
-        assert [part.action for part in applied] == ["created"] * 4
+        assert [part.action for part in applied] == ["created"] * len(PARTS)
     await databases.until_taken()
     for run in databases.runs.values():
         assert_equal(run, live_records())
@@ -192,6 +202,8 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
         ]
         (letter,) = run("select * from dead_letters")
         assert (letter["source_topic"], letter["source_offset"], letter["explanation"]) == ("sinks.cel", 7, "'; drop")
+        (complete,) = run("select * from complete_until")
+        assert (complete["pbx"], micros(complete["complete_until"])) == ("pbx1", PROCESSED)
         assert (micros(letter["failed_at"]), micros(letter["source_timestamp"])) == (FAILED_AT, 1_764_000_000_123_000)
     async with sink_connect_client(databases.settings) as connect:
         await send(databases.settings, later_records())
@@ -207,12 +219,11 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
     for engine in ENGINES:
         answer = await databases.command("apply", "--sink", engine)
         assert (answer.exit_code, PASSWORD in answer.output) == (0, False), answer.output
-        for part in ("results", "legs", "deliveries", "dead-letters"):
+        for part in PARTS:
             line = f"connector sinks-sink-{engine}-{part} RUNNING, task 0 RUNNING, 0 records behind (unchanged)"
             assert line in answer.output
         report = await report_sink(databases.settings, databases.sink(engine))
-        parts = ("results", "legs", "deliveries", "dead-letters")
-        assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in parts]
+        assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in PARTS]
 
 
 async def restart_all(connect: ConnectClient) -> None:
@@ -282,7 +293,7 @@ async def test_status_and_delete_know_the_sinks(databases: Databases) -> None:
     assert told.exit_code == 1  # nothing is captured here
     assert "sink mariadb (mariadb at " in told.output and "  dead-letters: RUNNING, 0 records behind" in told.output
     deleted = await databases.command("delete", "--sink", "mariadb")
-    assert deleted.output.count(": deleted") == 4
+    assert deleted.output.count(": deleted") == len(PARTS)
     told = await databases.command("status", "--json")
     sinks = {sink["name"]: sink for sink in json.loads(told.output.splitlines()[0])["sinks"]}
     assert sinks["postgresql"]["healthy"] and not sinks["mariadb"]["healthy"]

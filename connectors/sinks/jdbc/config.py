@@ -82,8 +82,8 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
 
     A field that a later version adds to the records has no column yet, and must not stop the sink.
     """
+    transforms = ["ours", "columns"]
     config = {
-        "transforms": "ours,columns",
         "transforms.columns.type": f"{_TRANSFORMS}.ReplaceField$Value",
         "transforms.columns.include": ",".join(fields_of(part, table)),
     }
@@ -91,8 +91,8 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
         config["transforms.columns.renames"] = ",".join(f"{name}:{column}" for name, column in part.renamed.items())
     if part.headers:
         names = ",".join(part.headers)
+        transforms += ["headers", "numbers"]
         config |= {
-            "transforms": "ours,columns,headers,numbers",
             "transforms.headers.type": "io.debezium.transforms.HeaderToValue",
             "transforms.headers.headers": names,
             "transforms.headers.fields": names,
@@ -102,13 +102,13 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
         }
     if part.place:
         partition, offset = part.place
+        transforms.append("place")
         config |= {
-            "transforms": "ours,columns,place",
             "transforms.place.type": f"{_TRANSFORMS}.InsertField$Value",
             "transforms.place.partition.field": partition,
             "transforms.place.offset.field": offset,
         }
-    return config
+    return {"transforms": ",".join(transforms), **config}
 
 
 def _converter(settings: Settings, sink: SinkSettings) -> ConnectorConfig:
