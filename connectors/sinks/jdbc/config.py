@@ -61,7 +61,20 @@ def sink_configs(settings: Settings, sink: SinkSettings) -> dict[SinkPart, Conne
 def jdbc_url(sink: SinkSettings) -> str:
     """The address as the drivers take it. A peer that is gone without a word is noticed within two minutes."""
     silence = 120 if sink.engine == "postgresql" else 120_000  # seconds; milliseconds
-    return f"jdbc:{sink.engine}://{sink.address}/{sink.database}?tcpKeepAlive=true&socketTimeout={silence}"
+    address = f"jdbc:{sink.engine}://{sink.address}/{sink.database}?tcpKeepAlive=true&socketTimeout={silence}"
+    return "&".join([address, *(f"{name}={value}" for name, value in _tls_of(sink).items())])
+
+
+def _tls_of(sink: SinkSettings) -> dict[str, str]:
+    """What the driver is told of TLS. Each checks the server's certificate and its name."""
+    if not sink.ssl:
+        return {}
+    authorities = sink.connect_ssl_ca_file or sink.ssl_ca_file
+    if sink.engine == "mariadb":
+        return {"sslMode": "verify-full"} | ({"serverSslCert": str(authorities)} if authorities else {})
+    if authorities:
+        return {"sslmode": "verify-full", "sslrootcert": str(authorities)}
+    return {"sslmode": "verify-full", "sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 
 
 def _values(settings: Settings, sink: SinkSettings, part: SinkPart, table: Table) -> dict[str, Value]:
