@@ -4,7 +4,7 @@ A look costs what is due, not what is open: each call stands in an order by when
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from streams.calls.call import End
 from streams.workers.aggregate.deadlines import Deadlines
@@ -37,6 +37,10 @@ class OpenCalls:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def items(self) -> Iterable[tuple[str, TrackedCall]]:
+        """All of them, by call id."""
+        return self._calls.items()
 
     def of_pbx(self, pbx: str) -> Iterator[TrackedCall]:
         """The open calls of one PBX: a look at all of them."""

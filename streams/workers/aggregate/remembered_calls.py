@@ -13,6 +13,7 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow, CelRow
 from streams.rows.shared_texts import sharing
+from streams.workers.aggregate.complete_until import OpenSince
 from streams.workers.aggregate.deadlines import CoarseDeadlines
 from streams.workers.aggregate.lost_rows import LostRows
 from streams.workers.aggregate.open_calls import OpenCalls
@@ -64,6 +65,16 @@ class RememberedCalls:
             if (wall := wall_micros(row.eventtime)) is not None
         ]
         return datetime.fromtimestamp(min(walls) / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S") if walls else None
+
+    def first_open_calls(self) -> dict[str, OpenSince]:
+        """By PBX: the call that began first among those that have not ended; one whose beginning is not known comes
+        before all others."""
+        found: dict[str, OpenSince] = {}
+        for key, tracked in self._open.items():
+            known, opened = found.get(tracked.pbx), tracked.opened_at_ms
+            if known is None or (known.opened_at_ms is not None and (opened is None or opened < known.opened_at_ms)):
+                found[tracked.pbx] = OpenSince(key, opened)
+        return found
 
     @property
     def settling(self) -> bool:

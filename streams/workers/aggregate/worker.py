@@ -40,13 +40,16 @@ from streams.topics import (
     AGGREGATE_CHECKPOINTS,
     CALL_LEGS,
     CALL_RESULTS,
+    CAPTURE_MARKS,
     CEL,
+    COMPLETE_UNTIL,
     DEAD_LETTERS,
     RULES_IN_FORCE,
     SET_ASIDE_RECORDS,
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
@@ -65,7 +68,9 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
+    needs: tuple[str, ...] = (
+        CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE, CAPTURE_MARKS, COMPLETE_UNTIL,
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -88,6 +93,7 @@ class AggregateWorker:
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._holes: Holes
+        self._completeness: CompletenessTopics | None = None
         self._timers: list[asyncio.Task[None]] = []
         seconds = settings.aggregate.settle_seconds
         self._settling = SettlingCalls(seconds, self._ends, lambda: self._assigned, self._send_ended)
@@ -97,11 +103,13 @@ class AggregateWorker:
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
         serializer = await register_schemas(
-            self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+            self._registry,
+            {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL)},
         )
         try:
             await self._producer.start()
             await self._ends.__aenter__()
+            self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
@@ -135,6 +143,8 @@ class AggregateWorker:
         if self._timers:
             await asyncio.wait(self._timers)
         await self._ends.__aexit__(None, None, None)
+        if self._completeness is not None:
+            await self._completeness.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
         await self._registry.close()
@@ -144,8 +154,9 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for assigned in taken.values():
-            assigned.start(own.flush_seconds, own.snapshot_seconds)
+        for tp, assigned in taken.items():
+            tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
         await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
