@@ -261,7 +261,7 @@ def is_array(kind: Any) -> bool:
 
 def documented() -> dict[str, str]:
     """The queries of docs/analytics.md by their question."""
-    text = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/analytics.md").read_text(encoding="utf-8")
     section = text.partition("### Questions, and the queries that answer them")[2].partition("\n### ")[0]
     block = section.partition("```sql\n")[2].partition("```")[0]
     return {each.splitlines()[0].removeprefix("-- "): each for each in block.split("\n\n") if each.strip()}
