@@ -23,9 +23,8 @@ SHIPPED = (
     ("rules", "results, directions, texts, and the statuses of each CRM", "streams/crm/*/*.yaml"),
     ("samples", "settings to begin with", "deploy/samples/*"),
     ("monitoring", "dashboards and alerts", "deploy/monitoring/**/*"),
-    ("server", "one server without containers: units, and what they start with", "deploy/server/files/**/*"),
     ("image", "a container image", "deploy/image/*"),
-    ("compose", "a composition for Docker", "deploy/compose/*"),
+    ("compose", "a composition for Docker", "deploy/compose/**/*"),
     ("kubernetes", "a Helm chart", "deploy/helm/**/*"),
 )
 """Group, what it holds, and which files, below the folder that holds the packages."""

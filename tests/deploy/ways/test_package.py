@@ -72,7 +72,7 @@ def installed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     run([sys.executable, "-m", "venv", folder], folder)
     (wheel,) = release.glob("*.whl")
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
+    pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
     run([*pip, f"{wheel}[postgresql]"], folder, PYTHONPATH="")
     return folder / "bin"
 
@@ -81,7 +81,8 @@ def test_the_release_is_whole(release: Path) -> None:
     names = {file.name for file in release.iterdir()}
     wheel = f"cel2crm-{VERSION}-py3-none-any.whl"
     assert names == {wheel, f"cel2crm-{VERSION}.tar.gz", f"cel2crm-{VERSION}.cdx.json", "SHA256SUMS"}
-    told = dict(reversed(line.split("  ")) for line in (release / "SHA256SUMS").read_text("utf-8").splitlines())
+    lines = (release / "SHA256SUMS").read_text("utf-8").splitlines()
+    told = {name: digest for digest, name in (line.split("  ") for line in lines)}
     assert set(told) == names - {"SHA256SUMS"}
     assert all(hashlib.sha256((release / name).read_bytes()).hexdigest() == digest for name, digest in told.items())
     bom = json.loads((release / f"cel2crm-{VERSION}.cdx.json").read_bytes())
