@@ -97,6 +97,37 @@ def test_what_it_makes_fits_kubernetes_schemas(way: str, tmp_path: Path) -> None
     assert {each["kind"] for each in core} >= {"StatefulSet", "Deployment", "ConfigMap", "PodDisruptionBudget"}
 
 
+@pytest.fixture(scope="module")
+def strimzi_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the jars with the classes by which Strimzi's operator reads its resources."""
+    if not shutil.which("mvn") or not shutil.which("java"):
+        pytest.skip("wants Maven and Java 17")
+    folder = tmp_path_factory.mktemp("strimzi")
+    pom = Path(__file__).with_name("strimzi") / "pom.xml"
+    command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
+    subprocess.run([*command, "-DincludeScope=runtime"], check=True, capture_output=True)
+    return folder
+
+
+def unknown_to_strimzi(classes: Path, documents: list[Tree], tmp_path: Path) -> list[str]:
+    file = tmp_path / "strimzi.yaml"
+    file.write_text("---\n".join(yaml.safe_dump(each) for each in documents), encoding="utf-8")
+    program = Path(__file__).with_name("strimzi") / "Resources.java"
+    command = ["java", "-cp", f"{classes}/*", str(program), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_strimzi_knows_every_field(strimzi_classes: Path, tmp_path: Path) -> None:
+    documents = [each for each in rendered(EVERYTHING, tmp_path) if "strimzi" in each["apiVersion"]]
+    assert {each["kind"] for each in documents} == {"KafkaTopic", "KafkaUser", "KafkaConnect", "KafkaConnector"}
+    told = unknown_to_strimzi(strimzi_classes, documents, tmp_path)
+    assert told == [f"{len(documents)} resources, 0 unknown fields"]
+    documents[0]["spec"]["partition"] = 3
+    assert unknown_to_strimzi(strimzi_classes, documents[:1], tmp_path)[-1] == "1 resources, 1 unknown fields"
+
+
 def test_the_topics_are_those_that_topics_apply_makes(tmp_path: Path) -> None:
     documents = rendered(STRIMZI, tmp_path)
     made = {
