@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "replay", "topics", "worker"})
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "files", "portal", "replay", "topics", "worker"})
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -31,6 +31,7 @@ COMMANDS = {
     "topics": "topics:app",
     "worker": "worker:app",
     "serve-recordings": "serve_recordings:serve_recordings",
+    "files": "files:app",
 }
 """Each command, in the order of --help: its module in streams/cli, and what it is called there."""
 
