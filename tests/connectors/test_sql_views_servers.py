@@ -3,7 +3,7 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ pytestmark = pytest.mark.servers
 FOLDER = Path(__file__).parents[2] / "connectors" / "sinks" / "jdbc"
 CLIENTS = [None, *(f"+7916000000{number}" for number in range(40))]
 NOW = utc_now_us()
-
 MOMENTS = [datetime.fromtimestamp(NOW // MICROS_PER_SECOND, UTC)] * 3
+RECORD_PARTITIONS = 2
+"""Of the topics of results and legs."""
 
 Query = Callable[[str], list[dict[str, Any]]]
 
@@ -88,11 +89,13 @@ def statements(text: str) -> list[str]:
 
 def fill(execute_many: Callable[[str, list[list[Any]]], Any], columns: dict[str, set[str]]) -> None:
     """Rows as the sink writes them: of each record the fields that have a column."""
-    for table, records in (("call_results", VERSIONS), ("call_legs", LEGS)):
+    tables: list[tuple[str, Sequence[CallResult | CallLeg]]] = [("call_results", VERSIONS), ("call_legs", LEGS)]
+    for table, records in tables:
         rows = [
             {name: timed(name, value) for name, value in each.record().items() if name in columns[table]}
             | {"origin": "live", "processed_at": each.started_at + 3 * MICROS_PER_SECOND}
-            for each in records
+            | {"record_partition": number % RECORD_PARTITIONS, "record_offset": number // RECORD_PARTITIONS}
+            for number, each in enumerate(records)
         ]
         names = list(rows[0])
         marks = ", ".join(["%s"] * len(names))
@@ -258,7 +261,7 @@ def is_array(kind: Any) -> bool:
 
 def documented() -> dict[str, str]:
     """The queries of docs/analytics.md by their question."""
-    text = (ROOT / "docs" / "analytics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/analytics.md").read_text(encoding="utf-8")
     section = text.partition("### Questions, and the queries that answer them")[2].partition("\n### ")[0]
     block = section.partition("```sql\n")[2].partition("```")[0]
     return {each.splitlines()[0].removeprefix("-- "): each for each in block.split("\n\n") if each.strip()}
@@ -345,3 +348,48 @@ def test_every_panel_of_the_dashboards_has_something_to_show(query: Query, reque
     for name, queries in CHOICES.items():
         if f"-{engine}.json" in name:
             assert all(query(words) for words in queries)
+
+
+def ends(records: int, more: int = 0) -> str:
+    """Where so many records end, and a third partition that is empty; `more`: records that the table lacks."""
+    return f"[{(records + 1) // RECORD_PARTITIONS}, {records // RECORD_PARTITIONS + more}, 0]"
+
+
+def told_complete(query: Query, pbx: str, number: int, minute: int, results: str, legs: str) -> None:
+    query(
+        "insert into partitions_complete_until (pbx, rows_partition, partitions, complete_until, captured_until, "  # noqa: S608
+        f"results_ends, legs_ends) values ('{pbx}', {number}, 2, '2026-11-25 12:{minute:02}:00', "
+        f"'2026-11-25 13:00:00', '{results}', '{legs}') returning pbx"
+    )
+
+
+def test_calls_are_complete_until_the_least_of_all_partitions(query: Query) -> None:
+    results, legs = ends(len(VERSIONS)), ends(len(LEGS))
+    told_complete(query, "whole", 0, 30, results, legs)
+    (row,) = query("select * from complete_until where pbx = 'whole'")
+    assert (row["complete_until"], row["partitions"], row["partitions_told"]) == (
+        None,
+        2,
+        1,
+    )  # the other may be earlier
+    told_complete(query, "whole", 1, 10, results, legs)
+    (row,) = query("select * from complete_until where pbx = 'whole'")
+    (told,) = query("select * from partitions_complete_until where pbx = 'whole' and rows_partition = 1")
+    at = instant(told["complete_until"])
+    assert instant(row["complete_until"]) == instant(row["results_complete_until"]) == at
+    assert row["partitions_behind"] == 0
+    assert instant(row["captured_until"]) == at + 50 * 60 * MICROS_PER_SECOND
+
+
+def test_a_table_that_lacks_records_is_complete_until_no_time(query: Query) -> None:
+    """The time may come through before the results that it speaks of."""
+    results, legs = ends(len(VERSIONS)), ends(len(LEGS))
+    told_complete(query, "lacks-a-leg", 0, 30, results, legs)
+    told_complete(query, "lacks-a-leg", 1, 30, results, ends(len(LEGS), more=1))
+    (row,) = query("select * from complete_until where pbx = 'lacks-a-leg'")
+    assert (row["complete_until"], row["partitions_behind"]) == (None, 1)
+    assert row["results_complete_until"] is not None
+    told_complete(query, "lacks-a-result", 0, 30, ends(len(VERSIONS), more=1), legs)
+    told_complete(query, "lacks-a-result", 1, 30, results, legs)
+    (row,) = query("select * from complete_until where pbx = 'lacks-a-result'")
+    assert row["complete_until"] is row["results_complete_until"] is None

@@ -15,6 +15,7 @@ CALL = call_result(1).call_id
         ("deliveries",),
         ("deliveries", CALL),
         ("results",),
+        ("results", "--complete-until"),
         ("missed",),
         ("report",),
         ("dead-letters", "list"),
