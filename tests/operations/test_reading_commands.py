@@ -17,6 +17,7 @@ CALL = call_result(1).call_id
         ("results",),
         ("results", "--complete-until"),
         ("missed",),
+        ("report",),
         ("dead-letters", "list"),
         ("dead-letters", "show", CALL),
         ("portal", "status", "main"),

@@ -51,6 +51,11 @@ class OpenCalls:
         """Whether calls wait for their settle time: `settled` should look at them soon."""
         return bool(self._soon)
 
+    @property
+    def settled_at(self) -> int | None:
+        """The clock at which the first of those that were looked at has settled; None: none was looked at."""
+        return self._by_clock.next
+
     def row_came(self, key: str, tracked: TrackedCall) -> None:
         """The call is open, or open again, and its wait begins anew with its last row."""
         self._calls[key] = tracked

@@ -81,6 +81,11 @@ class RememberedCalls:
         """Whether calls wait for their settle time: `end_settled` should look at them soon."""
         return self._open.settle_soon
 
+    @property
+    def settled_at(self) -> int | None:
+        """See OpenCalls.settled_at."""
+        return self._open.settled_at
+
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for.
 

@@ -23,6 +23,7 @@ from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
@@ -88,6 +89,7 @@ class AggregateWorker:
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
+        self._retention_looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._holes: Holes
@@ -207,8 +209,7 @@ class AggregateWorker:
                     self._take_row(assigned, record)
         finally:
             metrics.ROWS.inc(partition.position - before)
-            if partition.settling:
-                self._settling.wake()
+            self._settling.rows_taken(assigned)
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
@@ -255,18 +256,20 @@ class AggregateWorker:
         positions = self.positions()
         if not self._looks.due(positions, busy=open_calls > 0):
             return
-        firsts = await self._group.first_offsets(self._assigned)
-        ends = await self._group.end_offsets(self._assigned)
+        if self._retention_looks.due({}):
+            for tp, first in (await self._group.first_offsets(self._assigned)).items():
+                if assigned := self._assigned.get(tp):
+                    metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
+        ends = self._settling.known_ends(self._assigned)
+        asked = await self._group.end_offsets(tp for tp in self._assigned if tp not in ends)
+        ends |= {tp: KnownEnd(end, utc_now_ms()) for tp, end in asked.items()}
         for tp, assigned in list(self._assigned.items()):
-            end = ends.get(tp)
-            if (first := firsts.get(tp)) is not None:
-                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
-            if end is None:
+            if (end := ends.get(tp)) is None:
                 continue
-            assigned.looked_at_ms = now = utc_now_ms()
-            await self._send_ended(assigned, assigned.partition.tick(now, end))
-            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, positions.get(tp, 0), end)
+            assigned.looked_at_ms = end.as_of_ms
+            await self._send_ended(assigned, assigned.partition.tick(end.as_of_ms, end.offset))
+            metrics.LAG.labels(tp.partition).set(max(0, end.offset - assigned.partition.position))
+            self._watchdog.check(tp, positions.get(tp, 0), end.offset)
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)
