@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 SPARK := .build/spark
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-databases simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-spark:  ## calls judged by Spark, beside what live said; installs pyspark (
 	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
 	@$(SPARK)/bin/python -m pytest tests/replay/test_spark.py
+
+test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

@@ -7,8 +7,8 @@ Heartbeats move it on while the table is idle. It is stored once in `offset.flus
 import asyncio
 
 from connectors.client import ConnectClient, ConnectUnreachable
-from connectors.continuity import decode_position
 from connectors.mariadb.checks import connected
+from connectors.mariadb.continuity import decode_position
 from connectors.mariadb.history import BinlogMark, gtids_by_domain
 from connectors.source import connector_name
 from streams.settings import Settings, secret
