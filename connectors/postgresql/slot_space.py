@@ -6,14 +6,14 @@ from connectors.postgresql.history import Slot
 MUCH = 1 << 30
 """Bytes that a slot whose connector works never keeps: it is told of what was read within a minute."""
 LITTLE_ROOM = 256 << 20
-"""Bytes before the server gives the slot up: some minutes on a busy one."""
+"""Bytes before the server gives the slot up: some minutes on a busy one. Of a small limit its half."""
 
 
 def space_faults(slot: Slot) -> tuple[Fault, ...]:
     """What to do about the WAL that the slot keeps; empty: nothing. A slot that was given up is an interruption."""
     kept = f"replication slot {slot.name} keeps {size_text(slot.kept)} of WAL on the server's disk"
     idle = "" if slot.active else ", and no connector reads it"
-    if slot.wal_status == "unreserved" or (slot.room is not None and slot.room < LITTLE_ROOM):
+    if slot.wal_status == "unreserved" or (slot.room is not None and slot.room < _little_room(slot)):
         room = "the next checkpoint" if slot.room is None or slot.room <= 0 else f"{size_text(slot.room)} more"
         return (
             Fault(
@@ -28,6 +28,10 @@ def space_faults(slot: Slot) -> tuple[Fault, ...]:
         "" if slot.room is not None else "; max_slot_wal_keep_size is not set, so that it grows until the disk is full"
     )
     return (Fault(f"{kept}{idle}{limit}", f"Get the connector going: cel2crm connectors apply. {_AFTER}"),)
+
+
+def _little_room(slot: Slot) -> float:
+    return min(LITTLE_ROOM, (slot.kept + (slot.room or 0)) / 2)
 
 
 _AFTER = (

@@ -279,7 +279,8 @@ def test_a_place_in_the_wal_is_written_as_postgresql_does(lsn: int, text: str) -
             "1.0 GB of WAL on the server's disk, and no connector reads it; max_slot",
         ),
         (replace(READ, kept=2 * GB, room=3 * GB), "keeps 2.0 GB of WAL on the server's disk"),
-        (replace(READ, room=100 << 20), "after 100 MB more the server gives it up"),
+        (replace(READ, kept=900 << 20, room=100 << 20), "after 100 MB more the server gives it up"),
+        (replace(READ, kept=48 << 20, room=16 << 20), "after 16 MB more the server gives it up"),
         (replace(READ, wal_status="unreserved", room=-5), "after the next checkpoint the server gives it up"),
     ],
 )
@@ -290,6 +291,7 @@ def test_a_slot_that_fills_the_disk_is_told_with_what_to_do(slot: Slot, words: s
 
 def test_a_slot_that_is_read_is_no_fault() -> None:
     assert space_faults(replace(READ, kept=GB - 1, room=GB)) == ()
+    assert space_faults(replace(READ, room=63 << 20)) == ()  # a small limit is no fault by itself
     assert slot_told(replace(READ, active=False)) == "replication slot cel2crm_pbx1: not in use, keeps 1 MB of WAL"
     assert [size_text(each) for each in (-1, 2048, 5 << 20, 3 * GB)] == ["0 kB", "2 kB", "5 MB", "3.0 GB"]
 
