@@ -5,13 +5,16 @@ Heartbeats move it on while no call comes. It is stored once in `offset.flush.in
 """
 
 import asyncio
+from typing import Any
 
 from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.postgresql.connection import connected
 from connectors.postgresql.history import WalPosition, decode_position
 from connectors.source import connector_name
+from streams.clock import UtcMillis
 from streams.settings import Settings, secret
 
+_CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms"
 _MARK = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS lsn"
 
 
@@ -22,9 +25,13 @@ class SlotProgress:
         self._settings = settings
         self._connect = connect
 
+    async def clock_ms(self) -> UtcMillis:
+        """The server's clock. Raises UserError: no database."""
+        return int((await asyncio.to_thread(self._ask, _CLOCK))["ms"])
+
     async def mark(self) -> WalPosition:
         """The end of the WAL now. Raises UserError: no database."""
-        return await asyncio.to_thread(self._end)
+        return WalPosition(int((await asyncio.to_thread(self._ask, _MARK))["lsn"]))
 
     async def passed(self, mark: WalPosition) -> bool:
         """Whether the stored position is at the mark or behind it; False where Connect does not answer."""
@@ -43,7 +50,7 @@ class SlotProgress:
             return False
         return status is not None and status.running
 
-    def _end(self) -> WalPosition:
+    def _ask(self, question: str) -> dict[str, Any]:
         database = self._settings.database
         with connected(database, secret(database.password, database.password_file, "database.password")) as run:
-            return WalPosition(int(run(_MARK, [])[0]["lsn"]))
+            return run(question, [])[0]

@@ -20,6 +20,7 @@ COMMANDS = {
     "pbx": "pbx:app",
     "results": "results:results",
     "missed": "missed:missed",
+    "report": "report.command:report",
     "export": "export:export",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",

@@ -56,18 +56,22 @@ class OtherWorkers:
         pbxs = self._settings.pbx_names
         return RulesInForce(self._rules_hash, self._worker, utc_now_us(), self._started, self._settings_hash, pbxs)
 
-    async def look_when_due(self, own: Collection[int]) -> None:
-        """Look, if it is time. `own`: the partitions that are ours. Raises UserError: this worker must not go on."""
+    async def look_when_due(self, own: Collection[int]) -> UserError | None:
+        """Look, if it is time. `own`: the partitions that are ours. Returns why this worker must not go on."""
         if not self._due or self._clock() < self._due[0]:
-            return
+            return None
         self._due.pop(0)
         try:
             async with KafkaTopics(self._settings.kafka) as topics:
                 told = await rules_told(topics, self._topic)
         except UserError as error:
             _log.warning("what the other workers judge by is not known", reason=error.problem)
-            return
-        refuse_to_be_second(self.says(), {number: each for number, each in told.items() if number not in own})
+            return None
+        try:
+            refuse_to_be_second(self.says(), {number: each for number, each in told.items() if number not in own})
+        except UserError as second:
+            return second
+        return None
 
 
 async def rules_told(topics: Topics, topic: str) -> dict[int, RulesInForce]:
