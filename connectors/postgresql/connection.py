@@ -23,7 +23,8 @@ def connected(database: DatabaseSettings, password: str) -> Iterator[Run]:
         from psycopg.rows import dict_row
     except ImportError:
         raise UserError(
-            "reading PostgreSQL needs the driver psycopg", "Install it: pip install 'cel2crm[postgresql]'"
+            "reading PostgreSQL needs the driver psycopg",
+            "Install cel2crm with its extra `postgresql` (docs/package.md), or pip install 'psycopg[binary]'.",
         ) from None
     where = f"{database.host}:{database.port}"
     try:
