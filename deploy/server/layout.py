@@ -15,13 +15,13 @@ from deploy.local.parts import Connect, Kafka, Part, Registry, Site
 
 PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
 PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
+_SMALL = ("-XX:ReservedCodeCacheSize=40m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30")
 JAVA_OPTIONS = {
-    "kafka": ("-Xms48m", "-Xmx128m", "-XX:MaxMetaspaceSize=96m"),
-    "registry": ("-Xms32m", "-Xmx96m", "-XX:MaxMetaspaceSize=128m"),
-    "connect": ("-Xms48m", "-Xmx160m", "-XX:MaxMetaspaceSize=128m"),
+    "kafka": ("-Xms48m", "-Xmx128m", "-XX:MaxMetaspaceSize=96m", *_SMALL),
+    "registry": ("-Xms32m", "-Xmx96m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
+    "connect": ("-Xms48m", "-Xmx160m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
 }
 """Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
-_SMALL = ("-XX:ReservedCodeCacheSize=40m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30")
 
 
 def java_executable() -> Path:
@@ -90,9 +90,8 @@ class Layout:
 
     def part(self, name: str) -> Part:
         """A server of the local stack, at the places and with the memory of this installation."""
-        options = {part: (*sizes, *_SMALL) for part, sizes in JAVA_OPTIONS.items()}
         secrets = self.connect_secrets / "secrets.properties"
-        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", options)
+        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", JAVA_OPTIONS)
         return PARTS[name](site)
 
     def kept(self) -> str:
