@@ -16,12 +16,18 @@ from deploy.local.parts import Connect, Kafka, Part, Registry, Site
 PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
 PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
 JAVA_OPTIONS = {
-    "kafka": ("-Xms48m", "-Xmx128m", "-XX:MaxMetaspaceSize=96m"),
-    "registry": ("-Xms32m", "-Xmx96m", "-XX:MaxMetaspaceSize=128m"),
-    "connect": ("-Xms48m", "-Xmx160m", "-XX:MaxMetaspaceSize=128m"),
+    "kafka": ("-Xms24m", "-Xmx112m", "-XX:MaxMetaspaceSize=96m"),
+    "registry": ("-Xms24m", "-Xmx80m", "-XX:MaxMetaspaceSize=128m"),
+    "connect": ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m"),
 }
 """Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
-_SMALL = ("-XX:ReservedCodeCacheSize=40m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30")
+_SMALL = (
+    "-XX:+UseCompactObjectHeaders",
+    "-XX:ReservedCodeCacheSize=32m",
+    "-XX:MinHeapFreeRatio=10",
+    "-XX:MaxHeapFreeRatio=20",
+    "-XX:TrimNativeHeapInterval=10000",
+)
 
 
 def java_executable() -> Path:
