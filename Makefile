@@ -6,7 +6,7 @@ SPARK := .build/spark
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-demo: venv  ## the whole pipeline on real servers, with recorded calls; KEEP=1 leaves it running
-	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+demo: venv  ## the whole pipeline on real servers, with recorded calls; ANALYTICS=1 adds PostgreSQL; KEEP=1 leaves it running
+	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep) $(if $(ANALYTICS),--analytics)
 
 up: venv  ## start the local stack of real servers and leave it running
 	@$(BIN)/python -m deploy.local up
@@ -55,6 +55,9 @@ $(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
 	@test -x $(WAYS)/bin/python || $(PYTHON) -m venv $(WAYS)
 	@$(WAYS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r deploy/tools.txt
 	@touch $@
+
+test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

@@ -1,15 +1,16 @@
-"""How far a capture has come, whatever the database: what `cel2crm gaps` waits for before its second look."""
+"""How far a capture has come, whatever the database: for the second look of `cel2crm gaps` and for marks of capture."""
 
 from typing import Any, Protocol
 
-from connectors.client import ConnectClient
-from connectors.mariadb.binlog_progress import BinlogProgress
-from streams.errors import SettingsError
-from streams.settings import Settings
+from streams.clock import UtcMillis
 
 
 class CaptureProgress(Protocol):
     """A mark is the engine's own. Raises UserError where the database does not answer."""
+
+    async def clock_ms(self) -> UtcMillis:
+        """The database's clock: what it has committed by then is before a mark that is asked for afterwards."""
+        ...
 
     async def mark(self) -> Any:
         """Where the database stands now: every row that was read before was committed before."""
@@ -22,10 +23,3 @@ class CaptureProgress(Protocol):
     async def running(self) -> bool:
         """Whether the connector works, so that waiting for it has a point."""
         ...
-
-
-def capture_progress(settings: Settings, connect: ConnectClient) -> CaptureProgress:
-    """The progress of the settings' capture. Raises SettingsError for an engine that cannot be captured."""
-    if settings.database.engine != "mariadb":
-        raise SettingsError(f"database.engine {settings.database.engine} has no source connector yet")
-    return BinlogProgress(settings, connect)

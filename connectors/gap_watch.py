@@ -19,8 +19,8 @@ from streams.errors import UserError
 
 log = structlog.get_logger("connectors.watch")
 
-GAPS = Gauge("cel2crm_gaps", "Rows that never reached the topic, and calls that no result shows", ["kind"])
-COMPARED = Gauge("cel2crm_gaps_compared_timestamp_seconds", "When the last comparison for gaps ended")
+GAPS = Gauge("cel2crm_gaps", "Rows that never reached the topic, and calls that no result shows", ["pbx", "kind"])
+COMPARED = Gauge("cel2crm_gaps_compared_timestamp_seconds", "When the last comparison for gaps ended", ["pbx"])
 
 RESTARTED = "a task was restarted"
 HOURLY = "an hour is over"
@@ -49,6 +49,7 @@ class GapWatch:
     check: GapCheck
     name: str
     """The connector's, for log lines."""
+    pbx: str
     every_seconds: float = 3600.0
     retry_seconds: float = 300.0
     """After a comparison that failed."""
@@ -59,11 +60,18 @@ class GapWatch:
     """None: the memory was not read yet."""
     _asked_for: bool = False
     """A task was restarted since the last comparison began."""
+    _unchecked: bool = False
+    """A task was restarted, and no comparison that began since has come to an end."""
     _task: "asyncio.Task[None] | None" = None
 
     def restarted(self) -> None:
         """A task was restarted: compare as soon as it runs."""
-        self._asked_for = True
+        self._asked_for = self._unchecked = True
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether a restart may have passed over rows, and nobody has looked yet."""
+        return self._unchecked
 
     def step(self, *, running: bool) -> None:
         """Begin what is due. `running`: the connector runs, so that rows on their way come through."""
@@ -120,6 +128,7 @@ class GapWatch:
         except UserError as error:
             log.warning("the outcome for gaps is not remembered", connector=self.name, reason=error.problem)
         if not outcome.problem:
+            self._unchecked = self._asked_for
             self._tell(outcome, why)
 
     def _failed(self, last: GapOutcome | None, reason: str, **facts: object) -> GapOutcome:
@@ -136,7 +145,7 @@ class GapWatch:
             log.warning("capture is behind: whether rows are missing is not known", rows=outcome.unsettled_rows)
 
     def _show(self, outcome: GapOutcome) -> None:
-        GAPS.labels("rows").set(outcome.missing_rows)
-        GAPS.labels("calls").set(outcome.calls_without_result)
+        GAPS.labels(self.pbx, "rows").set(outcome.missing_rows)
+        GAPS.labels(self.pbx, "calls").set(outcome.calls_without_result)
         if not outcome.problem:
-            COMPARED.set(outcome.compared_at_ms / 1000)
+            COMPARED.labels(self.pbx).set(outcome.compared_at_ms / 1000)

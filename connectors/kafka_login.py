@@ -80,9 +80,10 @@ def _oauth(address: str, login: str) -> dict[str, str]:
     }
 
 
-def debezium_properties(settings: Settings) -> dict[str, str]:
-    """The login of Debezium's own clients, for a connector's configuration."""
-    return _prefixed(DEBEZIUM_CLIENTS, login_properties(settings))
+def debezium_properties(settings: Settings, *, history: bool = True) -> dict[str, str]:
+    """The login of Debezium's own clients, for a connector's configuration; `history`: it has a schema history."""
+    clients = DEBEZIUM_CLIENTS if history else DEBEZIUM_CLIENTS[:1]
+    return _prefixed(clients, login_properties(settings))
 
 
 def worker_properties(settings: Settings) -> dict[str, str]:

@@ -104,7 +104,7 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
-    say("downloading the servers with Maven (about 270 MB, once)")
+    say("downloading the servers with Maven (about 300 MB, once)")
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [

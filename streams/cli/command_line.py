@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "files", "portal", "replay", "topics", "worker"})
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "files", "pbx", "portal", "replay", "topics", "worker"})
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -17,8 +17,10 @@ COMMANDS = {
     "capture": "capture:capture",
     "explain": "explain:explain",
     "connectors": "connectors:app",
+    "pbx": "pbx:app",
     "results": "results:results",
     "missed": "missed:missed",
+    "report": "report.command:report",
     "export": "export:export",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",

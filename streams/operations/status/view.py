@@ -7,6 +7,7 @@ import msgspec
 
 from connectors.client import describe_status
 from streams.clock import format_time, iso_utc
+from streams.operations.complete_until import PbxComplete
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import are_gone
 from streams.operations.status.facts import CaptureFacts, DeadLetterFacts, Facts, PartitionProgress, WorkerFacts
@@ -38,11 +39,15 @@ def status_lines(verdict: Verdict, facts: Facts) -> Iterator[str]:
 def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
     """Each part by name, and where it stands."""
     if facts.capture is not None:
-        yield "capture", _capture(facts.capture)
+        yield _called(facts.capture), _capture(facts.capture)
+    for capture in facts.further_captures:
+        yield _called(capture), _capture(capture)
     for worker in facts.workers.values():
         yield f"worker {worker.name}", _worker(worker, facts.at)
     for portal in facts.portals or ():
         yield f"portal {portal.portal.name}", _portal(portal, facts.at)
+    for sink in facts.sinks:
+        yield f"sink {sink.name}", "; ".join(part.line for part in sink.parts)
     if facts.dead_letters is not None:
         count = sum(letters.group.count for letters in facts.dead_letters)
         yield "dead letters", f"{count:,} unresolved" if count else "none unresolved"
@@ -52,7 +57,23 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "gaps", f"{facts.gaps.told.removeprefix('gaps: ') or 'none'}, compared {at}{failed}"
     elif facts.gaps_known:
         yield "gaps", "not compared yet: cel2crm connectors watch does, or cel2crm gaps"
+    for complete in facts.complete:
+        yield f"calls of {complete.pbx}", complete_words(complete, facts.at)
     yield "looked", format_time(facts.at)
+
+
+def _called(capture: CaptureFacts) -> str:
+    return f"capture {capture.pbx}".rstrip()
+
+
+def complete_words(complete: PbxComplete, at: int) -> str:
+    """Until when a PBX's calls are complete, and what holds that back."""
+    if complete.until is None:
+        return f"until when they are complete is known of {complete.told} of {complete.partitions} partitions only"
+    behind = at - complete.until
+    late = f", {span(behind)} ago" if behind >= 0 else ""
+    held = f"; call {complete.held_by} began then, and is under way" if complete.held_by else ""
+    return f"complete until {format_time(complete.until)}{late}{held}"
 
 
 def _capture(capture: CaptureFacts) -> str:
@@ -103,11 +124,26 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
             {"subject": each.subject, "why": each.why, "remedy": each.remedy} for each in verdict.unanswered
         ],
         "capture": None if facts.capture is None else _capture_json(facts.capture),
+        "further_captures": {each.pbx: _capture_json(each) for each in facts.further_captures},
         "workers": [_worker_json(worker, facts.at) for worker in facts.workers.values()],
         "portals": None if facts.portals is None else [_portal_json(each, facts.at) for each in facts.portals],
         "unreadable": [{"worker": each.worker, "records": list(each.places)} for each in facts.unreadable],
         "dead_letters": None if facts.dead_letters is None else [_letters_json(each) for each in facts.dead_letters],
         "gaps": msgspec.to_builtins(facts.gaps),
+        "sinks": [each.as_json() for each in facts.sinks],
+        "complete_until": [complete_json(each) for each in facts.complete],
+    }
+
+
+def complete_json(complete: PbxComplete) -> dict[str, Any]:
+    """Until when a PBX's calls are complete, for scripts."""
+    return {
+        "pbx": complete.pbx,
+        "complete_until": None if complete.until is None else iso_utc(complete.until),
+        "captured_until": iso_utc(complete.captured),
+        "held_by": complete.held_by,
+        "partitions": complete.partitions,
+        "partitions_told": complete.told,
     }
 
 

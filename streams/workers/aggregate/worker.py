@@ -4,10 +4,9 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -15,16 +14,16 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.rules_in_force import RulesInForce
 from streams.calls.snapshot import UnreadableSnapshot
-from streams.clock import utc_now_ms, utc_now_us
+from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.faust_overrides import Consumer
+from streams.kafka.faust_overrides import App, Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import LossReporter
@@ -39,14 +38,18 @@ from streams.topics import (
     AGGREGATE_CHECKPOINTS,
     CALL_LEGS,
     CALL_RESULTS,
+    CAPTURE_MARKS,
     CEL,
+    COMPLETE_UNTIL,
     DEAD_LETTERS,
     RULES_IN_FORCE,
     SET_ASIDE_RECORDS,
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
 from streams.workers.aggregate.holes import Holes
+from streams.workers.aggregate.other_workers import OtherWorkers
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.settling_calls import SettlingCalls
@@ -64,7 +67,9 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
+    needs: tuple[str, ...] = (
+        CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE, CAPTURE_MARKS, COMPLETE_UNTIL,
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -73,6 +78,8 @@ class AggregateWorker:
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
+        self._rules_hash = hash_in_force(self._rules.hash, self._profile.hash)
+        self._others = OtherWorkers(settings, self._rules_hash)
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
@@ -83,9 +90,11 @@ class AggregateWorker:
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
+        self._retention_looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._holes: Holes
+        self._completeness: CompletenessTopics | None = None
         self._timers: list[asyncio.Task[None]] = []
         seconds = settings.aggregate.settle_seconds
         self._settling = SettlingCalls(seconds, self._ends, lambda: self._assigned, self._send_ended)
@@ -95,11 +104,13 @@ class AggregateWorker:
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
         serializer = await register_schemas(
-            self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+            self._registry,
+            {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL)},
         )
         try:
             await self._producer.start()
             await self._ends.__aenter__()
+            self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
@@ -110,19 +121,22 @@ class AggregateWorker:
             "aggregating",
             topic=topic(CEL),
             registry=settings.registry.url,
-            rules=hash_in_force(self._rules.hash, self._profile.hash),
-            pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
+            rules=self._rules_hash,
+            pbxs=settings.pbx_names,
             **settings.aggregate.model_dump(),
         )
-        metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
-        if self._profile.two_status_mode:
+        two_status = [name for name in settings.pbx_names if self._profile.of_pbx(name).two_status_mode]
+        metrics.TWO_STATUS_MODE.set(bool(two_status))
+        if two_status:
             _log.warning(
                 "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
-                "call was not answered is given away"
+                "call was not answered is given away",
+                pbxs=two_status,
             )
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
+            asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._look_at_others)),
             asyncio.create_task(watch_registry(serializer)),
         ]
 
@@ -133,6 +147,8 @@ class AggregateWorker:
         if self._timers:
             await asyncio.wait(self._timers)
         await self._ends.__aexit__(None, None, None)
+        if self._completeness is not None:
+            await self._completeness.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
         await self._registry.close()
@@ -142,20 +158,14 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for assigned in taken.values():
-            assigned.start(own.flush_seconds, own.snapshot_seconds)
-        await self._tell_rules(taken)
+        for tp, assigned in taken.items():
+            tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
+        await self._others.tell(self._producer, [tp.partition for tp in taken])
         self._watchdog.restart()
         self._assigned = taken
         self._settling.wake()
         return self.positions()
-
-    async def _tell_rules(self, partitions: Iterable[TP]) -> None:
-        """Make known by which rules these partitions are judged from now on: a replay must not use others."""
-        worker = f"{socket.gethostname()}/{os.getpid()}"
-        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us())
-        for tp in partitions:
-            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
@@ -196,8 +206,7 @@ class AggregateWorker:
                     self._take_row(assigned, record)
         finally:
             metrics.ROWS.inc(partition.position - before)
-            if partition.settling:
-                self._settling.wake()
+            self._settling.rows_taken(assigned)
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
@@ -237,6 +246,10 @@ class AggregateWorker:
         if messages:
             await assigned.send(messages)
 
+    async def _look_at_others(self) -> None:
+        if (error := await self._others.look_when_due({tp.partition for tp in self._assigned})) is not None:
+            cast(App, self._group.app).refuse(error)
+
     async def _tick(self) -> None:
         open_calls = sum(assigned.partition.open_calls for assigned in self._assigned.values())
         metrics.OPEN_CALLS.set(open_calls)
@@ -244,18 +257,20 @@ class AggregateWorker:
         positions = self.positions()
         if not self._looks.due(positions, busy=open_calls > 0):
             return
-        firsts = await self._group.first_offsets(self._assigned)
-        ends = await self._group.end_offsets(self._assigned)
+        if self._retention_looks.due({}):
+            for tp, first in (await self._group.first_offsets(self._assigned)).items():
+                if assigned := self._assigned.get(tp):
+                    metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
+        ends = self._settling.known_ends(self._assigned)
+        asked = await self._group.end_offsets(tp for tp in self._assigned if tp not in ends)
+        ends |= {tp: KnownEnd(end, utc_now_ms()) for tp, end in asked.items()}
         for tp, assigned in list(self._assigned.items()):
-            end = ends.get(tp)
-            if (first := firsts.get(tp)) is not None:
-                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
-            if end is None:
+            if (end := ends.get(tp)) is None:
                 continue
-            assigned.looked_at_ms = now = utc_now_ms()
-            await self._send_ended(assigned, assigned.partition.tick(now, end))
-            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, positions.get(tp, 0), end)
+            assigned.looked_at_ms = end.as_of_ms
+            await self._send_ended(assigned, assigned.partition.tick(end.as_of_ms, end.offset))
+            metrics.LAG.labels(tp.partition).set(max(0, end.offset - assigned.partition.position))
+            self._watchdog.check(tp, positions.get(tp, 0), end.offset)
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)
