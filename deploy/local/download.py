@@ -71,9 +71,14 @@ def checksums(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+def checksums_head() -> str:
+    """The first line of CHECKSUMS: of which poms it is."""
+    return f"# {_fingerprint()}"
+
+
 def require_checksums(folder: Path) -> None:
     """Raise StackError where what was downloaded is not, file for file, what CHECKSUMS says."""
-    lines = CHECKSUMS.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in CHECKSUMS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     wanted = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     found = checksums(folder)
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -185,7 +190,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _fetch(Path(folder), print)
         found = checksums(Path(folder))
-    CHECKSUMS.write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="utf-8")
+    lines = "".join(f"{digest}  {name}\n" for name, digest in found.items())
+    CHECKSUMS.write_text(f"{checksums_head()}\n{lines}", encoding="utf-8")
 
 
 if __name__ == "__main__":

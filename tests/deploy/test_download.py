@@ -51,6 +51,11 @@ def test_a_killed_download_is_not_taken_for_a_complete_one(own_cache: Path, monk
     assert not list(own_cache.glob("partial-*"))
 
 
+def test_the_checksums_are_of_the_versions_in_the_poms() -> None:
+    shipped = Path(download.__file__).with_name("jars.sha256").read_text(encoding="utf-8")
+    assert shipped.splitlines()[0] == download.checksums_head(), "python -m deploy.local.download --write-checksums"
+
+
 def test_what_is_not_what_was_written_down_is_not_used(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_fetch", fetching("another jar", []))
     with pytest.raises(StackError, match=r"1 of 1 downloaded files .*: kafka/broker.jar"):
