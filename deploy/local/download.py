@@ -18,6 +18,8 @@ from deploy.local.errors import StackError
 from deploy.local.packages import MAVEN, ensure
 
 POMS = Path(__file__).with_name("poms")
+FURTHER_POMS = Path(__file__).with_name("further_poms")
+"""A folder for each set of jars that the stack itself does without."""
 _LAYOUT = b"2"  # rises when this module lays the folder out differently
 _CONVERTER_SERVICE = "org.apache.kafka.connect.storage.Converter"
 _CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
@@ -38,8 +40,25 @@ def jars(say: Callable[[str], None]) -> Path:
     A download that was killed is never taken for a complete one, and of two at once the second waits for the first.
     Raises StackError with Maven's own last lines when it fails.
     """
+
+    def fill(folder: Path) -> None:
+        _fetch(folder, say)
+        _unpack_registry(folder / "registry")
+        _declare_converter(folder / "plugins" / "apicurio-converter")
+
+    return _complete(f"jars-{_fingerprint(POMS)}", fill, say)
+
+
+def further_jars(name: str, say: Callable[[str], None]) -> Path:
+    """The folder with the jars of a set of further_poms, as `jars` downloads those of the stack."""
+    pom = FURTHER_POMS / name
+    return _complete(f"{name}-{_fingerprint(pom)}", lambda folder: _fetch_further(pom, folder, say), say)
+
+
+def _complete(name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -> Path:
+    """A folder of the cache, filled under another name where it is not there."""
     cache = cache_folder()
-    folder = cache / f"jars-{_fingerprint()}"
+    folder = cache / name
     if folder.is_dir():
         return folder
     ensure(MAVEN, say)
@@ -51,18 +70,16 @@ def jars(say: Callable[[str], None]) -> Path:
             shutil.rmtree(abandoned, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
         try:
-            _fetch(partial, say)
-            _unpack_registry(partial / "registry")
-            _declare_converter(partial / "plugins" / "apicurio-converter")
+            fill(partial)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def _fingerprint() -> str:
+def _fingerprint(poms: Path) -> str:
     digest = hashlib.sha256(_LAYOUT)
-    for pom in sorted(POMS.rglob("pom.xml")):
+    for pom in sorted(poms.rglob("pom.xml")):
         digest.update(pom.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -80,6 +97,16 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
     say("downloading the servers with Maven (about 270 MB, once)")
+    _copy_dependencies(POMS, target, say)
+
+
+def _fetch_further(pom: Path, target: Path, say: Callable[[str], None]) -> None:
+    say(f"downloading the jars of {pom.name} with Maven (once)")
+    _copy_dependencies(pom, target, say)
+
+
+def _copy_dependencies(poms: Path, target: Path, say: Callable[[str], None]) -> None:
+    """Raises StackError: Maven could not, or what came has another checksum than the repository names."""
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [
@@ -87,8 +114,9 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
             "mvn",
             "-B",
             "-U",
+            "--strict-checksums",
             "-f",
-            str(POMS),
+            str(poms),
             "dependency:copy-dependencies",
             f"-Djars={target}",
         ]
@@ -105,7 +133,7 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
     if process.returncode != 0:
         tail = "\n".join(f"    {line}" for line in lines[-_LOG_LINES:])
         raise StackError(
-            f"Maven could not download the servers:\n{tail}",
+            f"Maven could not download what {poms.name} names:\n{tail}",
             "Is the network there? A proxy or a mirror goes into ~/.m2/settings.xml. Then try again.",
         )
 

@@ -31,6 +31,8 @@ class Site:
     ports: Mapping[str, int]
     secrets_file: Path
     mariadb_root_password: str
+    plugins: tuple[Path, ...] = ()
+    """Further folders of Connect's plugin.path."""
 
     @property
     def bootstrap_servers(self) -> str:
