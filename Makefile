@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-demo: venv  ## the whole pipeline on real servers, with recorded calls; KEEP=1 leaves it running
-	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+demo: venv  ## the whole pipeline on real servers, with recorded calls; ANALYTICS=1 adds PostgreSQL; KEEP=1 leaves it running
+	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep) $(if $(ANALYTICS),--analytics)
 
 up: venv  ## start the local stack of real servers and leave it running
 	@$(BIN)/python -m deploy.local up
@@ -31,7 +31,7 @@ down: venv  ## end what `make up` started
 
 test: venv  ## every test, real servers included
 	@$(BIN)/python -m pytest --hypothesis-profile=thorough -m 'not servers' -n auto --dist worksteal
-	@$(BIN)/python -m pytest -m servers -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m servers -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal

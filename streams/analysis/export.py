@@ -5,7 +5,7 @@ whose files do not hold that already. So a run that was cut off, or one a day la
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
@@ -19,7 +19,9 @@ from streams.analysis.truth import read_result
 from streams.calls.call import MAX_ROWS
 from streams.calls.result_headers import PROCESSED, origin_of
 from streams.clock import MICROS_PER_DAY
+from streams.errors import UserError
 from streams.kafka.topic_client import Headers
+from streams.operations.complete_until import PbxComplete, read_complete_until
 from streams.operations.connection import Connection
 from streams.topics import CALL_LEGS, CALL_RESULTS
 
@@ -65,11 +67,15 @@ class Export:
     """Calls that began on a day, UTC, from `first` on and before this one."""
     unreadable: int = 0
     """Records that could not be read."""
+    complete: list[PbxComplete] = field(default_factory=list)
+    """Until when the topics were complete before they were read: the files hold at least those calls of their days."""
     _calls: dict[str, _Call] = field(default_factory=dict)
 
     async def run(self, on_day: Callable[[WrittenDay], None]) -> None:
         """Write every day that is not there as it should be; `on_day` is called with each, in order."""
         with alone(self.directory):
+            with suppress(UserError):  # no such topic yet
+                self.complete = await read_complete_until(self.connection)
             await self._learn()
             days: dict[int, dict[str, Standing]] = {}
             for call_id, call in self._calls.items():

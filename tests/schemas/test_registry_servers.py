@@ -157,6 +157,7 @@ async def test_the_reader_of_the_page_reads_the_truth_with_times(stack: LocalSta
                 taken += await asyncio.to_thread(names["take"], 1.0) is not None
     finally:
         names["consumer"].close()
+        names["registry"].close()
     found = {call_id: plain(call) for call_id, call in names["truth"].items()}
     truth = {call_id: record for (call_id, _), record in expected(records, "call-results").items()}
     assert found == {call_id: {name: truth[call_id][name] for name in call} for call_id, call in found.items()}

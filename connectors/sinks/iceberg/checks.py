@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from connectors.sinks.jdbc.checks import TIMEOUT_SECONDS, Run, connected
+from connectors.sinks.jdbc.connection import TIMEOUT_SECONDS, Run, connected
 from streams.errors import UserError
 from streams.settings import SinkSettings
 

@@ -8,6 +8,7 @@ import yaml
 from connectors.kafka_login import login_properties
 from connectors.placeholders import Value, fill
 from connectors.sinks.iceberg.tables import FOLDER, KEY, OFFSET, PARTITION, TABLES, TIMESTAMP, VALUE, LakeTable
+from connectors.sinks.jdbc.config import jdbc_url
 from connectors.sinks.shared import (
     TRANSFORMS,
     connector_of,
@@ -63,7 +64,7 @@ def catalog_url(sink: SinkSettings) -> str:
     """The catalog's address as Iceberg takes it."""
     if sink.lake.catalog == "rest":
         return str(sink.lake.url)
-    return f"jdbc:postgresql://{sink.address}/{sink.database}?tcpKeepAlive=true&socketTimeout=120"
+    return jdbc_url(sink)
 
 
 def _values(settings: Settings, sink: SinkSettings, part: SinkPart, table: LakeTable) -> dict[str, Value]:

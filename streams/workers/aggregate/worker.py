@@ -23,6 +23,7 @@ from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
@@ -39,13 +40,16 @@ from streams.topics import (
     AGGREGATE_CHECKPOINTS,
     CALL_LEGS,
     CALL_RESULTS,
+    CAPTURE_MARKS,
     CEL,
+    COMPLETE_UNTIL,
     DEAD_LETTERS,
     RULES_IN_FORCE,
     SET_ASIDE_RECORDS,
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
@@ -64,7 +68,9 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
+    needs: tuple[str, ...] = (
+        CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE, CAPTURE_MARKS, COMPLETE_UNTIL,
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -83,9 +89,11 @@ class AggregateWorker:
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
+        self._retention_looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._holes: Holes
+        self._completeness: CompletenessTopics | None = None
         self._timers: list[asyncio.Task[None]] = []
         seconds = settings.aggregate.settle_seconds
         self._settling = SettlingCalls(seconds, self._ends, lambda: self._assigned, self._send_ended)
@@ -95,11 +103,13 @@ class AggregateWorker:
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
         serializer = await register_schemas(
-            self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
+            self._registry,
+            {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL)},
         )
         try:
             await self._producer.start()
             await self._ends.__aenter__()
+            self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
@@ -133,6 +143,8 @@ class AggregateWorker:
         if self._timers:
             await asyncio.wait(self._timers)
         await self._ends.__aexit__(None, None, None)
+        if self._completeness is not None:
+            await self._completeness.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
         await self._registry.close()
@@ -142,8 +154,9 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for assigned in taken.values():
-            assigned.start(own.flush_seconds, own.snapshot_seconds)
+        for tp, assigned in taken.items():
+            tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
         await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
@@ -196,8 +209,7 @@ class AggregateWorker:
                     self._take_row(assigned, record)
         finally:
             metrics.ROWS.inc(partition.position - before)
-            if partition.settling:
-                self._settling.wake()
+            self._settling.rows_taken(assigned)
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
@@ -244,18 +256,20 @@ class AggregateWorker:
         positions = self.positions()
         if not self._looks.due(positions, busy=open_calls > 0):
             return
-        firsts = await self._group.first_offsets(self._assigned)
-        ends = await self._group.end_offsets(self._assigned)
+        if self._retention_looks.due({}):
+            for tp, first in (await self._group.first_offsets(self._assigned)).items():
+                if assigned := self._assigned.get(tp):
+                    metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
+        ends = self._settling.known_ends(self._assigned)
+        asked = await self._group.end_offsets(tp for tp in self._assigned if tp not in ends)
+        ends |= {tp: KnownEnd(end, utc_now_ms()) for tp, end in asked.items()}
         for tp, assigned in list(self._assigned.items()):
-            end = ends.get(tp)
-            if (first := firsts.get(tp)) is not None:
-                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
-            if end is None:
+            if (end := ends.get(tp)) is None:
                 continue
-            assigned.looked_at_ms = now = utc_now_ms()
-            await self._send_ended(assigned, assigned.partition.tick(now, end))
-            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, positions.get(tp, 0), end)
+            assigned.looked_at_ms = end.as_of_ms
+            await self._send_ended(assigned, assigned.partition.tick(end.as_of_ms, end.offset))
+            metrics.LAG.labels(tp.partition).set(max(0, end.offset - assigned.partition.position))
+            self._watchdog.check(tp, positions.get(tp, 0), end.offset)
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)
