@@ -4,9 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SPARK := .build/spark
 LAKE := .build/lake
+WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,24 @@ test-lake:  ## an Iceberg lake on real servers, read by pyiceberg and DuckDB; do
 
 test-flink: venv  ## Flink SQL of docs/analytics.md on real servers; downloads 155 MB of jars; needs a JDK, 17 or newer
 	@CEL2CRM_TEST_FLINK=1 $(BIN)/python -m pytest tests/flink
+
+test-ways: $(WAYS)/.installed  ## package, image, chart and composition, with the tools of deploy/tools.txt in an environment of their own
+	@test -x $(WAYS)/bin/helm || ! command -v go >/dev/null || GOBIN=$(CURDIR)/$(WAYS)/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
+	@$(WAYS)/bin/python -m pytest tests/deploy/ways
+
+test-server-install: $(WAYS)/.installed  ## one server, installed under systemd in a Debian of its own; as root, with mmdebstrap and systemd-nspawn
+	@SERVER_INSTALL=1 $(WAYS)/bin/python -m pytest tests/deploy/server
+
+release: $(WAYS)/.installed  ## wheel, sdist, checksums and SBOM of the tag at this commit, into dist/
+	@$(WAYS)/bin/python -m deploy.release
+
+$(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
+	@test -x $(WAYS)/bin/python || $(PYTHON) -m venv $(WAYS)
+	@$(WAYS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r deploy/tools.txt
+	@touch $@
+
+test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

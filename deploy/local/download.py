@@ -1,11 +1,13 @@
 """The jars of the stack: fetched with Maven once, kept outside the build folder, shared by all checkouts."""
 
+import argparse
 import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -19,7 +21,9 @@ from deploy.local.packages import MAVEN, ensure
 
 POMS = Path(__file__).with_name("poms")
 FURTHER_POMS = Path(__file__).with_name("further_poms")
-"""A folder for each set of jars that the stack itself does without."""
+"""A folder for each set of jars that the stack itself does without, each with its checksums."""
+CHECKSUMS = Path(__file__).with_name("jars.sha256")
+"""Of each file that Maven brings, as `sha256sum` writes it: `python -m deploy.local.download --write-checksums`."""
 _LAYOUT = b"2"  # rises when this module lays the folder out differently
 _CONVERTER_SERVICE = "org.apache.kafka.connect.storage.Converter"
 _CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
@@ -34,30 +38,36 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cel2crm"
 
 
-def jars(say: Callable[[str], None]) -> Path:
-    """The folder with kafka/, registry/ and plugins/; downloads it if it is not there.
+def jars(say: Callable[[str], None], cache: Path | None = None) -> Path:
+    """The folder with kafka/, registry/ and plugins/; downloads it if it is not there. `cache`: the folder it is in.
 
     A download that was killed is never taken for a complete one, and of two at once the second waits for the first.
-    Raises StackError with Maven's own last lines when it fails.
+    Raises StackError with Maven's own last lines when it fails, and where a file is not the one that it should be.
     """
 
     def fill(folder: Path) -> None:
         _fetch(folder, say)
+        require_checksums(folder, CHECKSUMS)
         _unpack_registry(folder / "registry")
         _declare_converter(folder / "plugins" / "apicurio-converter")
 
-    return _complete(f"jars-{_fingerprint(POMS)}", fill, say)
+    return _complete(cache or cache_folder(), f"jars-{_fingerprint(POMS)}", fill, say)
 
 
 def further_jars(name: str, say: Callable[[str], None]) -> Path:
-    """The folder with the jars of a set of further_poms, as `jars` downloads those of the stack."""
-    pom = FURTHER_POMS / name
-    return _complete(f"{name}-{_fingerprint(pom)}", lambda folder: _fetch_further(pom, folder, say), say)
+    """The folder with the jars of a set of FURTHER_POMS, downloaded as `jars` does it."""
+    poms = FURTHER_POMS / name
+
+    def fill(folder: Path) -> None:
+        say(f"downloading the jars of {name} with Maven (once)")
+        _copy_dependencies(poms, folder, say)
+        require_checksums(folder, poms / CHECKSUMS.name)
+
+    return _complete(cache_folder(), f"{name}-{_fingerprint(poms)}", fill, say)
 
 
-def _complete(name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -> Path:
+def _complete(cache: Path, name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -> Path:
     """A folder of the cache, filled under another name where it is not there."""
-    cache = cache_folder()
     folder = cache / name
     if folder.is_dir():
         return folder
@@ -75,6 +85,26 @@ def _complete(name: str, fill: Callable[[Path], None], say: Callable[[str], None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its name there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def require_checksums(folder: Path, wanted_of: Path) -> None:
+    """Raise StackError where what was downloaded is not, file for file, what the file `wanted_of` says."""
+    lines = wanted_of.read_text(encoding="utf-8").splitlines()
+    wanted = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    found = checksums(folder)
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise StackError(
+            f"{len(wrong)} of {len(wanted)} downloaded files are not those that {wanted_of.name} names: "
+            f"{', '.join(wrong[:3])}.",
+            "A mirror may have given something else. Nothing of it is used.",
+        )
 
 
 def _fingerprint(poms: Path) -> str:
@@ -96,17 +126,12 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
-    say("downloading the servers with Maven (about 270 MB, once)")
+    say("downloading the servers with Maven (about 300 MB, once)")
     _copy_dependencies(POMS, target, say)
 
 
-def _fetch_further(pom: Path, target: Path, say: Callable[[str], None]) -> None:
-    say(f"downloading the jars of {pom.name} with Maven (once)")
-    _copy_dependencies(pom, target, say)
-
-
 def _copy_dependencies(poms: Path, target: Path, say: Callable[[str], None]) -> None:
-    """Raises StackError: Maven could not, or what came has another checksum than the repository names."""
+    """Let Maven bring what the pom.xml there names. Raises StackError."""
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [
@@ -114,7 +139,6 @@ def _copy_dependencies(poms: Path, target: Path, say: Callable[[str], None]) -> 
             "mvn",
             "-B",
             "-U",
-            "--strict-checksums",
             "-f",
             str(poms),
             "dependency:copy-dependencies",
@@ -133,7 +157,7 @@ def _copy_dependencies(poms: Path, target: Path, say: Callable[[str], None]) -> 
     if process.returncode != 0:
         tail = "\n".join(f"    {line}" for line in lines[-_LOG_LINES:])
         raise StackError(
-            f"Maven could not download what {poms.name} names:\n{tail}",
+            f"Maven could not download the servers:\n{tail}",
             "Is the network there? A proxy or a mirror goes into ~/.m2/settings.xml. Then try again.",
         )
 
@@ -174,3 +198,23 @@ def _declare_converter(folder: Path) -> None:
     """Name the converter as a service: its own jars do not, and Connect looks for nothing else (service_load)."""
     with zipfile.ZipFile(folder / "services.jar", "w") as jar:
         jar.writestr(f"META-INF/services/{_CONVERTER_SERVICE}", f"{_CONVERTER}\n")
+
+
+def main() -> None:
+    """Download the servers into a folder, and print where they are; or write down what comes."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.download", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="default: the cache")
+    parser.add_argument("--write-checksums", action="store_true", help=f"write {CHECKSUMS.name} anew")
+    arguments = parser.parse_args()
+    if not arguments.write_checksums:
+        print(jars(lambda line: print(line, file=sys.stderr), arguments.folder))
+        return
+    for poms, file in [(POMS, CHECKSUMS), *((each, each / CHECKSUMS.name) for each in sorted(FURTHER_POMS.iterdir()))]:
+        with tempfile.TemporaryDirectory() as folder:
+            _copy_dependencies(poms, Path(folder), print)
+            found = checksums(Path(folder))
+        file.write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
