@@ -25,6 +25,7 @@ from streams.replay.judge import NotJudged
 from streams.replay.member import corrected, patiently
 from streams.replay.spool import kept_on_disk, temporary_file
 from streams.topics import CALL_LEGS, CALL_RESULTS, RULES_IN_FORCE
+from streams.workers.aggregate.other_workers import rules_told
 
 _SEND_RECORDS = 4_000
 _LENGTH = struct.Struct(">I")
@@ -110,16 +111,7 @@ async def records_of(connection: Connection, outcome: Classification, correction
 
 async def rules_in_force(connection: Connection) -> dict[int, RulesInForce]:
     """By partition of the cel topic, what its last owner said. Raises UserError: no broker, no such topic."""
-    found: dict[int, RulesInForce] = {}
-    async for record in connection.topics.read(connection.topic(RULES_IN_FORCE)):
-        key = (record.key or b"").decode("utf-8", "replace")
-        if not key.isdecimal():
-            continue
-        try:
-            found[int(key)] = RulesInForce.decode(record.value or b"")
-        except msgspec.MsgspecError:
-            found.pop(int(key), None)
-    return found
+    return await rules_told(connection.topics, connection.topic(RULES_IN_FORCE))
 
 
 def refuse_other_rules(rules_hash: str, told: Mapping[int, RulesInForce], partitions: int) -> None:

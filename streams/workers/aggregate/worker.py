@@ -4,10 +4,9 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -15,9 +14,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.rules_in_force import RulesInForce
 from streams.calls.snapshot import UnreadableSnapshot
-from streams.clock import utc_now_ms, utc_now_us
+from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
@@ -25,7 +23,7 @@ from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.faust_overrides import Consumer
+from streams.kafka.faust_overrides import App, Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import LossReporter
@@ -51,6 +49,7 @@ from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
 from streams.workers.aggregate.holes import Holes
+from streams.workers.aggregate.other_workers import OtherWorkers
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.settling_calls import SettlingCalls
@@ -79,6 +78,8 @@ class AggregateWorker:
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
+        self._rules_hash = hash_in_force(self._rules.hash, self._profile.hash)
+        self._others = OtherWorkers(settings, self._rules_hash)
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
@@ -120,19 +121,22 @@ class AggregateWorker:
             "aggregating",
             topic=topic(CEL),
             registry=settings.registry.url,
-            rules=hash_in_force(self._rules.hash, self._profile.hash),
-            pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
+            rules=self._rules_hash,
+            pbxs=settings.pbx_names,
             **settings.aggregate.model_dump(),
         )
-        metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
-        if self._profile.two_status_mode:
+        two_status = [name for name in settings.pbx_names if self._profile.of_pbx(name).two_status_mode]
+        metrics.TWO_STATUS_MODE.set(bool(two_status))
+        if two_status:
             _log.warning(
                 "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
-                "call was not answered is given away"
+                "call was not answered is given away",
+                pbxs=two_status,
             )
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
+            asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._look_at_others)),
             asyncio.create_task(watch_registry(serializer)),
         ]
 
@@ -157,18 +161,11 @@ class AggregateWorker:
         for tp, assigned in taken.items():
             tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
             assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
-        await self._tell_rules(taken)
+        await self._others.tell(self._producer, [tp.partition for tp in taken])
         self._watchdog.restart()
         self._assigned = taken
         self._settling.wake()
         return self.positions()
-
-    async def _tell_rules(self, partitions: Iterable[TP]) -> None:
-        """Make known by which rules these partitions are judged from now on: a replay must not use others."""
-        worker = f"{socket.gethostname()}/{os.getpid()}"
-        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us())
-        for tp in partitions:
-            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
@@ -248,6 +245,10 @@ class AggregateWorker:
         messages = [message for each in ended for message in self._outgoing.of_ended(each, tp, last)]
         if messages:
             await assigned.send(messages)
+
+    async def _look_at_others(self) -> None:
+        if (error := await self._others.look_when_due({tp.partition for tp in self._assigned})) is not None:
+            cast(App, self._group.app).refuse(error)
 
     async def _tick(self) -> None:
         open_calls = sum(assigned.partition.open_calls for assigned in self._assigned.values())
