@@ -15,12 +15,6 @@ from deploy.local.parts import Connect, Kafka, Part, Registry, Site
 
 PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
 PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
-JAVA_OPTIONS = {
-    "kafka": ("-Xms24m", "-Xmx112m", "-XX:MaxMetaspaceSize=96m"),
-    "registry": ("-Xms24m", "-Xmx80m", "-XX:MaxMetaspaceSize=128m"),
-    "connect": ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m"),
-}
-"""Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
 _SMALL = (
     "-XX:+UseCompactObjectHeaders",
     "-XX:ReservedCodeCacheSize=32m",
@@ -28,6 +22,12 @@ _SMALL = (
     "-XX:MaxHeapFreeRatio=20",
     "-XX:TrimNativeHeapInterval=10000",
 )
+JAVA_OPTIONS = {
+    "kafka": ("-Xms24m", "-Xmx112m", "-XX:MaxMetaspaceSize=96m", *_SMALL),
+    "registry": ("-Xms24m", "-Xmx80m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
+    "connect": ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
+}
+"""Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
 
 
 def java_executable() -> Path:
@@ -100,9 +100,8 @@ class Layout:
 
     def part(self, name: str) -> Part:
         """A server of the local stack, at the places and with the memory of this installation."""
-        options = {part: (*sizes, *_SMALL) for part, sizes in JAVA_OPTIONS.items()}
         secrets = self.connect_secrets / "secrets.properties"
-        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", options)
+        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", JAVA_OPTIONS)
         return PARTS[name](site)
 
     def kept(self) -> str:
