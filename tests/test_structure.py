@@ -28,6 +28,7 @@ ROOMS = (
     ("streams.settings",),
     ("streams.rules",),
     ("streams.calls",),
+    ("streams.privacy",),
     ("streams.explain",),
     ("streams.cases",),
     ("streams.delivery",),

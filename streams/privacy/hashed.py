@@ -1,0 +1,40 @@
+"""A result for whoever needs no numbers: with a keyed hash in place of each, the same wherever the number is the same.
+
+Sentences, which hold numbers and names in any form, are left out. The call's id stays: with the rights to the PBX's
+table, or to call-results, it leads to the numbers.
+"""
+
+from msgspec.structs import replace
+
+from streams.calls.result import CallResult
+from streams.privacy.blanking import LISTS_OF_NUMBERS, LISTS_OF_TEXTS, NUMBERS, TEXTS, restamped
+from streams.privacy.hashing import HashKey
+from streams.privacy.spellings import Spellings
+
+LEFT_OUT = "[left out]"
+
+_E164 = {"caller": "caller_e164", "called": "called_e164"}
+_DIGITS = 32
+"""Hexadecimal digits of a hash that stand in a result."""
+
+
+def hashed_result(result: CallResult, key: HashKey, spellings: Spellings) -> CallResult:
+    """The result with hashes; null stays null, and ERASED becomes a hash that is no number's."""
+
+    def hashed(text: str) -> str:
+        one = min(spellings.of(text), default=text, key=lambda each: (not each.startswith("+"), each))
+        return key.of(one)[:_DIGITS]
+
+    changed: dict[str, object] = {}
+    for name in NUMBERS:
+        text = getattr(result, name)
+        if text is not None:
+            changed[name] = hashed(getattr(result, _E164.get(name, name)) or text)
+    for name in LISTS_OF_NUMBERS:
+        changed[name] = tuple(map(hashed, getattr(result, name)))
+    for name in TEXTS:
+        text = getattr(result, name)
+        changed[name] = text and spellings.replaced(text, hashed)
+    for name in LISTS_OF_TEXTS:
+        changed[name] = (LEFT_OUT,) * len(getattr(result, name))
+    return restamped(replace(result, **changed))
