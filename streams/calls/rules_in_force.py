@@ -12,6 +12,8 @@ class RulesInForce(msgspec.Struct, frozen=True):
     worker: str
     """Name of its machine and number of its process."""
     since: UtcMicros
+    hash_key: str = ""
+    """HashKey.id of the key by which it knows erased numbers; empty: it has none, and obeys no erasure."""
 
     def encode(self) -> bytes:
         """The value."""

@@ -48,7 +48,7 @@ class ErasedNumbers:
 
     @classmethod
     def of(cls, settings: Settings, profile: PbxProfile) -> "ErasedNumbers":
-        """None yet, by the settings' key. Raises SettingsError: the key cannot be used."""
+        """Without records yet, by the settings' key. Raises SettingsError: the key cannot be used."""
         return cls(HashKey.in_settings(settings), Spellings(profile))
 
     def __len__(self) -> int:

@@ -4,18 +4,49 @@ Sentences, which hold numbers and names in any form, are left out. The call's id
 table, or to call-results, it leads to the numbers.
 """
 
+from dataclasses import dataclass
+
 from msgspec.structs import replace
 
+from schemas import Serializer
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.privacy.blanking import LISTS_OF_NUMBERS, LISTS_OF_TEXTS, NUMBERS, TEXTS, restamped
 from streams.privacy.hashing import HashKey
 from streams.privacy.spellings import Spellings
+from streams.settings import Settings
+from streams.topics import CALL_RESULTS_HASHED
 
 LEFT_OUT = "[left out]"
 
 _E164 = {"caller": "caller_e164", "called": "called_e164"}
 _DIGITS = 32
 """Hexadecimal digits of a hash that stand in a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashedResults:
+    """What goes to call-results-hashed beside each result."""
+
+    topic: str
+    """Its full name."""
+    key: HashKey
+    spellings: Spellings
+    serializer: Serializer
+
+    @classmethod
+    def of(cls, settings: Settings, profile: PbxProfile, serializer: Serializer) -> "HashedResults | None":
+        """None where privacy.hashed_topic is not set. Raises SettingsError: the key cannot be used."""
+        key = HashKey.in_settings(settings) if settings.privacy.hashed_topic else None
+        if key is None:
+            return None
+        return cls(settings.kafka.topic(CALL_RESULTS_HASHED), key, Spellings(profile), serializer)
+
+    def encode(self, result: CallResult) -> bytes:
+        """The value of the result's record there."""
+        return self.serializer.encode(
+            CALL_RESULTS_HASHED.schema, hashed_result(result, self.key, self.spellings).record()
+        )
 
 
 def hashed_result(result: CallResult, key: HashKey, spellings: Spellings) -> CallResult:

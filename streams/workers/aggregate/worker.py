@@ -24,6 +24,7 @@ from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.erased_topic import ErasedTopic
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
@@ -33,14 +34,19 @@ from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.kafka.turn import Turn
+from streams.privacy.erased import ErasedNumbers
+from streams.privacy.hashing import HashKey
+from streams.privacy.spellings import Spellings
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import (
     AGGREGATE_CHECKPOINTS,
     CALL_LEGS,
     CALL_RESULTS,
+    CALL_RESULTS_HASHED,
     CEL,
     DEAD_LETTERS,
+    ERASED_NUMBERS,
     RULES_IN_FORCE,
     SET_ASIDE_RECORDS,
 )
@@ -80,6 +86,11 @@ class AggregateWorker:
         self._ends = BoundedReader(settings.kafka, silence_seconds=10.0, uncommitted=True)
         self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
         self._registry = schema_registry(settings.registry)
+        self._further = (CALL_RESULTS_HASHED,) if settings.privacy.hashed_topic else ()
+        self.needs = (*self.needs, *self._further)
+        self._hash_key = HashKey.in_settings(settings)
+        self._erased = ErasedNumbers(self._hash_key, Spellings(self._profile))
+        self._erased_topic = ErasedTopic(settings.kafka, self._topic(ERASED_NUMBERS), self._erased.take)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
@@ -94,16 +105,16 @@ class AggregateWorker:
         """See worker_runtime.Worker."""
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
-        serializer = await register_schemas(
-            self._registry, {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS)}
-        )
+        written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, *self._further)
+        serializer = await register_schemas(self._registry, {topic(each): each.schema for each in written})
+        await self._erased_topic.read()
         try:
             await self._producer.start()
             await self._ends.__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
-        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
+        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters, self._erased)
         losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         self._holes = Holes(settings, group, self._ends, losses)
         _log.info(
@@ -125,6 +136,8 @@ class AggregateWorker:
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
             asyncio.create_task(watch_registry(serializer)),
         ]
+        if self._hash_key is not None:
+            self._timers.append(asyncio.create_task(self._erased_topic.follow()))
 
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
@@ -153,7 +166,8 @@ class AggregateWorker:
     async def _tell_rules(self, partitions: Iterable[TP]) -> None:
         """Make known by which rules these partitions are judged from now on: a replay must not use others."""
         worker = f"{socket.gethostname()}/{os.getpid()}"
-        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us())
+        hash_key = self._hash_key.id if self._hash_key else ""
+        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us(), hash_key)
         for tp in partitions:
             await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
 
