@@ -5,17 +5,16 @@ table, or to call-results, it leads to the numbers.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec.structs import replace
 
-from schemas import Serializer
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.privacy.blanking import LISTS_OF_NUMBERS, LISTS_OF_TEXTS, NUMBERS, TEXTS, restamped
 from streams.privacy.hashing import HashKey
 from streams.privacy.spellings import Spellings
 from streams.settings import Settings
-from streams.topics import CALL_RESULTS_HASHED
 
 LEFT_OUT = "[left out]"
 
@@ -25,28 +24,21 @@ _DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class HashedResults:
-    """What goes to call-results-hashed beside each result."""
+class ResultHasher:
+    """Makes what goes to call-results-hashed beside each result."""
 
-    topic: str
-    """Its full name."""
     key: HashKey
     spellings: Spellings
-    serializer: Serializer
 
     @classmethod
-    def of(cls, settings: Settings, profile: PbxProfile, serializer: Serializer) -> "HashedResults | None":
+    def of(cls, settings: Settings, profile: PbxProfile) -> "ResultHasher | None":
         """None where privacy.hashed_topic is not set. Raises SettingsError: the key cannot be used."""
         key = HashKey.in_settings(settings) if settings.privacy.hashed_topic else None
-        if key is None:
-            return None
-        return cls(settings.kafka.topic(CALL_RESULTS_HASHED), key, Spellings(profile), serializer)
+        return None if key is None else cls(key, Spellings(profile))
 
-    def encode(self, result: CallResult) -> bytes:
-        """The value of the result's record there."""
-        return self.serializer.encode(
-            CALL_RESULTS_HASHED.schema, hashed_result(result, self.key, self.spellings).record()
-        )
+    def record(self, result: CallResult) -> dict[str, Any]:
+        """The result's record there, as the Avro codec takes it."""
+        return hashed_result(result, self.key, self.spellings).record()
 
 
 def hashed_result(result: CallResult, key: HashKey, spellings: Spellings) -> CallResult:

@@ -15,10 +15,10 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.producer import Message
 from streams.privacy.erased import ErasedNumbers
-from streams.privacy.hashed import HashedResults
+from streams.privacy.hashed import ResultHasher
 from streams.rules import Rules
 from streams.settings import Settings
-from streams.topics import CALL_LEGS, CALL_RESULTS
+from streams.topics import CALL_LEGS, CALL_RESULTS, CALL_RESULTS_HASHED
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.call_warnings import WarningReporter
 from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended
@@ -42,7 +42,8 @@ class OutgoingRecords:
     ) -> None:
         """`erased`: the numbers that are left out of calls from before their erasure."""
         self._erased = erased
-        self._hashed = HashedResults.of(settings, profile, serializer)
+        self._hasher = ResultHasher.of(settings, profile)
+        self._hashed_topic = settings.kafka.topic(CALL_RESULTS_HASHED)
         self._results_topic, self._legs_topic = settings.kafka.topic(CALL_RESULTS), settings.kafka.topic(CALL_LEGS)
         self._rules = rules
         self._profile = profile
@@ -85,9 +86,9 @@ class OutgoingRecords:
             for leg in classification.legs:
                 value = encode(CALL_LEGS.schema, leg.record())
                 messages.append((self._legs_topic, key, value, (*_LEG_HEADERS, *headers)))
-            if self._hashed is not None:
-                value = self._hashed.encode(classification.result)
-                messages.append((self._hashed.topic, key, value, (*_RESULT_HEADERS, *headers)))
+            if self._hasher is not None:
+                value = encode(CALL_RESULTS_HASHED.schema, self._hasher.record(classification.result))
+                messages.append((self._hashed_topic, key, value, (*_RESULT_HEADERS, *headers)))
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be classified", call_id=call.call_id)
             why = f"{type(error).__name__}: {error}"
