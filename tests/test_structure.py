@@ -45,6 +45,7 @@ ROOMS = (
     ("streams.gaps",),
     ("streams.replay",),
     ("streams.analysis",),
+    ("streams.erasure",),
     ("streams.cli",),
     ("deploy",),
 )

@@ -20,6 +20,7 @@ COMMANDS = {
     "results": "results:results",
     "missed": "missed:missed",
     "export": "export:export",
+    "erase": "erase:erase",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",
