@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from schemas import MalformedRecord
 from streams.analysis.day_files import LEGS, RESULTS, DayFile, Standing, content_of, standings_in, told_where
+from streams.analysis.erased_days import blank_files, leg_of
 from streams.analysis.truth import read_result
 from streams.calls.call import MAX_ROWS
 from streams.calls.result_headers import PROCESSED, origin_of
@@ -23,6 +24,8 @@ from streams.clock import MICROS_PER_DAY
 from streams.errors import UserError
 from streams.kafka.topic_client import Headers
 from streams.operations.connection import Connection
+from streams.operations.erased_numbers import erased_numbers
+from streams.privacy.erased import ErasedNumbers
 from streams.topics import CALL_LEGS, CALL_RESULTS
 
 _EARLIER_MS = 24 * 3_600_000
@@ -68,10 +71,13 @@ class Export:
     unreadable: int = 0
     """Records that could not be read."""
     _calls: dict[str, _Call] = field(default_factory=dict)
+    _erased: ErasedNumbers | None = None
 
     async def run(self, on_day: Callable[[WrittenDay], None]) -> None:
         """Write every day that is not there as it should be; `on_day` is called with each, in order."""
         with _alone(self.directory):
+            self._erased = await erased_numbers(self.connection)
+            blank_files(self.directory, self._erased)
             await self._learn()
             days: dict[int, dict[str, Standing]] = {}
             for call_id, call in self._calls.items():
@@ -146,6 +152,7 @@ class Export:
             if result is None:
                 self.unreadable += 1
             else:
+                result = result if self._erased is None else self._erased.obeyed_result(result)
                 yield origin_of(record.headers), _processed(record.headers), result.record()
 
     async def _legs(self) -> AsyncIterator[tuple[dict[str, Any], _Call]]:
@@ -161,6 +168,8 @@ class Export:
                 continue  # not ours: a call has no more channels than rows
             call = self._calls.get(leg["call_id"])
             if call is not None and (call.version, call.correction) == _version_of(leg):
+                if self._erased is not None and len(self._erased):
+                    leg = self._erased.obeyed_leg(leg_of(leg)).record()
                 yield leg, call
 
     def _since_ms(self) -> int | None:

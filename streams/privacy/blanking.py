@@ -66,12 +66,16 @@ class Blanking:
     def legs(self, legs: tuple[CallLeg, ...], of: CallResult | None = None) -> tuple[CallLeg, ...]:
         """The legs of a call without the numbers; the very same object where they hold none."""
         written = frozenset[str]() if of is None else self._written(of)
-        blanked = tuple(self._leg(leg, written) for leg in legs)
+        blanked = tuple(self.leg(leg, written) for leg in legs)
         return legs if blanked == legs else blanked
 
-    def _leg(self, leg: CallLeg, written: frozenset[str]) -> CallLeg:
+    def leg(self, leg: CallLeg, written: frozenset[str] = frozenset()) -> CallLeg:
+        """A leg without the numbers; the very same object where it holds none. `written`: as `text` has it."""
         number = None if self._is_one(leg.number, written) else leg.number
-        return replace(leg, number=number, channel=self.text(leg.channel, written) or "")
+        channel = self.text(leg.channel, written) or ""
+        if (number, channel) == (leg.number, leg.channel):
+            return leg
+        return replace(leg, number=number, channel=channel)
 
     def text(self, text: str | None, written: frozenset[str] = frozenset()) -> str | None:
         """A text without the numbers; `written`: spellings that the call has of them."""

@@ -6,11 +6,12 @@ nobody knows what was erased: erase the numbers again.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.result import CallResult, Classification
+from streams.calls.result import CallLeg, CallResult, Classification
 from streams.clock import UtcMicros, utc_now_us
 from streams.errors import UserError
 from streams.privacy.blanking import Blanking
@@ -101,6 +102,16 @@ class ErasedNumbers:
         """The same of a result alone."""
         blanking = self._blanking(result.started_at)
         return result if blanking is None else blanking.result(result)
+
+    def obeyed_leg(self, leg: CallLeg) -> CallLeg:
+        """The same of a leg alone, by its own start."""
+        blanking = self._blanking(leg.started_at)
+        return leg if blanking is None else blanking.leg(leg)
+
+    @property
+    def digest(self) -> str:
+        """Which erasures are known: another one after each."""
+        return sha256(repr(sorted((name, each.erased_at) for name, each in self._known.items())).encode()).hexdigest()
 
     def _blanking(self, started_at: UtcMicros) -> Blanking | None:
         """None: every number that was erased was so before such a call began. So live calls cost nothing."""

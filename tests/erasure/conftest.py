@@ -95,12 +95,16 @@ class Installation(Operator):
             (each.call_id, each.version, each.correction): [] for each in found.values()
         }
         for each in legs:
-            of.get((each.call_id, each.version, each.correction), []).append(each)
+            of[each.call_id, each.version, each.correction].append(each)
         return {name: (each, of[name, each.version, each.correction]) for name, each in found.items()}
 
     def all_logs(self) -> dict[tuple[str, int], list[TopicRecord]]:
         """Everything that stands on topics."""
         return {place: list(log) for place, log in self.topics.logs.items() if log}
+
+    def put_raw(self, topic: str, key: bytes, value: bytes) -> None:
+        """Bytes on a topic's first partition."""
+        self.topics.put(Outgoing(self.settings.kafka.topic(topic), key, value, 0))
 
     def letter(self, call_id: str, value: bytes) -> None:
         """A dead letter of the aggregate worker."""
