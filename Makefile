@@ -30,7 +30,7 @@ down: venv  ## end what `make up` started
 
 test: venv  ## every test, real servers included
 	@$(BIN)/python -m pytest --hypothesis-profile=thorough -m 'not servers' -n auto --dist worksteal
-	@$(BIN)/python -m pytest -m servers -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m servers -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal

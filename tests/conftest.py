@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,28 @@ settings.register_profile("fast", max_examples=25, deadline=None, derandomize=Tr
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.register_profile("mutation", max_examples=20, deadline=None, derandomize=True, database=None)
 settings.load_profile("fast")
+
+LONGEST = (
+    "workers/deliver/test_worker_servers.py",
+    "connectors/test_continuity_servers.py",
+    "workers/deliver/test_tokens_servers.py",
+    "workers/aggregate/test_worker_servers.py",
+    "chaos/test_chaos_servers.py",
+    "replay/test_replay_servers.py",
+    "faults/test_matrix_servers.py",
+    "faults/test_soak_servers.py",
+    "workers/deliver/test_own_memory_servers.py",
+    "operations/test_commands_servers.py",
+    "upgrade/test_upgrade_servers.py",
+)
+"""The files that take longest, as one piece each: `make test` shares out files, and none of these may be the last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the others keep their order."""
+    own = Path(__file__).parent
+    ranks: Sequence[Path] = [own / each for each in LONGEST]
+    items.sort(key=lambda item: ranks.index(item.path) if item.path in ranks else len(ranks))
 
 
 @pytest.fixture(scope="session")
