@@ -13,7 +13,7 @@ from streams.kafka.client import unreachable
 from streams.kafka.hard_exit import hard_exit, refuse
 from streams.settings import KafkaSettings
 
-FOLLOW_SECONDS = 5.0
+FOLLOW_SECONDS = 2.0
 
 _log = structlog.get_logger("worker")
 
@@ -30,6 +30,7 @@ class ErasedTopic:
         self._partition = TopicPartition(topic, 0)
         self._take = take
         self._next = 0
+        self._is_there = False
 
     async def read(self) -> None:
         """Take what stands there now. Raises UserError: no broker, or a record that cannot be obeyed."""
@@ -56,7 +57,8 @@ class ErasedTopic:
                 hard_exit("erased numbers cannot be followed", error)
 
     async def _read_on(self, reader: BoundedReader) -> None:
-        if not await reader.partitions(self._partition.topic):
+        self._is_there = self._is_there or await reader.partitions(self._partition.topic) > 0
+        if not self._is_there:
             return
         end = (await reader.ends([self._partition]))[self._partition]
         if end < self._next:
