@@ -1,5 +1,6 @@
 """An installation in memory whose topics hold calls of a client, and delivery workers that carry out commands."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,7 @@ class Installation(Operator):
             if known is None or (known.version, known.correction) < (result.version, result.correction):
                 found[result.call_id] = result
         legs = [CallLeg(**fields) for fields in self._all("call-legs", "call_leg")]
-        of: dict[tuple[str, int, int], list[CallLeg]] = {
-            (each.call_id, each.version, each.correction): [] for each in found.values()
-        }
+        of: dict[tuple[str, int, int], list[CallLeg]] = defaultdict(list)
         for each in legs:
             of[each.call_id, each.version, each.correction].append(each)
         return {name: (each, of[name, each.version, each.correction]) for name, each in found.items()}
@@ -152,7 +151,9 @@ def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: dict[str, An
     key.write_text("k" * 40)
     key.chmod(0o600)
     file = tmp_path / "cel2crm.yaml"
-    settings = {"portals": [{"name": "sales", "crm": "kommo"}], "privacy": {"hash_key_file": str(key)}, **tree}
+    privacy = {"hash_key_file": str(key), "hashed_topic": tree.get("hashed_topic", False)}
+    further = {name: value for name, value in tree.items() if name != "hashed_topic"}
+    settings = {"portals": [{"name": "sales", "crm": "kommo"}], "privacy": privacy, **further}
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     monkeypatch.setenv("CEL2CRM_SETTINGS", str(file))
     made = make_operator(monkeypatch, load_settings())

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas import written_as
+from streams.calls.result import CallResult
 from streams.calls.result_headers import origin_of
 from streams.calls.rules_in_force import RulesInForce
 from streams.delivery.erasure import is_erased
@@ -229,3 +230,15 @@ def test_headers_say_which_schema_wrote_what_is_rewritten(operator: Installation
     erased(operator)
     for topic in ("call-results", "call-legs"):
         assert all(written_as(each.headers) for each in operator.records(topic))
+
+
+@pytest.mark.parametrize("tree", [{"hashed_topic": True}])
+def test_no_hash_is_left_where_results_have_hashes(operator: Installation) -> None:
+    before = replace(operator.truth()["pbx1/1795389970.1"][0], client=KEY.of(CLIENT)[:32])
+    operator.put("call-results-hashed", "call_result", before.call_id, before.record())
+    told = erased(operator)
+    records = [CallResult.from_record(each) for each in operator._all("call-results-hashed", "call_result")]
+    newest = {each.call_id: each for each in sorted(records, key=lambda each: each.correction)}
+    assert newest[before.call_id].client is None and newest[before.call_id].correction == told["correction"]
+    held = {each["topic"].removeprefix("cel2crm."): each["records"] for each in told["remains"]}
+    assert held["call-results-hashed"] == 3, "the earlier one is told until it expires"
