@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-demo: venv  ## the whole pipeline on real servers, with recorded calls; KEEP=1 leaves it running
-	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+demo: venv  ## the whole pipeline on real servers, with recorded calls; ANALYTICS=1 adds PostgreSQL; KEEP=1 leaves it running
+	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep) $(if $(ANALYTICS),--analytics)
 
 up: venv  ## start the local stack of real servers and leave it running
 	@$(BIN)/python -m deploy.local up

@@ -18,6 +18,7 @@ schema_history.py   where Debezium began without a position
 
 gap_watch.py        when `watch` looks for gaps, and how it says what it found (streams/gaps finds them)
 gap_memory.py       the memory of what was found, a record a PBX on the topic capture-state
+capture_marks.py    the marks of `watch`: everything committed by then is on the topic
 capture_progress.py how far the connector has come: what the second look for gaps waits for
 
 sinks/              calls in SQL databases: their connectors, checks, apply, status and watch

@@ -1,15 +1,20 @@
-"""How far a capture has come, whatever the database: what `cel2crm gaps` waits for before its second look."""
+"""How far a capture has come, whatever the database: for the second look of `cel2crm gaps` and for marks of capture."""
 
 from typing import Any, Protocol
 
 from connectors.client import ConnectClient
 from connectors.mariadb.binlog_progress import BinlogProgress
+from streams.clock import UtcMillis
 from streams.errors import SettingsError
 from streams.settings import Settings
 
 
 class CaptureProgress(Protocol):
     """A mark is the engine's own. Raises UserError where the database does not answer."""
+
+    async def clock_ms(self) -> UtcMillis:
+        """The database's clock: what it has committed by then is before a mark that is asked for afterwards."""
+        ...
 
     async def mark(self) -> Any:
         """Where the database stands now: every row that was read before was committed before."""

@@ -59,11 +59,18 @@ class GapWatch:
     """None: the memory was not read yet."""
     _asked_for: bool = False
     """A task was restarted since the last comparison began."""
+    _unchecked: bool = False
+    """A task was restarted, and no comparison that began since has come to an end."""
     _task: "asyncio.Task[None] | None" = None
 
     def restarted(self) -> None:
         """A task was restarted: compare as soon as it runs."""
-        self._asked_for = True
+        self._asked_for = self._unchecked = True
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether a restart may have passed over rows, and nobody has looked yet."""
+        return self._unchecked
 
     def step(self, *, running: bool) -> None:
         """Begin what is due. `running`: the connector runs, so that rows on their way come through."""
@@ -120,6 +127,7 @@ class GapWatch:
         except UserError as error:
             log.warning("the outcome for gaps is not remembered", connector=self.name, reason=error.problem)
         if not outcome.problem:
+            self._unchecked = self._asked_for
             self._tell(outcome, why)
 
     def _failed(self, last: GapOutcome | None, reason: str, **facts: object) -> GapOutcome:

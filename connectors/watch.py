@@ -11,6 +11,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from connectors.capture_marks import CaptureMarks
 from connectors.capture_state import Hold
 from connectors.client import PAUSED, STOPPED, ConnectClient, ConnectorStatus, ConnectUnreachable
 from connectors.failures import Failure
@@ -61,6 +62,7 @@ class Watcher:
     guard: Guard
     backoff: Backoff = Backoff()
     gaps: GapWatch | None = None
+    marks: CaptureMarks | None = None
     poll_seconds: float = 2.0
     silence_seconds: float = 60.0
     """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong.
@@ -98,8 +100,9 @@ class Watcher:
         try:
             await self._watch()
         finally:
-            if self.gaps is not None:
-                await self.gaps.stop()
+            for each in (self.gaps, self.marks):
+                if each is not None:
+                    await each.stop()
 
     async def _watch(self) -> NoReturn:
         while True:
@@ -121,6 +124,9 @@ class Watcher:
                 self._missing_since = None
                 self._say("refused", "connect answers with an error", reason=error.problem)
             self._look_for_gaps()
+            if self.marks is not None:
+                doubtful = self._hold is not None or (self.gaps is not None and self.gaps.unchecked)
+                self.marks.step(allowed=bool(self._running) and not doubtful)
             await self.sleep(self.poll_seconds)
 
     def _look_for_gaps(self) -> None:

@@ -13,7 +13,8 @@ from schemas.source import Schema, load
 MARK = "<!-- Made from schemas/*.avsc: python -m schemas.reference -->\n"
 
 RECORDS = (
-    "call_result", "call_leg", "delivery", "dead_letter", "dead_letter_resolution", "delivery_command", "portal_state",
+    "call_result", "call_leg", "complete_until", "delivery", "dead_letter", "dead_letter_resolution",
+    "delivery_command", "portal_state",
 )  # fmt: skip
 """The schemas, those that analysts read first."""
 
@@ -27,6 +28,21 @@ PERSONAL = {
     "hash": "a digest without a key over personal data: who knows the rest finds a number by trying all",
 }
 """The values of a field's attribute `personal`: the kind of personal data that it holds. Without it, it holds none."""
+
+COMPACTED = "the last record of each key stays, for good"
+SETTING = "30 days by default (`kafka.retention_days`)"
+
+KEPT = {
+    "call_result": ("call-results", SETTING),
+    "call_leg": ("call-legs", SETTING),
+    "complete_until": ("complete-until", COMPACTED),
+    "delivery": ("deliveries-<crm>", COMPACTED),
+    "dead_letter": ("dead-letters", "365 days"),
+    "dead_letter_resolution": ("dead-letter-resolutions", "365 days"),
+    "delivery_command": ("delivery-commands", "7 days"),
+    "portal_state": ("portal-states", COMPACTED),
+}
+"""Short name of the topic of a schema's records, and how long they stay there (connectors/topics.yaml declares it)."""
 
 _UNITS = {"timestamp-micros": "time, UTC microseconds", "timestamp-millis": "time, UTC milliseconds"}
 
@@ -69,6 +85,10 @@ def _record_lines(name: str, schema: Schema) -> Iterator[str]:
         yield ""
         if "doc" in record:
             yield _escaped(record["doc"])
+            yield ""
+        if whole:
+            topic, kept = KEPT[name]
+            yield f"Topic `{topic}`; a record is kept: {kept}."
             yield ""
         yield "| field | type | personal | meaning |"
         yield "|---|---|---|---|"

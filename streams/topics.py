@@ -36,6 +36,12 @@ DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resoluti
 CAPTURE_STATE = Topic("capture-state")
 """The capture's memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
 
+CAPTURE_MARKS = Topic("capture-marks")
+"""Until when each PBX's rows are on the topic (calls/capture_mark.py); key: name of the PBX."""
+
+COMPLETE_UNTIL = Topic("complete-until", "complete_until")
+"""Until when each PBX's calls are on the topic; key: `<pbx>/<partition of cel>`."""
+
 SET_ASIDE_RECORDS = Topic("set-aside-records")
 """Unreadable records that operators set aside (kafka/set_aside.py); key: `<topic>/<partition>/<offset>`."""
 

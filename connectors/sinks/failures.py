@@ -55,6 +55,35 @@ SINK_KNOWN: tuple[KnownFailure, ...] = (
         _TABLES,
     ),
     KnownFailure(
+        r"Could not open SSL root certificate file (\S+?)\.?\s|"
+        r"Failed to (?:find|load) \w+ ?\w* ?(?:from )?serverSslCert[^\n]*?(/\S+)",
+        "Kafka Connect finds no certificates of authorities at {0}",
+        "Put the file of ssl_ca_file there on the Connect host, or set connect_ssl_ca_file of the sink.",
+    ),
+    KnownFailure(
+        r"The server does not support SSL|ssl not enabled in the server",
+        "the database speaks no TLS",
+        "Switch TLS on there, or take ssl out of the sink.",
+    ),
+    KnownFailure(
+        r"hostname \S+ could not be verified|The hostname could not be verified|"
+        r"doesn't correspond to certificate|No subject alternative (?:names|DNS name)",
+        "the database's certificate is of another name than the sink's host",
+        "Use a name for the sink's host that its certificate holds.",
+    ),
+    KnownFailure(
+        r"PKIX path (?:building|validation) failed|unable to find valid certification path|"
+        r"CertPathValidatorException",
+        "the database's certificate is signed by nobody whom the sink's ssl_ca_file names",
+        "Set ssl_ca_file of the sink, or connect_ssl_ca_file for the Connect host, to the authority that signed it.",
+    ),
+    KnownFailure(
+        r"insecure transport are prohibited|require_secure_transport|"
+        r"no pg_hba\.conf entry [^\n]*(?:SSL off|no encryption)",
+        "the database wants TLS",
+        "Set ssl: true for the sink, and ssl_ca_file.",
+    ),
+    KnownFailure(
         r"(?:HikariPool|c3p0|An attempt by a client to checkout a Connection has timed out|"
         r"Connections could not be acquired from the underlying database|Connection to \S+ refused|"
         r"Socket fail to connect to|the database system is (?:starting up|shutting down)|Connection is closed|"

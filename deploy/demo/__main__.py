@@ -5,11 +5,13 @@ import asyncio
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from deploy.demo.analytics import Analytics, analytics, show_analytics, take_calls
 from deploy.demo.expected import expected
 from deploy.demo.observer import Observer
 from deploy.demo.pipeline import Pipeline, pipeline
@@ -46,32 +48,51 @@ def _demo(console: Console, cases: list[Case], arguments: argparse.Namespace) ->
     console.print("Starting Kafka, Kafka Connect, the schema registry and MariaDB")
     stack = LocalStack(say=lambda line: console.print(f"  {line}", highlight=False, markup=False))
     with stack:
-        endpoints = stack.endpoints
         stack.create_pbx_database()
-        console.print("Starting the fake CRMs, the capture and the workers")
-        with pipeline(stack, endpoints.directory / "product") as running:
-            cases = list(unique_starts(cases, int(time.time()) - 60))
-            truths = [truth for case in cases for truth in expected(case)]
-            player = Player(
-                endpoints.mariadb_host,
-                endpoints.mariadb_port,
-                endpoints.mariadb_root_password,
-                lanes=arguments.lanes,
-                speed=arguments.speed,
-            )
-            observer = Observer(load_settings(running.settings_file), running.portals)
-            asyncio.run(run(console, running, player, observer, cases, truths))
-            show(console, observer, player.written_at)
-            faults = verdict(observer, truths, load_rules(observer.settings.rules))
-            tell_verdict(console, faults, truths, running.portals)
-            if arguments.keep:
-                _keep(console, running)
+        with ExitStack() as with_analytics:
+            found = None
+            if arguments.analytics:
+                console.print("Starting PostgreSQL for analysts")
+                found = with_analytics.enter_context(analytics(stack))
+            faults = _played(console, stack, cases, arguments, found)
     return 1 if faults else 0
 
 
-def _keep(console: Console, running: Pipeline) -> None:
+def _played(
+    console: Console, stack: LocalStack, cases: list[Case], arguments: argparse.Namespace, found: Analytics | None
+) -> list[str]:
+    """Play the cases, show the outcome and judge it: the faults."""
+    endpoints = stack.endpoints
+    console.print("Starting the fake CRMs, the capture and the workers")
+    with pipeline(stack, endpoints.directory / "product", sinks=[found.sink] if found else []) as running:
+        if found is not None:
+            take_calls(running)
+        cases = list(unique_starts(cases, int(time.time()) - 60))
+        truths = [truth for case in cases for truth in expected(case)]
+        player = Player(
+            endpoints.mariadb_host,
+            endpoints.mariadb_port,
+            endpoints.mariadb_root_password,
+            lanes=arguments.lanes,
+            speed=arguments.speed,
+        )
+        observer = Observer(load_settings(running.settings_file), running.portals)
+        asyncio.run(run(console, running, player, observer, cases, truths))
+        show(console, observer, player.written_at)
+        faults = verdict(observer, truths, load_rules(observer.settings.rules))
+        if found is not None:
+            faults += show_analytics(console, found, running, observer.results)
+        tell_verdict(console, faults, truths, running.portals)
+        if arguments.keep:
+            _keep(console, running, found)
+    return faults
+
+
+def _keep(console: Console, running: Pipeline, found: Analytics | None) -> None:
     for name, url in running.portals.items():
         console.print(f"{name}: {url}/")
+    if found is not None:
+        console.print(f"PostgreSQL: {found.psql}", markup=False, soft_wrap=True)
     console.print(f"settings: {running.settings_file}")
     console.print("Everything goes on running; Ctrl+C ends it.")
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
@@ -87,6 +108,9 @@ def _arguments() -> argparse.Namespace:
         description="Run the whole pipeline on real servers with recorded calls, and judge the outcome.",
     )
     parser.add_argument("--keep", action="store_true", help="leave it running afterwards (make demo KEEP=1)")
+    parser.add_argument(
+        "--analytics", action="store_true", help="with a PostgreSQL that calls go to (make demo ANALYTICS=1)"
+    )
     parser.add_argument("--lanes", type=int, default=8, help="calls played at once")
     parser.add_argument("--speed", type=float, default=4.0, help="how many times as fast as recorded")
     parser.add_argument("--recordings", type=Path, default=RECORDINGS, help="recorded cases to play")

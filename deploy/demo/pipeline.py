@@ -8,7 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +48,8 @@ class Pipeline:
     """Name of a portal: its address."""
     workers: Mapping[str, WorkerProcess]
     """By the name of their process of the stack."""
+    others: list[str] = field(default_factory=list)
+    """Further processes of the product's, by that name."""
 
     def wait_until_ready(self) -> None:
         """Until every worker holds every partition. Raises UserError."""
@@ -59,23 +61,34 @@ class Pipeline:
                     raise UserError(f"{worker} is not ready:\n{log_tail(self.stack, worker)}")
                 time.sleep(0.1)
 
+    def start(self, name: str, *command: str) -> None:
+        """Start `cel2crm <command>`, which goes on until the pipeline ends."""
+        program: list[str | Path] = [sys.executable, "-m", "streams.cli.main"]
+        self.stack.run(name, [*program, *command, "--settings", self.settings_file])
+        self.others.append(name)
+
     def check(self) -> None:
         """Raise UserError where a part has ended."""
-        for name in (*self.workers, *(f"portal-{portal}" for portal in self.portals)):
+        for name in (*self.workers, *self.others, *(f"portal-{portal}" for portal in self.portals)):
             if (status := self.stack.exit_status(name)) is not None:
                 raise UserError(f"{name} ended with status {status}:\n{log_tail(self.stack, name)}")
 
 
 @contextmanager
 def pipeline(
-    stack: LocalStack, directory: Path, crms: Sequence[str] = PORTALS, *, in_one_process: bool = False
+    stack: LocalStack,
+    directory: Path,
+    crms: Sequence[str] = PORTALS,
+    *,
+    in_one_process: bool = False,
+    sinks: Sequence[Mapping[str, object]] = (),
 ) -> Iterator[Pipeline]:
     """Portals, topics, capture and the workers (those of all CRMs in one process, or in one each); ended workers
-    first."""
+    first. `sinks`: as they stand in the settings."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
         portals = {name: _portal(stack, name, directory, running) for name in crms}
-        settings_file = write_settings(stack.endpoints, portals, directory)
+        settings_file = write_settings(stack.endpoints, portals, directory, sinks)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
@@ -88,9 +101,16 @@ def pipeline(
         )
         running_pipeline.wait_until_ready()
         yield running_pipeline
+        for name in running_pipeline.others:
+            _stop(stack, name)
 
 
-def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], directory: Path) -> Path:
+def write_settings(
+    endpoints: Endpoints,
+    portals: dict[str, dict[str, str]],
+    directory: Path,
+    sinks: Sequence[Mapping[str, object]] = (),
+) -> Path:
     """The settings file, with every secret in a file of its own that only its owner reads."""
     users = {user.inner: str(user.id) for user in STAFF if user.inner and user.active}
     common = {
@@ -119,6 +139,7 @@ def write_settings(endpoints: Endpoints, portals: dict[str, dict[str, str]], dir
             for name, found in portals.items()
         ],
         "credentials": {"key_file": str(_key(directory))},
+        "sinks": [dict(sink) for sink in sinks],
     }
     path = directory / "cel2crm.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")

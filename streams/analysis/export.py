@@ -7,7 +7,7 @@ whose files do not hold that already. So a run that was cut off, or one a day la
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
@@ -23,6 +23,7 @@ from streams.calls.result_headers import PROCESSED, origin_of
 from streams.clock import MICROS_PER_DAY
 from streams.errors import UserError
 from streams.kafka.topic_client import Headers
+from streams.operations.complete_until import PbxComplete, read_complete_until
 from streams.operations.connection import Connection
 from streams.operations.erased_numbers import erased_numbers
 from streams.privacy.erased import ErasedNumbers
@@ -70,6 +71,8 @@ class Export:
     """Calls that began on a day, UTC, from `first` on and before this one."""
     unreadable: int = 0
     """Records that could not be read."""
+    complete: list[PbxComplete] = field(default_factory=list)
+    """Until when the topics were complete before they were read: the files hold at least those calls of their days."""
     _calls: dict[str, _Call] = field(default_factory=dict)
     _erased: ErasedNumbers | None = None
 
@@ -78,6 +81,8 @@ class Export:
         with _alone(self.directory):
             self._erased = await erased_numbers(self.connection)
             blank_files(self.directory, self._erased)
+            with suppress(UserError):  # no such topic yet
+                self.complete = await read_complete_until(self.connection)
             await self._learn()
             days: dict[int, dict[str, Standing]] = {}
             for call_id, call in self._calls.items():

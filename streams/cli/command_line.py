@@ -19,6 +19,7 @@ COMMANDS = {
     "connectors": "connectors:app",
     "results": "results:results",
     "missed": "missed:missed",
+    "report": "report.command:report",
     "export": "export:export",
     "erase": "erase:erase",
     "deliveries": "deliveries:deliveries",

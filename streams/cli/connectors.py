@@ -8,6 +8,7 @@ import structlog
 import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
+from connectors.capture_marks import CaptureMarks, DatabaseCapture
 from connectors.client import describe_status
 from connectors.gap_watch import GapWatch
 from connectors.kafka_login import worker_properties
@@ -179,7 +180,8 @@ def watch(
     Failed connectors of sinks are restarted too, each with waits of its own.
 
     After each restart of a task, and once an hour, it looks for gaps in what came since (see cel2crm gaps), and says
-    what it found.
+    what it found. About once a minute it marks until when all rows are on the topic, from which the aggregate workers
+    tell until when calls are complete (see cel2crm results --complete-until).
     """
     quiet_kafka_client()
     loaded = load_settings(settings)
@@ -230,8 +232,9 @@ async def _watch_on(settings: Settings, silence: float) -> None:
         try:
             async with open_capture(settings) as capture:
                 gaps = GapWatch(SmallComparison(settings), capture.name)
+                marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
                 await Watcher(
-                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps,
+                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
                     silence_seconds=silence,
                 ).run()  # fmt: skip
         except SettingsError:

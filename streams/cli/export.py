@@ -10,8 +10,10 @@ import typer
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import remark, say
+from streams.clock import utc_now_us
 from streams.errors import UserError
 from streams.operations import connection as operations
+from streams.operations.status.view import complete_words
 from streams.settings import Settings, load_settings
 
 INCOMPLETE = 1
@@ -64,6 +66,8 @@ async def _export(settings: Settings, to: Path, first: date | None, until: date 
         export = module.Export(connection, to, first, until)
         await export.run(told)
     say(f"{days} days, {calls:,} calls in {to}" if days else "no calls")
+    for each in export.complete:
+        say(f"calls of {each.pbx}: {complete_words(each, utc_now_us())}")
     return int(export.unreadable)
 
 

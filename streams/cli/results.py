@@ -11,12 +11,14 @@ from streams.analysis.result_filter import ResultFilter, checked_pbx, checked_wi
 from streams.analysis.truth import Truths, follow_truths, read_truths
 from streams.calls.json_form import encode_call, json_fields
 from streams.calls.result import CallResult
+from streams.cli.complete_until import tell_complete_until
 from streams.cli.filter_options import SinceOption, UntilOption
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import Table, remark, say, say_json, say_json_line, say_lines, say_table
 from streams.cli.verdict_line import verdict_line
 from streams.clock import MICROS_PER_DAY, local_time, utc_now_us
+from streams.errors import UserError
 from streams.operations import connection as operations
 from streams.operations.dead_letters import moment
 from streams.operations.masking import masked, masked_text
@@ -39,6 +41,10 @@ def results(
         str | None, typer.Option("--number", help="Only with this number: of the client, the DID or an extension.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with calls as they end, until Ctrl-C.")] = False,
+    complete_until: Annotated[
+        bool,
+        typer.Option("--complete-until", help="Say until when the calls of each PBX are complete."),
+    ] = False,
     as_json: JsonOption = False,
     settings_file: SettingsOption = None,
 ) -> None:
@@ -48,6 +54,9 @@ def results(
     docs/calls.md tells. With --follow a call comes again when a later version changes it. Only reads. Phone numbers are
     masked with `logging: {mask_numbers: true}`.
 
+    With --complete-until: the time of each PBX (or of --pbx) before which every call that began is on the topic, or in
+    the dead letters; later versions may still come. It moves while nobody calls. Exit status 1: not known of all.
+
     Examples:
 
         cel2crm results --since 2026-11-25 --result missed --result busy
@@ -55,8 +64,18 @@ def results(
         cel2crm results --number +79161234567 --json | jq .why
 
         cel2crm results --follow
+
+        cel2crm results --complete-until --pbx office --json | jq -r .complete_until
     """
     settings = load_settings(settings_file)
+    if complete_until:
+        if any((since, until, result, number, follow)):
+            raise UserError(
+                "--complete-until tells of the topic as a whole, not of certain calls",
+                "Give it alone, or with --pbx and --json.",
+            )
+        tell_complete_until(settings, checked_pbx(pbx, settings), as_json=as_json)
+        return
     begin, end = moment(since, "--since"), moment(until, "--until")
     if begin is None:
         begin = (utc_now_us() if end is None else end) - MICROS_PER_DAY

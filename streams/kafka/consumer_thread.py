@@ -45,6 +45,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
 
+    async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's name
+        """Records that came, at most `timeout` seconds waited for; not through Faust's queue either."""
+        consumer = self._ensure_consumer()
+        fetched = self._fetch_records(
+            consumer, active_partitions, timeout=timeout, max_records=consumer._max_poll_records
+        )
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(fetched, self.thread_loop))
+
     @property
     def join_error(self) -> BaseException | None:
         """The error of a join that aiokafka keeps until records are asked for; None: there is none."""

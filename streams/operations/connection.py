@@ -13,6 +13,7 @@ from streams.settings import Settings
 from streams.topics import (
     CALL_LEGS,
     CALL_RESULTS,
+    COMPLETE_UNTIL,
     DEAD_LETTER_RESOLUTIONS,
     DEAD_LETTERS,
     DELIVERY_COMMANDS,
@@ -36,7 +37,10 @@ def check_crm(crm: str | None) -> None:
 def schemas_of(settings: Settings) -> dict[str, str]:
     """Every topic that commands read or write, and the schema of its values."""
     topic = settings.kafka.topic
-    ours = (CALL_RESULTS, CALL_LEGS, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS, DEAD_LETTER_RESOLUTIONS)
+    ours = (
+        CALL_RESULTS, CALL_LEGS, COMPLETE_UNTIL, DELIVERY_COMMANDS, PORTAL_STATES, DEAD_LETTERS,
+        DEAD_LETTER_RESOLUTIONS,
+    )  # fmt: skip
     return {topic(each): each.schema for each in (*ours, *map(deliveries, crm_names()))}
 
 

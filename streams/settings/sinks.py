@@ -1,15 +1,17 @@
-"""Databases for analysts: `sinks:`, which Kafka Connect fills with results, legs, deliveries and dead letters."""
+"""Databases for analysts: `sinks:`, which Kafka Connect fills with calls, deliveries and dead letters."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, get_args
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streams.settings.section import Section
 from streams.settings.values import MOST_PORT
 
-SinkPart = Literal["results", "legs", "deliveries", "dead-letters"]
+SinkPart = Literal["results", "legs", "deliveries", "dead-letters", "complete-until"]
 
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+\Z")
 _DEFAULT_PORTS = {"postgresql": 5432, "mariadb": 3306}
 
 
@@ -29,20 +31,42 @@ class SinkSettings(Section):
     """With which `connectors apply` and `status` look at the database."""
     password_reference: str = "${file:/etc/cel2crm/connect-secrets.properties:sink.password}"  # noqa: S105
     """How Connect itself finds that password (its ConfigProvider's notation); never the password."""
+    ssl: bool = False
+    """TLS, with the server's certificate and name checked; never in the clear then."""
+    ssl_ca_file: Path | None = None
+    """The authorities that may have signed its certificate, PEM; None: those of the system, and of Connect's Java."""
+    connect_ssl_ca_file: Path | None = None
+    """The same file on Connect's host; None: under the same path."""
     registry_password_reference: str | None = None
     """The same for the password of registry.username."""
-    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters")
+    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters", "complete-until")
     """What goes there: a connector and a table each."""
     tasks: int = Field(default=1, ge=1, le=256)
     """Tasks of each connector; more than kafka.partitions have nothing to do."""
     properties: dict[str, str] = Field(default_factory=dict)
     """Further properties of its connectors, as Connect names them. None may be one that cel2crm sets."""
 
+    @field_validator("ssl_ca_file", "connect_ssl_ca_file")
+    @classmethod
+    def _plain_path(cls, file: Path | None) -> Path | None:
+        """A path that may stand in a driver's address, which knows no quoting that all drivers read."""
+        if file is not None and not _PLAIN_PATH.match(str(file)):
+            raise ValueError("the path may have letters, digits and / . _ - only: it stands in the driver's address")
+        return file
+
+    @model_validator(mode="after")
+    def _certificates_with_tls(self) -> Self:
+        if not self.ssl and (self.ssl_ca_file or self.connect_ssl_ca_file):
+            raise ValueError("ssl_ca_file and connect_ssl_ca_file are for ssl: true, which is not set")
+        if self.connect_ssl_ca_file and not self.ssl_ca_file:
+            raise ValueError("connect_ssl_ca_file goes with ssl_ca_file, for the commands of this machine")
+        return self
+
     @field_validator("parts")
     @classmethod
     def _some_part(cls, parts: tuple[SinkPart, ...]) -> tuple[SinkPart, ...]:
         if not parts or len(set(parts)) < len(parts):
-            raise ValueError("name at least one of results, legs, deliveries, dead-letters, and none twice")
+            raise ValueError(f"name at least one of {', '.join(get_args(SinkPart))}, and none twice")
         return parts
 
     @property

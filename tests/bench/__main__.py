@@ -3,7 +3,8 @@
 Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
 by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls per second of a
 delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to take over
-finished calls; what one server takes at rest; how long `gaps`, a replay and the sinks into databases take.
+finished calls; what one server takes at rest; how long `gaps`, a replay, a report and the sinks into databases
+take.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from tests.bench import (
     remembered,
     replay,
     replay_memory,
+    report,
     sink,
 )
 from tests.bench.pbx_rows import Mix, pbx_rows
@@ -62,6 +64,7 @@ def main() -> int:
         "--replayed-in-memory", type=int, default=1_000_000, help="rows of which a replay's memory is measured"
     )
     parser.add_argument("--sunk", type=int, default=100_000, help="results into databases (default: 100000)")
+    parser.add_argument("--reported", type=int, default=100_000, help="calls of a report (default: 100000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
@@ -144,6 +147,10 @@ def _replay(directory: Path, options: argparse.Namespace, say: Say) -> Any:
         return replay.measure(installation, options.replayed, say)
 
 
+def _report(_: Path, options: argparse.Namespace, _say: Say) -> Any:
+    return report.measure(options.reported)
+
+
 def _sink(_: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack() as stack:
         return sink.measure(stack, options.sunk, say)
@@ -213,6 +220,7 @@ PARTS: Mapping[str, Part] = {
     "finished": Part(_finished, lambda figures, _: [finished.index_table(figures), finished.show(figures)]),
     "replay": Part(_replay, lambda figures, _: [replay.show(figures)]),
     "replay_memory": Part(_replay_memory, lambda figures, _: [replay_memory.show(figures)]),
+    "report": Part(_report, lambda figures, _: [report.show(figures)]),
     "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),

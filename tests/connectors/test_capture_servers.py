@@ -4,6 +4,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pymysql
@@ -13,12 +14,31 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
 from connectors.apply import connect_client
+from connectors.capture_marks import DatabaseCapture
 from connectors.source import connector_name
 from deploy.local import LocalStack
+from streams.calls.capture_mark import CaptureMark
+from streams.kafka.topic_client import KafkaTopics, TopicRecord
 from tests.connectors.capturing import applied, looked_at, refusal, until_logged, watching
-from tests.connectors.installation import installed
+from tests.connectors.installation import Installation, installed
 
 pytestmark = pytest.mark.servers
+
+
+async def marked(pbx: Installation) -> tuple[CaptureMark, list[TopicRecord]]:
+    """A mark as `watch` makes it, and the rows that were on the topic then: nothing else is waited for."""
+    async with connect_client(pbx.settings) as connect, KafkaTopics(pbx.settings.kafka) as topics:
+        capture = DatabaseCapture(pbx.settings, connect)
+        async with asyncio.timeout(60):
+            until_ms, place = await capture.take()
+            while not await capture.passed(place):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        rows = [record async for record in topics.read(pbx.topic)]
+        assert await capture.missing() == ""
+        await capture.publish(until_ms)
+        marks = [record async for record in topics.read(pbx.settings.kafka.topic("capture-marks"))]
+    assert abs(until_ms / 1000 - time.time()) < 60
+    return CaptureMark.decode(marks[-1].value or b""), rows
 
 
 async def test_rows_arrive_with_bare_keys_where_aiokafka_would_put_them(stack: LocalStack) -> None:
@@ -26,6 +46,10 @@ async def test_rows_arrive_with_bare_keys_where_aiokafka_would_put_them(stack: L
     async with installed(stack) as pbx:
         assert await applied(pbx.settings) == "created"
         pbx.insert(linkedids)
+        mark, rows = await marked(pbx)
+        assert (len(rows), mark.pbx, sum(mark.ends.values())) == (25, pbx.name, 25)
+        again, _ = await marked(pbx)  # without a row
+        assert again.until_ms > mark.until_ms and again.ends == mark.ends
         records = await pbx.records(25)
     assert sorted(record.key for record in records) == sorted(linkedid.encode() for linkedid in linkedids)
     partitions = list(range(4))

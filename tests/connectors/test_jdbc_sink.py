@@ -62,6 +62,40 @@ def test_a_connector_fits_its_table_and_schema(engine: str, part: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("engine", "fields", "told"),
+    [
+        ("postgresql", {}, ""),
+        ("mariadb", {}, ""),
+        ("postgresql", {"ssl": True, "ssl_ca_file": "/etc/ca.pem"}, "&sslmode=verify-full&sslrootcert=/etc/ca.pem"),
+        (
+            "postgresql",
+            {"ssl": True, "ssl_ca_file": "/etc/ca.pem", "connect_ssl_ca_file": "/connect/ca.pem"},
+            "&sslmode=verify-full&sslrootcert=/connect/ca.pem",
+        ),
+        ("postgresql", {"ssl": True}, "&sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"),
+        ("mariadb", {"ssl": True, "ssl_ca_file": "/etc/ca.pem"}, "&sslMode=verify-full&serverSslCert=/etc/ca.pem"),
+        ("mariadb", {"ssl": True}, "&sslMode=verify-full"),
+    ],
+)
+def test_the_driver_is_told_of_tls(engine: str, fields: dict[str, Any], told: str) -> None:
+    url = configs_with(engine, **fields)["results"]["connection.url"]
+    assert url.partition("?")[2].partition("&socketTimeout=")[2].lstrip("0123456789") == told
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"ssl_ca_file": "/etc/ca.pem"}, "are for ssl: true"),
+        ({"ssl": True, "connect_ssl_ca_file": "/etc/ca.pem"}, "goes with ssl_ca_file"),
+        ({"ssl": True, "ssl_ca_file": "/etc/ca.pem&password=x"}, "letters, digits"),
+    ],
+)
+def test_tls_that_cannot_be_meant_is_refused(fields: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        settings_with("postgresql", **fields)
+
+
 def test_no_secret_is_in_a_configuration() -> None:
     reference = "${file:/etc/cel2crm/connect-secrets.properties:sink.password}"
     for config in configs_with("mariadb", password="hunter2").values():
@@ -111,7 +145,7 @@ def test_connect_may_read_what_sinks_take_and_nothing_more_without_one() -> None
     with_sinks = {acl.name for acl in acls_of(settings_with("mariadb"), "connect")}
     assert with_sinks - {acl.name for acl in acls_of(Settings(), "connect")} == {
         "cel2crm.call-results", "cel2crm.call-legs", "cel2crm.deliveries-", "cel2crm.dead-letters",
-        "connect-cel2crm-sink-mariadb-",
+        "cel2crm.complete-until", "connect-cel2crm-sink-mariadb-",
     }  # fmt: skip
 
 
@@ -201,6 +235,18 @@ def test_a_lost_key_a_right_and_a_view_are_told() -> None:
          "the sink's user may not write table call_legs"),
         ('ERROR: null value in column "ours" of relation "call_legs" violates not-null constraint',
          "column ours must have a value, and the records have none for it"),
+        ("PSQLException: Could not open SSL root certificate file /etc/ca.pem.\n\tat org.postgresql",
+         "Kafka Connect finds no certificates of authorities at /etc/ca.pem"),
+        ("PSQLException: The server does not support SSL.", "the database speaks no TLS"),
+        ("SQLNonTransientConnectionException: ssl not enabled in the server", "the database speaks no TLS"),
+        ("PSQLException: The hostname 10.0.0.4 could not be verified by hostnameverifier PgjdbcHostnameVerifier.",
+         "the database's certificate is of another name than the sink's host"),
+        ("SunCertPathBuilderException: unable to find valid certification path to requested target",
+         "the database's certificate is signed by nobody whom the sink's ssl_ca_file names"),
+        ("SQLException: Connections using insecure transport are prohibited while --require_secure_transport=ON.",
+         "the database wants TLS"),
+        ("io.apicurio.registry.rest.client.exception.ContentNotFoundException: No content with id/hash '7' was found.",
+         "the registry does not know the schema of a record"),
         ("PSQLException: Connection to db:5432 refused. Check that the hostname and port are correct",
          "no database answers"),
     ],
@@ -208,7 +254,7 @@ def test_a_lost_key_a_right_and_a_view_are_told() -> None:
 def test_failures_are_one_sentence(trace: str, told: str) -> None:
     failure = explain(f"org.apache.kafka.connect.errors.ConnectException: x\nCaused by: {trace}", (), SINK_KNOWN)
     assert failure.reason == told
-    assert "cel2crm connectors" in failure.remedy or "sink" in failure.remedy or "docs/analytics.md" in failure.remedy
+    assert any(words in failure.remedy for words in ("cel2crm connectors", "sink", "docs/analytics.md", "docs/topics"))
     assert "capture_user" not in failure.remedy
 
 

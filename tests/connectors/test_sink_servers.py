@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +16,19 @@ from typer.testing import CliRunner, Result
 from connectors.client import ConnectClient
 from connectors.sinks.apply import apply_sink
 from connectors.sinks.connected import connectors_of, open_sink, records_behind, sink_connect_client
+from connectors.sinks.jdbc.checks import refusals_now
+from connectors.sinks.jdbc.tables import PARTS
 from connectors.sinks.report import report_sink
 from connectors.sinks.watch import SinkWatcher
 from connectors.topics import apply_topics
 from connectors.watch import Backoff
 from deploy.local import LocalStack
+from schemas import own_headers
 from streams.cli.connectors import app
 from streams.delivery.record import Delivery, State
-from streams.errors import UserError
+from streams.errors import SettingsError, UserError
+from streams.kafka.topic_client import KafkaTopics, Outgoing
+from tests.certificates import Authority
 from tests.connectors.sinking import (
     GRANTS,
     PASSWORD,
@@ -111,7 +118,16 @@ def live_records() -> list[Sent]:
         "timestamp": 1_764_000_000_123, "component": "aggregate", "reason": "unreadable_row", "explanation": "'; drop",
         "failed_at": FAILED_AT, "call_id": None, "portal": None,
     }  # fmt: skip
-    return [*records, ("dead-letters", "dead_letter", "k", letter, {})]
+    complete = {
+        "pbx": "pbx1", "partition": 0, "partitions": 1, "complete_until": PROCESSED, "captured_until": PROCESSED + 7,
+        "held_by": "pbx1/1.1", "results_ends": "[1, 1, 1]", "legs_ends": "[1, 1, 1]",
+    }  # fmt: skip
+    return [
+        *records,
+        ("dead-letters", "dead_letter", "k", letter, {}),
+        ("complete-until", "complete_until", "pbx1/0", {**complete, "complete_until": PROCESSED - 1}, {}),
+        ("complete-until", "complete_until", "pbx1/0", complete, {}),
+    ]
 
 
 def later_records() -> list[Sent]:
@@ -182,7 +198,7 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
     await send_as_0_1_0(databases.settings)
     for engine in ENGINES:
         applied = await apply_sink(databases.settings, engine, lambda _: None)
-        assert [part.action for part in applied] == ["created"] * 4
+        assert [part.action for part in applied] == ["created"] * len(PARTS)
     await databases.until_taken()
     for run in databases.runs.values():
         assert_equal(run, live_records())
@@ -192,6 +208,8 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
         ]
         (letter,) = run("select * from dead_letters")
         assert (letter["source_topic"], letter["source_offset"], letter["explanation"]) == ("sinks.cel", 7, "'; drop")
+        (complete,) = run("select * from complete_until")
+        assert (complete["pbx"], micros(complete["complete_until"])) == ("pbx1", PROCESSED)
         assert (micros(letter["failed_at"]), micros(letter["source_timestamp"])) == (FAILED_AT, 1_764_000_000_123_000)
     async with sink_connect_client(databases.settings) as connect:
         await send(databases.settings, later_records())
@@ -207,12 +225,11 @@ async def test_views_equal_the_topics_after_replays_and_restarts_too(databases: 
     for engine in ENGINES:
         answer = await databases.command("apply", "--sink", engine)
         assert (answer.exit_code, PASSWORD in answer.output) == (0, False), answer.output
-        for part in ("results", "legs", "deliveries", "dead-letters"):
+        for part in PARTS:
             line = f"connector sinks-sink-{engine}-{part} RUNNING, task 0 RUNNING, 0 records behind (unchanged)"
             assert line in answer.output
         report = await report_sink(databases.settings, databases.sink(engine))
-        parts = ("results", "legs", "deliveries", "dead-letters")
-        assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in parts]
+        assert report.healthy and report.lines()[1:] == [f"  {part}: RUNNING, 0 records behind" for part in PARTS]
 
 
 async def restart_all(connect: ConnectClient) -> None:
@@ -257,17 +274,18 @@ async def test_a_database_that_is_away_loses_nothing(databases: Databases) -> No
     assert row["version"] == result.version + 7
 
 
-async def test_a_table_changed_by_hand_is_one_sentence(databases: Databases) -> None:
-    run = databases.runs["postgresql"]
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_table_changed_by_hand_is_one_sentence(databases: Databases, engine: str) -> None:
+    run = databases.runs[engine]
     result, legs = recorded_calls()[1]
     run("alter table call_legs rename column number to telephone")
-    await send(databases.settings, versions(result, legs, result.version + 7, 0))
-    async with watched(databases, "postgresql") as logged, asyncio.timeout(60):
+    await send(databases.settings, versions(result, legs, result.version + 7 + ENGINES.index(engine), 0))
+    async with watched(databases, engine) as logged, asyncio.timeout(60):
         while not (failed := failures_of(logged, "legs")):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-        report = await report_sink(databases.settings, databases.sink("postgresql"))
+        report = await report_sink(databases.settings, databases.sink(engine))
         run("alter table call_legs rename column telephone to number")
-        await databases.until_taken(["postgresql"], failing=True)
+        await databases.until_taken([engine], failing=True)
     assert {line["reason"] for line in failed} == {"table call_legs lacks a column that its records have"}
     assert "cel2crm connectors tables" in failed[0]["remedy"]
     assert "    table call_legs has no column number (text)" in report.lines()
@@ -277,13 +295,78 @@ def failures_of(lines: list[Any], part: str) -> list[Any]:
     return [line for line in lines if line["event"] == "sink failed" and line["connector"].endswith(part)]
 
 
+def encrypt(server: postgresql.Server, run: Run, authority: Authority) -> None:
+    """Have PostgreSQL speak TLS beside open connections, with a certificate for localhost and 127.0.0.1."""
+    (at,) = run("show data_directory")
+    data = Path(at["data_directory"])
+    for name, file in zip(("server.crt", "server.key"), authority.issue("postgresql"), strict=True):
+        shutil.copy(file, data / name)
+        shutil.chown(data / name, data.owner())
+        (data / name).chmod(0o600)
+    server.run("alter system set ssl = on", "select pg_reload_conf()")
+
+
+async def test_tls_is_checked_by_the_commands_and_by_connect(databases: Databases, tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    await asyncio.to_thread(tmp_path.chmod, 0o755)
+    plain_sink = databases.sink("postgresql")
+    secured = plain_sink.model_copy(update={"ssl": True, "ssl_ca_file": authority.certificate})
+    with pytest.raises(UserError, match="it speaks no TLS"):
+        await refusals_now(secured)
+    maria = databases.sink("mariadb").model_copy(update={"ssl": True, "ssl_ca_file": authority.certificate})
+    with pytest.raises(UserError, match="it speaks no TLS"):
+        await refusals_now(maria)
+    encrypt(databases.server, databases.runs["postgresql"], authority)
+    async with asyncio.timeout(10):
+        while True:  # the server reads its settings again in its own time
+            with contextlib.suppress(UserError):
+                assert await refusals_now(secured) == []
+                break
+            await asyncio.sleep(0.1)
+    with pytest.raises(UserError, match="signed by nobody whom ssl_ca_file names"):
+        await refusals_now(secured.model_copy(update={"ssl_ca_file": stranger.certificate}))
+    with pytest.raises(SettingsError, match="cannot read"):
+        await refusals_now(secured.model_copy(update={"ssl_ca_file": tmp_path / "none"}))
+
+    named = secured.model_copy(update={"name": "secured", "parts": ("complete-until",)})
+    settings = databases.settings.model_copy(update={"sinks": (named,)})
+    run = databases.runs["postgresql"]
+    run("delete from partitions_complete_until")
+    await apply_sink(settings, "secured", lambda _: None)
+    async with asyncio.timeout(30):
+        while not run("select * from partitions_complete_until"):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    (ours,) = run("select count(*) as n from pg_stat_ssl join pg_stat_activity using (pid) "
+                  "where ssl and application_name like '%JDBC%'")  # fmt: skip
+    assert ours["n"]
+    foreign = named.model_copy(update={"name": "foreign", "connect_ssl_ca_file": stranger.certificate})
+    with pytest.raises(UserError, match="signed by nobody whom the sink's ssl_ca_file names"):
+        await apply_sink(
+            databases.settings.model_copy(update={"sinks": (foreign,)}), "foreign", lambda _: None, timeout_seconds=40
+        )
+
+
 async def test_status_and_delete_know_the_sinks(databases: Databases) -> None:
     told = await databases.command("status")
     assert told.exit_code == 1  # nothing is captured here
     assert "sink mariadb (mariadb at " in told.output and "  dead-letters: RUNNING, 0 records behind" in told.output
     deleted = await databases.command("delete", "--sink", "mariadb")
-    assert deleted.output.count(": deleted") == 4
+    assert deleted.output.count(": deleted") == len(PARTS)
     told = await databases.command("status", "--json")
     sinks = {sink["name"]: sink for sink in json.loads(told.output.splitlines()[0])["sinks"]}
     assert sinks["postgresql"]["healthy"] and not sinks["mariadb"]["healthy"]
     assert sinks["mariadb"]["connectors"][0]["faults"][0]["remedy"] == "Run: cel2crm connectors apply --sink mariadb"
+
+
+async def test_a_schema_id_that_the_registry_lost_is_one_sentence(databases: Databases) -> None:
+    """The last test: the record stays where it is, and the sink before it."""
+    topic = databases.settings.kafka.topic("complete-until")
+    async with KafkaTopics(databases.settings.kafka) as topics:
+        lost = b"\0" + (999_999).to_bytes(4, "big") + b"\0"
+        await topics.send([Outgoing(topic, b"pbx1/0", lost, headers=own_headers("complete_until"))])
+    async with asyncio.timeout(60):
+        while (report := await report_sink(databases.settings, databases.sink("postgresql"))).healthy:  # noqa: ASYNC110
+            await asyncio.sleep(0.3)
+    told = [line.strip() for line in report.lines()]
+    assert "the registry does not know the schema of a record" in told, told
+    assert "complete-until: RUNNING, FAILED, 1 record behind" in told or any("1 record behind" in line for line in told)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from connectors.topics import MILLISECONDS_A_DAY, declared_topics
 from schemas import load, names
-from schemas.reference import MARK, PERSONAL, RECORDS, page_with, records_of, reference
+from schemas.reference import COMPACTED, KEPT, MARK, PERSONAL, RECORDS, SETTING, page_with, records_of, reference
+from streams.settings import Settings
 from tests.docs.pages import page
 
 FIELDS = {
@@ -47,6 +49,20 @@ def test_sinks_know_times_by_their_name(field: dict[str, Any]) -> None:
             assert (kind["connect.name"], kind["connect.version"]) == ("io.debezium.time.MicroTimestamp", 1)
 
 
+def test_the_page_tells_how_long_records_are_kept() -> None:
+    """As connectors/topics.yaml declares it, by a setting or for good."""
+    declared = {topic.name: topic for topic in declared_topics(Settings())}
+    assert KEPT.keys() == set(names())
+    assert Settings().kafka.retention_days == 30  # the page says so
+    for schema, (short, kept) in KEPT.items():
+        topic = declared[f"cel2crm.{short.replace('<crm>', 'kommo')}"]
+        if topic.config["cleanup.policy"] == "compact":
+            assert kept == COMPACTED, schema
+        else:
+            days = int(topic.config["retention.ms"]) // MILLISECONDS_A_DAY
+            assert kept.startswith(f"{days} days") and (days == 30) is (kept == SETTING), schema
+
+
 NOT_PERSONAL = {
     "call_result": {
         "pbx", "rules_hash", "direction", "timezone", "utc_offset_source", "result_name", "rule", "dial_status",
@@ -60,6 +76,7 @@ NOT_PERSONAL = {
     "dead_letter": {"name", "topic", "component", "reason", "portal"},
     "dead_letter_resolution": {"action", "component", "reason", "command"},
     "delivery_command": {"id", "crm", "action", "source_topic", "result_schema"},
+    "complete_until": {"pbx", "results_ends", "legs_ends"},
     "portal_state": {"crm", "portal", "disabled_reason", "fingerprint"},
 }  # fmt: skip
 """Texts and bytes that tell of no person. A field that joins is decided upon: here, or by its attribute `personal`."""

@@ -95,6 +95,9 @@ class MemoryCapture:
     works: bool = True
     world: "World | None" = None
 
+    async def clock_ms(self) -> int:
+        return 0
+
     async def mark(self) -> str:
         return "here"
 

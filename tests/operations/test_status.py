@@ -11,9 +11,11 @@ from connectors.failures import Failure
 from connectors.gap_memory import GapOutcome
 from connectors.mariadb.history import RowMark
 from connectors.report import Fault
+from connectors.sinks.report import SinkPartReport, SinkReport
 from streams.clock import MICROS_PER_SECOND
 from streams.credentials.standing import AuthorisationState, Tokens
 from streams.dead_letter_reasons import Recovery
+from streams.operations.complete_until import PbxComplete
 from streams.operations.dead_letters import Group
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import command_for
@@ -347,3 +349,45 @@ def test_what_others_chose_makes_no_line_of_its_own(text: str) -> None:
     verdict = verdict_of(facts, SETTINGS)
     assert len(list(status_lines(verdict, facts))) == len(list(status_lines(verdict, WELL)))
     json.dumps(status_json(verdict, facts))
+
+
+SINK = SinkReport(
+    "postgresql", "postgresql at db:5432, database calls",
+    tuple(SinkPartReport(part, f"cel2crm-sink-postgresql-{part}", RUNNING, 0, ()) for part in ("results", "legs")), (),
+)  # fmt: skip
+AWAY = Fault("no database answers at db:5432 for sink postgresql", "Start it.")
+
+
+def test_a_sink_that_works_is_a_line() -> None:
+    facts = replace(WELL, sinks=(SINK,))
+    assert not findings(facts)
+    lines = list(status_lines(verdict_of(facts, SETTINGS), facts))
+    (line,) = [each for each in lines if each.startswith("sink postgresql ")]
+    assert line.endswith("  results: RUNNING, 0 records behind; legs: RUNNING, 0 records behind")
+    assert status_json(verdict_of(facts, SETTINGS), facts)["sinks"][0]["healthy"] is True
+
+
+def test_what_is_wrong_with_a_sink_is_one_finding_each() -> None:
+    """Its database is away: each connector says so too."""
+    parts = tuple(replace(part, behind=7, faults=(AWAY,)) for part in SINK.parts)
+    verdict = verdict_of(replace(WELL, sinks=(replace(SINK, faults=(AWAY,), parts=parts),)), SETTINGS)
+    assert [(each.area, each.code, each.problem) for each in verdict.findings] == [
+        ("sinks", "sink", "sink postgresql: no database answers at db:5432 for sink postgresql")
+    ]
+    changed = Fault("table call_legs lacks a column that its records have", "Compare the tables.")
+    parts = (SINK.parts[0], replace(SINK.parts[1], behind=1, faults=(changed,)))
+    (found,) = verdict_of(replace(WELL, sinks=(replace(SINK, parts=parts),)), SETTINGS).findings
+    assert found.problem == (
+        "sink postgresql, legs: table call_legs lacks a column that its records have; 1 record behind"
+    )
+    assert verdict_of(replace(WELL, sinks=(replace(SINK, parts=parts),)), SETTINGS).exit_status == 1
+
+
+def test_until_when_calls_are_complete_is_told() -> None:
+    complete = PbxComplete("office", seconds_ago(70), seconds_ago(10), "office/1.1", 2, 2)
+    facts = replace(WELL, complete=(complete,))
+    assert not findings(facts)
+    (line,) = [each for each in status_lines(verdict_of(facts, SETTINGS), facts) if "calls of office" in each]
+    assert ", 70 s ago; call office/1.1 began then, and is under way" in line
+    (told,) = status_json(verdict_of(facts, SETTINGS), facts)["complete_until"]
+    assert (told["pbx"], told["held_by"]) == ("office", "office/1.1")

@@ -2,19 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import pymysql
-from pymysql.constants import CR, ER
-
+from connectors.sinks.jdbc.connection import Run, connected
 from connectors.sinks.jdbc.tables import PARTS, Table, sql_file, tables_in, views_in
 from streams.errors import UserError
-from streams.settings import SinkSettings, secret
-
-TIMEOUT_SECONDS = 10
+from streams.settings import SinkSettings
 
 _FITTING: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "character varying", "varchar", "mediumtext", "longtext"),
@@ -43,9 +37,6 @@ where p.constraint_type = 'PRIMARY KEY' and p.table_schema = {schema} and p.tabl
 _VIEWS = "select table_name as t from information_schema.tables where table_schema = {schema} and table_type = 'VIEW'"
 
 _SCHEMA = {"postgresql": "current_schema()", "mariadb": "database()"}
-
-Run = Callable[..., list[dict[str, Any]]]
-"""Runs a statement with its values; the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,95 +155,3 @@ def _refused(run: Run, table: Table) -> str:
     except UserError as error:
         return error.problem
     return ""
-
-
-@contextmanager
-def connected(sink: SinkSettings) -> Iterator[Run]:
-    """A function that runs statements there. Every error of the database becomes a UserError."""
-    password = secret(sink.password, sink.password_file, f"sinks.{sink.called}.password")
-    with (_postgresql if sink.engine == "postgresql" else _mariadb)(sink, password) as run:
-        yield run
-
-
-@contextmanager
-def _mariadb(sink: SinkSettings, password: str) -> Iterator[Run]:
-    try:
-        connection = pymysql.connect(
-            host=sink.host, port=sink.listens_on, user=sink.user, database=sink.database,
-            password=password.encode(),  # PyMySQL would take other letters for Latin 1, Connect's driver does not
-            connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, autocommit=True,
-            cursorclass=pymysql.cursors.DictCursor,
-        )  # fmt: skip
-    except (pymysql.MySQLError, OSError, RuntimeError) as error:
-        code, told = error.args[0] if error.args else None, error.args[-1] if error.args else type(error).__name__
-        if code == ER.ACCESS_DENIED_ERROR:
-            raise _no_login(sink) from None
-        if code in (CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_LOST) or isinstance(error, OSError):
-            raise _no_answer(sink, told) from None
-        raise _no_database(sink, told) from None
-    with connection, connection.cursor() as cursor:
-
-        def run(statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-            try:
-                cursor.execute(statement, values or None)
-            except (pymysql.MySQLError, OSError) as error:
-                raise UserError(f"{error.args[-1] if error.args else error}") from None
-            return [{name.lower(): value for name, value in row.items()} for row in cursor.fetchall()]
-
-        yield run
-
-
-@contextmanager
-def _postgresql(sink: SinkSettings, password: str) -> Iterator[Run]:
-    try:
-        import psycopg
-        from psycopg.rows import dict_row
-    except ImportError:
-        raise UserError(
-            "looking at PostgreSQL needs the driver psycopg", "Install it: pip install 'cel2crm[postgresql]'"
-        ) from None
-    try:
-        connection = psycopg.connect(
-            host=sink.host, port=sink.listens_on, user=sink.user, password=password, dbname=sink.database,
-            connect_timeout=TIMEOUT_SECONDS, autocommit=True, row_factory=dict_row, client_encoding="utf8",
-            options=f"-c statement_timeout={TIMEOUT_SECONDS * 1000}",
-        )  # fmt: skip
-    except psycopg.OperationalError as error:
-        told = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        if "authentication failed" in told or "no password supplied" in told or 'role "' in told:
-            raise _no_login(sink) from None
-        raise (_no_database if "does not exist" in told or "permission denied" in told else _no_answer)(
-            sink, told
-        ) from None
-    with connection:
-
-        def run(statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-            try:
-                cursor = connection.execute(statement.encode(), tuple(values) or None)
-                return cursor.fetchall() if cursor.description else []
-            except psycopg.Error as error:
-                raise UserError(str(error).splitlines()[0]) from None
-
-        yield run
-
-
-def _no_login(sink: SinkSettings) -> UserError:
-    return UserError(
-        f"the database of sink {sink.called} at {sink.address} refuses user {sink.user}: wrong password, "
-        "or no such user",
-        "Check user and password_file of the sink, and that its password_reference leads to the same password.",
-    )
-
-
-def _no_answer(sink: SinkSettings, told: object) -> UserError:
-    return UserError(
-        f"no database answers at {sink.address} for sink {sink.called} ({told})",
-        "Start it, or check host and port of the sink.",
-    )
-
-
-def _no_database(sink: SinkSettings, told: object) -> UserError:
-    return UserError(
-        f"database {sink.database} at {sink.address} cannot be used by sink {sink.called}: {told}",
-        "Make it, or check database and user of the sink (docs/analytics.md).",
-    )

@@ -61,7 +61,20 @@ def sink_configs(settings: Settings, sink: SinkSettings) -> dict[SinkPart, Conne
 def jdbc_url(sink: SinkSettings) -> str:
     """The address as the drivers take it. A peer that is gone without a word is noticed within two minutes."""
     silence = 120 if sink.engine == "postgresql" else 120_000  # seconds; milliseconds
-    return f"jdbc:{sink.engine}://{sink.address}/{sink.database}?tcpKeepAlive=true&socketTimeout={silence}"
+    address = f"jdbc:{sink.engine}://{sink.address}/{sink.database}?tcpKeepAlive=true&socketTimeout={silence}"
+    return "&".join([address, *(f"{name}={value}" for name, value in _tls_of(sink).items())])
+
+
+def _tls_of(sink: SinkSettings) -> dict[str, str]:
+    """What the driver is told of TLS. Each checks the server's certificate and its name."""
+    if not sink.ssl:
+        return {}
+    authorities = sink.connect_ssl_ca_file or sink.ssl_ca_file
+    if sink.engine == "mariadb":
+        return {"sslMode": "verify-full"} | ({"serverSslCert": str(authorities)} if authorities else {})
+    if authorities:
+        return {"sslmode": "verify-full", "sslrootcert": str(authorities)}
+    return {"sslmode": "verify-full", "sslfactory": "org.postgresql.ssl.DefaultJavaSSLFactory"}
 
 
 def _values(settings: Settings, sink: SinkSettings, part: SinkPart, table: Table) -> dict[str, Value]:
@@ -82,8 +95,8 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
 
     A field that a later version adds to the records has no column yet, and must not stop the sink.
     """
+    transforms = ["ours", "columns"]
     config = {
-        "transforms": "ours,columns",
         "transforms.columns.type": f"{_TRANSFORMS}.ReplaceField$Value",
         "transforms.columns.include": ",".join(fields_of(part, table)),
     }
@@ -91,8 +104,8 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
         config["transforms.columns.renames"] = ",".join(f"{name}:{column}" for name, column in part.renamed.items())
     if part.headers:
         names = ",".join(part.headers)
+        transforms += ["headers", "numbers"]
         config |= {
-            "transforms": "ours,columns,headers,numbers",
             "transforms.headers.type": "io.debezium.transforms.HeaderToValue",
             "transforms.headers.headers": names,
             "transforms.headers.fields": names,
@@ -102,13 +115,13 @@ def _transforms(part: PartOfSink, table: Table) -> ConnectorConfig:
         }
     if part.place:
         partition, offset = part.place
+        transforms.append("place")
         config |= {
-            "transforms": "ours,columns,place",
             "transforms.place.type": f"{_TRANSFORMS}.InsertField$Value",
             "transforms.place.partition.field": partition,
             "transforms.place.offset.field": offset,
         }
-    return config
+    return {"transforms": ",".join(transforms), **config}
 
 
 def _converter(settings: Settings, sink: SinkSettings) -> ConnectorConfig:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from connectors.sinks.jdbc.checks import Run, connected
+from connectors.sinks.jdbc.connection import Run, connected
 from connectors.sinks.jdbc.tables import PARTS
 from streams.errors import UserError
 from streams.settings import SinkSettings

@@ -62,6 +62,8 @@ create table if not exists call_results (
   outcome text,
   origin text,
   processed_at bigint,
+  record_partition integer,
+  record_offset bigint,
   primary key (call_id, version, correction)
 );
 
@@ -81,6 +83,8 @@ create table if not exists call_legs (
   correction bigint not null,
   origin text,
   processed_at bigint,
+  record_partition integer,
+  record_offset bigint,
   primary key (call_id, version, correction, leg)
 );
 
@@ -129,17 +133,37 @@ create table if not exists dead_letters (
   primary key (letter_partition, letter_offset)
 );
 
+-- Until when the calls of each PBX are complete, as far as each partition of the rows' topic is concerned.
+create table if not exists partitions_complete_until (
+  pbx text not null,
+  rows_partition integer not null,
+  partitions integer not null,
+  complete_until timestamptz not null,
+  captured_until timestamptz not null,
+  held_by text,
+  results_ends text not null,
+  legs_ends text not null,
+  primary key (pbx, rows_partition)
+);
+
 -- Tables of an earlier version of this file.
 alter table call_results add column if not exists origin text;
 alter table call_results add column if not exists processed_at bigint;
 alter table call_legs add column if not exists origin text;
 alter table call_legs add column if not exists processed_at bigint;
+alter table call_results add column if not exists record_partition integer;
+alter table call_results add column if not exists record_offset bigint;
+alter table call_legs add column if not exists record_partition integer;
+alter table call_legs add column if not exists record_offset bigint;
 
 create index if not exists call_results_started on call_results (started_at);
 create index if not exists call_results_client on call_results (client);
+create index if not exists call_results_record on call_results (record_partition, record_offset);
+create index if not exists call_legs_record on call_legs (record_partition, record_offset);
 
 -- A view whose columns change cannot be replaced.
-drop view if exists missed_not_called_back, calls_by_hour, by_extension, by_trunk, by_queue, legs, calls;
+drop view if exists missed_not_called_back, calls_by_hour, by_extension, by_trunk, by_queue, legs, calls,
+  complete_until;
 
 -- The truth about each call: its highest version, and of that the highest correction.
 create or replace view calls as
@@ -165,7 +189,10 @@ where place = 1;
 
 -- The legs of those versions.
 create or replace view legs as
-select l.* from call_legs as l
+select
+  l.call_id, l.version, l.leg, l.number, l.channel, l.started_at, l.answered_at, l.ended_at, l.ring_seconds,
+  l.talk_seconds, l.hangup_cause, l.outcome, l.correction, l.origin, l.processed_at
+from call_legs as l
 join calls as c on c.call_id = l.call_id and c.version = l.version and c.correction = l.correction;
 
 -- Clients whose calls no person answered, and with whom nobody talked since: who must be called back.
@@ -279,3 +306,36 @@ select
   updated_at, delivered_at, attempt, failures, wait_until, sent_version, sent_correction, status, text, skip, last_error,
   wish
 from call_deliveries where state not in ('serving', 'disabled');
+
+-- Until when each PBX's calls are complete here: every call that began before is in calls, with its legs in legs, or among the
+-- dead letters; later versions may still come. A nightly job waits until complete_until has passed the end of its day.
+-- Null: not known, for some partition was never told of (partitions_told), or this database still lacks records that a time
+-- speaks of (partitions_behind). results_complete_until does without the legs.
+create or replace view complete_until as
+with result_ends as (
+  select p.pbx, p.rows_partition, bool_and(
+    e.next::bigint <= coalesce((select max(r.record_offset) + 1 from call_results as r where r.record_partition = e.place - 1), 0)
+  ) as reached
+  from partitions_complete_until as p,
+    jsonb_array_elements_text(p.results_ends::jsonb) with ordinality as e (next, place)
+  group by p.pbx, p.rows_partition
+), leg_ends as (
+  select p.pbx, p.rows_partition, bool_and(
+    e.next::bigint <= coalesce((select max(l.record_offset) + 1 from call_legs as l where l.record_partition = e.place - 1), 0)
+  ) as reached
+  from partitions_complete_until as p,
+    jsonb_array_elements_text(p.legs_ends::jsonb) with ordinality as e (next, place)
+  group by p.pbx, p.rows_partition
+)
+select
+  p.pbx,
+  case when count(*) = max(p.partitions) and bool_and(r.reached) and bool_and(l.reached) then min(p.complete_until) end as complete_until,
+  case when count(*) = max(p.partitions) and bool_and(r.reached)then min(p.complete_until) end as results_complete_until,
+  min(p.captured_until) as captured_until,
+  max(p.partitions) as partitions,
+  count(*) as partitions_told,
+  count(*) filter (where not (r.reached and l.reached)) as partitions_behind
+from partitions_complete_until as p
+join result_ends as r on r.pbx = p.pbx and r.rows_partition = p.rows_partition
+join leg_ends as l on l.pbx = p.pbx and l.rows_partition = p.rows_partition
+group by p.pbx;

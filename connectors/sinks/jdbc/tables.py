@@ -9,7 +9,7 @@ from streams.calls.result_headers import ORIGIN, PROCESSED
 from streams.crm.registry import registered
 from streams.settings import Settings, SinkSettings
 from streams.settings.sinks import SinkPart
-from streams.topics import CALL_LEGS, CALL_RESULTS, DEAD_LETTERS, Topic, deliveries
+from streams.topics import CALL_LEGS, CALL_RESULTS, COMPLETE_UNTIL, DEAD_LETTERS, Topic, deliveries
 
 FOLDER = Path(__file__).parent
 
@@ -39,12 +39,15 @@ class PartOfSink:
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Column by field, where a field's name is a word of SQL."""
     place: tuple[str, str] | None = None
-    """Columns for partition and offset of the record itself, which then are its key."""
+    """Columns for partition and offset of the record itself."""
 
+
+_PLACE = ("record_partition", "record_offset")
+"""By it a view tells whether the table has every record that a time in complete-until speaks of."""
 
 PARTS: Mapping[SinkPart, PartOfSink] = {
-    "results": PartOfSink("call_results", CALL_RESULTS.schema, headers=(ORIGIN, PROCESSED)),
-    "legs": PartOfSink("call_legs", CALL_LEGS.schema, headers=(ORIGIN, PROCESSED)),
+    "results": PartOfSink("call_results", CALL_RESULTS.schema, headers=(ORIGIN, PROCESSED), place=_PLACE),
+    "legs": PartOfSink("call_legs", CALL_LEGS.schema, headers=(ORIGIN, PROCESSED), place=_PLACE),
     "deliveries": PartOfSink("call_deliveries", deliveries("").schema),
     "dead-letters": PartOfSink(
         "dead_letters",
@@ -57,6 +60,9 @@ PARTS: Mapping[SinkPart, PartOfSink] = {
         },
         place=("letter_partition", "letter_offset"),
     ),
+    "complete-until": PartOfSink(
+        "partitions_complete_until", COMPLETE_UNTIL.schema, renamed={"partition": "rows_partition"}
+    ),
 }
 
 
@@ -67,6 +73,7 @@ def topics_of(settings: Settings, part: SinkPart) -> list[str]:
         "legs": [CALL_LEGS],
         "deliveries": [deliveries(crm) for crm in registered().kinds],
         "dead-letters": [DEAD_LETTERS],
+        "complete-until": [COMPLETE_UNTIL],
     }
     return [settings.kafka.topic(name) for name in short[part]]
 

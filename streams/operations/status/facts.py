@@ -7,7 +7,9 @@ from connectors.client import ConnectorStatus
 from connectors.gap_memory import GapOutcome
 from connectors.mariadb.history import RowMark
 from connectors.report import Fault
+from connectors.sinks.report import SinkReport
 from streams.clock import UtcMicros, UtcMillis
+from streams.operations.complete_until import PbxComplete
 from streams.operations.dead_letters import Group
 from streams.operations.portal_status import PortalStatus
 
@@ -140,4 +142,8 @@ class Facts:
     gaps: GapOutcome | None = None
     """What the last comparison of table and topics found; None also where nothing was compared yet."""
     gaps_known: bool = False
+    sinks: tuple[SinkReport, ...] = ()
+    """Those of the settings that could be looked at."""
+    complete: tuple[PbxComplete, ...] = ()
+    """Until when calls are complete, of each PBX that was told of."""
     unanswered: tuple[Unanswered, ...] = ()

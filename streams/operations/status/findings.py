@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from connectors.report import connector_faults, gap_fault, silence_faults
+from connectors.sinks.report import SinkReport
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
 from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
@@ -21,7 +22,7 @@ class Finding:
     """Something that does not get on by itself, or calls that are not where they belong."""
 
     area: str
-    """capture, gaps, workers, memory, portals or dead letters."""
+    """capture, gaps, workers, memory, portals, dead letters or sinks."""
     code: str
     """For scripts: never changes its meaning."""
     problem: str
@@ -39,6 +40,7 @@ def findings_of(facts: Facts, settings: Settings) -> list[Finding]:
         *_of_memory(facts),
         *(each for portal in facts.portals or () for each in _of_portal(portal, facts.at, numbers=numbers)),
         *_of_dead_letters(facts, numbers=numbers),
+        *(each for sink in facts.sinks for each in _of_sink(sink)),
     ]
 
 
@@ -218,3 +220,18 @@ def _of_dead_letters(facts: Facts, *, numbers: bool) -> Iterator[Finding]:
             f"{masked_text(group.explanation, numbers=numbers)}",
             f"Run: {letters.command}{then and '.' + then}",
         )
+
+
+def _of_sink(sink: SinkReport) -> Iterator[Finding]:
+    """Each fault once, though it is that of several connectors."""
+    told = set(sink.faults)
+    for fault in sink.faults:
+        yield Finding("sinks", "sink", f"sink {sink.name}: {fault.problem}", fault.remedy)
+    for part in sink.parts:
+        for fault in part.faults:
+            if fault not in told:
+                told.add(fault)
+                behind = (
+                    f"; {part.behind:,} {'record' if part.behind == 1 else 'records'} behind" if part.behind else ""
+                )
+                yield Finding("sinks", "sink", f"sink {sink.name}, {part.part}: {fault.problem}{behind}", fault.remedy)

@@ -4,15 +4,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from connectors.gap_memory import GapOutcome, read_gap_outcome
+from connectors.sinks.report import report_sink
 from connectors.source import connector_name
 from streams.clock import utc_now_us
 from streams.credentials.standing import AuthorisationState, standing_unknown
 from streams.http.service import schema_registry
 from streams.kafka.admin import KafkaAdmin
 from streams.operations import connection as operations
+from streams.operations.complete_until import read_complete_until
 from streams.operations.connection import Connection
 from streams.operations.deliveries import Overview, overview_of
 from streams.operations.portal_status import PortalStatus, authorisations, status_of
@@ -50,6 +53,8 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
     memory = kafka("the workers' memory", lambda: asking.connected(_unreadable))
     gaps = kafka("gaps", lambda: asking.connected(_gaps))
+    complete = kafka("until when calls are complete", lambda: asking.connected(read_complete_until))
+    sinks = [kafka(f"sink {sink.called}", partial(report_sink, settings, sink)) for sink in settings.sinks]
     asking.questions.ask("the schema registry", _registry(settings))
     unanswered = await asking.questions.wait()
     seen: _Portals | None = answer(portals)
@@ -64,6 +69,8 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
         dead_letters=answer(letters),
         gaps=answer(gaps),
         gaps_known=answered(gaps),
+        sinks=tuple(found for sink in sinks if (found := answer(sink)) is not None),
+        complete=tuple(answer(complete) or ()),
         unanswered=(*unanswered, *_too_short(asking.seen_workers, capture_facts.backlog, settings)),
     )
 

@@ -7,6 +7,7 @@ import msgspec
 
 from connectors.client import describe_status
 from streams.clock import format_time, iso_utc
+from streams.operations.complete_until import PbxComplete
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import are_gone
 from streams.operations.status.facts import CaptureFacts, DeadLetterFacts, Facts, PartitionProgress, WorkerFacts
@@ -43,6 +44,8 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield f"worker {worker.name}", _worker(worker, facts.at)
     for portal in facts.portals or ():
         yield f"portal {portal.portal.name}", _portal(portal, facts.at)
+    for sink in facts.sinks:
+        yield f"sink {sink.name}", "; ".join(part.line for part in sink.parts)
     if facts.dead_letters is not None:
         count = sum(letters.group.count for letters in facts.dead_letters)
         yield "dead letters", f"{count:,} unresolved" if count else "none unresolved"
@@ -52,7 +55,19 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "gaps", f"{facts.gaps.told.removeprefix('gaps: ') or 'none'}, compared {at}{failed}"
     elif facts.gaps_known:
         yield "gaps", "not compared yet: cel2crm connectors watch does, or cel2crm gaps"
+    for complete in facts.complete:
+        yield f"calls of {complete.pbx}", complete_words(complete, facts.at)
     yield "looked", format_time(facts.at)
+
+
+def complete_words(complete: PbxComplete, at: int) -> str:
+    """Until when a PBX's calls are complete, and what holds that back."""
+    if complete.until is None:
+        return f"until when they are complete is known of {complete.told} of {complete.partitions} partitions only"
+    behind = at - complete.until
+    late = f", {span(behind)} ago" if behind >= 0 else ""
+    held = f"; call {complete.held_by} began then, and is under way" if complete.held_by else ""
+    return f"complete until {format_time(complete.until)}{late}{held}"
 
 
 def _capture(capture: CaptureFacts) -> str:
@@ -108,6 +123,20 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
         "unreadable": [{"worker": each.worker, "records": list(each.places)} for each in facts.unreadable],
         "dead_letters": None if facts.dead_letters is None else [_letters_json(each) for each in facts.dead_letters],
         "gaps": msgspec.to_builtins(facts.gaps),
+        "sinks": [each.as_json() for each in facts.sinks],
+        "complete_until": [complete_json(each) for each in facts.complete],
+    }
+
+
+def complete_json(complete: PbxComplete) -> dict[str, Any]:
+    """Until when a PBX's calls are complete, for scripts."""
+    return {
+        "pbx": complete.pbx,
+        "complete_until": None if complete.until is None else iso_utc(complete.until),
+        "captured_until": iso_utc(complete.captured),
+        "held_by": complete.held_by,
+        "partitions": complete.partitions,
+        "partitions_told": complete.told,
     }
 
 

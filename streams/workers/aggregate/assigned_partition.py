@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from faust.types import TP
 
 from streams.calls.snapshot import UnreadableSnapshot
 from streams.kafka.faust_overrides import Consumer
-from streams.kafka.fenced_log import Fenced, FencedLog, Record
+from streams.kafka.fenced_log import Fenced, FencedLog, Headers, Record
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer, Message
 from streams.kafka.set_aside import SetAsideRecords
@@ -45,9 +45,17 @@ class AssignedPartition:
         self._ending = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
-    def start(self, commit_seconds: float, flush_seconds: float) -> None:
-        """Checkpoint from now on: commit every `commit_seconds`, and with it flush the calls every `flush_seconds`."""
-        self._loop = asyncio.create_task(self._checkpoint_loop(commit_seconds, flush_seconds))
+    def start(
+        self,
+        commit_seconds: float,
+        flush_seconds: float,
+        then: "Callable[[AssignedPartition], Awaitable[None]] | None" = None,
+    ) -> None:
+        """Checkpoint from now on: commit every `commit_seconds`, and with it flush the calls every `flush_seconds`.
+
+        `then`: called after each checkpoint, before the next one begins.
+        """
+        self._loop = asyncio.create_task(self._checkpoint_loop(commit_seconds, flush_seconds, then))
 
     def gather(self, messages: Sequence[Message]) -> None:
         """Keep what the protocol gave for the row just taken, for the next `send_gathered`."""
@@ -91,7 +99,32 @@ class AssignedPartition:
             _log.warning("released without a last checkpoint; its next owner replays the rows", partition=self.tp)
         await self._log.close()
 
-    async def _checkpoint_loop(self, commit_seconds: float, flush_seconds: float) -> None:
+    async def all_acknowledged(self) -> None:
+        """Wait for the broker's answer on everything that the rows taken so far gave."""
+        await self._all_handed_over()
+        await self._producer.drain()
+
+    async def write_to(self, topic: str, partition: int, records: Sequence[Record], headers: Headers) -> bool:
+        """Write records of another topic under this partition's fence: whether they are there.
+
+        A process that was replaced ends hard.
+        """
+        try:
+            return await self._log.write(records, to=(topic, partition), headers=headers) is not None
+        except Fenced as error:
+            hard_exit(f"another process owns {self.tp} now", error)
+
+    async def _all_handed_over(self) -> None:
+        await self.send_gathered()
+        while self._unsent:
+            await self._all_sent.wait()
+
+    async def _checkpoint_loop(
+        self,
+        commit_seconds: float,
+        flush_seconds: float,
+        then: "Callable[[AssignedPartition], Awaitable[None]] | None",
+    ) -> None:
         flush_at = time.monotonic() + flush_seconds
         while not self._ending.is_set():
             try:
@@ -103,6 +136,8 @@ class AssignedPartition:
                     flush_at = time.monotonic() + flush_seconds
                 try:
                     await self.checkpoint(flush=flush)
+                    if then is not None and not self._ending.is_set():
+                        await then(self)
                 except Exception as error:  # whatever it is: without checkpoints the state only grows
                     hard_exit(f"{self.tp} cannot be checkpointed", error)
 
@@ -112,9 +147,7 @@ class AssignedPartition:
         answer: bool | None = None
         turn = Turn()
         while True:
-            await self.send_gathered()
-            while self._unsent:
-                await self._all_sent.wait()
+            await self._all_handed_over()
             try:
                 step = steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
             except StopIteration:

@@ -42,6 +42,13 @@ class Deadlines:
                 due.append(key)
         return due
 
+    @property
+    def next(self) -> int | None:
+        """The earliest time of a key; None: there is none."""
+        while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     def _tidy(self) -> None:
         """Keep the memory in proportion to the keys: at most half of the heap does not count."""
         if len(self._heap) > 2 * len(self._times) + _FEW:

@@ -29,6 +29,12 @@ LAST_CHECKPOINT = Gauge(
     "cel2crm_aggregate_last_checkpoint_timestamp_seconds", "When the last checkpoint was confirmed", ["partition"]
 )
 
+COMPLETE_UNTIL = Gauge(
+    "cel2crm_complete_until_timestamp_seconds",
+    "Every call that began before is on the results' topic, as far as a partition of the rows is concerned",
+    ["pbx", "partition"],
+)
+
 
 def count_lost(partition: int, rows: int) -> None:
     """Count rows that were lost, and their dead letter."""

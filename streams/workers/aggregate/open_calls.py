@@ -4,7 +4,7 @@ A look costs what is due, not what is open: each call stands in an order by when
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from streams.calls.call import End
 from streams.workers.aggregate.deadlines import Deadlines
@@ -38,6 +38,10 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def items(self) -> Iterable[tuple[str, TrackedCall]]:
+        """All of them, by call id."""
+        return self._calls.items()
+
     def of_pbx(self, pbx: str) -> Iterator[TrackedCall]:
         """The open calls of one PBX: a look at all of them."""
         return (tracked for tracked in self._calls.values() if tracked.pbx == pbx)
@@ -46,6 +50,11 @@ class OpenCalls:
     def settle_soon(self) -> bool:
         """Whether calls wait for their settle time: `settled` should look at them soon."""
         return bool(self._soon)
+
+    @property
+    def settled_at(self) -> int | None:
+        """The clock at which the first of those that were looked at has settled; None: none was looked at."""
+        return self._by_clock.next
 
     def row_came(self, key: str, tracked: TrackedCall) -> None:
         """The call is open, or open again, and its wait begins anew with its last row."""

@@ -13,6 +13,7 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import CapturedRow, CelRow
 from streams.rows.shared_texts import sharing
+from streams.workers.aggregate.complete_until import OpenSince
 from streams.workers.aggregate.deadlines import CoarseDeadlines
 from streams.workers.aggregate.lost_rows import LostRows
 from streams.workers.aggregate.open_calls import OpenCalls
@@ -65,10 +66,25 @@ class RememberedCalls:
         ]
         return datetime.fromtimestamp(min(walls) / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S") if walls else None
 
+    def first_open_calls(self) -> dict[str, OpenSince]:
+        """By PBX: the call that began first among those that have not ended; one whose beginning is not known comes
+        before all others."""
+        found: dict[str, OpenSince] = {}
+        for key, tracked in self._open.items():
+            known, opened = found.get(tracked.pbx), tracked.opened_at_ms
+            if known is None or (known.opened_at_ms is not None and (opened is None or opened < known.opened_at_ms)):
+                found[tracked.pbx] = OpenSince(key, opened)
+        return found
+
     @property
     def settling(self) -> bool:
         """Whether calls wait for their settle time: `end_settled` should look at them soon."""
         return self._open.settle_soon
+
+    @property
+    def settled_at(self) -> int | None:
+        """See OpenCalls.settled_at."""
+        return self._open.settled_at
 
     def row(self, offset: int, captured: CapturedRow) -> RowEffect | None:
         """Take a row (rule 3). The effect is to be sent before the next row comes, and need not be waited for.

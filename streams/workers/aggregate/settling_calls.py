@@ -4,6 +4,7 @@ While rows come, each answer to a fetch tells where the topic ends: nobody else 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka import TopicPartition
@@ -11,6 +12,7 @@ from faust.types import TP
 
 from streams.clock import utc_now_ms
 from streams.kafka.bounded_reader import BoundedReader
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.faust_overrides import Consumer
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.steps import Ended
@@ -38,38 +40,60 @@ class SettlingCalls:
         self._assigned = assigned
         self._send = send
         self._woken = asyncio.Event()
+        self._waits = False
+        """A call waits for its settle time."""
+
+    def rows_taken(self, assigned: AssignedPartition) -> None:
+        """A call may wait for its settle time now; and the end of every partition may be known anew."""
+        if self._waits or assigned.partition.settling:
+            self.wake()
 
     def wake(self) -> None:
-        """A call may wait for its settle time now."""
+        """Look soon."""
         self._woken.set()
 
     async def wait(self) -> None:
-        """Wait for the next look: twice in each settle time while a call waits for it."""
-        if any(assigned.partition.settling for assigned in self._assigned().values()):
-            await asyncio.sleep(max(_SHORTEST_LOOK_SECONDS, self._settle_seconds / 2))
-            return
+        """Wait for the next look: when rows were taken, and when a call has settled.
+
+        A look is worth something once the end of the topic is known anew: while rows come that is with them.
+        """
+        settling = [each.partition for each in self._assigned().values() if each.partition.settling]
+        self._waits = bool(settling)
+        if settling:
+            limit, now = self._settle_seconds / 2, utc_now_ms()
+            due = [at for partition in settling if (at := partition.settled_at) is not None and at > now]
+            if len(due) == len(settling):
+                limit = (min(due) - now) / 1000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(_SHORTEST_LOOK_SECONDS, limit)):
+                    await self._woken.wait()
+        else:
+            await self._woken.wait()
         self._woken.clear()
-        await self._woken.wait()
 
     async def look(self) -> None:
         """End the calls that have settled. Raises KafkaError, OSError or TimeoutError."""
-        now, unknown = utc_now_ms(), []
-        for tp, assigned in list(self._assigned().items()):
-            if not assigned.partition.settling:
-                continue
-            known = self.group.known_end(tp)
-            if known is None or abs(now - known.as_of_ms) > _NEW_END_MS:
-                unknown.append(TopicPartition(*tp))
-            elif known.as_of_ms > assigned.looked_at_ms:
-                await self._end(assigned, known.as_of_ms, known.offset)
+        settling = {tp: each for tp, each in self._assigned().items() if each.partition.settling}
+        known = self.known_ends(settling)
+        for tp, end in known.items():
+            if end.as_of_ms > settling[tp].looked_at_ms:
+                await self._end(settling[tp], end.as_of_ms, end.offset)
+        unknown = [TopicPartition(*tp) for tp in settling if tp not in known]
         if not unknown:
             return
         # In a connection of its own: behind a fetch that waits for records the answer takes up to 1.5 s.
         ends = await self._reader.ends(unknown)
-        for (topic, partition), end in ends.items():
+        for (topic, partition), offset in ends.items():
             if asked := self._assigned().get(TP(topic, partition)):
-                await self._end(asked, utc_now_ms(), end)
+                await self._end(asked, utc_now_ms(), offset)
+
+    def known_ends(self, partitions: Iterable[TP]) -> dict[TP, KnownEnd]:
+        """Where those partitions end of which an answer to a fetch told it just now."""
+        now = utc_now_ms()
+        told = {tp: self.group.known_end(tp) for tp in partitions}
+        return {tp: end for tp, end in told.items() if end is not None and abs(now - end.as_of_ms) <= _NEW_END_MS}
 
     async def _end(self, assigned: AssignedPartition, now: int, end: int) -> None:
-        assigned.looked_at_ms = now
+        # Where its rows are still being taken, the same answer is worth another look.
+        assigned.looked_at_ms = now if assigned.partition.position >= end else now - 1
         await self._send(assigned, assigned.partition.end_settled(now, end))

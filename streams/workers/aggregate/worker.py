@@ -4,8 +4,6 @@ A partition's state, and when it is durable, stand in partition_state.py.
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -15,16 +13,15 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.rules_in_force import RulesInForce
 from streams.calls.snapshot import UnreadableSnapshot
-from streams.clock import utc_now_ms, utc_now_us
+from streams.clock import utc_now_ms
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
+from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.erased_topic import ErasedTopic
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
@@ -34,9 +31,6 @@ from streams.kafka.producer import IdempotentProducer
 from streams.kafka.schema_registry import register_schemas, watch_registry
 from streams.kafka.set_aside import SetAsideRecords
 from streams.kafka.turn import Turn
-from streams.privacy.erased import ErasedNumbers
-from streams.privacy.hashing import HashKey
-from streams.privacy.spellings import Spellings
 from streams.rules import hash_in_force, load_rules
 from streams.settings import Settings
 from streams.topics import (
@@ -44,20 +38,24 @@ from streams.topics import (
     CALL_LEGS,
     CALL_RESULTS,
     CALL_RESULTS_HASHED,
+    CAPTURE_MARKS,
     CEL,
+    COMPLETE_UNTIL,
     DEAD_LETTERS,
-    ERASED_NUMBERS,
     RULES_IN_FORCE,
     SET_ASIDE_RECORDS,
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
+from streams.workers.aggregate.erasures import Erasures
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.settling_calls import SettlingCalls
 from streams.workers.aggregate.steps import Ended, Limits, RowRefused
 from streams.workers.aggregate.take_over import reasons_before, take_over
+from streams.workers.aggregate.told_rules import told_rules
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
@@ -70,7 +68,9 @@ class AggregateWorker:
 
     name = "aggregate"
     consumes: tuple[str, ...] = (CEL,)
-    needs: tuple[str, ...] = (CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE)
+    needs: tuple[str, ...] = (
+        CALL_RESULTS, CALL_LEGS, AGGREGATE_CHECKPOINTS, DEAD_LETTERS, RULES_IN_FORCE, CAPTURE_MARKS, COMPLETE_UNTIL,
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         """Raises UserError for rules or patterns that cannot be used."""
@@ -86,17 +86,17 @@ class AggregateWorker:
         self._ends = BoundedReader(settings.kafka, silence_seconds=10.0, uncommitted=True)
         self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
         self._registry = schema_registry(settings.registry)
-        self._further = (CALL_RESULTS_HASHED,) if settings.privacy.hashed_topic else ()
-        self.needs = (*self.needs, *self._further)
-        self._hash_key = HashKey.in_settings(settings)
-        self._erased = ErasedNumbers(self._hash_key, Spellings(self._profile))
-        self._erased_topic = ErasedTopic(settings.kafka, self._topic(ERASED_NUMBERS), self._erased.take)
+        self._further = (CALL_RESULTS_HASHED,) * settings.privacy.hashed_topic
+        self.needs += self._further
+        self._erasures = Erasures(settings, self._profile)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
+        self._retention_looks = BrokerLooks()
         self._group: Consumer
         self._outgoing: OutgoingRecords
         self._holes: Holes
+        self._completeness: CompletenessTopics | None = None
         self._timers: list[asyncio.Task[None]] = []
         seconds = settings.aggregate.settle_seconds
         self._settling = SettlingCalls(seconds, self._ends, lambda: self._assigned, self._send_ended)
@@ -105,16 +105,18 @@ class AggregateWorker:
         """See worker_runtime.Worker."""
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
-        written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, *self._further)
+        written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL, *self._further)
         serializer = await register_schemas(self._registry, {topic(each): each.schema for each in written})
-        await self._erased_topic.read()
+        await self._erasures.read()
         try:
             await self._producer.start()
             await self._ends.__aenter__()
+            self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
         dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
-        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters, self._erased)
+        known = self._erasures.known
+        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters, known)
         losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         self._holes = Holes(settings, group, self._ends, losses)
         _log.info(
@@ -135,9 +137,8 @@ class AggregateWorker:
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
             asyncio.create_task(watch_registry(serializer)),
+            asyncio.create_task(self._erasures.follow()),
         ]
-        if self._hash_key is not None:
-            self._timers.append(asyncio.create_task(self._erased_topic.follow()))
 
     async def stop(self) -> None:
         """See worker_runtime.Worker."""
@@ -146,6 +147,8 @@ class AggregateWorker:
         if self._timers:
             await asyncio.wait(self._timers)
         await self._ends.__aexit__(None, None, None)
+        if self._completeness is not None:
+            await self._completeness.__aexit__(None, None, None)
         await self._producer.drain()
         await self._producer.stop()
         await self._registry.close()
@@ -155,8 +158,9 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for assigned in taken.values():
-            assigned.start(own.flush_seconds, own.snapshot_seconds)
+        for tp, assigned in taken.items():
+            tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
         await self._tell_rules(taken)
         self._watchdog.restart()
         self._assigned = taken
@@ -165,11 +169,9 @@ class AggregateWorker:
 
     async def _tell_rules(self, partitions: Iterable[TP]) -> None:
         """Make known by which rules these partitions are judged from now on: a replay must not use others."""
-        worker = f"{socket.gethostname()}/{os.getpid()}"
-        hash_key = self._hash_key.id if self._hash_key else ""
-        told = RulesInForce(hash_in_force(self._rules.hash, self._profile.hash), worker, utc_now_us(), hash_key)
+        told = told_rules(hash_in_force(self._rules.hash, self._profile.hash), self._erasures.key_id)
         for tp in partitions:
-            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told.encode())
+            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told)
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
@@ -210,8 +212,7 @@ class AggregateWorker:
                     self._take_row(assigned, record)
         finally:
             metrics.ROWS.inc(partition.position - before)
-            if partition.settling:
-                self._settling.wake()
+            self._settling.rows_taken(assigned)
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
@@ -258,18 +259,20 @@ class AggregateWorker:
         positions = self.positions()
         if not self._looks.due(positions, busy=open_calls > 0):
             return
-        firsts = await self._group.first_offsets(self._assigned)
-        ends = await self._group.end_offsets(self._assigned)
+        if self._retention_looks.due({}):
+            for tp, first in (await self._group.first_offsets(self._assigned)).items():
+                if assigned := self._assigned.get(tp):
+                    metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
+        ends = self._settling.known_ends(self._assigned)
+        asked = await self._group.end_offsets(tp for tp in self._assigned if tp not in ends)
+        ends |= {tp: KnownEnd(end, utc_now_ms()) for tp, end in asked.items()}
         for tp, assigned in list(self._assigned.items()):
-            end = ends.get(tp)
-            if (first := firsts.get(tp)) is not None:
-                metrics.RETENTION_MARGIN.labels(tp.partition).set(assigned.partition.position - first)
-            if end is None:
+            if (end := ends.get(tp)) is None:
                 continue
-            assigned.looked_at_ms = now = utc_now_ms()
-            await self._send_ended(assigned, assigned.partition.tick(now, end))
-            metrics.LAG.labels(tp.partition).set(max(0, end - assigned.partition.position))
-            self._watchdog.check(tp, positions.get(tp, 0), end)
+            assigned.looked_at_ms = end.as_of_ms
+            await self._send_ended(assigned, assigned.partition.tick(end.as_of_ms, end.offset))
+            metrics.LAG.labels(tp.partition).set(max(0, end.offset - assigned.partition.position))
+            self._watchdog.check(tp, positions.get(tp, 0), end.offset)
 
     async def _take_over(self, tp: TP) -> AssignedPartition:
         kafka, topic = self._settings.kafka, self._topic(AGGREGATE_CHECKPOINTS)

@@ -9,6 +9,7 @@ from streams.calls.call import Call, End
 from streams.calls.missing_rows import Missing
 from streams.calls.segments import segment_of
 from streams.rows.row import CapturedRow
+from streams.workers.aggregate.complete_until import OpenSince
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import CheckpointStep, Commit, Ended, RowEffect, WriteSnapshots
@@ -387,6 +388,22 @@ class _SegmentsStay(PartitionState):
 
 
 _RULES = Rules()
+
+
+class _OpenCallsDoNotCount(PartitionState):
+    """complete until: calls under way do not hold it back."""
+
+    def first_open_calls(self) -> dict[str, OpenSince]:
+        return {}
+
+
+class _LastOpenCallCounts(PartitionState):
+    """complete until: the call that began last holds it back, not the first."""
+
+    def first_open_calls(self) -> dict[str, OpenSince]:
+        return {each.pbx: OpenSince(key, each.opened_at_ms) for key, each in self._open.items()}
+
+
 LEFT_OUT: dict[str, Rules] = {
     "fence the earlier owner": replace(_RULES, fence=False),
     "await results and dead letters": replace(_RULES, await_sent=False),
@@ -395,6 +412,7 @@ LEFT_OUT: dict[str, Rules] = {
 LEFT_OUT |= {
     str(rule.__doc__): replace(_RULES, new=rule)
     for rule in (
+        _OpenCallsDoNotCount, _LastOpenCallCounts,
         _NoReplay, _ReplayedNotDirty, _FailedNotDirtyAgain, _MarkerMovesAnyway, _MarkerApart, _ShortCallsNotWritten,
         _JudgedAtOnce, _SettledByClockAlone, _SettledByCommitTime, _ReplayedNotSettling,
         _NoTombstone, _NoGrace, _EndingIsAFact, _NoTimer, _LateRowsTaken, _BackfillRefused,

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
-from streams.calls.call import Call, Version
+from streams.calls.call import Call, Version, epoch_of
+from streams.calls.capture_mark import CaptureMark
 from streams.calls.missing_rows import opens_call
 from streams.calls.segments import call_of, segment_of
 from streams.calls.snapshot import CheckpointedCall, UnreadableSnapshot, checkpointed, is_long
 from streams.kafka.committed import Committed
 from streams.rows.row import CapturedRow
+from streams.workers.aggregate.complete_until import Completeness
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.restore import restore
@@ -121,6 +123,7 @@ class Owner:
         self._generation = broker.generation
         self._epoch = 0
         self._rng_of_form = Random(f"form of {broker.generation}, {len(broker.log)}")
+        self._rng_of_marks = Random(f"marks of {broker.generation}, {len(broker.log)}")
         self._flushes = self._rng_of_form.choice((1.0, 0.5)) if at_leisure else 1.0
         """The share of checkpoints that flush; the others commit alone."""
         self._sent: list[Message] = []
@@ -279,6 +282,25 @@ class Owner:
             if known is not None and known != stored.restored_call(key).version:
                 raise Violation(f"{key}: sealed without all of its rows")
 
+    def check_complete(self) -> None:
+        """Until when the calls are said to be complete: each that began before is published, or on its way."""
+        assert self.partition
+        if self._rng_of_marks.random() > 0.2:
+            return
+        log, position = self._broker.log, self.partition.position
+        completeness = Completeness(0, {})
+        for pbx in ("north", "south"):
+            completeness.take(CaptureMark(pbx, self._rng_of_marks.randint(START, START + 300_000), {0: position}))
+        said = {each.pbx: each.until_ms for each in completeness.due(position, self.partition.first_open_calls())}
+        there = self._broker.results.keys() | self._broker.withheld
+        there |= {each if isinstance(each, str) else each[0] for each in self._sent if not isinstance(each, int)}
+        told = self._broker.told_lost | self._broker.dead | self._refused
+        for at, row in enumerate(log[:position]):
+            epoch, key = epoch_of(row.linkedid), f"{row.pbx}/{row.linkedid}"
+            began = row.commit_ms if epoch is None else epoch * 1000
+            if at not in told and key not in there and began < said.get(row.pbx, 0):
+                raise Violation(f"{key}: began at {began}, has no result, and complete until {said[row.pbx]}")
+
     def _stored(self, key: str) -> CheckpointedCall | None:
         try:
             return checkpointed(self._acknowledged.get(key, {}))[0].get(key)
@@ -435,6 +457,7 @@ class Simulation:
                 case _:
                     owner.checkpoint()
             owner.check_sealed()
+            owner.check_complete()
         except Died:
             self._end(owner)
 

@@ -1,5 +1,6 @@
 """Rows come to the worker in batches: it may be killed, lose its partition or be suspended at every row of one."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from faust.types import TP
 
 from schemas import Serializer
 from streams.calls.pbx_profile import PbxProfile
+from streams.clock import utc_now_ms
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.committed import Committed
 from streams.kafka.consumer_thread import KnownEnd
@@ -410,6 +412,50 @@ async def test_a_call_settles_by_what_fetches_tell_of_the_end(monkeypatch: pytes
     broker.known = KnownEnd(at + 1, now)
     await process.worker._settling.look()
     assert len(broker.results) == 1 and not reader.asked
+
+
+async def test_a_look_before_the_rows_of_an_answer_are_taken_does_not_use_the_answer_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = FAR_AHEAD_MS
+    monkeypatch.setattr(settling_calls, "utc_now_ms", lambda: now)
+    broker = Broker()
+    process = Process(broker)
+    process.look_into_holes_with(broker, Reader())
+    at = next(record.offset for record in topic() if b"LINKEDID_END" in record.value)
+    await process.take(at + 1)
+    broker.known = KnownEnd(at + 1, now)
+    await process.worker._settling.look()
+    now += 60
+    broker.known = KnownEnd(at + 2, now)  # a row more, which the agent is taking
+    await process.worker._settling.look()
+    assert not broker.results
+    await process.take(at + 2)
+    before = process.assigned.looked_at_ms
+    await process.worker._settling.look()
+    assert before < process.assigned.looked_at_ms == now
+
+
+async def test_rows_that_were_taken_and_a_settled_call_each_bring_the_next_look() -> None:
+    broker = Broker()
+    process = Process(broker)
+    process.look_into_holes_with(broker, Reader())
+    settling = process.worker._settling
+    at = next(record.offset for record in topic() if b"LINKEDID_END" in record.value)
+    await process.take(at)
+    idle = asyncio.ensure_future(settling.wait())
+    await asyncio.sleep(0.05)
+    assert not idle.done()  # nothing waits for its settle time
+    await process.take(at + 1)
+    await asyncio.wait_for(idle, 1)
+    broker.known = KnownEnd(at + 1, utc_now_ms())
+    await settling.look()
+    assert process.assigned.partition.settled_at is not None
+    while not broker.results:  # no row comes: the timer alone
+        assert settling.known_ends([CEL])
+        await asyncio.wait_for(settling.wait(), 1)
+        broker.known = KnownEnd(at + 1, utc_now_ms())
+        await settling.look()
 
 
 async def test_brokers_are_asked_for_the_end_where_no_fetch_told_it_lately(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,13 @@ from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
 from connectors.topics import apply_topics
+from streams.calls.capture_mark import CaptureMark
+from streams.calls.result import CallResult
+from streams.kafka.topic_client import KafkaTopics, Outgoing
+from streams.operations.complete_until import PbxComplete, read_complete_until
+from streams.operations.connection import connect
+from streams.settings import Settings
+from streams.workers.aggregate.complete_until import ROW_DELAY_MS
 from tests.worker_installation import Installation, NewInstallation, Row, Tail, captured, last_versions, recorded_rows
 
 pytestmark = pytest.mark.servers
@@ -64,6 +71,36 @@ async def test_every_recorded_call_gets_the_result_of_its_rows(install: NewInsta
             await legs.until(lambda records: any(record.key == answered.encode() for record in records))
             own = [serializer.decode(leg.value) for leg in legs.records if leg.key == answered.encode()]
             assert [leg["number"] for leg in own if leg["leg"] == 1]
+        await complete_until_each_mark(installation, max(call.started_at for call in calls_of(installation, rows)))
+
+
+async def complete_until_each_mark(installation: Installation, began: int) -> None:
+    """The time passes the start of the last call (microseconds), and moves with each mark while no row comes."""
+    settings = installation.settings
+    for later in (1, 2):
+        until = began // 1000 + 3_600_000 * later
+        async with KafkaTopics(settings.kafka, uncommitted=True) as topics:
+            ends = await topics.ends(installation.topic("cel"))
+            mark = CaptureMark("pbx1", until, ends)
+            await topics.send([Outgoing(installation.topic("capture-marks"), b"pbx1", mark.encode(), 0)])
+        complete = await until_complete(settings, began + 3_600_000_000 * (later - 1))
+        assert complete.captured == until * 1000
+        assert complete.until == (until - ROW_DELAY_MS) * 1000
+        assert complete.partitions == complete.told == installation.partitions
+
+
+def calls_of(installation: Installation, rows: list[Row]) -> list[CallResult]:
+    return [CallResult(**result) for result in installation.expected(rows).values()]
+
+
+async def until_complete(settings: Settings, after: int) -> PbxComplete:
+    """Wait until every call that began before that time (microseconds) is said to be on the topic."""
+    async with connect(settings) as connection, asyncio.timeout(60):
+        while True:
+            for complete in await read_complete_until(connection):
+                if complete.until is not None and complete.until > after:
+                    return complete
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
