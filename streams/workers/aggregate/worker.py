@@ -114,10 +114,9 @@ class AggregateWorker:
             self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
-        dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
-        known = self._erasures.known
-        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters, known)
-        losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
+        dead = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
+        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead, self._erasures.known)
+        losses = LossReporter(dead, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         self._holes = Holes(settings, group, self._ends, losses)
         _log.info(
             "aggregating",
