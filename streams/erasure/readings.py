@@ -76,7 +76,7 @@ class Readings:
                 self.found.topics[topic].add(record)
 
     async def open_calls(self) -> None:
-        """Calls in the aggregate worker's memory."""
+        """Calls in the aggregate worker's memory, and what its checkpoints still have of calls that were there."""
         topic, values = self._connection.topic(topics.AGGREGATE_CHECKPOINTS), dict[str, bytes]()
         newest = dict[str, TopicRecord]()
         async for record in self.records(topic):
@@ -84,6 +84,8 @@ class Readings:
             values.pop(key, None)
             if record.value is not None:
                 values[key], newest[key] = record.value, record
+                if call_of(key) in self.found.calls:  # packed: what earlier ones hold is not looked at
+                    self.found.topics[topic].add(record)
         by_call = dict[str, dict[str, bytes]]()
         for key, value in values.items():
             by_call.setdefault(call_of(key), {})[key] = value
@@ -96,7 +98,7 @@ class Readings:
                 continue
             if holds:
                 self.found.open_calls.add(name)
-                for key in own:
+                for key in own if name not in self.found.calls else ():
                     self.found.topics[topic].add(newest[key])
 
     async def deliveries(self) -> None:

@@ -12,12 +12,14 @@ from schemas import written_as
 from streams.calls.result import CallResult
 from streams.calls.result_headers import origin_of
 from streams.calls.rules_in_force import RulesInForce
+from streams.calls.snapshot import Snapshot
 from streams.delivery.erasure import is_erased
 from streams.delivery.record import State
 from streams.erasure.cluster import Cluster
 from streams.kafka.topic_client import Outgoing
 from tests.erasure.conftest import DELIVERED, Installation, of_another, result_of
 from tests.privacy.examples import CLIENT, KEY, leg
+from tests.replay.conftest import _recorded
 
 NUMBER = "8 (916) 123-45-67"
 
@@ -242,3 +244,19 @@ def test_no_hash_is_left_where_results_have_hashes(operator: Installation) -> No
     assert newest[before.call_id].client is None and newest[before.call_id].correction == told["correction"]
     held = {each["topic"].removeprefix("cel2crm."): each["records"] for each in told["remains"]}
     assert held["call-results-hashed"] == 3, "the earlier one is told until it expires"
+
+
+def test_a_call_under_way_is_told_until_it_is_over(operator: Installation) -> None:
+    live = _recorded()
+    result = next(each for each in live.highest.values() if each.client and each.direction == "incoming")
+    call, _ = live.calls[result.call_id]
+    snapshot = Snapshot(1, 1, False, False, call.to_bytes(), pbx=call.pbx).encode()
+    operator.put_raw("aggregate-checkpoints", call.call_id.encode(), snapshot)
+    operator.put_raw("aggregate-checkpoints", b"pbx1/1.1", b"damaged")
+    number = str(result.client)
+    done = operator.run("erase", number, "--yes", "--by", "ann", "--json")
+    told = json.loads(done.stdout)
+    assert done.exit_code == 1 and "1 calls are under way" in told["left"][0] and "1 records cannot" in told["left"][1]
+    assert {each["topic"]: each["records"] for each in told["remains"]}["cel2crm.aggregate-checkpoints"] == 1
+    operator.topics.logs["cel2crm.aggregate-checkpoints", 0].clear()
+    assert operator.run("erase", number, "--yes", "--by", "ann").exit_code == 0
