@@ -14,7 +14,7 @@ import yaml
 from aiokafka import ConsumerRecord
 
 from deploy.local import LocalStack
-from schemas import SchemaRegistry, Serializer
+from schemas import SchemaRegistry, Serializer, written_as
 from streams.calls.result_headers import origin_of
 from tests.worker_installation import Installation, Row, Tail, recorded_rows
 
@@ -61,7 +61,7 @@ async def test_nothing_is_left_and_a_backfill_brings_nothing_back(stack: LocalSt
         privacy=privacy,
     )  # fmt: skip
     async with ours as installation:
-        installation.start_worker("aggregate", "webhook")
+        workers = [installation.start_worker(), installation.start_worker("webhook")]
         rows = recorded_rows()[:400]
         expected = installation.expected(rows)
         client, calls = of_client(rows, expected)
@@ -73,12 +73,13 @@ async def test_nothing_is_left_and_a_backfill_brings_nothing_back(stack: LocalSt
             Tail(at.bootstrap_servers, log) as delivery_tail,
             Tail(at.bootstrap_servers, hashed) as hashed_tail,
         ):
-            await result_tail.until(lambda records: set(expected) <= keys(records))
+            await result_tail.until(lambda records: died(workers) or set(expected) <= keys(records))
+            assert not died(workers), [installation.log_of(each)[-2000:] for each in workers]
             await delivery_tail.until(lambda records: calls <= keys(records))
             file = tmp_path / "erase.yaml"
             file.write_text(yaml.safe_dump(installation.tree), encoding="utf-8")
             status, certificate = await asyncio.to_thread(told, file, client)
-            assert certificate["calls_rewritten"] == len(calls) and certificate["deliveries_erased"] >= len(calls)
+            assert certificate["calls_rewritten"] >= len(calls) and certificate["deliveries_erased"] >= len(calls)
             assert not [each for each in certificate["left"] if "under way" not in each], certificate["left"]
             assert status == bool(certificate["left"])
 
@@ -107,6 +108,10 @@ def keys(records: list[ConsumerRecord]) -> set[str]:
     return {record.key.decode() for record in records}
 
 
+def died(workers: list[subprocess.Popen[bytes]]) -> bool:
+    return any(each.poll() is not None for each in workers)
+
+
 def is_erasure(record: ConsumerRecord) -> bool:
     return origin_of(record.headers) == "erasure"
 
@@ -115,7 +120,8 @@ def last_of(records: list[ConsumerRecord], serializer: Serializer, schema: str) 
     """The truth about each call; of deliveries the last record."""
     last: dict[str, Row] = {}
     for record in records:
-        found, name = serializer.decode(record.value, schema), record.key.decode()
+        name = record.key.decode()
+        found = dict(serializer.decode_own(record.value, schema, written_as(record.headers)))
         order = (found["version"], found["correction"]) if schema == "call_result" else (0, 0)
         if name not in last or order >= (last[name]["version"], last[name]["correction"]) or schema == "delivery":
             last[name] = found
