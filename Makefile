@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SPARK := .build/spark
+WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,24 @@ test-spark:  ## calls judged by Spark, beside what live said; installs pyspark (
 	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
 	@$(SPARK)/bin/python -m pytest tests/replay/test_spark.py
+
+test-ways: $(WAYS)/.installed  ## package, image, chart and composition, with the tools of deploy/tools.txt in an environment of their own
+	@test -x $(WAYS)/bin/helm || ! command -v go >/dev/null || GOBIN=$(CURDIR)/$(WAYS)/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
+	@$(WAYS)/bin/python -m pytest tests/deploy/ways
+
+test-server-install: $(WAYS)/.installed  ## one server, installed under systemd in a Debian of its own; as root, with mmdebstrap and systemd-nspawn
+	@SERVER_INSTALL=1 $(WAYS)/bin/python -m pytest tests/deploy/server
+
+release: $(WAYS)/.installed  ## wheel, sdist, checksums and SBOM of the tag at this commit, into dist/
+	@$(WAYS)/bin/python -m deploy.release
+
+$(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
+	@test -x $(WAYS)/bin/python || $(PYTHON) -m venv $(WAYS)
+	@$(WAYS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r deploy/tools.txt
+	@touch $@
+
+test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

@@ -11,10 +11,10 @@ start_afresh.py     `connectors start-afresh`: the way on where rows are missing
 report.py           `connectors status`
 
 guard.py            whether capture may go on; holds it where rows may be missing
-continuity.py       the comparison behind it: memory against database, position and topics
+engines.py          the databases that can be captured; what each does in its own way
+assessment.py       the outcome of the comparison behind it: memory against database, position and topics
 capture_state.py    the memory, a record a PBX on the topic capture-state
 captured_rows.py    the last row on the cel topic
-schema_history.py   where Debezium began without a position
 
 gap_watch.py        when `watch` looks for gaps, and how it says what it found (streams/gaps finds them)
 gap_memory.py       the memory of what was found, a record a PBX on the topic capture-state
@@ -23,4 +23,8 @@ capture_progress.py how far the connector has come: what the second look for gap
 
 sinks/              calls in SQL databases: their connectors, checks, apply, status and watch
 mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user
+postgresql/         the same of PostgreSQL: its slot, its WAL
+mysql/              the configuration for MySQL 8, not usable yet
+columns.py          the columns that a cel table has to have
+row_mark.py         a mark of one row
 """

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from connectors.capture_state import Hold
 from connectors.client import ConnectClient, ConnectorStatus
+from connectors.engines import ENGINES, engine_of
 from connectors.failures import KNOWN, KnownFailure
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
-from connectors.mariadb.checks import check_database
 from connectors.progress import (
     Action,
     Progress,
@@ -56,11 +56,11 @@ def connect_client(
     *,
     timeout_seconds: float = 60.0,
     secrets: Iterable[str] = (),
-    known_failures: Sequence[KnownFailure] = KNOWN,
+    known_failures: Sequence[KnownFailure] | None = None,
 ) -> ConnectClient:
     """The client of the settings' Connect, which keeps the database's password, and `secrets`, out of its messages.
 
-    `known_failures`: those of the connectors that are asked for.
+    `known_failures`: those of the connectors that are asked for; None: those of the database's engine.
     """
     database = settings.database
     known = database.password is not None or (database.password_file is not None and database.password_file.is_file())
@@ -70,8 +70,13 @@ def connect_client(
         access=http_access(settings.connect, "connect"),
         secrets=[password, *secrets],
         timeout_seconds=timeout_seconds,
-        known=known_failures,
+        known=_failures_of(settings) if known_failures is None else known_failures,
     )
+
+
+def _failures_of(settings: Settings) -> Sequence[KnownFailure]:
+    engine = ENGINES.get(settings.database.engine)
+    return KNOWN if engine is None else engine.known_failures
 
 
 @asynccontextmanager
@@ -117,14 +122,15 @@ async def apply_source(settings: Settings, progress: Progress, *, timeout_second
             raise too_slow(capture.name, timeout_seconds) from None
         if hold := (verdict := await capture.guard.check()).hold:
             raise held(hold)
-    return Applied(capture.name, action, (*warnings, *verdict.remarks, *verdict.warnings), status)
+    told = (f"{fault.problem}. {fault.remedy}" for fault in verdict.warnings)
+    return Applied(capture.name, action, (*warnings, *verdict.remarks, *told), status)
 
 
 async def check_prerequisites(settings: Settings, progress: Progress) -> list[str]:
     """Check the database and the topics. Returns warnings, a line each. Raises UserError."""
     source_config(settings)
     progress(f"checking the database at {settings.database.host}:{settings.database.port}")
-    warnings = await check_database(settings.database)
+    warnings = await engine_of(settings).check(settings)
     progress("checking the topics")
     await require_topics(settings, list(topics_of(settings).values()))
     return warnings

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from connectors.capture_progress import CaptureProgress, capture_progress
+from connectors.capture_progress import CaptureProgress
 from connectors.client import ConnectClient
+from connectors.engines import engine_of
 from connectors.gap_memory import read_gap_outcome
 from streams.calls.capture_mark import CaptureMark
 from streams.clock import UtcMillis
@@ -54,7 +55,7 @@ class DatabaseCapture:
     def __init__(self, settings: Settings, connect: ConnectClient) -> None:
         """Raises SettingsError for an engine that cannot be captured."""
         self._settings = settings
-        self._progress: CaptureProgress = capture_progress(settings, connect)
+        self._progress: CaptureProgress = engine_of(settings).progress(settings, connect)
 
     async def take(self) -> tuple[UtcMillis, Any]:
         """See MarkedCapture."""

@@ -2,11 +2,7 @@
 
 from typing import Any, Protocol
 
-from connectors.client import ConnectClient
-from connectors.mariadb.binlog_progress import BinlogProgress
 from streams.clock import UtcMillis
-from streams.errors import SettingsError
-from streams.settings import Settings
 
 
 class CaptureProgress(Protocol):
@@ -27,10 +23,3 @@ class CaptureProgress(Protocol):
     async def running(self) -> bool:
         """Whether the connector works, so that waiting for it has a point."""
         ...
-
-
-def capture_progress(settings: Settings, connect: ConnectClient) -> CaptureProgress:
-    """The progress of the settings' capture. Raises SettingsError for an engine that cannot be captured."""
-    if settings.database.engine != "mariadb":
-        raise SettingsError(f"database.engine {settings.database.engine} has no source connector yet")
-    return BinlogProgress(settings, connect)

@@ -5,16 +5,19 @@ One record a PBX on the compacted topic `capture-state`, JSON, key: name of the 
 transactional id of this PBX, reads, and writes only where nobody wrote in between.
 
 An empty memory is never a silent fresh start: while the connector has a position, or the topic rows of this PBX, these
-are compared with the database first (continuity.py), and it is told that the database is taken anew.
+are compared with the database first (<engine>/continuity.py), and it is told that the database is taken anew.
+
+What is remembered of a database, and what a position in its log is, are the engine's own: see engines.py.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from aiokafka.errors import KafkaError
 
 from connectors.failures import START_AFRESH
-from connectors.mariadb.history import BinlogMark, DatabaseHistory, RowMark
+from connectors.row_mark import RowMark
 from streams.errors import UserError
 from streams.kafka.client import unreachable
 from streams.kafka.fenced_log import Fenced, FencedLog
@@ -49,43 +52,69 @@ class Hold(msgspec.Struct, frozen=True):
         return START_AFRESH
 
 
-class CaptureState(msgspec.Struct, frozen=True):
+class History(Protocol):
+    """What is remembered of a database, whatever the engine."""
+
+    @property
+    def last_row(self) -> RowMark | None:
+        """The row with the highest id."""
+        ...
+
+    @property
+    def told(self) -> str:
+        """The server in words."""
+        ...
+
+
+DatabaseT = TypeVar("DatabaseT", bound=History)
+PositionT = TypeVar("PositionT")
+
+
+class CaptureState(msgspec.Struct, Generic[DatabaseT, PositionT], frozen=True):
     """The memory of one PBX's database and of the connector that follows it."""
 
-    database: DatabaseHistory
+    database: DatabaseT
     captured: RowMark | None = None
     """The last row on the topic, at the last look that found nothing wrong."""
-    position: BinlogMark | None = None
+    position: PositionT | None = None
     """Where the connector stood; None: it has not stored a position yet."""
-    began_at: BinlogMark | None = None
-    """Where the connector last began without a position."""
+    began_at: PositionT | None = None
+    """Where the connector last began without a position, where the engine has a record of it."""
     schema_history_end: int = 0
     """Records on Debezium's schema history topic."""
     hold: Hold | None = None
 
 
-class CaptureStateStore:
-    """The record of one PBX. Every method raises UserError: no broker, no topic, a record that cannot be read."""
+AnyState = CaptureState[Any, Any]
 
-    def __init__(self, settings: Settings, topics: Topics) -> None:
+
+class CaptureStateStore:
+    """The record of one PBX. Every method raises UserError: no broker, no topic, a record that cannot be read.
+
+    `kind`: the type of its state, as the engine has it; None: only the hold and the rows are looked at.
+    """
+
+    def __init__(self, settings: Settings, topics: Topics, kind: Any = None) -> None:
+        self._kind = kind or CaptureState[_Unread, Any]
         self._kafka = settings.kafka
         self._topic = settings.kafka.topic(CAPTURE_STATE)
         self._key = settings.pbx.name.encode()
         self._topics = topics
 
-    async def read(self) -> CaptureState | None:
+    async def read(self) -> AnyState | None:
         """None: nothing is remembered."""
         value = await self._read_value()
         if value is None:
             return None
         try:
-            return msgspec.json.decode(value, type=CaptureState)
+            state: AnyState = msgspec.json.decode(value, type=self._kind)
         except msgspec.MsgspecError as error:
             raise UserError(
                 f"the record of PBX {self._key.decode()} on {self._topic} cannot be read: {error}", START_AFRESH
             ) from None
+        return state
 
-    async def change(self, expected: CaptureState | None, state: CaptureState) -> bool:
+    async def change(self, expected: AnyState | None, state: AnyState) -> bool:
         """Write `state` where `expected` still stands there; False: another process has written meanwhile."""
 
         async def unchanged() -> bool:
@@ -93,7 +122,7 @@ class CaptureStateStore:
 
         return await self._write(state, unchanged)
 
-    async def overwrite(self, state: CaptureState) -> None:
+    async def overwrite(self, state: AnyState) -> None:
         """Write `state`, whatever stands there, readable or not."""
 
         async def always() -> bool:
@@ -102,7 +131,7 @@ class CaptureStateStore:
         if not await self._write(state, always):
             raise UserError(f"{self._topic} cannot be written", "Another process writes it at the moment: try again.")
 
-    async def _write(self, state: CaptureState, allowed: Callable[[], Awaitable[bool]]) -> bool:
+    async def _write(self, state: AnyState, allowed: Callable[[], Awaitable[bool]]) -> bool:
         transactional_id = f"{self._topic}.{self._key.decode()}"
         log = FencedLog(self._kafka, self._topic, 0, transactional_id, timeout_seconds=15.0, unsettled=_unsettled)
         try:
@@ -123,6 +152,13 @@ class CaptureStateStore:
             if record.key == self._key:
                 value = record.value
         return value
+
+
+class _Unread(msgspec.Struct, frozen=True):
+    """A database of which only the last row is asked for."""
+
+    last_row: RowMark | None = None
+    told: str = ""
 
 
 def _unsettled(what: str, error: BaseException) -> None:

@@ -1,6 +1,6 @@
 """The last row that the topic holds of a PBX."""
 
-from connectors.mariadb.history import RowMark, row_mark
+from connectors.row_mark import RowMark, row_mark
 from streams.errors import UnreadableRow
 from streams.kafka.topic_client import Topics
 from streams.rows.row import RowDecoder

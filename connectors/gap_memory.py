@@ -8,7 +8,7 @@ looked for itself. An empty memory means that nothing was compared yet: `watch` 
 
 import msgspec
 
-from connectors.mariadb.history import RowMark
+from connectors.row_mark import RowMark
 from streams.kafka.topic_client import Outgoing, Topics
 from streams.settings import Settings
 from streams.topics import CAPTURE_STATE

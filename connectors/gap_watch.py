@@ -19,8 +19,8 @@ from streams.errors import UserError
 
 log = structlog.get_logger("connectors.watch")
 
-GAPS = Gauge("cel2crm_gaps", "Rows that never reached the topic, and calls that no result shows", ["kind"])
-COMPARED = Gauge("cel2crm_gaps_compared_timestamp_seconds", "When the last comparison for gaps ended")
+GAPS = Gauge("cel2crm_gaps", "Rows that never reached the topic, and calls that no result shows", ["pbx", "kind"])
+COMPARED = Gauge("cel2crm_gaps_compared_timestamp_seconds", "When the last comparison for gaps ended", ["pbx"])
 
 RESTARTED = "a task was restarted"
 HOURLY = "an hour is over"
@@ -49,6 +49,7 @@ class GapWatch:
     check: GapCheck
     name: str
     """The connector's, for log lines."""
+    pbx: str
     every_seconds: float = 3600.0
     retry_seconds: float = 300.0
     """After a comparison that failed."""
@@ -144,7 +145,7 @@ class GapWatch:
             log.warning("capture is behind: whether rows are missing is not known", rows=outcome.unsettled_rows)
 
     def _show(self, outcome: GapOutcome) -> None:
-        GAPS.labels("rows").set(outcome.missing_rows)
-        GAPS.labels("calls").set(outcome.calls_without_result)
+        GAPS.labels(self.pbx, "rows").set(outcome.missing_rows)
+        GAPS.labels(self.pbx, "calls").set(outcome.calls_without_result)
         if not outcome.problem:
-            COMPARED.set(outcome.compared_at_ms / 1000)
+            COMPARED.labels(self.pbx).set(outcome.compared_at_ms / 1000)

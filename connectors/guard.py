@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from connectors.capture_state import FROM_THE_FIRST_ROW, CaptureState, CaptureStateStore, Hold
-from connectors.captured_rows import last_captured_row
-from connectors.client import ConnectClient, ConnectUnreachable
-from connectors.continuity import Assessment, Evidence, assess, decode_position, presumed
+from connectors.assessment import Assessment
+from connectors.capture_state import FROM_THE_FIRST_ROW, AnyState, CaptureStateStore, Hold
+from connectors.client import ConnectClient
+from connectors.engines import engine_of
 from connectors.failures import Failure
-from connectors.mariadb.history import BinlogMark, RowMark, read_snapshot
-from connectors.schema_history import read_schema_history
-from connectors.source import connector_name, topics_of
+from connectors.fault import Fault
+from connectors.row_mark import RowMark
 from streams.clock import MICROS_PER_SECOND, UtcMillis, utc_now_ms
 from streams.errors import UserError
 from streams.kafka.topic_client import Topics
@@ -29,10 +28,12 @@ class Verdict:
     """The outcome of a look. `hold` None: capture may go on."""
 
     hold: Hold | None
-    state: CaptureState
+    state: AnyState
     """The memory as it is now; after `look`, as `check` would store it."""
     remarks: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Fault, ...] = ()
+    details: tuple[str, ...] = ()
+    """Further lines for `connectors status`."""
 
 
 class CaptureGuard:
@@ -45,14 +46,15 @@ class CaptureGuard:
         self._connect = connect
         self._topics = topics
         self._now_ms = now_ms
-        self.store = CaptureStateStore(settings, topics)
+        self._engine = engine_of(settings)
+        self.store = CaptureStateStore(settings, topics, self._engine.state_type)
 
     async def look(self) -> Verdict:
         """Compare, and change nothing."""
         state = await self.store.read()
         if state is not None and state.hold is not None:
             return Verdict(state.hold, state)
-        assessment = assess(state, await self._evidence(state))
+        assessment = await self._assess(state)
         return self._verdict(assessment)
 
     async def check(self, *, hold: bool = True) -> Verdict:
@@ -61,7 +63,7 @@ class CaptureGuard:
             state = await self.store.read()
             if state is not None and state.hold is not None:
                 return Verdict(state.hold, state)
-            assessment = assess(state, await self._evidence(state))
+            assessment = await self._assess(state)
             verdict = self._verdict(assessment)
             if verdict.hold and not hold:
                 return verdict
@@ -77,7 +79,7 @@ class CaptureGuard:
             if state is not None and state.hold is not None:
                 return state.hold
             # The database itself may be what fails: then only what is remembered tells since when.
-            known = state or assess(None, await self._evidence(None)).state
+            known = state or (await self._assess(None)).state
             hold = self._hold(failure.reason, known)
             if await self.store.change(state, msgspec.structs.replace(known, hold=hold)):
                 return hold
@@ -94,7 +96,7 @@ class CaptureGuard:
             state = await self.store.read()
         except UserError:  # unreadable: overwritten
             state = None
-        known = state or assess(None, await self._evidence(None)).state
+        known = state or (await self._assess(None)).state
         old = known.hold or self._hold("the capture is being started afresh", known)
         hold = msgspec.structs.replace(old, starting_afresh=True)
         await self.store.overwrite(msgspec.structs.replace(known, hold=hold))
@@ -102,34 +104,20 @@ class CaptureGuard:
 
     async def accept(self) -> None:
         """Remember the database, and where the connector began, as they are now; a hold ends."""
-        await self.store.overwrite(assess(None, await self._evidence(None)).state)
+        await self.store.overwrite((await self._assess(None)).state)
 
     def _verdict(self, assessment: Assessment) -> Verdict:
         hold = self._hold(assessment.interruption, assessment.state) if assessment.interruption else None
-        return Verdict(hold, assessment.state, assessment.remarks, assessment.warnings)
+        return Verdict(hold, assessment.state, assessment.remarks, assessment.warnings, assessment.details)
 
-    def _hold(self, reason: str, state: CaptureState) -> Hold:
+    def _hold(self, reason: str, state: AnyState) -> Hold:
         return Hold(reason, backfill_since(state, self._settings.aggregate.time_limit_seconds), self._now_ms())
 
-    async def _evidence(self, state: CaptureState | None) -> Evidence:
-        position, known = await self._position()
-        captured = await last_captured_row(self._settings, self._topics)
-        remembered = state.database if state else presumed(position, captured)
-        database = await read_snapshot(self._settings.database, remembered)
-        schema_history = await read_schema_history(
-            self._topics, topics_of(self._settings)["topics.schema-history"], state.schema_history_end if state else 0
-        )
-        return Evidence(database, position, known, captured, schema_history.end, schema_history.starts)
-
-    async def _position(self) -> tuple[BinlogMark | None, bool]:
-        try:
-            offset = await self._connect.offset(connector_name(self._settings))
-        except ConnectUnreachable:
-            return None, False
-        return (None, False) if offset is None else (decode_position(offset), True)
+    async def _assess(self, state: AnyState | None) -> Assessment:
+        return await self._engine.assess(self._settings, self._connect, self._topics, state)
 
 
-def backfill_since(state: CaptureState, longest_call_seconds: float) -> str:
+def backfill_since(state: AnyState, longest_call_seconds: float) -> str:
     """The value for `cel2crm backfill --since`: so long before the last row known as captured that no call is cut."""
     row: RowMark | None = state.captured or state.database.last_row
     wall = wall_micros(row.eventtime) if row else None

@@ -20,6 +20,16 @@ _LOGIN_MODULES = {
     "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
 }
 
+_OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLogin"
+"""Since Kafka 4.0 Java wants -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls (or .files) with the same address."""
+
+_AWS = {
+    "sasl.mechanism": "AWS_MSK_IAM",
+    "sasl.jaas.config": "software.amazon.msk.auth.iam.IAMLoginModule required;",
+    "sasl.client.callback.handler.class": "software.amazon.msk.auth.iam.IAMClientCallbackHandler",
+}
+"""With AWS's aws-msk-iam-auth on Connect's class path, and a role of Connect's host."""
+
 
 def login_properties(settings: Settings) -> dict[str, str]:
     """What one Java client needs to log in; empty for an open listener. Raises SettingsError: a part is not set."""
@@ -37,7 +47,11 @@ def login_properties(settings: Settings) -> dict[str, str]:
             "connect.kafka.ssl_keystore_file is not set: the brokers want a client's certificate of Kafka Connect too",
             "Set it to a PEM file on Connect's host that holds Connect's private key and certificate.",
         )
-    if kafka.with_sasl:
+    if kafka.aws_region is not None:
+        properties |= _AWS
+    elif kafka.sasl_oauthbearer_token_file is not None:
+        properties |= _oauth(f"file://{kafka.sasl_oauthbearer_token_file}", "")
+    elif kafka.with_sasl:
         if connect.sasl_username is None:
             raise SettingsError(
                 "connect.kafka.sasl_username is not set: Kafka Connect logs in to the brokers with a name of its own",
@@ -45,6 +59,10 @@ def login_properties(settings: Settings) -> dict[str, str]:
             )
         require_reference("connect.kafka.sasl_password_reference", connect.sasl_password_reference, "kafka.password")
         mechanism = str(kafka.sasl_mechanism)
+        if kafka.sasl_oauthbearer_token_endpoint_url is not None:
+            scope = f' scope="{kafka.sasl_oauthbearer_scope}"' if kafka.sasl_oauthbearer_scope else ""
+            login = f' clientId="{connect.sasl_username}" clientSecret="{connect.sasl_password_reference}"{scope}'
+            return properties | _oauth(kafka.sasl_oauthbearer_token_endpoint_url, login)
         properties |= {
             "sasl.mechanism": mechanism,
             "sasl.jaas.config": f'{_LOGIN_MODULES[mechanism]} required username="{connect.sasl_username}" '
@@ -53,9 +71,19 @@ def login_properties(settings: Settings) -> dict[str, str]:
     return properties
 
 
-def debezium_properties(settings: Settings) -> dict[str, str]:
-    """The login of Debezium's own clients, for a connector's configuration."""
-    return _prefixed(DEBEZIUM_CLIENTS, login_properties(settings))
+def _oauth(address: str, login: str) -> dict[str, str]:
+    return {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.jaas.config": f"{_OAUTH}Module required{login};",
+        "sasl.login.callback.handler.class": f"{_OAUTH}CallbackHandler",
+        "sasl.oauthbearer.token.endpoint.url": address,
+    }
+
+
+def debezium_properties(settings: Settings, *, history: bool = True) -> dict[str, str]:
+    """The login of Debezium's own clients, for a connector's configuration; `history`: it has a schema history."""
+    clients = DEBEZIUM_CLIENTS if history else DEBEZIUM_CLIENTS[:1]
+    return _prefixed(clients, login_properties(settings))
 
 
 def worker_properties(settings: Settings) -> dict[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 from connectors.apply import Capture
 from connectors.capture_state import Hold
 from connectors.client import STOPPED, ConnectorStatus, describe_status
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.guard import Verdict
 from streams.clock import format_time
@@ -19,18 +20,6 @@ SILENCE_SECONDS = 60.0
 
 
 _MOST_REMEDIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that is wrong, and what to do."""
-
-    problem: str
-    remedy: str
-
-    def lines(self, indent: str = "  ") -> list[str]:
-        """For a person."""
-        return [f"{indent}{self.problem}", f"{indent}  {self.remedy}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +52,10 @@ class CaptureReport:
         if self.verdict is None:
             return []
         known, row = self.verdict.state.database, self.verdict.state.database.last_row
-        lines = [
-            f"  database: server {known.server_id}, GTID {known.gtids or '(none)'}, highest id {row.id if row else 0}"
-        ]
+        lines = [f"  database: {known.told}, highest id {row.id if row else 0}"]
         if last := self.verdict.state.captured:
             lines.append(f"  last captured row: {last.id} of {last.eventtime}")
-        return [*lines, *(f"  {remark}" for remark in self.verdict.remarks)]
+        return [*lines, *(f"  {line}" for line in (*self.verdict.details, *self.verdict.remarks))]
 
     def _gap_lines(self) -> list[str]:
         found = self.gaps
@@ -92,6 +79,7 @@ class CaptureReport:
             "hold": msgspec.to_builtins(self.verdict.hold) if self.verdict else None,
             "database": msgspec.to_builtins(self.verdict.state.database) if self.verdict else None,
             "captured": msgspec.to_builtins(self.verdict.state.captured) if self.verdict else None,
+            "details": list(self.verdict.details) if self.verdict else [],
             "remarks": list(self.verdict.remarks) if self.verdict else [],
             "gaps": msgspec.to_builtins(self.gaps) if self.gaps else None,
         }
@@ -111,7 +99,7 @@ async def report(capture: Capture) -> CaptureReport:
     else:
         if verdict.hold:
             faults.append(hold_fault(verdict.hold))
-        faults += map(warning_fault, verdict.warnings)
+        faults += verdict.warnings
     gaps = await _last_comparison(capture)
     if gaps is not None and gaps.found:
         faults.append(gap_fault(gaps))
@@ -136,11 +124,6 @@ def gap_fault(gaps: GapOutcome) -> Fault:
 def hold_fault(hold: Hold) -> Fault:
     """A capture that waits for a person."""
     return Fault(f"capture is held: {hold.reason}. {hold.missing}", hold.remedy)
-
-
-def warning_fault(warning: str) -> Fault:
-    """Something that is wrong though capture goes on (Verdict.warnings)."""
-    return Fault(warning, "Run: cel2crm connectors start-afresh")
 
 
 def connector_faults(status: ConnectorStatus | None, beat: float | None, *, held: bool) -> list[Fault]:

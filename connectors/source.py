@@ -19,6 +19,8 @@ FOLDER = Path(__file__).parent
 
 ConnectorConfig = dict[str, str]
 
+_SCHEMA_HISTORY = "schema.history.internal.kafka.topic"
+
 
 def connector_name(settings: Settings) -> str:
     """The connector's name in Connect: one for each PBX."""
@@ -32,7 +34,8 @@ def source_config(settings: Settings) -> ConnectorConfig:
     an engine without a source.yaml, for a secret that is not a reference, and for a property that is ours.
     """
     require_reference("connect.password_reference", settings.connect.password_reference, "cel.password")
-    config = filled(_template(settings.database.engine), settings) | debezium_properties(settings)
+    template = _template(settings.database.engine)
+    config = filled(template, settings) | debezium_properties(settings, history=_SCHEMA_HISTORY in template)
     for name, value in settings.connect.properties.items():
         if name in config:
             raise SettingsError(
@@ -61,8 +64,11 @@ def values_of(settings: Settings) -> dict[str, Value]:
         "database.host": database.host,
         "database.port": database.port,
         "database.user": database.user,
+        "database.name": database.name,
         "database.name_pattern": re.escape(database.name),
-        "database.table_pattern": rf"{re.escape(database.name)}\.{re.escape(database.table)}",
+        "database.table_pattern": re.escape(captured_table(settings)),
+        "database.publication": database.publication,
+        "database.slot": database.slot or default_slot(settings),
         "database.server_id": server_id(settings.pbx.name),
         "connect.password_reference": settings.connect.password_reference,
         "kafka.bootstrap_servers": kafka.bootstrap_servers,
@@ -75,10 +81,11 @@ def values_of(settings: Settings) -> dict[str, Value]:
 
 def topics_of(settings: Settings) -> dict[str, str]:
     """The topics that the connector and its guard write or read; all of them must exist before it starts."""
+    history = {"topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}")}
     return {
         "topics.cel": settings.kafka.topic(CEL),
         "topics.signals": settings.kafka.topic("signals"),
-        "topics.schema-history": settings.kafka.topic(f"schema-history.{settings.pbx.name}"),
+        **({} if settings.database.engine == "postgresql" else history),
         "topics.heartbeat": heartbeat_topic(settings),
         "topics.capture-state": settings.kafka.topic(CAPTURE_STATE),
     }
@@ -91,8 +98,30 @@ def heartbeat_topic(settings: Settings) -> str:
 
 def captured_topic(settings: Settings) -> str:
     """The name that Debezium itself gives the rows' topic, before it is routed; other characters become `_`."""
-    raw = f"{settings.pbx.name}.{settings.database.name}.{settings.database.table}"
+    raw = f"{settings.pbx.name}.{_schema(settings)}.{_table(settings)}"
     return re.sub(r"[^A-Za-z0-9._-]", "_", raw)
+
+
+def captured_table(settings: Settings) -> str:
+    """The table as Debezium names it: with its database, of PostgreSQL with its schema."""
+    return f"{_schema(settings)}.{_table(settings)}"
+
+
+def default_slot(settings: Settings) -> str:
+    """The replication slot of a PBX where database.slot names none."""
+    return f"cel2crm_{settings.pbx.name.lower().replace('-', '_')}"
+
+
+def _schema(settings: Settings) -> str:
+    database = settings.database
+    if database.engine != "postgresql":
+        return database.name
+    return database.table.rpartition(".")[0] or "public"
+
+
+def _table(settings: Settings) -> str:
+    table = settings.database.table
+    return table.rpartition(".")[2] if settings.database.engine == "postgresql" else table
 
 
 def server_id(pbx: str) -> int:

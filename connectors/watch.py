@@ -157,7 +157,7 @@ class Watcher:
         for remark in verdict.remarks:
             log.warning("database", connector=self.name, remark=remark)
         for warning in verdict.warnings:
-            self._repeat(warning)
+            self._repeat(warning.problem, remedy=warning.remedy)
         return True
 
     async def _handle_missing(self) -> None:

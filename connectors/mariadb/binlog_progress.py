@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from pymysql.cursors import DictCursor
 
 from connectors.client import ConnectClient, ConnectUnreachable
-from connectors.continuity import decode_position
 from connectors.mariadb.checks import connected
+from connectors.mariadb.continuity import decode_position
 from connectors.mariadb.history import BinlogMark, gtids_by_domain
 from connectors.source import connector_name
 from streams.clock import UtcMillis

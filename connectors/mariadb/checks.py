@@ -10,13 +10,10 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.cursors import DictCursor
 
+from connectors.columns import column_refusals, column_warnings
 from connectors.failures import USER_FILE
 from streams.errors import UserError
-from streams.rows.row import COLUMNS
 from streams.settings import DatabaseSettings, secret
-
-REQUIRED_COLUMNS = frozenset(COLUMNS) - {"extra", "userdeftype", "cid_rdnis", "cid_ani"}
-"""Without the others calls are still told: a table without `extra` is processed the old way."""
 
 TIMEOUT_SECONDS = 10
 
@@ -37,6 +34,8 @@ class DatabaseFacts:
     columns: Mapping[str, str]
     """Name and type of each column of the table; empty: no such table, or none that this user may read."""
     primary_key: tuple[str, ...]
+    storage_engine: str = "InnoDB"
+    """Of the table; empty: it has none."""
 
 
 async def check_database(database: DatabaseSettings) -> list[str]:
@@ -101,6 +100,12 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
             f"database.table, and grant what {USER_FILE} grants"
         ]
     refusals = column_refusals(facts.columns, database)
+    if facts.storage_engine.lower() in ("myisam", "memory"):
+        refusals.append(
+            f"table {table} is of the storage engine {facts.storage_engine}: a backfill that reads it would keep "
+            "Asterisk's inserts waiting, and a crash damages or empties it; in a quiet hour, for Asterisk waits "
+            f"meanwhile: ALTER TABLE {table} ENGINE=InnoDB"
+        )
     if not facts.primary_key:
         refusals.append(
             f"table {table} has no primary key: rows could not be told apart, nor backfilled; give it one on id"
@@ -108,39 +113,9 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
     return refusals
 
 
-def column_refusals(columns: Iterable[str], database: DatabaseSettings) -> list[str]:
-    """Which columns are missing that a call cannot be told without, or that an alias names."""
-    table = f"{database.name}.{database.table}"
-    present = {column.lower() for column in columns}
-    refusals = []
-    for column in COLUMNS:
-        alias = database.column_name_aliases.get(f"cel_{column}")
-        if (alias or column).lower() in present:
-            continue
-        if alias is not None:
-            refusals.append(f"table {table} has no column {alias}: check database.column_name_aliases.cel_{column}")
-        elif column in REQUIRED_COLUMNS:
-            refusals.append(
-                f"table {table} has no column {column}: if it is called otherwise there, say so in "
-                f"database.column_name_aliases.cel_{column}"
-            )
-    return refusals
-
-
 def table_warnings(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
-    """Missing columns without which calls are told with less, a line each."""
-    present = {column.lower() for column in facts.columns}
-    absent = [
-        column
-        for column in COLUMNS
-        if f"cel_{column}" not in database.column_name_aliases and column.lower() not in present
-    ]
-    warnings = [f"table {database.name}.{database.table} has no column {column}" for column in absent]
-    if "extra" in absent:
-        warnings.append("without extra every call is processed the old way: answered or missed, nothing else")
-    if database.column_name_aliases.get("cel_extra") == "id":
-        warnings.append("cel_extra is id: every call is processed the old way, as asked for")
-    return warnings
+    """See connectors.columns.column_warnings."""
+    return column_warnings(facts.columns, database)
 
 
 @contextlib.contextmanager
@@ -172,11 +147,17 @@ def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
             (database.name, database.table),
         )
         columns = _rows(cursor)
+        cursor.execute(
+            "SELECT engine FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+            (database.name, database.table),
+        )
+        engine = str(next((next(iter(row.values())) for row in _rows(cursor)), "") or "")
     return DatabaseFacts(
         variables,
         grants,
         {row["name"]: row["type"] for row in columns},
         tuple(row["name"] for row in columns if row["part_of"] == "PRI"),
+        engine,
     )
 
 

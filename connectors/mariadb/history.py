@@ -20,6 +20,7 @@ import msgspec
 from pymysql.cursors import DictCursor
 
 from connectors.mariadb.checks import connected
+from connectors.row_mark import RowMark, row_conflict, row_mark
 from streams.rows.row import RowDecoder
 from streams.settings import DatabaseSettings, secret
 
@@ -42,14 +43,6 @@ class BinlogMark(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
-class RowMark(msgspec.Struct, frozen=True):
-    """A row of the cel table; `eventtime` to the second, in the PBX's own clock."""
-
-    id: int
-    uniqueid: str
-    eventtime: str
-
-
 class DatabaseHistory(msgspec.Struct, frozen=True):
     """The memory of a server. `server_uid` is empty before MariaDB 10.5.26, and changes with its hardware."""
 
@@ -59,6 +52,11 @@ class DatabaseHistory(msgspec.Struct, frozen=True):
     """The row with the highest id."""
     server_id: int | None = None
     server_uid: str = ""
+
+    @property
+    def told(self) -> str:
+        """The server in words, for `connectors status`."""
+        return f"server {self.server_id}, GTID {self.gtids or '(none)'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,8 @@ def compare(remembered: DatabaseHistory, now: DatabaseSnapshot, *, own_mark: boo
         )
     if remade := _remade(remembered.mark, now, own_mark=own_mark):
         return Comparison(remade)
-    replaced, row = _other_server(remembered, now.history), _row_conflict(remembered.last_row, now)
+    replaced = _other_server(remembered, now.history)
+    row = row_conflict(remembered.last_row, now.row_at_id, now.history.last_row)
     if remembered.mark is not None and _same_gtids(now.gtids_at_mark, remembered.mark.gtids):
         # The same binlog goes on: ids that begin again are a TRUNCATE, another server id a new setting or machine.
         return Comparison(remarks=tuple(filter(None, (replaced, row))))
@@ -157,21 +156,6 @@ def _other_server(remembered: DatabaseHistory, now: DatabaseHistory) -> str | No
         return f"another server answers (server_uid {now.server_uid}, before {remembered.server_uid})"
     if remembered.server_id is not None and remembered.server_id != now.server_id:
         return f"another server answers (server_id {now.server_id}, before {remembered.server_id})"
-    return None
-
-
-def _row_conflict(row: RowMark | None, now: DatabaseSnapshot) -> str | None:
-    """Evidence that the table is not the one that held `row`. A deleted row shows nothing."""
-    if row is None or now.row_at_id == row:
-        return None
-    if now.row_at_id is not None:
-        return (
-            f"row {row.id} is another one: {now.row_at_id.uniqueid} of {now.row_at_id.eventtime}, "
-            f"before {row.uniqueid} of {row.eventtime}"
-        )
-    last = now.history.last_row
-    if last is None or last.id < row.id:
-        return f"the highest id is {last.id if last else 0}, row {row.id} was there before"
     return None
 
 
@@ -247,11 +231,6 @@ class _Table:
 
     def row(self, cursor: DictCursor, row_id: int) -> RowMark | None:
         return _row_mark(_select(cursor, f"{self._query} WHERE {self._id} = %s", row_id))
-
-
-def row_mark(row_id: int, uniqueid: str, eventtime: str) -> RowMark:
-    """A mark of a row, from the table or the topic: both spell a time to the second alike then."""
-    return RowMark(row_id, uniqueid, eventtime[:19].replace("T", " "))
 
 
 def _row_mark(rows: list[dict[str, Any]]) -> RowMark | None:

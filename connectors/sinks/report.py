@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from connectors.client import ConnectorStatus
-from connectors.report import Fault
+from connectors.fault import Fault
 from connectors.sinks.connected import Sink, SinkConnector, open_sink, records_behind
 from connectors.sinks.jdbc.checks import refusals_now, tables_remedy
 from streams.errors import UserError

@@ -1,11 +1,13 @@
 """The jars of the stack: fetched with Maven once, kept outside the build folder, shared by all checkouts."""
 
+import argparse
 import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -18,6 +20,8 @@ from deploy.local.errors import StackError
 from deploy.local.packages import MAVEN, ensure
 
 POMS = Path(__file__).with_name("poms")
+CHECKSUMS = Path(__file__).with_name("jars.sha256")
+"""Of each file that Maven brings, as `sha256sum` writes it: `python -m deploy.local.download --write-checksums`."""
 _LAYOUT = b"2"  # rises when this module lays the folder out differently
 _CONVERTER_SERVICE = "org.apache.kafka.connect.storage.Converter"
 _CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
@@ -32,13 +36,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cel2crm"
 
 
-def jars(say: Callable[[str], None]) -> Path:
-    """The folder with kafka/, registry/ and plugins/; downloads it if it is not there.
+def jars(say: Callable[[str], None], cache: Path | None = None) -> Path:
+    """The folder with kafka/, registry/ and plugins/; downloads it if it is not there. `cache`: the folder it is in.
 
     A download that was killed is never taken for a complete one, and of two at once the second waits for the first.
-    Raises StackError with Maven's own last lines when it fails.
+    Raises StackError with Maven's own last lines when it fails, and where a file is not the one that it should be.
     """
-    cache = cache_folder()
+    cache = cache or cache_folder()
     folder = cache / f"jars-{_fingerprint()}"
     if folder.is_dir():
         return folder
@@ -52,12 +56,33 @@ def jars(say: Callable[[str], None]) -> Path:
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
         try:
             _fetch(partial, say)
+            require_checksums(partial)
             _unpack_registry(partial / "registry")
             _declare_converter(partial / "plugins" / "apicurio-converter")
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, by its name there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def require_checksums(folder: Path) -> None:
+    """Raise StackError where what was downloaded is not, file for file, what CHECKSUMS says."""
+    lines = CHECKSUMS.read_text(encoding="utf-8").splitlines()
+    wanted = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    found = checksums(folder)
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise StackError(
+            f"{len(wrong)} of {len(wanted)} downloaded files are not those that {CHECKSUMS.name} names: "
+            f"{', '.join(wrong[:3])}.",
+            "A mirror may have given something else. Nothing of it is used.",
+        )
 
 
 def _fingerprint() -> str:
@@ -79,7 +104,7 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
-    say("downloading the servers with Maven (about 270 MB, once)")
+    say("downloading the servers with Maven (about 300 MB, once)")
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [
@@ -146,3 +171,22 @@ def _declare_converter(folder: Path) -> None:
     """Name the converter as a service: its own jars do not, and Connect looks for nothing else (service_load)."""
     with zipfile.ZipFile(folder / "services.jar", "w") as jar:
         jar.writestr(f"META-INF/services/{_CONVERTER_SERVICE}", f"{_CONVERTER}\n")
+
+
+def main() -> None:
+    """Download the servers into a folder, and print where they are; or write down what comes."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local.download", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", help="default: the cache")
+    parser.add_argument("--write-checksums", action="store_true", help=f"write {CHECKSUMS.name} anew")
+    arguments = parser.parse_args()
+    if not arguments.write_checksums:
+        print(jars(lambda line: print(line, file=sys.stderr), arguments.folder))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(Path(folder), print)
+        found = checksums(Path(folder))
+    CHECKSUMS.write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

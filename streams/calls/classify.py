@@ -35,13 +35,17 @@ class Decision(NamedTuple):
 def classify(call: Call, rules: Rules, profile: PbxProfile, *, cut_short: bool = False) -> Classification:
     """The outcome of a call as far as its rows go, and its legs. `cut_short`: ended by the time limit, not its rows."""
     facts, result = facts_and_result(call, rules, profile, cut_short=cut_short)
-    return Classification(result, legs_of(facts, result, profile))
+    return Classification(result, legs_of(facts, result, profile.of_pbx(call.pbx)))
 
 
 def facts_and_result(
     call: Call, rules: Rules, profile: PbxProfile, *, cut_short: bool = False
 ) -> tuple[CallFacts, CallResult]:
-    """The outcome of a call without its legs, and the facts that gave it: `explain` tells these."""
+    """The outcome of a call without its legs, and the facts that gave it: `explain` tells these.
+
+    Of several PBXs, by the profile of the call's own.
+    """
+    profile = profile.of_pbx(call.pbx)
     facts = fold_call(call, profile)
     who = Parties("unknown", why=[CALLING_MISSING_WHY]) if facts.calling_missing else parties(facts, profile)
     hangup = hangup_facts(facts, profile)

@@ -1,10 +1,10 @@
-"""The profile of a PBX: its own numbers, trunks and logging, as the settings describe them."""
+"""The profile of a PBX: its own numbers, trunks and logging, as the settings describe them; of several, each one's."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 
@@ -30,13 +30,24 @@ class PbxProfile:
     two_status_mode: bool = False
     """The operator chose two statuses for every call (`database.column_name_aliases.cel_extra: id`)."""
     timezone_of: Callable[[str], str | None] = field(default=lambda _pbx: None)
+    by_pbx: Mapping[str, "PbxProfile"] = field(default_factory=dict)
+    """Where the settings list several PBXs: the profile of each, by its name."""
 
     @classmethod
     def of(cls, settings: Settings) -> "PbxProfile":
-        """The profile of a settings tree.
+        """The profile of a settings tree: of its PBX, and of each in its list.
 
         Raises SettingsError for a pattern that is not a regular expression, RulesError for a bad line in the rules.
         """
+        listed = {each.name: cls._of_one(settings.of_pbx(each.name)) for each in settings.pbxs}
+        return replace(cls._of_one(settings), by_pbx=listed)
+
+    def of_pbx(self, name: str) -> "PbxProfile":
+        """The profile by which a PBX's calls are judged."""
+        return self.by_pbx.get(name, self)
+
+    @classmethod
+    def _of_one(cls, settings: Settings) -> "PbxProfile":
         numbers = settings.numbers
         return cls(
             directions=load_directions(settings.rules),
@@ -52,7 +63,17 @@ class PbxProfile:
 
     @cached_property
     def hash(self) -> str:
-        """Changes with everything here that can change a call's outcome, but the PBX's zone: the result names that."""
+        """Changes with everything here that can change a call's outcome, but the PBX's zone: the result names that.
+
+        Of several PBXs that differ: with anything of any of them.
+        """
+        hashes = {name: each.hash for name, each in sorted(self.by_pbx.items())}
+        if len(set(hashes.values())) == 1:
+            return next(iter(hashes.values()))
+        return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:12] if hashes else self._own_hash
+
+    @cached_property
+    def _own_hash(self) -> str:
         classified_by = [
             self.directions.effective(),
             self.internal_digits,

@@ -45,6 +45,7 @@ def calls_of(pbx: str, rows: Iterable[CelRow]) -> list[Call]:
 
 def capture_case(calls: Sequence[Call], profile: PbxProfile, *, keep_trunks: bool = False) -> CapturedCase:
     """Calls that belong together, anonymised; the first is the one that the case is about."""
+    profile = profile.of_pbx(calls[0].pbx)
     rows = sorted((row for call in calls for row in call.rows), key=lambda row: row.id)
     outside, staff = _outside_endpoints(calls, profile), _staff(rows, profile)
     anonymised = anonymise(rows, lambda number: _shape(number, profile), trunks=outside, keep_trunks=keep_trunks)

@@ -16,6 +16,7 @@ from connectors.source import connector_name
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
+from streams.cli.pbx_option import PbxOption, chosen_pbxs, for_each_pbx, one_pbx
 from streams.cli.prompts import ByOption, NoteOption, YesOption, confirm, operator_name
 from streams.clock import format_span, utc_now_us
 from streams.dead_letter_reasons import Recovery
@@ -50,9 +51,7 @@ def backfill_calls(
         str | None, typer.Option("--since", help="Calls that begin from then on: a row id, or the PBX's own clock.")
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Calls that begin before.")] = None,
-    pbx: Annotated[
-        str | None, typer.Option("--pbx", help="The PBX, to be sure that it is that of the settings.")
-    ] = None,
+    pbx: PbxOption = None,
     deliver: Annotated[bool, typer.Option("--deliver", help="Deliver them to the CRMs afterwards.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be read, and do nothing.")] = False,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait while nothing comes.")] = 120.0,
@@ -78,28 +77,46 @@ def backfill_calls(
     """
     settings = load_settings(settings_file)
     quiet_kafka_client()
-    _own_pbx(settings, pbx)
-    calls = _chosen(settings, call, ids, since, until, dead_letters=dead_letters)
+    incomplete = False
+
+    def run(own: Settings) -> None:
+        nonlocal incomplete
+        calls = _chosen(own, call, ids, since, until, dead_letters=dead_letters)
+        if _worth_doing(calls) and not dry_run:
+            operator = Operator(operator_name(by), note)
+            incomplete |= _backfill(own, calls, operator, patience, deliver=deliver, yes=yes)
+
+    for_each_pbx(_pbxs_meant(settings, pbx, call, ids), run)
+    if incomplete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _worth_doing(calls: list[TableCall]) -> bool:
     rows = sum(each.rows for each in calls)
     add_remark(f"{len(calls):,} calls with {rows:,} rows in the table")
-    if dry_run or not calls:
-        return
-    operator = Operator(operator_name(by), note)
+    return bool(calls)
+
+
+def _backfill(
+    settings: Settings, calls: list[TableCall], operator: Operator, patience: float, *, deliver: bool, yes: bool
+) -> bool:
+    """Backfill calls of one PBX. Whether something is still missing."""
     if deliver:
         _say_how_long(settings, calls)
     confirm(f"Backfill {len(calls):,} calls{' and deliver them' if deliver else ''}?", len(calls), yes=yes)
     waiting = asyncio.run(_run(settings, calls, operator, patience, deliver=deliver))
     _report(waiting, settings)
-    if waiting.missing:
-        raise typer.Exit(INCOMPLETE)
+    return bool(waiting.missing)
 
 
-def _own_pbx(settings: Settings, pbx: str | None) -> None:
-    if pbx is not None and pbx != settings.pbx.name:
-        raise UserError(
-            f"the settings' database is that of PBX {settings.pbx.name}, not of {pbx}",
-            f"Run it with the settings file of {pbx}.",
-        )
+def _pbxs_meant(settings: Settings, pbx: str | None, call: list[str] | None, ids: str | None) -> tuple[Settings, ...]:
+    """The PBXs whose calls are meant, each with its own settings. Raises UserError: it is not said which one."""
+    named = {own for text in call or () if (own := split_call_id(text, settings)[0]) is not None}
+    if len(named) > 1 or (pbx is not None and named - {pbx}):
+        raise UserError("calls of several PBXs are named", "Give the command once for each PBX.")
+    if pbx is None and not named and (call or ids is not None):
+        return (one_pbx(settings, None),)  # ids and linkedids are one PBX's own
+    return chosen_pbxs(settings, pbx or next(iter(named), None))
 
 
 def _chosen(
@@ -134,8 +151,7 @@ def _chosen(
 def _named(settings: Settings, call: list[str] | None, *, dead_letters: bool) -> list[TableCall]:
     linkedids = []
     for text in call or ():
-        pbx, linkedid = split_call_id(text, settings)
-        _own_pbx(settings, pbx)
+        _, linkedid = split_call_id(text, settings)
         linkedids.append(checked_linkedid(linkedid))
     if dead_letters:
         linkedids = asyncio.run(_late(settings))
@@ -180,6 +196,8 @@ async def _run(
         began = utc_now_us()
         waiting = await already_classified(connection, calls)
         if waiting.missing:
+            if settings.database.engine != "postgresql":
+                add_remark(_IDLE)
             with _progress(waiting) as report_progress:
                 await backfill(connection, waiting, report_progress, patience_seconds=patience)
         await dead_letter_commands.backfilled(connection, [*waiting.done, *waiting.open], began, operator)
@@ -210,7 +228,6 @@ def _progress(waiting: Waiting) -> Iterator[Callable[[Waiting], None]]:
         missing = waiting.missing
         rows = progress.add_task("rows", total=sum(waiting.calls[name].rows for name in missing))
         calls = progress.add_task("calls", total=len(missing))
-        add_remark(_IDLE)
 
         def report_progress(now: Waiting) -> None:
             progress.update(rows, completed=now.rows)

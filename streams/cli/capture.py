@@ -66,7 +66,8 @@ def capture(
     _check("--bitrix24", bitrix24, rules.tables["bitrix24"].codes.meanings)
     _check("--kommo", kommo, rules.tables["kommo"].codes.meanings)
     pbx, wanted = split_call_id(linkedid, settings)
-    with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
+    table_of = settings.of_pbx(pbx) if pbx and settings.pbxs else settings
+    with row_finder(sources or [], table_of, topic=topic, columns=columns) as finder:
         found = find_call(finder, wanted, pbx=pbx)
     own = found.own[0]
     if len(found.own) > 1:

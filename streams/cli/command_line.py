@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "portal", "replay", "topics", "worker"})
+GROUPS = frozenset({"rules", "connectors", "dead-letters", "files", "pbx", "portal", "replay", "topics", "worker"})
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -17,6 +17,7 @@ COMMANDS = {
     "capture": "capture:capture",
     "explain": "explain:explain",
     "connectors": "connectors:app",
+    "pbx": "pbx:app",
     "results": "results:results",
     "missed": "missed:missed",
     "report": "report.command:report",
@@ -32,6 +33,7 @@ COMMANDS = {
     "topics": "topics:app",
     "worker": "worker:app",
     "serve-recordings": "serve_recordings:serve_recordings",
+    "files": "files:app",
 }
 """Each command, in the order of --help: its module in streams/cli, and what it is called there."""
 

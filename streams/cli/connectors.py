@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from typing import Annotated
 
 import structlog
@@ -10,6 +11,7 @@ import typer
 from connectors.apply import apply_source, connect_client, open_capture
 from connectors.capture_marks import CaptureMarks, DatabaseCapture
 from connectors.client import describe_status
+from connectors.engines import engine_of
 from connectors.gap_watch import GapWatch
 from connectors.kafka_login import worker_properties
 from connectors.report import CaptureReport, report
@@ -25,6 +27,7 @@ from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
+from streams.cli.pbx_option import OnePbxOption, PbxOption, chosen_pbxs, for_each_pbx, one_pbx
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.cli.verdict_line import verdict_line
 from streams.errors import SettingsError, UserError
@@ -53,9 +56,10 @@ SinkOption = Annotated[
 def apply(
     settings: SettingsOption = None,
     sink: SinkOption = None,
+    pbx: PbxOption = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 90.0,
 ) -> None:
-    """Check database, topics and configuration, apply the connector and wait until it works.
+    """Check database, topics and configuration, apply the connector and wait until it works; of several PBXs, each's.
 
     With --sink: the connectors that bring results, legs, deliveries and dead letters into that sink's database.
 
@@ -68,10 +72,8 @@ def apply(
         for part in asyncio.run(apply_sink(load_settings(settings), sink, _progress, timeout_seconds=timeout)):
             say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
         return
-    applied = asyncio.run(apply_source(load_settings(settings), _progress, timeout_seconds=timeout))
-    for warning in applied.warnings:
-        add_remark(f"warning: {warning}")
-    say(f"{describe_status(applied.status)} ({applied.action})")
+    chosen = chosen_pbxs(load_settings(settings), pbx)
+    for_each_pbx(chosen, lambda each: _apply(each, timeout))
 
 
 @app.command(name="worker-properties")
@@ -108,6 +110,7 @@ def tables(
 @app.command(name="start-afresh")
 def start_afresh_command(
     settings: SettingsOption = None,
+    pbx: OnePbxOption = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 120.0,
     yes: YesOption = False,
 ) -> None:
@@ -119,14 +122,15 @@ def start_afresh_command(
     it names brings them.
     """
     quiet_kafka_client()
-    loaded = load_settings(settings)
+    loaded = one_pbx(load_settings(settings), pbx)
     confirm(f"Delete the position of connector {connector_name(loaded)}, and capture from now on?", ASK_FROM, yes=yes)
     started = asyncio.run(start_afresh(loaded, _progress, timeout_seconds=timeout))
     for warning in started.warnings:
         add_remark(f"warning: {warning}")
     say(f"{describe_status(started.status)} (started afresh)")
     say("Rows written before are not on the topic unless they were captured. To bring them from the table:")
-    say(f"    cel2crm backfill --since '{started.backfill_since}'")
+    of_several = f" --pbx {loaded.pbx.name}" if loaded.pbxs else ""
+    say(f"    cel2crm backfill --since '{started.backfill_since}'{of_several}")
     say("(and --deliver to deliver them to the CRMs; calls that have their results already are left alone)")
 
 
@@ -134,6 +138,7 @@ def start_afresh_command(
 def status(
     settings: SettingsOption = None,
     as_json: JsonOption = False,
+    pbx: PbxOption = None,
 ) -> None:
     """Show the connector, and whether it follows the database that it followed before; and the sinks.
 
@@ -143,33 +148,40 @@ def status(
     quiet_kafka_client()
     loaded = load_settings(settings)
     with verdict_line(loaded, told="capture"):
-        found, sinks = asyncio.run(_report(loaded))
+        found, sinks = asyncio.run(_report(chosen_pbxs(loaded, pbx)))
+        reports: list[CaptureReport | SinkReport] = [*found.values(), *sinks]
         if as_json:
-            say_json({**found.as_json(), "sinks": [each.as_json() for each in sinks]})
+            first = next(iter(found.values())).as_json()
+            further = {"pbxs": {name: each.as_json() for name, each in found.items()}} if len(found) > 1 else {}
+            say_json({**first, **further, "sinks": [each.as_json() for each in sinks]})
         else:
-            for line in [*found.lines(), *(line for sink in sinks for line in sink.lines())]:
+            for line in [line for each in reports for line in each.lines()]:
                 say(line)
-        if not (found.healthy and all(sink.healthy for sink in sinks)):
+        if not all(each.healthy for each in reports):
             raise typer.Exit(UNHEALTHY)
 
 
 @app.command()
-def delete(settings: SettingsOption = None, sink: SinkOption = None) -> None:
+def delete(settings: SettingsOption = None, sink: SinkOption = None, pbx: OnePbxOption = None) -> None:
     """Delete the connector, or those of a sink. Its place is kept: applied again, it goes on from there."""
     loaded = load_settings(settings)
     if sink is not None:
         for name, deleted in asyncio.run(_delete_sink(loaded, sink)).items():
             say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
         return
+    loaded = one_pbx(loaded, pbx)
     name = connector_name(loaded)
     deleted = asyncio.run(_delete(loaded, name))
     say(f"connector {name}: {'deleted' if deleted else 'there was none'}")
+    if left := engine_of(loaded).left_behind(loaded):
+        add_remark(left)
 
 
 @app.command()
 def watch(
     settings: SettingsOption = None,
     silence: Annotated[float, typer.Option(min=1, help="Seconds without a heartbeat that count as a failure.")] = 60.0,
+    pbx: PbxOption = None,
 ) -> None:
     """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C only.
 
@@ -187,15 +199,25 @@ def watch(
     loaded = load_settings(settings)
     end_metrics = serve_metrics(loaded.connect.metrics_port, loaded.worker.web_host, "connect.metrics_port")
     try:
-        asyncio.run(_watch(loaded, silence))
+        asyncio.run(_watch(loaded, chosen_pbxs(loaded, pbx), silence))
     finally:
         end_metrics()
 
 
-async def _report(settings: Settings) -> tuple[CaptureReport, list[SinkReport]]:
-    async with open_capture(settings) as capture:
-        found = await report(capture)
-    return found, await report_sinks(settings)
+def _apply(settings: Settings, timeout: float) -> None:
+    applied = asyncio.run(apply_source(settings, _progress, timeout_seconds=timeout))
+    for warning in applied.warnings:
+        add_remark(f"warning: {warning}")
+    say(f"{describe_status(applied.status)} ({applied.action})")
+
+
+async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
+    """By name of the PBX."""
+    found = {}
+    for settings in chosen:
+        async with open_capture(settings) as capture:
+            found[settings.pbx.name] = await report(capture)
+    return found, await report_sinks(chosen[0])
 
 
 async def _delete_sink(settings: Settings, name: str) -> dict[str, bool]:
@@ -210,8 +232,8 @@ async def _delete(settings: Settings, name: str) -> bool:
         return await connect.delete(name)
 
 
-async def _watch(settings: Settings, silence: float) -> None:
-    watching = asyncio.gather(_watch_on(settings, silence), watch_sinks(settings))
+async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float) -> None:
+    watching = asyncio.gather(*(_watch_on(each, silence) for each in chosen), watch_sinks(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watching.cancel)
@@ -231,7 +253,7 @@ async def _watch_on(settings: Settings, silence: float) -> None:
     while True:
         try:
             async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings), capture.name)
+                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name)
                 marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,

@@ -75,8 +75,9 @@ def explain(
     settings = settings_with_rules(settings_file, rules_file)
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     pbx, wanted = split_call_id(linkedid, settings)
+    table_of = settings.of_pbx(pbx) if pbx and settings.pbxs else settings
     with _verdict_line(settings, wanted=topic or not sources):
-        with row_finder(sources or [], settings, topic=topic, columns=columns) as finder:
+        with row_finder(sources or [], table_of, topic=topic, columns=columns) as finder:
             found = find_call(finder, wanted, pbx=pbx)
         if found.asked != wanted:
             remark(f"{wanted} is a channel of call {found.asked}")

@@ -32,7 +32,8 @@ def export(
 
     A file is there whole or not at all. Given again, the command writes the days that are missing or have changed, and
     leaves the others as they are; it never takes a call out of a file, though the topic may have lost it to retention.
-    For DuckDB, Spark, Polars and whatever else reads Parquet (docs/analytics.md). Needs pip install 'cel2crm[export]'.
+    For DuckDB, Spark, Polars and whatever else reads Parquet (docs/analytics.md). Needs the extra `export`
+    (docs/package.md).
 
     Exit status 0: done; 1: done, but records of the topics could not be read; 2: it cannot be written.
 
@@ -78,7 +79,9 @@ def _export_module() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
-        raise UserError("export needs pyarrow", "Install it: pip install 'cel2crm[export]'") from None
+        raise UserError(
+            "export needs pyarrow", "Install cel2crm with its extra `export` (docs/package.md), or pip install pyarrow."
+        ) from None
     return export
 
 

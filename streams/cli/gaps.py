@@ -14,6 +14,7 @@ from connectors.gap_memory import write_gap_outcome
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say_json, say_lines
+from streams.cli.pbx_option import PbxOption, chosen_pbxs, for_each_pbx
 from streams.errors import UserError
 from streams.gaps.comparison import OnProgress, Since, open_comparison
 from streams.gaps.findings import Findings
@@ -32,6 +33,7 @@ def gaps(
         typer.Option("--since", help="Compare from then on: a row id, or the PBX's own clock."),
     ] = None,
     as_json: JsonOption = False,
+    pbx: PbxOption = None,
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds to wait for connector and worker before the second look.")
     ] = 180.0,
@@ -53,16 +55,23 @@ def gaps(
 
         cel2crm gaps --since '2026-11-24 08:00'
     """
-    settings = load_settings(settings_file)
+    chosen = chosen_pbxs(load_settings(settings_file), pbx)
     bound = None if since is None else Bound.of(since, "--since")
     quiet_kafka_client()
-    with _progress() as on_progress:
-        found = asyncio.run(_compare(settings, bound, patience, on_progress))
-    if as_json:
-        say_json(to_json(found))
-    else:
-        say_lines(lines_of(found))
-    if found.found or found.unsettled:
+    missing = False
+
+    def compare(settings: Settings) -> None:
+        nonlocal missing
+        with _progress() as on_progress:
+            found = asyncio.run(_compare(settings, bound, patience, on_progress))
+        if as_json:
+            say_json(to_json(found))
+        else:
+            say_lines(lines_of(found))
+        missing |= bool(found.found or found.unsettled)
+
+    for_each_pbx(chosen, compare)
+    if missing:
         raise typer.Exit(FOUND)
 
 

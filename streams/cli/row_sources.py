@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from streams.calls.topic_rows import topic_decoder
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.output import remark
 from streams.cli.unreadable_rows import UnreadableRows
@@ -59,7 +60,7 @@ def row_finder(
 
     `columns`: the option of that name. Raises UserError where it cannot be opened.
     """
-    decoder = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+    decoder = topic_decoder(settings) if topic else RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
     if topic:
         if sources:
             raise UserError("--topic reads the cel topic, not files or a database", "Leave one of them out.")

@@ -47,7 +47,7 @@ class Narrative:
 
 def narrate(facts: CallFacts, result: CallResult, profile: PbxProfile) -> Narrative:
     """Tell a call by the facts that gave its result (`classify.facts_and_result`)."""
-    narrator = _Narrator(facts, result, profile)
+    narrator = _Narrator(facts, result, profile.of_pbx(result.pbx))
     moments = sorted(narrator.moments(), key=lambda moment: moment.at)
     hangup = facts.calling.hangup if facts.calling else None
     return Narrative(tuple(moments), result.utc_offset_seconds, narrator.whole_seconds, hangup)

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from connectors.apply import connect_client
-from connectors.capture_progress import CaptureProgress, capture_progress
-from connectors.mariadb.history import row_mark
+from connectors.capture_progress import CaptureProgress
+from connectors.engines import engine_of
+from connectors.row_mark import row_mark
 from streams.clock import MICROS_PER_SECOND
 from streams.gaps.captured import (
     Candidates,
@@ -222,7 +223,7 @@ async def open_comparison(settings: Settings) -> AsyncIterator[Comparison]:
     Raises UserError: no broker, no database, a table without a primary key, an engine that cannot be captured.
     """
     async with connect_client(settings) as connect, operations.connect(settings) as connection:
-        capture = capture_progress(settings, connect)
+        capture = engine_of(settings).progress(settings, connect)
         table = await asyncio.to_thread(CelTable(settings).__enter__)
         try:
             yield Comparison(connection, table, capture, taken_by_worker(settings))

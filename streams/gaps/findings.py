@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from connectors.mariadb.history import RowMark
+from connectors.row_mark import RowMark
 from streams.operations.backfill import is_plain
 
 JOINED_IDS = 1_000

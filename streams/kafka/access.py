@@ -187,5 +187,5 @@ def _all_of(acl: Acl) -> list[str]:
 
 def _who(kafka: KafkaSettings) -> str:
     if kafka.with_sasl:
-        return f"user {kafka.sasl_username}"
+        return f"user {kafka.sasl_username}" if kafka.sasl_username else "whom this token names"
     return "the certificate of kafka.ssl_certificate_file" if kafka.ssl_certificate_file else "anonymous clients"

@@ -8,6 +8,7 @@ cannot be read or used, or that everybody on the machine can read.
 
 from typing import TYPE_CHECKING, Any
 
+from streams.kafka.oauth import token_provider
 from streams.kafka.zstd import use_kept_coders
 from streams.settings import KafkaSettings, secret
 from streams.settings.tls import tls_context
@@ -28,7 +29,9 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if kafka.with_tls:
         options["ssl_context"] = tls_context("kafka", kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file)
-    if kafka.with_sasl:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options |= {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": token_provider(kafka)}
+    elif kafka.with_sasl:
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
@@ -43,6 +46,8 @@ def faust_credentials(kafka: KafkaSettings) -> "CredentialsT | None":
 
     options = connection_options(kafka)
     context = options.get("ssl_context")
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return faust.OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
     if kafka.with_sasl:
         return faust.SASLCredentials(
             username=options["sasl_plain_username"],
@@ -54,7 +59,10 @@ def faust_credentials(kafka: KafkaSettings) -> "CredentialsT | None":
 
 
 def librdkafka_options(kafka: KafkaSettings) -> dict[str, str]:
-    """The configuration of a client of confluent-kafka (librdkafka), as analysts and the tests use it."""
+    """The configuration of a client of confluent-kafka (librdkafka), as analysts and the tests use it.
+
+    With OAUTHBEARER by an identity provider alone: for a token file and AWS it wants a function of the client's own.
+    """
     options = {"bootstrap.servers": kafka.bootstrap_servers, "security.protocol": kafka.security_protocol}
     files = {
         "ssl.ca.location": kafka.ssl_ca_file,
@@ -62,7 +70,16 @@ def librdkafka_options(kafka: KafkaSettings) -> dict[str, str]:
         "ssl.key.location": kafka.ssl_key_file,
     }
     options |= {name: str(file) for name, file in files.items() if file is not None}
-    if kafka.with_sasl:
+    if kafka.sasl_oauthbearer_token_endpoint_url is not None:
+        options |= {
+            "sasl.mechanism": "OAUTHBEARER",
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.token.endpoint.url": kafka.sasl_oauthbearer_token_endpoint_url,
+            "sasl.oauthbearer.client.id": str(kafka.sasl_username),
+            "sasl.oauthbearer.client.secret": _password(kafka),
+        }
+        options |= {"sasl.oauthbearer.scope": kafka.sasl_oauthbearer_scope} if kafka.sasl_oauthbearer_scope else {}
+    elif kafka.with_sasl and kafka.sasl_mechanism != "OAUTHBEARER":
         options |= {
             "sasl.mechanism": str(kafka.sasl_mechanism),
             "sasl.username": str(kafka.sasl_username),

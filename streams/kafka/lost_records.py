@@ -91,15 +91,18 @@ class LossReporter:
         await (await self._dead_letters.send(origin, self._reason, explanation))
 
 
-def wall_clock(settings: Settings, at_ms: int | None) -> str:
-    """The PBX's own clock at a time (Unix milliseconds), or somewhat before, as `backfill --since` takes it.
+def wall_clock(settings: Settings, at_ms: int | None, pbx: str | None = None) -> str:
+    """A PBX's own clock at a time (Unix milliseconds), or somewhat before, as `backfill --since` takes it.
 
-    None: the time is not known, so it is that of the oldest record that Kafka may hold.
+    `at_ms` None: the time is not known, so it is that of the oldest record that Kafka may hold. `pbx` None: the clock
+    of that PBX which is furthest behind, for a backfill of all of them.
     """
+    if pbx is None:
+        return min(wall_clock(settings, at_ms, name) for name in settings.pbx_names)
     if at_ms is None:
         at_ms = utc_now_ms() - (settings.kafka.retention_days + 1) * 24 * 3600 * 1000
     moment = datetime.fromtimestamp(at_ms / 1000, UTC) - _MARGIN
-    zone = settings.timezone_of(settings.pbx.name)
+    zone = settings.timezone_of(pbx)
     local = moment.astimezone(ZoneInfo(zone)) if zone else moment - _FURTHEST_WEST
     return local.strftime("%Y-%m-%dT%H:%M:%S")
 

@@ -1,11 +1,12 @@
-"""Prometheus metrics of every worker, and how metrics are served."""
+"""Prometheus metrics of every worker, and how metrics are served, the process's health beside them (health.py)."""
 
 import contextlib
 from collections.abc import Callable
 
-from prometheus_client import Gauge, start_http_server
+from prometheus_client import Gauge, make_wsgi_app, start_http_server
 
 from streams.errors import UserError
+from streams.kafka.partition_owner import HEALTH
 
 HELD_PARTITIONS = Gauge("cel2crm_held_partitions", "Partitions that consumer groups gave to this process")
 _held: dict[str, int] = {}
@@ -32,6 +33,7 @@ def serve_metrics(port: int | None, host: str, setting: str) -> Callable[[], Non
             f"metrics cannot be served on {host}:{port}: {error.strerror}",
             f"Set {setting} to a free port, or leave it out.",
         ) from None
+    server.set_app(HEALTH.around(make_wsgi_app()))
 
     def end() -> None:
         server.shutdown()

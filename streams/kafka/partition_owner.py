@@ -8,6 +8,7 @@ from typing import TypeVar
 from faust.types import TP
 
 from streams.kafka.hard_exit import hard_exit
+from streams.kafka.health import Health
 
 RELEASE_SECONDS = 8.0
 """Limit for giving partitions back; below the shortest session, for a rebalance waits for it."""
@@ -18,6 +19,9 @@ REST_SECONDS = 5.0
 SILENT_SECONDS = 180.0
 BEYOND_SECONDS = 10.0
 """A broker that has just begun to lead a partition may know its end a moment late."""
+
+HEALTH = Health(SILENT_SECONDS)
+"""Of this process: told by its watchdogs and its runtime, asked at the port of its metrics."""
 
 Owned = TypeVar("Owned")
 
@@ -78,6 +82,8 @@ class SilenceWatchdog:
 
     def restart(self) -> None:
         """Forget what was seen: other partitions were assigned."""
+        for tp in self._seen:
+            HEALTH.stands(id(self), tp, None)
         self._seen.clear()
         self._beyond.clear()
 
@@ -92,7 +98,9 @@ class SilenceWatchdog:
         elif now - self._beyond.setdefault(tp, now) > BEYOND_SECONDS:
             hard_exit(f"{tp} ends at {end_offset}, before the next record {position}: the topic was made again")
         seen, since = self._seen.get(tp, (-1, now))
-        if position != seen or position >= end_offset:
+        moving = position != seen or position >= end_offset
+        HEALTH.stands(id(self), tp, None if moving else since)
+        if moving:
             self._seen[tp] = position, now
         elif now - since > self._limit_seconds:
             hard_exit(f"records wait on {tp}, and none has come for {self._limit_seconds:.0f} s")

@@ -120,6 +120,12 @@ def _login_failure(error: BaseException, server: str, kafka: KafkaSettings) -> U
             f"the Kafka broker at {server} asks for no login on this listener",
             f"Use the listener that does, or kafka.security_protocol {'SSL' if kafka.with_tls else 'PLAINTEXT'}.",
         )
+    if isinstance(error, SaslAuthenticationFailed) and kafka.sasl_mechanism == "OAUTHBEARER":
+        return LoginRefused(
+            f"the Kafka broker at {server} refuses the token of this client: not signed by whom it trusts, for another "
+            "audience, or expired",
+            "Compare kafka.sasl_oauthbearer_* (or kafka.aws_region) with what the listener expects of tokens.",
+        )
     if isinstance(error, SaslAuthenticationFailed) or (kafka.with_sasl and isinstance(error, ValueError)):
         return LoginRefused(
             f"the Kafka broker at {server} refuses the login of {kafka.sasl_username}: wrong password, or no such user",

@@ -27,6 +27,7 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
+from streams.kafka.partition_owner import HEALTH
 from streams.settings import Settings
 
 _START_SECONDS = 30.0
@@ -279,6 +280,7 @@ async def _until(stop: asyncio.Event, apps: Sequence[App]) -> None:
     crashes: list[Any] = [each for app in apps for each in (app._crashed, app._stopped)]
     events = [asyncio.ensure_future(each.wait()) for each in (stop, *crashes)]
     while all(app.group.fault is None for app in apps):
+        HEALTH.beat()
         done, _ = await asyncio.wait(events, timeout=_FAULT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if done:
             break

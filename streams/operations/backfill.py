@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from connectors.source import topics_of
+from connectors.source import captured_table, topics_of
 from schemas import MalformedRecord
 from streams.calls.call import call_id
 from streams.errors import UnreadableRow, UserError
@@ -63,8 +63,7 @@ def filter_of(database: DatabaseSettings, linkedids: Sequence[str]) -> str:
 def signals_of(settings: Settings, linkedids: Sequence[str]) -> list[Outgoing]:
     """The signals that make the connector of this PBX read these calls again. Raises UserError."""
     database = settings.database
-    outer = "public" if database.engine == "postgresql" else database.name
-    table = database.table if "." in database.table else f"{outer}.{database.table}"
+    table = captured_table(settings)
     signals = []
     for start in range(0, len(linkedids), CALLS_A_SIGNAL):
         condition = filter_of(database, linkedids[start : start + CALLS_A_SIGNAL])

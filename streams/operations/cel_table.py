@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.mariadb.history import RowMark, row_mark
+from connectors.row_mark import RowMark, row_mark
 from streams.calls.call import Call
 from streams.clock import MICROS_PER_SECOND
 from streams.rows.row import RowDecoder

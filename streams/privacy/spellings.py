@@ -15,17 +15,19 @@ _SPACED = re.compile(r"(?<![\w+.])\+?\(?\d(?:[ ().-]{0,2}\d){6,19}(?![\w]|\.\d)"
 
 
 class Spellings:
-    """The numbers that texts mean, by the plan of the region (calls/numbers.py)."""
+    """The numbers that texts mean, by the plan of the region (calls/numbers.py); of several PBXs, of each one's."""
 
     def __init__(self, profile: PbxProfile) -> None:
-        self._profile = profile
+        self._profiles = (profile, *profile.by_pbx.values())
         self.of: Callable[[str], frozenset[str]] = lru_cache(65_536)(self._of)
         """The numbers that a text may mean: E.164 where it is valid, else its digits; mostly one, none for a name.
 
         Two where it reads otherwise from a trunk than as somebody dialled it."""
 
     def _of(self, text: str) -> frozenset[str]:
-        found = self._profile.normalised_number(text), self._profile.dialled_number(text)
+        found = set[str | None]()
+        for profile in self._profiles:
+            found |= {profile.normalised_number(text), profile.dialled_number(text)}
         return frozenset(each for each in found if each)
 
     def meant(self, text: str, *, as_logged: bool) -> str:
@@ -43,14 +45,14 @@ class Spellings:
             )
         if not whole and not as_logged:
             raise UserError(
-                f"{text!r} is no whole number of {self._profile.region}: short and local ones are of many people",
+                f"{text!r} is no whole number of {self._profiles[0].region}: short and local ones are of many people",
                 "Write it with its country code (+491512345678); or give --as-logged if calls bear it like that.",
             )
         return min(whole or found)
 
     def is_own(self, number: str) -> bool:
         """Whether a number is an extension, or one of staff (numbers.internal_patterns)."""
-        return self._profile.is_inside(number)
+        return any(profile.is_inside(number) for profile in self._profiles)
 
     def replaced(self, text: str, change: Callable[[str], str | None]) -> str:
         """A text in which each number that `change` has another word for is replaced by that word."""

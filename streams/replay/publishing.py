@@ -27,6 +27,7 @@ from streams.replay.judge import NotJudged
 from streams.replay.member import corrected, patiently
 from streams.replay.spool import kept_on_disk, temporary_file
 from streams.topics import CALL_LEGS, CALL_RESULTS, CALL_RESULTS_HASHED, RULES_IN_FORCE
+from streams.workers.aggregate.other_workers import rules_told
 
 _SEND_RECORDS = 4_000
 _LENGTH = struct.Struct(">I")
@@ -117,16 +118,7 @@ async def records_of(
 
 async def rules_in_force(connection: Connection) -> dict[int, RulesInForce]:
     """By partition of the cel topic, what its last owner said. Raises UserError: no broker, no such topic."""
-    found: dict[int, RulesInForce] = {}
-    async for record in connection.topics.read(connection.topic(RULES_IN_FORCE)):
-        key = (record.key or b"").decode("utf-8", "replace")
-        if not key.isdecimal():
-            continue
-        try:
-            found[int(key)] = RulesInForce.decode(record.value or b"")
-        except msgspec.MsgspecError:
-            found.pop(int(key), None)
-    return found
+    return await rules_told(connection.topics, connection.topic(RULES_IN_FORCE))
 
 
 def refuse_other_rules(rules_hash: str, told: Mapping[int, RulesInForce], partitions: int) -> None:

@@ -15,7 +15,7 @@ CEL_CUSTOM = (
 )  # fmt: skip
 """The order of Master.csv in the sample of cel_custom.conf. Some installations leave userfield out."""
 
-_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
     # cel_sqlite3_custom.conf; the events of the manager interface; the functions in cel_custom.conf
     "eventtype": ("eventname", "event_type"),
     "eventtime": ("event_time",),
@@ -86,7 +86,7 @@ def header_of(names: Sequence[str], column: Callable[[str], str]) -> Header:
         target = column(each)
         if target in taken:
             continue
-        accepted = (target.lower(), *(_SYNONYMS.get(each, ()) if target == each else ()))
+        accepted = (target.lower(), *(SYNONYMS.get(each, ()) if target == each else ()))
         for theirs in accepted:
             places = [place for place, name in enumerate(found) if name.strip().lower() == theirs]
             if places and found[places[0]] not in taken:

@@ -74,9 +74,16 @@ class RowDecoder:
     """Decodes records of the CEL topic.
 
     `aliases` maps `cel_<column>` to the name that the column has in this PBX's table (`database.column_name_aliases`).
+    `others`: the decoders of PBXs whose tables have other names, by the PBX's name, for a topic with rows of several.
     """
 
-    def __init__(self, aliases: Mapping[str, str] | None = None, default_pbx: str = "pbx1") -> None:
+    def __init__(
+        self,
+        aliases: Mapping[str, str] | None = None,
+        default_pbx: str = "pbx1",
+        others: "Mapping[str, RowDecoder] | None" = None,
+    ) -> None:
+        self._others = others or {}
         self._aliases = {column: (aliases or {}).get(f"cel_{column}", column) for column in COLUMNS}
         self._aliased = any(column != name for column, name in self._aliases.items())
         self._default_pbx = default_pbx
@@ -105,6 +112,7 @@ class RowDecoder:
                     and row.eventtype >= _AFTER_DIGITS
                     and 0 <= row.id < _TOO_LARGE
                     and 0 <= row.commit_ms < _TOO_LARGE
+                    and row.pbx not in self._others
                 ):
                     return row
         try:
@@ -113,7 +121,8 @@ class RowDecoder:
             raise UnreadableRow(f"not JSON: {error}") from None
         if not isinstance(columns, dict):
             raise UnreadableRow(f"not a JSON object but {type(columns).__name__}")
-        return self.from_columns(columns)
+        decoder = self._others.get(str(columns.get("__source_name"))) if self._others else None
+        return (decoder or self).from_columns(columns)
 
     def from_short_cells(self, header: Sequence[str]) -> Callable[[list[str]], CapturedRow]:
         """A function that makes a row of the cells of one line of a table with this header, none over TEXT_LIMIT.

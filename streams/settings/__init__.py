@@ -4,10 +4,10 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 `CEL2CRM_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`. A field that ends in
 `_file` names a file, mostly one that holds a secret.
 
-connections.py: brokers, Connect and registry, with logins and certificates (tls.py); portals.py: the accounts at the
-CRMs; routes.py: where their calls belong; working_hours.py: schedules; recordings.py: where calls' recordings are;
-sinks.py: databases for analysts; privacy.py: hashes of numbers; section.py: what all branches of the tree share;
-values.py: checks of single values.
+pbx.py: a PBX, its database and its numbers; connections.py: brokers, Connect and registry, with logins and
+certificates (tls.py); portals.py: the accounts at the CRMs; routes.py: where their calls belong; working_hours.py:
+schedules; recordings.py: where calls' recordings are; sinks.py: databases for analysts; privacy.py: hashes of
+numbers; section.py: what all branches of the tree share; values.py: checks of single values.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.errors import SettingsError
@@ -27,13 +27,20 @@ from streams.settings.connections import (
     KafkaSettings,
     RegistrySettings,
 )
+from streams.settings.pbx import (
+    DatabaseSettings,
+    ListedPbxSettings,
+    NumberSettings,
+    PbxSettings,
+    with_first_pbx,
+)
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
 from streams.settings.privacy import PrivacySettings
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
 from streams.settings.sinks import SinkSettings, sinks_named_apart
-from streams.settings.values import MOST_PORT, Aliases, Region, ZoneName
+from streams.settings.values import MOST_PORT
 from streams.settings.working_hours import ScheduleSettings
 
 __all__ = [
@@ -45,6 +52,7 @@ __all__ = [
     "DatabaseSettings",
     "HttpService",
     "KafkaSettings",
+    "ListedPbxSettings",
     "LoggingSettings",
     "NumberSettings",
     "OAuthSettings",
@@ -69,47 +77,6 @@ SETTINGS_FILE_VARIABLE = "CEL2CRM_SETTINGS"
 _DAY_SECONDS = 24 * 3600.0
 _CENTURY_SECONDS = 36_525 * _DAY_SECONDS
 """Whoever wants a limit never to be met writes a century; inf and nan are refused."""
-
-
-class PbxSettings(Section):
-    """One PBX: its name stands in every call id, `<pbx>/<linkedid>`, and must never change afterwards."""
-
-    name: str = Field(default="pbx1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
-    timezone: ZoneName | None = None
-    """Zone of `eventtime`; None: taken from the difference to the UTC second in `uniqueid`."""
-
-
-class DatabaseSettings(Section):
-    """The PBX's database, which is only ever read."""
-
-    engine: Literal["mariadb", "mysql", "postgresql"] = "mariadb"
-    host: str = "127.0.0.1"
-    port: int = Field(default=3306, ge=1, le=MOST_PORT)
-    user: str = "cel2crm"
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    name: str = "asteriskcdrdb"
-    table: str = "cel"
-    column_name_aliases: Aliases = Field(default_factory=dict)
-    """`cel_<column>`: the name that the column has in this table.
-
-    `cel_extra: id` asks for the old way, with two statuses, for every call.
-    """
-
-
-class NumberSettings(Section):
-    """Numbers and trunks: how the inside is told from the outside."""
-
-    internal_digits: int | None = Field(default=None, ge=1, le=9)
-    """Numbers of 1 to this many digits are extensions; None: as the direction patterns say (4)."""
-    internal_patterns: tuple[str, ...] = ()
-    """Regular expressions of further inside numbers, matched whole: mobile staff, long extensions."""
-    trunks: tuple[str, ...] = ()
-    """Names of trunks as in the channel name (`PJSIP/<trunk>-0000001a`); the end may be `*`."""
-    region: Region = "RU"
-    """ISO country for national numbers (phonenumbers)."""
-    rewrite: tuple[tuple[str, str], ...] = ()
-    """Pairs of regular expression and replacement, applied in order to outside numbers before anything else."""
 
 
 class RuleSettings(Section):
@@ -201,6 +168,9 @@ class Settings(BaseSettings):
 
     pbx: PbxSettings = PbxSettings()
     other_pbxs: tuple[PbxSettings, ...] = ()
+    pbxs: tuple[ListedPbxSettings, ...] = ()
+    """Several PBXs, each with its own; instead of `pbx`, `database` and `other_pbxs`, which then are the first, and the
+    names of the others."""
     database: DatabaseSettings = DatabaseSettings()
     kafka: KafkaSettings = KafkaSettings()
     connect: ConnectSettings = ConnectSettings()
@@ -217,6 +187,11 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_first_pbx(cls, tree: Any) -> Any:
+        return with_first_pbx(tree)
 
     @field_validator("portals")
     @classmethod
@@ -239,6 +214,31 @@ class Settings(BaseSettings):
     def timezone_of(self, pbx: str) -> str | None:
         """The configured zone of a PBX, None where it is to be taken from the rows."""
         return next((each.timezone for each in (self.pbx, *self.other_pbxs) if each.name == pbx), None)
+
+    @property
+    def pbx_names(self) -> tuple[str, ...]:
+        """The names of all PBXs, the first one first."""
+        return (self.pbx.name, *(each.name for each in self.other_pbxs))
+
+    def each_pbx(self) -> "tuple[Settings, ...]":
+        """The settings of each PBX whose database is known, as `of_pbx` has them."""
+        return tuple(self.of_pbx(each.name) for each in self.pbxs) if self.pbxs else (self,)
+
+    def of_pbx(self, name: str) -> "Settings":
+        """The settings as they are for one PBX: `pbx`, `database`, `numbers` and what else is its own.
+
+        Raises SettingsError: there is no such PBX, or its database is not in these settings.
+        """
+        if not self.pbxs and name == self.pbx.name:
+            return self
+        own = next((each for each in self.pbxs if each.name == name), None)
+        if own is None:
+            known = name in self.pbx_names
+            raise SettingsError(
+                f"the database of PBX {name} is not in these settings" if known else f"there is no PBX {name}",
+                "List it under pbxs, with its database." if known else f"PBXs: {', '.join(self.pbx_names)}.",
+            )
+        return self.model_copy(update=own.sections(self.pbxs, self.numbers, self.aggregate, self.connect))
 
     def portals_of(self, crm: str) -> tuple[PortalSettings, ...]:
         """The portals of one CRM."""

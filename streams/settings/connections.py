@@ -14,7 +14,7 @@ from streams.settings.section import Section
 from streams.settings.values import MOST_PORT, Servers
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 _WITH_TLS = ("SSL", "SASL_SSL")
 _WITH_SASL = ("SASL_PLAINTEXT", "SASL_SSL")
@@ -29,6 +29,15 @@ class KafkaSettings(Section):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     sasl_password_file: Path | None = None
+    sasl_oauthbearer_token_file: Path | None = None
+    """A token that something else keeps fresh; read at each connection."""
+    sasl_oauthbearer_token_endpoint_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """The identity provider's token endpoint; sasl_username is the client's id, sasl_password its secret."""
+    sasl_oauthbearer_scope: str | None = None
+    sasl_oauthbearer_ca_file: Path | None = None
+    """The authorities that sign the identity provider's certificate; None: those that the system trusts."""
+    aws_region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+    """AWS MSK IAM: the brokers' region."""
     ssl_ca_file: Path | None = None
     """The authorities that sign the brokers' certificates; None: those that the system trusts."""
     ssl_certificate_file: Path | None = None
@@ -73,10 +82,12 @@ class KafkaSettings(Section):
                 f"security_protocol {self.security_protocol} does not use sasl_*; "
                 "with a login it is SASL_SSL, or SASL_PLAINTEXT where nobody else is on the network"
             )
-        if self.with_sasl and (self.sasl_mechanism is None or not self.sasl_username):
+        if self.sasl_mechanism == "OAUTHBEARER" or any(self._token_settings):
+            self._require_one_token()
+        elif self.with_sasl and (self.sasl_mechanism is None or not self.sasl_username):
             raise ValueError(
                 f"security_protocol {self.security_protocol} wants sasl_mechanism (PLAIN, SCRAM-SHA-256 or "
-                "SCRAM-SHA-512), sasl_username and sasl_password_file"
+                "SCRAM-SHA-512), sasl_username and sasl_password_file; or OAUTHBEARER"
             )
         if any(part is not None for part in certificates) and not self.with_tls:
             raise ValueError(
@@ -85,6 +96,24 @@ class KafkaSettings(Section):
             )
         _refuse_half_a_certificate(self.ssl_certificate_file, self.ssl_key_file)
         return self
+
+    @property
+    def _token_settings(self) -> tuple[object, ...]:
+        return (self.sasl_oauthbearer_token_file, self.sasl_oauthbearer_token_endpoint_url, self.aws_region)
+
+    def _require_one_token(self) -> None:
+        """Raises ValueError unless exactly one way to a token is set, with what it needs."""
+        if not self.with_sasl or self.sasl_mechanism != "OAUTHBEARER":
+            raise ValueError(
+                "sasl_oauthbearer_* and aws_region are for sasl_mechanism OAUTHBEARER with security_protocol SASL_SSL"
+            )
+        if sum(each is not None for each in self._token_settings) != 1:
+            raise ValueError(
+                "sasl_mechanism OAUTHBEARER wants one of sasl_oauthbearer_token_file, "
+                "sasl_oauthbearer_token_endpoint_url and aws_region"
+            )
+        if self.sasl_oauthbearer_token_endpoint_url is not None and not self.sasl_username:
+            raise ValueError("sasl_oauthbearer_token_endpoint_url wants sasl_username (the client's id) and its secret")
 
 
 class HttpService(Section):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.mariadb.checks import column_refusals
+from connectors.columns import column_refusals
 from streams.errors import UnreadableRow, UserError
 from streams.rows.eventtime import wall_micros
 from streams.rows.row import COLUMNS, CapturedRow, RowDecoder

@@ -9,15 +9,10 @@ import pymysql
 from pymysql.constants import ER
 
 from connectors.mariadb.checks import connection_error
+from connectors.postgresql.connection import CONNECT_SECONDS, READ_SECONDS, Run
+from connectors.postgresql.connection import connected as postgresql_connected
 from streams.errors import UserError
 from streams.settings import DatabaseSettings
-
-CONNECT_SECONDS = 10
-READ_SECONDS = 120
-"""A page is short; a look-up without an index on a large table may take long."""
-
-Run = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
-"""Runs a SELECT with `%s` parameters; the rows as mappings of column to value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +56,6 @@ def _mysql(database: DatabaseSettings, password: str) -> Iterator[Run]:
         raise connection_error(error, database) from None
 
 
-@contextmanager
-def _postgresql(database: DatabaseSettings, password: str) -> Iterator[Run]:
-    try:
-        import psycopg
-        from psycopg.rows import dict_row
-    except ImportError:
-        raise UserError(
-            "reading PostgreSQL needs the driver psycopg", "Install it: pip install 'cel2crm[postgresql]'"
-        ) from None
-    where = f"{database.host}:{database.port}"
-    try:
-        with psycopg.connect(
-            host=database.host, port=database.port, user=database.user, password=password, dbname=database.name,
-            connect_timeout=CONNECT_SECONDS, autocommit=True, row_factory=dict_row, client_encoding="utf8",
-            options=f"-c default_transaction_read_only=on -c statement_timeout={READ_SECONDS * 1000}",
-        ) as connection:  # fmt: skip
-
-            def run(sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-                # psycopg's types want literal SQL; names are quoted by `_quoted`, values are parameters.
-                return connection.execute(sql.encode(), tuple(values)).fetchall()
-
-            yield run
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege) as no:
-        _refuse_names(database, str(no).splitlines()[0])
-    except psycopg.OperationalError as error:
-        told = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        if "authentication failed" in told or "no password supplied" in told or 'role "' in told:
-            raise UserError(
-                f"the database at {where} refuses user {database.user}: wrong password, or no such user",
-                "Check database.user and database.password_file.",
-            ) from None
-        if "does not exist" in told:
-            _refuse_names(database, told)
-        raise UserError(
-            f"no database answers at {where} ({told})", "Start it, or check database.host and database.port."
-        ) from None
-    except psycopg.Error as error:
-        raise UserError(f"the database at {where} cannot be read: {error}") from None
-
-
 def _refuse_names(database: DatabaseSettings, told: object) -> NoReturn:
     raise UserError(
         f"{database.name}.{database.table} at {database.host}:{database.port} cannot be read: {told}",
@@ -137,5 +92,5 @@ _MYSQL = Engine(_quoted("`"), _mysql, _mysql_primary_key)
 ENGINES: Mapping[str, Engine] = {
     "mariadb": _MYSQL,
     "mysql": _MYSQL,
-    "postgresql": Engine(_quoted('"'), _postgresql, _postgresql_primary_key),
+    "postgresql": Engine(_quoted('"'), postgresql_connected, _postgresql_primary_key),
 }

@@ -7,8 +7,9 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from connectors.postgresql.connection import Run
 from streams.settings import DatabaseSettings, secret
-from streams.sources.engines import ENGINES, Run
+from streams.sources.engines import ENGINES
 
 
 def connected(database: DatabaseSettings) -> AbstractContextManager[Run]:

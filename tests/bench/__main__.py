@@ -1,10 +1,10 @@
 """`python -m tests.bench`: what one worker of each kind can do, and what it takes.
 
-Rows per second of an aggregate worker, beside bare aiokafka and an empty Faust agent; what it takes while rows come one
-by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls per second of a
-delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to take over
-finished calls; what one server takes at rest; how long `gaps`, a replay, a report and the sinks into databases
-take.
+Rows per second of an aggregate worker, beside aiokafka alone, a plain fold and an empty Faust agent; what it takes
+while rows come one by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls
+per second of a delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to
+take over finished calls; the bytes on disk of each topic; what one server takes at rest; how long `gaps`, a replay and
+the sinks into databases take.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from deploy.local import LocalStack
 from tests.bench import (
     at_rest,
     classify,
+    disk,
     finished,
     gaps,
     growth,
@@ -38,7 +39,7 @@ from tests.bench import (
     sink,
 )
 from tests.bench.pbx_rows import Mix, pbx_rows
-from tests.bench.subjects import SUBJECTS
+from tests.bench.subjects import SUBJECTS, subject_command
 from tests.worker_installation import Installation
 
 Measurement = dict[str, Any]
@@ -65,6 +66,7 @@ def main() -> int:
     )
     parser.add_argument("--sunk", type=int, default=100_000, help="results into databases (default: 100000)")
     parser.add_argument("--reported", type=int, default=100_000, help="calls of a report (default: 100000)")
+    parser.add_argument("--written", type=int, default=20_000, help="rows whose bytes are weighed (default: 20000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
@@ -166,6 +168,11 @@ def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     return at_rest.measure(directory, options.idle, say)
 
 
+def _disk(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        return disk.measure(stack, directory, options.written, say)
+
+
 def _gaps(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry", "mariadb"}) as stack:
         return gaps.measure(stack, directory, options.compared, say)
@@ -179,8 +186,7 @@ async def _prepare(installation: Installation, rows: int, mix: Mix) -> None:
 def _measure(name: str, rows: int, installation: Installation) -> Measurement:
     settings = installation.directory / "bench.json"
     settings.write_bytes(orjson.dumps(installation.tree))
-    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.subjects", name, str(rows), str(settings)]
-    ended = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    ended = subprocess.run(subject_command(name, rows, settings), capture_output=True, timeout=600, check=False)
     lines = ended.stdout.splitlines()
     if not lines:
         raise SystemExit(f"{name} could not be measured:\n{ended.stderr.decode(errors='replace')[-2000:]}")
@@ -223,6 +229,7 @@ PARTS: Mapping[str, Part] = {
     "report": Part(_report, lambda figures, _: [report.show(figures)]),
     "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
+    "disk": Part(_disk, lambda figures, _: [disk.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
 }

@@ -30,7 +30,7 @@ def of(found: Mapping[str, Any]) -> dict[str, float]:
         name = f"checkpoints / rows of a call of {each['rows']}, bytes"
         ratios[name] = each["checkpoint_bytes"] / each["row_bytes"]
     rates = {each["subject"]: each["rows_per_cpu_second"] for each in found.get("rows", ())}
-    for other in ("bare aiokafka", "empty Faust agent"):
+    for other in ("bare aiokafka", "plain fold", "empty Faust agent"):
         if other in rates:
             ratios[f"aggregate worker / {other}"] = rates["aggregate worker"] / rates[other]
     for each in found.get("finished", {}).get("index", ()):

@@ -1,12 +1,9 @@
 """`cel2crm replay run` over many rows: rows per CPU second, beside a plain fold of the same rows.
 
-The CPU time of a replay is that of all its processes, from their start to their end, imports included.
-
-`python -m tests.bench.replay SETTINGS.json` is the plain fold: read by aiokafka, decoded by orjson, folded in
-dictionaries, one small record a call produced. It prints rows and CPU seconds.
+The CPU time of a replay is that of all its processes, from their start to their end, imports included; that of the
+plain fold (subjects.py) begins with its first row.
 """
 
-import asyncio
 import json
 import os
 import subprocess
@@ -19,10 +16,9 @@ from typing import Any
 
 import orjson
 import yaml
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rich.table import Table
 
-from streams.settings import Settings
+from tests.bench.subjects import subject_command
 from tests.worker_installation import Installation
 
 
@@ -34,7 +30,7 @@ def measure(installation: Installation, rows: int, say: Callable[[str], None]) -
     plain.write_bytes(orjson.dumps(installation.tree))
     found = []
     commands = {
-        "plain fold": [sys.executable, "-W", "ignore", "-m", "tests.bench.replay", str(plain)],
+        "plain fold": subject_command("plain fold", rows, plain),
         "replay, one process": _run("one", settings, 1),
         "replay, two processes": _run("two", settings, 2),
     }
@@ -72,42 +68,3 @@ def show(measured: list[dict[str, Any]]) -> Table:
 def _run(name: str, settings: Path, workers: int) -> list[str]:
     command = [sys.executable, "-m", "streams.cli.main", "replay", "run", "--into", name, "--yes", "--json"]
     return [*command, "--workers", str(workers), "--settings", str(settings)]
-
-
-async def plain_fold(settings: Settings) -> dict[str, float]:
-    """Rows and CPU seconds between the first row and the last acknowledgement."""
-    servers, topic = settings.kafka.bootstrap_servers, settings.kafka.topic("cel")
-    target = settings.kafka.topic("call-legs")  # no replay reads it
-    partitions = [TopicPartition(topic, each) for each in range(settings.kafka.partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
-    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=20)
-    await consumer.start()
-    await producer.start()
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning()
-    ends = await consumer.end_offsets(partitions)
-    total, seen, began = sum(ends.values()), 0, time.process_time()
-    calls: dict[tuple[str, str], list[Any]] = {}
-    sent = []
-    while seen < total:
-        for records in (await consumer.getmany(timeout_ms=1000, max_records=5000)).values():
-            seen += len(records)
-            for record in records:
-                row = orjson.loads(record.value)
-                key = row["__source_name"], row["linkedid"]
-                call = calls.setdefault(key, [])
-                call.append(row["id"])
-                if row["eventtype"] == "LINKEDID_END":
-                    value = orjson.dumps([max(call), len(call)])
-                    sent.append(await producer.send(target, value, key=record.key))
-                    del calls[key]
-    await asyncio.gather(*sent)
-    cpu = time.process_time() - began
-    await consumer.stop()
-    await producer.stop()
-    return {"rows": seen, "cpu_seconds": cpu}
-
-
-if __name__ == "__main__":
-    tree = orjson.loads(Path(sys.argv[1]).read_bytes())
-    sys.stdout.buffer.write(orjson.dumps(asyncio.run(plain_fold(Settings.model_validate(tree)))) + b"\n")

@@ -7,12 +7,13 @@ between the first row and the last.
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import faust
 import orjson
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from faust.types import TP, StreamT
 
 from streams.kafka import worker_runtime as runtime
@@ -42,18 +43,64 @@ class Gauge:
         sys.stdout.flush()
 
 
+async def _records(settings: Settings, most: int) -> AsyncGenerator[Sequence[ConsumerRecord], None]:
+    """Every record of the topic and on, by aiokafka's consumer alone."""
+    topic, kafka = settings.kafka.topic("cel"), settings.kafka
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, each) for each in range(kafka.partitions)])
+        await consumer.seek_to_beginning()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000, max_records=most)).values():
+                yield records
+    finally:
+        await consumer.stop()
+
+
 async def bare(settings: Settings, gauge: Gauge) -> None:
     """aiokafka's consumer alone."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers, auto_offset_reset="earliest")
-    await consumer.start()
-    consumer.assign([TopicPartition(settings.kafka.topic("cel"), each) for each in range(settings.kafka.partitions)])
-    await consumer.seek_to_beginning()
-    done = False
-    while not done:
-        for records in (await consumer.getmany(timeout_ms=1000, max_records=500)).values():
-            done = gauge.count(len(records))
+    async with aclosing(_records(settings, 500)) as batches:
+        async for records in batches:
+            if gauge.count(len(records)):
+                break
     gauge.report()
-    await consumer.stop()
+
+
+async def decoded(settings: Settings, gauge: Gauge) -> None:
+    """aiokafka's consumer, and each row decoded by orjson."""
+    async with aclosing(_records(settings, 500)) as batches:
+        async for records in batches:
+            for record in records:
+                orjson.loads(record.value)
+            if gauge.count(len(records)):
+                break
+    gauge.report()
+
+
+async def plain_fold(settings: Settings, gauge: Gauge) -> None:
+    """aiokafka and orjson, calls folded in dictionaries, one small record a call produced and acknowledged."""
+    target = settings.kafka.topic("call-legs")  # no replay reads it
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers, linger_ms=20)
+    await producer.start()
+    calls: dict[tuple[str, str], list[int]] = {}
+    sent = []
+    async with aclosing(_records(settings, 5_000)) as batches:
+        async for records in batches:
+            for record in records:
+                row = orjson.loads(record.value)
+                key = row["__source_name"], row["linkedid"]
+                call = calls.setdefault(key, [])
+                call.append(row["id"])
+                if row["eventtype"] == "LINKEDID_END":
+                    value = orjson.dumps([max(call), len(call)])
+                    sent.append(await producer.send(target, value, key=record.key))
+                    del calls[key]
+            if gauge.count(len(records)):
+                break
+    await asyncio.gather(*sent)
+    gauge.report()
+    await producer.stop()
 
 
 async def empty_agent(settings: Settings, gauge: Gauge) -> None:
@@ -108,9 +155,16 @@ async def aggregate(settings: Settings, gauge: Gauge) -> None:
 
 SUBJECTS: dict[str, Callable[[Settings, Gauge], Awaitable[None]]] = {
     "bare aiokafka": bare,
+    "aiokafka, orjson": decoded,
+    "plain fold": plain_fold,
     "empty Faust agent": empty_agent,
     "aggregate worker": aggregate,
 }
+
+
+def subject_command(name: str, rows: int, settings: Path) -> list[str]:
+    """What measures one subject in a process of its own."""
+    return [sys.executable, "-W", "ignore", "-m", "tests.bench.subjects", name, str(rows), str(settings)]
 
 
 def main() -> None:

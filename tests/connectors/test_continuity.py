@@ -7,18 +7,17 @@ import msgspec
 import pytest
 
 from connectors.capture_state import CaptureState
-from connectors.continuity import Evidence, assess, decode_position
 from connectors.guard import backfill_since
+from connectors.mariadb.continuity import BinlogState, Evidence, assess, decode_position
 from connectors.mariadb.history import (
     BinlogMark,
     Comparison,
     DatabaseHistory,
     DatabaseSnapshot,
-    RowMark,
     compare,
     gtids_by_domain,
-    row_mark,
 )
+from connectors.row_mark import RowMark, row_mark
 
 MARK = BinlogMark("binlog.000003", 5000, "0-1-1489", 20, "digest")
 ROW = RowMark(4711, "1795480300.7", "2026-11-24 01:02:03")
@@ -92,7 +91,7 @@ def test_gtids_by_domain(gtids: str | None, domains: Mapping[int, int]) -> None:
     assert gtids_by_domain(gtids) == domains
 
 
-STATE = CaptureState(
+STATE: BinlogState = CaptureState(
     REMEMBERED, ROW, position=MARK, began_at=BinlogMark("binlog.000001", 4, "0-1-6"), schema_history_end=3
 )
 
@@ -132,14 +131,14 @@ def test_a_start_at_the_same_place_skips_nothing(again: BinlogMark) -> None:
 
 
 def test_a_first_start_is_expected() -> None:
-    applied = CaptureState(REMEMBERED)
+    applied: BinlogState = CaptureState(REMEMBERED)
     assessment = assess(applied, evidence(starts=(BinlogMark("binlog.000003", 5000, "0-1-1489"),)))
     assert assessment.interruption is None and assessment.state.began_at is not None
 
 
 def test_a_schema_history_that_lost_records_is_a_warning_until_it_is_mended() -> None:
     assessment = assess(STATE, evidence(schema_history_end=0))
-    assert "(0 of 3 are left)" in assessment.warnings[0]
+    assert "(0 of 3 are left)" in assessment.warnings[0].problem
     assert assess(assessment.state, evidence(schema_history_end=0)).warnings == assessment.warnings
 
 
@@ -177,14 +176,14 @@ def test_the_table_and_the_topic_spell_a_row_alike() -> None:
         (CaptureState(REMEMBERED, RowMark(1, "u", "no time")), "0"),
     ],
 )
-def test_the_backfill_begins_a_longest_call_before_the_last_captured_row(state: CaptureState, since: str) -> None:
+def test_the_backfill_begins_a_longest_call_before_the_last_captured_row(state: BinlogState, since: str) -> None:
     assert backfill_since(state, 4 * 3600) == since
 
 
 def test_the_memory_is_read_as_it_was_written() -> None:
-    assert msgspec.json.decode(msgspec.json.encode(STATE), type=CaptureState) == STATE
+    assert msgspec.json.decode(msgspec.json.encode(STATE), type=BinlogState) == STATE
 
 
 def test_a_memory_of_a_later_version_is_read() -> None:
     value = msgspec.json.decode(msgspec.json.encode(STATE)) | {"something_new": 1}
-    assert msgspec.json.decode(msgspec.json.encode(value), type=CaptureState) == STATE
+    assert msgspec.json.decode(msgspec.json.encode(value), type=BinlogState) == STATE

@@ -1,5 +1,6 @@
 """What is refused in a database, and how it is said."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,6 +93,12 @@ def test_a_table_without_extra_works_the_old_way_with_a_warning() -> None:
 
 def test_the_old_way_on_purpose_is_reminded_of() -> None:
     assert "as asked for" in table_warnings(facts(), database(column_name_aliases={"cel_extra": "id"}))[0]
+
+
+@pytest.mark.parametrize("engine", ["MyISAM", "MEMORY"])
+def test_a_table_whose_readers_hold_up_asterisk_is_refused_with_advice(engine: str) -> None:
+    (line,) = table_refusals(replace(facts(), storage_engine=engine), database())
+    assert f"storage engine {engine}" in line and "ALTER TABLE asteriskcdrdb.cel ENGINE=InnoDB" in line
 
 
 def test_a_table_without_a_primary_key_is_refused() -> None:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from connectors.gap_memory import GapOutcome, read_gap_outcome, write_gap_outcome
 from connectors.gap_watch import GapWatch
-from connectors.mariadb.history import RowMark
+from connectors.row_mark import RowMark
 from connectors.watch import Watcher
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
@@ -68,7 +68,7 @@ async def stepped(
 
 
 def watch_of(check: FakeCheck, **changed: Any) -> GapWatch:
-    return GapWatch(check, "c", now_ms=lambda: check.now, **changed)
+    return GapWatch(check, "c", "pbx1", now_ms=lambda: check.now, **changed)
 
 
 async def test_an_empty_memory_is_filled_at_once_and_then_each_hour() -> None:
@@ -139,13 +139,13 @@ async def test_what_is_found_is_a_log_line_with_its_remedy_and_a_metric() -> Non
     (line,) = lines
     assert (line["event"], line["log_level"], line["rows"], line["calls"]) == ("rows are missing", "error", 12, 1)
     assert line["remedy"] == "Run: cel2crm backfill --call 1.1 --pbx pbx1"
-    assert REGISTRY.get_sample_value("cel2crm_gaps", {"kind": "rows"}) == 12
-    assert REGISTRY.get_sample_value("cel2crm_gaps", {"kind": "calls"}) == 1
-    assert REGISTRY.get_sample_value("cel2crm_gaps_compared_timestamp_seconds") == 3600
+    assert REGISTRY.get_sample_value("cel2crm_gaps", {"pbx": "pbx1", "kind": "rows"}) == 12
+    assert REGISTRY.get_sample_value("cel2crm_gaps", {"pbx": "pbx1", "kind": "calls"}) == 1
+    assert REGISTRY.get_sample_value("cel2crm_gaps_compared_timestamp_seconds", {"pbx": "pbx1"}) == 3600
     check.finds = NONE
     watch.restarted()
     await stepped(watch, check, HOUR_MS + 60_001)
-    assert REGISTRY.get_sample_value("cel2crm_gaps", {"kind": "rows"}) == 0
+    assert REGISTRY.get_sample_value("cel2crm_gaps", {"pbx": "pbx1", "kind": "rows"}) == 0
 
 
 async def test_its_end_ends_what_is_under_way() -> None:
@@ -170,7 +170,7 @@ async def test_the_watcher_asks_for_it_after_its_restarts_and_after_those_of_oth
         def step(self, *, running: bool) -> None:
             self.asked.append("running" if running else "not running")
 
-    clock, gaps = Clock(30), Noted(FakeCheck(), "c")
+    clock, gaps = Clock(30), Noted(FakeCheck(), "c", "pbx1")
     gaps.asked = []
     async with client_of(FakeConnect("RUNNING", "FAILED", "RUNNING", "MISSING", "RUNNING")) as client:
         watcher = Watcher(

@@ -7,10 +7,12 @@ import pytest
 from connectors.capture_state import CaptureState, Hold
 from connectors.client import ConnectorStatus, TaskStatus
 from connectors.failures import Failure
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome
 from connectors.guard import Verdict
-from connectors.mariadb.history import DatabaseHistory, RowMark
-from connectors.report import CaptureReport, Fault, connector_faults, gap_fault
+from connectors.mariadb.history import DatabaseHistory
+from connectors.report import CaptureReport, connector_faults, gap_fault
+from connectors.row_mark import RowMark
 
 FAILURE = Failure("the binlog was purged", "Run: cel2crm connectors start-afresh", needs_person=True)
 

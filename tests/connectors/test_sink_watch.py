@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from connectors.client import ConnectorStatus, TaskStatus
 from connectors.failures import Failure
-from connectors.report import Fault
+from connectors.fault import Fault
 from connectors.sinks.report import SinkPartReport, SinkReport, sink_faults
 from connectors.sinks.watch import SinkWatcher
 from connectors.watch import Backoff

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from connectors.engines import engine_of
 from connectors.failures import explain, root_cause
 from connectors.placeholders import fill
 from connectors.source import FOLDER, captured_topic, connector_name, server_id, source_config, topics_of
@@ -103,10 +104,10 @@ def test_a_password_in_the_place_of_the_reference_is_refused_and_not_shown() -> 
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_engine_without_a_source_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="postgresql") as caught:
-        config(database={"engine": "postgresql"})
-    assert caught.value.remedy == "Supported: mariadb."
+def test_an_engine_that_was_never_tried_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="mysql cannot be captured yet") as caught:
+        engine_of(Settings.model_validate({"database": {"engine": "mysql"}}))
+    assert caught.value.remedy == "Supported: mariadb, postgresql."
 
 
 def test_two_pbxs_differ_in_everything_that_must_not_be_shared() -> None:
@@ -133,8 +134,9 @@ def test_a_lone_placeholder_keeps_its_type() -> None:
     assert fill({"n": "<a>", "t": "n=<a>", "other": 3}, {"a": 1}) == {"n": 1, "t": "n=1", "other": 3}
 
 
-def test_the_source_file_is_readable_yaml_without_doubles() -> None:
-    text = (FOLDER / "mariadb" / "source.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("engine", ["mariadb", "mysql", "postgresql"])
+def test_the_source_file_is_readable_yaml_without_doubles(engine: str) -> None:
+    text = (FOLDER / engine / "source.yaml").read_text(encoding="utf-8")
     keys = [line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")]
     assert len(keys) == len(set(keys)) == len(yaml.safe_load(text))
 

@@ -1,5 +1,6 @@
 """Downloads: complete or not there; one at a time; packages named where they cannot be installed."""
 
+import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(packages, "missing", lambda _: [])
     monkeypatch.setattr(download, "_unpack_registry", silent)
     monkeypatch.setattr(download, "_declare_converter", silent)
+    checksums = tmp_path / "jars.sha256"
+    checksums.write_text("".join(f"{hashlib.sha256(jar).hexdigest()}  kafka/broker.jar\n" for jar in [b"jar"]))
+    monkeypatch.setattr(download, "CHECKSUMS", checksums)
     return tmp_path / "cel2crm"
 
 
@@ -42,9 +46,16 @@ def test_a_second_start_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_killed_download_is_not_taken_for_a_complete_one(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (own_cache / "partial-killed" / "kafka").mkdir(parents=True)
-    monkeypatch.setattr(download, "_fetch", fetching("whole", []))
-    assert (download.jars(silent) / "kafka" / "broker.jar").read_text() == "whole"
+    monkeypatch.setattr(download, "_fetch", fetching("jar", []))
+    assert (download.jars(silent) / "kafka" / "broker.jar").read_text() == "jar"
     assert not list(own_cache.glob("partial-*"))
+
+
+def test_what_is_not_what_was_written_down_is_not_used(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_fetch", fetching("another jar", []))
+    with pytest.raises(StackError, match=r"1 of 1 downloaded files .*: kafka/broker.jar"):
+        download.jars(silent)
+    assert [path.name for path in own_cache.iterdir()] == ["download.lock"]
 
 
 def test_a_failed_download_leaves_nothing_behind(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +77,7 @@ def test_of_two_downloads_at_once_the_second_waits_and_uses_the_first(monkeypatc
     def slow(target: Path, _: Callable[[str], None]) -> None:
         calls.append("fetch")
         assert second_waits.wait(10)
-        (target / "kafka").mkdir()
+        fetching("jar", [])(target, silent)
 
     monkeypatch.setattr(download, "_fetch", slow)
     threads = [

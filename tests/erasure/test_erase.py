@@ -197,7 +197,7 @@ def test_without_a_key_it_only_looks(operator: Installation) -> None:
 def test_workers_that_do_not_obey_are_named(operator: Installation) -> None:
     operator.cluster = Cluster(operator.cluster.configs, 1)
     for partition in range(4):
-        value = RulesInForce("r", f"host/{partition}", 1, "" if partition == 2 else KEY.id).encode()
+        value = RulesInForce("r", f"host/{partition}", 1, hash_key="" if partition == 2 else KEY.id).encode()
         operator.topics.put(Outgoing("cel2crm.rules-in-force", str(partition).encode(), value, 0))
     done = operator.run("erase", NUMBER, "--yes", "--by", "ann")
     assert "worker host/2 does not know erased numbers by this key" in str(done.exception)

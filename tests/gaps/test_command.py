@@ -6,7 +6,7 @@ import json
 import pytest
 
 from connectors.gap_memory import GapOutcome, read_gap_outcome
-from connectors.mariadb.history import RowMark
+from connectors.row_mark import RowMark
 from streams.cli import gaps as cli
 from streams.gaps import small
 from streams.gaps.small import SmallComparison

@@ -118,7 +118,7 @@ async def compared_while_stopped(pbx: Installation, rows: Sequence[Mapping[str, 
 
 async def watched(pbx: Installation) -> list[Any]:
     """One comparison of the watcher's, and the lines that it logs."""
-    watch = GapWatch(SmallComparison(pbx.settings), "c")
+    watch = GapWatch(SmallComparison(pbx.settings), "c", pbx.name)
     watch.restarted()
     with capture_logs() as lines:
         async with asyncio.timeout(120):

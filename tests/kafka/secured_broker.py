@@ -1,8 +1,11 @@
-"""A broker with TLS, SCRAM, client certificates and ACLs: one listener of each kind, beside the open one of the stack.
+"""A broker with TLS, SCRAM, tokens, client certificates and ACLs: a listener of each kind, beside the stack's open one.
 
 Whoever comes by the open listener (`User:ANONYMOUS`: other servers of the stack, and the tests themselves) may do all.
 """
 
+import base64
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +23,7 @@ PASSWORD = "correct horse"  # of every user
 class SecuredKafka(parts.Kafka):
     """Made by `secured_stack`."""
 
-    ports: ClassVar[tuple[str, ...]] = (*parts.Kafka.ports, "kafka-scram", "kafka-mtls")
+    ports: ClassVar[tuple[str, ...]] = (*parts.Kafka.ports, "kafka-scram", "kafka-mtls", "kafka-oauth")
     authority: ClassVar[Authority]
     users: ClassVar[Sequence[str]]
 
@@ -28,10 +31,11 @@ class SecuredKafka(parts.Kafka):
         super().prepare()
         text = self._configuration.read_text(encoding="utf-8")
         values: dict[str, str] = dict(line.split("=", 1) for line in text.splitlines())
-        scram, mtls = (f"{kind}://{HOST}:{self.site.ports[f'kafka-{kind.lower()}']}" for kind in ("SCRAM", "MTLS"))
-        for name in ("listeners", "advertised.listeners"):
-            values[name] = f"{values[name]},{scram},{mtls}"
-        values["listener.security.protocol.map"] = f"{values['listener.security.protocol.map']},SCRAM:SASL_SSL,MTLS:SSL"
+        kinds = {"SCRAM": "SASL_SSL", "MTLS": "SSL", "OAUTH": "SASL_SSL"}
+        for kind, protocol in kinds.items():
+            for name in ("listeners", "advertised.listeners"):
+                values[name] += f",{kind}://{HOST}:{self.site.ports[f'kafka-{kind.lower()}']}"
+            values["listener.security.protocol.map"] += f",{kind}:{protocol}"
         values |= {
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.authority.keystore("broker")),
@@ -41,6 +45,10 @@ class SecuredKafka(parts.Kafka):
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.scram.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram."
             "ScramLoginModule required;",
+            # Tokens that nobody signed: Kafka takes them where no validator is set.
+            "listener.name.oauth.sasl.enabled.mechanisms": "OAUTHBEARER",
+            "listener.name.oauth.oauthbearer.sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer."
+            "OAuthBearerLoginModule required;",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS;User:admin",
         }
@@ -95,3 +103,10 @@ def _password_file(authority: Authority) -> Path:
         file.touch(0o600)
         file.write_text(PASSWORD, encoding="utf-8")
     return file
+
+
+def unsigned_token(user: str, *, seconds: float = 600) -> str:
+    """A token (JWS, RFC 7515) for `user` that lives so long."""
+    claims = {"sub": user, "iat": time.time() - 60, "exp": time.time() + seconds}
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in ({"alg": "none"}, claims))
+    return ".".join((*(each.rstrip("=") for each in encoded), ""))

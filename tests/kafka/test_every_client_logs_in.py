@@ -13,6 +13,7 @@ ONLY_IN = {
     "ClientSession": {"schemas/registry.py"},  # and what is no server of the pipeline, see below
 }
 OTHER_HTTP = (
+    "streams/kafka/oauth.py",  # the identity provider that gives tokens for the brokers
     "streams/crm/",
     "streams/http/",
     "streams/credentials/",

@@ -24,7 +24,7 @@ from streams.kafka.requests import DescribeGroupsRequest, MetadataRequest
 from streams.settings import KafkaSettings, Settings
 from tests.certificates import Authority
 from tests.cli.commands import Done, run
-from tests.kafka.secured_broker import certificate_login, port_of, scram_login, secured_stack
+from tests.kafka.secured_broker import certificate_login, port_of, scram_login, secured_stack, unsigned_token
 from tests.worker_installation import recorded_rows
 from tests.workers.deliver.crm_installation import CrmInstallation
 
@@ -156,6 +156,26 @@ async def test_each_part_works_with_its_rights(secured: Secured, installed: Secu
     for words in (["run", "--join", "own"], ["diff"], ["publish", "--yes"]):
         done = await command(installed, "replay", *words)
         assert (done.status, "not be allowed to see it" in done.stderr) == (2, True), f"{words}: {done.stderr}"
+
+
+async def test_a_token_lets_a_worker_in_and_an_expired_one_does_not(
+    secured: Secured, installed: SecuredInstallation, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    login = {"sasl_mechanism": "OAUTHBEARER", "sasl_oauthbearer_token_file": str(token), "sasl_username": None}
+    login |= {"sasl_password_file": None, "bootstrap_servers": f"127.0.0.1:{port_of(secured.stack, 'kafka-oauth')}"}
+    token.write_text(unsigned_token(f"{PREFIX}-aggregate", seconds=-30), encoding="utf-8")
+    with pytest.raises(UserError, match="refuses the token of this client"):
+        await require_reach(secured.kafka("nobody", **login))
+    token.write_text(unsigned_token(f"{PREFIX}-aggregate"), encoding="utf-8")
+    await require_access(secured.kafka("nobody", **login), (), PARTS["aggregate"])
+    installed.login = scram_login(secured.stack, secured.authority, "nobody", **login)
+    worker = installed.start_worker()
+    await installed.until_taken_over(worker)
+    token.write_text(unsigned_token(f"{PREFIX}-reader"), encoding="utf-8")
+    with pytest.raises(UserError, match="have no ACL for whom this token names to"):
+        await require_access(secured.kafka("nobody", **login), (), PARTS["aggregate"])
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_many_are_asked_about(operator: Operator, table: list[TableCall]) -> Non
         (("--ids", "12"), "not a stretch of row ids"),
         (("--since", "soon"), "neither the id of a row nor a time"),
         (("--call", "1.1' or 1=1"), "not a linkedid that can be backfilled"),
-        (("--call", "1.1", "--pbx", "south"), "that of PBX pbx1, not of south"),
+        (("--call", "1.1", "--pbx", "south"), "there is no PBX south"),
         (("--call", "9.9"), "holds no rows of 9.9"),
     ],
 )

@@ -144,6 +144,9 @@ async def test_commands_that_only_read_leave_the_registry_as_it_is(install: NewI
         result = recent(1)
         await installation.produce_results([result])
         await installation.until_delivered([result])
+        page = installation.directory / "report.html"
+        assert await told(installation, "report", "--html", str(page)) == f"1 calls in {page}\n"
+        assert page.stat().st_size > 800_000
         before = await subjects(installation)
         assert any("deliveries-kommo" in subject for subject in before)
         for command in (*READING, ("deliveries", result.call_id), ("deliveries", "--crm", "bitrix24")):

@@ -190,6 +190,14 @@ def test_the_table(reported: Operator) -> None:
     assert "Звонки, 2026-11-25 – 2026-11-26" in russian and "перезвонили" in russian
 
 
+@pytest.mark.parametrize("tree", [{"logging": {"mask_numbers": True}}])
+def test_numbers_are_masked_where_the_settings_say_so(operator: Operator) -> None:
+    operator.result(call(1, 0, extension="+79161234567", trunk="74951234567", queue="sales"))
+    for form in ((), ("--csv",), ("--json",)):
+        shown = operator.told("report", *DAY, *form)
+        assert "sales" in shown and "+791******67" in shown and "34567" not in shown
+
+
 def test_records_that_cannot_be_read_are_told(reported: Operator) -> None:
     reported.topics.put(Outgoing("cel2crm.call-results", b"x", b"\0\0\0\0\1junk", headers=own_headers("call_result")))
     done = reported.run("report", *DAY)

@@ -8,9 +8,9 @@ import pytest
 
 from connectors.client import ConnectorStatus, TaskStatus
 from connectors.failures import Failure
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome
-from connectors.mariadb.history import RowMark
-from connectors.report import Fault
+from connectors.row_mark import RowMark
 from connectors.sinks.report import SinkPartReport, SinkReport
 from streams.clock import MICROS_PER_SECOND
 from streams.credentials.standing import AuthorisationState, Tokens

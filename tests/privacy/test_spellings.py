@@ -72,3 +72,11 @@ def test_extensions_and_staff_are_ones_own() -> None:
 def test_numbers_are_found_in_texts_and_nowhere_else(text: str, after: str) -> None:
     found = SPELLINGS.replaced(text, lambda part: "X" if CLIENT in SPELLINGS.of(part) else None)
     assert found == after
+
+
+def test_of_several_pbxs_each_reads_numbers_by_its_own_plan() -> None:
+    pbxs = [{"name": "moscow"}, {"name": "berlin", "numbers": {"region": "DE"}}]
+    spellings = Spellings(PbxProfile.of(Settings.model_validate({"pbxs": pbxs})))
+    assert "+4915112345678" in spellings.of("015112345678")
+    assert CLIENT in spellings.of("89161234567")
+    assert spellings.is_own("1001")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +43,14 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def running(bin_folder: Path) -> Iterator[Server]:
-    """A new server."""
+def running(bin_folder: Path, *options: str) -> Iterator[Server]:
+    """A new server; `options` such as `wal_level=logical`."""
     # Not pytest's own folder: the server's user may not enter that.
     with tempfile.TemporaryDirectory(prefix="cel2crm-postgresql-") as folder:
-        yield from _running(Path(folder), bin_folder)
+        yield from _running(Path(folder), bin_folder, options)
 
 
-def _running(home: Path, bin_folder: Path) -> Iterator[Server]:
+def _running(home: Path, bin_folder: Path, options: Sequence[str]) -> Iterator[Server]:
     # PostgreSQL refuses to run as root.
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     words = home / "password"
@@ -73,7 +73,8 @@ def _running(home: Path, bin_folder: Path) -> Iterator[Server]:
         with (home / "log").open("ab") as log:
             server = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", bin_folder / "postgres", "-D", home / "data", "-p", str(port),
-                 "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off"],
+                 "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off",
+                 *(word for option in options for word in ("-c", option))],
                 stdout=log, stderr=log, cwd=home, **run_as,  # type: ignore[call-overload]
             )  # fmt: skip
         servers.append(server)

@@ -82,7 +82,8 @@ def _postgresql(sink: SinkSettings, password: str) -> Iterator[Run]:
         from psycopg.rows import dict_row
     except ImportError:
         raise UserError(
-            "looking at PostgreSQL needs the driver psycopg", "Install it: pip install 'cel2crm[postgresql]'"
+            "looking at PostgreSQL needs the driver psycopg",
+            "Install cel2crm with its extra `postgresql` (docs/package.md), or pip install 'psycopg[binary]'.",
         ) from None
     try:
         connection = psycopg.connect(

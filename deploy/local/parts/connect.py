@@ -16,12 +16,16 @@ class Connect(Part):
 
     @property
     def _configuration(self) -> Path:
-        return self.home / "worker.properties"
+        return self.configuration_file("worker.properties")
 
     def prepare(self) -> None:
+        self._configuration.write_text(properties(self.configuration()), encoding="utf-8")
+
+    def configuration(self) -> dict[str, str | int]:
+        """The lines of its properties file."""
         port = self.site.ports["connect"]
         converter = "org.apache.kafka.connect.json.JsonConverter"
-        values: dict[str, str | int] = {
+        return {
             "bootstrap.servers": self.site.bootstrap_servers,
             "group.id": "connect",
             "listeners": f"http://{HOST}:{port}",
@@ -53,11 +57,11 @@ class Connect(Part):
             "producer.compression.type": "zstd",
             "consumer.isolation.level": "read_committed",
         }
-        self._configuration.write_text(properties(values), encoding="utf-8")
 
     def command(self) -> Sequence[str | Path]:
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
-        return [*classpath(self.site, main, "-Xms64m", "-Xmx256m"), self._configuration]
+        options = self.site.java_options.get(self.name, ("-Xms64m", "-Xmx256m"))
+        return [*classpath(self.site, main, *options), self._configuration]
 
     def is_ready(self) -> bool:
         return answers(self.site.ports["connect"], "/health")

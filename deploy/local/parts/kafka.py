@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from deploy.local.parts.part import JVM_OPTIONS, Part, Site, properties
 from deploy.local.ports import HOST
 
@@ -23,17 +20,26 @@ def classpath(site: Site, main: str, *options: str) -> list[str | Path]:
     return [site.java, *JVM_OPTIONS, *options, log4j, "-cp", f"{site.jars / 'kafka'}/*", main]
 
 
+def new_cluster_id() -> str:
+    """Any identifier for a new cluster."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
 class Kafka(Part):
     name = "kafka"
     ports: ClassVar[tuple[str, ...]] = ("kafka", "kafka-controller")
 
     @property
     def _configuration(self) -> Path:
-        return self.home / "server.properties"
+        return self.configuration_file("server.properties")
 
     def prepare(self) -> None:
+        self._configuration.write_text(properties(self.configuration()), encoding="utf-8")
+
+    def configuration(self) -> dict[str, str | int]:
+        """The lines of its properties file."""
         broker, controller = (self.site.ports[name] for name in self.ports[:2])
-        values: dict[str, str | int] = {
+        return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.bootstrap.servers": f"{HOST}:{controller}",
@@ -62,18 +68,31 @@ class Kafka(Part):
             "num.io.threads": 4,
             "background.threads": 2,
         }
-        self._configuration.write_text(properties(values), encoding="utf-8")
 
     def preparation(self) -> Sequence[str | Path]:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        return self.format_storage(new_cluster_id())
+
+    def format_storage(self, cluster: str) -> Sequence[str | Path]:
+        """The command that makes its data directory, and does nothing where that is there."""
         tool = classpath(self.site, "kafka.tools.StorageTool", "-Xmx64m")
         # "=": an identifier may begin with a dash
-        return [*tool, "format", f"--cluster-id={cluster}", "-c", self._configuration, "--standalone"]
+        options: list[str | Path] = [
+            f"--cluster-id={cluster}",
+            "-c",
+            self._configuration,
+            "--standalone",
+            "--ignore-formatted",
+        ]
+        return [*tool, "format", *options]
 
     def command(self) -> Sequence[str | Path]:
-        return [*classpath(self.site, "kafka.Kafka", "-Xms64m", "-Xmx256m"), self._configuration]
+        options = self.site.java_options.get(self.name, ("-Xms64m", "-Xmx256m"))
+        return [*classpath(self.site, "kafka.Kafka", *options), self._configuration]
 
     def is_ready(self) -> bool:
+        from confluent_kafka import KafkaException  # not on a server, which asks in another way
+        from confluent_kafka.admin import AdminClient
+
         client = AdminClient({"bootstrap.servers": self.site.bootstrap_servers, "log_level": 0})
         try:
             return bool(client.list_topics(timeout=ANSWER_TIMEOUT).brokers)

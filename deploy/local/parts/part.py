@@ -3,7 +3,7 @@
 import http.client
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +31,10 @@ class Site:
     ports: Mapping[str, int]
     secrets_file: Path
     mariadb_root_password: str
+    configuration: Path | None = None
+    """Where the parts' configuration files are; None: each in the part's own directory."""
+    java_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By part: options of its JVM after those that all have."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -48,6 +52,11 @@ class Part(ABC):
     def __init__(self, site: Site) -> None:
         self.site = site
         self.home = site.directory / self.name
+
+    def configuration_file(self, name: str) -> Path:
+        """Where a configuration file of the part is; `name`: in its own directory."""
+        folder = self.site.configuration
+        return self.home / name if folder is None else folder / f"{self.name}.properties"
 
     def prepare(self) -> None:  # noqa: B027 - most parts need none
         """Write its configuration into its home, which exists. Done once, not at a restart."""

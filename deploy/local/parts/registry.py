@@ -20,8 +20,7 @@ class Registry(Part):
         return [
             self.site.java,
             *JVM_OPTIONS,
-            "-Xms64m",
-            "-Xmx160m",
+            *self.site.java_options.get(self.name, ("-Xms64m", "-Xmx160m")),
             f"-Djava.io.tmpdir={self.home}",
             # By default it keeps them in memory: readers go by the ids, which must outlive the process.
             f"-Dapicurio.datasource.url=jdbc:h2:file:{self.home / SCHEMAS}",

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from sys import intern
 
 from streams.calls.result import CallResult
 from streams.clock import MICROS_PER_DAY, MICROS_PER_SECOND, UtcMicros, local_time
 from streams.errors import UserError
 from streams.operations.dead_letters import moment
+from streams.operations.masking import masked_text
 
 _HOUR = 3600 * MICROS_PER_SECOND
 MAX_OFFSET_US = 14 * _HOUR
@@ -124,10 +126,15 @@ class ReportCall:
         return self.started_at + self.utc_offset_seconds * MICROS_PER_SECOND
 
 
-def report_call(result: CallResult) -> ReportCall | None:
-    """A call as it is counted; None: the piece of another call (`abandoned`), which counts there."""
+def report_call(result: CallResult, *, mask_numbers: bool = False) -> ReportCall | None:
+    """A call as it is counted; None: the piece of another call (`abandoned`), which counts there.
+
+    `mask_numbers`: names that are numbers (a mobile as extension, a trunk named after its line) are told masked; the
+    client's own number is not, for calls of one client belong together.
+    """
     if result.abandoned:
         return None
+    name = _masked if mask_numbers else _shared
     return ReportCall(
         call_id=result.call_id,
         pbx=intern(result.pbx),
@@ -137,12 +144,12 @@ def report_call(result: CallResult) -> ReportCall | None:
         outcome=intern(result.outcome or ""),
         result=result.result,
         cause=result.hangup_cause,
-        trunk=_shared(result.trunk),
-        queue=_shared(result.queue),
-        extension=_shared(result.extension),
+        trunk=name(result.trunk),
+        queue=name(result.queue),
+        extension=name(result.extension),
         client=_shared(result.client),
-        did=_shared(result.did),
-        rang_last=_shared(result.rang_last),
+        did=name(result.did),
+        rang_last=name(result.rang_last),
         wait_seconds=_wait(result),
         talk_seconds=result.talk_seconds if result.answered else None,
     )
@@ -153,6 +160,11 @@ def _wait(result: CallResult) -> float | None:
         return None
     whole = (result.answered_at - result.started_at) / MICROS_PER_SECOND
     return max(0.0, whole - (result.ivr_seconds or 0.0))
+
+
+@lru_cache(maxsize=4096)
+def _masked(text: str | None) -> str | None:
+    return None if text is None else masked_text(text, numbers=True)
 
 
 def _shared(text: str | None) -> str | None:

@@ -217,7 +217,7 @@ def _waiting_row(waiting: Waiting, words: Words, *, mask: bool) -> dict[str, Any
         local_time(first.started_at, first.utc_offset_seconds),
         str(len(waiting.missed)),
         str(waiting.tries),
-        masked_text(last.did or "–", numbers=mask),
+        last.did or "–",
         last.queue or "–",
         last.rang_last or "–",
     )

@@ -70,6 +70,10 @@ def classify(
         ),
     ] = None,
     columns: ColumnsOption = None,
+    pbx: Annotated[
+        str | None,
+        typer.Option("--pbx", metavar="NAME", help="Of several PBXs, whose rows they are.", show_default=False),
+    ] = None,
     settings_file: SettingsOption = None,
 ) -> None:
     """Tell each call of a file or a database: direction, who talked, result, and what each CRM would show.
@@ -94,14 +98,16 @@ def classify(
 
         cel2crm classify --columns cel_custom /var/log/asterisk/cel-custom/Master.csv
     """
-    settings = settings_with_rules(settings_file, rules_file)
+    settings = _own(settings_with_rules(settings_file, rules_file), pbx)
     window, database = Window.of(since, until), one_database(sources or [], settings)
     paths = [None if source == "-" else Path(source) for source in sources or ["-"]] if database is None else []
     if truth:
         raise typer.Exit(_report_truth(paths, settings))
     _refuse(paths, compare=compare, rules_file=rules_file)
     named = columns_named(columns) if columns else None
-    telling = RulesComparison(load_settings(settings_file), settings) if compare else _Classification(settings)
+    telling = (
+        RulesComparison(_own(load_settings(settings_file), pbx), settings) if compare else _Classification(settings)
+    )
     if PbxProfile.of(settings).two_status_mode:
         remark("cel_extra is read from column id: two statuses only, all details are given away")
     unreadable = UnreadableRows()
@@ -155,6 +161,10 @@ def _in_processes(classifiers: Classifiers, paths: list[Path | None], unreadable
     unreadable.report()
     for words in filter(None, (*classifiers.remarks, _strays(classifiers.strays))):
         remark(words)
+
+
+def _own(settings: Settings, pbx: str | None) -> Settings:
+    return settings if pbx is None else settings.of_pbx(pbx)
 
 
 def _report_truth(paths: list[Path | None], settings: Settings) -> int:

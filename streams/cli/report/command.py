@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.analysis.report.calls import ReportCall, period_of, report_call
-from streams.analysis.report.figures import report_of
+from streams.analysis.report.figures import Report, report_of
 from streams.analysis.report.words import Words, checked_language
 from streams.analysis.result_filter import checked_pbx
 from streams.analysis.truth import Truths, read_truths
@@ -45,7 +45,7 @@ def report(
     Without --since, of the 7 days before its end. Times are those of the PBX's clock, unless they name a zone. --html
     writes a page of one file that needs no network, with plots and filters, for screens, telephones and paper; it needs
     pip install 'cel2crm[report]'. docs/analytics.md tells what each figure means. Only reads. Clients' numbers stand in
-    the page alone, masked with `logging: {mask_numbers: true}`.
+    the page alone. Phone numbers are masked with `logging: {mask_numbers: true}`.
 
     Exit status 0: done; 1: done, but records of the topic could not be read; 2: it cannot be made.
 
@@ -60,11 +60,12 @@ def report(
     if html is not None and not html.name:
         raise UserError(f"--html {html} names no file", "Give one, such as report.html.")
     settings, now = load_settings(settings_file), utc_now_us()
+    mask = settings.logging.mask_numbers
     words = Words(checked_language(language))
     period = period_of(since, until, now, _DAYS)
     named = checked_pbx(pbx, settings)
     page = _page_module() if html is not None else None
-    truths = Truths(lambda _, call: report_call(call))
+    truths = Truths(lambda _, call: report_call(call, mask_numbers=mask))
     quiet_kafka_client()
     with verdict_line(settings):
         asyncio.run(_read(settings, truths, period.earliest))
@@ -73,19 +74,28 @@ def report(
             tell = remark if as_csv or as_json else say
             tell(words.fill("no_calls", **made.edges))
         elif page is not None and html is not None:
-            options = page.PageOptions(language, now, settings.logging.mask_numbers)
-            with whole_file(html) as file:
-                file.write(page.page_of(made, options).encode())
+            _write(html, page.page_of(made, page.PageOptions(language, now, mask)))
             say(f"{len(made.calls):,} calls in {html}")
-        elif as_csv:
-            say_csv_report(made)
-        elif as_json:
-            say_json_report(made)
         else:
-            say_tables(made, words)
+            _say(made, words, as_csv=as_csv, as_json=as_json)
         if truths.unreadable:
             remark(f"{truths.unreadable} records of the topic cannot be read, and are missing from the report")
             raise typer.Exit(INCOMPLETE)
+
+
+def _write(path: Path, page: str) -> None:
+    """Raises UserError: no place for it."""
+    with whole_file(path) as file:
+        file.write(page.encode())
+
+
+def _say(made: Report, words: Words, *, as_csv: bool, as_json: bool) -> None:
+    if as_csv:
+        say_csv_report(made)
+    elif as_json:
+        say_json_report(made)
+    else:
+        say_tables(made, words)
 
 
 async def _read(settings: Settings, truths: Truths[ReportCall], since: UtcMicros) -> None:

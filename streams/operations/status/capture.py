@@ -12,10 +12,11 @@ from connectors.apply import connect_client
 from connectors.capture_state import CaptureStateStore
 from connectors.captured_rows import last_captured_row
 from connectors.client import ConnectorStatus
+from connectors.fault import Fault
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
-from connectors.mariadb.history import RowMark
-from connectors.report import Fault, hold_fault, warning_fault
+from connectors.report import hold_fault
+from connectors.row_mark import RowMark
 from connectors.source import connector_name, heartbeat_topic
 from streams.errors import UnreadableRow
 from streams.kafka.topic_client import KafkaTopics, partition_of
@@ -69,7 +70,7 @@ async def compared(settings: Settings, seconds: float) -> Memory:
     async with connect_client(settings, timeout_seconds=seconds) as connect, _topics(settings) as topics:
         verdict = await CaptureGuard(settings, connect, topics).look()
     hold = hold_fault(verdict.hold) if verdict.hold is not None else None
-    return Memory(hold, verdict.state.captured, tuple(map(warning_fault, verdict.warnings)))
+    return Memory(hold, verdict.state.captured, verdict.warnings)
 
 
 async def table_row(settings: Settings) -> RowMark | None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.client import ConnectorStatus
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome
-from connectors.mariadb.history import RowMark
-from connectors.report import Fault
+from connectors.row_mark import RowMark
 from connectors.sinks.report import SinkReport
 from streams.clock import UtcMicros, UtcMillis
 from streams.operations.complete_until import PbxComplete
@@ -55,6 +55,10 @@ class CaptureFacts:
     last_row: RowMark | None = None
     """The row with the highest id in the table."""
     backlog: Backlog | None = None
+    pbx: str = ""
+    """Name of its PBX where there are several; empty: there is one."""
+    gaps: GapOutcome | None = None
+    """Of a further PBX (Facts.further_captures): what the last comparison found."""
     backlog_known: bool = False
     """Whether table and topic could be compared: `backlog` None then means that the topic has every row."""
 
@@ -147,3 +151,5 @@ class Facts:
     complete: tuple[PbxComplete, ...] = ()
     """Until when calls are complete, of each PBX that was told of."""
     unanswered: tuple[Unanswered, ...] = ()
+    further_captures: tuple[CaptureFacts, ...] = ()
+    """Of several PBXs, all but the first."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from connectors.gap_memory import GapOutcome
 from connectors.report import connector_faults, gap_fault, silence_faults
 from connectors.sinks.report import SinkReport
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
@@ -35,7 +36,9 @@ def findings_of(facts: Facts, settings: Settings) -> list[Finding]:
     numbers = settings.logging.mask_numbers
     return [
         *(_of_capture(facts.capture) if facts.capture else ()),
-        *_of_gaps(facts),
+        *_of_gaps(facts.gaps, facts.capture.pbx if facts.capture else ""),
+        *(each for capture in facts.further_captures for each in _of_capture(capture)),
+        *(each for capture in facts.further_captures for each in _of_gaps(capture.gaps, capture.pbx)),
         *(each for worker in facts.workers.values() for each in _of_worker(worker, facts.at, settings)),
         *_of_memory(facts),
         *(each for portal in facts.portals or () for each in _of_portal(portal, facts.at, numbers=numbers)),
@@ -45,8 +48,9 @@ def findings_of(facts: Facts, settings: Settings) -> list[Finding]:
 
 
 def _of_capture(capture: CaptureFacts) -> Iterator[Finding]:
+    of = f"PBX {capture.pbx}: " if capture.pbx else ""
     if capture.hold is not None:
-        yield Finding("capture", "held", capture.hold.problem, capture.hold.remedy)
+        yield Finding("capture", "held", f"{of}{capture.hold.problem}", capture.hold.remedy)
     if capture.connector_known:
         # A heartbeat that could not be asked for is no fault of the connector: told as unanswered.
         beat = capture.seconds_since_heartbeat if capture.heartbeat_known else 0.0
@@ -56,21 +60,21 @@ def _of_capture(capture: CaptureFacts) -> Iterator[Finding]:
         for fault in silence_faults(capture.seconds_since_heartbeat):
             yield Finding("capture", "silent", f"connector {capture.name}: {fault.problem}", fault.remedy)
     for fault in capture.warnings:
-        yield Finding("capture", "warning", fault.problem, fault.remedy)
+        yield Finding("capture", "warning", f"{of}{fault.problem}", fault.remedy)
     if (late := capture.backlog) is not None and late.seconds >= BACKLOG_SECONDS:
         yield Finding(
             "capture",
             "behind",
-            f"{late.rows:,} rows of the table are not on the topic, the first of them {late.first.id} of "
+            f"{of}{late.rows:,} rows of the table are not on the topic, the first of them {late.first.id} of "
             f"{late.first.eventtime} (the PBX's clock)",
             "See why: cel2crm connectors status",
         )
 
 
-def _of_gaps(facts: Facts) -> Iterator[Finding]:
-    if facts.gaps is not None and facts.gaps.found:
-        fault = gap_fault(facts.gaps)
-        yield Finding("gaps", "gaps", fault.problem, fault.remedy)
+def _of_gaps(gaps: GapOutcome | None, pbx: str) -> Iterator[Finding]:
+    if gaps is not None and gaps.found:
+        fault = gap_fault(gaps)
+        yield Finding("gaps", "gaps", f"PBX {pbx}: {fault.problem}" if pbx else fault.problem, fault.remedy)
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -46,7 +46,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     began = time.monotonic()
     asking = _Asking(settings, Questions(seconds))
     kafka = asking.of_kafka
-    captured = asking.capture(compare=True)
+    captures = [asking.capture(each, compare=True) for each in settings.each_pbx()]
     kafka("the workers", asking.workers, first=True)
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
@@ -58,11 +58,13 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     asking.questions.ask("the schema registry", _registry(settings))
     unanswered = await asking.questions.wait()
     seen: _Portals | None = answer(portals)
-    capture_facts = captured()
+    capture_facts, *further = [captured() for captured in captures]
+    backlogs = [each.backlog for each in (capture_facts, *further)]
     return Facts(
         at=utc_now_us(),
         seconds=time.monotonic() - began,
         capture=capture_facts,
+        further_captures=tuple(further),
         workers=asking.seen_workers,
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
         unreadable=(*(seen.unreadable if seen else ()), *(answer(memory) or ())),
@@ -71,18 +73,23 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
         gaps_known=answered(gaps),
         sinks=tuple(found for sink in sinks if (found := answer(sink)) is not None),
         complete=tuple(answer(complete) or ()),
-        unanswered=(*unanswered, *_too_short(asking.seen_workers, capture_facts.backlog, settings)),
+        unanswered=(*unanswered, *_too_short(asking.seen_workers, backlogs, settings)),
     )
 
 
 async def gather_quickly(settings: Settings, *, seconds: float = QUICK_SECONDS) -> Facts:
     """What a few short questions tell: the connector, its heartbeat, whether it is held, and the workers; one look."""
     asking = _Asking(settings, Questions(seconds), patient=False)
-    captured = asking.capture(compare=False)
+    captures = [asking.capture(each, compare=False) for each in settings.each_pbx()]
     workers = asking.of_kafka("the workers", asking.workers)
     unanswered = await asking.questions.wait()
+    first, *further = [captured() for captured in captures]
     return Facts(
-        at=utc_now_us(), capture=captured(), workers=answer(workers) or asking.seen_workers, unanswered=unanswered
+        at=utc_now_us(),
+        capture=first,
+        further_captures=tuple(further),
+        workers=answer(workers) or asking.seen_workers,
+        unanswered=unanswered,
     )
 
 
@@ -122,22 +129,28 @@ class _Asking:
 
         return self.questions.ask(subject, ask())
 
-    async def connected(self, question: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
-        """Ask something of the product's own topics, by a connection of its own."""
-        async with operations.connect(self.settings) as connection:
+    async def connected(
+        self, question: Callable[[Connection], Awaitable[Outcome]], settings: Settings | None = None
+    ) -> Outcome:
+        """Ask something of the product's own topics, by a connection of its own; of one PBX by its `settings`."""
+        async with operations.connect(settings or self.settings) as connection:
             return await question(connection)
 
-    def capture(self, *, compare: bool) -> Callable[[], CaptureFacts]:
-        """Ask about capture; gives what makes facts of the answers. `compare`: with the database."""
-        settings, seconds, ask = self.settings, self._answer_seconds, self.questions.ask
-        connector = ask("the connector", capture.connector_status(settings, seconds))
-        beat = self.of_kafka("capture's heartbeat", lambda: capture.seconds_since_heartbeat(settings, seconds))
-        memory = self.of_kafka("the last row captured", lambda: capture.remembered(settings, rows=compare))
-        compared, table, backlog = None, None, None
+    def capture(self, settings: Settings, *, compare: bool) -> Callable[[], CaptureFacts]:
+        """Ask about one PBX's capture; gives what makes facts of the answers. `compare`: with the database."""
+        seconds, ask, kafka = self._answer_seconds, self.questions.ask, self.of_kafka
+        several, first = len(settings.pbxs) > 1, settings.pbx.name == self.settings.pbx.name
+        of = f" of PBX {settings.pbx.name}" if several else ""
+        connector = ask(f"the connector{of}", capture.connector_status(settings, seconds))
+        beat = kafka(f"capture's heartbeat{of}", lambda: capture.seconds_since_heartbeat(settings, seconds))
+        memory = kafka(f"the last row captured{of}", lambda: capture.remembered(settings, rows=compare))
+        compared, table, backlog, gaps = None, None, None, None
         if compare:
-            compared = self.of_kafka("whether capture goes on", lambda: capture.compared(settings, seconds))
-            table = ask("the PBX's table", capture.table_row(settings), seconds)
-            backlog = self.of_kafka("how far capture is behind", lambda: self.backlog(memory))
+            compared = kafka(f"whether capture goes on{of}", lambda: capture.compared(settings, seconds))
+            table = ask(f"the table{of}" if several else "the PBX's table", capture.table_row(settings), seconds)
+            backlog = kafka(f"how far capture is behind{of}", lambda: self.backlog(settings, memory))
+        if compare and not first:
+            gaps = kafka(f"gaps{of}", lambda: self.connected(_gaps, settings))
 
         def facts() -> CaptureFacts:
             known: Memory | None = answer(compared) or answer(memory)
@@ -151,23 +164,25 @@ class _Asking:
                 warnings=known.warnings if known else (),
                 captured=known.captured if known else None,
                 last_row=answer(table),
+                pbx=settings.pbx.name if several else "",
+                gaps=answer(gaps),
                 backlog=answer(backlog),
                 backlog_known=answered(backlog),
             )
 
         return facts
 
-    async def backlog(self, memory: "asyncio.Task[Memory]") -> Backlog | None:
+    async def backlog(self, settings: Settings, memory: "asyncio.Task[Memory]") -> Backlog | None:
         """The rows that are not on the topic; looked at again, for some may be on their way."""
         captured = (await asyncio.shield(memory)).captured
         if captured is None:
             return None
-        found = await capture.backlog_after(self.settings, captured)
+        found = await capture.backlog_after(settings, captured)
         began = time.monotonic()
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)
-            found = await capture.still_missing(self.settings, found, time.monotonic() - began)
-        return None if found is None or await capture.is_on_topic(self.settings, found) else found
+            found = await capture.still_missing(settings, found, time.monotonic() - began)
+        return None if found is None or await capture.is_on_topic(settings, found) else found
 
     async def workers(self) -> None:
         """Look at the consumer groups, and again, for records may be under way."""
@@ -212,12 +227,14 @@ def _portal_statuses(
     )
 
 
-def _too_short(workers: Mapping[str, WorkerFacts], backlog: Backlog | None, settings: Settings) -> Iterator[Unanswered]:
+def _too_short(
+    workers: Mapping[str, WorkerFacts], backlogs: Sequence[Backlog | None], settings: Settings
+) -> Iterator[Unanswered]:
     """What the time was too short to watch: whether it stands still is not known."""
     why, remedy = "the time was too short to see whether that moves", "Look again: cel2crm status"
     if not workers_settled(workers, settings):
         yield Unanswered("records that wait for workers", why, remedy)
-    if not backlog_settled(backlog):
+    if not all(map(backlog_settled, backlogs)):
         yield Unanswered("rows that wait for capture", why, remedy)
 
 

@@ -39,7 +39,9 @@ def status_lines(verdict: Verdict, facts: Facts) -> Iterator[str]:
 def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
     """Each part by name, and where it stands."""
     if facts.capture is not None:
-        yield "capture", _capture(facts.capture)
+        yield _called(facts.capture), _capture(facts.capture)
+    for capture in facts.further_captures:
+        yield _called(capture), _capture(capture)
     for worker in facts.workers.values():
         yield f"worker {worker.name}", _worker(worker, facts.at)
     for portal in facts.portals or ():
@@ -58,6 +60,10 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
     for complete in facts.complete:
         yield f"calls of {complete.pbx}", complete_words(complete, facts.at)
     yield "looked", format_time(facts.at)
+
+
+def _called(capture: CaptureFacts) -> str:
+    return f"capture {capture.pbx}".rstrip()
 
 
 def complete_words(complete: PbxComplete, at: int) -> str:
@@ -118,6 +124,7 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
             {"subject": each.subject, "why": each.why, "remedy": each.remedy} for each in verdict.unanswered
         ],
         "capture": None if facts.capture is None else _capture_json(facts.capture),
+        "further_captures": {each.pbx: _capture_json(each) for each in facts.further_captures},
         "workers": [_worker_json(worker, facts.at) for worker in facts.workers.values()],
         "portals": None if facts.portals is None else [_portal_json(each, facts.at) for each in facts.portals],
         "unreadable": [{"worker": each.worker, "records": list(each.places)} for each in facts.unreadable],

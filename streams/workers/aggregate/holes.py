@@ -45,8 +45,11 @@ class Holes:
 
     async def report(self, partition: PartitionState, lost: Lost) -> None:
         """Tell of rows that are lost, with the backfill that heals them."""
-        earliest = partition.first_row_of_open_calls(self._settings.pbx.name)
-        await self._losses.report(lost, earliest or wall_clock(self._settings, lost.since_ms))
+        since = [
+            partition.first_row_of_open_calls(pbx) or wall_clock(self._settings, lost.since_ms, pbx)
+            for pbx in self._settings.pbx_names
+        ]
+        await self._losses.report(lost, min(since))
 
     async def _holds_no_row(self, tp: TP, hole: range) -> bool:
         """Make sure that no row stands at these offsets. False: retention has just removed some of them."""

@@ -2,8 +2,9 @@
 
 import msgspec
 
+from streams.calls.topic_rows import topic_decoder
 from streams.errors import UnreadableRow
-from streams.rows.row import CapturedRow, RowDecoder
+from streams.rows.row import CapturedRow
 from streams.settings import Settings
 
 _DAY_MS = 24 * 3600 * 1000
@@ -13,7 +14,7 @@ class RecordDecoder:
     """Decodes a record's value; checks the row's commit time against when the record was written."""
 
     def __init__(self, settings: Settings) -> None:
-        self._rows = RowDecoder(settings.database.column_name_aliases, settings.pbx.name)
+        self._rows = topic_decoder(settings)
 
     def decode(self, value: bytes | None, record_ms: int) -> CapturedRow:
         """The row of a record that was written at `record_ms` (Unix milliseconds; negative: not known).

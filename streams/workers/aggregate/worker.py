@@ -6,6 +6,7 @@ A partition's state, and when it is durable, stand in partition_state.py.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -22,7 +23,7 @@ from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
 from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.faust_overrides import Consumer
+from streams.kafka.faust_overrides import App, Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import LossReporter
@@ -47,15 +48,16 @@ from streams.topics import (
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.call_warnings import warn_of_two_statuses
 from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
 from streams.workers.aggregate.erasures import Erasures
 from streams.workers.aggregate.holes import Holes
+from streams.workers.aggregate.other_workers import OtherWorkers
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.settling_calls import SettlingCalls
 from streams.workers.aggregate.steps import Ended, Limits, RowRefused
 from streams.workers.aggregate.take_over import reasons_before, take_over
-from streams.workers.aggregate.told_rules import told_rules
 from streams.workers.aggregate.unreadable_rows import UnreadableRows
 
 _TICK_SECONDS = 1.0
@@ -79,6 +81,9 @@ class AggregateWorker:
         self._limits = Limits.of(settings.aggregate)
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
+        self._rules_hash = hash_in_force(self._rules.hash, self._profile.hash)
+        self._erasures = Erasures(settings, self._profile)
+        self._others = OtherWorkers(settings, self._rules_hash, self._erasures.key_id)
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
@@ -88,7 +93,6 @@ class AggregateWorker:
         self._registry = schema_registry(settings.registry)
         self._further = (CALL_RESULTS_HASHED,) * settings.privacy.hashed_topic
         self.needs += self._further
-        self._erasures = Erasures(settings, self._profile)
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
@@ -122,19 +126,15 @@ class AggregateWorker:
             "aggregating",
             topic=topic(CEL),
             registry=settings.registry.url,
-            rules=hash_in_force(self._rules.hash, self._profile.hash),
-            pbxs=[settings.pbx.name, *(pbx.name for pbx in settings.other_pbxs)],
+            rules=self._rules_hash,
+            pbxs=settings.pbx_names,
             **settings.aggregate.model_dump(),
         )
-        metrics.TWO_STATUS_MODE.set(self._profile.two_status_mode)
-        if self._profile.two_status_mode:
-            _log.warning(
-                "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
-                "call was not answered is given away"
-            )
+        warn_of_two_statuses([name for name in settings.pbx_names if self._profile.of_pbx(name).two_status_mode])
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
+            asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._look_at_others)),
             asyncio.create_task(watch_registry(serializer)),
             asyncio.create_task(self._erasures.follow()),
         ]
@@ -160,17 +160,11 @@ class AggregateWorker:
         for tp, assigned in taken.items():
             tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
             assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
-        await self._tell_rules(taken)
+        await self._others.tell(self._producer, [tp.partition for tp in taken])
         self._watchdog.restart()
         self._assigned = taken
         self._settling.wake()
         return self.positions()
-
-    async def _tell_rules(self, partitions: Iterable[TP]) -> None:
-        """Make known by which rules these partitions are judged from now on: a replay must not use others."""
-        told = told_rules(hash_in_force(self._rules.hash, self._profile.hash), self._erasures.key_id)
-        for tp in partitions:
-            await self._producer.send(self._topic(RULES_IN_FORCE), str(tp.partition).encode(), told)
 
     async def revoked(self) -> None:
         """See faust_overrides.Owner."""
@@ -250,6 +244,10 @@ class AggregateWorker:
         messages = [message for each in ended for message in self._outgoing.of_ended(each, tp, last)]
         if messages:
             await assigned.send(messages)
+
+    async def _look_at_others(self) -> None:
+        if (error := await self._others.look_when_due({tp.partition for tp in self._assigned})) is not None:
+            cast(App, self._group.app).refuse(error)
 
     async def _tick(self) -> None:
         open_calls = sum(assigned.partition.open_calls for assigned in self._assigned.values())

@@ -29,15 +29,26 @@ BACKFILLED = 0.12
 """The share of calls that are read from the table again."""
 
 
-def arrivals(rng: Random, strangers: float = 0.0, backfilled: float = BACKFILLED) -> list[Arrival]:
-    """A few calls on two PBXs: late, repeated and backfilled rows, ids out of order, calls without an end.
+TWINS = 0.3
+"""How often a call has one of the same linkedid and channels on the other PBX, at about the same time."""
+
+
+def arrivals(
+    rng: Random, strangers: float = 0.0, backfilled: float = BACKFILLED, twins: float = TWINS
+) -> list[Arrival]:
+    """A few calls on two PBXs, some of the same linkedid: late, repeated and backfilled rows, ids out of order, calls
+    without an end.
 
     `strangers`: how often calls come long after, so that those before are past their deadlines while rows are left.
-    `backfilled`: the share of calls that are read from the table again.
+    `backfilled`: the share of calls that are read from the table again. `twins`: see TWINS.
     """
     logged: list[tuple[int, CapturedRow]] = []
     for number in range(rng.randint(2, 5)):
         logged += _rows_of_call(rng, number)
+    apart = Random()
+    apart.setstate(rng.getstate())  # so that schedules without twins are what they were before there were any
+    if apart.random() < twins:
+        logged += _twin(apart, logged)
     if strangers and rng.random() < strangers:
         logged += _strangers(max(at for at, _ in logged) + 45_000)
     logged.sort(key=lambda entry: entry[0])
@@ -59,6 +70,14 @@ def _strangers(at: int) -> Iterator[tuple[int, CapturedRow]]:
         linkedid = f"{at // 1000}.{number}"
         for later, event in ((0, "CHAN_START"), (100, "CHAN_END"), (200, "LINKEDID_END")):
             yield at + later, _row(pbx, linkedid, number, event, linkedid, at + later)
+
+
+def _twin(rng: Random, logged: list[tuple[int, CapturedRow]]) -> list[tuple[int, CapturedRow]]:
+    """The rows of one of the calls as the other PBX has them."""
+    call = rng.choice([row for _, row in logged])
+    later, other = rng.choice((0, 50, 3_000)), {"north": "south", "south": "north"}[call.pbx]
+    rows = [(at + later, row) for at, row in logged if (row.pbx, row.linkedid) == (call.pbx, call.linkedid)]
+    return [(at, msgspec.structs.replace(row, pbx=other, commit_ms=at)) for at, row in rows]
 
 
 def _rows_of_call(rng: Random, number: int) -> Iterator[tuple[int, CapturedRow]]:

@@ -40,7 +40,7 @@ from streams.workers.aggregate.steps import (
     RowEffect,
     WriteSnapshots,
 )
-from tests.workers.aggregate.scenario import BACKFILLED, LIMITS, START, Arrival, arrivals, expected
+from tests.workers.aggregate.scenario import BACKFILLED, LIMITS, START, TWINS, Arrival, arrivals, expected
 
 Classifier = Callable[[Call], bytes]
 
@@ -102,6 +102,8 @@ class Rules:
     strangers: float = 0.0
     backfilled: float = BACKFILLED
     """Of the schedule: see `arrivals`."""
+    twins: float = TWINS
+    """How often a call of one PBX has one of the same linkedid on the other."""
     losses: float = 0.3
     """The share of schedules in which rows are lost."""
     loss_chance: float = 0.03
@@ -396,7 +398,7 @@ class Simulation:
         """Play the schedule and check every invariant. Raises Violation."""
         rng = self._rng
         trouble, arriving = rng.choice((0.02, 0.05, 0.1)), rng.choice((0.1, 0.2, 0.4))
-        to_come = arrivals(rng, self._rules.strangers, self._rules.backfilled)[::-1]
+        to_come = arrivals(rng, self._rules.strangers, self._rules.backfilled, self._rules.twins)[::-1]
         while to_come:
             if self._losses and self._loss_rng.random() < self._rules.loss_chance:
                 self._lose_rows()

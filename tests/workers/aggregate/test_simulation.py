@@ -34,7 +34,7 @@ def test_no_schedule_breaks_an_invariant() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("left_out", LEFT_OUT)
 def test_a_left_out_rule_breaks_one(left_out: str) -> None:
-    rules = LEFT_OUT[left_out]
+    rules = replace(LEFT_OUT[left_out], twins=0.0)  # rare violations show in known schedules
     seed = _first_violation(rules)
     assert seed is not None, f"{ENOUGH} schedules do not miss the rule: {left_out}"
     whole = replace(rules, fence=True, await_sent=True, confirmed_only=True, new=PartitionState)

@@ -1,6 +1,6 @@
 """Whether the capture goes on where it stood: the memory against what database, connector and topics show. Pure.
 
-Rows are skipped without a word where the database's history is another one (mariadb/history.py), and where the
+Rows are skipped without a word where the database's history is another one (history.py), and where the
 connector has lost its position: with `snapshot.mode=no_data` it begins with the rows written from then on.
 """
 
@@ -9,8 +9,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from connectors.assessment import Assessment
 from connectors.capture_state import CaptureState
-from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnapshot, RowMark, compare, gtids_by_domain
+from connectors.fault import Fault
+from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnapshot, compare, gtids_by_domain
+from connectors.row_mark import RowMark
+
+BinlogState = CaptureState[DatabaseHistory, BinlogMark]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +35,6 @@ class Evidence:
     """Where the connector began without a position, by the schema history's records that are not remembered yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """`interruption`: why the capture must not go on, None where it may. `state`: what to remember then."""
-
-    state: CaptureState
-    interruption: str | None = None
-    remarks: tuple[str, ...] = ()
-    """Worth a line once: nothing was lost by it."""
-    warnings: tuple[str, ...] = ()
-    """Wrong until a person mends it, though capture goes on."""
-
-
 def presumed(position: BinlogMark | None, captured: RowMark | None) -> DatabaseHistory | None:
     """The history to presume when nothing is remembered: the connector's position, the topic's last row.
 
@@ -52,12 +45,12 @@ def presumed(position: BinlogMark | None, captured: RowMark | None) -> DatabaseH
     return DatabaseHistory(gtids=position.gtids if position else "", mark=position, last_row=captured)
 
 
-def assess(state: CaptureState | None, now: Evidence) -> Assessment:
+def assess(state: BinlogState | None, now: Evidence) -> Assessment:
     """Compare, and say what to remember from now on."""
     if state is None:
         return _assess_without_memory(now)
     begun = now.starts[-1] if now.starts else state.began_at
-    new = CaptureState(
+    new: BinlogState = CaptureState(
         database=now.database.history,
         captured=now.captured or state.captured,
         position=now.position or state.position,
@@ -70,7 +63,7 @@ def assess(state: CaptureState | None, now: Evidence) -> Assessment:
 
 
 def _assess_without_memory(now: Evidence) -> Assessment:
-    state = CaptureState(
+    state: BinlogState = CaptureState(
         database=now.database.history,
         captured=now.captured,
         position=now.position,
@@ -96,7 +89,7 @@ def _row_told(now: Evidence) -> str:
     return f"the last captured row ({now.captured.id}, {now.captured.eventtime}) {stands}"
 
 
-def _lost_position(state: CaptureState, now: Evidence, begun: BinlogMark | None) -> str | None:
+def _lost_position(state: BinlogState, now: Evidence, begun: BinlogMark | None) -> str | None:
     if state.position is not None and now.position_known and now.position is None:
         return f"the connector has lost its position ({_place(state.position)})"
     if state.began_at is None or begun is None or begun == state.began_at:
@@ -111,13 +104,14 @@ def _place(mark: BinlogMark) -> str:
     return f"GTID {mark.gtids}" if mark.gtids else f"{mark.file}:{mark.position}"
 
 
-def _warnings(state: CaptureState, now: Evidence) -> tuple[str, ...]:
+def _warnings(state: BinlogState, now: Evidence) -> tuple[Fault, ...]:
     if now.schema_history_end >= state.schema_history_end:
         return ()
-    return (
+    told = (
         f"the schema history topic has lost records ({now.schema_history_end} of {state.schema_history_end} are left): "
-        "capture goes on until the connector's next restart, which fails",
+        "capture goes on until the connector's next restart, which fails"
     )
+    return (Fault(told, "Run: cel2crm connectors start-afresh"),)
 
 
 def decode_position(offset: dict[str, object]) -> BinlogMark | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from connectors.continuity import decode_position
+from connectors.mariadb.continuity import decode_position
 from connectors.mariadb.history import BinlogMark
 from streams.kafka.topic_client import Topics
 

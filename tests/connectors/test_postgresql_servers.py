@@ -1,0 +1,100 @@
+"""Rows of a real PostgreSQL on a real Kafka, as MariaDB's. What is longer: tests/databases."""
+
+# ruff: noqa: S608 (the names in the statements are the test's own)
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from deploy.demo.recordings import read_recordings
+from deploy.local import LocalStack
+from streams.calls.call import Call
+from streams.calls.classify import classify
+from streams.calls.pbx_profile import PbxProfile
+from streams.kafka.topic_client import KafkaTopics
+from streams.operations.backfill import signals_of
+from streams.rows.row import CapturedRow, RowDecoder
+from streams.rules import load_rules
+from streams.settings import Settings
+from tests.connectors.capturing import (
+    applied,
+    refusal,
+)
+from tests.connectors.installation import Installation, installed
+from tests.connectors.postgresql_installation import LOGICAL, installed_in_postgresql
+from tests.sources import postgresql
+
+pytestmark = pytest.mark.servers
+
+CASE = next(case for case in read_recordings() if len(case.linkedids) == 1 and len(case.rows) > 15)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgresql.Server]:
+    if (programs := postgresql.programs()) is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgresql.running(programs, *LOGICAL) as running:
+        yield running
+
+
+async def decoded(pbx: Installation, count: int) -> list[CapturedRow]:
+    """The first rows on the topic, in the order of ids."""
+    decoder = RowDecoder(pbx.settings.database.column_name_aliases, pbx.name)
+    rows = [decoder.decode(record.value) for record in await pbx.records(count)]
+    return sorted(rows, key=lambda row: row.id)
+
+
+def told(settings: Settings, rows: list[CapturedRow]) -> dict[str, Any]:
+    """The call of these rows as it is judged, but for its PBX."""
+    call = Call("any", rows[0].linkedid)
+    for row in rows:
+        call.add(row)
+    outcome = classify(call, load_rules(settings.rules), PbxProfile.of(Settings()), cut_short=False)
+    return {name: value for name, value in outcome.result.record().items() if name != "processed_at"}
+
+
+async def test_a_recorded_call_comes_and_is_judged_as_from_mariadb(
+    stack: LocalStack, server: postgresql.Server
+) -> None:
+    async with installed(stack) as mariadb, installed_in_postgresql(stack, server) as pbx:
+        assert await applied(mariadb.settings) == "created"
+        assert await applied(pbx.settings) == "created"
+        for row in CASE.rows:
+            names = ", ".join(row)
+            marks = ", ".join(["%s"] * len(row))
+            mariadb.root(f"INSERT INTO {mariadb.name}.cel ({names}) VALUES ({marks})", values=list(row.values()))
+            pbx.insert_row({**row, "eventtime": row["eventtime"][:19]})  # as MariaDB's column cuts it
+        theirs, ours = await decoded(mariadb, len(CASE.rows)), await decoded(pbx, len(CASE.rows))
+        assert [(row.id, row.extra, row.eventtype) for row in ours] == [
+            (row.id, row.extra, row.eventtype) for row in theirs
+        ]
+        assert {(row.op, row.pbx) for row in ours} == {("c", pbx.name)}
+        assert told(pbx.settings, ours) == told(mariadb.settings, theirs)
+        # Once more, by a backfill: nothing is written to the database for it.
+        async with KafkaTopics(pbx.settings.kafka) as topics:
+            await topics.send(signals_of(pbx.settings, [CASE.linkedids[0]]))
+        again = (await decoded(pbx, 2 * len(CASE.rows)))[::2]
+        assert {row.op for row in await decoded(pbx, 2 * len(CASE.rows))} == {"c", "r"}
+        assert [row.id for row in again] == [row.id for row in ours]
+
+
+async def test_what_is_missing_is_named_and_the_user_cannot_write(stack: LocalStack, server: postgresql.Server) -> None:
+    async with installed_in_postgresql(stack, server) as pbx:
+        assert "no replication slot elsewhere" in await refusal(pbx.changed("database", slot="elsewhere"))
+        assert "no publication elsewhere" in await refusal(pbx.changed("database", publication="elsewhere"))
+        assert "no table public.calls" in await refusal(pbx.changed("database", table="calls"))
+        assert "refuses user nobody" in await refusal(pbx.changed("database", user="nobody"))
+        pbx.root("DROP PUBLICATION cel2crm", "ALTER TABLE cel SET UNLOGGED")  # which one that is published cannot be
+        assert "is unlogged" in await refusal(pbx.settings)
+        password = stack.endpoints.secret("cel.password")
+        with psycopg.connect(
+            host=server.host, port=server.port, user=pbx.name, password=password, dbname=pbx.name, autocommit=True
+        ) as connection:
+            connection.execute("SELECT count(*) FROM cel")
+            for statement in ("INSERT INTO cel (id) VALUES (1)", "DELETE FROM cel", "UPDATE cel SET exten = ''"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("CREATE TABLE t (id int)")

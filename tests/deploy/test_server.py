@@ -1,0 +1,166 @@
+"""cel2crm-server: units are hardened, an installation below a root is whole, and goes without a trace.
+
+That it works under systemd: tests/deploy/server.
+"""
+
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.local import StackError
+from deploy.server import installer
+from deploy.server.files import ours
+from deploy.server.layout import PORTS, Layout, require_reachable
+from deploy.server.units import SERVERS, SERVICES, TARGET, commands, unit, units, users
+from streams.settings import load_settings
+
+MOST_EXPOSURE = 3.0  # of 10
+Tell = Callable[[str], None]
+
+
+@pytest.fixture
+def jars(tmp_path: Path) -> Path:
+    """Servers that were downloaded elsewhere."""
+    folder = tmp_path / "elsewhere" / "jars-0123"
+    (folder / "kafka").mkdir(parents=True)
+    (folder / "kafka" / "broker.jar").write_text("jar")
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """Where the programs of the units are, so that systemd-analyze finds them."""
+    programs = tmp_path / "environment" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("cel2crm", "cel2crm-server"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    return programs.parent
+
+
+def silent(_: str) -> None:
+    """Nobody listens."""
+
+
+def installed(root: Path, jars: Path, environment: Path) -> Layout:
+    return installer.install(Layout(root, environment=environment), silent, jars)
+
+
+def tree(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_systemd_understands_the_units_and_rates_each_below_three(tmp_path: Path, environment: Path) -> None:
+    layout = Layout(environment=environment, jars=tmp_path, cluster="c")
+    for name, text in units(layout).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    names = list(units(layout))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *(f"./{name}" for name in names)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert [line for line in verified.stderr.splitlines() if "cel2crm" in line] == []
+    services = [f"./{name}" for name in names if name != TARGET]
+    for service in services:
+        command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+        limit = [f"--threshold={round(MOST_EXPOSURE * 10)}"]
+        rated = subprocess.run([*command, *limit, service], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert rated.returncode == 0, rated.stdout.splitlines()[-1]
+    assert len(services) == len(SERVICES)
+
+
+def test_every_service_has_a_user_of_the_installation_and_a_limit_of_memory(tmp_path: Path) -> None:
+    for name, text in units(Layout(tmp_path)).items():
+        if name != TARGET:
+            lines = dict(line.partition("=")[::2] for line in text.splitlines())
+            assert lines["User"] in users()
+            assert lines["NoNewPrivileges"] == "yes"
+            assert "MemoryMax" in lines or name == unit("apply")
+        else:
+            assert all(unit(service) in text for service in SERVICES)
+
+
+def test_a_server_is_formatted_started_and_waited_for(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, cluster="abc", ports={**PORTS, "kafka": 19092})
+    steps = commands(layout, "kafka")
+    assert "--cluster-id=abc" in steps["ExecStartPre"][0]
+    assert "--ignore-formatted" in steps["ExecStartPre"][0]
+    assert steps["ExecStart"][0][-2:] == ["kafka.Kafka", str(tmp_path / "etc/cel2crm/servers/kafka.properties")]
+    for server in SERVERS:
+        assert commands(layout, server)["ExecStartPost"][0][1:5] == ["--root", str(tmp_path), "wait", server]
+
+
+def test_an_installation_below_a_root_is_whole(tmp_path: Path, jars: Path, environment: Path) -> None:
+    root = tmp_path / "root"
+    layout = installed(root, jars, environment)
+    files = tree(root)
+    assert {str((layout.units / name).relative_to(root)) for name in units(layout)} <= files
+    assert (layout.jars / "kafka/broker.jar").read_text() == "jar"
+    assert Layout.of(root) == replace(layout, java=Layout(root).java)
+    settings = load_settings(layout.etc / "cel2crm.yaml")
+    assert settings.database.password_file == layout.etc / "database-password"
+    password = (layout.etc / "database-password").read_text()
+    assert f"cel.password={password}\n" == (layout.connect_secrets / "secrets.properties").read_text()
+    assert password in (layout.etc / "capture_user.sql").read_text()
+    told = [name for name in files if password in (root / name).read_text(encoding="utf-8", errors="ignore")]
+    modes = {name: stat.S_IMODE((root / name).stat().st_mode) for name in told}
+    assert len(modes) == 3
+    assert not any(mode & 0o007 for mode in modes.values())
+    properties = (layout.etc / "servers/connect.properties").read_text()
+    assert f"config.providers.file.param.allowed.paths={layout.connect_secrets}\n" in properties
+    with pytest.raises(StackError, match="an installation already"):
+        installed(root, jars, environment)
+
+
+def test_an_upgrade_leaves_settings_and_identity_alone(tmp_path: Path, jars: Path, environment: Path) -> None:
+    root = tmp_path / "root"
+    before = installed(root, jars, environment)
+    (before.etc / "cel2crm.yaml").write_text("mine", encoding="utf-8")
+    newer = jars.rename(jars.with_name("jars-4567"))
+    after = installer.upgrade(Layout(root, environment=tmp_path / "next"), silent, newer)
+    assert (before.etc / "cel2crm.yaml").read_text(encoding="utf-8") == "mine"
+    assert after.cluster == before.cluster
+    assert after.jars.name == "jars-4567"
+    assert str(tmp_path / "next/bin/cel2crm") in (after.units / unit("aggregate")).read_text(encoding="utf-8")
+    back = installer.upgrade(Layout(root, environment=environment), silent, before.jars)
+    assert back == before
+    with pytest.raises(StackError, match="no installation"):
+        installer.upgrade(Layout(tmp_path / "empty"), silent, jars)
+
+
+def test_uninstall_leaves_what_it_names_and_purge_nothing(tmp_path: Path, jars: Path, environment: Path) -> None:
+    root = tmp_path / "root"
+    layout = installed(root, jars, environment)
+    told: list[str] = []
+    installer.uninstall(layout, told.append, purge=False)
+    left = tree(root)
+    assert all(name.startswith(("etc/cel2crm/", "opt/cel2crm-servers/", "var/lib/cel2crm/")) for name in left)
+    assert "etc/cel2crm/cel2crm.yaml" in left
+    assert all(str(root / name) in told[0] for name in ("etc/cel2crm", "opt/cel2crm-servers", "var/lib/cel2crm"))
+    again = installed(root, jars, environment)
+    assert (again.etc / "database-password").read_text() == (layout.etc / "database-password").read_text()
+    installer.uninstall(again, silent, purge=True)
+    assert tree(root) == set()
+
+
+def test_data_that_was_left_keeps_its_identity(tmp_path: Path, jars: Path, environment: Path) -> None:
+    root = tmp_path / "root"
+    kept = root / "var/lib/cel2crm/kafka/logs/meta.properties"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("version=1\ncluster.id=of-before\n", encoding="utf-8")
+    assert installed(root, jars, environment).cluster == "of-before"
+
+
+def test_an_environment_that_no_service_may_enter_is_refused() -> None:
+    with pytest.raises(StackError, match="no service may look into"):
+        require_reachable(Path("/root/venv"))
+
+
+def test_no_file_of_ours_is_a_secret(tmp_path: Path) -> None:
+    assert not [file for file in ours(Layout(tmp_path)) if "password=" in file.text]

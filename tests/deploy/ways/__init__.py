@@ -1,0 +1,1 @@
+"""Package, image, chart and composition, checked with the tools of deploy/tools.txt: `make test-ways`."""
