@@ -20,12 +20,13 @@ _EACH_CRM = "<crm.name>"
 
 
 def parts(settings: Settings) -> dict[str, tuple[Acl, ...]]:
-    """Every part of the product by name, with what it is allowed; a CRM's worker has the CRM's name."""
+    """Every part of the product that there is by name, with what it is allowed; a CRM's worker has the CRM's name."""
     declared = yaml.safe_load(DECLARATION.read_text(encoding="utf-8"))["parts"]
     found: dict[str, tuple[Acl, ...]] = {}
     for name, lines in declared.items():
         for crm in registered().kinds if name == _EACH_CRM else ("",):
-            found[crm or name] = tuple(_acls(lines, settings, {"crm.name": crm} if crm else {}))
+            if acls := tuple(_acls(lines, settings, {"crm.name": crm} if crm else {})):
+                found[crm or name] = acls
     return found
 
 
@@ -78,6 +79,7 @@ def _acls(lines: Sequence[Mapping[str, Any]], settings: Settings, further: Mappi
     each_of: dict[str, list[dict[str, Value]]] = {
         "": [{}],
         "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
+        "hashed": [{}] if settings.privacy.hashed_topic else [],
         "sink": [{"sink.name": sink.called} for sink in settings.sinks],
         "lake": [{"sink.name": sink.called} for sink in settings.sinks if sink.in_lake],
     }

@@ -102,6 +102,7 @@ def declared_topics(settings: Settings) -> list[Topic]:
     names: dict[str | None, list[dict[str, Value]]] = {
         "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
         "crm": [{"crm.name": name} for name in registered().kinds],
+        "hashed": [{}] if settings.privacy.hashed_topic else [],
     }
     topics = []
     for entry, declaration in tree["topics"].items():

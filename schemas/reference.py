@@ -18,6 +18,17 @@ RECORDS = (
 )  # fmt: skip
 """The schemas, those that analysts read first."""
 
+PERSONAL = {
+    "number": "a telephone number or an extension",
+    "name": "a person's name or login",
+    "text": "words, or a name in the PBX, that may hold numbers or names",
+    "record": "the bytes of another record, with all that it holds",
+    "entry": "what a CRM or a file server calls an entry about somebody",
+    "call": "names a call, by which rows of the PBX tell who took part",
+    "hash": "a digest without a key over personal data: who knows the rest finds a number by trying all",
+}
+"""The values of a field's attribute `personal`: the kind of personal data that it holds. Without it, it holds none."""
+
 COMPACTED = "the last record of each key stays, for good"
 SETTING = "30 days by default (`kafka.retention_days`)"
 
@@ -79,10 +90,11 @@ def _record_lines(name: str, schema: Schema) -> Iterator[str]:
             topic, kept = KEPT[name]
             yield f"Topic `{topic}`; a record is kept: {kept}."
             yield ""
-        yield "| field | type | meaning |"
-        yield "|---|---|---|"
+        yield "| field | type | personal | meaning |"
+        yield "|---|---|---|---|"
         for field in record["fields"]:
-            yield f"| `{field['name']}` | {_words(field['type'])} | {_escaped(field['doc'])} |"
+            kind = field.get("personal", "")
+            yield f"| `{field['name']}` | {_words(field['type'])} | {kind} | {_escaped(field['doc'])} |"
         yield ""
 
 

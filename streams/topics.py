@@ -54,6 +54,12 @@ REPLAYS = Topic("replays")
 RULES_IN_FORCE = Topic("rules-in-force")
 """By which rules the aggregate workers judge (calls/rules_in_force.py); key: number of the cel topic's partition."""
 
+ERASED_NUMBERS = Topic("erased-numbers")
+"""Numbers that were erased (privacy/erased.py); key: the number's keyed hash."""
+
+CALL_RESULTS_HASHED = Topic("call-results-hashed", CALL_RESULTS.schema)
+"""Results with keyed hashes in place of numbers (privacy/hashed.py), where privacy.hashed_topic is set."""
+
 CREDENTIALS = Topic("credentials")
 """OAuth tokens, encrypted; key: `<crm>/<portal>`."""
 

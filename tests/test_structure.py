@@ -28,6 +28,7 @@ ROOMS = (
     ("streams.settings",),
     ("streams.rules",),
     ("streams.calls",),
+    ("streams.privacy",),
     ("streams.explain",),
     ("streams.cases",),
     ("streams.delivery",),
@@ -44,6 +45,7 @@ ROOMS = (
     ("streams.gaps",),
     ("streams.replay",),
     ("streams.analysis",),
+    ("streams.erasure",),
     ("streams.cli",),
     ("deploy",),
 )

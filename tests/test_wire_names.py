@@ -117,7 +117,7 @@ STATES = {
     "given_up", "skipped", "dropped", "shadowed", "serving", "disabled",
 }  # fmt: skip
 
-ACTIONS = {"retry", "deliver", "drop"}
+ACTIONS = {"retry", "deliver", "drop", "erase"}
 
 
 def test_each_answer_has_the_code_that_stands_in_the_delivery_logs() -> None:

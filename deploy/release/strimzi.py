@@ -37,7 +37,11 @@ _HEAD = """\
 {{- $pbxs := include "cel2crm.pbxs" . | fromYamlArray }}
 {{- $root := . }}
 """
-_EACH = {"pbx": "{{- range $pbx := $pbxs }}\n", "crm": "{{- range $crm := $root.Values.crms }}\n"}
+_EACH = {
+    "pbx": "{{- range $pbx := $pbxs }}\n",
+    "crm": "{{- range $crm := $root.Values.crms }}\n",
+    "hashed": "{{- if (($root.Values.settings).privacy).hashed_topic }}\n",
+}
 
 
 def topics() -> str:

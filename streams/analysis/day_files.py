@@ -62,6 +62,12 @@ def standings_in(directory: Path, day: str) -> dict[str, Standing]:
     return {row["call_id"]: Standing(row["version"], row["correction"], counts.get(row["call_id"], 0)) for row in rows}
 
 
+def rows_of(directory: Path, kind: str, day: str) -> list[dict[str, Any]]:
+    """The rows of a day's file; none where there is none. Raises UserError: it cannot be read."""
+    table = _table(path_of(directory, kind, day))
+    return table.to_pylist() if table else []
+
+
 def _table(path: Path, columns: list[str] | None = None) -> pa.Table | None:
     try:
         with path.open("rb") as file:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from schemas import MalformedRecord
 from streams.analysis.day_files import LEGS, RESULTS, DayFile, Standing, content_of, standings_in
+from streams.analysis.erased_days import blank_files, leg_of
 from streams.analysis.one_export import alone, begin_ms, date_of
 from streams.analysis.truth import read_result
 from streams.calls.call import MAX_ROWS
@@ -23,6 +24,8 @@ from streams.errors import UserError
 from streams.kafka.topic_client import Headers
 from streams.operations.complete_until import PbxComplete, read_complete_until
 from streams.operations.connection import Connection
+from streams.operations.erased_numbers import erased_numbers
+from streams.privacy.erased import ErasedNumbers
 from streams.topics import CALL_LEGS, CALL_RESULTS
 
 _EARLIER_MS = 24 * 3_600_000
@@ -70,10 +73,13 @@ class Export:
     complete: list[PbxComplete] = field(default_factory=list)
     """Until when the topics were complete before they were read: the files hold at least those calls of their days."""
     _calls: dict[str, _Call] = field(default_factory=dict)
+    _erased: ErasedNumbers | None = None
 
     async def run(self, on_day: Callable[[WrittenDay], None]) -> None:
         """Write every day that is not there as it should be; `on_day` is called with each, in order."""
         with alone(self.directory):
+            self._erased = await erased_numbers(self.connection)
+            blank_files(self.directory, self._erased)
             with suppress(UserError):  # no such topic yet
                 self.complete = await read_complete_until(self.connection)
             await self._learn()
@@ -150,6 +156,7 @@ class Export:
             if result is None:
                 self.unreadable += 1
             else:
+                result = result if self._erased is None else self._erased.obeyed_result(result)
                 yield origin_of(record.headers), _processed(record.headers), result.record()
 
     async def _legs(self) -> AsyncIterator[tuple[dict[str, Any], _Call]]:
@@ -165,6 +172,8 @@ class Export:
                 continue  # not ours: a call has no more channels than rows
             call = self._calls.get(leg["call_id"])
             if call is not None and (call.version, call.correction) == _version_of(leg):
+                if self._erased is not None and len(self._erased):
+                    leg = self._erased.obeyed_leg(leg_of(leg)).record()
                 yield leg, call
 
     def _since_ms(self) -> int | None:

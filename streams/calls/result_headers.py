@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 ORIGIN = "origin"
 """`live`; `backfill` where every row of the call came from a snapshot of the table; `replay` where it was judged anew
-from the topic."""
+from the topic; `erasure` where personal data was taken out of it: no CRM hears of it."""
 PROCESSED = "processed_at"
 """Time at which the result was classified (UTC microseconds from 1970, as text)."""
 
 LIVE = "live"
 BACKFILL = "backfill"
 REPLAY = "replay"
+ERASURE = "erasure"
 
 
 def origin_of(headers: Iterable[tuple[str, bytes | None]]) -> str:

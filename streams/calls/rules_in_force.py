@@ -26,6 +26,8 @@ class RulesInForce(msgspec.Struct, frozen=True):
     settings_hash: str = ""
     """Of all settings by which calls are judged (`settings_hash`); empty: a release before 0.2.0."""
     pbxs: tuple[str, ...] = ()
+    hash_key: str = ""
+    """HashKey.id of the key by which it knows erased numbers; empty: it has none, and obeys no erasure."""
 
     def encode(self) -> bytes:
         """The value."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "missed": "missed:missed",
     "report": "report.command:report",
     "export": "export:export",
+    "erase": "erase:erase",
     "deliveries": "deliveries:deliveries",
     "deliver": "deliver:deliver",
     "backfill": "backfill:backfill_calls",

@@ -3,10 +3,11 @@
 from msgspec.structs import replace
 
 from streams.clock import UtcMicros
+from streams.delivery.erasure import erasing
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan, UnknownOutcome
 from streams.delivery.record import DOUBTFUL, MAX_COMMANDS, Action, Delivery, FollowUp, Intent, State
-from streams.delivery.versions import queued, skipped, with_version
+from streams.delivery.versions import UNWANTED, queued, skipped, with_version
 
 _STOPPED = frozenset({State.REFUSED, State.GIVEN_UP, State.DROPPED})
 """A person took over, or nobody: RETRY brings these back."""
@@ -20,6 +21,10 @@ def apply_command(delivery: Delivery, event: CommandReceived, plan: Plan) -> Del
     if any(known.id == command.id for known in delivery.orders):
         return delivery
     remembered = replace(delivery, orders=(*delivery.orders, command)[-MAX_COMMANDS:])
+    if command.action is Action.ERASE:
+        return erasing(remembered)
+    if delivery.wish == Action.ERASE:
+        return remembered  # nothing brings it back
     match command.action:
         case Action.DROP:
             return _drop(remembered, event)
@@ -31,7 +36,7 @@ def apply_command(delivery: Delivery, event: CommandReceived, plan: Plan) -> Del
 def begin_from_command(event: CommandReceived, plan: Plan) -> Delivery | None:
     """The delivery of a call that is not known, or no longer; None: there is nothing to do, or nothing to send."""
     arrived, command = event.arrived, event.command
-    if arrived is None or command.action is Action.DROP:
+    if arrived is None or command.action in UNWANTED:
         return None
     blank = Delivery(
         call_id=arrived.call_id,

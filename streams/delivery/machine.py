@@ -15,7 +15,8 @@
                                                                   NotFound -> looked_up, and twice -> waiting
 
 Once it is delivered, what is to be done beside it follows by the same rules (delivery/follow_ups.py).
-Operators' commands (delivery/commands.py) bring back what was refused, given up, skipped or dropped, or drop it.
+Operators' commands (delivery/commands.py) bring back what was refused, given up, skipped or dropped, or drop it. One
+that is erased (delivery/erasure.py) is blanked once it is over, and never comes back.
 
 The caller keeps what the machine relies on: one owner a call; the new state is durable before Send is done; an open
 request ends before its deadline; the dead letter is durable before the state that goes with it.
@@ -27,6 +28,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from streams.delivery.commands import apply_command, look_up_first
+from streams.delivery.erasure import erased_where_over
 from streams.delivery.events import (
     Answered,
     Arrived,
@@ -43,7 +45,7 @@ from streams.delivery.events import (
 from streams.delivery.follow_ups import advance_follow_up, without_needless_result
 from streams.delivery.lookups import looked_up, recovered
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import Delivery, State
+from streams.delivery.record import Action, Delivery, State
 from streams.delivery.requests import answered, due
 from streams.delivery.transitions import Transition, expire, resume_paused
 from streams.delivery.versions import after_delivery, is_same_outcome, queued, skipped, with_version
@@ -71,6 +73,8 @@ def advance(delivery: Delivery, event: Event, plan: Plan, policy: Policy) -> Tra
     if transition.delivery is delivery:
         return transition
     after = without_needless_result(transition.delivery)
+    if after.wish == Action.ERASE:
+        after = erased_where_over(after)
     return transition._replace(delivery=replace(after, updated_at=event.now))
 
 

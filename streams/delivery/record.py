@@ -83,6 +83,8 @@ class Action(StrEnum):
     missing in the CRM: looked up first where it may be there."""
     DROP = "drop"
     """Do not deliver the call."""
+    ERASE = "erase"
+    """As DROP, and take out what tells of people (delivery/erasure.py)."""
 
 
 class OperatorCommand(msgspec.Struct, frozen=True):
@@ -214,7 +216,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     does not take of us."""
     history: tuple[Attempt, ...] = ()
     wish: str = ""
-    """The last command that still holds: `deliver` (whatever the call's time) or `drop`; empty: the settings decide."""
+    """The last command that still holds: `deliver` (whatever the call's time), `drop`, `erase`; empty: none does."""
     orders: tuple[OperatorCommand, ...] = ()
     """The latest commands."""
     source_topic: str = ""

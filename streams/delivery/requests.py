@@ -20,9 +20,9 @@ from streams.delivery.answers import (
 )
 from streams.delivery.events import Answered, DeadLetter, Due, LookUp, PausePortal, Send, SlowPortal
 from streams.delivery.plan import Plan, Policy, UnknownOutcome
-from streams.delivery.record import AWAITS_CHANGE, DOUBTFUL, READY, Action, Delivery, Intent, State
+from streams.delivery.record import AWAITS_CHANGE, DOUBTFUL, READY, Delivery, Intent, State
 from streams.delivery.transitions import Transition, close_attempt, expire, in_doubt, overdue, retry, step_done
-from streams.delivery.versions import skipped
+from streams.delivery.versions import UNWANTED, skipped
 
 
 def due(delivery: Delivery, event: Due, plan: Plan, policy: Policy) -> Transition:
@@ -112,7 +112,7 @@ def answered(delivery: Delivery, event: Answered, plan: Plan, policy: Policy) ->
             return Transition(replace(doubtful, state=State.LOOKED_UP, gone=True))
         case PrerequisiteMissing() | UserUnknown() | FieldRefused() | PartlyDone() | SkipCall():
             return _other_way(delivery, closed, intent, event, plan, policy)
-    if delivery.wish == Action.DROP:
+    if delivery.wish in UNWANTED:
         return Transition(skipped(closed))
     refused = replace(closed, state=State.REFUSED, reason=answer.why)
     if plan.steps[delivery.step].unknown_outcome is UnknownOutcome.RESEND_SAME:

@@ -10,8 +10,8 @@ from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.answers import CallFound, Succeeded
 from streams.delivery.events import DeadLetter, Effect
 from streams.delivery.plan import Plan, Policy
-from streams.delivery.record import DOUBTFUL, READY, Action, Attempt, Delivery, Intent, State, with_attempt
-from streams.delivery.versions import after_delivery, skipped
+from streams.delivery.record import DOUBTFUL, READY, Attempt, Delivery, Intent, State, with_attempt
+from streams.delivery.versions import UNWANTED, after_delivery, skipped
 
 
 class Transition(NamedTuple):
@@ -129,7 +129,7 @@ def _deadline_missed(delivery: Delivery) -> Transition:
 
 def give_up(delivery: Delivery, reason: DeadLetterReason, why: str) -> Transition:
     """End in the dead letters, or as dropped where an operator dropped the call."""
-    if delivery.wish == Action.DROP:
+    if delivery.wish in UNWANTED:
         explanation = f"{delivery.skip}; {why}"
         return Transition(skipped(replace(delivery, skip=explanation), explanation))
     return Transition(replace(delivery, state=State.GIVEN_UP, reason=why, wait_until=None), (DeadLetter(reason, why),))

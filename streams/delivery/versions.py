@@ -10,6 +10,9 @@ from streams.delivery.events import Arrived
 from streams.delivery.plan import Plan, Policy
 from streams.delivery.record import Action, Delivery, FollowUp, State
 
+UNWANTED = frozenset({Action.DROP.value, Action.ERASE.value})
+"""Wishes of operators under which no version of the call is sent."""
+
 
 def with_version(delivery: Delivery, event: Arrived) -> Delivery:
     """The delivery with this version as the one that counts."""
@@ -41,7 +44,7 @@ def _wanted(known: tuple[FollowUp, ...], asked: Mapping[str, Mapping[str, str]])
 
 def _skip(delivery: Delivery, event: Arrived) -> str | None:
     """A command to deliver overrides the call's time, but not the kind of call."""
-    if delivery.wish == Action.DROP:
+    if delivery.wish in UNWANTED:
         return delivery.skip
     if event.correction and delivery.version and delivery.skip is None:
         return event.skip  # the call was wanted: that a replay judged it anew takes it from no CRM
@@ -59,7 +62,7 @@ def skipped(delivery: Delivery, why: str = "") -> Delivery:
     """The delivery ended without a request, by the settings or by an operator. An entry that an earlier version left in
     the CRM stays there."""
     result = None if delivery.sent_version is None else _needed_result(delivery)
-    state = State.DROPPED if delivery.wish == Action.DROP else State.SKIPPED
+    state = State.DROPPED if delivery.wish in UNWANTED else State.SKIPPED
     if delivery.sent_version is not None:
         state = State.SUPERSEDED
     doubt = "" if delivery.doubt is None else f"; a {delivery.doubt.step} of unknown outcome may have arrived"

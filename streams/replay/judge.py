@@ -11,6 +11,7 @@ from streams.calls.missing_rows import begins_in_its_middle, opens_call
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import Classification
 from streams.clock import UtcMillis
+from streams.privacy.erased import ErasedNumbers
 from streams.replay.fold import FoldedCall
 from streams.replay.ranges import PartitionRange
 from streams.rules import Rules
@@ -60,6 +61,8 @@ class CallJudge:
     profile: PbxProfile
     limits: Limits
     topic: str
+    erased: ErasedNumbers | None = None
+    """Numbers that are left out of outcomes; None: none was erased."""
 
     def judge(
         self, folded: FoldedCall, place: PartitionRange, starts_logged: Collection[str], first_read_ms: UtcMillis | None
@@ -85,6 +88,8 @@ class CallJudge:
             outcome = classify(call, self.rules, self.profile, cut_short=not call.ended)
         except Exception as error:  # a call that nobody thought of must not stop the others
             return NotJudged(call.call_id, Unjudged.NOT_CLASSIFIED, f"{type(error).__name__}: {error}")
+        if self.erased is not None:
+            outcome = self.erased.obeyed(outcome)
         return Judged(outcome, place.partition, folded.last_offset)
 
     def _first_rows(self, place: PartitionRange) -> str:

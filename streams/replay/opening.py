@@ -9,6 +9,8 @@ from streams.clock import utc_now_ms
 from streams.errors import UserError
 from streams.operations import connection as operations
 from streams.operations.connection import Connection
+from streams.operations.erased_numbers import erased_numbers
+from streams.privacy.erased import ErasedNumbers
 from streams.replay.comparison import Replay
 from streams.replay.control import Control
 from streams.replay.judge import CallJudge
@@ -49,7 +51,8 @@ async def replay_of(
     """
     rules, profile = load_rules(settings.rules), PbxProfile.of(settings)
     ranges = await ranges_of(selection, source, settings, utc_now_ms())
-    judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name)
+    erased = await erased_numbers(connection, profile)
+    judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name, erased)
     progress = Progress(sum(each.rows for each in ranges), clock, report)
     return Replay(connection, source, selection, ranges, judge, RecordDecoder(settings), PublishedResults(), progress)
 
@@ -91,10 +94,11 @@ def member_replay(
     rules: Rules,
     profile: PbxProfile,
     *,
+    erased: ErasedNumbers | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Replay:
-    """What a member works with, by the control record."""
-    judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name)
+    """What a member works with, by the control record. `erased`: as CallJudge has it."""
+    judge = CallJudge(rules, profile, Limits.of(settings.aggregate), source.name, erased)
     progress = Progress(control.rows, time.monotonic, report)
     return Replay(
         connection,

@@ -13,6 +13,7 @@ from typing import IO
 
 import msgspec
 
+from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import Classification
 from streams.calls.result_headers import ORIGIN, PROCESSED, REPLAY
 from streams.calls.rules_in_force import RulesInForce
@@ -20,11 +21,12 @@ from streams.clock import utc_now_us
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
 from streams.operations.connection import Connection
+from streams.privacy.hashed import ResultHasher
 from streams.replay.comparison import Difference, Kind, Replay
 from streams.replay.judge import NotJudged
 from streams.replay.member import corrected, patiently
 from streams.replay.spool import kept_on_disk, temporary_file
-from streams.topics import CALL_LEGS, CALL_RESULTS, RULES_IN_FORCE
+from streams.topics import CALL_LEGS, CALL_RESULTS, CALL_RESULTS_HASHED, RULES_IN_FORCE
 from streams.workers.aggregate.other_workers import rules_told
 
 _SEND_RECORDS = 4_000
@@ -89,8 +91,9 @@ async def publish(connection: Connection, corrections: Corrections, correction: 
     async def send() -> None:
         await connection.topics.send(pending)
 
+    hasher = ResultHasher.of(connection.settings, PbxProfile.of(connection.settings))
     for outcome in corrections.outcomes():
-        pending += await records_of(connection, outcome, correction)
+        pending += await records_of(connection, outcome, correction, hasher)
         if len(pending) >= _SEND_RECORDS:
             await patiently(send)
             pending.clear()
@@ -98,14 +101,18 @@ async def publish(connection: Connection, corrections: Corrections, correction: 
         await patiently(send)
 
 
-async def records_of(connection: Connection, outcome: Classification, correction: int) -> list[Outgoing]:
+async def records_of(
+    connection: Connection, outcome: Classification, correction: int, hasher: ResultHasher | None, origin: str = REPLAY
+) -> list[Outgoing]:
     """A call's result and legs as corrections. Raises UserError: no registry."""
     result = corrected(outcome.result, correction)
     key = result.call_id.encode()
     found = [await connection.outgoing(CALL_RESULTS, key, result.record())]
     for leg in outcome.legs:
         found.append(await connection.outgoing(CALL_LEGS, key, corrected(leg, correction).record()))
-    headers = ((ORIGIN, REPLAY.encode()), (PROCESSED, str(utc_now_us()).encode()))
+    if hasher is not None:
+        found.append(await connection.outgoing(CALL_RESULTS_HASHED, key, hasher.record(result)))
+    headers = ((ORIGIN, origin.encode()), (PROCESSED, str(utc_now_us()).encode()))
     return [each._replace(headers=(*each.headers, *headers)) for each in found]
 
 

@@ -8,9 +8,10 @@ needs: docs/replay.md. Extra `cel2crm[spark]`; this module is imported without i
 """
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -20,11 +21,15 @@ from schemas import load
 from streams.calls.call import Call
 from streams.clock import UtcMillis, utc_now_ms
 from streams.errors import UnreadableRow
+from streams.operations.erased_numbers import ErasedRecord, erased_records
+from streams.privacy.erased import ErasedNumbers
+from streams.privacy.hashing import HashKey
+from streams.privacy.spellings import Spellings
 from streams.replay.control import rule_texts, rules_in
 from streams.replay.fold import FoldedCall
 from streams.replay.judge import CallJudge, Judged
 from streams.replay.ranges import PartitionRange
-from streams.settings import Settings, load_settings
+from streams.settings import Settings, load_settings, secret
 from streams.workers.aggregate.record_decoder import RecordDecoder
 from streams.workers.aggregate.steps import Limits
 
@@ -50,6 +55,10 @@ class Work:
     known_until_ms: UtcMillis
     starts_logged: frozenset[str]
     """PBXs that log the start of channels: by them a call shows that its first rows are missing."""
+    erased: tuple[ErasedRecord, ...] = ()
+    """As on erased-numbers."""
+    hash_key: str = field(default="", repr=False)
+    """By which these are hashed; empty: none is set. Sent along, for executors have no such file."""
 
 
 class _Record(NamedTuple):
@@ -58,7 +67,13 @@ class _Record(NamedTuple):
     written_ms: int
 
 
-def results_of(rows: "DataFrame", settings: Settings, *, known_until_ms: UtcMillis | None = None) -> "DataFrame":
+def results_of(
+    rows: "DataFrame",
+    settings: Settings,
+    *,
+    known_until_ms: UtcMillis | None = None,
+    erased: Sequence[ErasedRecord] = (),
+) -> "DataFrame":
     """The result of each call, with the columns of `call-results`, its `legs`, and `problem`.
 
     `rows`: the columns `key` (the linkedid) and `value` (the row as JSON, as it stands on the topic `cel`), texts or
@@ -66,11 +81,15 @@ def results_of(rows: "DataFrame", settings: Settings, *, known_until_ms: UtcMill
     `problem` is null, or says why a call has no result (docs/replay.md), or that a row could not be read (`call_id` is
     null then). `known_until_ms`: rows written before then are all there (Unix milliseconds; None: now); a call without
     an end that had a row shortly before is still open. Rows are shuffled by their key, and sorted: a task holds one
-    call at a time. Raises UserError for rules that cannot be read.
+    call at a time. `erased`: numbers that are left out (operations/erased_numbers.py: `erased_records`; the key of
+    privacy.hash_key_file goes to the executors with them). Raises UserError for rules that cannot be read.
     """
     plain = _plain(rows)
     until = utc_now_ms() if known_until_ms is None else known_until_ms
-    work = Work(settings, rule_texts(settings.rules), until, starts_logged_in(plain, settings))
+    own = settings.privacy
+    key = secret(own.hash_key, own.hash_key_file, "privacy.hash_key") if erased and own.has_key else ""
+    starts_logged = starts_logged_in(plain, settings)
+    work = Work(settings, rule_texts(settings.rules), until, starts_logged, tuple(erased), key)
     together = plain.repartition("key").sortWithinPartitions("key")
     return together.mapInArrow(partial(judge_batches, work), _ddl())
 
@@ -87,7 +106,10 @@ def judge_batches(work: Work, batches: Batches) -> Batches:
 
     columns = _arrow(pa)
     rules, profile = rules_in(work.rules, work.settings)
-    judge = CallJudge(rules, profile, Limits.of(work.settings.aggregate), "the rows")
+    known = ErasedNumbers(HashKey(work.hash_key) if work.hash_key else None, Spellings(profile))
+    for key, value in work.erased:
+        known.take(key, value)
+    judge = CallJudge(rules, profile, Limits.of(work.settings.aggregate), "the rows", known)
     decoder = RecordDecoder(work.settings)
     told: list[dict[str, Any]] = []
     for _, records in groupby(_records(batches), key=lambda record: record.key):
@@ -164,16 +186,16 @@ def _plain(rows: "DataFrame") -> "DataFrame":
 
 def _kinds(name: str) -> Iterator[tuple[str, str]]:
     """The fields of a schema, and their types in Spark's words."""
-    for field in load(name)["fields"]:
-        kind = field["type"]
+    for each in load(name)["fields"]:
+        kind = each["type"]
         if isinstance(kind, list):
-            (kind,) = (each for each in kind if each != "null")
+            (kind,) = (branch for branch in kind if branch != "null")
         if isinstance(kind, str):
-            yield field["name"], _DDL[kind]
+            yield each["name"], _DDL[kind]
         elif kind["type"] == "array":
-            yield field["name"], f"array<{_DDL[kind['items']]}>"
+            yield each["name"], f"array<{_DDL[kind['items']]}>"
         else:
-            yield field["name"], "timestamp"
+            yield each["name"], "timestamp"
 
 
 def _ddl() -> str:
@@ -203,7 +225,8 @@ def main(arguments: Collection[str] | None = None) -> int:
     options = parser.parse_args(None if arguments is None else list(arguments))
     settings = load_settings(options.settings)
     spark = SparkSession.builder.appName("cel2crm replay").getOrCreate()
-    found = results_of(spark.read.parquet(options.rows), settings)
+    erased = asyncio.run(erased_records(settings)) if settings.privacy.has_key else []
+    found = results_of(spark.read.parquet(options.rows), settings, erased=erased)
     found.write.parquet(options.results)
     written = spark.read.parquet(options.results)
     problems = written.where("problem is not null").count()

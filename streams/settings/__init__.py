@@ -6,8 +6,8 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 
 pbx.py: a PBX, its database and its numbers; connections.py: brokers, Connect and registry, with logins and
 certificates (tls.py); portals.py: the accounts at the CRMs; routes.py: where their calls belong; working_hours.py:
-schedules; recordings.py: where calls' recordings are; sinks.py: databases for analysts; section.py: what all branches
-of the tree share; values.py: checks of single values.
+schedules; recordings.py: where calls' recordings are; sinks.py: databases for analysts; privacy.py: hashes of
+numbers; section.py: what all branches of the tree share; values.py: checks of single values.
 """
 
 import os
@@ -35,6 +35,7 @@ from streams.settings.pbx import (
     with_first_pbx,
 )
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
+from streams.settings.privacy import PrivacySettings
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
@@ -57,6 +58,7 @@ __all__ = [
     "OAuthSettings",
     "PbxSettings",
     "PortalSettings",
+    "PrivacySettings",
     "RateLimit",
     "RecordingSettings",
     "RegistrySettings",
@@ -182,6 +184,7 @@ class Settings(BaseSettings):
     recordings: tuple[RecordingSettings, ...] = ()
     sinks: Annotated[tuple[SinkSettings, ...], AfterValidator(sinks_named_apart)] = ()
     credentials: CredentialSettings = CredentialSettings()
+    privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
 

@@ -173,8 +173,11 @@ class World:
         commands = []
         for number in range(self.random.choice((0, 0, 1, 3))):
             at, call = self.random.randint(0, 400), f"pbx1/{self.random.randrange(CALLS)}"
-            action = self.random.choice(list(Action))
+            action = self.random.choice((Action.RETRY, Action.DELIVER, Action.DROP))
             commands += [(at, call, OperatorCommand(f"c{number}", action, "ann", at))] * self.random.choice((1, 1, 2))
+        if self.random.random() < 0.1:
+            at, call = self.random.randint(0, 400), f"pbx1/{self.random.randrange(CALLS)}"
+            commands.append((at, call, OperatorCommand("erase", Action.ERASE, "ann", at)))
         last_words = dict.fromkeys(self.mended, Action.RETRY)
         last_words |= {result.call_id: Action.DELIVER for result in self.results if result.history}
         for call, action in last_words.items():

@@ -2,6 +2,7 @@
 
 from streams.crm.shared.recording import RECORDING
 from streams.crm.shared.tasks import CLOSE, MISSED
+from streams.delivery.erasure import is_erased
 from streams.delivery.record import IN_CRM, Action, Delivery, State
 from tests.delivery.simulated_crms import CHANGED_BY_PERSON, Entry, Kommo, Receiver
 from tests.delivery.simulation import LAST_WORD, NEVER, World
@@ -9,12 +10,13 @@ from tests.delivery.simulation import LAST_WORD, NEVER, World
 
 def violations(world: World) -> list[str]:
     """The promises that a schedule broke: each call once, one of its versions, nothing lost, a log that says so."""
-    wrong = []
+    erased = {call for call, delivery in world.log.items() if delivery.wish == Action.ERASE}
+    wrong = [problem for call in erased for problem in _of_erased(world, call)]
     last_words = {call for at, call, _ in world.commands if at == LAST_WORD}
     dropped = {call for _, call, command in world.commands if command.action is Action.DROP} - last_words
     skipped = {result.call_id for result in world.results if result.history}
     skipped -= {call for at, call, command in world.commands if at == LAST_WORD and command.action is Action.DELIVER}
-    for call in {result.call_id for result in world.results}:
+    for call in {result.call_id for result in world.results} - erased:
         delivery = world.log.get(call)
         entries = [entry for entry in world.crm.entries if entry.call == call]
         newest = max(result.version for result in world.results if result.call_id == call)
@@ -47,10 +49,21 @@ def violations(world: World) -> list[str]:
     return wrong
 
 
+def _of_erased(world: World, call: str) -> list[str]:
+    """What the CRM has of it, it has once; of the call nothing is left."""
+    wrong, delivery = [], world.log[call]
+    entries = sum(entry.call == call for entry in world.crm.entries)
+    if not is_erased(delivery):
+        wrong.append(f"{call} was to be erased: {delivery}")
+    if delivery.crm != "webhook" and entries > 1:  # a receiver tells repeated ones by their id
+        wrong.append(f"{call} was erased and stands {entries} times in the CRM")
+    return wrong
+
+
 def _follow_up_problems(world: World, delivery: Delivery) -> list[str]:
     """Of a call in the CRM: its recording came if there is one, and ended quietly if not; its task is there once."""
     call, wrong = delivery.call_id, []
-    if delivery.state not in IN_CRM:
+    if delivery.state not in IN_CRM or delivery.wish == Action.ERASE:
         return []
     if delivery.result is not None:
         wrong.append(f"{call} still holds its result")
@@ -71,6 +84,8 @@ def _follow_up_problems(world: World, delivery: Delivery) -> list[str]:
 
 def _task_problems(world: World) -> list[str]:
     """The client has one open task if the last call of his in the CRM was missed, and none if he was reached then."""
+    if any(delivery.wish == Action.ERASE for delivery in world.log.values()):
+        return []  # what was to follow an erased call is given up
     made = [task.text.split("-")[2] for task in world.crm.tasks if not task.by_proxy]
     twice = [f"a call has {made.count(call)} tasks" for call in sorted(set(made)) if made.count(call) > 1]
     there = [call for call, delivery in world.log.items() if delivery.state in IN_CRM]

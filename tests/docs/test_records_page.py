@@ -8,7 +8,7 @@ import pytest
 
 from connectors.topics import MILLISECONDS_A_DAY, declared_topics
 from schemas import load, names
-from schemas.reference import COMPACTED, KEPT, MARK, RECORDS, SETTING, page_with, records_of, reference
+from schemas.reference import COMPACTED, KEPT, MARK, PERSONAL, RECORDS, SETTING, page_with, records_of, reference
 from streams.settings import Settings
 from tests.docs.pages import page
 
@@ -61,6 +61,53 @@ def test_the_page_tells_how_long_records_are_kept() -> None:
         else:
             days = int(topic.config["retention.ms"]) // MILLISECONDS_A_DAY
             assert kept.startswith(f"{days} days") and (days == 30) is (kept == SETTING), schema
+
+
+NOT_PERSONAL = {
+    "call_result": {
+        "pbx", "rules_hash", "direction", "timezone", "utc_offset_source", "result_name", "rule", "dial_status",
+        "ended_by", "handled_by", "warnings", "queue", "outcome",
+    },
+    "call_leg": {"outcome"},
+    "delivery": {
+        "crm", "portal", "state", "step", "steps_done", "status", "outcome", "wish", "id", "action", "source_topic",
+        "result_schema", "kind",
+    },
+    "dead_letter": {"name", "topic", "component", "reason", "portal"},
+    "dead_letter_resolution": {"action", "component", "reason", "command"},
+    "delivery_command": {"id", "crm", "action", "source_topic", "result_schema"},
+    "complete_until": {"pbx", "results_ends", "legs_ends"},
+    "portal_state": {"crm", "portal", "disabled_reason", "fingerprint"},
+}  # fmt: skip
+"""Texts and bytes that tell of no person. A field that joins is decided upon: here, or by its attribute `personal`."""
+
+
+@pytest.mark.parametrize("name", names())
+def test_of_every_text_it_is_decided_whether_it_holds_personal_data(name: str) -> None:
+    fields = [field for record in records_of(load(name)) for field in record["fields"]]
+    tagged = {field["name"] for field in fields if "personal" in field}
+    texts = {field["name"] for field in fields if holds_text(field["type"])}
+    assert {field["personal"] for field in fields if "personal" in field} <= set(PERSONAL)
+    assert texts - tagged == NOT_PERSONAL[name]
+    assert tagged <= texts, "only texts and bytes are blanked"
+    for field in fields:
+        same = [each for each in fields if each["name"] == field["name"]]
+        assert len({each.get("personal") for each in same}) == 1, f"{field['name']} is decided in two ways"
+
+
+def test_every_kind_of_personal_data_is_told_and_used() -> None:
+    used = {field["personal"] for field in FIELDS.values() if "personal" in field}
+    assert used == set(PERSONAL)
+    for kind, words in PERSONAL.items():
+        assert f"`{kind}`: {words}" in " ".join(page("records.md").split())
+
+
+def holds_text(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(map(holds_text, kind))
+    if isinstance(kind, dict):
+        return kind["type"] != "record" and holds_text(kind.get("items", kind.get("values", kind["type"])))
+    return kind in ("string", "bytes")
 
 
 def types_of(kind: Any) -> list[Any]:

@@ -12,7 +12,11 @@ from tests.docs.pages import code, rows
 PREFIX, PBX = "prefix", "office"
 PARTITIONS, DAYS = 7, 11
 SETTINGS = Settings.model_validate(
-    {"pbx": {"name": PBX}, "kafka": {"topic_prefix": PREFIX, "partitions": PARTITIONS, "retention_days": DAYS}}
+    {
+        "pbx": {"name": PBX},
+        "kafka": {"topic_prefix": PREFIX, "partitions": PARTITIONS, "retention_days": DAYS},
+        "privacy": {"hashed_topic": True, "hash_key_file": "/there/is/none"},
+    }
 )
 PAGE = {code(cells[0]): cells for cells in rows("topics.md")}
 DECLARED = {topic.name.removeprefix(f"{PREFIX}."): topic for topic in declared_topics(SETTINGS)}

@@ -22,6 +22,7 @@ from streams.cli.replay.standing import line_of, to_json
 from streams.clock import MICROS_PER_SECOND, format_span
 from streams.errors import UserError
 from streams.kafka.collector import fewer_collections
+from streams.operations.erased_numbers import erased_numbers
 from streams.replay import opening
 from streams.replay.control import KafkaControlLog, checked_name, results_topic, rules_of
 from streams.replay.group import KafkaGroup
@@ -174,7 +175,10 @@ async def _member(name: str, settings: Settings) -> None:
             raise UserError(f"there is no replay {name}", "Begin one: cel2crm replay run --into NAME.")
         replay_rules = rules_of(found, settings)
         with progress_shown() as report:
-            replay = opening.member_replay(connection, source, found, settings, *replay_rules, report=report)
+            erased = await erased_numbers(connection)
+            replay = opening.member_replay(
+                connection, source, found, settings, *replay_rules, erased=erased, report=report
+            )
             async with KafkaGroup(settings.kafka, found.group, found.topic) as group:
                 pause = partial(asyncio.sleep, 0.5)
                 member = Member(connection, found, log, group, replay, pause)

@@ -1,5 +1,7 @@
 """Warnings of results that an operator can mend: each is counted, and logged once."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from streams.calls.result import CallResult, CallWarning
@@ -49,3 +51,14 @@ def _detail(code: str, result: CallResult) -> str:
     if code == CallWarning.DIRECTION:
         return result.why[0]
     return f"{result.pbx}, UTC offset {result.utc_offset_seconds} s" if code == CallWarning.ZONE else result.pbx
+
+
+def warn_of_two_statuses(pbxs: Sequence[str]) -> None:
+    """Count and log that calls of these PBXs are processed with two statuses only, as their operator chose."""
+    metrics.TWO_STATUS_MODE.set(bool(pbxs))
+    if pbxs:
+        _log.warning(
+            "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
+            "call was not answered is given away",
+            pbxs=pbxs,
+        )

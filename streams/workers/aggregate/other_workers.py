@@ -33,8 +33,12 @@ class OtherWorkers:
     `clock`: monotonic seconds.
     """
 
-    def __init__(self, settings: Settings, rules_hash: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, rules_hash: str, hash_key: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`hash_key`: as RulesInForce has it."""
         self._settings = settings
+        self._hash_key = hash_key
         self._topic = settings.kafka.topic(RULES_IN_FORCE)
         self._rules_hash = rules_hash
         self._settings_hash = settings_hash(settings, rules_hash)
@@ -54,7 +58,10 @@ class OtherWorkers:
     def says(self) -> RulesInForce:
         """What this worker says now."""
         pbxs = self._settings.pbx_names
-        return RulesInForce(self._rules_hash, self._worker, utc_now_us(), self._started, self._settings_hash, pbxs)
+        now = utc_now_us()
+        return RulesInForce(
+            self._rules_hash, self._worker, now, self._started, self._settings_hash, pbxs, self._hash_key
+        )
 
     async def look_when_due(self, own: Collection[int]) -> UserError | None:
         """Look, if it is time. `own`: the partitions that are ours. Returns why this worker must not go on."""

@@ -9,14 +9,16 @@ from schemas import Serializer, own_headers
 from streams.calls.call import Call
 from streams.calls.classify import classify
 from streams.calls.pbx_profile import PbxProfile
-from streams.calls.result_headers import BACKFILL, LIVE, ORIGIN, PROCESSED
+from streams.calls.result_headers import BACKFILL, ERASURE, LIVE, ORIGIN, PROCESSED
 from streams.clock import utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.producer import Message
+from streams.privacy.erased import ErasedNumbers
+from streams.privacy.hashed import ResultHasher
 from streams.rules import Rules
 from streams.settings import Settings
-from streams.topics import CALL_LEGS, CALL_RESULTS
+from streams.topics import CALL_LEGS, CALL_RESULTS, CALL_RESULTS_HASHED
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.call_warnings import WarningReporter
 from streams.workers.aggregate.steps import CallEnded, CallWithheld, Ended
@@ -30,8 +32,18 @@ class OutgoingRecords:
     """Classifies calls that ended, and encodes what is to be sent."""
 
     def __init__(
-        self, settings: Settings, rules: Rules, profile: PbxProfile, serializer: Serializer, dead_letters: DeadLetters
+        self,
+        settings: Settings,
+        rules: Rules,
+        profile: PbxProfile,
+        serializer: Serializer,
+        dead_letters: DeadLetters,
+        erased: ErasedNumbers,
     ) -> None:
+        """`erased`: the numbers that are left out of calls from before their erasure."""
+        self._erased = erased
+        self._hasher = ResultHasher.of(settings, profile)
+        self._hashed_topic = settings.kafka.topic(CALL_RESULTS_HASHED)
         self._results_topic, self._legs_topic = settings.kafka.topic(CALL_RESULTS), settings.kafka.topic(CALL_LEGS)
         self._rules = rules
         self._profile = profile
@@ -60,9 +72,12 @@ class OutgoingRecords:
     def _results(self, finished: CallEnded, tp: TP, last_offset: int) -> list[Message]:
         call = finished.call
         try:
-            classification = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
+            classified = classify(call, self._rules, self._profile, cut_short=finished.cut_short)
+            classification = self._erased.obeyed(classified)
             key = call.call_id.encode()
             origin = BACKFILL if finished.backfilled else LIVE
+            if classification is not classified:
+                origin = ERASURE
             now = str(utc_now_us()).encode()
             headers = ((ORIGIN, origin.encode()), (PROCESSED, now))
             encode = self._serializer.encode
@@ -71,6 +86,9 @@ class OutgoingRecords:
             for leg in classification.legs:
                 value = encode(CALL_LEGS.schema, leg.record())
                 messages.append((self._legs_topic, key, value, (*_LEG_HEADERS, *headers)))
+            if self._hasher is not None:
+                value = encode(CALL_RESULTS_HASHED.schema, self._hasher.record(classification.result))
+                messages.append((self._hashed_topic, key, value, (*_RESULT_HEADERS, *headers)))
         except Exception as error:  # a call that nobody thought of must not stop the others
             _log.exception("call could not be classified", call_id=call.call_id)
             why = f"{type(error).__name__}: {error}"

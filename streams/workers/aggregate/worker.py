@@ -38,6 +38,7 @@ from streams.topics import (
     AGGREGATE_CHECKPOINTS,
     CALL_LEGS,
     CALL_RESULTS,
+    CALL_RESULTS_HASHED,
     CAPTURE_MARKS,
     CEL,
     COMPLETE_UNTIL,
@@ -47,7 +48,9 @@ from streams.topics import (
 )
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
+from streams.workers.aggregate.call_warnings import warn_of_two_statuses
 from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
+from streams.workers.aggregate.erasures import Erasures
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.other_workers import OtherWorkers
 from streams.workers.aggregate.outgoing_records import OutgoingRecords
@@ -79,7 +82,8 @@ class AggregateWorker:
         self._rules = load_rules(settings.rules)
         self._profile = PbxProfile.of(settings)
         self._rules_hash = hash_in_force(self._rules.hash, self._profile.hash)
-        self._others = OtherWorkers(settings, self._rules_hash)
+        self._erasures = Erasures(settings, self._profile)
+        self._others = OtherWorkers(settings, self._rules_hash, self._erasures.key_id)
         self._decoder = RecordDecoder(settings)
         self._unreadable = UnreadableRows(settings.aggregate.unreadable_window, settings.aggregate.max_unreadable_share)
         self._looked_back = False
@@ -87,6 +91,8 @@ class AggregateWorker:
         self._ends = BoundedReader(settings.kafka, silence_seconds=10.0, uncommitted=True)
         self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
         self._registry = schema_registry(settings.registry)
+        self._further = (CALL_RESULTS_HASHED,) * settings.privacy.hashed_topic
+        self.needs += self._further
         self._assigned: dict[TP, AssignedPartition] = {}
         self._watchdog = SilenceWatchdog()
         self._looks = BrokerLooks()
@@ -103,19 +109,18 @@ class AggregateWorker:
         """See worker_runtime.Worker."""
         self._group = self._settling.group = group
         settings, topic = self._settings, self._topic
-        serializer = await register_schemas(
-            self._registry,
-            {topic(each): each.schema for each in (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL)},
-        )
+        written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL, *self._further)
+        serializer = await register_schemas(self._registry, {topic(each): each.schema for each in written})
+        await self._erasures.read()
         try:
             await self._producer.start()
             await self._ends.__aenter__()
             self._completeness = await CompletenessTopics(settings.kafka, serializer).__aenter__()
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings.kafka, error) from None
-        dead_letters = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
-        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead_letters)
-        losses = LossReporter(dead_letters, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
+        dead = DeadLetters(self._producer, serializer, topic(DEAD_LETTERS), self.name)
+        self._outgoing = OutgoingRecords(settings, self._rules, self._profile, serializer, dead, self._erasures.known)
+        losses = LossReporter(dead, DeadLetterReason.EXPIRED_ROWS, "", metrics.count_lost)
         self._holes = Holes(settings, group, self._ends, losses)
         _log.info(
             "aggregating",
@@ -125,19 +130,13 @@ class AggregateWorker:
             pbxs=settings.pbx_names,
             **settings.aggregate.model_dump(),
         )
-        two_status = [name for name in settings.pbx_names if self._profile.of_pbx(name).two_status_mode]
-        metrics.TWO_STATUS_MODE.set(bool(two_status))
-        if two_status:
-            _log.warning(
-                "database.column_name_aliases.cel_extra is `id`: every call is processed in two-status mode, and why a "
-                "call was not answered is given away",
-                pbxs=two_status,
-            )
+        warn_of_two_statuses([name for name in settings.pbx_names if self._profile.of_pbx(name).two_status_mode])
         self._timers = [
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._tick)),
             asyncio.create_task(self._timer(self._settling.wait, self._settling.look)),
             asyncio.create_task(self._timer(partial(asyncio.sleep, _TICK_SECONDS), self._look_at_others)),
             asyncio.create_task(watch_registry(serializer)),
+            asyncio.create_task(self._erasures.follow()),
         ]
 
     async def stop(self) -> None:

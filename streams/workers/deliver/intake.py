@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from schemas import MalformedRecord, Serializer, UnknownSchema, own_header, written_as
 from streams.calls.differences import compared_hash
 from streams.calls.result import CallResult
-from streams.calls.result_headers import LIVE, origin_of
+from streams.calls.result_headers import ERASURE, LIVE, origin_of
 from streams.clock import UtcMicros, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.command_record import Command
@@ -81,8 +81,11 @@ class Intake:
             )
             await self._refuse(record, DeadLetterReason.WRONG_PARTITION, why, result.call_id)
             return None
+        origin = origin_of(headers)
+        if origin == ERASURE:
+            return None  # what a delivery holds is erased by a command
         source = record.topic, record.partition, record.offset
-        return self._arrived(result, value, header, source, memory, origin_of(headers))
+        return self._arrived(result, value, header, source, memory, origin)
 
     async def command(self, record: ConsumerRecord, memory: Memory) -> tuple[str, CommandReceived | None]:
         """A command and its call id; None where it is for another CRM, and where it cannot be read."""

@@ -8,12 +8,13 @@ import structlog
 from schemas import Serializer
 from streams.clock import UtcMicros, utc_now_us
 from streams.crm.shared.shadow import shadowed
-from streams.delivery.commands import begin_from_command
+from streams.delivery.commands import apply_command, begin_from_command
+from streams.delivery.erasure import erased_where_over
 from streams.delivery.events import Arrived, CommandReceived, Overdue, PortalBack, Recovered
 from streams.delivery.follow_ups import due_at_portal, due_to_prepare
 from streams.delivery.machine import advance, begin
 from streams.delivery.plan import Plan
-from streams.delivery.record import Delivery
+from streams.delivery.record import Action, Delivery
 from streams.delivery.transitions import overdue
 from streams.workers.deliver import metrics
 from streams.workers.deliver.attempt import AttemptRunner, DeliveryEscalation
@@ -176,6 +177,9 @@ class PartitionDeliveries:
                 return None
         else:
             queue = self._queues.get(known.portal)
+            if queue is None and command.action is Action.ERASE and known.over:
+                log.info("an operator's command is carried out", portal=known.portal)
+                return self.states.store(erased_where_over(apply_command(known, event, self._plan)))
             if queue is None:
                 log.warning("an operator's command is for a portal that is not served", portal=known.portal)
                 return None

@@ -23,6 +23,7 @@ from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.lost_records import LossReporter, Lost
 from streams.kafka.producer import IdempotentProducer, Message
+from streams.privacy.erased import ErasedNumbers
 from streams.rules import load_rules
 from streams.settings import Settings
 from streams.workers.aggregate import holes, settling_calls
@@ -127,7 +128,9 @@ class Process:
         self.worker = AggregateWorker(SETTINGS)
         rules, profile = load_rules(SETTINGS.rules), PbxProfile.of(SETTINGS)
         letters = DeadLetters(cast(IdempotentProducer, broker), serializer(), "cel2crm.dead-letters", "aggregate")
-        self.worker._outgoing = OutgoingRecords(SETTINGS, rules, profile, serializer(), letters)
+        self.worker._outgoing = OutgoingRecords(
+            SETTINGS, rules, profile, serializer(), letters, ErasedNumbers.of(SETTINGS, profile)
+        )
         self.worker._group = self.worker._settling.group = cast(Consumer, broker)
         self.look_into_holes_with(broker, Reader())
         self.assigned = AssignedPartition(

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from schemas import SchemaRegistry, Serializer, own_headers
 from streams.calls.differences import compared_hash
+from streams.calls.result_headers import ERASURE, ORIGIN
 from streams.kafka.topic_client import partition_of
 from streams.settings import PortalSettings
 from streams.workers.deliver.intake import Intake
@@ -37,3 +38,5 @@ async def test_a_result_brings_by_what_it_is_compared_with_others() -> None:
     assert arrived is not None
     assert (arrived.compared_hash, arrived.outcome_hash) == (compared_hash(result), result.outcome_hash)
     assert (arrived.version, arrived.source) == (result.version, ("call-results", record.partition, 7))
+    record.headers.append((ORIGIN, ERASURE.encode()))
+    assert await intake.result(cast(Any, record), NothingRemembered()) is None, "no CRM hears of an erasure"

@@ -27,6 +27,7 @@ from streams.delivery.answers import (
     SkipCall,
     Succeeded,
 )
+from streams.delivery.erasure import is_erased
 from streams.delivery.events import Arrived, CommandReceived
 from streams.delivery.plan import Plan
 from streams.delivery.record import Action, Delivery, OperatorCommand, State
@@ -91,7 +92,14 @@ class PartitionUnderTest:
         self._serializer = serializer
         writer = log.fence()
         self.partition = PartitionDeliveries(
-            "log/0", KOMMO, {"main": queue}, serializer, writer, self, preparations=preparations, preparer=preparer
+            "log/0",
+            KOMMO,
+            {queue.portal.name: queue},
+            serializer,
+            writer,
+            self,
+            preparations=preparations,
+            preparer=preparer,
         )
         writer.scan(self.partition.read)
         self._commands = 0
@@ -148,13 +156,13 @@ class PartitionUnderTest:
 
 @asynccontextmanager
 async def partition_under_test(
-    crm: Crm, log: PartitionLog | None = None, preparer: Preparer | None = None, **fields: Any
+    crm: Crm, log: PartitionLog | None = None, preparer: Preparer | None = None, called: str = "main", **fields: Any
 ) -> AsyncIterator[PartitionUnderTest]:
     serializer = Serializer(SchemaRegistry("http://nowhere"))
     serializer.add_schema("call_result", 1)
     serializer.add_schema(SCHEMA, 2)
     portal = PortalSettings(
-        name="main", crm="kommo", settle_seconds=0, request_timeout_seconds=0.01,
+        name=called, crm="kommo", settle_seconds=0, request_timeout_seconds=0.01,
         rate_limit=RateLimit(burst=1000, per_second=1000), **fields,
     )  # fmt: skip
     queue = PortalQueue(portal, crm)
@@ -202,6 +210,33 @@ async def test_a_call_that_is_dropped_while_it_is_looked_up_is_followed_to_its_e
         dropped = await tested.until_state(State.DROPPED)
     assert (tested.dead, len(crm.sent)) == ([], 1)
     assert [line.outcome for line in dropped.history] == ["unsure", "not_found"]
+
+
+async def test_an_erased_call_leaves_no_number_in_the_log() -> None:
+    async with partition_under_test(Crm([Succeeded({"note": "7"})])) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        sent = await tested.until_state(State.DELIVERED)
+        assert str(CALL.client) in str(sent)
+        await tested.command(Action.ERASE)
+        await tested.until(lambda: (found := tested.logged()) is not None and is_erased(found))
+        later = call_result(2)
+        await tested.partition.take_result(1, tested.arrived(later))
+        await tested.until(lambda: tested.partition.results.durable == 2)
+        logged = tested.logged()
+    assert logged is not None and is_erased(logged) and str(CALL.client) not in str(logged)
+    assert (logged.crm_ids, len(tested.crm.sent)) == ({"note": "7"}, 1)
+
+
+async def test_a_call_of_a_portal_that_is_served_no_more_is_erased_too() -> None:
+    log = PartitionLog()
+    async with partition_under_test(Crm([Succeeded({"note": "7"})]), log) as tested:
+        await tested.partition.take_result(0, tested.arrived())
+        await tested.until_state(State.DELIVERED)
+    async with partition_under_test(Crm(), log, called="another") as tested:
+        await tested.command(Action.DROP)
+        assert (found := tested.logged()) is not None and not is_erased(found), "nobody else's commands"
+        await tested.command(Action.ERASE)
+        await tested.until(lambda: (found := tested.logged()) is not None and is_erased(found))
 
 
 async def test_a_command_for_a_call_that_nobody_knows_changes_nothing() -> None:
