@@ -93,9 +93,14 @@ def checksums(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+def checksums_head(poms: Path = POMS) -> str:
+    """The first line of a file of checksums: of which poms it is."""
+    return f"# {_fingerprint(poms)}"
+
+
 def require_checksums(folder: Path, wanted_of: Path) -> None:
     """Raise StackError where what was downloaded is not, file for file, what the file `wanted_of` says."""
-    lines = wanted_of.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in wanted_of.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     wanted = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     found = checksums(folder)
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -213,7 +218,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             _copy_dependencies(poms, Path(folder), print)
             found = checksums(Path(folder))
-        file.write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="utf-8")
+        lines = "".join(f"{digest}  {name}\n" for name, digest in found.items())
+        file.write_text(f"{checksums_head(poms)}\n{lines}", encoding="utf-8")
 
 
 if __name__ == "__main__":

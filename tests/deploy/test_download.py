@@ -52,6 +52,11 @@ def test_a_killed_download_is_not_taken_for_a_complete_one(own_cache: Path, monk
     assert not list(own_cache.glob("partial-*"))
 
 
+def test_the_checksums_are_of_the_versions_in_the_poms() -> None:
+    shipped = Path(download.__file__).with_name("jars.sha256").read_text(encoding="utf-8")
+    assert shipped.splitlines()[0] == download.checksums_head(), "python -m deploy.local.download --write-checksums"
+
+
 def test_what_is_not_what_was_written_down_is_not_used(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_fetch", fetching("another jar", []))
     with pytest.raises(StackError, match=r"1 of 1 downloaded files .*: kafka/broker.jar"):
@@ -140,11 +145,13 @@ def test_every_further_set_has_the_checksums_of_what_its_pom_names(poms: Path) -
     named = set(
         re.findall(r"<dependency>\s*<groupId>[^<]+</groupId>\s*<artifactId>([^<]+)<", (poms / "pom.xml").read_text())
     )
-    files = [line.split("  ", 1)[1] for line in (poms / "jars.sha256").read_text().splitlines()]
+    head, *lines = (poms / "jars.sha256").read_text().splitlines()
+    assert head == download.checksums_head(poms), "python -m deploy.local.download --write-checksums"
+    files = [line.split("  ", 1)[1] for line in lines]
     assert named and all(any(f"{name}-" in Path(file).name for file in files) for name in named)
 
 
 def test_the_lakes_sink_has_nothing_that_connect_itself_brings() -> None:
-    lines = (download.FURTHER_POMS / "iceberg" / "jars.sha256").read_text().splitlines()
+    _, *lines = (download.FURTHER_POMS / "iceberg" / "jars.sha256").read_text().splitlines()
     names = [Path(line.split("  ", 1)[1]).name for line in lines]
     assert not [name for name in names if name.startswith(("jackson", "kafka-clients", "connect-", "slf4j"))]
