@@ -11,7 +11,13 @@ ROOT = Path(__file__).parents[2]
 DATA: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
     "package-data"
 ]
-OF_CHECKOUTS_ALONE = ("deploy/demo/", "deploy/fake_crms/", "deploy/tools.txt", "deploy/local/install-venv.sh")
+OF_CHECKOUTS_ALONE = (
+    "deploy/demo/",
+    "deploy/fake_crms/",
+    "deploy/local/further_poms/",
+    "deploy/tools.txt",
+    "deploy/local/install-venv.sh",
+)
 
 
 def tracked() -> list[str]:
