@@ -15,7 +15,8 @@ from streams.settings import Settings
 NOT_OURS = (
     "The PBX's own database (cdr, cel) and its recordings: never written by cel2crm. Erase there first: a backfill "
     "after the hash is forgotten would bring the number back.",
-    "Files that were exported or printed and given away, what readers of the topics copied, and backups of Kafka.",
+    "Files that were exported or printed and given away, raw rows that were exported (`export --rows`), what readers of "
+    "the topics copied, and backups of Kafka.",
 )
 _MILLIS = 1000
 
@@ -100,6 +101,7 @@ def certificate_of(
     left: Sequence[str],
     gone: Mapping[str, Gone],
     sinks: Sequence[SinkErasure],
+    settings: Settings,
 ) -> Certificate:
     """`hashed`: the number's hash, and the id of its key; `known`: when it was erased, until when that is obeyed, by
     whom; `gone`: by full name of a topic."""
@@ -119,6 +121,19 @@ def certificate_of(
         remains=tuple(remaining_of(after, gone)),
         entries=tuple(map(entry_of, after.in_crms())),
         sinks=tuple(sinks),
+        not_ours=not_ours(settings),
+    )
+
+
+def not_ours(settings: Settings) -> tuple[str, ...]:
+    """What cel2crm does not change, in sentences."""
+    lakes = (sink.called for sink in settings.sinks if sink.in_lake)
+    return (
+        *NOT_OURS,
+        *(
+            f"The tables of the lake {name}, raw rows among them: delete the calls there, then expire its snapshots."
+            for name in lakes
+        ),
     )
 
 

@@ -77,7 +77,8 @@ class Erasing:
         now = utc_now_ms()
         gone = self.cluster.gone({topic: held.newest_ms for topic, held in after.topics.items()}, now)
         hashed = key.of(self.search.number), key.id
-        return certificate_of(hashed, (known.erased_at, known.until, by), done, after, left, gone, sinks)
+        told = (known.erased_at, known.until, by)
+        return certificate_of(hashed, told, done, after, left, gone, sinks, self.connection.settings)
 
     async def _turns(self) -> AsyncIterator[None]:
         until = time.monotonic() + self.wait_seconds
@@ -92,4 +93,5 @@ class Erasing:
         calls = {
             name: NewVersion(*each.order, bool(each.legs)) for name, each in after.calls.items() if name not in still
         }
-        return [await erase_in(sink, calls, after.letter_places) for sink in self.connection.settings.sinks]
+        databases = (sink for sink in self.connection.settings.sinks if not sink.in_lake)
+        return [await erase_in(sink, calls, after.letter_places) for sink in databases]

@@ -6,7 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from streams.clock import format_time, utc_now_ms
-from streams.erasure.certificate import NOT_OURS, Entry, Remaining, entry_line, entry_of, remaining_line, remaining_of
+from streams.erasure.certificate import (
+    NOT_OURS,
+    Entry,
+    Remaining,
+    entry_line,
+    entry_of,
+    not_ours,
+    remaining_line,
+    remaining_of,
+)
 from streams.erasure.cluster import Cluster
 from streams.erasure.inventory import Inventory
 from streams.erasure.search import Search
@@ -101,7 +110,8 @@ def plan_of(found: Inventory, search: Search, cluster: Cluster, settings: Settin
         topics=tuple(remaining_of(found, gone)),
         newest={topic: format_time(held.newest_ms * _MILLIS) for topic, held in found.topics.items()},
         entries=tuple(map(entry_of, found.in_crms())),
-        sinks=tuple(sink.called for sink in settings.sinks),
+        sinks=tuple(sink.called for sink in settings.sinks if not sink.in_lake),
+        not_ours=not_ours(settings),
         replays=tuple(sorted(found.replays)),
         unreadable=found.unreadable,
     )

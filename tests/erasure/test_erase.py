@@ -260,3 +260,10 @@ def test_a_call_under_way_is_told_until_it_is_over(operator: Installation) -> No
     assert {each["topic"]: each["records"] for each in told["remains"]}["cel2crm.aggregate-checkpoints"] == 1
     operator.topics.logs["cel2crm.aggregate-checkpoints", 0].clear()
     assert operator.run("erase", number, "--yes", "--by", "ann").exit_code == 0
+
+
+@pytest.mark.parametrize("tree", [{"sinks": [{"engine": "iceberg", "lake": {"warehouse": "s3://bucket/calls"}}]}])
+def test_a_lake_is_named_and_not_touched(operator: Installation) -> None:
+    told = erased(operator)
+    assert told["complete"] and told["sinks"] == []
+    assert any(line.startswith("The tables of the lake iceberg") for line in told["not_ours"])
