@@ -15,7 +15,7 @@ from streams.settings import Settings
 NOT_OURS = (
     "The PBX's own database (cdr, cel) and its recordings: never written by cel2crm. Erase there first: a backfill "
     "after the hash is forgotten would bring the number back.",
-    "Files that were exported or printed and given away, raw rows that were exported (`export --rows`), what readers of "
+    "Files that were exported or printed and given away, files of raw rows (`export --rows`), what readers of "
     "the topics copied, and backups of Kafka.",
 )
 _MILLIS = 1000
