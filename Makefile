@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SPARK := .build/spark
+LAKE := .build/lake
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +37,18 @@ test: venv  ## every test, real servers included
 test-fast: venv  ## the tests that need no server
 	@$(BIN)/python -m pytest -m 'not servers and not slow' -n auto --dist worksteal
 
-test-spark:  ## calls judged by Spark, beside what live said; installs pyspark (450 MB) into an environment of its own; needs Java 17
+test-spark:  ## calls judged by Spark, beside what live said, and Spark as a reader; installs pyspark (450 MB) into an environment of its own; needs Java 17
 	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	@$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
-	@$(SPARK)/bin/python -m pytest tests/replay/test_spark.py
+	@$(SPARK)/bin/python -m pytest tests/replay/test_spark.py tests/replay/test_spark_readers_servers.py
+
+test-lake:  ## an Iceberg lake on real servers, read by pyiceberg and DuckDB; downloads 90 MB of jars; needs PostgreSQL
+	@test -x $(LAKE)/bin/python || $(PYTHON) -m venv $(LAKE)
+	@$(LAKE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,lake]'
+	@$(LAKE)/bin/python -m pytest tests/lake
+
+test-flink: venv  ## Flink SQL of docs/analytics.md on real servers; downloads 155 MB of jars; needs a JDK, 17 or newer
+	@CEL2CRM_TEST_FLINK=1 $(BIN)/python -m pytest tests/flink
 
 test-ways: $(WAYS)/.installed  ## package, image, chart and composition, with the tools of deploy/tools.txt in an environment of their own
 	@test -x $(WAYS)/bin/helm || ! command -v go >/dev/null || GOBIN=$(CURDIR)/$(WAYS)/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0

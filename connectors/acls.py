@@ -81,6 +81,7 @@ def _acls(lines: Sequence[Mapping[str, Any]], settings: Settings, further: Mappi
         "pbx": [{"pbx.name": pbx.name} for pbx in (settings.pbx, *settings.other_pbxs)],
         "hashed": [{}] if settings.privacy.hashed_topic else [],
         "sink": [{"sink.name": sink.called} for sink in settings.sinks],
+        "lake": [{"sink.name": sink.called} for sink in settings.sinks if sink.in_lake],
     }
     for line in lines:
         (resource,) = (each for each in get_args(Resource) if each in line)

@@ -45,6 +45,9 @@ COMPLETE_UNTIL = Topic("complete-until", "complete_until")
 SET_ASIDE_RECORDS = Topic("set-aside-records")
 """Unreadable records that operators set aside (kafka/set_aside.py); key: `<topic>/<partition>/<offset>`."""
 
+ICEBERG_CONTROL = Topic("iceberg-control")
+"""What the tasks of a lake's sink tell one another, in Iceberg's own form."""
+
 REPLAYS = Topic("replays")
 """Replays under way and done (replay/control.py); key: name of the replay."""
 

@@ -7,10 +7,11 @@ from connectors.apply import too_slow
 from connectors.client import ConnectorStatus
 from connectors.progress import POLL_SECONDS, Action, Progress, failure_error, give, require_valid, until_running
 from connectors.sinks.connected import Sink, SinkConnector, open_sink, records_behind
-from connectors.sinks.jdbc.checks import check_sink_database
-from connectors.sinks.jdbc.config import sink_named
+from connectors.sinks.kinds import confirm_seconds, kind_of
+from connectors.sinks.shared import sink_named
 from connectors.topics import require_topics
-from streams.settings import Settings
+from streams.errors import UserError
+from streams.settings import Settings, SinkSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +27,41 @@ class AppliedPart:
 async def apply_sink(
     settings: Settings, name: str, progress: Progress, *, timeout_seconds: float = 90.0
 ) -> list[AppliedPart]:
-    """Check database, topics and configurations, apply the sink's connectors, and wait until each takes records.
+    """Check the place, the topics and configurations, apply the sink's connectors, and wait until each takes records.
 
     A connector that is stopped or paused is resumed, what has failed is restarted once. Nothing is applied where a
     check fails. Raises UserError naming what is wrong and the remedy.
     """
     settings_of_sink = sink_named(settings, name)
+    kind = kind_of(settings_of_sink)
     async with open_sink(settings, settings_of_sink) as sink:
-        progress(f"checking database {settings_of_sink.database} at {settings_of_sink.address}")
-        await check_sink_database(settings_of_sink)
+        progress(f"checking {kind.where(settings_of_sink)}")
+        await _require_place(settings_of_sink)
         progress("checking the topics")
         wanted = [topic for connector in sink.connectors for topic in connector.topics]
+        wanted += map(settings.kafka.topic, kind.own_topics)
         await require_topics(settings, wanted)
         progress(f"checking the configuration with Kafka Connect at {sink.connect.url}")
         for connector in sink.connectors:
             await require_valid(sink.connect, connector.name, connector.config)
+        if kind.prepare is not None:
+            new = [each.name for each in sink.connectors if await sink.connect.config(each.name) is None]
+            await kind.prepare(settings, new)
         actions = [await give(sink.connect, each.name, each.config, progress) for each in sink.connectors]
         return [
-            await _until_it_works(sink, connector, action, progress, timeout_seconds)
+            await _until_it_works(
+                sink, connector, action, progress, timeout_seconds + confirm_seconds(settings_of_sink)
+            )
             for connector, action in zip(sink.connectors, actions, strict=True)
         ]
+
+
+async def _require_place(sink: SinkSettings) -> None:
+    """Raise UserError with all that is wrong with the database or catalog, a line each."""
+    kind = kind_of(sink)
+    if refusals := await kind.refusals(sink):
+        told = "\n".join(f"  {line}" for line in refusals)
+        raise UserError(f"sink {sink.called} ({kind.where(sink)}) cannot take calls:\n{told}", kind.remedy(sink))
 
 
 async def _until_it_works(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from connectors.apply import connect_client
 from connectors.client import ConnectClient
 from connectors.sinks.failures import SINK_KNOWN
-from connectors.sinks.jdbc.config import connector_of, sink_configs
-from connectors.sinks.jdbc.tables import topics_of
+from connectors.sinks.kinds import kind_of
+from connectors.sinks.shared import connector_of
 from connectors.source import ConnectorConfig
 from schemas import written_as
 from streams.errors import SettingsError
@@ -41,10 +41,11 @@ class Sink:
 
 
 def connectors_of(settings: Settings, sink: SinkSettings) -> tuple[SinkConnector, ...]:
-    """The connectors of a sink. Raises SettingsError (sink_configs)."""
+    """The connectors of a sink. Raises SettingsError: a secret that is no reference, a property that is ours."""
+    kind = kind_of(sink)
     return tuple(
-        SinkConnector(part, connector_of(settings, sink, part), config, tuple(topics_of(settings, part)))
-        for part, config in sink_configs(settings, sink).items()
+        SinkConnector(part, connector_of(settings, sink, part), config, tuple(kind.topics(settings, part)))
+        for part, config in kind.configs(settings, sink).items()
     )
 
 
@@ -68,10 +69,10 @@ async def records_behind(sink: Sink, connector: SinkConnector) -> int:
     Exact up to COUNTED a partition. Raises UserError: no broker, no Connect.
     """
     taken = await sink.connect.sink_offsets(connector.name) or {}
-    return sum([await _behind(sink.topics, topic, taken) for topic in connector.topics])
+    return sum([await _behind(sink.topics, topic, taken, connector.part) for topic in connector.topics])
 
 
-async def _behind(topics: KafkaTopics, topic: str, taken: Mapping[tuple[str, int], int]) -> int:
+async def _behind(topics: KafkaTopics, topic: str, taken: Mapping[tuple[str, int], int], part: SinkPart) -> int:
     ends, begins = await topics.ends(topic), await topics.begins(topic)
     at = {number: max(begins[number], taken.get((topic, number), 0)) for number in ends}
     many = {number: gap for number in ends if (gap := max(0, ends[number] - at[number])) > COUNTED}
@@ -79,12 +80,12 @@ async def _behind(topics: KafkaTopics, topic: str, taken: Mapping[tuple[str, int
     if not few:
         return sum(many.values())
     read = topics.read(topic, few, start={number: at[number] for number in few})
-    return sum(many.values()) + sum([1 async for record in read if _is_taken(record)])
+    return sum(many.values()) + sum([1 async for record in read if _is_taken(record, part)])
 
 
-def _is_taken(record: TopicRecord) -> bool:
-    """Whether the sink writes such a record: what sink.yaml leaves out it never confirms."""
-    return record.value is not None and written_as(record.headers) is not None
+def _is_taken(record: TopicRecord, part: SinkPart) -> bool:
+    """Whether the sink writes such a record: what its configuration leaves out it never confirms."""
+    return part == "rows" or (record.value is not None and written_as(record.headers) is not None)
 
 
 def _password(sink: SinkSettings) -> str:

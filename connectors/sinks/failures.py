@@ -1,4 +1,4 @@
-"""Failures of the JDBC sink and its converter, as one line for a person and what to do."""
+"""Failures of the sinks and their converter, as one line for a person and what to do."""
 
 from connectors.failures import KNOWN, KnownFailure
 
@@ -6,8 +6,37 @@ _TABLES = "Compare the tables with what cel2crm connectors tables prints, and pu
 _LOGIN = "Compare user of the sink, and what its password_reference leads to, with the database's user."
 _WATCH = "cel2crm connectors watch restarts the sink when it is back: nothing is lost meanwhile."
 
+_LAKE_KNOWN: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        r"No FileSystem for scheme \"?(\w+)",
+        "Kafka Connect has no jars for a warehouse of kind {0}://",
+        "Put them into the sink's folder, and name their FileIO in properties of the sink (docs/analytics.md).",
+    ),
+    KnownFailure(
+        r"Mkdirs failed to create \S*?(/\S+)|(/\S+) \(Permission denied\)|AccessDenied\w*: (/\S+)",
+        "Kafka Connect cannot write to the lake's warehouse: {0}",
+        "Give its user the right to, or name another lake.warehouse of the sink.",
+    ),
+    KnownFailure(
+        r"getSubject is not supported",
+        "the Hadoop jars beside Iceberg's sink do not run on this Java",
+        "Use hadoop-client-runtime 3.4.2 or newer (docs/analytics.md), or a Java before 24 for Kafka Connect.",
+    ),
+    KnownFailure(
+        r"RESTException: [^\n]*",
+        "the lake's REST catalog does not answer, or not as one",
+        f"Start it, or check lake.url of the sink as the Connect host sees it. {_WATCH}",
+    ),
+    KnownFailure(
+        r"Coordinator unexpectedly terminated",
+        "what was written to the lake could not be committed to its tables",
+        f"The log of Kafka Connect has the reason under iceberg-coord. {_WATCH}",
+    ),
+)
+
 # The first that is found counts. Whatever is said of Kafka, Connect and its files is as for the source.
 SINK_KNOWN: tuple[KnownFailure, ...] = (
+    *_LAKE_KNOWN,
     KnownFailure(
         r"password authentication failed for user \"?([^\"\s]+)|Access denied for user '([^']*)'@",
         "the database refuses user {0}: wrong password, or no such user",

@@ -9,7 +9,7 @@ import msgspec
 from connectors.client import ConnectorStatus
 from connectors.fault import Fault
 from connectors.sinks.connected import Sink, SinkConnector, open_sink, records_behind
-from connectors.sinks.jdbc.checks import refusals_now, tables_remedy
+from connectors.sinks.kinds import kind_of
 from streams.errors import UserError
 from streams.settings import Settings, SinkSettings
 
@@ -85,15 +85,15 @@ async def report_sinks(settings: Settings) -> list[SinkReport]:
 
 
 async def report_sink(settings: Settings, sink: SinkSettings) -> SinkReport:
-    """Look at one sink: its database with tables and views, and its connectors."""
-    faults: list[Fault] = []
+    """Look at one sink: its database with tables and views, or its catalog, and its connectors."""
+    kind, faults = kind_of(sink), list[Fault]()
     try:
-        faults += [Fault(line, tables_remedy(sink)) for line in await refusals_now(sink)]
+        faults += [Fault(line, kind.remedy(sink)) for line in await kind.refusals(sink)]
     except UserError as error:
         faults.append(Fault(error.problem, f"{error.remedy} {_WATCH}"))
     async with open_sink(settings, sink) as opened:
         parts = tuple([await _part(opened, connector) for connector in opened.connectors])
-    return SinkReport(sink.called, f"{sink.engine} at {sink.address}, database {sink.database}", parts, tuple(faults))
+    return SinkReport(sink.called, kind.where(sink), parts, tuple(faults))
 
 
 async def _part(sink: Sink, connector: SinkConnector) -> SinkPartReport:

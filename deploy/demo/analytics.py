@@ -25,7 +25,6 @@ from deploy.demo.pipeline import Pipeline, log_tail, run_command
 from deploy.local import LocalStack
 from deploy.local.logs import BUILD
 from streams.calls.result import CallResult
-from streams.cli.command_line import COMMANDS
 from streams.errors import UserError
 
 DATABASE = "calls"
@@ -116,15 +115,12 @@ def show_analytics(
     waiting = found.select("select count(*) as n from missed_not_called_back")[0]["n"]
     console.print(f"Clients who must be called back (missed_not_called_back): {waiting}")
     console.print(_complete(found, deadline, running), highlight=False)
-    if (page := _report(running)) is not None:
-        console.print(f"The report of these calls: file://{page}", highlight=False, soft_wrap=True)
+    console.print(f"The report of these calls: file://{_report(running)}", highlight=False, soft_wrap=True)
     return faults
 
 
-def _report(running: Pipeline) -> Path | None:
-    """The page of `cel2crm report`, which stays when the demo has ended; None: there is no such command."""
-    if "report" not in COMMANDS:
-        return None
+def _report(running: Pipeline) -> Path:
+    """The page of `cel2crm report`, which stays when the demo has ended."""
     page = BUILD.parent / "demo-report.html"
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
     run_command("report", "--since", yesterday, "--html", str(page), settings=running.settings_file)

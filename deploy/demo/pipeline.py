@@ -83,8 +83,10 @@ def pipeline(
     in_one_process: bool = False,
     sinks: Sequence[Mapping[str, object]] = (),
 ) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the workers (those of all CRMs in one process, or in one each); ended workers
-    first. `sinks`: as they stand in the settings."""
+    """Portals, topics, capture and the workers (all in one process, or each in its own); ended workers first.
+
+    `sinks`: as they stand in the settings.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
         portals = {name: _portal(stack, name, directory, running) for name in crms}
@@ -94,7 +96,7 @@ def pipeline(
         run_command("connectors", "apply", settings=settings_file)
         if "bitrix24" in portals:
             authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
-        kinds = [["aggregate"], *([list(crms)] if in_one_process else ([crm] for crm in crms))]
+        kinds = [["aggregate", *crms]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
         workers = dict(_worker(stack, names, settings_file, running) for names in kinds)
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers

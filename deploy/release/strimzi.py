@@ -89,8 +89,8 @@ def _user(part: str, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "  authorization:\n    type: simple\n    acls:\n"
     for line in lines:
         each = line.get("each")
-        if each == "sink":
-            yield "{{- range $sink := $root.Values.sinks }}\n"
+        if each in ("sink", "lake"):
+            yield f"{{{{- range $sink := $root.Values.{each}s }}}}\n"
         elif each:
             yield _EACH[each]
         yield from _acl(line)

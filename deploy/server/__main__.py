@@ -21,6 +21,8 @@ def main() -> None:
     except UserError as error:
         sys.stderr.write(f"cel2crm-server: {error.problem}\n  {error.remedy}\n")
         sys.exit(2)
+    except BrokenPipeError:  # `.. units | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: argparse.Namespace) -> None:

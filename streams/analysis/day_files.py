@@ -6,9 +6,7 @@
 A day's files never lose a call: what a topic no longer holds is taken over from the file that is replaced.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from streams.analysis.lake_schema import OF_RECORDS, columns_of
+from streams.analysis.new_file import NewFile
 from streams.errors import UserError
 
 RESULTS, LEGS = "call_results", "call_legs"
@@ -48,7 +47,7 @@ def content_of(directory: Path, kind: str, day: str) -> str | None:
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable_file(path, error) from None
     return bytes(metadata.get(_CONTENT, b"")).decode()
 
 
@@ -76,10 +75,11 @@ def _table(path: Path, columns: list[str] | None = None) -> pa.Table | None:
     except FileNotFoundError:
         return None
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable_file(path, error) from None
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+def unreadable_file(path: Path, error: Exception) -> UserError:
+    """An error for a file that is there, and is no Parquet file of ours."""
     return UserError(
         f"{path} cannot be read: {str(error).splitlines()[0]}",
         "It is replaced only where it can be: move it away, and give the command again.",
@@ -96,20 +96,13 @@ class DayFile:
     content: str
     kept: frozenset[str] = frozenset()
     """Ids of the calls whose rows are taken over from the file that is replaced."""
-    rows: int = 0
     _buffer: list[Mapping[str, Any]] = field(default_factory=list)
-    _writer: pq.ParquetWriter | None = None
-    _file: Any = None
+    _file: NewFile = field(init=False)
 
-    @property
-    def path(self) -> Path:
-        """The name that it gets."""
-        return path_of(self.directory, self.kind, self.day)
-
-    @property
-    def partial(self) -> Path:
-        """The name that it has until it is whole: no pattern *.parquet finds it."""
-        return self.path.with_name(f".{self.path.name}.partial")
+    def __post_init__(self) -> None:
+        """Nothing is opened yet."""
+        schema = SCHEMAS[self.kind].with_metadata({_CONTENT: self.content})
+        self._file = NewFile(path_of(self.directory, self.kind, self.day), schema)
 
     @property
     def waiting(self) -> int:
@@ -118,17 +111,11 @@ class DayFile:
 
     def begin(self) -> None:
         """Open it, and take over what is kept. Raises UserError: no place for it."""
-        with told_where(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            schema = SCHEMAS[self.kind].with_metadata({_CONTENT: self.content})
-            self._file = self.partial.open("wb")
-            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
-        old = _table(self.path) if self.kept else None
-        if old is not None and self._writer is not None:
+        self._file.begin()
+        old = _table(self._file.path) if self.kept else None
+        if old is not None:
             taken = old.filter(pc.is_in(old.column("call_id"), value_set=pa.array(sorted(self.kept))))
-            with told_where(self.path):
-                self._writer.write_table(_as_now(taken, SCHEMAS[self.kind]))
-            self.rows += len(taken)
+            self._file.write(_as_now(taken, SCHEMAS[self.kind]))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row, to be written with others."""
@@ -137,43 +124,20 @@ class DayFile:
     def flush(self) -> None:
         """Write the rows that wait. Raises UserError: no place for them."""
         rows, self._buffer = self._buffer, []
-        self._write(rows)
-
-    def _write(self, rows: list[Mapping[str, Any]]) -> None:
-        if rows and self._writer is not None:
-            with told_where(self.path):
-                self._writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS[self.kind]))
-            self.rows += len(rows)
+        self._file.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMAS[self.kind]))
 
     def close(self) -> None:
         """End the file, all of it on disk. Raises UserError: no place for it."""
         self.flush()
-        with told_where(self.path):
-            if self._writer is not None:
-                self._writer.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+        self._file.close()
 
     def publish(self) -> None:
         """Give it its name, in place of the one that had it. Raises UserError: it cannot have it."""
-        with told_where(self.path):
-            self.partial.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        self._file.publish()
 
     def discard(self) -> None:
         """Remove what was written under the other name, where it still has that."""
-        with suppress(OSError, ValueError, pa.ArrowException):  # a full disk: what waits is not wanted any more
-            if self._writer is not None:
-                self._writer.close()
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        self.partial.unlink(missing_ok=True)
+        self._file.discard()
 
 
 def _as_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -183,16 +147,3 @@ def _as_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for each in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-@contextmanager
-def told_where(path: Path) -> Iterator[None]:
-    """An error of the file system as words that name the file and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "Days that are finished stay as they are; give the same command again when there is room, or name another "
-            "directory with --to.",
-        ) from None

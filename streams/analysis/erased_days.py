@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from streams.analysis.day_files import LEGS, RESULTS, DayFile, content_of, rows_of, told_where
+from streams.analysis.day_files import LEGS, RESULTS, DayFile, content_of, rows_of
+from streams.analysis.new_file import told_where
 from streams.calls.result import CallLeg, CallResult
 from streams.calls.result_headers import ERASURE
 from streams.clock import MICROS_PER_SECOND

@@ -4,19 +4,18 @@ Twice over each topic: first, which version of each call counts and how many leg
 whose files do not hold that already. So a run that was cut off, or one a day later, writes only what is missing.
 """
 
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas import MalformedRecord
-from streams.analysis.day_files import LEGS, RESULTS, DayFile, Standing, content_of, standings_in, told_where
+from streams.analysis.day_files import LEGS, RESULTS, DayFile, Standing, content_of, standings_in
 from streams.analysis.erased_days import blank_files, leg_of
+from streams.analysis.one_export import alone, begin_ms, date_of
 from streams.analysis.truth import read_result
 from streams.calls.call import MAX_ROWS
 from streams.calls.result_headers import PROCESSED, origin_of
@@ -78,7 +77,7 @@ class Export:
 
     async def run(self, on_day: Callable[[WrittenDay], None]) -> None:
         """Write every day that is not there as it should be; `on_day` is called with each, in order."""
-        with _alone(self.directory):
+        with alone(self.directory):
             self._erased = await erased_numbers(self.connection)
             blank_files(self.directory, self._erased)
             with suppress(UserError):  # no such topic yet
@@ -108,11 +107,11 @@ class Export:
             call.legs |= 1 << leg["leg"]
 
     def _is_meant(self, day: int) -> bool:
-        moment = _date_of(day)
+        moment = date_of(day)
         return (self.first is None or self.first <= moment) and (self.until is None or moment < self.until)
 
     def _plan(self, number: int, on_topic: dict[str, Standing]) -> "_DayPlan":
-        day = _date_of(number).isoformat()
+        day = date_of(number).isoformat()
         in_files = standings_in(self.directory, day)
         kept = {
             call_id: each
@@ -180,8 +179,7 @@ class Export:
     def _since_ms(self) -> int | None:
         if self.first is None:
             return None
-        begin = datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC)
-        return max(0, int(begin.timestamp() * 1000) - _EARLIER_MS)
+        return max(0, begin_ms(self.first) - _EARLIER_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,25 +214,6 @@ def _opened(plans: list[_DayPlan]) -> Iterator[dict[tuple[str, int], DayFile]]:
             file.discard()
 
 
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """No other export writes to the directory meanwhile. Raises UserError: one does, or there is no directory."""
-    lock = directory / ".cel2crm-export.lock"
-    with told_where(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another export is writing to {directory}", "Wait for it, or name another directory with --to."
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
 def _content(calls: dict[str, Standing]) -> str:
     """A digest of which versions of which calls these are."""
     digest = blake2b(digest_size=16)
@@ -256,7 +235,3 @@ def _version_of(record: dict[str, Any]) -> tuple[int, int]:
 def _processed(headers: Headers) -> int | None:
     text = next((value for name, value in headers if name == PROCESSED and value), b"")
     return int(text) if text.isdigit() else None
-
-
-def _date_of(day: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=day)

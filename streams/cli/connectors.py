@@ -1,4 +1,4 @@
-"""`cel2crm connectors`: the Debezium source in Kafka Connect, and the sinks into databases for analysts."""
+"""`cel2crm connectors`: the Debezium source in Kafka Connect, and the sinks into databases and lakes for analysts."""
 
 import asyncio
 import signal
@@ -17,9 +17,10 @@ from connectors.kafka_login import worker_properties
 from connectors.report import CaptureReport, report
 from connectors.sinks.apply import apply_sink
 from connectors.sinks.connected import connectors_of, sink_connect_client
-from connectors.sinks.jdbc.config import sink_named
+from connectors.sinks.iceberg.config import catalog_statements
 from connectors.sinks.jdbc.tables import sql_file
 from connectors.sinks.report import SinkReport, report_sinks
+from connectors.sinks.shared import sink_named
 from connectors.sinks.watch import watch_sinks
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
@@ -36,7 +37,7 @@ from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
-    help="Bring the PBX's rows to Kafka, and calls to SQL databases: apply, see and watch the connectors.",
+    help="Bring the PBX's rows to Kafka, and calls to SQL databases and lakes: apply, see and watch the connectors.",
     no_args_is_help=True,
 )
 log = structlog.get_logger("connectors.watch")
@@ -61,7 +62,7 @@ def apply(
 ) -> None:
     """Check database, topics and configuration, apply the connector and wait until it works; of several PBXs, each's.
 
-    With --sink: the connectors that bring results, legs, deliveries and dead letters into that sink's database.
+    With --sink: the connectors that bring results, legs, deliveries, dead letters or raw rows into that sink.
 
     Applied again, it changes nothing, but restarts what has failed and resumes what is stopped or paused. Where rows
     would be skipped (the database was reset, restored or replaced, the connector's position is lost) it refuses: see
@@ -98,13 +99,18 @@ def tables(
 ) -> None:
     """Print the statements that make a sink's tables and views, for the owner of the database; again after an upgrade.
 
+    Of a lake: the tables of its catalog in PostgreSQL.
+
     Examples:
 
         cel2crm connectors tables postgresql | psql -1 -v ON_ERROR_STOP=1 calls
 
         cel2crm connectors tables mariadb | mariadb calls
+
+        cel2crm connectors tables iceberg | psql -1 -v ON_ERROR_STOP=1 lake
     """
-    say(sql_file(sink_named(load_settings(settings), sink)).read_text(encoding="utf-8").rstrip())
+    found = sink_named(load_settings(settings), sink)
+    say((catalog_statements(found) if found.in_lake else sql_file(found).read_text(encoding="utf-8")).rstrip())
 
 
 @app.command(name="start-afresh")

@@ -1,5 +1,7 @@
-"""`cel2crm worker`: the long-running parts; one for each registered CRM. Several CRMs may share a process."""
+"""`cel2crm worker`: the long-running parts; one for each registered CRM. Several of them may share a process."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,37 +17,40 @@ OthersArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CRM",
-        help=f"Further CRMs in the same process, as in `cel2crm worker {' '.join(list(registered().kinds)[:2])}`: less "
-        "memory on one server. They share its login at the brokers, and end together; on a cluster run one process "
-        "each.",
+        help=f"CRMs in the same process, as in `cel2crm worker aggregate {next(iter(registered().kinds))}`: less "
+        "memory on one server. They share its login at the brokers, and end together; on a cluster one process each.",
     ),
 ]
 
 
 @app.command()
-def aggregate(settings: SettingsOption = None) -> None:
+def aggregate(others: OthersArgument = None, settings: SettingsOption = None) -> None:
     """Fold CEL rows into calls; send each call's result and legs."""
-    # Faust takes a second to import: not for every other command.
-    from streams.kafka import worker_runtime as runtime
-    from streams.workers.aggregate.worker import AggregateWorker
-
-    loaded = load_settings(settings)
-    runtime.run(loaded, [AggregateWorker(loaded)], acls_of(loaded, "aggregate"))
+    _run(["aggregate", *(others or ())], settings)
 
 
 def _add_crm(name: str, summary: str) -> None:
     @app.command(name, help=summary)
     def deliver(others: OthersArgument = None, settings: SettingsOption = None) -> None:
-        names = list(dict.fromkeys((name, *(others or ()))))
-        for each in names:
-            kind_of(each)  # where its plugin cannot be used, or there is none, it says so and ends
-        warn_of_plugins()
-        from streams.kafka import worker_runtime as runtime
-        from streams.workers.deliver.worker import DeliverWorker
+        _run([name, *(others or ())], settings)
 
-        loaded = load_settings(settings)
-        acls = dict.fromkeys(acl for each in names for acl in acls_of(loaded, each))
-        runtime.run(loaded, [DeliverWorker(loaded, each) for each in names], list(acls))
+
+def _run(names: Sequence[str], settings_file: Path | None) -> None:
+    names = list(dict.fromkeys(names))
+    crms = [each for each in names if each != "aggregate"]
+    for each in crms:
+        kind_of(each)  # where its plugin cannot be used, or there is none, it says so and ends
+    if crms:
+        warn_of_plugins()
+    # Faust takes a second to import: not for every other command.
+    from streams.kafka import worker_runtime as runtime
+    from streams.workers.aggregate.worker import AggregateWorker
+    from streams.workers.deliver.worker import DeliverWorker
+
+    loaded = load_settings(settings_file)
+    acls = dict.fromkeys(acl for each in names for acl in acls_of(loaded, each))
+    workers = [AggregateWorker(loaded) if each == "aggregate" else DeliverWorker(loaded, each) for each in names]
+    runtime.run(loaded, workers, list(acls))
 
 
 for _kind in registered().kinds.values():

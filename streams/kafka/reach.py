@@ -80,6 +80,9 @@ async def connected(server: str, kafka: KafkaSettings, seconds: float) -> AIOKaf
             await connection.connect()
             # A listener that wants a login lets ApiVersions pass, and closes at anything else.
             await connection.send(MetadataRequest([]))
+        if not connection.connected():
+            # aiokafka takes the answer to a token that is refused (RFC 7628, 3.2.3) for a login, and the broker closes.
+            raise SaslAuthenticationFailed
     except (KafkaError, OSError, TimeoutError, AssertionError) as error:
         await close(connection)
         raise failure_of(error, server, kafka) from None
@@ -138,6 +141,8 @@ def _closed(server: str, kafka: KafkaSettings) -> UserError:
     """The broker took the connection, and closed it: it, or the network, may also just have gone away."""
     if kafka.security_protocol == "PLAINTEXT":
         guess = "It may be a listener that wants TLS or a login: see kafka.security_protocol."
+    elif kafka.sasl_mechanism == "OAUTHBEARER":
+        guess = "It may refuse the token, or be a listener of another kind than kafka.security_protocol."
     elif kafka.with_tls and kafka.ssl_certificate_file is None:
         guess = "It may want a client's certificate (kafka.ssl_certificate_file), a login, or no TLS at all."
     else:

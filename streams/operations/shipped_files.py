@@ -22,7 +22,7 @@ SHIPPED = (
     ("rules", "results, directions, texts, and the statuses of each CRM", "streams/rules/*.yaml"),
     ("rules", "results, directions, texts, and the statuses of each CRM", "streams/crm/*/*.yaml"),
     ("samples", "settings to begin with", "deploy/samples/*"),
-    ("monitoring", "dashboards and alerts", "deploy/monitoring/**/*"),
+    ("dashboards", "dashboards of Grafana", "deploy/grafana/*.json"),
     ("image", "a container image", "deploy/image/*"),
     ("compose", "a composition for Docker", "deploy/compose/**/*"),
     ("kubernetes", "a Helm chart", "deploy/helm/**/*"),

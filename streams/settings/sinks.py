@@ -1,24 +1,42 @@
-"""Databases for analysts: `sinks:`, which Kafka Connect fills with calls, deliveries and dead letters."""
+"""Databases and lakes for analysts: `sinks:`, which Kafka Connect fills with results, legs and others."""
 
 import re
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from streams.settings.section import Section
 from streams.settings.values import MOST_PORT
 
-SinkPart = Literal["results", "legs", "deliveries", "dead-letters", "complete-until"]
+SinkPart = Literal["results", "legs", "deliveries", "dead-letters", "complete-until", "rows"]
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+\Z")
-_DEFAULT_PORTS = {"postgresql": 5432, "mariadb": 3306}
+_DEFAULT_PORTS = {"postgresql": 5432, "mariadb": 3306, "iceberg": 5432}
+_SQL_PARTS: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters", "complete-until")
+_LAKE_PARTS: tuple[SinkPart, ...] = ("results", "legs", "rows")
+
+
+class LakeSettings(Section):
+    """Where an Iceberg lake is; of sinks whose engine is iceberg."""
+
+    catalog: Literal["jdbc", "rest"] = "jdbc"
+    """Who knows the tables: a PostgreSQL (host, port, database, user and password of the sink), or a REST catalog."""
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s@?#]+$")
+    """Address of the REST catalog."""
+    warehouse: str | None = Field(default=None, pattern=r"^\S+$")
+    """Where the files go, as Connect's workers reach it: s3://bucket/calls, file:///srv/lake. A REST catalog may know
+    it itself."""
+    namespace: str = Field(default="calls", pattern=r"^[A-Za-z0-9_]{1,63}$")
+    """The tables' namespace; the sink makes it."""
+    commit_seconds: int = Field(default=300, ge=1, le=3600)
+    """A snapshot of each table so often, while records come. More often means more and smaller files."""
 
 
 class SinkSettings(Section):
-    """One database that calls go to."""
+    """One database or lake that calls go to."""
 
-    engine: Literal["postgresql", "mariadb"]
+    engine: Literal["postgresql", "mariadb", "iceberg"]
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")
     """What commands and connectors call it; None: the engine. Under another name it begins at the first record."""
     host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9._-]+$")
@@ -39,8 +57,9 @@ class SinkSettings(Section):
     """The same file on Connect's host; None: under the same path."""
     registry_password_reference: str | None = None
     """The same for the password of registry.username."""
-    parts: tuple[SinkPart, ...] = ("results", "legs", "deliveries", "dead-letters", "complete-until")
-    """What goes there: a connector and a table each."""
+    lake: LakeSettings = LakeSettings()
+    parts: tuple[SinkPart, ...] | None = None
+    """What goes there: a connector and a table each. None: all that its kind takes."""
     tasks: int = Field(default=1, ge=1, le=256)
     """Tasks of each connector; more than kafka.partitions have nothing to do."""
     properties: dict[str, str] = Field(default_factory=dict)
@@ -64,10 +83,33 @@ class SinkSettings(Section):
 
     @field_validator("parts")
     @classmethod
-    def _some_part(cls, parts: tuple[SinkPart, ...]) -> tuple[SinkPart, ...]:
-        if not parts or len(set(parts)) < len(parts):
-            raise ValueError(f"name at least one of {', '.join(get_args(SinkPart))}, and none twice")
+    def _some_part(cls, parts: tuple[SinkPart, ...] | None) -> tuple[SinkPart, ...] | None:
+        if parts is not None and (not parts or len(set(parts)) < len(parts)):
+            raise ValueError("name at least one of them, and none twice; or leave it out")
         return parts
+
+    @model_validator(mode="after")
+    def _fits_its_engine(self) -> Self:
+        allowed = _LAKE_PARTS if self.in_lake else _SQL_PARTS
+        if strange := [part for part in self.parts or () if part not in allowed]:
+            raise ValueError(f"parts: {self.engine} takes no {', '.join(strange)}, but: {', '.join(allowed)}")
+        if not self.in_lake and "lake" in self.model_fields_set:
+            raise ValueError(f"lake: these settings are for engine iceberg; this one is {self.engine}")
+        if self.in_lake and self.lake.catalog == "rest" and self.lake.url is None:
+            raise ValueError("lake.url is not set: where the REST catalog answers, such as https://catalog.example.org")
+        if self.in_lake and self.lake.catalog == "jdbc" and self.lake.warehouse is None:
+            raise ValueError("lake.warehouse is not set: where the files go, such as s3://bucket/calls")
+        return self
+
+    @property
+    def in_lake(self) -> bool:
+        """Whether it is a lake of files, not a SQL database."""
+        return self.engine == "iceberg"
+
+    @property
+    def wanted_parts(self) -> tuple[SinkPart, ...]:
+        """What goes there."""
+        return self.parts or (_LAKE_PARTS if self.in_lake else _SQL_PARTS)
 
     @property
     def called(self) -> str:

@@ -3,8 +3,8 @@
 Rows per second of an aggregate worker, beside aiokafka alone, a plain fold and an empty Faust agent; what it takes
 while rows come one by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls
 per second of a delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to
-take over finished calls; the bytes on disk of each topic; what one server takes at rest; how long `gaps`, a replay and
-the sinks into databases take.
+take over finished calls; the bytes on disk of each topic; what one server takes at rest; how long `gaps`, a replay, a
+report, `export` and the sinks into databases take.
 """
 
 import argparse
@@ -21,10 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import LocalStack
+from streams.settings import Settings
 from tests.bench import (
     at_rest,
     classify,
     disk,
+    export,
     finished,
     gaps,
     growth,
@@ -65,6 +67,9 @@ def main() -> int:
         "--replayed-in-memory", type=int, default=1_000_000, help="rows of which a replay's memory is measured"
     )
     parser.add_argument("--sunk", type=int, default=100_000, help="results into databases (default: 100000)")
+    parser.add_argument(
+        "--exported", type=int, nargs=2, default=(100_000, 500_000), help="calls and raw rows to export"
+    )
     parser.add_argument("--reported", type=int, default=100_000, help="calls of a report (default: 100000)")
     parser.add_argument("--written", type=int, default=20_000, help="rows whose bytes are weighed (default: 20000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -158,6 +163,15 @@ def _sink(_: Path, options: argparse.Namespace, say: Say) -> Any:
         return sink.measure(stack, options.sunk, say)
 
 
+def _export(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        kafka = {"bootstrap_servers": at.bootstrap_servers, "topic_prefix": "bench", "partitions": 3}
+        settings = Settings.model_validate({"kafka": kafka, "registry": {"url": at.registry_url}})
+        calls, rows = options.exported
+        return export.measure(settings, directory, calls, rows, say)
+
+
 def _growth(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
@@ -228,6 +242,7 @@ PARTS: Mapping[str, Part] = {
     "replay_memory": Part(_replay_memory, lambda figures, _: [replay_memory.show(figures)]),
     "report": Part(_report, lambda figures, _: [report.show(figures)]),
     "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
+    "export": Part(_export, lambda figures, _: [export.show(figures)]),
     "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
     "disk": Part(_disk, lambda figures, _: [disk.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),

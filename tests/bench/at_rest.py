@@ -1,6 +1,7 @@
 """What one server takes while nobody calls: memory and CPU of every process but the PBX's database.
 
-The demo's calls go through first; then nothing comes for so many seconds.
+The demo's calls go through first; then nothing comes for so many seconds. Heaps as on a server that `cel2crm-server
+install` set up (docs/server.md); all workers in one process.
 """
 
 import asyncio
@@ -22,12 +23,13 @@ from deploy.demo.recordings import read_recordings, unique_starts
 from deploy.demo.report import verdict
 from deploy.demo.run import run
 from deploy.local import LocalStack
+from deploy.server.layout import JAVA_OPTIONS
 from streams.rules import load_rules
 from streams.settings import load_settings
 from tests.bench.usage import cpu_seconds, resident_mb
 
 INSTALLATIONS = (PORTALS[:1], PORTALS)
-"""The CRMs of each installation that is measured; those of one share a process."""
+"""The CRMs of each installation that is measured."""
 LOOK_SECONDS = 5.0
 
 Measurement = dict[str, Any]
@@ -39,7 +41,7 @@ def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list
     for crms in INSTALLATIONS:
         (own := directory / f"{len(crms)}").mkdir()
         say(f"playing the demo's calls; CRMs: {', '.join(crms)}")
-        with LocalStack() as stack:
+        with LocalStack(java_options=JAVA_OPTIONS) as stack:
             stack.create_pbx_database()
             with pipeline(stack, own, crms, in_one_process=True) as running:
                 watch = (sys.executable, "-m", "streams.cli.main", "connectors", "watch", "--settings")

@@ -79,6 +79,18 @@ async def send_as_0_1_0(settings: Settings) -> None:
         await topics.send([Outgoing(topic, b"pbx1/of-0.1.0", value)])
 
 
+def expected(records: list[Sent], topic: str) -> dict[Any, dict[str, Any]]:
+    """The truth about each call (its legs: by number) as the topic says it, headers included."""
+    truth: dict[Any, dict[str, Any]] = {}
+    for name, _, _, record, headers in records:
+        if name == topic and record is not None:
+            order, key = (record["version"], record["correction"]), (record["call_id"], record.get("leg"))
+            known = truth.get(key)
+            if known is None or (known["version"], known["correction"]) <= order:
+                truth[key] = {**record, "origin": headers["origin"], "processed_at": int(headers["processed_at"])}
+    return truth
+
+
 def statements(text: str) -> list[str]:
     bare = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return [each for each in bare.split(";\n") if each.strip()]

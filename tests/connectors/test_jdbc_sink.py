@@ -11,8 +11,9 @@ from connectors.acls import acls_of
 from connectors.failures import explain
 from connectors.sinks.failures import SINK_KNOWN
 from connectors.sinks.jdbc.checks import Column, Present, refusals_of
-from connectors.sinks.jdbc.config import connector_of, sink_configs, sink_named
+from connectors.sinks.jdbc.config import sink_configs
 from connectors.sinks.jdbc.tables import PARTS, fields_of, sql_file, tables_in, views_in
+from connectors.sinks.shared import connector_of, sink_named
 from streams.cli.connectors import app
 from streams.errors import SettingsError
 from streams.settings import Settings

@@ -36,6 +36,7 @@ from tests.connectors.sinking import (
     USER,
     Run,
     Sent,
+    expected,
     mariadb_database,
     micros,
     plain,
@@ -140,18 +141,6 @@ def later_records() -> list[Sent]:
             records += versions(result, legs, result.version, 2, queue="sales", talk_seconds=1.25)
             records += versions(result, legs, result.version, 1, queue="wrong")
     return records
-
-
-def expected(records: list[Sent], topic: str) -> dict[Any, dict[str, Any]]:
-    """The truth about each call (its legs: by number) as the topic says it, headers included."""
-    truth: dict[Any, dict[str, Any]] = {}
-    for name, _, _, record, headers in records:
-        if name == topic and record is not None:
-            order, key = (record["version"], record["correction"]), (record["call_id"], record.get("leg"))
-            known = truth.get(key)
-            if known is None or (known["version"], known["correction"]) <= order:
-                truth[key] = {**record, "origin": headers["origin"], "processed_at": int(headers["processed_at"])}
-    return truth
 
 
 def assert_equal(run: Run, records: list[Sent]) -> None:

@@ -27,7 +27,7 @@ def test_debezium_is_the_version_that_everything_is_tested_with() -> None:
     tested = re.search(r"<debezium.version>(.*)</debezium.version>", pom)
     assert tested
     template = (TEMPLATES / "strimzi-connect.yaml").read_text(encoding="utf-8")
-    assert re.findall(r"artifact: debezium-[a-z-]+, version: (\S+)}", template) == [tested[1]]
+    assert re.findall(r"group: io.debezium, .*version: (\S+)}", template) == [tested[1]]
 
 
 def test_the_charts_version_is_the_one_that_the_changelog_is_writing() -> None:

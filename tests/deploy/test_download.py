@@ -1,6 +1,7 @@
 """Downloads: complete or not there; one at a time; packages named where they cannot be installed."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,11 @@ def test_a_killed_download_is_not_taken_for_a_complete_one(own_cache: Path, monk
     monkeypatch.setattr(download, "_fetch", fetching("jar", []))
     assert (download.jars(silent) / "kafka" / "broker.jar").read_text() == "jar"
     assert not list(own_cache.glob("partial-*"))
+
+
+def test_the_checksums_are_of_the_versions_in_the_poms() -> None:
+    shipped = Path(download.__file__).with_name("jars.sha256").read_text(encoding="utf-8")
+    assert shipped.splitlines()[0] == download.checksums_head(), "python -m deploy.local.download --write-checksums"
 
 
 def test_what_is_not_what_was_written_down_is_not_used(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,3 +138,20 @@ class TestPackages:
         monkeypatch.setattr("shutil.which", lambda *_, **__: None)
         with pytest.raises(StackError, match="These programs are missing: mvn"):
             packages.ensure(packages.MAVEN, silent)
+
+
+@pytest.mark.parametrize("poms", sorted(download.FURTHER_POMS.iterdir()), ids=lambda each: str(each.name))
+def test_every_further_set_has_the_checksums_of_what_its_pom_names(poms: Path) -> None:
+    named = set(
+        re.findall(r"<dependency>\s*<groupId>[^<]+</groupId>\s*<artifactId>([^<]+)<", (poms / "pom.xml").read_text())
+    )
+    head, *lines = (poms / "jars.sha256").read_text().splitlines()
+    assert head == download.checksums_head(poms), "python -m deploy.local.download --write-checksums"
+    files = [line.split("  ", 1)[1] for line in lines]
+    assert named and all(any(f"{name}-" in Path(file).name for file in files) for name in named)
+
+
+def test_the_lakes_sink_has_nothing_that_connect_itself_brings() -> None:
+    _, *lines = (download.FURTHER_POMS / "iceberg" / "jars.sha256").read_text().splitlines()
+    names = [Path(line.split("  ", 1)[1]).name for line in lines]
+    assert not [name for name in names if name.startswith(("jackson", "kafka-clients", "connect-", "slf4j"))]

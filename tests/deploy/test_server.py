@@ -162,5 +162,19 @@ def test_an_environment_that_no_service_may_enter_is_refused() -> None:
         require_reachable(Path("/root/venv"))
 
 
+def test_an_environment_that_a_strict_umask_closed_is_refused(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.server.layout._HIDDEN", ())
+    monkeypatch.setattr("deploy.server.layout._way_to", lambda file: [file.parents[1], file.parent, file])
+    monkeypatch.setattr("sys.executable", "/usr/bin/env")
+    for path in (environment, environment / "bin"):
+        path.chmod(0o755)
+    require_reachable(environment)
+    (environment / "bin").chmod(0o700)
+    with pytest.raises(StackError, match=r"bin is closed to other users"):
+        require_reachable(environment)
+
+
 def test_no_file_of_ours_is_a_secret(tmp_path: Path) -> None:
     assert not [file for file in ours(Layout(tmp_path)) if "password=" in file.text]

@@ -33,3 +33,13 @@ def code(cell: str) -> str:
     found = re.match(r"`([^`]+)`", cell)
     assert found, f"{cell!r} does not begin with a name in backticks"
     return found[1]
+
+
+def blocks(name: str, heading: str, language: str) -> list[str]:
+    """The code blocks of a language below a heading of a page: what a reader copies from there, for a test to run."""
+    text = page(f"{name}.md").partition(f"\n{heading}\n")[2]
+    level = heading.partition(" ")[0]
+    text = re.split(rf"\n#{{2,{len(level)}}} ", text)[0]
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{name}.md has no {language} below {heading!r}"
+    return found

@@ -391,3 +391,12 @@ def test_until_when_calls_are_complete_is_told() -> None:
     assert ", 70 s ago; call office/1.1 began then, and is under way" in line
     (told,) = status_json(verdict_of(facts, SETTINGS), facts)["complete_until"]
     assert (told["pbx"], told["held_by"]) == ("office", "office/1.1")
+
+
+def test_nobody_told_yet_until_when_calls_are_complete() -> None:
+    def lines(facts: Facts) -> list[str]:
+        return [each for each in status_lines(verdict_of(facts, SETTINGS), facts) if each.startswith("calls ")]
+
+    assert not lines(WELL)  # not asked
+    (line,) = lines(replace(WELL, complete=()))
+    assert "cel2crm connectors watch tells it" in line

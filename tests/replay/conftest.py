@@ -14,7 +14,7 @@ from tests.operations.memory import Operator, make_operator
 from tests.replay.memory import Live, MemorySource, capture, opened
 from tests.worker_installation import recorded_rows
 
-collect_ignore = [] if find_spec("pyspark") else ["test_spark.py"]
+collect_ignore = [] if find_spec("pyspark") else ["test_spark.py", "test_spark_readers_servers.py"]
 """Spark is 450 MB and stands in no environment of developers: `make test-spark` has one of its own."""
 
 

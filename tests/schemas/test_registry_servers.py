@@ -1,5 +1,6 @@
 """The real registry: our schemas fit it, other versions are read, a change that would break a reader is refused."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 import schemas
+from connectors.topics import apply_topics
 from deploy.local import LocalStack
 from schemas import MalformedRecord, SchemaRegistry, UnknownSchema
 from schemas.codec import Encoder
@@ -14,6 +16,10 @@ from schemas.headers import header_of
 from schemas.registry import COMPATIBILITY
 from schemas.source import released
 from streams.errors import UserError
+from streams.settings import Settings
+from tests.connectors.sinking import expected, plain, send, versions
+from tests.docs.pages import blocks
+from tests.faults.recorded_results import recorded_calls
 from tests.schemas.test_codec import LETTER
 
 pytestmark = pytest.mark.servers
@@ -118,3 +124,41 @@ async def test_no_registry_is_one_clear_message() -> None:
         with pytest.raises(UserError, match=rf"no schema registry at http://127\.0\.0\.1:{port} ") as caught:
             await registry.register({"t": "dead_letter"})
     assert "hunter2" not in str(caught.value)
+
+
+async def test_the_reader_of_the_page_reads_the_truth_with_times(stack: LocalStack) -> None:
+    """The recipe for confluent-kafka, as docs/analytics.md has it."""
+    at = stack.endpoints
+    settings = Settings.model_validate(
+        {
+            "kafka": {"bootstrap_servers": at.bootstrap_servers, "topic_prefix": "reader", "partitions": 3},
+            "registry": {"url": at.registry_url},
+        }
+    )
+    await apply_topics(settings)
+    records = [one for result, _ in recorded_calls()[:20] for one in versions(result, (), result.version, 0)]
+    for result, _ in recorded_calls()[:5]:
+        records += [*versions(result, (), result.version, 2, queue="sales"), *versions(result, (), result.version, 1)]
+    await send(settings, records)
+    (recipe,) = blocks("analytics", "### Python: confluent-kafka", "python")
+    for told, here in (
+        ("http://127.0.0.1:8080/apis/ccompat/v7", at.registry_url),
+        ("127.0.0.1:9092", at.bootstrap_servers),
+        ("cel2crm.call-results", "reader.call-results"),
+    ):
+        assert told in recipe
+        recipe = recipe.replace(told, here)
+    names: dict[str, Any] = {}
+    exec(compile(recipe, "docs/analytics.md", "exec"), names)  # noqa: S102
+    try:
+        taken = 0
+        async with asyncio.timeout(60):
+            while taken < len(records):
+                taken += await asyncio.to_thread(names["take"], 1.0) is not None
+    finally:
+        names["consumer"].close()
+        names["registry"].close()
+    found = {call_id: plain(call) for call_id, call in names["truth"].items()}
+    truth = {call_id: record for (call_id, _), record in expected(records, "call-results").items()}
+    assert found == {call_id: {name: truth[call_id][name] for name in call} for call_id, call in found.items()}
+    assert found.keys() == truth.keys()

@@ -61,13 +61,6 @@ class Present:
     """Why the user may not write a table, by its name."""
 
 
-async def check_sink_database(sink: SinkSettings) -> None:
-    """Raise UserError with all that is wrong, a line each: no answer, no login, tables or views missing or changed."""
-    if refusals := await refusals_now(sink):
-        told = "\n".join(f"  {line}" for line in refusals)
-        raise UserError(f"database {sink.database} at {sink.address} cannot take calls:\n{told}", tables_remedy(sink))
-
-
 async def refusals_now(sink: SinkSettings) -> list[str]:
     """What is missing or has been changed by hand, a line each. Raises UserError: no answer, no login."""
     return refusals_of(sink, await asyncio.to_thread(_look, sink))
@@ -86,7 +79,7 @@ def refusals_of(sink: SinkSettings, present: Present) -> list[str]:
     text = sql_file(sink).read_text(encoding="utf-8")
     tables = tables_in(text)
     lines = []
-    for part in sink.parts:
+    for part in sink.wanted_parts:
         table = tables[PARTS[part].table]
         lines += _table_refusals(sink, table, present)
     if missing := [name for name in views_in(text) if name not in present.views]:
@@ -127,7 +120,7 @@ def _fitting(wanted: str) -> tuple[str, ...]:
 
 
 def _look(sink: SinkSettings) -> Present:
-    names = [PARTS[part].table for part in sink.parts]
+    names = [PARTS[part].table for part in sink.wanted_parts]
     tables = tables_in(sql_file(sink).read_text(encoding="utf-8"))
     form = {"schema": _SCHEMA[sink.engine], "marks": ", ".join(["%s"] * len(names))}
     with connected(sink) as run:

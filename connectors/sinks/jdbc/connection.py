@@ -35,7 +35,7 @@ _TLS_SAID = (
 def connected(sink: SinkSettings) -> Iterator[Run]:
     """A function that runs statements there. Every error of the database becomes a UserError."""
     password = secret(sink.password, sink.password_file, f"sinks.{sink.called}.password")
-    with (_postgresql if sink.engine == "postgresql" else _mariadb)(sink, password) as run:
+    with (_mariadb if sink.engine == "mariadb" else _postgresql)(sink, password) as run:
         yield run
 
 

@@ -32,6 +32,11 @@ _OLDER = "call_id = {id} and (version < {version} or (version = {version} and co
 _LETTER = "letter_partition = {partition} and letter_offset = {offset}"
 
 
+_LAKE = (
+    "a lake is changed by an engine of your own; delete there, and in its table of raw rows, then expire its snapshots"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SinkErasure:
     """What was done in one database, and what is left."""
@@ -50,6 +55,9 @@ class SinkErasure:
 
 async def erase_in(sink: SinkSettings, calls: Mapping[str, NewVersion], letters: Sequence[Place]) -> SinkErasure:
     """Delete there what is older than these versions, and blank what dead letters say; what cannot be done is told."""
+    if sink.in_lake:
+        left = tuple(statements(sink, calls, ()))
+        return SinkErasure(sink.called, "a lake, Iceberg", problem=_LAKE if left else "", statements=left)
     return await asyncio.to_thread(_erase, sink, calls, letters)
 
 
@@ -80,7 +88,7 @@ def _run(sink: SinkSettings, calls: Mapping[str, NewVersion], letters: Sequence[
             if old["n"]:
                 run(f"delete from {table} where {condition}", values)  # noqa: S608
                 deleted += old["n"]
-    if "dead-letters" in sink.parts:
+    if "dead-letters" in sink.wanted_parts:
         for partition, offset in letters:
             condition = _LETTER.format(partition="%s", offset="%s")
             run(f"update dead_letters set explanation = %s where {condition}", (ERASED, partition, offset))  # noqa: S608
@@ -93,7 +101,7 @@ def statements(sink: SinkSettings, calls: Mapping[str, NewVersion], letters: Seq
         for table in _tables(sink, new):
             condition = _older(_quoted(call_id, sink.engine), str(new.version), str(new.correction))
             yield f"delete from {table} where {condition};"  # noqa: S608 - quoted above
-    if "dead-letters" in sink.parts:
+    if "dead-letters" in sink.wanted_parts:
         for partition, offset in letters:
             condition = _LETTER.format(partition=partition, offset=offset)
             yield f"update dead_letters set explanation = '{ERASED}' where {condition};"  # noqa: S608 - numbers
@@ -102,7 +110,7 @@ def statements(sink: SinkSettings, calls: Mapping[str, NewVersion], letters: Seq
 def _tables(sink: SinkSettings, new: NewVersion) -> list[str]:
     """Its tables that keep every version of a call."""
     parts = ("results", "legs") if new.has_legs else ("results",)
-    return [PARTS[part].table for part in sink.parts if part in parts]
+    return [PARTS[part].table for part in sink.wanted_parts if part in parts]
 
 
 def _older(call_id: str, version: str, correction: str) -> str:

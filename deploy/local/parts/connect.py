@@ -47,7 +47,7 @@ class Connect(Part):
             "session.timeout.ms": 6000,
             "heartbeat.interval.ms": 2000,
             "scheduled.rebalance.max.delay.ms": 0,
-            "plugin.path": str(self.site.jars / "plugins"),
+            "plugin.path": ",".join(map(str, (self.site.jars / "plugins", *self.site.plugins))),
             "plugin.discovery": "service_load",  # scanning the jars takes another 15 s
             # Whoever reaches the REST port could read files and override clients: only the secrets of this run.
             "config.providers": "file",

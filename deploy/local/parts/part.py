@@ -35,6 +35,8 @@ class Site:
     """Where the parts' configuration files are; None: each in the part's own directory."""
     java_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By part: options of its JVM after those that all have."""
+    plugins: tuple[Path, ...] = ()
+    """Further folders of Connect's plugin.path."""
 
     @property
     def bootstrap_servers(self) -> str:

@@ -148,7 +148,7 @@ class Facts:
     gaps_known: bool = False
     sinks: tuple[SinkReport, ...] = ()
     """Those of the settings that could be looked at."""
-    complete: tuple[PbxComplete, ...] = ()
+    complete: tuple[PbxComplete, ...] | None = None
     """Until when calls are complete, of each PBX that was told of."""
     unanswered: tuple[Unanswered, ...] = ()
     further_captures: tuple[CaptureFacts, ...] = ()

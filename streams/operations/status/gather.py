@@ -72,7 +72,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
         gaps=answer(gaps),
         gaps_known=answered(gaps),
         sinks=tuple(found for sink in sinks if (found := answer(sink)) is not None),
-        complete=tuple(answer(complete) or ()),
+        complete=tuple(answer(complete) or ()) if answered(complete) else None,
         unanswered=(*unanswered, *_too_short(asking.seen_workers, backlogs, settings)),
     )
 

@@ -57,8 +57,13 @@ def _parts(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "gaps", f"{facts.gaps.told.removeprefix('gaps: ') or 'none'}, compared {at}{failed}"
     elif facts.gaps_known:
         yield "gaps", "not compared yet: cel2crm connectors watch does, or cel2crm gaps"
-    for complete in facts.complete:
+    for complete in facts.complete or ():
         yield f"calls of {complete.pbx}", complete_words(complete, facts.at)
+    if facts.complete == ():
+        yield (
+            "calls",
+            "until when they are complete is not known yet: cel2crm connectors watch tells it",
+        )
     yield "looked", format_time(facts.at)
 
 
@@ -131,7 +136,7 @@ def status_json(verdict: Verdict, facts: Facts) -> dict[str, Any]:
         "dead_letters": None if facts.dead_letters is None else [_letters_json(each) for each in facts.dead_letters],
         "gaps": msgspec.to_builtins(facts.gaps),
         "sinks": [each.as_json() for each in facts.sinks],
-        "complete_until": [complete_json(each) for each in facts.complete],
+        "complete_until": None if facts.complete is None else [complete_json(each) for each in facts.complete],
     }
 
 

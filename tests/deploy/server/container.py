@@ -84,6 +84,7 @@ def run(command: Sequence[str | Path]) -> None:
         check=False,
         stdin=subprocess.DEVNULL,
         env=environment,
+        umask=0o022,  # the tests' own would hide what is installed from the services' users
     )
     assert done.returncode == 0, (
         f"{command[:3]} ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"

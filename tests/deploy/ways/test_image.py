@@ -99,7 +99,9 @@ def test_it_runs_as_nobody_by_default(builder: Builder, images: tuple[str, str])
 
 def test_its_commands_run_and_it_has_no_setuid_program_of_ours(builder: Builder, container: str) -> None:
     assert re.match(r"cel2crm \d", builder("run", container, "cel2crm", "--version"))
-    assert "Subscriber is busy" in builder("run", container, "cel2crm", "rules", "show", "results")
+    assert "Subscriber is busy" in builder(
+        "run", container, "env", "-u", "CEL2CRM_SETTINGS", "cel2crm", "rules", "show", "results"
+    )
     builder("run", container, "python", "-c", "import psycopg, faust, os; assert os.getuid() == 10001")
     assert builder("run", container, "find", "/opt/cel2crm", "-perm", "/6000") == ""
     assert builder("run", container, "find", "/opt/cel2crm", "-writable", "-not", "-type", "l") == ""
