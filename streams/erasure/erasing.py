@@ -73,7 +73,12 @@ class Erasing:
             after = await self.inventory()
         left = left_to_do(after, len(after.to_rewrite(self.search)), self.connection.settings)
         sinks = await self._sinks(after)
-        left += [f"sink {each.sink}: its database still holds it, see below" for each in sinks if each.statements]
+        lakes = {sink.called for sink in self.connection.settings.sinks if sink.in_lake}
+        left += [
+            f"sink {each.sink}: its database still holds it, see below"
+            for each in sinks
+            if each.statements and each.sink not in lakes
+        ]
         now = utc_now_ms()
         gone = self.cluster.gone({topic: held.newest_ms for topic, held in after.topics.items()}, now)
         hashed = key.of(self.search.number), key.id
@@ -93,5 +98,4 @@ class Erasing:
         calls = {
             name: NewVersion(*each.order, bool(each.legs)) for name, each in after.calls.items() if name not in still
         }
-        databases = (sink for sink in self.connection.settings.sinks if not sink.in_lake)
-        return [await erase_in(sink, calls, after.letter_places) for sink in databases]
+        return [await erase_in(sink, calls, after.letter_places) for sink in self.connection.settings.sinks]

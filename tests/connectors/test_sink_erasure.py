@@ -100,3 +100,11 @@ def test_a_hostile_id_stays_a_text(engine: Any, quoted: str) -> None:
     hostile = {"pbx1/\\'; drop table x; --": NewVersion(1, 2, has_legs=False)}
     (first, *_) = statements(SinkSettings(engine=engine), hostile, [])
     assert quoted in first
+
+
+async def test_a_lake_is_told_and_not_touched(database: Database) -> None:
+    lake = {"url": "https://catalog.example.org", "catalog": "rest"}
+    sink = SinkSettings.model_validate({"engine": "iceberg", "lake": lake})
+    done = await erase_in(sink, CALLS, [(3, 17)])
+    assert done.deleted == 0 and "engine of your own" in done.problem and len(done.statements) == 3
+    assert (await erase_in(sink, {}, [])).problem == ""

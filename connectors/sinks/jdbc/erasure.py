@@ -32,6 +32,11 @@ _OLDER = "call_id = {id} and (version < {version} or (version = {version} and co
 _LETTER = "letter_partition = {partition} and letter_offset = {offset}"
 
 
+_LAKE = (
+    "a lake is changed by an engine of your own; delete there, and in its table of raw rows, then expire its snapshots"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SinkErasure:
     """What was done in one database, and what is left."""
@@ -50,6 +55,9 @@ class SinkErasure:
 
 async def erase_in(sink: SinkSettings, calls: Mapping[str, NewVersion], letters: Sequence[Place]) -> SinkErasure:
     """Delete there what is older than these versions, and blank what dead letters say; what cannot be done is told."""
+    if sink.in_lake:
+        left = tuple(statements(sink, calls, ()))
+        return SinkErasure(sink.called, "a lake, Iceberg", problem=_LAKE if left else "", statements=left)
     return await asyncio.to_thread(_erase, sink, calls, letters)
 
 
