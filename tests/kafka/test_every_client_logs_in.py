@@ -14,6 +14,7 @@ ONLY_IN = {
 }
 OTHER_HTTP = (
     "streams/kafka/oauth.py",  # the identity provider that gives tokens for the brokers
+    "connectors/sinks/iceberg/",  # a lake's catalog
     "streams/crm/",
     "streams/http/",
     "streams/credentials/",
