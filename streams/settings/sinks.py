@@ -93,7 +93,7 @@ class SinkSettings(Section):
         allowed = _LAKE_PARTS if self.in_lake else _SQL_PARTS
         if strange := [part for part in self.parts or () if part not in allowed]:
             raise ValueError(f"parts: {self.engine} takes no {', '.join(strange)}, but: {', '.join(allowed)}")
-        if not self.in_lake and "lake" in self.model_fields_set:
+        if not self.in_lake and self.lake != LakeSettings():
             raise ValueError(f"lake: these settings are for engine iceberg; this one is {self.engine}")
         if self.in_lake and self.lake.catalog == "rest" and self.lake.url is None:
             raise ValueError("lake.url is not set: where the REST catalog answers, such as https://catalog.example.org")

@@ -32,7 +32,7 @@ async def test_a_retention_is_raised_and_what_the_operator_set_stays(stack: Loca
         await admin.alter("topics2.cel", {"segment.ms": "123456"})
     raised = settings_of(stack, "topics2", retention_days=60)
     changed = {change.topic for change in await apply_topics(raised) if change.action == "alter"}
-    assert changed == {"topics2.cel", "topics2.call-results", "topics2.call-legs"}
+    assert changed == {"topics2.cel", "topics2.call-results", "topics2.call-legs", "topics2.iceberg-control"}
     async with KafkaAdmin(brokers(stack.endpoints.bootstrap_servers)) as admin:
         config = (await admin.topics(["topics2.cel"]))["topics2.cel"].own
     assert (config["retention.ms"], config["segment.ms"]) == (str(60 * 86_400_000), "123456")
