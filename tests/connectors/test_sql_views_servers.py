@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 import schemas
+from connectors.sinks.jdbc import erasure
 from deploy.grafana.dashboards import dashboards
 from streams.analysis.report.calls import report_call
 from streams.analysis.report.figures import failures_of, figures_of
@@ -23,6 +24,7 @@ from streams.calls.outcome import outcome_of
 from streams.calls.result import CallLeg, CallResult
 from streams.clock import MICROS_PER_DAY, MICROS_PER_SECOND, utc_now_us
 from streams.rules.results import RESULT_NAMES
+from streams.settings import SinkSettings
 from tests.crm.calls import call_result
 from tests.docs.pages import ROOT
 from tests.sources import postgresql
@@ -393,3 +395,25 @@ def test_a_table_that_lacks_records_is_complete_until_no_time(query: Query) -> N
     told_complete(query, "lacks-a-result", 1, 30, results, legs)
     (row,) = query("select * from complete_until where pbx = 'lacks-a-result'")
     assert row["complete_until"] is row["results_complete_until"] is None
+
+
+def test_an_erasures_statements_leave_the_newest_version_alone(query: Query, request: pytest.FixtureRequest) -> None:
+    """The last test of each database: rows go."""
+    sink = SinkSettings(engine=request.node.callspec.params["query"])
+    counts = Counter(each.call_id for each in VERSIONS)
+    call_id = next(name for name, count in counts.items() if count > 2)
+    newest = max(
+        (each for each in VERSIONS if each.call_id == call_id), key=lambda each: (each.version, each.correction)
+    )
+    kept = len({each.call_id for each in VERSIONS}) + sum(counts.values()) - len(counts) - (counts[call_id] - 1)
+    calls = {call_id: erasure.NewVersion(newest.version, newest.correction, has_legs=True)}
+    told = list(erasure.statements(sink, calls, [(0, 0)]))
+    assert len(told) == 3
+    deleted = [
+        row for words in told if words.startswith("delete") for row in query(words.rstrip(";") + " returning call_id")
+    ]
+    assert len(deleted) >= counts[call_id] - 1 and {row["call_id"] for row in deleted} == {call_id}
+    (left,) = query(f"select version, correction from call_results where call_id = '{call_id}'")  # noqa: S608
+    assert (left["version"], left["correction"]) == (newest.version, newest.correction)
+    (all_left,) = query("select count(*) as n from call_results")
+    assert all_left["n"] == kept
