@@ -48,7 +48,7 @@ test-lake:  ## an Iceberg lake on real servers, read by pyiceberg and DuckDB; do
 	@$(LAKE)/bin/python -m pytest tests/lake
 
 test-flink: venv  ## Flink SQL of docs/analytics.md on real servers; downloads 155 MB of jars; needs a JDK, 17 or newer
-	@CEL2CRM_TEST_FLINK=1 $(BIN)/python -m pytest tests/flink
+	@TEST_FLINK=1 $(BIN)/python -m pytest tests/flink
 
 test-ways: $(WAYS)/.installed  ## package, image, chart and composition, with the tools of deploy/tools.txt in an environment of their own
 	@test -x $(WAYS)/bin/helm || ! command -v go >/dev/null || GOBIN=$(CURDIR)/$(WAYS)/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0

@@ -2,4 +2,4 @@
 
 import os
 
-collect_ignore = [] if os.environ.get("CEL2CRM_TEST_FLINK") else ["test_flink_servers.py"]
+collect_ignore = [] if os.environ.get("TEST_FLINK") else ["test_flink_servers.py"]
