@@ -20,6 +20,7 @@ gap_watch.py        when `watch` looks for gaps, and how it says what it found (
 gap_memory.py       the memory of what was found, a record a PBX on the topic capture-state
 capture_marks.py    the marks of `watch`: everything committed by then is on the topic
 capture_progress.py how far the connector has come: what the second look for gaps waits for
+stored_position.py  the part of it that Connect alone tells
 
 sinks/              calls in SQL databases: their connectors, checks, apply, status and watch
 mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user

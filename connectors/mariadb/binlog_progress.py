@@ -9,21 +9,16 @@ from contextlib import AbstractContextManager
 
 from pymysql.cursors import DictCursor
 
-from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.mariadb.checks import connected
 from connectors.mariadb.continuity import decode_position
 from connectors.mariadb.history import BinlogMark, gtids_by_domain
-from connectors.source import connector_name
+from connectors.stored_position import StoredPosition
 from streams.clock import UtcMillis
-from streams.settings import Settings, secret
+from streams.settings import secret
 
 
-class BinlogProgress:
+class BinlogProgress(StoredPosition):
     """See connectors.capture_progress.CaptureProgress."""
-
-    def __init__(self, settings: Settings, connect: ConnectClient) -> None:
-        self._settings = settings
-        self._connect = connect
 
     async def clock_ms(self) -> UtcMillis:
         """The server's clock. Raises UserError: no database."""
@@ -35,20 +30,9 @@ class BinlogProgress:
 
     async def passed(self, mark: BinlogMark) -> bool:
         """Whether the stored position is at the mark or behind it; False where Connect does not answer."""
-        try:
-            offset = await self._connect.offset(connector_name(self._settings))
-        except ConnectUnreachable:
-            return False
+        offset = await self.stored()
         position = None if offset is None else decode_position(offset)
         return position is not None and has_passed(position, mark)
-
-    async def running(self) -> bool:
-        """Whether Connect says that the connector and its tasks run; False where it does not answer."""
-        try:
-            status = await self._connect.status(connector_name(self._settings))
-        except ConnectUnreachable:
-            return False
-        return status is not None and status.running
 
     def _clock_ms(self) -> UtcMillis:
         with self._connected() as cursor:

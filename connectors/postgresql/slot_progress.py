@@ -7,23 +7,18 @@ Heartbeats move it on while no call comes. It is stored once in `offset.flush.in
 import asyncio
 from typing import Any
 
-from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.postgresql.connection import connected
 from connectors.postgresql.history import WalPosition, decode_position
-from connectors.source import connector_name
+from connectors.stored_position import StoredPosition
 from streams.clock import UtcMillis
-from streams.settings import Settings, secret
+from streams.settings import secret
 
 _CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms"
 _MARK = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS lsn"
 
 
-class SlotProgress:
+class SlotProgress(StoredPosition):
     """See connectors.capture_progress.CaptureProgress."""
-
-    def __init__(self, settings: Settings, connect: ConnectClient) -> None:
-        self._settings = settings
-        self._connect = connect
 
     async def clock_ms(self) -> UtcMillis:
         """The server's clock. Raises UserError: no database."""
@@ -35,20 +30,9 @@ class SlotProgress:
 
     async def passed(self, mark: WalPosition) -> bool:
         """Whether the stored position is at the mark or behind it; False where Connect does not answer."""
-        try:
-            offset = await self._connect.offset(connector_name(self._settings))
-        except ConnectUnreachable:
-            return False
+        offset = await self.stored()
         position = None if offset is None else decode_position(offset)
         return position is not None and position.lsn >= mark.lsn
-
-    async def running(self) -> bool:
-        """Whether Connect says that the connector and its tasks run; False where it does not answer."""
-        try:
-            status = await self._connect.status(connector_name(self._settings))
-        except ConnectUnreachable:
-            return False
-        return status is not None and status.running
 
     def _ask(self, question: str) -> dict[str, Any]:
         database = self._settings.database

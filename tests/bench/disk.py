@@ -67,7 +67,7 @@ async def _rows(stack: LocalStack, directory: Path, rows: int, way: Way) -> Meas
     async with Installation(at.bootstrap_servers, at.registry_url, own, prefix, CHECKPOINTS) as installation:
         await _declare(installation, way.compressed)
         written = list(pbx_rows(rows, "freepbx"))
-        await (_one_by_one if way.one_by_one else _backlog)(installation, written)
+        await (_one_by_one(installation, written) if way.one_by_one else installation.produce(written))
         worker = installation.start_worker()
         await installation.until_taken_over(worker)
         await _until_results_rest(installation)
@@ -102,10 +102,6 @@ async def _declare(installation: Installation, compressed: bool) -> None:
         async with KafkaAdmin(installation.settings.kafka) as admin:
             for name in await admin.topics([installation.topic(each) for each in COMPRESSED]):
                 await admin.alter(name, {"compression.type": "uncompressed"})
-
-
-async def _backlog(installation: Installation, rows: Sequence[Row]) -> None:
-    await installation.produce(rows)
 
 
 async def _one_by_one(installation: Installation, rows: Sequence[Row]) -> None:

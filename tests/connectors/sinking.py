@@ -15,6 +15,7 @@ from fastavro import schemaless_writer
 from msgspec.structs import replace
 
 from connectors.sinks.jdbc.tables import FOLDER
+from connectors.topics import apply_topics
 from deploy.local import LocalStack
 from schemas import SchemaRegistry, own_headers
 from schemas.source import WRITTEN_BY_0_1_0, released
@@ -63,6 +64,19 @@ async def send(settings: Settings, records: Iterable[Sent]) -> None:
                 for topic, schema, key, record, headers in records
             ]
         )
+
+
+async def filled(stack: LocalStack) -> tuple[Settings, list[Sent]]:
+    """Topics of the default names, and what was sent to them: every recorded call, fifty of them with a correction."""
+    at = stack.endpoints
+    kafka = {"bootstrap_servers": at.bootstrap_servers, "partitions": 3}
+    settings = Settings.model_validate({"kafka": kafka, "registry": {"url": at.registry_url}})
+    await apply_topics(settings)
+    records = [one for result, legs in recorded_calls() for one in versions(result, legs, result.version, 0)]
+    for result, legs in recorded_calls()[:50]:
+        records += versions(result, legs, result.version, 1, result=486, outcome="busy")
+    await send(settings, records)
+    return settings, records
 
 
 async def send_as_0_1_0(settings: Settings) -> None:

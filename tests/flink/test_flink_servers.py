@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.topics import apply_topics
 from deploy.local import LocalStack
 from deploy.local.download import further_jars
-from streams.settings import Settings
-from tests.connectors.sinking import expected, send, versions
+from tests.connectors.sinking import expected, filled
 from tests.docs.pages import blocks
-from tests.faults.recorded_results import recorded_calls
 
 pytestmark = pytest.mark.servers
 
@@ -49,17 +46,7 @@ def run_sql(statements: str, directory: Path) -> list[list[str]]:
 
 async def test_the_sql_of_the_page_reads_the_truth_of_the_topic(stack: LocalStack, tmp_path: Path) -> None:
     at = stack.endpoints
-    settings = Settings.model_validate(
-        {
-            "kafka": {"bootstrap_servers": at.bootstrap_servers, "partitions": 3},
-            "registry": {"url": at.registry_url},
-        }
-    )
-    await apply_topics(settings)
-    records = [one for result, legs in recorded_calls() for one in versions(result, legs, result.version, 0)]
-    for result, legs in recorded_calls()[:50]:
-        records += versions(result, legs, result.version, 1, result=486, outcome="busy")
-    await send(settings, records)
+    _, records = await filled(stack)
     page = "\n".join(blocks("analytics", "### Flink SQL", "sql"))
     for told, here in (("kafka:9092", at.bootstrap_servers), ("http://registry:8080/apis/ccompat/v7", at.registry_url)):
         assert told in page

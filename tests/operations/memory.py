@@ -174,3 +174,19 @@ def make_operator(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Operat
     monkeypatch.setattr(connection, "connect", connect)
     monkeypatch.setattr(verdict_line, "gather_quickly", gather_quickly)
     return operator
+
+
+class Readable:
+    """Breaks reading off ("broken off") after `left` more records, none at first."""
+
+    def __init__(self, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = 0
+        self._whole = operator.topics.read
+        monkeypatch.setattr(operator.topics, "read", self._read)
+
+    async def _read(self, topic: str, *arguments: Any, **more: Any) -> AsyncIterator[TopicRecord]:
+        async for record in self._whole(topic, *arguments, **more):
+            if not self.left:
+                raise RuntimeError("broken off")
+            self.left -= 1
+            yield record

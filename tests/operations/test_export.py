@@ -22,7 +22,7 @@ from streams.topics import CALL_RESULTS
 from tests.cli.hostile import HOSTILE
 from tests.crm.calls import call_result
 from tests.docs.pages import ROOT
-from tests.operations.memory import Operator
+from tests.operations.memory import Operator, Readable
 
 DAY = "2026-11-25"
 HOUR = 3600 * MICROS_PER_SECOND
@@ -193,22 +193,12 @@ def test_broken_off_at_any_record_nothing_is_half_there(
 ) -> None:
     for number in range(1, 4):
         put(operator, call(number, 24 * number))
-    whole, left = operator.topics.read, 0
-
-    async def broken(topic: str, *arguments: Any, **more: Any) -> AsyncIterator[TopicRecord]:
-        nonlocal left
-        async for record in whole(topic, *arguments, **more):
-            if not left:
-                raise RuntimeError("broken off")
-            left -= 1
-            yield record
-
-    monkeypatch.setattr(operator.topics, "read", broken)
+    readable = Readable(operator, monkeypatch)
     for records in range(18):  # 3 results and 6 legs, twice
-        left = records
+        readable.left = records
         assert str(operator.run("export", "--to", str(tmp_path)).exception) == "broken off"
         assert files(tmp_path) == {} and leftovers(tmp_path) == []
-    left = 18
+    readable.left = 18
     assert "3 days, 3 calls" in operator.told("export", "--to", str(tmp_path))
 
 

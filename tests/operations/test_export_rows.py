@@ -1,6 +1,5 @@
 """`cel2crm export --rows`: the topic's records bytes for bytes, each once, whole files, never poorer than before."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from streams.kafka.topic_client import Outgoing, TopicRecord
 from streams.replay.control import rule_texts
 from streams.replay.spark import Work, judge_batches
 from streams.topics import CEL
-from tests.operations.memory import Operator
+from tests.operations.memory import Operator, Readable
 from tests.operations.test_export import files, leftovers, room_for
 from tests.worker_installation import recorded_rows
 
@@ -136,23 +135,13 @@ def test_broken_off_at_any_record_nothing_is_half_there(
     operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = [put(operator, b"1.%d" % (number % 2), b"%d" % number, number) for number in range(8)]
-    whole, left = operator.topics.read, 0
-
-    async def broken(topic: str, *arguments: Any, **more: Any) -> AsyncIterator[TopicRecord]:
-        nonlocal left
-        async for record in whole(topic, *arguments, **more):
-            if not left:
-                raise RuntimeError("broken off")
-            left -= 1
-            yield record
-
-    monkeypatch.setattr(operator.topics, "read", broken)
+    readable = Readable(operator, monkeypatch)
     for number in range(len(records)):
-        left = number
+        readable.left = number
         assert str(operator.run("export", "--rows", "--to", str(tmp_path)).exception) == "broken off"
         assert leftovers(tmp_path) == []
         assert not files(tmp_path) or set(in_files(tmp_path)) <= set(places(*records))
-    left = len(records)
+    readable.left = len(records)
     operator.told("export", "--rows", "--to", str(tmp_path))
     assert in_files(tmp_path) == places(*records)
 

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from connectors.topics import apply_topics
 from deploy.local import LocalStack
 from deploy.local.download import further_jars
 from streams.analysis.export import Export
 from streams.analysis.row_files import RowExport
 from streams.operations import connection
-from streams.settings import Settings
-from tests.connectors.sinking import expected, micros, send, versions
+from tests.connectors.sinking import expected, filled, micros
 from tests.docs.pages import blocks
-from tests.faults.recorded_results import recorded_calls
 
 pytestmark = pytest.mark.servers
 
@@ -52,17 +49,7 @@ async def test_the_recipe_of_the_page_reads_the_truth_of_the_topic(
     stack: LocalStack, session: SparkSession, tmp_path: Path
 ) -> None:
     at = stack.endpoints
-    settings = Settings.model_validate(
-        {
-            "kafka": {"bootstrap_servers": at.bootstrap_servers, "partitions": 3},
-            "registry": {"url": at.registry_url},
-        }
-    )
-    await apply_topics(settings)
-    records = [one for result, legs in recorded_calls() for one in versions(result, legs, result.version, 0)]
-    for result, legs in recorded_calls()[:50]:
-        records += versions(result, legs, result.version, 1, result=486, outcome="busy")
-    await send(settings, records)
+    settings, records = await filled(stack)
     truth = {call_id: record for (call_id, _), record in expected(records, "call-results").items()}
 
     (recipe,) = blocks("analytics", "### Spark", "python")

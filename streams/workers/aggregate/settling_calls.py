@@ -40,12 +40,10 @@ class SettlingCalls:
         self._assigned = assigned
         self._send = send
         self._woken = asyncio.Event()
-        self._waits = False
-        """A call waits for its settle time."""
 
-    def rows_taken(self, assigned: AssignedPartition) -> None:
-        """A call may wait for its settle time now; and the end of every partition may be known anew."""
-        if self._waits or assigned.partition.settling:
+    def rows_taken(self) -> None:
+        """The end of every partition may be known anew: of use where a call waits for its settle time."""
+        if any(each.partition.settling for each in self._assigned().values()):
             self.wake()
 
     def wake(self) -> None:
@@ -58,7 +56,6 @@ class SettlingCalls:
         A look is worth something once the end of the topic is known anew: while rows come that is with them.
         """
         settling = [each.partition for each in self._assigned().values() if each.partition.settling]
-        self._waits = bool(settling)
         if settling:
             limit, now = self._settle_seconds / 2, utc_now_ms()
             due = [at for partition in settling if (at := partition.settled_at) is not None and at > now]

@@ -205,7 +205,7 @@ class AggregateWorker:
                     self._take_row(assigned, record)
         finally:
             metrics.ROWS.inc(partition.position - before)
-            self._settling.rows_taken(assigned)
+            self._settling.rows_taken()
             await assigned.send_gathered()  # also before the record for which the worker stops
 
     def _take_row(self, assigned: AssignedPartition, record: ConsumerRecord) -> None:
