@@ -47,6 +47,8 @@ class Layout:
     """The folder of the servers' jars; its name changes with their versions."""
     cluster: str = ""
     """Kafka's identifier, for life."""
+    apart: bool = False
+    """Each worker is a unit of its own, not all of them one."""
 
     @property
     def etc(self) -> Path:
@@ -94,7 +96,12 @@ class Layout:
 
     def kept(self) -> str:
         """What `of` reads."""
-        names = {"environment": str(self.environment), "jars": str(self.jars), "cluster": self.cluster}
+        names = {
+            "environment": str(self.environment),
+            "jars": str(self.jars),
+            "cluster": self.cluster,
+            "apart": self.apart,
+        }
         return json.dumps({**names, "ports": dict(self.ports)}, indent=2) + "\n"
 
     @classmethod
@@ -109,6 +116,7 @@ class Layout:
                 environment=Path(kept["environment"]),
                 jars=Path(kept["jars"]),
                 cluster=kept["cluster"],
+                apart=kept["apart"],
             )
         except FileNotFoundError:
             return None

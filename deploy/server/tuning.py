@@ -1,4 +1,4 @@
-"""How the servers of one small server differ from those of a cluster: little memory, and few questions while nothing moves.
+"""How the servers of one small server differ from those of a cluster: little memory, few questions while nothing moves.
 
 For a PBX of up to a few hundred phones. What each is worth: docs/performance.md, One server at rest.
 """
