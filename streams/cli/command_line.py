@@ -41,8 +41,12 @@ COMMANDS = {
     "files": "files:app",
     "config": "config:app",
     "version": "version:version",
+    "doctor": "status:status",
 }
 """Each command, in the order of --help: its module in streams/cli, and what it is called there."""
+
+_HIDDEN = frozenset({"doctor"})
+"""Under these names other products have it."""
 
 
 @cache
@@ -62,7 +66,7 @@ def command_line(asked: str | None = None) -> typer.Typer:
         if name in GROUPS:
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, hidden=name in _HIDDEN)(command)
     return app
 
 
