@@ -44,13 +44,22 @@ def test_a_pbx_without_a_database_is_listed_as_such(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--engine", "mysql"], "--engine 'mysql' cannot be captured"),
-        (["--engine", "mariadb"], "not given: Host of its database"),
+        (["--engine", "mariadb"], "not given: --host, --password-file; and standard input is no terminal"),
+        (["--host", "10.0.0.9"], "not given: --password-file; and"),
     ],
 )
 def test_what_is_missing_is_told_before_anything_is_written(file: Path, words: list[str], told: str) -> None:
     done = run("pbx", "add", "third", *words, "-s", str(file))
     assert done.status == 2 and told in done.stderr
     assert file.read_text(encoding="utf-8") == TWO and len(list(file.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("../third", "cannot be the name of a PBX"), ("branch", "PBX branch is in the settings already")]
+)
+def test_a_name_that_cannot_be_is_refused_before_anything_is_asked(file: Path, name: str, told: str) -> None:
+    done = run("pbx", "add", name, "-s", str(file))
+    assert done.status == 2 and told in done.stderr
 
 
 def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
