@@ -29,7 +29,7 @@ from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
-from streams.cli.pbx_option import OnePbxOption, PbxOption, at_once_for_each_pbx, chosen_pbxs, one_pbx
+from streams.cli.pbx_option import AT_ONCE, OnePbxOption, PbxOption, at_once_for_each_pbx, chosen_pbxs, one_pbx
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.cli.verdict_line import verdict_line
 from streams.errors import SettingsError, UserError
@@ -47,6 +47,9 @@ UNHEALTHY = 1
 """Exit status of `status` when rows are not captured, or may be missing."""
 
 RETRY_SECONDS = 60.0
+
+COMPARED_AT_ONCE = 4
+"""PBXs whose rows `watch` compares for gaps at once; the others wait for their turn."""
 
 SinkOption = Annotated[
     str | None,
@@ -219,11 +222,15 @@ async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> N
 
 
 async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
-    """By name of the PBX."""
-    found = {}
-    for settings in chosen:
-        async with open_capture(settings) as capture:
-            found[settings.pbx.name] = await report(capture)
+    """By name of the PBX, in the order of the settings."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of(settings: Settings) -> CaptureReport:
+        async with turns, open_capture(settings) as capture:
+            return await report(capture)
+
+    reports = await asyncio.gather(*map(of, chosen))
+    found = {settings.pbx.name: told for settings, told in zip(chosen, reports, strict=True)}
     return found, await report_sinks(chosen[0])
 
 
@@ -240,7 +247,8 @@ async def _delete(settings: Settings, name: str) -> bool:
 
 
 async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float) -> None:
-    watching = asyncio.gather(*(_watch_on(each, silence) for each in chosen), watch_sinks(settings))
+    turns = asyncio.Semaphore(COMPARED_AT_ONCE)
+    watching = asyncio.gather(*(_watch_on(each, silence, turns) for each in chosen), watch_sinks(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watching.cancel)
@@ -255,12 +263,12 @@ async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float)
             signal.signal(number, signal.SIG_IGN)
 
 
-async def _watch_on(settings: Settings, silence: float) -> None:
+async def _watch_on(settings: Settings, silence: float, turns: asyncio.Semaphore) -> None:
     """Watch; a broker that is away at the start is waited for, one line a minute."""
     while True:
         try:
             async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name)
+                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name, turns=turns)
                 marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,

@@ -36,7 +36,7 @@ WARM_UP_SECONDS = 30.0
 ARRIVAL_SECONDS = 120.0
 LOOK_SECONDS = 2.0
 COMMANDS = (("connectors", "status"), ("status",))
-_PAUSE = re.compile(r"^\[([\d.]+)s\].* Pause .* ([\d.]+)ms$", re.MULTILINE)
+_PAUSE = re.compile(r"^\[([\d.]+)s\].* Pause .*->(\d+)M\((\d+)M\) ([\d.]+)ms$", re.MULTILINE)
 
 Measurement = dict[str, Any]
 
@@ -114,19 +114,28 @@ def _usage(running: Hub, act: Callable[[], None]) -> Measurement:
         for name, process in watched.items()
     }
     for name, log in running.gc_logs.items():
-        started = watched[name].create_time()
-        parts[name]["percent_in_pauses"] = _pauses(log, began - started, ended - started) / took * 100
+        parts[name] |= _collections(log, watched[name].create_time(), began, ended)
     return {
         "parts": {name: parts[name] for name in running.processes},
         "databases": {name: parts[name] for name in running.databases},
     }
 
 
-def _pauses(log: Path, since: float, until: float) -> float:
-    """Seconds in which a JVM stood still to collect garbage, between two times of its own life."""
-    found = _PAUSE.findall(log.read_text(encoding="utf-8"))
-    pauses = [(float(at), float(long)) for at, long in found]
-    return sum(long for at, long in pauses if since <= at <= until) / 1000
+def _collections(log: Path, started: float, began: float, ended: float) -> Measurement:
+    """Of a JVM that `started` then: % of a time in which it stood still to collect garbage, and MB of heap left over.
+
+    The heap is that after the last collection up to the end of that time, which may have been before its beginning.
+    """
+    told = [
+        (started + float(at), int(left), float(long))
+        for at, left, _, long in _PAUSE.findall(log.read_text(encoding="utf-8"))
+    ]
+    before_end = [each for each in told if each[0] <= ended]
+    paused = sum(long for at, _, long in before_end if at >= began) / 1000
+    return {
+        "percent_in_pauses": paused / (ended - began) * 100,
+        "heap_after_collection": before_end[-1][1] if before_end else None,
+    }
 
 
 def _command(running: Hub, words: Sequence[str]) -> Measurement:
