@@ -25,6 +25,8 @@ START_SECONDS = 60.0
 PORTALS = ("bitrix24", "kommo", "webhook")
 CAPTURE_USER = "cel2crm"
 _PARTITIONS = 4
+_QUICK: Mapping[str, object] = {"flush_seconds": 1.0, "snapshot_seconds": 1.0}
+"""Settings of the aggregate worker, so that the demo shows in seconds what takes a minute otherwise."""
 _TAKEN_OVER = "partition taken over"
 _SPEED = 400
 """Requests a second that the demo's portals and senders are set to: at a real portal's 2 it would take minutes."""
@@ -82,21 +84,23 @@ def pipeline(
     *,
     in_one_process: bool = False,
     sinks: Sequence[Mapping[str, object]] = (),
+    aggregate: Mapping[str, object] = _QUICK,
 ) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the workers (all in one process, or each in its own); ended workers first.
+    """Portals, topics, capture and the workers, each in its own process, or all in one, with the watch of the capture;
+    ended workers first.
 
-    `sinks`: as they stand in the settings.
+    `sinks`, `aggregate`: as they stand in the settings.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
         portals = {name: start_portal(stack, name, directory, running) for name in crms}
-        settings_file = write_settings(stack.endpoints, portals, directory, sinks)
+        settings_file = write_settings(stack.endpoints, portals, directory, sinks, aggregate)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
         if "bitrix24" in portals:
             authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
-        kinds = [["aggregate", *crms]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
+        kinds = [["aggregate", *crms, "--watch"]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
         workers = dict(start_worker(stack, names, settings_file, running) for names in kinds)
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
@@ -112,6 +116,7 @@ def write_settings(
     portals: dict[str, dict[str, str]],
     directory: Path,
     sinks: Sequence[Mapping[str, object]] = (),
+    aggregate: Mapping[str, object] = _QUICK,
 ) -> Path:
     """The settings file, with every secret in a file of its own that only its owner reads."""
     users = {user.inner: str(user.id) for user in STAFF if user.inner and user.active}
@@ -135,7 +140,7 @@ def write_settings(
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "aggregate": {"flush_seconds": 1.0, "snapshot_seconds": 1.0},
+        "aggregate": dict(aggregate),
         "portals": [
             {"name": name, "crm": name, **_portal_fields(name, found, directory), **common}
             for name, found in portals.items()
@@ -255,11 +260,12 @@ def start_portal(
 
 
 def start_worker(
-    stack: LocalStack, names: Sequence[str], settings: Path, running: ExitStack
+    stack: LocalStack, words: Sequence[str], settings: Path, running: ExitStack
 ) -> tuple[str, WorkerProcess]:
-    """Start `cel2crm worker <names>`, which ends with `running`. Returns the name of its process, and it."""
+    """Start `cel2crm worker <words>`, which ends with `running`. Returns the name of its process, and it."""
+    names = [word for word in words if not word.startswith("-")]
     process = "-".join(["worker", *names])
-    pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *names, "--settings", settings])
+    pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *words, "--settings", settings])
     running.callback(_stop, stack, process)
     return process, WorkerProcess(pid, len(names))
 

@@ -5,14 +5,11 @@ import signal
 from collections.abc import Sequence
 from typing import Annotated
 
-import structlog
 import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
-from connectors.capture_marks import CaptureMarks, DatabaseCapture
 from connectors.client import describe_status
 from connectors.engines import engine_of
-from connectors.gap_watch import GapWatch
 from connectors.kafka_login import worker_properties
 from connectors.progress import Progress
 from connectors.report import CaptureReport, report
@@ -22,18 +19,15 @@ from connectors.sinks.iceberg.config import catalog_statements
 from connectors.sinks.jdbc.tables import sql_file
 from connectors.sinks.report import SinkReport, report_sinks
 from connectors.sinks.shared import sink_named
-from connectors.sinks.watch import watch_sinks
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
-from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
 from streams.cli.pbx_option import AT_ONCE, OnePbxOption, PbxOption, at_once_for_each_pbx, chosen_pbxs, one_pbx
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.cli.verdict_line import verdict_line
-from streams.errors import SettingsError, UserError
-from streams.gaps.small import SmallComparison
+from streams.cli.watching import SILENCE_SECONDS, watch_connectors
 from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings, load_settings
 
@@ -41,19 +35,16 @@ app = typer.Typer(
     help="Bring the PBX's rows to Kafka, and calls to SQL databases and lakes: apply, see and watch the connectors.",
     no_args_is_help=True,
 )
-log = structlog.get_logger("connectors.watch")
 
 UNHEALTHY = 1
 """Exit status of `status` when rows are not captured, or may be missing."""
 
-RETRY_SECONDS = 60.0
-
-COMPARED_AT_ONCE = 4
-"""PBXs whose rows `watch` compares for gaps at once; the others wait for their turn."""
-
 SinkOption = Annotated[
     str | None,
     typer.Option("--sink", metavar="NAME", help="A sink of the settings, not the source.", show_default=False),
+]
+SilenceOption = Annotated[
+    float, typer.Option("--silence", min=1, help="Seconds without a heartbeat that count as a failure.")
 ]
 
 
@@ -190,7 +181,7 @@ def delete(settings: SettingsOption = None, sink: SinkOption = None, pbx: OnePbx
 @app.command()
 def watch(
     settings: SettingsOption = None,
-    silence: Annotated[float, typer.Option(min=1, help="Seconds without a heartbeat that count as a failure.")] = 60.0,
+    silence: SilenceOption = SILENCE_SECONDS,
     pbx: PbxOption = None,
 ) -> None:
     """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C only.
@@ -247,8 +238,7 @@ async def _delete(settings: Settings, name: str) -> bool:
 
 
 async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float) -> None:
-    turns = asyncio.Semaphore(COMPARED_AT_ONCE)
-    watching = asyncio.gather(*(_watch_on(each, silence, turns) for each in chosen), watch_sinks(settings))
+    watching = asyncio.ensure_future(watch_connectors(settings, chosen, silence))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watching.cancel)
@@ -261,24 +251,6 @@ async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-
-
-async def _watch_on(settings: Settings, silence: float, turns: asyncio.Semaphore) -> None:
-    """Watch; a broker that is away at the start is waited for, one line a minute."""
-    while True:
-        try:
-            async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name, turns=turns)
-                marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
-                await Watcher(
-                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
-                    silence_seconds=silence,
-                ).run()  # fmt: skip
-        except SettingsError:
-            raise
-        except UserError as error:
-            log.error("cannot watch yet", reason=error.problem, remedy=error.remedy)
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _progress(line: str) -> None:

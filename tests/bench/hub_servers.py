@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from deploy.demo.pipeline import (
     write_settings,
 )
 from deploy.local import LocalStack
-from deploy.server.layout import JAVA_OPTIONS
+from deploy.server.tuning import TUNING
 from tests.bench.hub_load import DatabaseServer
 
 DATABASES_A_SERVER = 10
@@ -49,13 +49,13 @@ class Hub:
 def hub(directory: Path, pbxs: int, connect_heap: int | None, say: Callable[[str], None]) -> Iterator[Hub]:
     """So many PBXs, captured and watched; `connect_heap`: MB, None: as on a server of so many PBXs."""
     directory.mkdir(parents=True, exist_ok=True)
-    gc_logs = {name: directory / f"gc-{name}.log" for name in JAVA_OPTIONS}
-    options = {name: (*given, f"-Xlog:gc:file={gc_logs[name]}") for name, given in JAVA_OPTIONS.items()}
+    gc_logs = {name: directory / f"gc-{name}.log" for name in TUNING}
+    tuning = {name: replace(each, java=(*each.java, f"-Xlog:gc:file={gc_logs[name]}")) for name, each in TUNING.items()}
     if connect_heap is not None:
-        options["connect"] = (*options["connect"], f"-Xmx{connect_heap}m")
+        tuning["connect"] = replace(tuning["connect"], java=(*tuning["connect"].java, f"-Xmx{connect_heap}m"))
     with ExitStack() as running:
         say(f"starting {pbxs} PBXs")
-        stack = running.enter_context(LocalStack(parts={"kafka", "registry", "connect"}, java_options=options))
+        stack = running.enter_context(LocalStack(parts={"kafka", "registry", "connect"}, tuning=tuning))
         password = stack.endpoints.secret("cel.password")
         found = [
             _database_server(running, names, password)
