@@ -93,7 +93,7 @@ def pipeline(
     """
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(stack, name, directory, running) for name in crms}
+        portals = {name: start_portal(stack, name, directory, running) for name in crms}
         settings_file = write_settings(stack.endpoints, portals, directory, sinks, aggregate)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
@@ -101,7 +101,7 @@ def pipeline(
         if "bitrix24" in portals:
             authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
         kinds = [["aggregate", *crms, "--watch"]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
-        workers = dict(_worker(stack, names, settings_file, running) for names in kinds)
+        workers = dict(start_worker(stack, names, settings_file, running) for names in kinds)
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
         )
@@ -214,15 +214,15 @@ def create_capture_user(endpoints: Endpoints) -> None:
         )
 
 
-def run_command(*command: str, settings: Path) -> str:
-    """Run `cel2crm ..` to its end. Raises UserError with what it said."""
+def run_command(*command: str, settings: Path, seconds: float = 180.0) -> str:
+    """Run `cel2crm ..` to its end, for so long at most. Raises UserError with what it said."""
     done = subprocess.run(
         [sys.executable, "-m", "streams.cli.main", *command, "--settings", str(settings)],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=180,
+        timeout=seconds,
     )
     if done.returncode:
         raise UserError(f"cel2crm {' '.join(command)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
@@ -234,14 +234,20 @@ def log_tail(stack: LocalStack, name: str, lines: int = 12) -> str:
     return "\n".join(stack.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -> dict[str, str]:
+def start_portal(
+    stack: LocalStack, name: str, directory: Path, running: ExitStack, crm: str | None = None
+) -> dict[str, str]:
+    """Start a fake CRM (default: the one of this name), which ends with `running`.
+
+    Returns what it says of itself: `url` and others.
+    """
     limits = {
         "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
         "kommo": ["--requests-per-second", str(2 * _SPEED)],
         "webhook": [],
     }
-    process = f"portal-{name}"
-    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", name, "--state-dir", directory / name, *limits[name]])
+    process, crm = f"portal-{name}", crm or name
+    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", crm, "--state-dir", directory / name, *limits[crm]])
     running.callback(_stop, stack, process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and stack.exit_status(process) is None:
@@ -253,7 +259,10 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
     raise UserError(f"the fake {name} did not start:\n{log_tail(stack, process)}")
 
 
-def _worker(stack: LocalStack, words: Sequence[str], settings: Path, running: ExitStack) -> tuple[str, WorkerProcess]:
+def start_worker(
+    stack: LocalStack, words: Sequence[str], settings: Path, running: ExitStack
+) -> tuple[str, WorkerProcess]:
+    """Start `cel2crm worker <words>`, which ends with `running`. Returns the name of its process, and it."""
     names = [word for word in words if not word.startswith("-")]
     process = "-".join(["worker", *names])
     pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *words, "--settings", settings])

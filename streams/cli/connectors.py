@@ -11,6 +11,7 @@ from connectors.apply import apply_source, connect_client, open_capture
 from connectors.client import describe_status
 from connectors.engines import engine_of
 from connectors.kafka_login import worker_properties
+from connectors.progress import Progress
 from connectors.report import CaptureReport, report
 from connectors.sinks.apply import apply_sink
 from connectors.sinks.connected import connectors_of, sink_connect_client
@@ -23,7 +24,7 @@ from connectors.start_afresh import start_afresh
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
-from streams.cli.pbx_option import OnePbxOption, PbxOption, chosen_pbxs, for_each_pbx, one_pbx
+from streams.cli.pbx_option import AT_ONCE, OnePbxOption, PbxOption, at_once_for_each_pbx, chosen_pbxs, one_pbx
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.cli.verdict_line import verdict_line
 from streams.cli.watching import SILENCE_SECONDS, watch_connectors
@@ -68,7 +69,7 @@ def apply(
             say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
         return
     chosen = chosen_pbxs(load_settings(settings), pbx)
-    for_each_pbx(chosen, lambda each: _apply(each, timeout))
+    asyncio.run(at_once_for_each_pbx(chosen, lambda each, progress: _apply(each, progress, seconds=timeout)))
 
 
 @app.command(name="worker-properties")
@@ -204,19 +205,23 @@ def watch(
         end_metrics()
 
 
-def _apply(settings: Settings, timeout: float) -> None:
-    applied = asyncio.run(apply_source(settings, _progress, timeout_seconds=timeout))
+async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> None:
+    applied = await apply_source(settings, progress, timeout_seconds=seconds)
     for warning in applied.warnings:
-        add_remark(f"warning: {warning}")
+        progress(f"warning: {warning}")
     say(f"{describe_status(applied.status)} ({applied.action})")
 
 
 async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
-    """By name of the PBX."""
-    found = {}
-    for settings in chosen:
-        async with open_capture(settings) as capture:
-            found[settings.pbx.name] = await report(capture)
+    """By name of the PBX, in the order of the settings."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of(settings: Settings) -> CaptureReport:
+        async with turns, open_capture(settings) as capture:
+            return await report(capture)
+
+    reports = await asyncio.gather(*map(of, chosen))
+    found = {settings.pbx.name: told for settings, told in zip(chosen, reports, strict=True)}
     return found, await report_sinks(chosen[0])
 
 

@@ -17,6 +17,8 @@ from streams.settings import Settings
 SILENCE_SECONDS = 60.0
 """Without a heartbeat, before a connector that says that it runs is restarted."""
 RETRY_SECONDS = 60.0
+COMPARED_AT_ONCE = 4
+"""PBXs whose rows are compared for gaps at once; the others wait for their turn."""
 
 log = structlog.get_logger("connectors.watch")
 
@@ -28,7 +30,8 @@ async def watch_connectors(
 
     Where one of them fails by a fault of its own, the others are ended with it, and its error is raised.
     """
-    tasks = [asyncio.ensure_future(_watch_source(each, silence_seconds)) for each in chosen]
+    turns = asyncio.Semaphore(COMPARED_AT_ONCE)
+    tasks = [asyncio.ensure_future(_watch_source(each, silence_seconds, turns)) for each in chosen]
     tasks.append(asyncio.ensure_future(watch_sinks(settings)))
     try:
         await asyncio.gather(*tasks)
@@ -38,12 +41,12 @@ async def watch_connectors(
         await asyncio.wait(tasks)
 
 
-async def _watch_source(settings: Settings, silence_seconds: float) -> None:
+async def _watch_source(settings: Settings, silence_seconds: float, turns: asyncio.Semaphore) -> None:
     """Watch; a broker that is away at the start is waited for, one line a minute."""
     while True:
         try:
             async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name)
+                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name, turns=turns)
                 marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
