@@ -95,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     install.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)
     install.add_argument("--port", type=_port, action="append", default=[], metavar="NAME=NUMBER", help="not 9092, ..")
     install.add_argument(
-        "--apart", action="store_true", help="a unit for each worker: 160 MB more, and none ends another"
+        "--apart", action="store_true", help="a unit for each worker: 150 MB more, and none ends another"
     )
     upgrade = commands.add_parser("upgrade", help="run the installation from this environment's version; restarts")
     upgrade.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)

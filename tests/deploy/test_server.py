@@ -3,6 +3,7 @@
 That it works under systemd: tests/deploy/server.
 """
 
+import json
 import shutil
 import stat
 import subprocess
@@ -127,6 +128,16 @@ def test_how_workers_run_is_kept_by_an_upgrade(tmp_path: Path, jars: Path, envir
     before = installer.install(Layout(root, environment=environment, apart=apart), silent, jars)
     after = installer.upgrade(Layout(root, environment=environment), silent, jars)
     assert (before.apart, after.apart) == (apart, apart)
+
+
+def test_an_installation_that_had_a_unit_for_each_worker_keeps_them(
+    tmp_path: Path, jars: Path, environment: Path
+) -> None:
+    before = installer.install(Layout(tmp_path, environment=environment, apart=True), silent, jars)
+    kept = json.loads(before.record.read_text(encoding="utf-8"))
+    del kept["apart"]
+    before.record.write_text(json.dumps(kept), encoding="utf-8")
+    assert installer.upgrade(Layout(tmp_path, environment=environment), silent, jars) == before
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_the_running_units_are_hardened(report: dict[str, Any]) -> None:
 
 
 def test_everything_together_is_small(report: dict[str, Any]) -> None:
-    assert sum(report["memory"].values()) < 900, report["memory"]
+    assert sum(report["memory"].values()) < 750, report["memory"]
 
 
 def test_logs_have_a_journal_of_their_own(report: dict[str, Any]) -> None:
