@@ -7,7 +7,7 @@ LAKE := .build/lake
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test-ways: $(WAYS)/.installed  ## package, image, chart and composition, with th
 
 test-server-install: $(WAYS)/.installed  ## one server, installed under systemd in a Debian of its own; as root, with mmdebstrap and systemd-nspawn
 	@SERVER_INSTALL=1 $(WAYS)/bin/python -m pytest tests/deploy/server
+
+bench-server: $(WAYS)/.installed  ## memory and CPU of one installed server at rest and with 5 to 400 phones (ten minutes); as root, like test-server-install
+	@$(WAYS)/bin/python -m tests.deploy.server.measure
 
 release: $(WAYS)/.installed  ## wheel, sdist, checksums and SBOM of the tag at this commit, into dist/
 	@$(WAYS)/bin/python -m deploy.release
