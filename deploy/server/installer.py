@@ -13,7 +13,7 @@ from deploy.local.errors import StackError
 from deploy.local.parts.kafka import new_cluster_id
 from deploy.server.files import File, operators, ours
 from deploy.server.layout import Layout, require_reachable
-from deploy.server.units import SERVICES, TARGET, USERS, unit, users
+from deploy.server.units import SERVICES, TARGET, USERS, WRITTEN_BY, unit, units, users
 
 Say = Callable[[str], None]
 _MAINTAINED = ("var/lib/cel2crm", "opt/cel2crm-servers", "etc/cel2crm")
@@ -41,14 +41,16 @@ def upgrade(layout: Layout, say: Say, jars_from: Path | None = None) -> Layout:
     if before is None:
         raise StackError(f"There is no installation ({layout.record}).", "Give `cel2crm-server install`.")
     layout = replace(before, environment=layout.environment, java=layout.java, jars=_servers(layout, say, jars_from))
-    changed = _write_all(layout, say)
+    # Remembered before anything is written: an upgrade that fails on its way is given again, and then nothing changes.
+    servers = _to_restart(layout)
+    _write_all(layout, say)
+    _remove_former_units(layout, say)
     if layout.root == Path("/"):
         _systemctl("daemon-reload")
-        servers = [name for name in ("kafka", "registry", "connect") if _concerns(name, changed)]
-        workers = [name for name in SERVICES if name not in USERS]
-        for name in (*servers, *workers):
+        for name in (*servers, *(name for name in SERVICES if name not in USERS)):
             say(f"restarting {name}")
             _systemctl("restart", unit(name))
+    _pending(layout).unlink(missing_ok=True)
     say(f"now from {layout.environment}; back: {before.program / 'cel2crm-server'} upgrade")
     return layout
 
@@ -93,11 +95,24 @@ def next_steps(layout: Layout) -> list[str]:
     ]
 
 
-def _write_all(layout: Layout, say: Say) -> set[Path]:
-    """Returns the files of ours whose text is another than before."""
+def _pending(layout: Layout) -> Path:
+    """The servers that an upgrade has to restart, until it has."""
+    return layout.etc / "servers/to-restart"
+
+
+def _to_restart(layout: Layout) -> list[str]:
+    """The servers whose unit or configuration this version changes, or one before it that did not end."""
+    pending = _pending(layout)
+    before = pending.read_text("utf-8").split() if pending.is_file() else []
     mine = ours(layout)
     changed = {file.path for file in mine if not file.path.is_file() or file.path.read_text("utf-8") != file.text}
-    for file in mine:
+    servers = [name for name in USERS if name in before or _concerns(name, changed)]
+    _write(File(pending, "".join(f"{name}\n" for name in servers)))
+    return servers
+
+
+def _write_all(layout: Layout, say: Say) -> None:
+    for file in ours(layout):
         _write(file)
     if layout.root == Path("/"):
         _make_users()
@@ -112,7 +127,16 @@ def _write_all(layout: Layout, say: Say) -> set[Path]:
             _write(file)
             _own(layout, file.path, "root", file.group, file.mode)
             say(f"made {file.path}")
-    return changed
+
+
+def _remove_former_units(layout: Layout, say: Say) -> None:
+    """Units of another version that this one does not have: they would go on beside its own."""
+    for path in sorted(layout.units.glob("cel2crm*")):
+        if path.name not in units(layout) and path.is_file() and path.read_text("utf-8").startswith(WRITTEN_BY):
+            say(f"removing {path.name}, which this version does not have")
+            if layout.root == Path("/"):
+                _systemctl("stop", path.name)
+            path.unlink()
 
 
 def _make_users() -> None:

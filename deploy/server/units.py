@@ -17,6 +17,8 @@ WORKER_USER = "cel2crm"
 _MEMORY = {"kafka": "512M", "registry": "384M", "connect": "512M", "aggregate": "1G", "deliver": "1G", "watch": "256M"}
 """More than that, and the kernel ends it; systemd starts it again. The heaps are smaller, layout.py."""
 _READY_SECONDS = 180
+WRITTEN_BY = "# Written by cel2crm-server"
+"""How each unit of ours begins."""
 
 Section = Sequence[tuple[str, str]]
 
@@ -172,7 +174,7 @@ def _text(**sections: Section) -> str:
     parts = [
         f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in section) for name, section in sections.items()
     ]
-    return "# Written by cel2crm-server; changes of yours: systemctl edit UNIT\n" + "\n".join(parts)
+    return f"{WRITTEN_BY}; changes of yours: systemctl edit UNIT\n" + "\n".join(parts)
 
 
 def users() -> Mapping[str, str]:

@@ -134,6 +134,40 @@ def test_an_upgrade_leaves_settings_and_identity_alone(tmp_path: Path, jars: Pat
         installer.upgrade(Layout(tmp_path / "empty"), silent, jars)
 
 
+def test_an_upgrade_that_failed_on_its_way_restarts_what_it_owes(
+    tmp_path: Path, jars: Path, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    layout = installed(root, jars, environment)
+
+    def fail(layout: Layout, say: Tell) -> None:
+        raise StackError("kafka does not answer")
+
+    monkeypatch.setattr(installer, "_remove_former_units", fail)
+    with pytest.raises(StackError, match="does not answer"):
+        installer.upgrade(Layout(root, environment=tmp_path / "next"), silent, jars)
+    assert str(tmp_path / "next") in (layout.units / unit("kafka")).read_text(encoding="utf-8")
+    monkeypatch.undo()
+    owed = installer._to_restart(replace(layout, environment=tmp_path / "next"))
+    assert owed == list(SERVERS)
+    after = installer.upgrade(Layout(root, environment=tmp_path / "next"), silent, jars)
+    assert installer._to_restart(after) == []
+
+
+def test_a_unit_that_a_version_no_longer_has_goes_with_its_upgrade(
+    tmp_path: Path, jars: Path, environment: Path
+) -> None:
+    root = tmp_path / "root"
+    layout = installed(root, jars, environment)
+    former, foreign = layout.units / "cel2crm-former.service", layout.units / "cel2crm-of-mine.service"
+    former.write_text((layout.units / unit("deliver")).read_text(encoding="utf-8"), encoding="utf-8")
+    foreign.write_text("[Service]\nExecStart=/bin/true\n", encoding="utf-8")
+    told: list[str] = []
+    installer.upgrade(Layout(root, environment=environment), told.append, jars)
+    assert (former.exists(), foreign.exists()) == (False, True)
+    assert any("cel2crm-former.service" in line for line in told)
+
+
 def test_uninstall_leaves_what_it_names_and_purge_nothing(tmp_path: Path, jars: Path, environment: Path) -> None:
     root = tmp_path / "root"
     layout = installed(root, jars, environment)
