@@ -13,6 +13,7 @@ from tests.deploy.server.machine import (
     exposure,
     files_of_the_system,
     main_processes,
+    processes,
     resident_mb,
     server,
     shell,
@@ -37,7 +38,7 @@ def scenario(found: dict[str, Any], jars: str) -> None:
     found["exposure"] = exposure()
     time.sleep(IDLE_SECONDS)
     found["memory"] = {name: round(resident_mb(pid), 1) for name, pid in main_processes().items()}
-    shell(["systemctl", "kill", "-s", "KILL", unit("aggregate")])
+    shell(["systemctl", "kill", "-s", "KILL", unit("workers")])
     calls.play(40)
     found["after_a_kill"] = calls.judged()
     _lose_the_server(settings, portals, jars)
@@ -45,9 +46,7 @@ def scenario(found: dict[str, Any], jars: str) -> None:
     found["log_files"] = [path.name for path in Path("/var/log/journal").glob("*.cel2crm")]
     found["uninstalled"] = server(ENVIRONMENT, "uninstall").splitlines()
     found["left"] = sorted(files_of_the_system() - before)
-    found["running"] = [
-        line for line in shell(["ps", "-eo", "user:20,args"]).splitlines() if line.startswith("cel2crm")
-    ]
+    found["running"] = processes()
     assert Layout.of(Path("/")) is None
     _purge_after_uninstall(jars)
     found["left_after_purge"] = sorted(files_of_the_system() - before)

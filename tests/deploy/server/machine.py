@@ -15,7 +15,7 @@ from deploy.local import Endpoints
 from deploy.local.parts.registry import API
 from deploy.local.supervision import ProcessId
 from deploy.server.layout import Layout
-from deploy.server.units import SERVICES, TARGET, unit
+from deploy.server.units import TARGET, unit
 
 SOURCE = Path(__file__).parents[3]
 LIMITS = {"bitrix24": ["--bucket-size", "800", "--drain-per-second", "400"], "kommo": ["--requests-per-second", "800"]}
@@ -116,15 +116,27 @@ def fake_portal(crm: str) -> dict[str, str]:
     raise AssertionError(f"the fake {crm} did not start: {log.read_text(encoding='utf-8')}")
 
 
+def services() -> list[str]:
+    """Those that have a unit, whichever version wrote it."""
+    found = Path("/etc/systemd/system").glob("cel2crm-*.service")
+    return sorted(path.stem.removeprefix("cel2crm-") for path in found)
+
+
 def states() -> dict[str, str]:
     """The state of each unit."""
-    return {name: shell(["systemctl", "is-active", unit(name)], check=False).strip() for name in SERVICES}
+    return {name: shell(["systemctl", "is-active", unit(name)], check=False).strip() for name in services()}
 
 
 def main_processes() -> dict[str, int]:
     """The process of each unit that runs on."""
-    told = {name: shell(["systemctl", "show", "-p", "MainPID", "--value", unit(name)]).strip() for name in SERVICES}
+    told = {name: shell(["systemctl", "show", "-p", "MainPID", "--value", unit(name)]).strip() for name in services()}
     return {name: int(pid) for name, pid in told.items() if pid not in ("", "0")}
+
+
+def processes() -> list[str]:
+    """Every process of the installation's users: who and what."""
+    listed = shell(["ps", "-eo", "user:20,args"]).splitlines()
+    return [line for line in listed if line.startswith("cel2crm")]
 
 
 def resident_mb(pid: int) -> float:
@@ -147,7 +159,7 @@ def command_of(pid: int) -> str:
 def exposure() -> dict[str, float]:
     """What systemd-analyze rates each running unit, 0 (best) to 10."""
     found = {}
-    for name in SERVICES:
+    for name in services():
         told = shell(["systemd-analyze", "security", "--no-pager", unit(name)])
         found[name] = float(told.strip().splitlines()[-1].split(":")[1].split()[0])
     return found

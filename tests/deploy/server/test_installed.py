@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.server.units import SERVICES
+from deploy.server.layout import Layout
+from deploy.server.units import services
 from tests.deploy.server.conftest import Machine
 from tests.deploy.server.container import Found
 
@@ -20,7 +21,7 @@ def report(machine: Machine) -> Found:
 
 
 def test_every_unit_runs(report: Found) -> None:
-    assert report["states"] == dict.fromkeys(SERVICES, "active")
+    assert report["states"] == dict.fromkeys(services(Layout()), "active")
 
 
 def test_recorded_calls_stand_in_both_crms_each_once(report: Found) -> None:
@@ -43,7 +44,7 @@ def test_a_server_that_was_lost_brings_every_call_once_from_the_table(report: Fo
 
 
 def test_the_running_units_are_hardened(report: Found) -> None:
-    assert set(report["exposure"]) == set(SERVICES)
+    assert set(report["exposure"]) == set(services(Layout()))
     assert all(exposure < MOST_EXPOSURE for exposure in report["exposure"].values())
 
 

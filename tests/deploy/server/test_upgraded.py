@@ -2,9 +2,10 @@
 
 import pytest
 
-from deploy.server.units import SERVICES
+from deploy.server.units import APART, SERVERS, TOGETHER
 from tests.deploy.server.conftest import Machine
 from tests.deploy.server.container import Found
+from tests.deploy.server.machine import FORMER
 from tests.deploy.server.upgrading import STEPS
 
 pytestmark = pytest.mark.timeout(2400)
@@ -31,12 +32,14 @@ def test_calls_go_on_and_each_stands_in_both_crms_once(report: Found, step: str)
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_everything_runs_from_the_environment_that_was_asked_for(report: Found, step: str) -> None:
-    found = report["steps"][step]
-    assert found["states"] == dict.fromkeys(SERVICES, "active")
-    workers = [found["commands"][name] for name in ("aggregate", "deliver", "watch")]
-    assert all(f"{STEPS[step]}/bin/" in command for command in workers)
-    assert all(found["jars"] in found["commands"][name] for name in ("kafka", "registry", "connect"))
+def test_everything_runs_from_the_environment_that_was_asked_for_and_nothing_else_does(
+    report: Found, step: str
+) -> None:
+    found, workers = report["steps"][step], APART if STEPS[step] == FORMER else TOGETHER
+    assert found["states"] == dict.fromkeys((*SERVERS, "apply", *workers), "active")
+    assert all(f"{STEPS[step]}/bin/" in found["commands"][name] for name in workers)
+    assert all(found["jars"] in found["commands"][name] for name in SERVERS)
+    assert found["processes"] == len((*SERVERS, *workers))
 
 
 def test_the_two_versions_differ(report: Found) -> None:
