@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deploy.demo.recordings import read_recordings
 from deploy.server.layout import Layout
 from deploy.server.units import TARGET, unit
 from tests.deploy.server.calls import Calls
@@ -22,7 +23,7 @@ from tests.deploy.server.machine import (
 )
 
 IDLE_SECONDS = 40.0
-ALL = 282
+ALL = len(read_recordings())
 """The recorded cases."""
 
 

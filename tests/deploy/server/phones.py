@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.deploy.server.calls import Calls
+from tests.deploy.server.installing import ALL
 from tests.deploy.server.machine import ENVIRONMENT, cpu_seconds, main_processes, resident_mb, start_all
 
 CALLS_A_SECOND = 0.1 / 20
@@ -18,7 +19,7 @@ Measurement = dict[str, Any]
 def scenario(found: dict[str, Any], jars: str, seconds: str, *phones: str) -> None:
     """Each of `phones` for so many seconds, after as long a rest."""
     calls = Calls(*start_all(ENVIRONMENT, "--jars", jars))
-    calls.play(282)
+    calls.play(ALL)
     found["first"] = calls.judged()
     time.sleep(REST_BEFORE)
     found["measured"] = [_measured(calls, 0, float(seconds))]
