@@ -45,9 +45,9 @@ async def _watch_source(settings: Settings, silence_seconds: float, turns: async
     """Watch; a broker that is away at the start is waited for, one line a minute."""
     while True:
         try:
-            async with open_capture(settings) as capture:
+            async with open_capture(settings) as capture, DatabaseCapture(settings, capture.connect) as marked:
                 gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name, turns=turns)
-                marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
+                marks = CaptureMarks(marked, capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
                     silence_seconds=silence_seconds,
