@@ -95,8 +95,8 @@ format: venv  ## put format and imports right
 bench: venv  ## measure; ratios within one run
 	@$(BIN)/python -m tests.bench
 
-bench-growth: venv  ## measure the largest sizes: kept, open, long and finished calls, a replay's memory (an hour)
-	@$(BIN)/python -m tests.bench --only remembered long growth finished replay_memory --remembered 50000 --calls-per-second 10 100 --finished 1000000 3000000 --replayed-in-memory 10000000
+bench-growth: venv  ## measure the largest sizes: kept, open, long and finished calls, a replay's memory, a hub of 40 PBXs (an hour)
+	@$(BIN)/python -m tests.bench --only remembered long growth finished replay_memory hub --pbxs 5 20 40 --idle 60 --remembered 50000 --calls-per-second 10 100 --finished 1000000 3000000 --replayed-in-memory 10000000
 
 bench-compare: venv  ## measure, and compare the ratios with the stored ones (tests/bench/ratios.json)
 	@$(BIN)/python -m tests.bench --only classify remembered rows --compare tests/bench/ratios.json

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from connectors.capture_state import Hold
+from connectors.captured_rows import CapturedRows
 from connectors.client import ConnectClient, ConnectorStatus
 from connectors.engines import ENGINES, engine_of
 from connectors.failures import KNOWN, KnownFailure, with_reference
@@ -81,15 +82,18 @@ def _failures_of(settings: Settings) -> Sequence[KnownFailure]:
 
 
 @asynccontextmanager
-async def open_capture(settings: Settings) -> AsyncIterator[Capture]:
-    """Connections to Connect and Kafka. Raises UserError: no broker, settings that cannot be used."""
+async def open_capture(settings: Settings, captured: CapturedRows | None = None) -> AsyncIterator[Capture]:
+    """Connections to Connect and Kafka; `captured`: shared with other PBXs; None: its own.
+
+    Raises UserError: no broker, settings that cannot be used.
+    """
     config = source_config(settings)
     async with (
         connect_client(settings) as connect,
         Heartbeats(settings.kafka, heartbeat_topic(settings)) as heartbeats,
         KafkaTopics(settings.kafka) as topics,
     ):
-        guard = CaptureGuard(settings, connect, topics)
+        guard = CaptureGuard(settings, connect, topics, captured)
         yield Capture(connector_name(settings), config, connect, heartbeats, guard, topics, settings)
 
 

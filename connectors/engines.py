@@ -8,6 +8,7 @@ from connectors.client import ConnectClient
 from connectors.failures import KnownFailure
 from connectors.mariadb.engine import MariaDbCapture
 from connectors.postgresql.engine import PostgreSqlCapture
+from connectors.row_mark import RowMark
 from streams.errors import SettingsError
 from streams.kafka.topic_client import Topics
 from streams.settings import Settings
@@ -33,8 +34,13 @@ class CaptureEngine(Protocol):
         """
         ...
 
-    async def assess(self, settings: Settings, connect: ConnectClient, topics: Topics, state: Any) -> Assessment:
-        """Compare what is remembered (None: nothing) with what there is. Raises UserError where it cannot look."""
+    async def assess(
+        self, settings: Settings, connect: ConnectClient, topics: Topics, state: Any, captured: RowMark | None
+    ) -> Assessment:
+        """Compare what is remembered (None: nothing) with what there is; `captured`: the PBX's last row on the topic.
+
+        Raises UserError where it cannot look.
+        """
         ...
 
     def progress(self, settings: Settings, connect: ConnectClient) -> CaptureProgress:

@@ -4,7 +4,6 @@ from typing import Any
 
 from connectors.assessment import Assessment
 from connectors.capture_progress import CaptureProgress
-from connectors.captured_rows import last_captured_row
 from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.failures import KNOWN, KnownFailure
 from connectors.mariadb.binlog_progress import BinlogProgress
@@ -12,6 +11,7 @@ from connectors.mariadb.checks import check_database
 from connectors.mariadb.continuity import BinlogState, Evidence, assess, decode_position, presumed
 from connectors.mariadb.history import BinlogMark, read_snapshot
 from connectors.mariadb.schema_history import read_schema_history
+from connectors.row_mark import RowMark
 from connectors.source import connector_name, topics_of
 from streams.kafka.topic_client import Topics
 from streams.settings import Settings
@@ -28,11 +28,15 @@ class MariaDbCapture:
         return await check_database(settings.database)
 
     async def assess(
-        self, settings: Settings, connect: ConnectClient, topics: Topics, state: BinlogState | None
+        self,
+        settings: Settings,
+        connect: ConnectClient,
+        topics: Topics,
+        state: BinlogState | None,
+        captured: RowMark | None,
     ) -> Assessment:
         """Compare the memory with binlog, position, topic and schema history."""
         position, known = await _position(settings, connect)
-        captured = await last_captured_row(settings, topics)
         remembered = state.database if state else presumed(position, captured)
         database = await read_snapshot(settings.database, remembered)
         schema_history = await read_schema_history(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
+from connectors.captured_rows import CapturedRows
 from connectors.client import describe_status
 from connectors.engines import engine_of
 from connectors.kafka_login import worker_properties
@@ -214,10 +215,10 @@ async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> N
 
 async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
     """By name of the PBX, in the order of the settings."""
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns, captured = asyncio.Semaphore(AT_ONCE), CapturedRows.of_all(chosen[0])
 
     async def of(settings: Settings) -> CaptureReport:
-        async with turns, open_capture(settings) as capture:
+        async with turns, open_capture(settings, captured) as capture:
             return await report(capture)
 
     reports = await asyncio.gather(*map(of, chosen))

@@ -27,8 +27,11 @@ pytestmark = pytest.mark.servers
 
 async def marked(pbx: Installation) -> tuple[CaptureMark, list[TopicRecord]]:
     """A mark as `watch` makes it, and the rows that were on the topic then: nothing else is waited for."""
-    async with connect_client(pbx.settings) as connect, KafkaTopics(pbx.settings.kafka) as topics:
-        capture = DatabaseCapture(pbx.settings, connect)
+    async with (
+        connect_client(pbx.settings) as connect,
+        KafkaTopics(pbx.settings.kafka) as topics,
+        DatabaseCapture(pbx.settings, connect) as capture,
+    ):
         async with asyncio.timeout(60):
             until_ms, place = await capture.take()
             while not await capture.passed(place):  # noqa: ASYNC110

@@ -19,7 +19,7 @@ import yaml
 from deploy.demo.pipeline import authorise, start_portal, write_settings
 from deploy.demo.recordings import Case, read_recordings
 from deploy.local import LocalStack
-from tests.databases.test_several_pbxs_servers import Pbxs, deleting_connectors
+from tests.databases.several_pbxs import Pbxs, deleting_connectors
 
 pytestmark = pytest.mark.servers
 
