@@ -24,7 +24,12 @@ class Failure:
         return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
 
 
-USER_FILE = "connectors/mariadb/capture_user.sql"
+def user_file(engine: str) -> str:
+    """The file that makes the database user, as messages name it."""
+    return f"connectors/{engine}/capture_user.sql"
+
+
+USER_FILE = user_file("mariadb")
 
 START_AFRESH = (
     "Run: cel2crm connectors start-afresh. It captures from then on, and names the backfill for the rows between."
@@ -65,7 +70,7 @@ KNOWN: tuple[KnownFailure, ...] = (
     KnownFailure(
         r"no longer available on the server|Could not find first log file name|purged (?:the )?binary logs|"
         r"binlog that has been purged|error code:? ?=? ?1236|errno:? 1236",
-        "the binlog was purged before it was read (MariaDB error 1236): rows are missing on the topic",
+        "the binlog was purged before it was read (error 1236): rows are missing on the topic",
         f"{START_AFRESH} Then raise binlog_expire_logs_seconds.",
         needs_person=True,
     ),
@@ -137,6 +142,15 @@ KNOWN: tuple[KnownFailure, ...] = (
         "Check that the file of connect.password_reference is there on the Connect host, readable for Connect.",
     ),
 )
+
+
+def known_failures(engine: str) -> tuple[KnownFailure, ...]:
+    """The failures of a connector that follows a binlog, with the engine's own files in their remedies."""
+    section = {"mariadb": "[mariadb]", "mysql": "[mysqld]"}[engine]
+    return tuple(
+        each._replace(remedy=each.remedy.replace(USER_FILE, user_file(engine)).replace("[mariadb]", section))
+        for each in KNOWN
+    )
 
 
 def explain(trace: str, secrets: Iterable[str] = (), known: Sequence[KnownFailure] = KNOWN) -> Failure:

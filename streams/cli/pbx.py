@@ -12,7 +12,7 @@ import typer
 
 from connectors.apply import apply_source
 from connectors.client import describe_status
-from connectors.engines import engine_of
+from connectors.engines import ENGINES, engine_of
 from connectors.topics import apply_topics
 from streams.calls.call import epoch_of
 from streams.calls.pbx_profile import PbxProfile
@@ -34,13 +34,11 @@ from streams.workers.aggregate.other_workers import rules_told
 
 app = typer.Typer(help="PBXs of this installation: add one, see them.", no_args_is_help=True)
 
-_ENGINES = ("mariadb", "postgresql")
-
 
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: part of every call id, never changed.")],
-    engine: Annotated[str | None, typer.Option(help="mariadb or postgresql.", show_default=False)] = None,
+    engine: Annotated[str | None, typer.Option(help="mariadb, mysql or postgresql.", show_default=False)] = None,
     host: Annotated[str | None, typer.Option(help="Host of its database.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Its port.", show_default=False)] = None,
     user: Annotated[str, typer.Option(help="Its capture user.")] = "cel2crm",
@@ -76,9 +74,9 @@ def add(
     path = _file_of(settings_file)
     quiet_kafka_client()
     before = load_settings(path)
-    engine = engine or _asked("Its database (mariadb, postgresql)", "mariadb")
-    if engine not in _ENGINES:
-        raise UserError(f"--engine {engine!r} cannot be captured", f"One of: {', '.join(_ENGINES)}.")
+    engine = engine or _asked(f"Its database ({', '.join(ENGINES)})", "mariadb")
+    if engine not in ENGINES:
+        raise UserError(f"--engine {engine!r} cannot be captured", f"One of: {', '.join(ENGINES)}.")
     host = host or _asked("Host of its database")
     password_file = password_file or Path(_asked(f"File with the password of its user {user}"))
     own: dict[str, Any] = {"engine": engine, "host": host, "user": user, "password_file": str(password_file)}

@@ -43,7 +43,7 @@ def test_a_pbx_without_a_database_is_listed_as_such(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--engine", "mysql"], "--engine 'mysql' cannot be captured"),
+        (["--engine", "oracle"], "--engine 'oracle' cannot be captured"),
         (["--engine", "mariadb"], "not given: Host of its database"),
     ],
 )
