@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from connectors.capture_state import Hold
 from connectors.client import ConnectClient, ConnectorStatus
 from connectors.engines import engine_of
-from connectors.failures import KnownFailure
+from connectors.failures import KnownFailure, with_reference
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.progress import (
@@ -70,8 +70,12 @@ def connect_client(
         access=http_access(settings.connect, "connect"),
         secrets=[password, *secrets],
         timeout_seconds=timeout_seconds,
-        known=engine_of(settings).known_failures if known_failures is None else known_failures,
+        known=_failures_of(settings) if known_failures is None else known_failures,
     )
+
+
+def _failures_of(settings: Settings) -> Sequence[KnownFailure]:
+    return with_reference(engine_of(settings).known_failures, settings.connect.password_reference)
 
 
 @asynccontextmanager
