@@ -2,21 +2,25 @@
 
 # ruff: noqa: S608 (the names in the statements are the test's own)
 
+import os
+import subprocess
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from deploy.local import LocalStack
+from deploy.server.capture_user import capture_user
 from streams.kafka.topic_client import KafkaTopics
 from streams.operations.backfill import signals_of
+from streams.settings import Settings
 from tests.connectors.capturing import (
     applied,
     refusal,
 )
 from tests.connectors.installation import installed
 from tests.connectors.judging import CASE, decoded, judged
-from tests.connectors.postgresql_installation import LOGICAL, installed_in_postgresql
+from tests.connectors.postgresql_installation import CEL_PGSQL, LOGICAL, installed_in_postgresql
 from tests.sources import postgresql
 
 pytestmark = pytest.mark.servers
@@ -73,3 +77,34 @@ async def test_what_is_missing_is_named_and_the_user_cannot_write(stack: LocalSt
                     connection.execute(statement.encode())
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("CREATE TABLE t (id int)")
+
+
+def test_the_file_of_the_installer_makes_a_user_who_logs_in_with_the_password(server: postgresql.Server) -> None:
+    password = "it's \\ of 'one' server"
+    settings = Settings.model_validate(
+        {
+            "pbx": {"name": "installed"},
+            "database": {
+                "engine": "postgresql", "host": server.host, "port": server.port, "user": "reader", "name": "installed",
+                "publication": "events", "password": password,
+            },
+        }
+    )  # fmt: skip
+    server.run("CREATE DATABASE installed")
+    server.run(CEL_PGSQL, database="installed")
+    made = capture_user(settings)
+    programs = postgresql.programs()
+    assert programs is not None and made.command.startswith("psql ")
+    command = [*made.command.split()[:-1], "-h", server.host, "-p", str(server.port), "-U", "postgres", "-q", "-X"]
+    done = subprocess.run(
+        command, input=made.statements, text=True, capture_output=True, check=False,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PGPASSWORD": postgresql.PASSWORD},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(
+        host=server.host, port=server.port, user="reader", password=password, dbname="installed"
+    ) as connection:
+        assert connection.execute("SELECT count(*) FROM cel").fetchone() == (0,)
+    slots = server.rows("SELECT slot_name FROM pg_replication_slots WHERE database = 'installed'")
+    assert slots == [("cel2crm_installed",)]
+    server.run("SELECT pg_drop_replication_slot('cel2crm_installed')")
