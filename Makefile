@@ -4,10 +4,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SPARK := .build/spark
 LAKE := .build/lake
+MYSQL := .build/mysql
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-mysql test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +69,12 @@ $(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
 	@$(WAYS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r deploy/tools.txt
 	@touch $@
 
-test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+test-databases: venv  ## several PBXs on one broker; a PostgreSQL that changes, fails over, loses its slot; Connect on a secured broker (ten minutes)
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
+
+test-mysql: venv  ## capture from MySQL on real servers (two minutes); fetches its server from Debian's unstable release (60 MB; needs mmdebstrap)
+	@test -x $(MYSQL)/usr/sbin/mysqld || command -v mysqld >/dev/null || { rm -rf $(MYSQL) && mmdebstrap --quiet --variant=extract --include=mysql-server-core sid $(MYSQL); }
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases/test_mysql_servers.py
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

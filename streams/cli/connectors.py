@@ -54,6 +54,7 @@ def apply(
     settings: SettingsOption = None,
     sink: SinkOption = None,
     pbx: PbxOption = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Restart the connector also where it works.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 90.0,
 ) -> None:
     """Check database, topics and configuration, apply the connector and wait until it works; of several PBXs, each's.
@@ -70,7 +71,7 @@ def apply(
             say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
         return
     chosen = chosen_pbxs(load_settings(settings), pbx)
-    asyncio.run(at_once_for_each_pbx(chosen, lambda each, progress: _apply(each, progress, seconds=timeout)))
+    asyncio.run(at_once_for_each_pbx(chosen, lambda each, told: _apply(each, told, seconds=timeout, restart=restart)))
 
 
 @app.command(name="worker-properties")
@@ -206,8 +207,8 @@ def watch(
         end_metrics()
 
 
-async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> None:
-    applied = await apply_source(settings, progress, timeout_seconds=seconds)
+async def _apply(settings: Settings, progress: Progress, *, seconds: float, restart: bool) -> None:
+    applied = await apply_source(settings, progress, timeout_seconds=seconds, restart=restart)
     for warning in applied.warnings:
         progress(f"warning: {warning}")
     say(f"{describe_status(applied.status)} ({applied.action})")

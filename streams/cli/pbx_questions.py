@@ -16,7 +16,7 @@ from streams.settings import Settings
 from streams.settings.pbx import POSTGRESQL_PORT, DatabaseSettings
 from streams.settings.values import MOST_PORT, Region, ZoneName
 
-ENGINES = ("mariadb", "postgresql")
+ENGINES = ("mariadb", "mysql", "postgresql")
 USER = "cel2crm"
 DATABASE = "asteriskcdrdb"
 TABLE = "cel"

@@ -52,7 +52,7 @@ def test_what_is_not_given_is_asked_for_and_an_answer_that_cannot_be_is_asked_ag
         *("Mars", "Europe/Berlin"), "", "carrier, mts-* ,", "y",
     )  # fmt: skip
     assert done.status == 0, done.stderr
-    for told in ("one of: mariadb, postgresql", "a number from 1 to", "no file /none", "Mars"):
+    for told in ("one of: mariadb, mysql, postgresql", "a number from 1 to", "no file /none", "Mars"):
         assert told in done.stderr
     assert PASSWORD not in done.stderr + done.stdout
     (branch,) = looked

@@ -10,6 +10,7 @@ from connectors.mariadb.checks import (
     DatabaseFacts,
     binlog_refusals,
     check_database,
+    filter_refusals,
     grant_refusals,
     table_refusals,
     table_warnings,
@@ -50,6 +51,20 @@ def test_a_binlog_that_loses_rows_is_refused(variable: str, value: str, words: s
 )
 def test_a_missing_grant_is_named(grants: list[str], lacking: int) -> None:
     assert len(grant_refusals(grants)) == lacking
+
+
+@pytest.mark.parametrize(
+    ("only", "ignored", "words"),
+    [
+        ("replica_db", "", "binlog-do-db is replica_db: rows of asteriskcdrdb are not in its binlog"),
+        ("asterisk,AsteriskCdrDb", "", ""),
+        ("", "mysql, asteriskcdrdb", "binlog-ignore-db is mysql, asteriskcdrdb"),
+        ("", "mysql", ""),
+    ],
+)
+def test_a_binlog_that_leaves_the_database_out_is_refused(only: str, ignored: str, words: str) -> None:
+    lines = filter_refusals(replace(facts(), only_databases=only, ignored_databases=ignored), database())
+    assert [words in line for line in lines] == [True] * bool(words)
 
 
 def facts(columns: tuple[str, ...] = COLUMNS, key: tuple[str, ...] = ("id",)) -> DatabaseFacts:
