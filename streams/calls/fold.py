@@ -100,6 +100,7 @@ class _RowFolder:
     def close(self) -> CallFacts:
         """The facts, with what is still open closed at the last row."""
         facts = self.facts
+        facts.other_channels = [each for each in facts.channels.values() if each.real and each is not facts.calling]
         unended = bool(self._gone) and facts.calling is not None and facts.calling.ended is None
         facts.talk_open = (bool(self._talking) and not self._over) or unended
         for name in self._talking:
