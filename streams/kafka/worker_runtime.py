@@ -158,20 +158,30 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
 
     async def take(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
-            batch = cast(Batch, event.message)
-            try:
-                await worker.take(batch.tp, batch.records)
-                app.group.taken(batch)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                if ending is not None and isinstance(error, UserError):
-                    await ending.stop_for(error)
-                at = worker.positions().get(batch.tp, batch.records[0].offset)
-                hard_exit(f"{batch.topic}/{batch.partition}/{at} could not be processed", error)
+            await take_batch(app, worker, cast(Batch, event.message), ending)
 
     app.agent(topic, name=f"{app.conf.id}.take", concurrency=1)(take)
     return app
+
+
+async def take_batch(app: App, worker: Worker, batch: Batch, ending: Ending | None = None) -> None:
+    """Have a worker take a batch, as long as it is current; whatever goes wrong ends the process.
+
+    `ending`: as of `make_app`.
+    """
+    tp = batch.tp
+    try:
+        for tp, records in batch.polled.items():
+            if app.group.is_current(batch):
+                await worker.take(tp, records)
+        app.group.taken(batch)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        if ending is not None and isinstance(error, UserError):
+            await ending.stop_for(error)
+        at = worker.positions().get(tp, batch.polled[tp][0].offset)
+        hard_exit(f"{tp.topic}/{tp.partition}/{at} could not be processed", error)
 
 
 async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl]) -> None:
