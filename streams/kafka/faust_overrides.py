@@ -11,9 +11,8 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
   Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
   confirmed commit counts (rule 8). The owner releases its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream takes every record alone through Faust, with two tasks each: nine tenths of all
-  cost. Here the records of one poll are one message (`Batch`), acknowledged when its last was taken; between two of
-  its partitions the agent looks whether they are still to be taken (`is_current`), as Faust does between messages.
-  Faust's compiled stream does not call `Consumer.ack`: how much is in flight is told by the agent (`taken`).
+  cost. Here the records of one poll are one message (`Batch`). The agent asks `is_current` before each of its partitions,
+  as Faust does before a message, and tells what was `taken`: Faust's compiled stream does not call `Consumer.ack`.
 * `Agent`: more than one concurrent actor would take rows out of order.
 * `App._create_directories`: nothing is kept on disk.
 """
@@ -204,9 +203,8 @@ class Consumer(driver.Consumer):
             self._in_flight.taken(batch.size)
 
     def is_current(self, batch: Batch) -> bool:
-        """Whether what is left of a batch is to be taken; if not, it comes again, or to another owner."""
-        app = self.app
-        return app.flow_control.is_active() and batch.generation_id == app.consumer_generation_id
+        """Whether what is left of a batch is to be taken; if not, it comes again."""
+        return self.app.flow_control.is_active() and batch.generation_id == self.app.consumer_generation_id
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch, and hand the records of each poll to the agent as one message."""

@@ -165,10 +165,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
 
 
 async def take_batch(app: App, worker: Worker, batch: Batch, ending: Ending | None = None) -> None:
-    """Have a worker take a batch, as long as it is current; whatever goes wrong ends the process.
-
-    `ending`: as of `make_app`.
-    """
+    """Have a worker take a batch as long as it is current; whatever goes wrong ends the process. See `make_app`."""
     tp = batch.tp
     try:
         for tp, records in batch.polled.items():

@@ -62,9 +62,7 @@ class Polled:
     def shown(self) -> list[tuple[TP, int, int]]:
         """Partition, first and last offset of what was handed over."""
         return [
-            (tp, records[0].offset, records[-1].offset)
-            for batch in self.handed
-            for tp, records in batch.polled.items()
+            (tp, records[0].offset, records[-1].offset) for batch in self.handed for tp, records in batch.polled.items()
         ]
 
 
