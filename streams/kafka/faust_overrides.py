@@ -11,8 +11,8 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
   Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
   confirmed commit counts (rule 8). The owner releases its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream takes every record alone through Faust, with two tasks each: nine tenths of all
-  cost. Here the records of one poll are one message (`Batch`). Before each of its partitions the agent asks `is_current`,
-  as Faust does before a message; it tells what was `taken`, for Faust's compiled stream does not call `Consumer.ack`.
+  cost. Here the records of one poll are one message (`Batch`). Before each of its partitions the agent asks
+  `is_current`, as Faust does before a message. It tells what was `taken`: Faust's compiled stream calls no `ack`.
 * `Agent`: more than one concurrent actor would take rows out of order.
 * `App._create_directories`: nothing is kept on disk.
 """
