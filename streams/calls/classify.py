@@ -116,7 +116,7 @@ def facts_and_result(
         complete=complete,
         incomplete_reason=incomplete_reason,
         warnings=_warnings(facts, who, hangup, answered),
-        why=tuple(sentence for sentence in why if sentence),
+        why=tuple(filter(None, why)),
         queue=participants.queue_of(facts),
         outcome=outcome_of(answered, decision.result),
     )
