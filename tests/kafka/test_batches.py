@@ -12,7 +12,7 @@ from faust.types import TP
 from streams.kafka import batches
 from streams.kafka.batches import Batch
 from streams.kafka.faust_overrides import App
-from streams.kafka.worker_runtime import take_batch
+from streams.kafka.taking import take_batch
 from streams.settings import Settings
 from tests.kafka.unstarted import IdleOwner, unstarted
 
