@@ -33,7 +33,7 @@ class Outcomes:
     def _skip_reasons(self) -> dict[str, Callable[[CallResult], str | None]]:
         """By CRM: `skip_reason` as its first portal, and its kind, have it."""
         portals = {portal.crm: portal for portal in reversed(self.settings.portals)}
-        found = {}
+        found = dict[str, Callable[[CallResult], str | None]]()
         for crm, kind in registered().kinds.items():
             portal = portals.get(crm)
             internal, unknown = (portal.deliver_internal, portal.deliver_unknown) if portal else (False, False)
