@@ -24,6 +24,7 @@ from streams.workers.aggregate.complete_until import Complete, Completeness, Tol
 
 _CHECKPOINTS_BETWEEN = 6
 """A partition is told of at most once in so many checkpoints."""
+_OF_LATE_SECONDS = 2.0
 _MICROS = 1000
 
 _log = structlog.get_logger("aggregate")
@@ -40,6 +41,8 @@ class CompletenessTopics:
         self.serializer = serializer
         self._reader = BoundedReader(kafka, silence_seconds=10.0, uncommitted=True)  # ends behind open transactions too
         self._turn = asyncio.Lock()
+        self._late: dict[int, tuple[float, tuple[list[CaptureMark], int]]] = {}
+        """By the offset that was asked for: when, and the answer; the last one."""
 
     async def __aenter__(self) -> "CompletenessTopics":
         await self._reader.__aenter__()
@@ -69,19 +72,31 @@ class CompletenessTopics:
 
     async def marks(self, start: int) -> tuple[list[CaptureMark], int]:
         """The marks from this offset on, and the offset to go on at."""
+        async with self._turn:
+            return await self._marks(start)
+
+    async def marks_of_late(self, start: int) -> tuple[list[CaptureMark], int]:
+        """The same, or as it was a moment ago: the partitions of a process ask one after the other."""
+        now = asyncio.get_running_loop().time
+        async with self._turn:
+            known = self._late.get(start)
+            if known is None or now() - known[0] > _OF_LATE_SECONDS:
+                self._late = {start: (now(), await self._marks(start))}
+            return self._late[start][1]
+
+    async def _marks(self, start: int) -> tuple[list[CaptureMark], int]:
         place = TopicPartition(self.topic(CAPTURE_MARKS), 0)
         found: list[CaptureMark] = []
-        async with self._turn:
-            end = (await self._reader.ends([place]))[place]
-            if end < start:
-                start = 0  # the topic was made anew
-            begin = (await self._reader.begins([place]))[place]
-            async for records in self._reader.read([place], starts={place: max(start, begin)}, ends={place: end}):
-                for record in records:
-                    try:
-                        found.append(CaptureMark.decode(record.value or b""))
-                    except msgspec.MsgspecError:
-                        continue  # a later release's
+        end = (await self._reader.ends([place]))[place]
+        if end < start:
+            start = 0  # the topic was made anew
+        begin = (await self._reader.begins([place]))[place]
+        async for records in self._reader.read([place], starts={place: max(start, begin)}, ends={place: end}):
+            for record in records:
+                try:
+                    found.append(CaptureMark.decode(record.value or b""))
+                except msgspec.MsgspecError:
+                    continue  # a later release's
         return found, end
 
     async def rows_partitions(self) -> int:
@@ -111,7 +126,8 @@ class PartitionCompleteness:
         if self._waits:
             self._waits -= 1
             return
-        self._waits = _CHECKPOINTS_BETWEEN - 1
+        # The second time sooner or later by the partition's number, so that those of a process take turns.
+        self._waits = _CHECKPOINTS_BETWEEN - 1 if self._completeness else self._tp.partition % _CHECKPOINTS_BETWEEN
         try:
             completeness = await self._learned()
             partition = assigned.partition
@@ -131,7 +147,9 @@ class PartitionCompleteness:
         if self._completeness is None:
             self._partitions = await self._topics.rows_partitions()
             self._completeness = Completeness(self._tp.partition, await self._topics.told(self._tp.partition))
-        marks, self._next_mark = await self._topics.marks(self._next_mark)
+            marks, self._next_mark = await self._topics.marks(self._next_mark)
+        else:
+            marks, self._next_mark = await self._topics.marks_of_late(self._next_mark)
         for mark in marks:
             self._completeness.take(mark)
         return self._completeness

@@ -157,9 +157,10 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for tp, assigned in taken.items():
+        for number, (tp, assigned) in enumerate(sorted(taken.items()), 1):
             tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
-            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
+            first = own.snapshot_seconds * number / len(taken)
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell, first_flush_seconds=first)
         await self._others.tell(self._producer, [tp.partition for tp in taken])
         self._watchdog.restart()
         self._assigned = taken
