@@ -4,7 +4,7 @@ Rows per second of an aggregate worker, beside aiokafka alone, a plain fold and 
 while rows come one by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls
 per second of a delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to
 take over finished calls; the bytes on disk of each topic; what one server takes at rest; how long `gaps`, a replay, a
-report, `export` and the sinks into databases take.
+report, `export` and the sinks into databases take; more partitions, and rows of calls without an end.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from tests.bench import (
     growth,
     live,
     long_calls,
+    partitions,
     portals,
     ratios,
     remembered,
@@ -39,6 +40,7 @@ from tests.bench import (
     replay_memory,
     report,
     sink,
+    unended,
 )
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS, subject_command
@@ -56,6 +58,9 @@ def main() -> int:
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each rate (default: 60)")
     parser.add_argument("--calls-per-second", type=int, nargs="*", default=[10], help="calls in a real worker: 15 min")
+    parser.add_argument("--open-calls", type=int, nargs="*", default=growth.OPEN_CALLS, help="in a real worker")
+    parser.add_argument("--partitions", type=int, nargs="+", default=partitions.COUNTS, help="of one worker")
+    parser.add_argument("--unended", type=int, default=200_000, help="calls without an end to classify")
     parser.add_argument("--idle", type=float, default=120.0, help="seconds at rest (default: 120)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
@@ -175,7 +180,19 @@ def _export(directory: Path, options: argparse.Namespace, say: Say) -> Any:
 def _growth(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
-        return growth.measure(at.bootstrap_servers, at.registry_url, directory, options.calls_per_second, say)
+        rates, calls = options.calls_per_second, options.open_calls
+        return growth.measure(at.bootstrap_servers, at.registry_url, directory, rates, calls, say)
+
+
+def _partitions(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        counts, seconds = options.partitions, options.seconds
+        return partitions.measure(at.bootstrap_servers, at.registry_url, directory, counts, seconds, say)
+
+
+def _unended(directory: Path, options: argparse.Namespace, _say: Say) -> Any:
+    return unended.measure(directory, options.unended)
 
 
 def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -243,7 +260,9 @@ PARTS: Mapping[str, Part] = {
     "report": Part(_report, lambda figures, _: [report.show(figures)]),
     "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
     "export": Part(_export, lambda figures, _: [export.show(figures)]),
-    "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
+    "growth": Part(_growth, lambda figures, _: growth.tables(figures)),
+    "partitions": Part(_partitions, lambda figures, _: [partitions.show(figures)]),
+    "unended": Part(_unended, lambda figures, _: [unended.show(figures)]),
     "disk": Part(_disk, lambda figures, _: [disk.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
