@@ -12,6 +12,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -86,7 +87,9 @@ def main() -> int:
         for part in (each for each in PARTS if each in options.only):
             (own := Path(directory) / part).mkdir()
             status.update(f"measuring: {part}")
-            found[part] = PARTS[part].measure(own, options, status.update)
+            began = time.monotonic()
+            found[part] = PARTS[part].measure(own, options, _saying(part, status.update))
+            sys.stderr.write(f"{part}: {time.monotonic() - began:.0f} s\n")
             if not options.json:
                 for table in PARTS[part].tables(found[part], options):
                     Console(width=None if sys.stdout.isatty() else 120).print(table)
@@ -98,6 +101,15 @@ def main() -> int:
 
 
 Say = Callable[[str], None]
+
+
+def _saying(part: str, show: Say) -> Say:
+    """Progress on a terminal; elsewhere each step is a line."""
+
+    def line(words: str) -> None:
+        sys.stderr.write(f"{part}: {words}\n")
+
+    return show if sys.stderr.isatty() else line
 
 
 def _classify(directory: Path, options: argparse.Namespace, _: Say) -> Any:
