@@ -21,7 +21,7 @@ Measurement = dict[str, Any]
 
 COUNTS = (6, 24, 96)
 ROWS_A_SECOND = 50
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 10.0
 """After the take-over, before what a worker at rest takes is measured."""
 REST_SECONDS = 20.0
 
