@@ -1,0 +1,153 @@
+"""What is done while calls flow. Each phase leaves two workers of each kind and three brokers behind, all well."""
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from tests.chaos.servers import BROKERS
+from tests.chaos.services import wait_until
+from tests.scale.installation import CRMS, KINDS, Installation
+
+USUAL = 2
+"""Workers of each kind."""
+_BROKER_SECONDS = 90.0
+
+
+class Phase(ABC):
+    """One step in the life of an installation."""
+
+    name: ClassVar[str]
+    does: ClassVar[str]
+
+    def __init__(self, made: Installation, look: Callable[[], None], calls: int) -> None:
+        """`look`: notes what `cel2crm status` says now; `calls`: how many come while something is as it is."""
+        self.made = made
+        self.look = look
+        self.calls = calls
+
+    @abstractmethod
+    def act(self) -> None:
+        """Do it, calls flow meanwhile."""
+
+    def until_calls(self) -> None:
+        """Let some calls come to their end."""
+        flow = self.made.flow
+        wanted = len(flow.calls) + self.calls
+        wait_until(lambda: len(flow.calls) >= wanted, 90.0, f"{self.calls} calls")
+
+    def scaled(self, kind: str, count: int) -> None:
+        """So many workers of a kind, at work."""
+        self.made.scale(kind, count)
+        self.made.until_shared(kind, count)
+        self.until_calls()
+
+    def without(self, broker: str) -> None:
+        """A broker is killed, calls flow, it comes back."""
+        cluster = self.made.cluster
+        cluster.kill(broker)
+        self.until_calls()
+        self.look()
+        self.until_calls()
+        cluster.start_part(broker)
+        self.until_calls()
+        cluster.until_whole()
+
+
+class Steady(Phase):
+    name = "steady"
+    does = "two workers of each kind, nothing is changed"
+
+    def act(self) -> None:
+        for _ in range(3):
+            self.until_calls()
+        self.look()
+
+
+class AggregateScaled(Phase):
+    name = "aggregate-2-4-1"
+    does = "aggregate workers: two, then four, then one, then two"
+
+    def act(self) -> None:
+        for count in (4, 1):
+            self.scaled("aggregate", count)
+            self.look()
+        self.scaled("aggregate", USUAL)
+
+
+class DeliveryScaled(Phase):
+    name = "delivery-2-3-1"
+    does = "workers of each CRM: two, then three, then one, then two"
+
+    def act(self) -> None:
+        for count in (3, 1, USUAL):
+            for crm in CRMS:
+                self.made.scale(crm, count)
+            for crm in CRMS:
+                self.made.until_shared(crm, count)
+            self.until_calls()
+            if count != USUAL:
+                self.look()
+
+
+class LeaderKilled(Phase):
+    name = "leader-killed"
+    does = "SIGKILL of the broker that leads a partition of cel; back after some calls"
+
+    def act(self) -> None:
+        self.without(self.made.cluster.leader(self.made.topic("cel")))
+
+
+class GroupCoordinatorKilled(Phase):
+    name = "group-coordinator-killed"
+    does = "SIGKILL of the broker that coordinates the aggregate group; back after some calls"
+
+    def act(self) -> None:
+        self.without(self.made.cluster.coordinator_of_group(self.made.topic("aggregate")))
+
+
+class TransactionCoordinatorKilled(Phase):
+    name = "transaction-coordinator-killed"
+    does = "SIGKILL of the broker that coordinates a delivery log's transactions; back after some calls"
+
+    def act(self) -> None:
+        log = self.made.topic("deliveries-bitrix24")
+        self.without(self.made.cluster.coordinator_of_transactions(f"{log}-0"))
+
+
+class BrokersRestarted(Phase):
+    name = "brokers-restarted"
+    does = "each broker in turn: SIGTERM, start, until every replica is in sync"
+
+    def act(self) -> None:
+        cluster = self.made.cluster
+        for broker in BROKERS:
+            cluster.send_signal(broker, signal.SIGTERM)
+            wait_until(lambda b=broker: cluster.exit_status(b) is not None, _BROKER_SECONDS, f"{broker} ends")  # type: ignore[misc]
+            cluster.start_part(broker)
+            cluster.until_whole()
+            self.until_calls()
+        self.look()
+
+
+class WorkersRestarted(Phase):
+    name = "workers-restarted"
+    does = "each worker in turn: SIGTERM, then a new one in its place"
+
+    def act(self) -> None:
+        for kind in KINDS:
+            for worker in self.made.workers(kind):
+                self.made.end(worker)
+                self.made.scale(kind, USUAL)
+                self.made.until_shared(kind, USUAL)
+            self.until_calls()
+        self.look()
+
+
+PHASES: dict[str, type[Phase]] = {
+    phase.name: phase
+    for phase in (
+        Steady, AggregateScaled, DeliveryScaled, LeaderKilled, GroupCoordinatorKilled, TransactionCoordinatorKilled,
+        BrokersRestarted, WorkersRestarted,
+    )
+}  # fmt: skip
