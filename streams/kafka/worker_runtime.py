@@ -9,7 +9,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 import asyncio
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -27,6 +27,7 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
+from streams.kafka.partition_counts import CountedPartitions, watch_counts
 from streams.kafka.partition_owner import HEALTH
 from streams.settings import Settings
 
@@ -122,7 +123,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     servers = [server.strip() for server in settings.kafka.bootstrap_servers.split(",")]
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
-        owner=worker,
+        owner=CountedPartitions(worker, settings.kafka, worker.consumes),
         on_refusal=None if ending is None else ending.ask,
         linger_seconds=settings.worker.linger_seconds,
         broker=";".join(f"kafka://{server}" for server in servers),
@@ -189,7 +190,9 @@ async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
+    watching = asyncio.create_task(_watch_partitions(settings, topics, ending))
     await _until(ending.asked, apps)
+    watching.cancel()
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:
@@ -205,6 +208,10 @@ async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl
         _log.info("stopped", worker=worker.name)
     if ending.error is not None:
         raise ending.error
+
+
+async def _watch_partitions(settings: Settings, topics: Iterable[str], ending: Ending) -> None:
+    ending.ask(await watch_counts(settings.kafka, topics))
 
 
 async def _stop(worker: Worker, app: App) -> None:

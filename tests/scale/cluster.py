@@ -1,6 +1,6 @@
 """Three brokers, each a controller as well, and a schema registry."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -73,29 +73,47 @@ class Cluster(VariantStack):
 
     def leader(self, topic: str, partition: int = 0) -> str:
         """The broker that leads a partition."""
-        seen = _admin(self.bootstrap_servers).list_topics(topic, timeout=_SECONDS)
-        return _name(seen.topics[topic].partitions[partition].leader)
+
+        def look(admin: AdminClient) -> int:
+            return int(admin.list_topics(topic, timeout=_SECONDS).topics[topic].partitions[partition].leader)
+
+        return self._broker(look)
 
     def coordinator_of_group(self, group: str) -> str:
         """The broker that coordinates a consumer group."""
-        described = _admin(self.bootstrap_servers).describe_consumer_groups([group])[group].result(_SECONDS)
-        return _name(described.coordinator.id)
+
+        def look(admin: AdminClient) -> int:
+            asked = admin.describe_consumer_groups([group], request_timeout=_SECONDS)
+            return int(asked[group].result(_SECONDS).coordinator.id)
+
+        return self._broker(look)
 
     def coordinator_of_transactions(self, transactional_id: str) -> str:
         """The broker that coordinates a transactional id: the leader of its partition of Kafka's own topic."""
-        seen = _admin(self.bootstrap_servers).list_topics(TRANSACTIONS, timeout=_SECONDS)
-        partitions = seen.topics[TRANSACTIONS].partitions
-        return _name(partitions[_java_hash(transactional_id) % len(partitions)].leader)
+
+        def look(admin: AdminClient) -> int:
+            partitions = admin.list_topics(TRANSACTIONS, timeout=_SECONDS).topics[TRANSACTIONS].partitions
+            return int(partitions[_java_hash(transactional_id) % len(partitions)].leader)
+
+        return self._broker(look)
+
+    def _broker(self, look: Callable[[AdminClient], int]) -> str:
+        """The name of the broker that is found; brokers that have just begun may not answer at once."""
+        found: list[int] = []
+
+        def known() -> bool:
+            try:
+                found.append(look(_admin(self.bootstrap_servers)))
+            except (KafkaException, TimeoutError, KeyError):
+                return False
+            return found[-1] > 0
+
+        wait_until(known, 60.0, "the brokers say who leads it")
+        return BROKERS[found[-1] - 1]
 
 
 def _admin(servers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": servers, "log_level": 0})
-
-
-def _name(number: int) -> str:
-    if number < 1:
-        raise KafkaException("no broker leads it now")
-    return BROKERS[number - 1]
 
 
 def _java_hash(text: str) -> int:

@@ -96,8 +96,8 @@ class Installation:
         group = self.topic(kind)
         admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap_servers, "log_level": 0})
         try:
-            found = admin.describe_consumer_groups([group])[group].result(10)
-        except KafkaException:  # its coordinator is moving
+            found = admin.describe_consumer_groups([group], request_timeout=10)[group].result(10)
+        except (KafkaException, TimeoutError):  # its coordinator is moving
             return False
         held = sum(len(each.assignment.topic_partitions) for each in found.members)
         topics = 1 if kind == "aggregate" else 2

@@ -3,7 +3,8 @@
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -69,26 +70,34 @@ def run_phase(
         result.said_during += status.said
         say(f"  status after {status.seconds:.1f} s: {'; '.join(status.said) or 'all is well'}")
 
-    try:
-        flow.start()
+    flow.start()
+    with _failures(result):
         phase = kind(made, look, calls)
         phase.until_calls()
         phase.act()
+    with _failures(result):
         flow.pause()
         paused = time.time()
         _until_there(made, oracle, first_call)
         result.said_after = list(_until_well(made).said)
         result.recovery = round(time.time() - paused, 1)
-    except (NotReached, StackError, OSError, TimeoutError, AssertionError) as error:
-        result.failure = f"{type(error).__name__}: {error}"
-    except Exception as error:  # a phase that cannot be done is a result too, not the end of the run
-        result.failure = f"{type(error).__name__}: {error}\n{traceback.format_exc()[-1500:]}"
     _judge(made, oracle, first_call, result)
     result.seconds = round(time.monotonic() - began, 1)
     result.rows = flow.rows - first_row
     result.stops = [(each.worker, round(each.seconds, 2), each.status) for each in made.stops[first_stop:]]
     result.ended = [f"{each.name} {each.status}" for each in made.services.ended[first_end:]]
     return result
+
+
+@contextmanager
+def _failures(result: PhaseResult) -> Iterator[None]:
+    """A phase that cannot be done is a result too, not the end of the run; it is judged all the same."""
+    try:
+        yield
+    except (NotReached, StackError, OSError, TimeoutError, AssertionError) as error:
+        result.failure = result.failure or f"{type(error).__name__}: {error}"
+    except Exception as error:
+        result.failure = result.failure or f"{type(error).__name__}: {error}\n{traceback.format_exc()[-1500:]}"
 
 
 def _until_there(made: Installation, oracle: Oracle, first: int) -> None:

@@ -1,7 +1,6 @@
 """Recorded calls straight onto the topic `cel`, as Debezium would write them, and the ledger of them."""
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -69,6 +68,6 @@ class TopicFlow(CallFlow):
             self.errors.append(str(error))
 
 
-def rows_of(flow: TopicFlow, first_call: int) -> list[Mapping[str, Any]]:
+def rows_of(flow: TopicFlow, first_call: int) -> list[dict[str, Any]]:
     """The rows of the calls from that one on, as they stand on the topic."""
     return [captured(row) for call in flow.calls[first_call:] for row in call.rows]
