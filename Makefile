@@ -7,7 +7,7 @@ LAKE := .build/lake
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-scale test-ways test-server-install release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ $(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
 
 test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
+
+test-scale: venv  ## three brokers under load: workers added and removed, brokers killed, everything restarted (ten minutes); ONLY="PHASE .." JSON=FILE
+	@$(BIN)/python -m tests.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

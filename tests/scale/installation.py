@@ -15,6 +15,7 @@ import yaml
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from deploy.fake_crms import KommoConfig
 from deploy.fake_crms.entry import STAFF
 from deploy.local import StackError
 from streams.settings import Settings, load_settings
@@ -25,8 +26,9 @@ from tests.scale.results import ResultsSeen
 from tests.scale.topic_flow import TopicFlow
 
 PARTITIONS = 8
+AGGREGATE = "aggregate"
 CRMS = ("bitrix24", "kommo")
-KINDS = ("aggregate", *CRMS)
+KINDS = (AGGREGATE, *CRMS)
 _FAST = 400
 """Requests a second that portals and senders are set to: a real portal's limit would be what is measured."""
 _SHARED_SECONDS = 90.0
@@ -60,6 +62,11 @@ class Installation:
     @property
     def settings(self) -> Settings:
         return load_settings(self.settings_file)
+
+    @property
+    def crms(self) -> tuple[str, ...]:
+        """The CRMs with a portal."""
+        return tuple(self.portals)
 
     def topic(self, name: str) -> str:
         """The full name of a topic or group."""
@@ -100,7 +107,7 @@ class Installation:
         except (KafkaException, TimeoutError):  # its coordinator is moving
             return False
         held = sum(len(each.assignment.topic_partitions) for each in found.members)
-        topics = 1 if kind == "aggregate" else 2
+        topics = 1 if kind == AGGREGATE else 2
         stable = found.state == ConsumerGroupState.STABLE
         return stable and len(found.members) == count and held == topics * PARTITIONS
 
@@ -144,7 +151,8 @@ class Status:
 
 @contextmanager
 def installation(seed: str, calls_per_second: float, counts: Mapping[str, int]) -> Iterator[Installation]:
-    """Servers, portals, workers and calls; all of it ends with the block. `counts`: workers by kind."""
+    """Servers, portals, workers and calls; all of it ends with the block. `counts`: workers by kind; a CRM that has
+    none has no portal."""
     with ExitStack() as running:
         cluster = Cluster()
         cluster.start()
@@ -153,7 +161,7 @@ def installation(seed: str, calls_per_second: float, counts: Mapping[str, int]) 
         endpoints = cluster.endpoints
         directory = endpoints.directory / "product"
         directory.mkdir()
-        portals = {name: _portal(cluster, name, directory) for name in CRMS}
+        portals = {name: _portal(cluster, name, directory) for name in CRMS if name in counts}
         settings_file = _settings(cluster, portals, directory)
         services = running.enter_context(Services(cluster))
         servers = cluster.bootstrap_servers
@@ -207,23 +215,24 @@ def _settings(cluster: Cluster, portals: Mapping[str, Mapping[str, str]], direct
         "settle_seconds": 2,
         "request_timeout_seconds": 6,
     }
-    bitrix24 = {"webhook_url_file": _secret(directory, "bitrix24-webhook", portals["bitrix24"]["webhook_url"])}
-    kommo = {"url": portals["kommo"]["url"], "token_file": _secret(directory, "kommo-token", "fake-long-lived-token")}
+    kafka = {"bootstrap_servers": cluster.bootstrap_servers, "partitions": PARTITIONS, "replication_factor": 3}
     tree = {
-        "kafka": {
-            "bootstrap_servers": cluster.bootstrap_servers,
-            "partitions": PARTITIONS,
-            "replication_factor": 3,
-        },
+        "kafka": kafka,
         "registry": {"url": cluster.endpoints.registry_url},
         "portals": [
-            {"name": "bitrix24", "crm": "bitrix24", **bitrix24, **common},
-            {"name": "kommo", "crm": "kommo", **kommo, **common},
+            {"name": name, "crm": name, **_way_in(name, portal, directory), **common}
+            for name, portal in portals.items()
         ],
     }
     path = directory / "cel2crm.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return path
+
+
+def _way_in(name: str, portal: Mapping[str, str], directory: Path) -> dict[str, str]:
+    if name == "bitrix24":
+        return {"webhook_url_file": _secret(directory, "bitrix24-webhook", portal["webhook_url"])}
+    return {"url": portal["url"], "token_file": _secret(directory, "kommo-token", KommoConfig().long_lived_token)}
 
 
 def _secret(directory: Path, name: str, value: str) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tests.chaos.servers import BROKERS
 from tests.chaos.services import wait_until
-from tests.scale.installation import CRMS, KINDS, Installation
+from tests.scale.installation import AGGREGATE, KINDS, Installation
 
 USUAL = 2
 """Workers of each kind."""
@@ -70,9 +70,9 @@ class AggregateScaled(Phase):
 
     def act(self) -> None:
         for count in (4, 1):
-            self.scaled("aggregate", count)
+            self.scaled(AGGREGATE, count)
             self.look()
-        self.scaled("aggregate", USUAL)
+        self.scaled(AGGREGATE, USUAL)
 
 
 class DeliveryScaled(Phase):
@@ -81,13 +81,25 @@ class DeliveryScaled(Phase):
 
     def act(self) -> None:
         for count in (3, 1, USUAL):
-            for crm in CRMS:
+            for crm in self.made.crms:
                 self.made.scale(crm, count)
-            for crm in CRMS:
+            for crm in self.made.crms:
                 self.made.until_shared(crm, count)
             self.until_calls()
             if count != USUAL:
                 self.look()
+
+
+class ScaledAndLeaderKilled(Phase):
+    """The short form."""
+
+    name = "short"
+    does = "aggregate workers: two, then four, then one; the broker that leads a partition of cel killed, and back"
+
+    def act(self) -> None:
+        for count in (4, 1):
+            self.scaled(AGGREGATE, count)
+        self.without(self.made.cluster.leader(self.made.topic("cel")))
 
 
 class LeaderKilled(Phase):

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.scale.installation import CRMS
 from tests.scale.run import PhaseResult
 
 _HEAD = ("phase", "calls", "to result: p50", "p99", "longest", "to CRM: p50", "p99", "longest", "lost", "doubled",
@@ -24,7 +23,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def lines(results: Sequence[PhaseResult]) -> Iterator[tuple[str, ...]]:
     """A line for each phase, in the order of the head."""
     for each in results:
-        crm = [seconds for name in CRMS for seconds in each.to_crm.get(name, ())]
+        crm = [seconds for values in each.to_crm.values() for seconds in values]
         spans = [
             _seconds(found)
             for values in (each.to_result, crm)

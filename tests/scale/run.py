@@ -13,7 +13,7 @@ from deploy.local import StackError
 from tests.chaos.call_flow import InsertedCall
 from tests.chaos.oracle import Judgement, Oracle, linkedid_of
 from tests.chaos.services import NotReached, wait_until
-from tests.scale.installation import CRMS, Installation, Status
+from tests.scale.installation import Installation, Status
 from tests.scale.phases import Phase
 from tests.scale.topic_flow import rows_of
 from tests.worker_installation import expected_results
@@ -137,7 +137,7 @@ def _judge(made: Installation, oracle: Oracle, first: int, result: PhaseResult) 
             result.wrong.append(f"{call_id}: its result is not that of all its rows")
     result.wrong += [f"{call_id}: one version has two forms" for call_id in made.results.two_forms()]
     result.doubled += [f"{call_id}: of no call" for call_id in sorted(made.results.calls() - set(expected))]
-    for name in CRMS:
+    for name in made.crms:
         result.doubled += _strange(name, entries[name], all_calls)
     _measure(made, calls, entries, result)
 
@@ -160,7 +160,7 @@ def _measure(made: Installation, calls: list[InsertedCall], entries: Any, result
         if (seen := made.results.last(_call_id(call))) is not None:
             result.to_result.append(seen.at - call.at)
     ends = {call.truth.linkedid: call.at for call in calls}
-    for name in CRMS:
+    for name in made.crms:
         taken = {
             linkedid_of(entry): datetime.fromisoformat(entry["received_at"]).timestamp() for entry in entries[name]
         }
