@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,10 +89,19 @@ class Installation:
 
     def end(self, worker: str) -> None:
         """SIGTERM, its end, and no new start."""
+        self.end_together([worker])
+
+    def end_together(self, workers: Sequence[str]) -> None:
+        """SIGTERM to all of them at once, their ends, and no new start."""
+        with ThreadPoolExecutor(len(workers)) as pool:
+            self.stops += pool.map(self._stop, workers)
+        for worker in workers:
+            self.services.forget(worker)
+
+    def _stop(self, worker: str) -> Stop:
         began = time.monotonic()
         self.services.stop(worker)
-        self.stops.append(Stop(worker, time.monotonic() - began, self.cluster.exit_status(worker)))
-        self.services.forget(worker)
+        return Stop(worker, time.monotonic() - began, self.cluster.exit_status(worker))
 
     def until_shared(self, kind: str, count: int) -> None:
         """Until the group has so many members that hold every partition between them."""

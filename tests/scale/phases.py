@@ -19,6 +19,10 @@ class Phase(ABC):
 
     name: ClassVar[str]
     does: ClassVar[str]
+    stop_seconds: ClassVar[float] = 10.0
+    """A worker has ended so long after SIGTERM at the latest."""
+    stop_statuses: ClassVar[frozenset[int]] = frozenset({0})
+    """Its exit status then."""
 
     def __init__(self, made: Installation, look: Callable[[], None], calls: int) -> None:
         """`look`: notes what `cel2crm status` says now; `calls`: how many come while something is as it is."""
@@ -127,6 +131,29 @@ class TransactionCoordinatorKilled(Phase):
         self.without(self.made.cluster.coordinator_of_transactions(f"{log}-0"))
 
 
+class StoppedWithoutCoordinator(Phase):
+    name = "stopped-without-coordinator"
+    does = "the broker that coordinates the aggregate group is killed, and at once a worker of each kind gets SIGTERM"
+    # Nobody takes a last commit for some seconds: the end is a hard one where that lasts too long.
+    stop_seconds = 36.0
+    stop_statuses = frozenset({0, 70})
+
+    def act(self) -> None:
+        cluster = self.made.cluster
+        broker = cluster.coordinator_of_group(self.made.topic(AGGREGATE))
+        cluster.kill(broker)
+        kinds = (AGGREGATE, *self.made.crms)
+        self.made.end_together([self.made.workers(kind)[0] for kind in kinds])
+        for kind in kinds:
+            self.made.scale(kind, USUAL)
+        self.until_calls()
+        cluster.start_part(broker)
+        for kind in kinds:
+            self.made.until_shared(kind, USUAL)
+        self.until_calls()
+        cluster.until_whole()
+
+
 class BrokersRestarted(Phase):
     name = "brokers-restarted"
     does = "each broker in turn: SIGTERM, start, until every replica is in sync"
@@ -160,6 +187,6 @@ PHASES: dict[str, type[Phase]] = {
     phase.name: phase
     for phase in (
         Steady, AggregateScaled, DeliveryScaled, LeaderKilled, GroupCoordinatorKilled, TransactionCoordinatorKilled,
-        BrokersRestarted, WorkersRestarted,
+        StoppedWithoutCoordinator, BrokersRestarted, WorkersRestarted,
     )
 }  # fmt: skip

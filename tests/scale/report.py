@@ -61,8 +61,14 @@ def print_complaints(console: Console, results: Sequence[PhaseResult]) -> None:
     """What is wrong, in words."""
     for each in results:
         if not each.passed:
-            parts = [each.failure, *each.lost[:4], *each.doubled[:4], *each.wrong[:4], *each.said_after]
-            parts += [f"{name} ended with {status} after {seconds} s" for name, seconds, status in each.stops]
+            parts = [
+                each.failure,
+                *each.lost[:4],
+                *each.doubled[:4],
+                *each.wrong[:4],
+                *each.late_stops,
+                *each.said_after,
+            ]
             told = "; ".join(part for part in parts if part)
             console.print(f"{each.phase}: {told}", markup=False, highlight=False, soft_wrap=True)
 
