@@ -23,6 +23,8 @@ class Phase(ABC):
     """A worker has ended so long after SIGTERM at the latest."""
     stop_statuses: ClassVar[frozenset[int]] = frozenset({0})
     """Its exit status then."""
+    patience: ClassVar[float] = 120.0
+    """Seconds from its end on in which everything has to be there."""
 
     def __init__(self, made: Installation, look: Callable[[], None], calls: int) -> None:
         """`look`: notes what `cel2crm status` says now; `calls`: how many come while something is as it is."""
@@ -131,6 +133,31 @@ class TransactionCoordinatorKilled(Phase):
         self.without(self.made.cluster.coordinator_of_transactions(f"{log}-0"))
 
 
+class BrokerFrozen(Phase):
+    name = "broker-frozen"
+    does = "the broker that coordinates the aggregate group stands still (SIGSTOP), as one whose machine is gone"
+    patience = 300.0
+
+    def act(self) -> None:
+        cluster = self.made.cluster
+        broker = cluster.coordinator_of_group(self.made.topic(AGGREGATE))
+        cluster.send_signal(broker, signal.SIGSTOP)
+        try:
+            self.until_calls()
+            self.look()
+            wait_until(self.flows, 180, "calls that begin now have results")
+        finally:
+            cluster.send_signal(broker, signal.SIGCONT)
+        self.until_calls()
+        cluster.until_whole()
+
+    def flows(self) -> bool:
+        """Whether all of the last calls have a result."""
+        made = self.made
+        last = made.flow.calls[-2 * self.calls : -self.calls]
+        return all(made.results.last(f"pbx1/{call.truth.linkedid}") for call in last)
+
+
 class StoppedWithoutCoordinator(Phase):
     name = "stopped-without-coordinator"
     does = "the broker that coordinates the aggregate group is killed, and at once a worker of each kind gets SIGTERM"
@@ -187,6 +214,6 @@ PHASES: dict[str, type[Phase]] = {
     phase.name: phase
     for phase in (
         Steady, AggregateScaled, DeliveryScaled, LeaderKilled, GroupCoordinatorKilled, TransactionCoordinatorKilled,
-        StoppedWithoutCoordinator, BrokersRestarted, WorkersRestarted,
+        BrokerFrozen, StoppedWithoutCoordinator, BrokersRestarted, WorkersRestarted,
     )
 }  # fmt: skip

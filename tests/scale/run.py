@@ -18,9 +18,6 @@ from tests.scale.phases import Phase
 from tests.scale.topic_flow import rows_of
 from tests.worker_installation import expected_results
 
-_PATIENCE = 120.0
-"""Seconds from a phase's end on in which everything has to be there."""
-
 
 @dataclass
 class PhaseResult:
@@ -78,8 +75,8 @@ def run_phase(
     with _failures(result):
         flow.pause()
         paused = time.time()
-        _until_there(made, oracle, first_call)
-        result.said_after = list(_until_well(made).said)
+        _until_there(made, oracle, first_call, kind.patience)
+        result.said_after = list(_until_well(made, kind.patience).said)
         result.recovery = round(time.time() - paused, 1)
     _judge(made, oracle, first_call, result)
     result.seconds = round(time.monotonic() - began, 1)
@@ -105,7 +102,7 @@ def _failures(result: PhaseResult) -> Iterator[None]:
         result.failure = result.failure or f"{type(error).__name__}: {error}\n{traceback.format_exc()[-1500:]}"
 
 
-def _until_there(made: Installation, oracle: Oracle, first: int) -> None:
+def _until_there(made: Installation, oracle: Oracle, first: int, patience: float) -> None:
     calls = made.flow.calls[first:]
 
     def there() -> bool:
@@ -113,12 +110,12 @@ def _until_there(made: Installation, oracle: Oracle, first: int) -> None:
             return False
         return not oracle.judge(calls, made.entries()).missing
 
-    wait_until(there, _PATIENCE, "every call's result, and its entry in each portal")
+    wait_until(there, patience, "every call's result, and its entry in each portal")
 
 
-def _until_well(made: Installation) -> Status:
+def _until_well(made: Installation, patience: float) -> Status:
     """The last look: nothing waits, and nothing is said; or what is said after so long."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         status = made.status()
         if (not status.said and not status.waiting) or time.monotonic() > deadline:

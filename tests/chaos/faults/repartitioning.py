@@ -28,12 +28,13 @@ class Repartitioning(Fault):
 
     def strike(self) -> None:
         made = self.made
-        since = datetime.fromtimestamp(time.time() - _AN_HOUR, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = datetime.fromtimestamp(time.time() - _AN_HOUR, UTC).strftime("%Y-%m-%d %H:%M:%S")
         self.begin()
+        made.services.stop(WATCH)
         done(made.cel2crm("connectors", "delete"))
         self.until_calls(3)  # rows that nobody captures
         self.drain()
-        for service in (*WORKERS, WATCH):
+        for service in WORKERS:
             made.services.stop(service)
         tree = yaml.safe_load(made.settings_file.read_text(encoding="utf-8"))
         tree["kafka"] |= {"topic_prefix": _PREFIX, "partitions": _PARTITIONS}
