@@ -8,7 +8,7 @@ MYSQL := .build/mysql
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-mysql test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-mysql test-scale test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ test-databases: venv  ## several PBXs on one broker; a PostgreSQL that changes, 
 test-mysql: venv  ## capture from MySQL on real servers (two minutes); fetches its server from Debian's unstable release (60 MB; needs mmdebstrap)
 	@test -x $(MYSQL)/usr/sbin/mysqld || command -v mysqld >/dev/null || { rm -rf $(MYSQL) && mmdebstrap --quiet --variant=extract --include=mysql-server-core sid $(MYSQL); }
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases/test_mysql_servers.py
+
+test-scale: venv  ## three brokers under load: workers added and removed, brokers killed, everything restarted (ten minutes); ONLY="PHASE .." JSON=FILE
+	@$(BIN)/python -m tests.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000

@@ -8,7 +8,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -27,6 +27,7 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
+from streams.kafka.partition_counts import CountedPartitions, watch_counts
 from streams.kafka.partition_owner import HEALTH
 from streams.kafka.taking import Ending, take_batch
 from streams.settings import Settings
@@ -111,7 +112,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     servers = [server.strip() for server in settings.kafka.bootstrap_servers.split(",")]
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
-        owner=worker,
+        owner=CountedPartitions(worker, settings.kafka, worker.consumes),
         on_refusal=None if ending is None else ending.ask,
         linger_seconds=settings.worker.linger_seconds,
         broker=";".join(f"kafka://{server}" for server in servers),
@@ -173,7 +174,9 @@ async def _run(
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
+    watching = asyncio.create_task(_watch_partitions(settings, topics, ending))
     await _until(ending.asked, apps, services)
+    watching.cancel()
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:
@@ -192,6 +195,13 @@ async def _run(
         end_process(0) if ending.error is None else refuse(ending.error)
     if ending.error is not None:
         raise ending.error
+
+
+async def _watch_partitions(settings: Settings, topics: Iterable[str], ending: Ending) -> None:
+    try:
+        ending.ask(await watch_counts(settings.kafka, topics))
+    except Exception as error:  # noqa: BLE001 - whatever it is: nobody awaits this task
+        hard_exit("the topics' partitions are no longer watched", error)
 
 
 async def _stop(worker: Worker, app: App) -> None:
