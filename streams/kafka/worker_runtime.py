@@ -200,7 +200,7 @@ async def _run(
 async def _watch_partitions(settings: Settings, topics: Iterable[str], ending: Ending) -> None:
     try:
         ending.ask(await watch_counts(settings.kafka, topics))
-    except Exception as error:  # noqa: BLE001 - whatever it is: nobody awaits this task
+    except Exception as error:
         hard_exit("the topics' partitions are no longer watched", error)
 
 
