@@ -3,6 +3,7 @@
 That it works under systemd: tests/deploy/server.
 """
 
+import json
 import shutil
 import stat
 import subprocess
@@ -129,6 +130,15 @@ def test_how_workers_run_is_kept_by_an_upgrade(tmp_path: Path, jars: Path, envir
     before = installer.install(Layout(root, environment=environment, apart=apart), silent, jars)
     after = installer.upgrade(Layout(root, environment=environment), silent, jars)
     assert (before.apart, after.apart) == (apart, apart)
+
+
+def test_the_record_of_before_there_was_a_choice_is_taken_up(tmp_path: Path, jars: Path, environment: Path) -> None:
+    root = tmp_path / "root"
+    before = installed(root, jars, environment)
+    kept = {name: value for name, value in json.loads(before.record.read_text("utf-8")).items() if name != "apart"}
+    before.record.write_text(json.dumps(kept), encoding="utf-8")
+    after = installer.upgrade(Layout(root, environment=environment), silent, jars)
+    assert after.apart  # each worker was a unit of its own, and the way back finds them
 
 
 @pytest.mark.parametrize(

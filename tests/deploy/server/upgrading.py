@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.server.units import unit
 from tests.deploy.server.calls import Calls
 from tests.deploy.server.machine import (
     ENVIRONMENT,
@@ -37,16 +36,7 @@ def scenario(found: dict[str, Any], former_jars: str, jars: str) -> None:
 
 def _upgrade(calls: Calls, environment: Path, jars: str) -> dict[str, Any]:
     began = time.monotonic()
-
-    def act() -> list[str]:
-        told = server(environment, "upgrade", "--jars", jars).splitlines()
-        if environment == FORMER:  # docs/server.md: it does not know the unit of all workers
-            shell(["systemctl", "stop", unit("workers")])
-            Path("/etc/systemd/system", unit("workers")).unlink()
-            shell(["systemctl", "daemon-reload"])
-        return told
-
-    told, rows = calls.play_while(act)
+    told, rows = calls.play_while(lambda: server(environment, "upgrade", "--jars", jars).splitlines())
     return {
         "told": told,
         "seconds": round(time.monotonic() - began),
