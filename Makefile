@@ -5,6 +5,7 @@ STAMP := .venv/.installed
 SPARK := .build/spark
 LAKE := .build/lake
 MYSQL := .build/mysql
+MMDEBSTRAP ?= mmdebstrap
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
@@ -73,7 +74,7 @@ test-databases: venv  ## several PBXs on one broker; a PostgreSQL that changes, 
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
 
 test-mysql: venv  ## capture from MySQL on real servers (two minutes); fetches its server from Debian's unstable release (60 MB; needs mmdebstrap)
-	@test -x $(MYSQL)/usr/sbin/mysqld || command -v mysqld >/dev/null || { rm -rf $(MYSQL) && mmdebstrap --quiet --variant=extract --include=mysql-server-core sid $(MYSQL); }
+	@$(BIN)/python -c 'from tests.sources.mysql import program; raise SystemExit(program() is None)' || { rm -rf $(MYSQL) && $(MMDEBSTRAP) --quiet --variant=extract --include=mysql-server-core sid $(MYSQL); }
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases/test_mysql_servers.py
 
 test-scale: venv  ## three brokers under load: workers added and removed, brokers killed, everything restarted (ten minutes); ONLY="PHASE .." JSON=FILE

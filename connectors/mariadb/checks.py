@@ -243,4 +243,10 @@ def connection_error(error: BaseException, database: DatabaseSettings) -> UserEr
             f"no database answers at {where} ({error.args[-1] if error.args else type(error).__name__})",
             "Start it, or check database.host and database.port.",
         )
+    if code == ER.UNKNOWN_SYSTEM_VARIABLE:
+        named, other = ("MariaDB", "mysql") if database.engine == "mariadb" else ("MySQL", "mariadb")
+        return UserError(
+            f"the database at {where} is no {named} of a version that can be captured ({error.args[-1]})",
+            f"Where it is the other of the two, set database.engine: {other}.",
+        )
     return UserError(f"the database at {where} cannot be read: {error.args[-1] if error.args else error}")

@@ -117,6 +117,7 @@ async def test_the_capture_user_may_read_and_never_write(stack: LocalStack) -> N
 async def test_what_is_missing_is_named(stack: LocalStack) -> None:
     async with installed(stack) as pbx:
         port = unused_port()
+        assert "set database.engine: mariadb" in await refusal(pbx.changed("database", engine="mysql"))
         assert "refuses user nobody" in await refusal(pbx.changed("database", user="nobody"))
         assert f"no table {pbx.name}.calls" in await refusal(pbx.changed("database", table="calls"))
         aliases = {"cel_linkedid": "callgroup"}

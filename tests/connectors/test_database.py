@@ -3,13 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+import pymysql
 import pytest
 from aiohttp.test_utils import unused_port
+from pymysql.constants import ER
 
 from connectors.mariadb.checks import (
     DatabaseFacts,
     binlog_refusals,
     check_database,
+    connection_error,
     filter_refusals,
     grant_refusals,
     table_refusals,
@@ -119,6 +122,13 @@ def test_a_table_whose_readers_hold_up_asterisk_is_refused_with_advice(engine: s
 def test_a_table_without_a_primary_key_is_refused() -> None:
     (line,) = table_refusals(facts(key=()), database())
     assert "no primary key" in line
+
+
+@pytest.mark.parametrize(("engine", "other"), [("mariadb", "mysql"), ("mysql", "mariadb")])
+def test_the_wrong_engine_is_told_with_the_right_one(engine: str, other: str) -> None:
+    error = pymysql.err.OperationalError(ER.UNKNOWN_SYSTEM_VARIABLE, "Unknown system variable 'gtid_mode'")
+    told = connection_error(error, database(engine=engine))
+    assert f"set database.engine: {other}" in told.remedy and "gtid_mode" in told.problem
 
 
 async def test_no_database_is_one_clear_message() -> None:

@@ -163,6 +163,7 @@ async def test_what_is_missing_is_named_and_the_user_cannot_write(
     stack: LocalStack, mysql_server: mysql.Server
 ) -> None:
     async with installed_in_mysql(stack, mysql_server) as pbx:
+        assert "set database.engine: mysql" in await refusal(pbx.changed("database", engine="mariadb"))
         assert "refuses user nobody" in await refusal(pbx.changed("database", user="nobody"))
         assert f"no table {pbx.name}.calls" in await refusal(pbx.changed("database", table="calls"))
         for variable, bad, good in (
