@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from connectors.capture_state import Hold
 from connectors.client import ConnectClient, ConnectorStatus
 from connectors.engines import ENGINES, engine_of
-from connectors.failures import KNOWN, KnownFailure
+from connectors.failures import KNOWN, KnownFailure, with_reference
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.progress import (
@@ -76,7 +76,8 @@ def connect_client(
 
 def _failures_of(settings: Settings) -> Sequence[KnownFailure]:
     engine = ENGINES.get(settings.database.engine)
-    return KNOWN if engine is None else engine.known_failures
+    known = KNOWN if engine is None else engine.known_failures
+    return with_reference(known, settings.connect.password_reference)
 
 
 @asynccontextmanager

@@ -87,9 +87,9 @@ class CaptureMarks:
     capture: MarkedCapture
     name: str
     """The connector's, for log lines."""
-    every_seconds: float = 15.0
+    every_seconds: float = 30.0
     """Between two marks; one is waited for until Connect has stored a position behind it, once a minute by default."""
-    poll_seconds: float = 2.0
+    poll_seconds: float = 5.0
     limit_seconds: float = 900.0
     """A mark that is not reached by then is given up for a newer one."""
     clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()

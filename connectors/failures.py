@@ -25,6 +25,13 @@ class Failure:
 
 
 USER_FILE = "connectors/mariadb/capture_user.sql"
+REFERENCE = "connect.password_reference"
+"""In a remedy: `with_reference` puts what it is set to there."""
+LOGIN_REMEDY = (
+    f"Kafka Connect takes the password from {REFERENCE}. On its host: is that file there, does its "
+    "config.providers.file.param.allowed.paths hold the file's folder, does the file have that line? Only then compare "
+    "the password with the user's ({user_file} makes the user)."
+)
 
 START_AFRESH = (
     "Run: cel2crm connectors start-afresh. It captures from then on, and names the backfill for the rows between."
@@ -45,7 +52,7 @@ KNOWN: tuple[KnownFailure, ...] = (
     KnownFailure(
         r"Access denied for user '([^']*)'@",
         "the database refuses user {0}: wrong password, or no such user",
-        f"Compare what connect.password_reference leads to with the user's password ({USER_FILE} makes the user).",
+        LOGIN_REMEDY.format(user_file=USER_FILE),
     ),
     KnownFailure(
         r"Account is locked|Access denied, this account is locked",
@@ -171,6 +178,13 @@ def masked(line: str, secrets: Iterable[str]) -> str:
         if secret:
             line = line.replace(secret, "***")
     return line
+
+
+def with_reference(known: Sequence[KnownFailure], reference: str) -> list[KnownFailure]:
+    """The failures with the reference in force in their remedies; a password that stands in its place is not shown."""
+    if not re.fullmatch(r"\$\{[^${}]+\}", reference):
+        return list(known)
+    return [each._replace(remedy=each.remedy.replace(REFERENCE, f"{REFERENCE}, now {reference}")) for each in known]
 
 
 def setting_of(field: str, config: ConnectorConfig) -> str:

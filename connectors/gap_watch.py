@@ -6,7 +6,7 @@ empty memory it compares at once.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -55,6 +55,8 @@ class GapWatch:
     """After a comparison that failed."""
     limit_seconds: float = 600.0
     """A comparison that takes longer is given up."""
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Shared by those of several PBXs: each comparison reads the topic, and they fall due together."""
     now_ms: Callable[[], UtcMillis] = utc_now_ms
     _due_ms: float | None = None
     """None: the memory was not read yet."""
@@ -112,7 +114,7 @@ class GapWatch:
     async def _compare(self, why: str) -> None:
         last = None
         try:
-            async with asyncio.timeout(self.limit_seconds):
+            async with self.turns, asyncio.timeout(self.limit_seconds):
                 last = await self.check.last()
                 outcome = await self.check.compare(last)
         except UserError as error:

@@ -68,6 +68,8 @@ class Watcher:
     """A task that says RUNNING without a heartbeat for so long is restarted: then it says what is wrong.
 
     To be well above the heartbeat's interval (5 s; 8 s were seen) and a database's restart (15 s)."""
+    beats_seconds: float = 10.0
+    """Between two looks at the heartbeats, of which one comes every 5 s."""
     check_seconds: float = 60.0
     """Between two looks at the database."""
     held_check_seconds: float = 5.0
@@ -85,6 +87,7 @@ class Watcher:
     _restarted_at: float = 0.0
     _beats: int = -1
     _beat_at: float = 0.0
+    _beats_looked_at: float | None = None
     _said: str = ""
     _running: bool | None = None
     """At the look under way, and at the one before: whether the connector runs; None: there was none before."""
@@ -229,20 +232,25 @@ class Watcher:
 
     async def _silence(self) -> float:
         """Seconds without a heartbeat, as far as it was watched; 0 where the broker cannot be asked."""
+        now = self.clock()
+        if self._beats_looked_at is not None and now - self._beats_looked_at < self.beats_seconds:
+            return self._beats_looked_at - self._beat_at  # as of then: nobody knows what came since
+        self._beats_looked_at = now
         try:
             beats = await self.heartbeats()
         except UserError as error:
             log.warning("heartbeats cannot be seen", connector=self.name, reason=error.problem)
             beats = self._beats - 1
         if beats != self._beats:
-            self._beats, self._beat_at = beats, self.clock()
-        return self.clock() - self._beat_at
+            self._beats, self._beat_at = beats, now
+        return now - self._beat_at
 
     async def _restart(self, wait: float, *, only_failed: bool) -> None:
         """Restart after a wait, unless the database shows that rows would be skipped, or cannot be compared."""
         await self.sleep(wait)
         self._restarts += 1
         self._restarted_at = self._beat_at = self.clock()
+        self._beats_looked_at = None
         if not await self._check() or self._hold:
             return
         self._said = ""

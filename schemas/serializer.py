@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from schemas.codec import FRAME, Decoder, Encoder, MalformedRecord, Record, UnknownSchema, full_name, unframe
-from schemas.headers import header_of
+from schemas.headers import header_of, own_header
 from schemas.source import WRITTEN_BY_0_1_0, Schema, load, released
 
 
@@ -187,7 +187,7 @@ class Serializer:
         """
         changed = []
         for name, schema_id in sorted(set(self._written.values())):
-            written_as = header_of(name, load(name)).decode()
+            written_as = own_header(name).decode()
             writer = await self._registry.schema(schema_id)
             now = None if writer is None else self._meaning(writer)
             if now != written_as:

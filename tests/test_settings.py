@@ -39,8 +39,8 @@ def test_the_old_name_of_the_extra_alias_stays(tmp_path: Path) -> None:
         ("kafka: {partitions: 0}\n", "kafka.partitions"),
         ("pbx: {timezone: Moscow}\n", "such as Europe/Moscow"),
         ("database: {column_name_aliases: {extra: id}}\n", "allowed: cel_appdata"),
-        ("portals: [{name: a, crm: salesforce}]\n", "portals.0.crm"),
-        ("portals: [{name: a, crm: kommo, deliver_from: 2026-11-23}]\n", "portals.0.deliver_from"),
+        ("portals: [{name: a, crm: salesforce}]\n", "portals[a].crm"),
+        ("portals: [{name: a, crm: kommo, deliver_from: 2026-11-23}]\n", "portals[a].deliver_from"),
         ("kafka: {bootstrap_servers: 'kafka:99999'}\n", "'kafka:99999' is not host:port with a port from 1 to 65535"),
         ("kafka: {bootstrap_servers: 'kafka:9092,:9092'}\n", "':9092' is not host:port"),
         ("kafka: {bootstrap_servers: 'kafka:nine'}\n", "'kafka:nine' is not host:port"),
@@ -57,6 +57,17 @@ def test_the_old_name_of_the_extra_alias_stays(tmp_path: Path) -> None:
         ("portals: [{name: a, crm: kommo}, {name: a, crm: bitrix24}]\n", "two portals are named a, at kommo and at b"),
         ("- 1\n", "must hold sections"),
         ("a: [\n", "not valid YAML"),
+        ("kafka: {bootstrap_server: x}\n", "yaml:1: kafka.bootstrap_server: there is no such setting; did you mean "),
+        ("pbx: {name: a}\nkafaka: {}\n", "yaml:2: kafaka: there is no such setting; did you mean kafka?"),
+        ("logging: {x: 1}\n", "logging.x: there is no such setting; known here: format, level, mask_numbers"),
+        ("numbers:\n  trunks: sipnet\n", "yaml:2: numbers.trunks: must be a list, in brackets: trunks: [..]"),
+        ("portals: [{name: Main, crm: kommo}]\n", "portals[Main].name: may have lower case letters (a to z), digits, "),
+        ("portals:\n- {name: a, crm: kommo, user: {}}\n", "yaml:2: portals[a].user: there is no such setting; did you"),
+        ("portals: [{name: a, crm: kommo, url: 12}]\n", "portals[a].url: must be text: put it in quotes"),
+        ("kafka: 3\n", "kafka: must hold settings of its own"),
+        ("kafka:\n  partitions: 6\n retention_days: 3\n", "yaml:3: not valid YAML: "),
+        ("kafka: {}\npbx: {}\nkafka: {}\n", "yaml:3: kafka stands there a second time"),
+        ("kafka:\n  bootstrap_servers:x\n", "kafka: must hold settings of its own"),
     ],
 )
 def test_bad_setting_is_told_with_its_path(tmp_path: Path, text: str, told: str) -> None:
@@ -76,6 +87,26 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         load_settings(written(tmp_path, "kafka: {partitions: no}\nnumbers: {internal_digits: 99}\n"))
     assert "kafka.partitions" in str(refused.value)
     assert "numbers.internal_digits" in str(refused.value)
+
+
+def test_what_everybody_writes_for_extensions_and_people_is_taken(tmp_path: Path) -> None:
+    text = "portals: [{name: a, crm: kommo, users: {1001: 11, 0101: 12, '0102': 007}, default_user: 1}]\n"
+    portal = load_settings(written(tmp_path, text)).portals[0]
+    assert portal.users == {"1001": "11", "0101": "12", "0102": "007"}  # never as octal numbers
+    assert portal.default_user == "1"
+
+
+@pytest.mark.parametrize("text", ["kafka: [\nregistry: {password: hunter2", "registry:\n  password: hunter2\n x: [}\n"])
+def test_what_stands_around_a_fault_of_yaml_is_not_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(written(tmp_path, text))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_fault_of_the_environment_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CEL2CRM_KAFKA__BOOTSTRAP_SERVER", "x")
+    with pytest.raises(SettingsError, match=r"\n  kafka\.bootstrap_server: there is no such setting; did you mean"):
+        load_settings()
 
 
 def test_a_secret_is_never_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pymysql.cursors import DictCursor
 
 from connectors.columns import column_refusals, column_warnings
 from connectors.failures import USER_FILE
+from connectors.mariadb.shared_tls import SharedTlsConnection
 from streams.errors import UserError
 from streams.settings import DatabaseSettings, secret
 
@@ -125,7 +126,7 @@ def connected(database: DatabaseSettings, password: str, *, texts: bool = True) 
     `texts` False: texts come as bytes, where they may hold what is not valid in any character set.
     """
     try:
-        connection = pymysql.connect(
+        connection = SharedTlsConnection(
             host=database.host, port=database.port, user=database.user, password=password,
             connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, cursorclass=DictCursor, use_unicode=texts,
         )  # fmt: skip

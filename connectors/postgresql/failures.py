@@ -1,6 +1,6 @@
 """What Debezium's PostgreSQL connector is known to fail with, beside what all connectors of ours fail with."""
 
-from connectors.failures import KNOWN, START_AFRESH, KnownFailure
+from connectors.failures import KNOWN, LOGIN_REMEDY, START_AFRESH, KnownFailure
 from connectors.postgresql.checks import USER_FILE
 
 _SLOT = f"Where it is gone, make it as {USER_FILE} does. {START_AFRESH}"
@@ -36,7 +36,7 @@ POSTGRESQL: tuple[KnownFailure, ...] = (
     KnownFailure(
         r"password authentication failed for user \"([^\"]*)\"",
         "the database refuses user {0}: wrong password, or no such user",
-        f"Compare what connect.password_reference leads to with the user's password ({USER_FILE} makes the user).",
+        LOGIN_REMEDY.format(user_file=USER_FILE),
     ),
     KnownFailure(
         r"role \"([^\"]*)\" is not permitted to log in",

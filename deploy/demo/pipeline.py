@@ -25,6 +25,8 @@ START_SECONDS = 60.0
 PORTALS = ("bitrix24", "kommo", "webhook")
 CAPTURE_USER = "cel2crm"
 _PARTITIONS = 4
+_QUICK: Mapping[str, object] = {"flush_seconds": 1.0, "snapshot_seconds": 1.0}
+"""Settings of the aggregate worker, so that the demo shows in seconds what takes a minute otherwise."""
 _TAKEN_OVER = "partition taken over"
 _SPEED = 400
 """Requests a second that the demo's portals and senders are set to: at a real portal's 2 it would take minutes."""
@@ -82,22 +84,24 @@ def pipeline(
     *,
     in_one_process: bool = False,
     sinks: Sequence[Mapping[str, object]] = (),
+    aggregate: Mapping[str, object] = _QUICK,
 ) -> Iterator[Pipeline]:
-    """Portals, topics, capture and the workers (all in one process, or each in its own); ended workers first.
+    """Portals, topics, capture and the workers, each in its own process, or all in one, with the watch of the capture;
+    ended workers first.
 
-    `sinks`: as they stand in the settings.
+    `sinks`, `aggregate`: as they stand in the settings.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as running:
-        portals = {name: _portal(stack, name, directory, running) for name in crms}
-        settings_file = write_settings(stack.endpoints, portals, directory, sinks)
+        portals = {name: start_portal(stack, name, directory, running) for name in crms}
+        settings_file = write_settings(stack.endpoints, portals, directory, sinks, aggregate)
         create_capture_user(stack.endpoints)
         run_command("topics", "apply", settings=settings_file)
         run_command("connectors", "apply", settings=settings_file)
         if "bitrix24" in portals:
             authorise("bitrix24", portals["bitrix24"]["url"], settings_file, directory)
-        kinds = [["aggregate", *crms]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
-        workers = dict(_worker(stack, names, settings_file, running) for names in kinds)
+        kinds = [["aggregate", *crms, "--watch"]] if in_one_process else [["aggregate"], *([crm] for crm in crms)]
+        workers = dict(start_worker(stack, names, settings_file, running) for names in kinds)
         running_pipeline = Pipeline(
             stack, settings_file, {name: found["url"] for name, found in portals.items()}, workers
         )
@@ -112,6 +116,7 @@ def write_settings(
     portals: dict[str, dict[str, str]],
     directory: Path,
     sinks: Sequence[Mapping[str, object]] = (),
+    aggregate: Mapping[str, object] = _QUICK,
 ) -> Path:
     """The settings file, with every secret in a file of its own that only its owner reads."""
     users = {user.inner: str(user.id) for user in STAFF if user.inner and user.active}
@@ -135,7 +140,7 @@ def write_settings(
             "password_reference": f"${{file:{endpoints.secrets_file}:cel.password}}",
         },
         "registry": {"url": endpoints.registry_url},
-        "aggregate": {"flush_seconds": 1.0, "snapshot_seconds": 1.0},
+        "aggregate": dict(aggregate),
         "portals": [
             {"name": name, "crm": name, **_portal_fields(name, found, directory), **common}
             for name, found in portals.items()
@@ -209,15 +214,15 @@ def create_capture_user(endpoints: Endpoints) -> None:
         )
 
 
-def run_command(*command: str, settings: Path) -> str:
-    """Run `cel2crm ..` to its end. Raises UserError with what it said."""
+def run_command(*command: str, settings: Path, seconds: float = 180.0) -> str:
+    """Run `cel2crm ..` to its end, for so long at most. Raises UserError with what it said."""
     done = subprocess.run(
         [sys.executable, "-m", "streams.cli.main", *command, "--settings", str(settings)],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=180,
+        timeout=seconds,
     )
     if done.returncode:
         raise UserError(f"cel2crm {' '.join(command)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
@@ -229,14 +234,20 @@ def log_tail(stack: LocalStack, name: str, lines: int = 12) -> str:
     return "\n".join(stack.log(name).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -> dict[str, str]:
+def start_portal(
+    stack: LocalStack, name: str, directory: Path, running: ExitStack, crm: str | None = None
+) -> dict[str, str]:
+    """Start a fake CRM (default: the one of this name), which ends with `running`.
+
+    Returns what it says of itself: `url` and others.
+    """
     limits = {
         "bitrix24": ["--bucket-size", str(2 * _SPEED), "--drain-per-second", str(_SPEED)],
         "kommo": ["--requests-per-second", str(2 * _SPEED)],
         "webhook": [],
     }
-    process = f"portal-{name}"
-    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", name, "--state-dir", directory / name, *limits[name]])
+    process, crm = f"portal-{name}", crm or name
+    stack.run(process, [sys.executable, "-m", "deploy.fake_crms", crm, "--state-dir", directory / name, *limits[crm]])
     running.callback(_stop, stack, process)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and stack.exit_status(process) is None:
@@ -248,9 +259,13 @@ def _portal(stack: LocalStack, name: str, directory: Path, running: ExitStack) -
     raise UserError(f"the fake {name} did not start:\n{log_tail(stack, process)}")
 
 
-def _worker(stack: LocalStack, names: Sequence[str], settings: Path, running: ExitStack) -> tuple[str, WorkerProcess]:
+def start_worker(
+    stack: LocalStack, words: Sequence[str], settings: Path, running: ExitStack
+) -> tuple[str, WorkerProcess]:
+    """Start `cel2crm worker <words>`, which ends with `running`. Returns the name of its process, and it."""
+    names = [word for word in words if not word.startswith("-")]
     process = "-".join(["worker", *names])
-    pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *names, "--settings", settings])
+    pid = stack.run(process, [sys.executable, "-m", "streams.cli.main", "worker", *words, "--settings", settings])
     running.callback(_stop, stack, process)
     return process, WorkerProcess(pid, len(names))
 

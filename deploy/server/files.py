@@ -82,7 +82,7 @@ def _sysusers() -> str:
 
 
 _JOURNAL = """\
-# Logs of cel2crm's units: journalctl --namespace cel2crm -u cel2crm-aggregate
+# Logs of cel2crm's units: journalctl --namespace cel2crm -u cel2crm-workers
 [Journal]
 Storage=persistent
 SystemMaxUse=300M

@@ -13,7 +13,7 @@ from deploy.local.errors import StackError
 from deploy.local.parts.kafka import new_cluster_id
 from deploy.server.files import File, operators, ours
 from deploy.server.layout import Layout, require_reachable
-from deploy.server.units import SERVICES, TARGET, USERS, unit, users
+from deploy.server.units import TARGET, USERS, services, unit, users, workers
 
 Say = Callable[[str], None]
 _MAINTAINED = ("var/lib/cel2crm", "opt/cel2crm-servers", "etc/cel2crm")
@@ -45,8 +45,7 @@ def upgrade(layout: Layout, say: Say, jars_from: Path | None = None) -> Layout:
     if layout.root == Path("/"):
         _systemctl("daemon-reload")
         servers = [name for name in ("kafka", "registry", "connect") if _concerns(name, changed)]
-        workers = [name for name in SERVICES if name not in USERS]
-        for name in (*servers, *workers):
+        for name in (*servers, "apply", *workers(layout)):
             say(f"restarting {name}")
             _systemctl("restart", unit(name))
     say(f"now from {layout.environment}; back: {before.program / 'cel2crm-server'} upgrade")
@@ -58,7 +57,7 @@ def uninstall(layout: Layout, say: Say, *, purge: bool) -> None:
     _require_root(layout)
     if layout.root == Path("/"):
         _systemctl("disable", "--now", TARGET, check=False)
-        for name in reversed(SERVICES):
+        for name in reversed(services(layout)):
             _systemctl("stop", unit(name), check=False)
     for file in ours(layout):
         if file.path.is_relative_to(layout.etc) and not purge:

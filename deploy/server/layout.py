@@ -1,4 +1,4 @@
-"""Where an installation on one server keeps its files, on which ports its servers listen, and how much memory they get.
+"""Where an installation on one server keeps its files, and on which ports its servers listen.
 
 Below `root`, which is / on a server; with another one it is an installation of its own, whose files name its paths.
 """
@@ -12,22 +12,10 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.parts import Connect, Kafka, Part, Registry, Site
+from deploy.server.tuning import TUNING
 
 PARTS: dict[str, type[Part]] = {part.name: part for part in (Kafka, Registry, Connect)}
 PORTS = {"kafka": 9092, "kafka-controller": 9093, "registry": 8081, "registry-management": 8082, "connect": 8083}
-_SMALL = (
-    "-XX:+UseCompactObjectHeaders",
-    "-XX:ReservedCodeCacheSize=32m",
-    "-XX:MinHeapFreeRatio=10",
-    "-XX:MaxHeapFreeRatio=20",
-    "-XX:TrimNativeHeapInterval=10000",
-)
-JAVA_OPTIONS = {
-    "kafka": ("-Xms24m", "-Xmx112m", "-XX:MaxMetaspaceSize=96m", *_SMALL),
-    "registry": ("-Xms24m", "-Xmx80m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
-    "connect": ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
-}
-"""Fixed heaps: for a PBX of up to a few hundred phones. docs/server.md says what each took."""
 
 
 def java_executable() -> Path:
@@ -59,6 +47,8 @@ class Layout:
     """The folder of the servers' jars; its name changes with their versions."""
     cluster: str = ""
     """Kafka's identifier, for life."""
+    apart: bool = False
+    """Each worker is a unit of its own, not all of them one."""
 
     @property
     def etc(self) -> Path:
@@ -99,14 +89,19 @@ class Layout:
         return self.environment / "bin"
 
     def part(self, name: str) -> Part:
-        """A server of the local stack, at the places and with the memory of this installation."""
+        """A server of the local stack, at the places and with the tuning of this installation."""
         secrets = self.connect_secrets / "secrets.properties"
-        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", JAVA_OPTIONS)
+        site = Site(self.state, self.jars, self.java, self.ports, secrets, "", self.etc / "servers", TUNING)
         return PARTS[name](site)
 
     def kept(self) -> str:
         """What `of` reads."""
-        names = {"environment": str(self.environment), "jars": str(self.jars), "cluster": self.cluster}
+        names = {
+            "environment": str(self.environment),
+            "jars": str(self.jars),
+            "cluster": self.cluster,
+            "apart": self.apart,
+        }
         return json.dumps({**names, "ports": dict(self.ports)}, indent=2) + "\n"
 
     @classmethod
@@ -121,6 +116,7 @@ class Layout:
                 environment=Path(kept["environment"]),
                 jars=Path(kept["jars"]),
                 cluster=kept["cluster"],
+                apart=kept["apart"],
             )
         except FileNotFoundError:
             return None

@@ -9,29 +9,48 @@ from deploy.server.layout import Layout
 
 TARGET = "cel2crm.target"
 SERVERS = ("kafka", "registry", "connect")
-WORKERS = ("aggregate", "deliver", "watch")
-SERVICES = ("kafka", "registry", "connect", "apply", "aggregate", "deliver", "watch")
-"""In the order in which they start."""
+TOGETHER = ("workers",)
+APART = ("aggregate", "deliver", "watch")
+"""Units of the workers and the watch of the connectors: one process of all, or one each (`install --apart`)."""
 USERS = {"kafka": "cel2crm-kafka", "registry": "cel2crm-registry", "connect": "cel2crm-connect"}
 WORKER_USER = "cel2crm"
-_MEMORY = {"kafka": "512M", "registry": "384M", "connect": "512M", "aggregate": "1G", "deliver": "1G", "watch": "256M"}
+_MEMORY = {
+    "kafka": "512M", "registry": "384M", "connect": "512M",
+    "workers": "1536M", "aggregate": "1G", "deliver": "1G", "watch": "256M",
+}  # fmt: skip
 """More than that, and the kernel ends it; systemd starts it again. The heaps are smaller, layout.py."""
 _READY_SECONDS = 180
+
+_WORKERS = {
+    "workers": ("calls judged and delivered, capture watched", ["cel2crm-server", "work"]),
+    "aggregate": ("calls judged", ["cel2crm", "worker", "aggregate"]),
+    "deliver": ("calls delivered to CRMs", ["cel2crm-server", "deliver"]),
+    "watch": ("capture watched", ["cel2crm", "connectors", "watch"]),
+}
+"""What each is for, and its command."""
 
 Section = Sequence[tuple[str, str]]
 
 
 def units(layout: Layout) -> dict[str, str]:
     """The text of every unit, by its file's name."""
-    texts = {TARGET: _target()}
+    texts = {TARGET: _target(layout)}
     for name in SERVERS:
         texts[unit(name)] = _server(layout, name)
     texts[unit("apply")] = _apply(layout)
-    commands = {"aggregate": ["cel2crm", "worker", "aggregate"], "watch": ["cel2crm", "connectors", "watch"]}
-    for name, command in commands.items():
-        texts[unit(name)] = _worker(layout, name, command)
-    texts[unit("deliver")] = _worker(layout, "deliver", ["cel2crm-server", *_root(layout), "deliver"])
+    for name in workers(layout):
+        texts[unit(name)] = _worker(layout, name)
     return texts
+
+
+def workers(layout: Layout) -> tuple[str, ...]:
+    """The units' services that are no servers."""
+    return APART if layout.apart else TOGETHER
+
+
+def services(layout: Layout) -> tuple[str, ...]:
+    """All, in the order in which they start."""
+    return (*SERVERS, "apply", *workers(layout))
 
 
 def unit(service: str) -> str:
@@ -107,12 +126,13 @@ def _apply(layout: Layout) -> str:
     )
 
 
-def _worker(layout: Layout, name: str, command: Sequence[str]) -> str:
-    description = {"aggregate": "calls judged", "deliver": "calls delivered to CRMs", "watch": "capture watched"}
+def _worker(layout: Layout, name: str) -> str:
+    description, (program, *words) = _WORKERS[name]
+    root = _root(layout) if program == "cel2crm-server" else []
     after = " ".join(unit(each) for each in (*SERVERS, "apply"))
     return _text(
         Unit=[
-            ("Description", f"cel2crm: {description[name]}"),
+            ("Description", f"cel2crm: {description}"),
             # Wanted, not required: where the PBX's database is away at boot, calls on Kafka are delivered all the same.
             ("After", after),
             ("Wants", after),
@@ -124,7 +144,7 @@ def _worker(layout: Layout, name: str, command: Sequence[str]) -> str:
             ("StateDirectory", "cel2crm/worker"),
             ("WorkingDirectory", str(layout.state / "worker")),
             ("Environment", f"CEL2CRM_SETTINGS={layout.etc / 'cel2crm.yaml'} MALLOC_ARENA_MAX=2"),
-            ("ExecStart", _line([str(layout.program / command[0]), *command[1:]])),
+            ("ExecStart", _line([str(layout.program / program), *root, *words])),
             # 2: a person must mend something first, and is told what; starting again would only say it again.
             ("RestartPreventExitStatus", "2"),
             ("TimeoutStopSec", "45"),
@@ -150,8 +170,8 @@ def _limits(name: str) -> list[tuple[str, str]]:
     return [("MemoryMax", _MEMORY[name]), ("MemorySwapMax", "0"), ("TasksMax", "512")]
 
 
-def _target() -> str:
-    wanted = " ".join(unit(name) for name in SERVICES)
+def _target(layout: Layout) -> str:
+    wanted = " ".join(unit(name) for name in services(layout))
     return _text(
         Unit=[("Description", "cel2crm: everything"), ("Wants", wanted), ("After", wanted)],
         Install=[("WantedBy", "multi-user.target")],

@@ -1,13 +1,18 @@
 """The command line as a whole; only the command asked for is imported, for some bring clients of Kafka and HTTP."""
 
+import os
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-GROUPS = frozenset({"rules", "connectors", "dead-letters", "files", "pbx", "portal", "replay", "topics", "worker"})
+from streams.cli.version import version
+
+GROUPS = frozenset(
+    {"config", "rules", "connectors", "dead-letters", "files", "pbx", "portal", "replay", "topics", "worker"}
+)
 """Commands with subcommands: their module has a Typer `app`."""
 
 COMMANDS = {
@@ -34,8 +39,14 @@ COMMANDS = {
     "worker": "worker:app",
     "serve-recordings": "serve_recordings:serve_recordings",
     "files": "files:app",
+    "config": "config:app",
+    "version": "version:version",
+    "doctor": "status:status",
 }
 """Each command, in the order of --help: its module in streams/cli, and what it is called there."""
+
+_HIDDEN = frozenset({"doctor"})
+"""Under these names other products have it."""
 
 
 @cache
@@ -55,19 +66,26 @@ def command_line(asked: str | None = None) -> typer.Typer:
         if name in GROUPS:
             app.add_typer(command, name=name)
         else:
-            app.command(name)(command)
+            app.command(name, hidden=name in _HIDDEN)(command)
     return app
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"cel2crm {version('cel2crm')}")
+        version()
         raise typer.Exit
 
 
 def _options(
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", "-s", help="The settings file (YAML); also after the command.")
+    ] = None,
     _: Annotated[
         bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Typer wants a function for the options of the application itself."""
+    """Options of the application itself: each command takes its settings from the environment too."""
+    if settings_file is not None:
+        from streams.settings import SETTINGS_FILE_VARIABLE  # here, for --version and --help do without
+
+        os.environ[SETTINGS_FILE_VARIABLE] = str(settings_file)

@@ -5,15 +5,13 @@ import signal
 from collections.abc import Sequence
 from typing import Annotated
 
-import structlog
 import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
-from connectors.capture_marks import CaptureMarks, DatabaseCapture
 from connectors.client import describe_status
 from connectors.engines import engine_of
-from connectors.gap_watch import GapWatch
 from connectors.kafka_login import worker_properties
+from connectors.progress import Progress
 from connectors.report import CaptureReport, report
 from connectors.sinks.apply import apply_sink
 from connectors.sinks.connected import connectors_of, sink_connect_client
@@ -21,18 +19,15 @@ from connectors.sinks.iceberg.config import catalog_statements
 from connectors.sinks.jdbc.tables import sql_file
 from connectors.sinks.report import SinkReport, report_sinks
 from connectors.sinks.shared import sink_named
-from connectors.sinks.watch import watch_sinks
 from connectors.source import connector_name
 from connectors.start_afresh import start_afresh
-from connectors.watch import Watcher
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import JsonOption, SettingsOption
 from streams.cli.output import add_remark, say, say_json
-from streams.cli.pbx_option import OnePbxOption, PbxOption, chosen_pbxs, for_each_pbx, one_pbx
+from streams.cli.pbx_option import AT_ONCE, OnePbxOption, PbxOption, at_once_for_each_pbx, chosen_pbxs, one_pbx
 from streams.cli.prompts import ASK_FROM, YesOption, confirm
 from streams.cli.verdict_line import verdict_line
-from streams.errors import SettingsError, UserError
-from streams.gaps.small import SmallComparison
+from streams.cli.watching import SILENCE_SECONDS, watch_connectors
 from streams.kafka.metrics import serve_metrics
 from streams.settings import Settings, load_settings
 
@@ -40,16 +35,16 @@ app = typer.Typer(
     help="Bring the PBX's rows to Kafka, and calls to SQL databases and lakes: apply, see and watch the connectors.",
     no_args_is_help=True,
 )
-log = structlog.get_logger("connectors.watch")
 
 UNHEALTHY = 1
 """Exit status of `status` when rows are not captured, or may be missing."""
 
-RETRY_SECONDS = 60.0
-
 SinkOption = Annotated[
     str | None,
     typer.Option("--sink", metavar="NAME", help="A sink of the settings, not the source.", show_default=False),
+]
+SilenceOption = Annotated[
+    float, typer.Option("--silence", min=1, help="Seconds without a heartbeat that count as a failure.")
 ]
 
 
@@ -74,7 +69,7 @@ def apply(
             say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
         return
     chosen = chosen_pbxs(load_settings(settings), pbx)
-    for_each_pbx(chosen, lambda each: _apply(each, timeout))
+    asyncio.run(at_once_for_each_pbx(chosen, lambda each, progress: _apply(each, progress, seconds=timeout)))
 
 
 @app.command(name="worker-properties")
@@ -186,7 +181,7 @@ def delete(settings: SettingsOption = None, sink: SinkOption = None, pbx: OnePbx
 @app.command()
 def watch(
     settings: SettingsOption = None,
-    silence: Annotated[float, typer.Option(min=1, help="Seconds without a heartbeat that count as a failure.")] = 60.0,
+    silence: SilenceOption = SILENCE_SECONDS,
     pbx: PbxOption = None,
 ) -> None:
     """Stay, and restart what fails or falls silent, waiting longer each time. Ends with SIGTERM or Ctrl-C only.
@@ -210,19 +205,23 @@ def watch(
         end_metrics()
 
 
-def _apply(settings: Settings, timeout: float) -> None:
-    applied = asyncio.run(apply_source(settings, _progress, timeout_seconds=timeout))
+async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> None:
+    applied = await apply_source(settings, progress, timeout_seconds=seconds)
     for warning in applied.warnings:
-        add_remark(f"warning: {warning}")
+        progress(f"warning: {warning}")
     say(f"{describe_status(applied.status)} ({applied.action})")
 
 
 async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
-    """By name of the PBX."""
-    found = {}
-    for settings in chosen:
-        async with open_capture(settings) as capture:
-            found[settings.pbx.name] = await report(capture)
+    """By name of the PBX, in the order of the settings."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of(settings: Settings) -> CaptureReport:
+        async with turns, open_capture(settings) as capture:
+            return await report(capture)
+
+    reports = await asyncio.gather(*map(of, chosen))
+    found = {settings.pbx.name: told for settings, told in zip(chosen, reports, strict=True)}
     return found, await report_sinks(chosen[0])
 
 
@@ -239,7 +238,7 @@ async def _delete(settings: Settings, name: str) -> bool:
 
 
 async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float) -> None:
-    watching = asyncio.gather(*(_watch_on(each, silence) for each in chosen), watch_sinks(settings))
+    watching = asyncio.ensure_future(watch_connectors(settings, chosen, silence))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watching.cancel)
@@ -252,24 +251,6 @@ async def _watch(settings: Settings, chosen: Sequence[Settings], silence: float)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-
-
-async def _watch_on(settings: Settings, silence: float) -> None:
-    """Watch; a broker that is away at the start is waited for, one line a minute."""
-    while True:
-        try:
-            async with open_capture(settings) as capture:
-                gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name)
-                marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
-                await Watcher(
-                    capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
-                    silence_seconds=silence,
-                ).run()  # fmt: skip
-        except SettingsError:
-            raise
-        except UserError as error:
-            log.error("cannot watch yet", reason=error.problem, remedy=error.remedy)
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _progress(line: str) -> None:

@@ -23,7 +23,7 @@ def files(context: typer.Context) -> None:
     Examples:
 
         cel2crm files                                # all, by group
-        cel2crm files print capture_user.sql | mysql
+        cel2crm files print mariadb/capture_user.sql | mysql
         cel2crm files copy samples --to /etc/cel2crm
     """
     if context.invoked_subcommand is None:

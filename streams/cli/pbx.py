@@ -3,12 +3,12 @@
 import asyncio
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from connectors.apply import apply_source
 from connectors.client import describe_status
@@ -20,6 +20,7 @@ from streams.calls.rules_in_force import settings_hash
 from streams.cli.logging_setup import quiet_kafka_client
 from streams.cli.options import SettingsOption
 from streams.cli.output import add_remark, say
+from streams.cli.pbx_questions import DATABASE, TABLE, USER, Answers, completed
 from streams.cli.prompts import YesOption
 from streams.clock import MICROS_PER_SECOND
 from streams.errors import SettingsError, UserError
@@ -29,12 +30,11 @@ from streams.operations.pbx_listing import with_pbx
 from streams.rows.eventtime import wall_micros
 from streams.rules import hash_in_force, load_rules
 from streams.settings import SETTINGS_FILE_VARIABLE, Settings, load_settings
+from streams.settings.pbx import PbxSettings
 from streams.topics import RULES_IN_FORCE
 from streams.workers.aggregate.other_workers import rules_told
 
 app = typer.Typer(help="PBXs of this installation: add one, see them.", no_args_is_help=True)
-
-_ENGINES = ("mariadb", "postgresql")
 
 
 @app.command()
@@ -43,15 +43,17 @@ def add(
     engine: Annotated[str | None, typer.Option(help="mariadb or postgresql.", show_default=False)] = None,
     host: Annotated[str | None, typer.Option(help="Host of its database.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Its port.", show_default=False)] = None,
-    user: Annotated[str, typer.Option(help="Its capture user.")] = "cel2crm",
+    user: Annotated[str | None, typer.Option(help=f"Its capture user ({USER}).", show_default=False)] = None,
     password_file: Annotated[
         Path | None, typer.Option(help="A file with that user's password.", show_default=False)
     ] = None,
     password_reference: Annotated[
         str | None, typer.Option(help="How Kafka Connect finds it (ConfigProvider).", show_default=False)
     ] = None,
-    database: Annotated[str, typer.Option(help="Name of the database.")] = "asteriskcdrdb",
-    table: Annotated[str, typer.Option(help="Its table.")] = "cel",
+    database: Annotated[
+        str | None, typer.Option(help=f"Name of the database ({DATABASE}).", show_default=False)
+    ] = None,
+    table: Annotated[str | None, typer.Option(help=f"Its table ({TABLE}).", show_default=False)] = None,
     extra: Annotated[str | None, typer.Option(help="What the column extra is called.", show_default=False)] = None,
     timezone: Annotated[
         str | None, typer.Option(help="Zone of its clock; none: as its rows tell.", show_default=False)
@@ -65,9 +67,11 @@ def add(
 ) -> None:
     """Add a PBX: ask what must be known, look at its database, write it into the settings, and capture it.
 
-    What is not given is asked for. The database is checked as `connectors apply` does before anything is written; the
-    settings file of before is kept beside. While an aggregate worker runs that does not know the PBX yet, it is not
-    captured, for its calls would be judged by the numbers of another one: the command names what is left to do.
+    What is not given is asked for on a terminal; elsewhere --host and --password-file have to be given. A password that
+    is typed is never shown, and goes into the file <NAME>-password beside the settings. The database is checked as
+    `connectors apply` does before anything is written; the settings file of before is kept beside. While an aggregate
+    worker runs that does not know the PBX yet, it is not captured, for its calls would be judged by the numbers of
+    another one: the command names what is left to do.
 
     Example:
 
@@ -76,26 +80,19 @@ def add(
     path = _file_of(settings_file)
     quiet_kafka_client()
     before = load_settings(path)
-    engine = engine or _asked("Its database (mariadb, postgresql)", "mariadb")
-    if engine not in _ENGINES:
-        raise UserError(f"--engine {engine!r} cannot be captured", f"One of: {', '.join(_ENGINES)}.")
-    host = host or _asked("Host of its database")
-    password_file = password_file or Path(_asked(f"File with the password of its user {user}"))
-    own: dict[str, Any] = {"engine": engine, "host": host, "user": user, "password_file": str(password_file)}
-    own |= {key: value for key, value in (("port", port), ("name", database), ("table", table)) if value is not None}
-    if extra:
-        own["column_name_aliases"] = {"cel_extra": extra}
-    numbers = {"region": region or before.numbers.region, "trunks": list(trunk or ())}
-    reference = password_reference or before.connect.password_reference.replace("cel.password", f"{name}.password")
-    item: dict[str, Any] = {"name": name, **({"timezone": timezone} if timezone else {}), "database": own}
-    item |= {"password_reference": reference, "numbers": numbers}
-    text = with_pbx(path.read_text(encoding="utf-8"), item)
-    after = _checked(text, path).of_pbx(name)
-    _look_at(after)
-    if not yes and not typer.confirm(f"Write PBX {name} into {path}?", default=True, err=True):
-        raise typer.Abort
-    _write(path, text, name)
+    _require_new(before, name)
+    given = Answers(engine, host, port, user, password_file, database, table, extra, timezone, region, trunk)
+    answers = completed(given, name, before, path)
+    try:
+        reference = _write_into_settings(path, before, name, answers, password_reference, yes=yes)
+    except BaseException:
+        if answers.made is not None:
+            answers.made.unlink(missing_ok=True)
+            add_remark(f"the password was not kept: {answers.made} is removed again")
+        raise
     say(f"PBX {name} is in {path} (as it was: {_backup(path, name).name})")
+    if answers.made is not None:
+        add_remark(f"the password is in {answers.made}: every user that runs cel2crm has to be able to read it")
     add_remark(f"Kafka Connect finds the password by {reference}: it has to be there, on Connect's host")
     _go_on(load_settings(path), name)
 
@@ -122,12 +119,36 @@ def _file_of(given: Path | None) -> Path:
     return path
 
 
-def _asked(question: str, default: str | None = None) -> str:
-    if not sys.stdin.isatty():
-        if default is not None:
-            return default
-        raise UserError(f"not given: {question}", "For scripts: cel2crm pbx add --help names the options.")
-    return str(typer.prompt(question, default=default, err=True))
+def _require_new(before: Settings, name: str) -> None:
+    """Raise UserError, before anything is asked, for a name that cannot be one, or is there already."""
+    try:
+        PbxSettings(name=name)
+    except ValidationError:
+        raise UserError(
+            f"{name!r} cannot be the name of a PBX",
+            "Letters, digits, hyphens and underscores, 32 at most, the first a letter or digit.",
+        ) from None
+    if name in before.pbx_names:
+        raise UserError(f"PBX {name} is in the settings already", "Change it there.")
+
+
+def _write_into_settings(
+    path: Path, before: Settings, name: str, answers: Answers, password_reference: str | None, *, yes: bool
+) -> str:
+    """Check the PBX's database and write the PBX into the settings. Returns how Connect finds its password.
+
+    Raises UserError: something is wrong; typer.Abort: it is not wanted. The file is as it was then.
+    """
+    reference = password_reference or before.connect.password_reference.replace("cel.password", f"{name}.password")
+    item: dict[str, Any] = {"name": name, **({"timezone": answers.timezone} if answers.timezone else {})}
+    item |= {"database": answers.database_section(), "password_reference": reference}
+    item["numbers"] = {"region": answers.region or before.numbers.region, "trunks": list(answers.trunks or ())}
+    text = with_pbx(path.read_text(encoding="utf-8"), item)
+    _look_at(_checked(text, path).of_pbx(name))
+    if not yes and not typer.confirm(f"Write PBX {name} into {path}?", default=True, err=True):
+        raise typer.Abort
+    _write(path, text, name)
+    return reference
 
 
 def _checked(text: str, path: Path) -> Settings:

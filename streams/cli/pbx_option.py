@@ -1,6 +1,7 @@
 """The option `--pbx` of commands that work on one PBX's database, where the settings list several."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -8,6 +9,9 @@ import typer
 from streams.cli.output import add_remark
 from streams.errors import UserError
 from streams.settings import Settings
+
+AT_ONCE = 8
+"""PBXs that are worked on at once: most of it is waiting, for each one's database and for Kafka Connect."""
 
 PbxOption = Annotated[
     str | None,
@@ -45,8 +49,42 @@ def for_each_pbx(chosen: tuple[Settings, ...], act: Callable[[Settings], None]) 
             act(each)
         except UserError as error:
             failed.append(each.pbx.name)
-            add_remark(f"  {error.problem}")
-            if error.remedy:
-                add_remark(f"    {error.remedy}")
+            _tell(error, lambda line: add_remark(f"  {line}"))
+    _require_none(failed)
+
+
+async def at_once_for_each_pbx(
+    chosen: tuple[Settings, ...], act: Callable[[Settings, Callable[[str], None]], Awaitable[None]]
+) -> None:
+    """As for_each_pbx, several PBXs at once; the lines that `act` gives to its second argument name the PBX."""
+    if len(chosen) == 1:
+        await act(chosen[0], add_remark)
+        return
+    turns, failed = asyncio.Semaphore(AT_ONCE), []
+
+    async def act_on(settings: Settings) -> None:
+        def tell(line: str) -> None:
+            add_remark(f"PBX {settings.pbx.name}: {line}")
+
+        async with turns:
+            try:
+                await act(settings, tell)
+            except UserError as error:
+                failed.append(settings.pbx.name)
+                _tell(error, tell)
+
+    async with asyncio.TaskGroup() as acting:
+        for each in chosen:
+            acting.create_task(act_on(each))
+    _require_none([name for name in (each.pbx.name for each in chosen) if name in failed])
+
+
+def _tell(error: UserError, tell: Callable[[str], None]) -> None:
+    tell(str(error.problem))
+    if error.remedy:
+        tell(f"  {error.remedy}")
+
+
+def _require_none(failed: list[str]) -> None:
     if failed:
         raise UserError(f"not done for PBX {', '.join(failed)}", "See above; then give it again with --pbx NAME.")

@@ -22,6 +22,8 @@ from streams.kafka.login import client_options
 from streams.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 15.0
+_QUIET_MS = 10_000
+"""A question for changes is answered at the first one, or after so long."""
 _ANYTHING = object()
 _TRIES = 20
 
@@ -169,7 +171,7 @@ class KafkaCredentials:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=_QUIET_MS,
         )
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):

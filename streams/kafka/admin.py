@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import InvalidReplicationFactorError, KafkaError, for_code
 
 from streams.errors import UserError
 from streams.kafka.client import unreachable
@@ -115,7 +115,11 @@ class KafkaAdmin:
         for topic, code, *message in answer.topic_errors:
             if code not in (0, TOPIC_ALREADY_EXISTS):
                 words = (message[0] if message else "") or for_code(code).__name__
-                raise self._refused(f"topic {topic} cannot be made", words)
+                refused = self._refused(f"topic {topic} cannot be made", words)
+                if code == InvalidReplicationFactorError.errno:
+                    remedy = f"Set kafka.replication_factor, now {replication}, to the number of brokers at most."
+                    raise UserError(refused.problem, remedy)
+                raise refused
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete topics, with all that stands on them; those that are not there are left out."""

@@ -150,15 +150,15 @@ class FencedLog:
                     sent.append(await producer.send(topic, value, key=key, partition=partition, headers=list(own)))
                     if turn.is_over:
                         await turn.give_way()
-                written = await _answers(sent)
-                self.last_offset = written[-1].offset if written else None
+                written = await _offsets(sent)
+                self.last_offset = written[-1] if written else None
                 await producer.commit_transaction()
         except ProducerFenced as error:
             raise Fenced(self._transactional_id) from error
         except (KafkaError, TimeoutError) as error:
             await self._abort(producer, error)
             return None
-        return [each.offset for each in written]
+        return written
 
     async def read_at(self, offset: int) -> StoredRecord | None:
         """The record at an offset; None: there is none. For single ones now and then.
@@ -206,13 +206,17 @@ class FencedLog:
             self._producer = None
 
 
-async def _answers(sent: Sequence[asyncio.Future[RecordMetadata]]) -> list[RecordMetadata]:
-    """The brokers' answers, waited for some at a time: thousands at once would hold the event loop."""
+async def _offsets(sent: list[asyncio.Future[RecordMetadata]]) -> list[int]:
+    """The brokers' answers, waited for, and freed, some at a time: thousands at once would hold the event loop.
+
+    Takes what was answered from the list.
+    """
+    offsets: list[int] = []
     try:
-        answers: list[RecordMetadata] = []
-        for first in range(0, len(sent), _ANSWERS_AT_ONCE):
-            answers += await asyncio.gather(*sent[first : first + _ANSWERS_AT_ONCE])
-        return answers
+        while sent:
+            offsets += [answer.offset for answer in await asyncio.gather(*sent[:_ANSWERS_AT_ONCE])]
+            del sent[:_ANSWERS_AT_ONCE]
+        return offsets
     except BaseException:
         for each in sent:
             each.add_done_callback(_look_at)

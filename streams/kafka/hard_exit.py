@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 import time
 from typing import NoReturn
 
@@ -46,6 +47,13 @@ def begin_anew(problem: str) -> NoReturn:
     time.sleep(_PAUSE_SECONDS)
     _flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+
+
+def limit_the_end(seconds: float) -> None:
+    """End the process hard where its graceful end does not come in time, whatever the event loop waits for."""
+    limit = threading.Timer(seconds, hard_exit, ["the end does not come"])
+    limit.daemon = True
+    limit.start()
 
 
 def end_process(status: int = STATUS) -> NoReturn:

@@ -4,8 +4,9 @@
           and none was taken for as long as the watchdog allows (partition_owner.py), which should have ended it.
 /readyz   200: started, its partitions can be given to it. 503: it waits for brokers, or is still starting.
 
-Never by lag: a worker with a long backlog that takes records is alive. Another thread answers, also while the event
-loop hangs.
+Never by lag: a worker with a long backlog that takes records is alive. Nor by a service beside the workers
+(background.py) that has failed and is begun anew: the answer's `services` tells of it. Another thread answers, also
+while the event loop hangs.
 """
 
 import json
@@ -30,6 +31,8 @@ class Health:
         self._clock = clock
         self._beat: float | None = None
         self._standing_since: dict[tuple[int, TP], float] = {}
+        self.services: dict[str, str] = {}
+        """What keeps each service beside the workers from running; empty: it runs."""
 
     def beat(self) -> None:
         """The worker is started, and its event loop goes round."""
@@ -67,6 +70,7 @@ class Health:
             faults = self.faults()
             good = not faults if path == "/healthz" else self.started
             start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
-            return [json.dumps({"started": self.started, "faults": faults}).encode() + b"\n"]
+            told = {"started": self.started, "faults": faults, "services": dict(self.services)}
+            return [json.dumps(told).encode() + b"\n"]
 
         return answer

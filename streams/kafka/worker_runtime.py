@@ -8,8 +8,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import signal
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -20,14 +19,15 @@ from faust.types import TP, StreamT
 from streams.errors import UserError
 from streams.kafka import logs
 from streams.kafka.access import Acl
+from streams.kafka.background import BEAT_SECONDS, BackgroundService, stop_all
 from streams.kafka.batches import Batch
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
-from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, refuse
+from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
-from streams.kafka.partition_counts import CountedPartitions, watch_counts
+from streams.kafka.partition_counts import CountedPartitions, watched_counts
 from streams.kafka.partition_owner import HEALTH
 from streams.settings import Settings
 
@@ -35,10 +35,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 """A graceful end that takes longer becomes a hard one."""
 _LOOK_SECONDS = 0.2
-_FAULT_SECONDS = 5.0
-
-_METADATA_SECONDS = 5.0
-"""How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes."""
+_FAULT_SECONDS = BEAT_SECONDS
 
 _log = structlog.get_logger("worker")
 
@@ -86,15 +83,21 @@ class Worker(Protocol):
         ...
 
 
-def run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl] = ()) -> None:
+def run(
+    settings: Settings,
+    workers: Sequence[Worker],
+    acls: Sequence[Acl] = (),
+    services: Sequence[BackgroundService] = (),
+) -> None:
     """Run workers until SIGTERM or SIGINT: one, or several in one event loop. Raises UserError; anything else that goes
     wrong, in any of them, ends the process hard.
 
-    `acls`: what they must be allowed on the brokers; where they are not, they do not start.
+    `acls`: what they must be allowed on the brokers; where they are not, they do not start. `services`: run beside
+    them, from when a broker answers until the workers end.
     """
     refuse_other_versions()
     logs.configure(settings.logging)
-    asyncio.run(_run(settings, workers, acls))
+    asyncio.run(_run(settings, workers, acls, services))
 
 
 class Ending:
@@ -137,7 +140,8 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker_max_poll_interval=24 * 3600.0,
         broker_max_poll_records=500,
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=round(_METADATA_SECONDS * 1000),
+        # How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes.
+        consumer_metadata_max_age_ms=5000,
         consumer_group_instance_id=settings.worker.group_instance_id,
         producer_acks=-1,
         producer_request_timeout=60.0,
@@ -175,7 +179,9 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     return app
 
 
-async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl]) -> None:
+async def _run(
+    settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl], services: Sequence[BackgroundService]
+) -> None:
     ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -186,32 +192,32 @@ async def _run(settings: Settings, workers: Sequence[Worker], acls: Sequence[Acl
         for worker in workers:
             _log.info("stopped", worker=worker.name)
         return
+    for service in services:
+        service.start()
     apps = [make_app(settings, worker, ending) for worker in workers]
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    watching = asyncio.create_task(_watch_partitions(settings, topics, ending))
-    await _until(ending.asked, apps)
-    watching.cancel()
+    async with watched_counts(settings.kafka, topics, ending.ask):
+        await _until(ending.asked, apps, services)
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:
         _log.info("stopping", worker=worker.name)
-    _limit_the_end()
+    limit_the_end(_STOP_SECONDS + 5.0)
     try:
         async with asyncio.timeout(_STOP_SECONDS):
-            await asyncio.gather(*(_stop(worker, app) for worker, app in zip(workers, apps, strict=True)))
+            stopping = asyncio.ensure_future(stop_all(services))
+            await asyncio.gather(stopping, *(_stop(worker, app) for worker, app in zip(workers, apps, strict=True)))
     except (KafkaError, TimeoutError, RuntimeError) as error:
         hard_exit("a graceful end was not possible in time", error)
     metrics()
     for worker in workers:
         _log.info("stopped", worker=worker.name)
+    if not stopping.result():  # Python would wait for its threads
+        end_process(0) if ending.error is None else refuse(ending.error)
     if ending.error is not None:
         raise ending.error
-
-
-async def _watch_partitions(settings: Settings, topics: Iterable[str], ending: Ending) -> None:
-    ending.ask(await watch_counts(settings.kafka, topics))
 
 
 async def _stop(worker: Worker, app: App) -> None:
@@ -275,19 +281,14 @@ def _not_started(settings: Settings, fault: BaseException) -> UserError:
     )
 
 
-def _limit_the_end() -> None:
-    """End the process hard where its graceful end does not come, whatever the event loop waits for."""
-    limit = threading.Timer(_STOP_SECONDS + 5.0, hard_exit, ["the end does not come"])
-    limit.daemon = True
-    limit.start()
-
-
-async def _until(stop: asyncio.Event, apps: Sequence[App]) -> None:
+async def _until(stop: asyncio.Event, apps: Sequence[App], services: Sequence[BackgroundService] = ()) -> None:
     """Wait until the end is asked for. A crash of Faust, or of a membership, ends the process hard."""
     crashes: list[Any] = [each for app in apps for each in (app._crashed, app._stopped)]
     events = [asyncio.ensure_future(each.wait()) for each in (stop, *crashes)]
     while all(app.group.fault is None for app in apps):
         HEALTH.beat()
+        for service in services:
+            service.look()
         done, _ = await asyncio.wait(events, timeout=_FAULT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if done:
             break

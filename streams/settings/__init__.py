@@ -7,7 +7,7 @@ Environment variables are named `CEL2CRM_` and the path with two underscores bet
 pbx.py: a PBX, its database and its numbers; connections.py: brokers, Connect and registry, with logins and
 certificates (tls.py); portals.py: the accounts at the CRMs; routes.py: where their calls belong; working_hours.py:
 schedules; recordings.py: where calls' recordings are; sinks.py: databases for analysts; privacy.py: hashes of
-numbers; section.py: what all branches of the tree share; values.py: checks of single values.
+numbers; section.py: what all branches share; values.py: checks of values; reading.py, files.py: files and their faults.
 """
 
 import os
@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -36,6 +35,7 @@ from streams.settings.pbx import (
 )
 from streams.settings.portals import OAuthSettings, PortalSettings, RateLimit, named_apart
 from streams.settings.privacy import PrivacySettings
+from streams.settings.reading import SettingsFile, read_settings_file, told
 from streams.settings.recordings import CallDetailRecordSettings, RecordingSettings
 from streams.settings.routes import RouteSettings
 from streams.settings.section import Section, secret
@@ -252,7 +252,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     if path is None and (named := os.environ.get(SETTINGS_FILE_VARIABLE)):
         path = Path(named)
-    tree = _read_yaml(path) if path else {}
+    file = read_settings_file(path) if path else SettingsFile()
     environment = {name for name in os.environ if name.startswith("CEL2CRM_") and name != SETTINGS_FILE_VARIABLE}
     unknown = sorted(name for name in environment if name[8:].lower().split("__")[0] not in Settings.model_fields)
     if unknown:
@@ -261,11 +261,10 @@ def load_settings(path: Path | None = None) -> Settings:
             f"Known sections: {', '.join(Settings.model_fields)}.",
         )
     try:
-        settings = Settings(**tree)
+        settings = Settings(**file.tree or {})
     except ValidationError as error:
         where = f"in {path} or the environment" if path else "in the environment"
-        # Never the input: it may be a secret.
-        faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        faults = dict.fromkeys(f"  {told(fault, file, Settings)}" for fault in error.errors())
         raise SettingsError(f"settings {where} cannot be used:\n" + "\n".join(faults)) from None
     if settings.kafka.security_protocol == "SASL_PLAINTEXT":
         sys.stderr.write(
@@ -278,17 +277,3 @@ def load_settings(path: Path | None = None) -> Settings:
             "the next release refuses it: take it out\n"
         )
     return settings
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path} must hold sections such as kafka: and database:")
-    return tree

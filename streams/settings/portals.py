@@ -11,6 +11,7 @@ from streams.crm.registry import kind_of, registered
 from streams.settings.recordings import template_fields
 from streams.settings.routes import RouteSettings, check_route
 from streams.settings.section import Section
+from streams.settings.values import NumberAsText
 from streams.settings.working_hours import ScheduleSettings
 
 TASK_FIELDS = frozenset({"client", "did", "extension", "date", "time"})
@@ -98,9 +99,9 @@ class PortalSettings(Section):
     on_revision: str = "keep"
     """A version that comes after delivery. note: told beside the call; update: in its place, unless a person changed
     what the CRM shows. Each CRM allows some of them (CrmKind.revisions)."""
-    default_user: str | None = None
+    default_user: NumberAsText | None = None
     """CRM user id for calls whose extension has none."""
-    users: dict[str, str] = Field(default_factory=dict)
+    users: dict[NumberAsText, NumberAsText] = Field(default_factory=dict)
     """Extension: CRM user id."""
     users_by: str = "id"
     """inner_phone, where the CRM can: extensions that `users` does not name are looked up by the portal itself."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict
 
 from streams.settings.section import Section
+from streams.settings.values import NumberAsText
 
 CONDITIONS = ("did", "queue", "trunk", "hours")
 
@@ -21,10 +22,6 @@ def _patterns(value: Any) -> Any:
     if not many:
         raise ValueError("the list is empty; leave the condition out where anything fits")
     return many
-
-
-def _user_id(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
@@ -49,7 +46,7 @@ class RouteSettings(Section):
     """Whether it began within the working hours of the schedule, or outside of them."""
     schedule: str | None = None
     """The schedule of working hours that `hours` means; None: the portal's."""
-    user: Annotated[str | None, BeforeValidator(_user_id)] = None
+    user: NumberAsText | None = None
     """CRM user id: whose the calls are that nobody else has."""
 
     @property

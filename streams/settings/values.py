@@ -1,9 +1,9 @@
 """Values of settings that need more than a range: each check says what is wrong and what is allowed."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from streams.rows.row import COLUMNS
 
@@ -36,6 +36,11 @@ def _known_servers(text: str) -> str:
     return text
 
 
+def _as_text(value: Any) -> Any:
+    """Everybody writes 1001: 11, which YAML takes for numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _known_region(region: str) -> str:
     from phonenumbers import SUPPORTED_REGIONS  # not for commands that know the default to be one
 
@@ -48,3 +53,5 @@ ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Aliases = Annotated[dict[str, str], AfterValidator(_known_aliases)]
 Servers = Annotated[str, AfterValidator(_known_servers)]
 Region = Annotated[str, AfterValidator(_known_region)]
+NumberAsText = Annotated[str, BeforeValidator(_as_text)]
+"""An extension, or a person's id at a CRM."""

@@ -9,6 +9,7 @@ import pymysql
 from pymysql.constants import ER
 
 from connectors.mariadb.checks import connection_error
+from connectors.mariadb.shared_tls import SharedTlsConnection
 from connectors.postgresql.connection import CONNECT_SECONDS, READ_SECONDS, Run
 from connectors.postgresql.connection import connected as postgresql_connected
 from streams.errors import UserError
@@ -31,7 +32,7 @@ class Engine:
 @contextmanager
 def _mysql(database: DatabaseSettings, password: str) -> Iterator[Run]:
     try:
-        connection = pymysql.connect(
+        connection = SharedTlsConnection(
             host=database.host, port=database.port, user=database.user, password=password, database=database.name,
             charset="utf8mb4", connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, autocommit=True,
             init_command="SET SESSION TRANSACTION READ ONLY", cursorclass=pymysql.cursors.DictCursor,

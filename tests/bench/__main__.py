@@ -30,6 +30,7 @@ from tests.bench import (
     finished,
     gaps,
     growth,
+    hub,
     live,
     long_calls,
     portals,
@@ -50,7 +51,7 @@ Measurement = dict[str, Any]
 def main() -> int:
     """Start servers of its own, measure, print; with --compare 1 where a ratio is worse than the stored one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=tuple(PARTS), help="leave the other parts out")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=ORDINARY, help="leave the other parts out")
     parser.add_argument("--rows", type=int, default=60_000, help="CEL rows of recorded calls (default: 60000)")
     parser.add_argument("--mix", choices=get_args(Mix), default="all", help="which calls (default: all)")
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
@@ -72,6 +73,9 @@ def main() -> int:
     )
     parser.add_argument("--reported", type=int, default=100_000, help="calls of a report (default: 100000)")
     parser.add_argument("--written", type=int, default=20_000, help="rows whose bytes are weighed (default: 20000)")
+    parser.add_argument("--pbxs", type=int, nargs="+", default=(40,), help="PBXs of a hub (default: 40)")
+    parser.add_argument("--busy", type=float, default=120.0, help="seconds of a hub's busy hour (default: 120)")
+    parser.add_argument("--connect-heap", type=int, metavar="MB", help="of a hub's Connect, instead of the usual one")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="compare the ratios with those in FILE")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the ratios to FILE")
@@ -182,6 +186,10 @@ def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     return at_rest.measure(directory, options.idle, say)
 
 
+def _hub(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    return hub.measure(directory, options.pbxs, options.idle, options.busy, options.connect_heap, say)
+
+
 def _disk(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         return disk.measure(stack, directory, options.written, say)
@@ -247,7 +255,10 @@ PARTS: Mapping[str, Part] = {
     "disk": Part(_disk, lambda figures, _: [disk.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),
+    "hub": Part(_hub, lambda figures, _: hub.tables(figures)),
 }
+ORDINARY = tuple(name for name in PARTS if name != "hub")
+"""Measured where nothing else is said: a hub takes ten minutes, and both cores."""
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from deploy.demo.recordings import read_recordings, unique_starts
 from deploy.demo.report import verdict
 from deploy.demo.run import run
 from deploy.local import LocalStack
-from deploy.server.layout import JAVA_OPTIONS
+from deploy.server.tuning import TUNING
 from streams.rules import load_rules
 from streams.settings import load_settings
 from tests.bench.usage import cpu_seconds, resident_mb
@@ -41,7 +41,7 @@ def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list
     for crms in INSTALLATIONS:
         (own := directory / f"{len(crms)}").mkdir()
         say(f"playing the demo's calls; CRMs: {', '.join(crms)}")
-        with LocalStack(java_options=JAVA_OPTIONS) as stack:
+        with LocalStack(tuning=TUNING) as stack:
             stack.create_pbx_database()
             with pipeline(stack, own, crms, in_one_process=True) as running:
                 watch = (sys.executable, "-m", "streams.cli.main", "connectors", "watch", "--settings")

@@ -1,10 +1,12 @@
 """`cel2crm pbx`, and `--pbx` of the commands that work on one PBX's database; with servers: tests/databases."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from streams.cli.pbx_option import chosen_pbxs, for_each_pbx, one_pbx
+from streams.cli.pbx_option import AT_ONCE, at_once_for_each_pbx, chosen_pbxs, for_each_pbx, one_pbx
 from streams.errors import SettingsError, UserError
 from streams.settings import Settings
 from tests.cli.commands import run
@@ -44,13 +46,22 @@ def test_a_pbx_without_a_database_is_listed_as_such(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["--engine", "mysql"], "--engine 'mysql' cannot be captured"),
-        (["--engine", "mariadb"], "not given: Host of its database"),
+        (["--engine", "mariadb"], "not given: --host, --password-file; and standard input is no terminal"),
+        (["--host", "10.0.0.9"], "not given: --password-file; and"),
     ],
 )
 def test_what_is_missing_is_told_before_anything_is_written(file: Path, words: list[str], told: str) -> None:
     done = run("pbx", "add", "third", *words, "-s", str(file))
     assert done.status == 2 and told in done.stderr
     assert file.read_text(encoding="utf-8") == TWO and len(list(file.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("../third", "cannot be the name of a PBX"), ("branch", "PBX branch is in the settings already")]
+)
+def test_a_name_that_cannot_be_is_refused_before_anything_is_asked(file: Path, name: str, told: str) -> None:
+    done = run("pbx", "add", name, "-s", str(file))
+    assert done.status == 2 and told in done.stderr
 
 
 def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -87,3 +98,35 @@ def test_a_fault_of_one_does_not_keep_the_others_from_their_turn(capsys: pytest.
     with pytest.raises(UserError, match="not done for PBX office"):
         for_each_pbx(several().each_pbx(), act)
     assert done == ["branch"] and "no database answers" in capsys.readouterr().err
+
+
+async def test_several_at_once_are_as_many_and_the_lines_of_each_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"pbx{number}" for number in range(20)]
+    settings = Settings.model_validate({"pbxs": [{"name": name} for name in names]})
+    running, most, done = 0, 0, []
+
+    async def act(each: Settings, tell: Callable[[str], None]) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        tell("looked at")
+        if each.pbx.name in ("pbx3", "pbx17"):
+            raise UserError("no database answers", "Start it.")
+        done.append(each.pbx.name)
+
+    with pytest.raises(UserError, match="not done for PBX pbx3, pbx17"):
+        await at_once_for_each_pbx(settings.each_pbx(), act)
+    told = capsys.readouterr().err.splitlines()
+    assert most == AT_ONCE and len(done) == 18
+    assert told.count("PBX pbx3: looked at") == 1
+    assert told[told.index("PBX pbx3: no database answers") + 1] == "PBX pbx3:   Start it."
+
+
+async def test_of_one_pbx_the_lines_need_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    async def act(_: Settings, tell: Callable[[str], None]) -> None:
+        tell("looked at")
+
+    await at_once_for_each_pbx((Settings(),), act)
+    assert capsys.readouterr().err == "looked at\n"

@@ -64,7 +64,7 @@ async def test_a_mark_is_made_when_the_stored_position_is_behind_it() -> None:
     marks.step(allowed=True)
     await turns()
     assert capture.taken == 1  # the next is not due yet
-    clock[0], capture.stored = 15.0, 20
+    clock[0], capture.stored = 30.0, 20
     marks.step(allowed=True)
     await turns()
     assert capture.published == [1_000, 2_000]
@@ -81,7 +81,7 @@ async def test_what_is_under_way_is_given_up_where_rows_may_be_passed_over() -> 
     capture.stored = 10
     await turns()
     assert capture.published == []
-    clock[0], capture.now = 15.0, 3_000
+    clock[0], capture.now = 30.0, 3_000
     marks.step(allowed=True)
     await turns()
     assert capture.published == [3_000]
@@ -94,7 +94,7 @@ async def test_no_mark_is_made_while_rows_are_known_to_be_missing_and_it_is_said
         for _ in range(3):
             marks.step(allowed=True)
             await turns()
-            clock[0] += 15
+            clock[0] += 30
         capture.lacks = ""
         marks.step(allowed=True)
         await turns()
@@ -112,7 +112,7 @@ async def test_a_database_that_is_away_is_said_and_tried_again() -> None:
         marks.step(allowed=True)
         await turns()
     assert [line["reason"] for line in lines] == ["no database answers at db:3306"]
-    capture.away, clock[0] = False, 15.0
+    capture.away, clock[0] = False, 30.0
     marks.step(allowed=True)
     await turns()
     assert capture.published == [1_000]

@@ -67,6 +67,22 @@ async def stepped(
         check.now += every_ms
 
 
+async def test_pbxs_that_fall_due_together_are_compared_in_turn() -> None:
+    turns = asyncio.Semaphore(1)
+    hanging, other = FakeCheck(hangs=True), FakeCheck()
+    first, second = watch_of(hanging, turns=turns), watch_of(other, turns=turns)
+    for _ in range(3):
+        for watch in (first, second):
+            watch.step(running=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert (len(hanging.compared_at), len(other.compared_at)) == (1, 0)
+    await first.stop()
+    while second.busy:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert len(other.compared_at) == 1
+
+
 def watch_of(check: FakeCheck, **changed: Any) -> GapWatch:
     return GapWatch(check, "c", "pbx1", now_ms=lambda: check.now, **changed)
 

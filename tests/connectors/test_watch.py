@@ -95,6 +95,17 @@ async def test_watch_forgets_failures_after_a_good_while() -> None:
     assert [line["wait"] for line in lines if line["event"] == "failed"] == [1, 2, 1]
 
 
+async def test_the_brokers_are_asked_for_heartbeats_every_ten_seconds_not_at_every_look() -> None:
+    asked: list[float] = []
+
+    async def counted(clock: Clock) -> int:
+        asked.append(clock.now)
+        return int(clock.now)
+
+    await watched(FakeConnect("RUNNING"), counted, until=40)
+    assert asked == [0, 10, 20, 30]
+
+
 async def test_watch_restarts_a_task_that_runs_without_a_sign_of_life() -> None:
     async def silent(_: Clock) -> int:
         return 7

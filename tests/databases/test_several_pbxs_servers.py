@@ -92,12 +92,12 @@ class Pbxs:
             "--yes", *words,
         )  # fmt: skip
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """`cel2crm worker aggregate` with the settings as they are now."""
+    def start_worker(self, *kinds: str) -> subprocess.Popen[bytes]:
+        """`cel2crm worker aggregate`, and further kinds in its process, with the settings as they are now."""
         number = len(self.workers)
         file = self.folder / f"worker-{number}.yaml"
         file.write_text(self.file.read_text(encoding="utf-8"), encoding="utf-8")
-        command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "--settings", str(file)]
+        command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", *kinds, "--settings", str(file)]
         with (self.folder / f"worker-{number}.log").open("wb") as log:
             self.workers.append(subprocess.Popen(command, stdout=log, stderr=log))
         return self.workers[-1]
@@ -113,17 +113,21 @@ class Pbxs:
                 await asyncio.sleep(0.1)
 
     def write_call(self, pbx: Installation) -> None:
-        """Write the rows of the recorded call into a PBX's table, by its own clock."""
-        behind = BEHIND if pbx is self.far else timedelta(0)
+        """Write the rows of the recorded call into a PBX's table."""
         for row in self.case.rows:
-            moment = datetime.fromisoformat(row["eventtime"][:19]) - behind
-            told = {**row, "eventtime": moment.strftime("%Y-%m-%d %H:%M:%S")}
-            if isinstance(pbx, PostgreSqlInstallation):
-                pbx.insert_row(told)
-                continue
-            marks = ", ".join(["%s"] * len(told))
-            insert = f"INSERT INTO {pbx.name}.cel ({', '.join(told)}) VALUES ({marks})"  # noqa: S608
-            pbx.root(insert, values=list(told.values()))
+            self.write_row(pbx, row)
+
+    def write_row(self, pbx: Installation, row: Mapping[str, str]) -> None:
+        """Write a row into a PBX's table, by its own clock."""
+        behind = BEHIND if pbx is self.far else timedelta(0)
+        moment = datetime.fromisoformat(row["eventtime"][:19]) - behind
+        told = {**row, "eventtime": moment.strftime("%Y-%m-%d %H:%M:%S")}
+        if isinstance(pbx, PostgreSqlInstallation):
+            pbx.insert_row(told)
+            return
+        marks = ", ".join(["%s"] * len(told))
+        insert = f"INSERT INTO {pbx.name}.cel ({', '.join(told)}) VALUES ({marks})"  # noqa: S608
+        pbx.root(insert, values=list(told.values()))
 
     async def results(self, count: int) -> dict[str, dict[str, Any]]:
         """The newest result of each call, as soon as there are so many calls with all their rows."""

@@ -14,9 +14,11 @@ import pytest
 
 from deploy.local import StackError
 from deploy.server import installer
+from deploy.server.__main__ import _work
 from deploy.server.files import ours
 from deploy.server.layout import PORTS, Layout, require_reachable
-from deploy.server.units import SERVERS, SERVICES, TARGET, commands, unit, units, users
+from deploy.server.units import SERVERS, TARGET, commands, services, unit, units, users
+from streams.errors import UserError
 from streams.settings import load_settings
 
 MOST_EXPOSURE = 3.0  # of 10
@@ -56,8 +58,11 @@ def tree(root: Path) -> set[str]:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
-def test_systemd_understands_the_units_and_rates_each_below_three(tmp_path: Path, environment: Path) -> None:
-    layout = Layout(environment=environment, jars=tmp_path, cluster="c")
+@pytest.mark.parametrize("apart", [False, True])
+def test_systemd_understands_the_units_and_rates_each_below_three(
+    tmp_path: Path, environment: Path, apart: bool
+) -> None:
+    layout = Layout(environment=environment, jars=tmp_path, cluster="c", apart=apart)
     for name, text in units(layout).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     names = list(units(layout))
@@ -66,24 +71,26 @@ def test_systemd_understands_the_units_and_rates_each_below_three(tmp_path: Path
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert [line for line in verified.stderr.splitlines() if "cel2crm" in line] == []
-    services = [f"./{name}" for name in names if name != TARGET]
-    for service in services:
+    rated_services = [f"./{name}" for name in names if name != TARGET]
+    for service in rated_services:
         command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
         limit = [f"--threshold={round(MOST_EXPOSURE * 10)}"]
         rated = subprocess.run([*command, *limit, service], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert rated.returncode == 0, rated.stdout.splitlines()[-1]
-    assert len(services) == len(SERVICES)
+    assert len(rated_services) == len(services(layout))
 
 
-def test_every_service_has_a_user_of_the_installation_and_a_limit_of_memory(tmp_path: Path) -> None:
-    for name, text in units(Layout(tmp_path)).items():
+@pytest.mark.parametrize("apart", [False, True])
+def test_every_service_has_a_user_of_the_installation_and_a_limit_of_memory(tmp_path: Path, apart: bool) -> None:
+    layout = Layout(tmp_path, apart=apart)
+    for name, text in units(layout).items():
         if name != TARGET:
             lines = dict(line.partition("=")[::2] for line in text.splitlines())
             assert lines["User"] in users()
             assert lines["NoNewPrivileges"] == "yes"
             assert "MemoryMax" in lines or name == unit("apply")
         else:
-            assert all(unit(service) in text for service in SERVICES)
+            assert all(unit(service) in text for service in services(layout))
 
 
 def test_a_server_is_formatted_started_and_waited_for(tmp_path: Path) -> None:
@@ -94,6 +101,60 @@ def test_a_server_is_formatted_started_and_waited_for(tmp_path: Path) -> None:
     assert steps["ExecStart"][0][-2:] == ["kafka.Kafka", str(tmp_path / "etc/cel2crm/servers/kafka.properties")]
     for server in SERVERS:
         assert commands(layout, server)["ExecStartPost"][0][1:5] == ["--root", str(tmp_path), "wait", server]
+
+
+def executed(layout: Layout, name: str) -> list[str]:
+    """The words of a unit's command, less the program's folder."""
+    (line,) = [each for each in units(layout)[unit(name)].splitlines() if each.startswith("ExecStart=")]
+    return line.removeprefix("ExecStart=").replace(f"{layout.program}/", "").split()
+
+
+def test_one_process_judges_delivers_and_watches_unless_each_is_to_be_a_unit(tmp_path: Path) -> None:
+    root = ["--root", str(tmp_path)]
+    together, apart = Layout(tmp_path), Layout(tmp_path, apart=True)
+    assert executed(together, "workers") == ["cel2crm-server", *root, "work"]
+    assert executed(apart, "aggregate") == ["cel2crm", "worker", "aggregate"]
+    assert executed(apart, "deliver") == ["cel2crm-server", *root, "deliver"]
+    assert executed(apart, "watch") == ["cel2crm", "connectors", "watch"]
+    assert set(units(together)) ^ set(units(apart)) == {
+        unit(name) for name in ("workers", "aggregate", "deliver", "watch")
+    }
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_how_workers_run_is_kept_by_an_upgrade(tmp_path: Path, jars: Path, environment: Path, apart: bool) -> None:
+    root = tmp_path / "root"
+    before = installer.install(Layout(root, environment=environment, apart=apart), silent, jars)
+    after = installer.upgrade(Layout(root, environment=environment), silent, jars)
+    assert (before.apart, after.apart) == (apart, apart)
+
+
+@pytest.mark.parametrize(
+    ("command", "portals", "words"),
+    [
+        ("work", "[]", ["aggregate", "--watch"]),
+        ("work", "[{name: a, crm: kommo}, {name: b, crm: kommo}]", ["aggregate", "kommo", "--watch"]),
+        ("deliver", "[{name: a, crm: kommo}, {name: b, crm: webhook}]", ["kommo", "webhook"]),
+    ],
+)
+def test_the_workers_are_those_that_the_settings_have_portals_of(
+    command: str, portals: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    layout.etc.mkdir(parents=True)
+    (layout.etc / "cel2crm.yaml").write_text(f"portals: {portals}\n", encoding="utf-8")
+    became: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, command: became.append(command))
+    _work(layout, command)
+    assert [each[1:-2] for each in became] == [["worker", *words]]
+
+
+def test_a_worker_of_no_portal_says_so(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.etc.mkdir(parents=True)
+    (layout.etc / "cel2crm.yaml").write_text("portals: []\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has no portal"):
+        _work(layout, "deliver")
 
 
 def test_an_installation_below_a_root_is_whole(tmp_path: Path, jars: Path, environment: Path) -> None:
@@ -127,7 +188,7 @@ def test_an_upgrade_leaves_settings_and_identity_alone(tmp_path: Path, jars: Pat
     assert (before.etc / "cel2crm.yaml").read_text(encoding="utf-8") == "mine"
     assert after.cluster == before.cluster
     assert after.jars.name == "jars-4567"
-    assert str(tmp_path / "next/bin/cel2crm") in (after.units / unit("aggregate")).read_text(encoding="utf-8")
+    assert str(tmp_path / "next/bin/cel2crm") in (after.units / unit("workers")).read_text(encoding="utf-8")
     back = installer.upgrade(Layout(root, environment=environment), silent, before.jars)
     assert back == before
     with pytest.raises(StackError, match="no installation"):

@@ -56,11 +56,12 @@ class Connect(Part):
             "connector.client.config.override.policy": "None",
             "producer.compression.type": "zstd",
             "consumer.isolation.level": "read_committed",
+            **self.tuning.configuration,
         }
 
     def command(self) -> Sequence[str | Path]:
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
-        options = self.site.java_options.get(self.name, ("-Xms64m", "-Xmx256m"))
+        options = self.tuning.java or ("-Xms64m", "-Xmx256m")
         return [*classpath(self.site, main, *options), self._configuration]
 
     def is_ready(self) -> bool:

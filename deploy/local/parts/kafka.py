@@ -67,6 +67,7 @@ class Kafka(Part):
             "num.network.threads": 2,
             "num.io.threads": 4,
             "background.threads": 2,
+            **self.tuning.configuration,
         }
 
     def preparation(self) -> Sequence[str | Path]:
@@ -86,7 +87,7 @@ class Kafka(Part):
         return [*tool, "format", *options]
 
     def command(self) -> Sequence[str | Path]:
-        options = self.site.java_options.get(self.name, ("-Xms64m", "-Xmx256m"))
+        options = self.tuning.java or ("-Xms64m", "-Xmx256m")
         return [*classpath(self.site, "kafka.Kafka", *options), self._configuration]
 
     def is_ready(self) -> bool:

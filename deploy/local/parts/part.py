@@ -22,6 +22,16 @@ HTTP_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """What one part has otherwise than in the local stack."""
+
+    java: Sequence[str] = ()
+    """Options of its JVM, the heap's size among them, after those that all have; empty: the local stack's."""
+    configuration: Mapping[str, str | int] = field(default_factory=dict)
+    """Lines of its configuration that replace, or join, the local stack's; of the registry: system properties."""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Where a stack lives: its run directory, the downloaded jars, the JRE, and the ports by name."""
 
@@ -33,8 +43,8 @@ class Site:
     mariadb_root_password: str
     configuration: Path | None = None
     """Where the parts' configuration files are; None: each in the part's own directory."""
-    java_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By part: options of its JVM after those that all have."""
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
+    """By part."""
     plugins: tuple[Path, ...] = ()
     """Further folders of Connect's plugin.path."""
 
@@ -54,6 +64,7 @@ class Part(ABC):
     def __init__(self, site: Site) -> None:
         self.site = site
         self.home = site.directory / self.name
+        self.tuning = site.tuning.get(self.name, Tuning())
 
     def configuration_file(self, name: str) -> Path:
         """Where a configuration file of the part is; `name`: in its own directory."""

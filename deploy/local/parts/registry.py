@@ -20,7 +20,7 @@ class Registry(Part):
         return [
             self.site.java,
             *JVM_OPTIONS,
-            *self.site.java_options.get(self.name, ("-Xms64m", "-Xmx160m")),
+            *(self.tuning.java or ("-Xms64m", "-Xmx160m")),
             f"-Djava.io.tmpdir={self.home}",
             # By default it keeps them in memory: readers go by the ids, which must outlive the process.
             f"-Dapicurio.datasource.url=jdbc:h2:file:{self.home / SCHEMAS}",
@@ -29,6 +29,7 @@ class Registry(Part):
             # By default this one listens on every address.
             f"-Dquarkus.management.host={HOST}",
             f"-Dquarkus.management.port={management}",
+            *(f"-D{name}={value}" for name, value in self.tuning.configuration.items()),
             "-jar",
             self.site.jars / "registry" / "quarkus-run.jar",
         ]

@@ -89,7 +89,7 @@ def check(
 
         cel2crm rules check my-rules.yaml
 
-        cel2crm rules check && systemctl restart cel2crm-aggregate
+        cel2crm rules check && systemctl restart cel2crm-workers
     """
     settings = load_settings(settings_file)
     if not files:

@@ -13,7 +13,7 @@ from streams.kafka.fenced_log import Fenced, FencedLog, Headers, Record
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.producer import IdempotentProducer, Message
 from streams.kafka.set_aside import SetAsideRecords
-from streams.kafka.turn import Turn
+from streams.kafka.turn import Turn, give_back
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.partition_state import PartitionState
 from streams.workers.aggregate.steps import AwaitSent, Commit, GiveWay, WriteSnapshots
@@ -171,9 +171,12 @@ class AssignedPartition:
                     if turn.is_over:
                         await turn.give_way()
                 try:
-                    return await self._log.write(encoded) is not None
+                    written = await self._log.write(encoded)
                 except Fenced as error:
                     hard_exit(f"another process owns {self.tp} now", error)
+                await give_back(encoded)
+                await give_back(records)
+                return written is not None
             case Commit(offset, marker):
                 confirmed = await self._group.commit_marked(self.tp, offset, marker.encode())
                 if confirmed:

@@ -75,6 +75,8 @@ class CompletenessTopics:
             end = (await self._reader.ends([place]))[place]
             if end < start:
                 start = 0  # the topic was made anew
+            if end == start:
+                return [], end  # nothing new: at rest, this is all that is asked
             begin = (await self._reader.begins([place]))[place]
             async for records in self._reader.read([place], starts={place: max(start, begin)}, ends={place: end}):
                 for record in records:

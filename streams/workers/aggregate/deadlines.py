@@ -43,11 +43,17 @@ class Deadlines:
         return due
 
     @property
-    def next(self) -> int | None:
-        """The earliest time of a key; None: there is none."""
+    def first(self) -> tuple[int, str] | None:
+        """The earliest time, and the key that has it; None: there is none."""
         while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0] if self._heap else None
+
+    @property
+    def next(self) -> int | None:
+        """The earliest time of a key; None: there is none."""
+        first = self.first
+        return None if first is None else first[0]
 
     def _tidy(self) -> None:
         """Keep the memory in proportion to the keys: at most half of the heap does not count."""

@@ -4,12 +4,15 @@ A look costs what is due, not what is open: each call stands in an order by when
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from streams.calls.call import End
 from streams.workers.aggregate.deadlines import Deadlines
 from streams.workers.aggregate.steps import Limits
 from streams.workers.aggregate.tracked_call import TrackedCall
+
+_NOT_KNOWN = -1
+"""Before every time at which a call began."""
 
 
 class OpenCalls:
@@ -21,6 +24,8 @@ class OpenCalls:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._calls: dict[str, TrackedCall] = {}
+        self._opened: defaultdict[str, Deadlines] = defaultdict(Deadlines)
+        """By PBX: all of them, by when they began; those of which that is not known before all others."""
         self._quiet: defaultdict[str, Deadlines] = defaultdict(Deadlines)
         """By PBX: calls without LINKEDID_END, by when they went quiet."""
         self.settling: dict[str, int | None] = {}
@@ -38,9 +43,11 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def items(self) -> Iterable[tuple[str, TrackedCall]]:
-        """All of them, by call id."""
-        return self._calls.items()
+    def opened_first(self) -> Iterator[tuple[str, TrackedCall]]:
+        """The call of each PBX that began first, with its id."""
+        for opened in self._opened.values():
+            if (first := opened.first) is not None:
+                yield first[1], self._calls[first[1]]
 
     def of_pbx(self, pbx: str) -> Iterator[TrackedCall]:
         """The open calls of one PBX: a look at all of them."""
@@ -58,8 +65,10 @@ class OpenCalls:
 
     def row_came(self, key: str, tracked: TrackedCall) -> None:
         """The call is open, or open again, and its wait begins anew with its last row."""
-        self._calls[key] = tracked
         due, pbx = self._due(tracked), tracked.pbx
+        if key not in self._calls:
+            self._opened[pbx].put(key, _NOT_KNOWN if tracked.opened_at_ms is None else tracked.opened_at_ms)
+        self._calls[key] = tracked
         if tracked.end is not End.LINKEDID:
             self._quiet[pbx].put(key, due)
             return
@@ -82,6 +91,7 @@ class OpenCalls:
         if self._calls.pop(key, None) is None:
             return
         pbx = tracked.pbx
+        self._opened[pbx].drop(key)
         self._quiet[pbx].drop(key)
         if key in self.settling:
             del self.settling[key]

@@ -91,10 +91,10 @@ class PartitionState(RememberedCalls):
 
         Without `flush` it commits alone, unless so many rows came, or rows were lost, that it has to flush.
         """
-        self._seal_again()
+        yield from self._seal_again()
         rows = self.position - self._marker.offset
         if flush or rows >= ROWS_BETWEEN_FLUSHES or self._losses_written < self._losses:
-            self._forget()
+            yield from self._forget()
             if self._dirty or self._marker.offset != self.position or self._losses_written < self._losses:
                 yield from self._flush()
         if self._losses_written < self._losses:
@@ -112,7 +112,7 @@ class PartitionState(RememberedCalls):
         acknowledged = True
         if copy.records:
             acknowledged = yield WriteSnapshots(copy.records)
-        self._settle(copy, acknowledged)
+        yield from self._settle(copy, acknowledged)
 
     def adopt(self, snapshots: Mapping[str, bytes], marker: Marker, committed: int, end_offset: int) -> None:
         """Begin from a checkpoint: the last record of each key. A call's that is ahead of the topic's end is of an
@@ -157,25 +157,29 @@ class PartitionState(RememberedCalls):
             segments=checkpoint.segments,
         )
 
-    def _seal_again(self) -> None:
+    def _seal_again(self) -> Generator[GiveWay, bool, None]:
         """Seal calls again that were thawed for rows that they knew."""
-        for key in self._thawed:
+        thawed, self._thawed = self._thawed, {}
+        for count, key in enumerate(thawed, 1):
             tracked = self.calls.get(key)
             if tracked is not None and tracked.ended and tracked.packed is not None and key not in self._dirty:
                 tracked.seal(tracked.packed)
-        self._thawed.clear()
+            if count % self.slice == 0:
+                yield GiveWay()
 
     def drop(self, key: str) -> None:
         """Forget a sealed call whose rows cannot be read: the next flush has a tombstone in its place."""
         if self.calls.pop(key, None) is not None:
             self._dirty[key] = None
 
-    def _forget(self) -> None:
+    def _forget(self) -> Generator[GiveWay, bool, None]:
         """Drop ended calls that the confirmed marker's time is past (rule 9): dirty without a call is a tombstone."""
         self._lost.forget(self._confirmed.times, self._limits.grace_ms)
-        for pbx, kept in self._kept.items():
+        for pbx, kept in list(self._kept.items()):
             time = self._confirmed.times.get(pbx, 0)
-            for key in kept.take(time):
+            for count, key in enumerate(kept.take(time), 1):
+                if count % self.slice == 0:
+                    yield GiveWay()
                 tracked = self.calls.get(key)
                 if tracked is None or not tracked.ended:
                     continue  # forgotten already, or open again
@@ -243,7 +247,7 @@ class PartitionState(RememberedCalls):
             begun_offset if begun_offset < self.position else -1,
         ).encode()
 
-    def _settle(self, copy: _Copy, acknowledged: bool) -> None:
+    def _settle(self, copy: _Copy, acknowledged: bool) -> Generator[GiveWay, bool, None]:
         if not acknowledged:
             self._dirty |= dict.fromkeys(copy.keys)
             return
@@ -257,11 +261,13 @@ class PartitionState(RememberedCalls):
                 self._segments_there[key] = count
             else:
                 del self._segments_there[key]
-        self._seal(copy)
+        yield from self._seal(copy)
 
-    def _seal(self, copy: _Copy) -> None:
+    def _seal(self, copy: _Copy) -> Generator[GiveWay, bool, None]:
         """Seal the calls that are in the checkpoint as they are now."""
-        for key, packed in copy.ended.items():
+        for count, (key, packed) in enumerate(copy.ended.items(), 1):
+            if count % self.slice == 0:
+                yield GiveWay()
             tracked = self.calls.get(key)
             if tracked is not None and tracked.ended and key not in self._dirty:
                 tracked.seal(packed)

@@ -69,12 +69,7 @@ class RememberedCalls:
     def first_open_calls(self) -> dict[str, OpenSince]:
         """By PBX: the call that began first among those that have not ended; one whose beginning is not known comes
         before all others."""
-        found: dict[str, OpenSince] = {}
-        for key, tracked in self._open.items():
-            known, opened = found.get(tracked.pbx), tracked.opened_at_ms
-            if known is None or (known.opened_at_ms is not None and (opened is None or opened < known.opened_at_ms)):
-                found[tracked.pbx] = OpenSince(key, opened)
-        return found
+        return {each.pbx: OpenSince(key, each.opened_at_ms) for key, each in self._open.opened_first()}
 
     @property
     def settling(self) -> bool:

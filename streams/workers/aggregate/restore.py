@@ -47,6 +47,8 @@ def restore(
         elif done < start:
             yield PassedOver(done, start)
             lost = True
+    elif end_offset < start:  # it was asked before others took rows, and committed them: all of them are to be replayed
+        end_offset = yield ReadEnd(start)
     partition = new(limits, marker.offset, marker.times, marker.lost_until)
     partition.adopt(snapshots, marker, start, end_offset)
     if marker.offset < start:

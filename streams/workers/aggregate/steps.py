@@ -152,7 +152,9 @@ class GiveWay(NamedTuple):
 
 
 class WriteSnapshots(NamedTuple):
-    """Write all in one transaction and await it. Answer: whether all were acknowledged. Fenced: end the process."""
+    """Write all in one transaction and await it. Answer: whether all were acknowledged. Fenced: end the process.
+
+    The list is the driver's own."""
 
     records: list[tuple[str, bytes | None]]
 

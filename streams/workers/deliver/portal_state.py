@@ -15,13 +15,14 @@ The records stand on the compacted topic portal-states (delivery/portal_records.
 * A worker reads its own records as soon as they are acknowledged. `read_committed` keeps open transactions out.
 
 Records of 0.1 stand in partition 0 of the delivery log. They are kept, for a step back, and read: its owner writes what
-they say to portal-states. The earlier `since` counts, and any `disabled`.
+they say to portal-states. The earlier `since` counts, and any `disabled`. Each worker knows them before it delivers:
+the owner of partition 0 reads them with its log, which may hold millions of records; others read it for them once.
 """
 
 import asyncio
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -41,14 +42,15 @@ from streams.delivery.portal_records import (
     serving_key,
     serving_state,
 )
-from streams.delivery.record import OF_PORTALS, Delivery
+from streams.delivery.record import Delivery
 from streams.errors import UserError
-from streams.kafka.fenced_log import Fenced, Headers
+from streams.kafka.fenced_log import Fenced
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.set_aside import UnreadableRecord, place_of
 from streams.settings import PortalSettings
 from streams.topics import PORTAL_STATES
 from streams.workers.deliver.batched_log import SCHEMA
+from streams.workers.deliver.state_log import StateLog, holds_calls
 
 POLL_SECONDS = 0.5
 _TELL_SECONDS = 30.0
@@ -61,31 +63,6 @@ Records = list[tuple[bytes, PortalState | None]]
 """Keys and states; None: a tombstone."""
 
 Kind = TypeVar("Kind")
-
-
-class StateLog(Protocol):
-    """The part of kafka/fenced_log.py that portal states need."""
-
-    topic: str
-    partition: int
-
-    async def scan(self, take: Callable[[ConsumerRecord], None]) -> None:
-        """Give every committed record to `take`, oldest first. Raises KafkaError or TimeoutError."""
-        ...
-
-    async def write(
-        self,
-        records: Sequence[tuple[bytes, bytes | None]],
-        *,
-        to: tuple[str, int] | None = None,
-        headers: Headers = (),
-    ) -> Sequence[int] | None:
-        """One transaction, to the log or to another topic's partition. None: none of it is there. Raises Fenced."""
-        ...
-
-
-class _Found(Exception):
-    """A reading found what it looked for."""
 
 
 class PortalStateStore:
@@ -114,22 +91,29 @@ class PortalStateStore:
         self._records = PortalRecords(self._crm)
         self._using_topic = asyncio.Lock()
         """A reading that began before a writing would take back what was written."""
+        self._old_known = asyncio.Event()
+        """The records of 0.1 were read."""
+        self._reading_old = asyncio.Lock()
+        self._old_comes = False
 
     async def start(self) -> None:
         """Read all records, and refuse to begin where some were lost.
 
         Raises UserError (UnreadableRecord among them), KafkaError or TimeoutError.
         """
-        old: list[ConsumerRecord] = []
-        await self._delivery_log(0).scan(lambda record: old.append(record) if is_old_key(record.key) else None)
-        self._take_old(old)
         await self._read()
+        if any(self._records.stored_serving(portal.name) is None for portal in self._portals):
+            await self._read_old()
         for portal in self._portals:
             unknown = self._records.serving(portal.name) is None and not is_settled(portal, None)
-            if unknown and await self._has_calls(portal.name):
+            if unknown and await holds_calls(self._logs(), portal.name, self._serializer):
                 await self._read()  # another worker may have begun to serve it meanwhile
                 if self._records.serving(portal.name) is None:
                     raise self._lost(portal.name)
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """These are taken over next, or none: with partition 0, the records of 0.1 come with its log."""
+        self._old_comes = 0 in partitions
 
     async def take_over(self, partition: int, log: StateLog, old: Sequence[ConsumerRecord] = ()) -> None:
         """Take over the writing that comes with a partition of the delivery log, which was fenced and read before.
@@ -140,6 +124,7 @@ class PortalStateStore:
         """
         await self._read()
         if partition != 0:
+            await self._until_old_known()
             await self._write(log, self._cleared(partition))
             await self._until_settled()
             return
@@ -217,6 +202,19 @@ class PortalStateStore:
             waited += POLL_SECONDS
             await self._read()
 
+    async def _until_old_known(self) -> None:
+        if self._old_comes:
+            await self._old_known.wait()  # where partition 0 cannot be taken over, this is cancelled with it
+        async with self._reading_old:
+            if not self._old_known.is_set():
+                await self._read_old()
+
+    async def _read_old(self) -> None:
+        """Look for the records of 0.1 in partition 0 of the delivery log."""
+        old: list[ConsumerRecord] = []
+        await self._delivery_log(0).scan(lambda record: old.append(record) if is_old_key(record.key) else None)
+        self._take_old(old)
+
     async def _read(self) -> None:
         """Read portal-states to its end."""
         async with self._using_topic:
@@ -269,24 +267,10 @@ class PortalStateStore:
         """Take the records of 0.1, all of them, in order, in place of those that were known."""
         known = [record for record in records if place_of(record) not in self._set_aside]
         self._records.replace_old({each.key: self._decoded(each, SCHEMA, Delivery.from_record) for each in known})
+        self._old_known.set()
 
-    async def _has_calls(self, portal: str) -> bool:
-        """Whether the delivery log holds calls of a portal. Reads until the first one."""
-
-        def look(record: ConsumerRecord) -> None:
-            try:
-                fields = self._serializer.decode_own(record.value, SCHEMA, written_as(record.headers))
-            except (MalformedRecord, LookupError):
-                return  # the partition's owner tells of it
-            if fields["portal"] == portal and fields["state"] not in OF_PORTALS:
-                raise _Found
-
-        try:
-            for partition in range(self._partitions):
-                await self._delivery_log(partition).scan(look)
-        except _Found:
-            return True
-        return False
+    def _logs(self) -> Iterator[StateLog]:
+        return (self._delivery_log(partition) for partition in range(self._partitions))
 
     def _lost(self, portal: str) -> UserError:
         topic, log = self._topic_log.topic, self._delivery_log(0).topic

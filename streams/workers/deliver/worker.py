@@ -149,7 +149,8 @@ class DeliverWorker:
     async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
         """See faust_overrides.Owner."""
         results = self._topic(CALL_RESULTS)
-        mine = [tp for tp in partitions if tp.topic == results]
+        mine = sorted(tp for tp in partitions if tp.topic == results)  # the others wait for partition 0
+        self._portal_states.assigned([tp.partition for tp in mine])
         self._logs.clear()
         taken = await take_over_all(
             mine, lambda tp: self._set_aside.passing_over(lambda: self._take_over(tp)), self._release

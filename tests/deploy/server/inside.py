@@ -30,7 +30,7 @@ from deploy.local import Endpoints
 from deploy.local.parts.registry import API
 from deploy.local.supervision import ProcessId
 from deploy.server.layout import Layout
-from deploy.server.units import SERVICES, TARGET, unit
+from deploy.server.units import TARGET, services, unit
 from streams.rules import load_rules
 from streams.settings import load_settings
 
@@ -73,8 +73,8 @@ def scenario(jars: Path, found: dict[str, Any]) -> None:
     found["memory"] = memory()
     found["upgraded"], found["second"] = upgrade_under_load(settings, portals)
     found["states_after_upgrade"] = states()
-    found["environment"] = {name: command_of(name) for name in ("kafka", "aggregate")}
-    shell(["systemctl", "kill", "-s", "KILL", unit("aggregate")])
+    found["environment"] = {name: command_of(name) for name in ("kafka", "workers")}
+    shell(["systemctl", "kill", "-s", "KILL", unit("workers")])
     found["third"] = play(settings, portals, among=40)
     found["log_files"] = [path.name for path in Path("/var/log/journal").glob("*.cel2crm")]
     found["uninstalled"] = server("uninstall").splitlines()
@@ -230,13 +230,13 @@ def upgrade_under_load(settings: Path, portals: Mapping[str, dict[str, str]]) ->
 
 def states() -> dict[str, str]:
     """The state of each unit."""
-    return {name: shell(["systemctl", "is-active", unit(name)], check=False).strip() for name in SERVICES}
+    return {name: shell(["systemctl", "is-active", unit(name)], check=False).strip() for name in services(Layout())}
 
 
 def memory() -> dict[str, float]:
     """Resident memory of each unit's main process, megabytes."""
     found = {}
-    for name in SERVICES:
+    for name in services(Layout()):
         pid = shell(["systemctl", "show", "-p", "MainPID", "--value", unit(name)]).strip()
         if pid not in ("", "0"):
             status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
@@ -253,7 +253,7 @@ def command_of(name: str) -> str:
 def exposure() -> dict[str, float]:
     """What systemd-analyze rates each running unit, 0 (best) to 10."""
     found = {}
-    for name in SERVICES:
+    for name in services(Layout()):
         told = shell(["systemd-analyze", "security", "--no-pager", unit(name)])
         found[name] = float(told.strip().splitlines()[-1].split(":")[1].split()[0])
     return found

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.local.download import jars
-from deploy.server.units import SERVICES
+from deploy.server.layout import Layout
+from deploy.server.units import services
 from tests.deploy.server.container import ROOT, boot, make_root, missing
 
 SECONDS = 900
@@ -42,7 +43,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_unit_runs(report: dict[str, Any]) -> None:
-    assert report["states"] == dict.fromkeys(SERVICES, "active")
+    assert report["states"] == dict.fromkeys(services(Layout()), "active")
 
 
 def test_recorded_calls_stand_in_both_crms_each_once(report: dict[str, Any]) -> None:
@@ -53,7 +54,7 @@ def test_recorded_calls_stand_in_both_crms_each_once(report: dict[str, Any]) -> 
 
 def test_an_upgrade_under_load_loses_and_doubles_nothing(report: dict[str, Any]) -> None:
     assert report["second"]["faults"] == []
-    assert report["states_after_upgrade"] == dict.fromkeys(SERVICES, "active")
+    assert report["states_after_upgrade"] == dict.fromkeys(services(Layout()), "active")
     assert all("/opt/cel2crm-next/" in command for command in report["environment"].values())
     assert "back: /opt/cel2crm/bin/cel2crm-server upgrade" in report["upgraded"][-1]
 
@@ -63,7 +64,7 @@ def test_a_killed_worker_is_started_again_and_loses_nothing(report: dict[str, An
 
 
 def test_the_running_units_are_hardened(report: dict[str, Any]) -> None:
-    assert set(report["exposure"]) == set(SERVICES)
+    assert set(report["exposure"]) == set(services(Layout()))
     assert all(exposure < MOST_EXPOSURE for exposure in report["exposure"].values())
 
 

@@ -285,7 +285,8 @@ class Owner:
                 raise Violation(f"{key}: sealed without all of its rows")
 
     def check_complete(self) -> None:
-        """Until when the calls are said to be complete: each that began before is published, or on its way."""
+        """Until when the calls are said to be complete: each that began before is published, or on its way, or the
+        operator was told of rows of it that were lost."""
         assert self.partition
         if self._rng_of_marks.random() > 0.2:
             return
@@ -296,7 +297,8 @@ class Owner:
         said = {each.pbx: each.until_ms for each in completeness.due(position, self.partition.first_open_calls())}
         there = self._broker.results.keys() | self._broker.withheld
         there |= {each if isinstance(each, str) else each[0] for each in self._sent if not isinstance(each, int)}
-        told = self._broker.told_lost | self._broker.dead | self._refused
+        there |= {f"{log[at].pbx}/{log[at].linkedid}" for at in self._broker.told_lost}
+        told = self._broker.dead | self._refused
         for at, row in enumerate(log[:position]):
             epoch, key = epoch_of(row.linkedid), f"{row.pbx}/{row.linkedid}"
             began = row.commit_ms if epoch is None else epoch * 1000

@@ -52,14 +52,14 @@ class Partition:
     def __init__(self) -> None:
         self.state = PartitionState(LIMITS)
 
-    def row(self, event: str, call: int, second: float, pbx: str = "north") -> None:
-        """Take a row."""
+    def row(self, event: str, call: int, second: float, pbx: str = "north", row_id: int | None = None) -> None:
+        """Take a row; `row_id`: of one that the call knows."""
         offset, linkedid = self.state.position, f"{START + call}.1"
         self.state.row(
             offset,
             CapturedRow(
-                id=offset + 1, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=linkedid, uniqueid=linkedid,
-                channame="PJSIP/trunk1-00000001", commit_ms=round((START + second) * 1000), pbx=pbx,
+                id=row_id or offset + 1, eventtype=event, eventtime="2026-11-23 10:00:00", linkedid=linkedid,
+                uniqueid=linkedid, channame="PJSIP/trunk1-00000001", commit_ms=round((START + second) * 1000), pbx=pbx,
             ),
         )  # fmt: skip
 
@@ -149,6 +149,46 @@ def test_a_checkpoint_looks_at_calls_that_changed_or_may_be_forgotten(looks: Loo
     assert looks.during(partition.checkpoint) == 1
     assert looks.during(partition.checkpoint) == 3, "the calls of seconds 0, 1 and 2 may be forgotten"
     assert len(partition.state.calls) == MANY + 1 - 3
+
+
+def test_until_when_calls_are_complete_is_told_by_a_look_at_the_first_one(looks: Looks) -> None:
+    partition = Partition()
+    for number in range(MANY):
+        partition.row("CHAN_START", number, number)
+    assert looks.during(partition.state.first_open_calls) == 1
+    assert partition.state.first_open_calls()["north"].call_id == f"north/{START}.1"
+
+
+def longest_piece(looks: Looks, partition: Partition) -> int:
+    """How many calls a checkpoint looks at between two turns that it offers to others, at most."""
+    steps, found = partition.state.checkpoint(), list[int]()
+    try:
+        while True:
+            found.append(looks.during(lambda: steps.send(True if found else None)))  # type: ignore[arg-type]
+    except StopIteration:
+        return max(found)
+
+
+def test_a_checkpoint_offers_turns_to_others_however_many_calls_changed_or_are_forgotten(looks: Looks) -> None:
+    partition = Partition()
+    partition.state.slice = 50
+    for number in range(MANY):
+        partition.row("CHAN_START", number, LAST)
+    assert longest_piece(looks, partition) <= 50, "copied"
+    for number in range(MANY):
+        partition.row("LINKEDID_END", number, LAST)
+    partition.tick(LAST)
+    partition.tick(LAST + 1)
+    assert longest_piece(looks, partition) <= 50, "copied, and sealed"
+    assert all(each.sealed for each in partition.state.calls.values())
+    for number in range(MANY):
+        partition.row("CHAN_START", number, LAST, row_id=number + 1)  # a row that the call knows thaws it
+    assert longest_piece(looks, partition) <= 50, "sealed again"
+    assert all(each.sealed for each in partition.state.calls.values())
+    partition.row("CHAN_START", 10_000, 10_000)
+    partition.checkpoint()
+    assert longest_piece(looks, partition) <= 50, "forgotten"
+    assert partition.state.open_calls == len(partition.state.calls) == 1
 
 
 def test_the_orders_of_calls_keep_no_memory_of_those_that_ended() -> None:

@@ -96,9 +96,11 @@ def restored(
     rows: Mapping[int, CapturedRow] = {},
     end: int = 100,
     limits: Limits = LIMITS,
+    end_before: int | None = None,
 ) -> tuple[PartitionState, list[Any]]:
-    """Take a partition over; the partition and the steps."""
-    steps: Generator[Any, Any, PartitionState] = restore(limits, 0, end)
+    """Take a partition over; the partition and the steps. `end_before`: where the topic ended when that was asked, if
+    rows came since."""
+    steps: Generator[Any, Any, PartitionState] = restore(limits, 0, end if end_before is None else end_before)
     taken, answer = [], None
     try:
         while True:
@@ -110,6 +112,17 @@ def restored(
                     step.partition.replay(offset, rows[offset])
     except StopIteration as done:
         return done.value, taken
+
+
+def test_rows_that_came_after_the_end_was_asked_and_were_committed_are_replayed_too() -> None:
+    first = Log()
+    first.row("CHAN_START", 0)
+    rows = {0: first.partition.calls[f"north/{START}.1"].call.rows[0]}
+    row = CapturedRow(**{name: getattr(rows[0], name) for name in rows[0].__struct_fields__}, pbx="north")
+    committed = Committed(1, Marker(0, {}).encode())
+    partition, steps = restored(committed, {}, {0: row}, end=1, end_before=0)
+    assert [(step.start, step.end) for step in steps if isinstance(step, Replay)] == [(0, 1)]
+    assert partition.open_calls == 1 and partition.position == 1
 
 
 def test_a_call_ends_with_its_linkedid_end_and_again_with_every_row_after_it() -> None:

@@ -25,6 +25,14 @@ def test_a_call_of_before_keeps_its_settle_time_where_offsets_set_by_hand_lost_t
     simulate(12331, identity, Rules(losses=1.0, loss_chance=0.1))
 
 
+def test_an_owner_that_asked_for_the_end_long_before_replays_what_was_committed_since() -> None:
+    simulate(700120002276, identity)
+
+
+def test_a_call_of_which_lost_rows_were_told_holds_back_no_time() -> None:
+    simulate(700240003401, identity)
+
+
 @pytest.mark.slow
 def test_no_schedule_breaks_an_invariant() -> None:
     failures = [failure for _, failure in play(0, SCHEDULES, os.cpu_count() or 1) if failure]

@@ -46,6 +46,8 @@ class Cluster:
     epochs: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     aborting: int = 0
     """So many of the next transactions are aborted."""
+    read: list[tuple[str, int]] = field(default_factory=list)
+    """The partitions that were read, one after the other."""
 
     def serializer(self) -> Serializer:
         serializer = Serializer(SchemaRegistry("http://nowhere"))
@@ -86,7 +88,7 @@ class Cluster:
 
 @dataclass
 class MemoryLog:
-    """See portal_state.StateLog."""
+    """See state_log.StateLog."""
 
     cluster: Cluster
     topic: str
@@ -95,6 +97,7 @@ class MemoryLog:
 
     async def scan(self, take: Callable[[Any], None]) -> None:
         await asyncio.sleep(0)
+        self.cluster.read.append((self.topic, self.partition))
         for record in list(self.cluster.records[self.topic, self.partition]):
             take(record)
 
@@ -291,6 +294,35 @@ async def test_a_portal_of_0_1_with_another_address_is_served_again() -> None:
     await Worker(cluster).started(0)
     assert (await Worker(cluster, address="another").started(0)).store.disabled(MAIN) is None
     assert set(cluster.states()) == {"kommo/main"} and cluster.log_keys() == {"portal:main"}
+
+
+async def test_the_log_of_partition_0_is_not_read_a_second_time_by_its_owner() -> None:
+    cluster = Cluster()
+    await Worker(cluster).started(0)
+    cluster.put(old(State.DISABLED, 8, reason="HTTP 410", sent="address"))  # by 0.1, after a step back
+    cluster.read.clear()
+    worker = await Worker(cluster).started()
+    worker.store.assigned(range(PARTITIONS))
+    others = [asyncio.create_task(worker.own(partition)) for partition in (2, 1)]
+    await asyncio.sleep(0.05)
+    assert not any(each.done() for each in others), "the records of 0.1 come with partition 0"
+    await worker.own(0)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*others)
+    assert worker.store.disabled(MAIN) == "HTTP 410"
+    assert (LOG, 0) not in cluster.read
+
+
+async def test_a_worker_without_partition_0_reads_the_records_of_0_1_once() -> None:
+    cluster = Cluster()
+    await Worker(cluster).started(0)
+    cluster.put(old(State.DISABLED, 8, reason="HTTP 410", sent="address"))
+    cluster.read.clear()
+    worker = await Worker(cluster).started()
+    worker.store.assigned([1, 2])
+    await asyncio.gather(worker.own(1), worker.own(2))
+    assert worker.store.disabled(MAIN) == "HTTP 410"
+    assert cluster.read.count((LOG, 0)) == 1
 
 
 # Lost records.
