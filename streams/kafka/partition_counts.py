@@ -6,7 +6,8 @@ looks before it starts, whenever partitions are assigned to it, and all the time
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
@@ -66,9 +67,28 @@ async def found_counts(kafka: KafkaSettings, names: Collection[str]) -> dict[str
     return {topic: len(partitions) for code, topic, _, partitions, *_ in answer.topics if code == 0}
 
 
-async def watch_counts(kafka: KafkaSettings, names: Iterable[str], *, seconds: float = LOOK_SECONDS) -> UserError:
-    """Look again and again; the error as soon as a topic has another number of partitions. `names`: short ones."""
-    chosen = chosen_counts(kafka, names)
+@asynccontextmanager
+async def watched_counts(
+    kafka: KafkaSettings,
+    names: Iterable[str],
+    refuse: Callable[[UserError], None],
+    *,
+    seconds: float = LOOK_SECONDS,
+) -> AsyncIterator[None]:
+    """Look again and again during the block; `refuse` is told as soon as a topic has another number of partitions.
+
+    `names`: short ones.
+    """
+    watching = asyncio.create_task(_watch(kafka, chosen_counts(kafka, names), refuse, seconds))
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+async def _watch(
+    kafka: KafkaSettings, chosen: Mapping[str, int], refuse: Callable[[UserError], None], seconds: float
+) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
@@ -77,7 +97,8 @@ async def watch_counts(kafka: KafkaSettings, names: Iterable[str], *, seconds: f
             _log.info("the topics' partitions could not be looked at; that is tried again", error=repr(error))
             continue
         if (different := changed(chosen, found)) is not None:
-            return different
+            refuse(different)
+            return
 
 
 class _Owner(Protocol):

@@ -8,7 +8,7 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -27,7 +27,7 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
-from streams.kafka.partition_counts import CountedPartitions, watch_counts
+from streams.kafka.partition_counts import CountedPartitions, watched_counts
 from streams.kafka.partition_owner import HEALTH
 from streams.kafka.taking import Ending, take_batch
 from streams.settings import Settings
@@ -37,9 +37,6 @@ _STOP_SECONDS = 30.0
 """A graceful end that takes longer becomes a hard one."""
 _LOOK_SECONDS = 0.2
 _FAULT_SECONDS = BEAT_SECONDS
-
-_METADATA_SECONDS = 5.0
-"""How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes."""
 
 _log = structlog.get_logger("worker")
 
@@ -127,7 +124,8 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker_max_poll_records=500,
         broker_commit_interval=30.0,  # Faust's commits do nothing (faust_overrides.py)
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=round(_METADATA_SECONDS * 1000),
+        # How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes.
+        consumer_metadata_max_age_ms=5000,
         consumer_group_instance_id=settings.worker.group_instance_id,
         producer_acks=-1,
         producer_request_timeout=60.0,
@@ -174,9 +172,8 @@ async def _run(
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    watching = asyncio.create_task(_watch_partitions(settings, topics, ending))
-    await _until(ending.asked, apps, services)
-    watching.cancel()
+    async with watched_counts(settings.kafka, topics, ending.ask):
+        await _until(ending.asked, apps, services)
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:
@@ -195,13 +192,6 @@ async def _run(
         end_process(0) if ending.error is None else refuse(ending.error)
     if ending.error is not None:
         raise ending.error
-
-
-async def _watch_partitions(settings: Settings, topics: Iterable[str], ending: Ending) -> None:
-    try:
-        ending.ask(await watch_counts(settings.kafka, topics))
-    except Exception as error:
-        hard_exit("the topics' partitions are no longer watched", error)
 
 
 async def _stop(worker: Worker, app: App) -> None:

@@ -12,7 +12,7 @@ from streams import topics
 from streams.calls.rules_in_force import RulesInForce, refuse_other_partitions
 from streams.errors import UserError
 from streams.kafka import partition_counts
-from streams.kafka.partition_counts import CountedPartitions, changed, chosen_counts, watch_counts
+from streams.kafka.partition_counts import CountedPartitions, changed, chosen_counts, watched_counts
 from streams.settings import KafkaSettings
 from streams.topics import CALL_RESULTS, CEL, PORTAL_STATES, Topic, deliveries
 
@@ -78,9 +78,9 @@ async def test_a_running_worker_looks_until_a_number_changes(monkeypatch: pytest
         return answer
 
     monkeypatch.setattr(partition_counts, "found_counts", found)
-    async with asyncio.timeout(5):
-        error = await watch_counts(KAFKA, [CEL], seconds=0)
-    assert "t.cel has 5 partitions, not 4" in error.problem
+    told: asyncio.Future[UserError] = asyncio.get_running_loop().create_future()
+    async with watched_counts(KAFKA, [CEL], told.set_result, seconds=0), asyncio.timeout(5):
+        assert "t.cel has 5 partitions, not 4" in (await told).problem
     assert not answers
 
 
