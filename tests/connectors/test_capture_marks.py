@@ -185,7 +185,8 @@ async def test_a_connection_is_kept_from_mark_to_mark_and_made_anew_after_an_err
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(capture_marks, "KafkaTopics", CountedTopics)
-    monkeypatch.setattr(CountedTopics, "made", made := [])
+    made: list[CountedTopics] = []
+    monkeypatch.setattr(CountedTopics, "made", made)
     async with connect_client(Settings()) as connect, DatabaseCapture(Settings(), connect) as capture:
         for until_ms in (1_000, 2_000):
             assert await capture.missing() == ""
