@@ -100,7 +100,7 @@ def _arguments() -> argparse.Namespace:
     install.add_argument("--port", type=_port, action="append", default=[], metavar="NAME=NUMBER", help="not 9092, ..")
     install.add_argument("--engine", choices=ENGINES, default="mariadb", help="of the PBX's database")
     install.add_argument(
-        "--apart", action="store_true", help="a unit for each worker: 160 MB more, and none ends another"
+        "--apart", action="store_true", help="a unit for each worker: 150 MB more, and none ends another"
     )
     commands.add_parser("capture-user", help="write the SQL for the database's user, as the settings are now")
     upgrade = commands.add_parser("upgrade", help="run the installation from this environment's version; restarts")

@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +49,16 @@ async def test_a_watch_that_cannot_run_is_told_and_begun_anew_while_the_worker_t
             """What /healthz, with status 200, says of the watch."""
             return json.loads(answer("/healthz") or "{}").get("services", {}).get(WATCH)
 
-        command = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "--watch", "--settings", file]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "streams.cli.main",
+            "worker",
+            "aggregate",
+            "--watch",
+            "--settings",
+            file,
+        ]
         stack.run(name, command)
         try:
             await until(lambda: f"cannot read {password}" in (service() or ""))
