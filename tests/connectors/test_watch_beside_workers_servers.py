@@ -49,8 +49,17 @@ async def test_a_watch_that_cannot_run_is_told_and_begun_anew_while_the_worker_t
             """What /healthz, with status 200, says of the watch."""
             return json.loads(answer("/healthz") or "{}").get("services", {}).get(WATCH)
 
-        command: list[str | Path] = [sys.executable, "-m", "streams.cli.main", "worker", "aggregate", "--watch"]
-        stack.run(name, [*command, "--settings", file])
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "streams.cli.main",
+            "worker",
+            "aggregate",
+            "--watch",
+            "--settings",
+            file,
+        ]
+        stack.run(name, command)
         try:
             await until(lambda: f"cannot read {password}" in (service() or ""))
             assert f'cel2crm_background_running{{service="{WATCH}"}} 0.0' in answer("/metrics")
