@@ -16,7 +16,7 @@ from streams.settings import Settings
 async def test_where_one_watcher_fails_the_others_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[str] = []
 
-    async def watch_source(settings: Settings, _: float) -> None:
+    async def watch_source(settings: Settings, *_: object) -> None:
         if settings.pbx.name == "b":
             raise ValueError("a fault")
         try:
