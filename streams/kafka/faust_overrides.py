@@ -13,8 +13,7 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
 * `Consumer._drain_messages`: upstream takes every record alone through Faust, with two tasks each: nine tenths of all
   cost. Here the records of one poll are one message (`Batch`). Before each of its partitions the agent asks
   `is_current`, as Faust does before a message. It tells what was `taken`: Faust's compiled stream calls no `ack`.
-* `Agent`: more than one concurrent actor would take rows out of order.
-* `App._create_directories`: nothing is kept on disk.
+* `Agent`: more than one concurrent actor would take rows out of order. `App._create_directories`: nothing is on disk.
 """
 
 import asyncio
