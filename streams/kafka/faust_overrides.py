@@ -35,6 +35,7 @@ from streams.kafka.committed import Committed
 from streams.kafka.consumer_thread import ConsumerThread, KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.metrics import hold_partitions
+from streams.kafka.quiet_monitor import QuietMonitor
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -282,7 +283,7 @@ class App(faust.App):
         refuse_other_versions()
         self.linger_seconds = linger_seconds
         self._on_refusal = on_refusal
-        super().__init__(id, Agent=Agent, **settings)
+        super().__init__(id, Agent=Agent, Monitor=QuietMonitor, **settings)
         self.transport = Transport(self.conf.broker_consumer, self, owner)
 
     def refuse(self, error: UserError) -> None:

@@ -27,6 +27,7 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
+from streams.kafka.partition_counts import CountedPartitions, watched_counts
 from streams.kafka.partition_owner import HEALTH
 from streams.kafka.taking import Ending, take_batch
 from streams.settings import Settings
@@ -36,9 +37,6 @@ _STOP_SECONDS = 30.0
 """A graceful end that takes longer becomes a hard one."""
 _LOOK_SECONDS = 0.2
 _FAULT_SECONDS = BEAT_SECONDS
-
-_METADATA_SECONDS = 5.0
-"""How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes."""
 
 _log = structlog.get_logger("worker")
 
@@ -111,7 +109,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     servers = [server.strip() for server in settings.kafka.bootstrap_servers.split(",")]
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
-        owner=worker,
+        owner=CountedPartitions(worker, settings.kafka, worker.consumes),
         on_refusal=None if ending is None else ending.ask,
         linger_seconds=settings.worker.linger_seconds,
         broker=";".join(f"kafka://{server}" for server in servers),
@@ -124,8 +122,10 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker_request_timeout=max(90.0, settings.worker.session_timeout_seconds),
         broker_max_poll_interval=24 * 3600.0,
         broker_max_poll_records=500,
+        broker_commit_interval=30.0,  # Faust's commits do nothing (faust_overrides.py)
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=round(_METADATA_SECONDS * 1000),
+        # How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes.
+        consumer_metadata_max_age_ms=5000,
         consumer_group_instance_id=settings.worker.group_instance_id,
         producer_acks=-1,
         producer_request_timeout=60.0,
@@ -172,7 +172,8 @@ async def _run(
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    await _until(ending.asked, apps, services)
+    async with watched_counts(settings.kafka, topics, ending.ask):
+        await _until(ending.asked, apps, services)
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:
