@@ -224,9 +224,8 @@ class Consumer(driver.Consumer):
                 if not self.flow_active:
                     await self.perform_seek()
                     continue
-                wanted = {tp: each for tp, each in polled.items() if each and (active is None or tp in active)}
-                if wanted:
-                    await self._hand_over(Batch(wanted, generation))
+                if new := {tp: each for tp, each in polled.items() if each and (active is None or tp in active)}:
+                    await self._hand_over(Batch(new, generation))
                 self.diag.unset_flag(CONSUMER_FETCHING)
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
