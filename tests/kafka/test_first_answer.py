@@ -11,8 +11,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
 from streams.kafka import bootstrap, login
+from streams.kafka.client import Unreachable
 from streams.kafka.first_answer import first_answer
-from streams.kafka.reach import Unreachable, reached
+from streams.kafka.reach import reached
 from streams.settings import KafkaSettings
 
 Question = Callable[[], Coroutine[Any, Any, str | None]]
