@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.errors import UserError
+from streams.kafka.hard_exit import hard_exit
 from streams.kafka.reach import reached
 from streams.kafka.requests import MetadataRequest
 from streams.settings import KafkaSettings
@@ -96,6 +97,8 @@ async def _watch(
         except (UserError, KafkaError, OSError, TimeoutError) as error:
             _log.info("the topics' partitions could not be looked at; that is tried again", error=repr(error))
             continue
+        except Exception as error:  # nobody waits for this task: it would end in silence
+            hard_exit("the topics' partitions can no longer be looked at", error)
         if (different := changed(chosen, found)) is not None:
             refuse(different)
             return

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
+from connectors.captured_rows import CapturedRows
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.sinks.report import report_sink
 from connectors.source import connector_name
@@ -61,13 +62,13 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     kafka = asking.of_kafka
     captures = [asking.capture(each, compare=True) for each in settings.each_pbx()]
     kafka("the workers", asking.workers, first=True)
-    counts = kafka("the topics' partitions", lambda: _repartitioned(settings))
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
     memory = kafka("the workers' memory", lambda: asking.connected(_unreadable))
     gaps = kafka("gaps", lambda: asking.connected(_gaps))
     complete = kafka("until when calls are complete", lambda: asking.connected(read_complete_until))
+    counts = kafka("the topics' partitions", lambda: _repartitioned(settings))
     sinks = [kafka(f"sink {sink.called}", partial(report_sink, settings, sink)) for sink in settings.sinks]
     asking.questions.ask("the schema registry", _registry(settings))
     unanswered = await asking.questions.wait()
@@ -124,6 +125,7 @@ class _Asking:
         self.seen_workers: dict[str, WorkerFacts] = {}
         """As of the last look, should the time end in the next one."""
         self._patient = patient
+        self._rows = CapturedRows.of_all(settings)
         self._answer_seconds = min(ANSWER_SECONDS, questions.left)
         self._broker = asyncio.ensure_future(self._find_broker())
         self._looked = asyncio.Event()
@@ -164,10 +166,11 @@ class _Asking:
         of = f" of PBX {settings.pbx.name}" if several else ""
         connector = ask(f"the connector{of}", capture.connector_status(settings, seconds))
         beat = kafka(f"capture's heartbeat{of}", lambda: capture.seconds_since_heartbeat(settings, seconds))
-        memory = kafka(f"the last row captured{of}", lambda: capture.remembered(settings, rows=compare))
+        rows = self._rows if compare else None
+        memory = kafka(f"the last row captured{of}", lambda: capture.remembered(settings, rows))
         compared, table, backlog, gaps = None, None, None, None
         if compare:
-            compared = kafka(f"whether capture goes on{of}", lambda: capture.compared(settings, seconds))
+            compared = kafka(f"whether capture goes on{of}", lambda: capture.compared(settings, self._rows, seconds))
             table = ask(f"the table{of}" if several else "the PBX's table", capture.table_row(settings), seconds)
             backlog = kafka(f"how far capture is behind{of}", lambda: self.backlog(settings, memory))
         if compare and not first:
@@ -202,7 +205,7 @@ class _Asking:
         began = time.monotonic()
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)
-            found = await capture.still_missing(settings, found, time.monotonic() - began)
+            found = await capture.still_missing(settings, self._rows, found, time.monotonic() - began)
         return None if found is None or await capture.is_on_topic(settings, found) else found
 
     async def workers(self) -> None:

@@ -9,9 +9,10 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from schemas import Serializer
-from streams.clock import MICROS_PER_DAY, UtcMicros, format_iso, utc_now_us
+from streams.clock import MICROS_PER_DAY, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
+from streams.delivery.portal_records import Service
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
 from streams.http.service import schema_registry
@@ -69,7 +70,7 @@ class DeliverWorker:
         self._set_aside = SetAsideRecords(settings.kafka, self._topic(SET_ASIDE_RECORDS))
         self._registry = schema_registry(settings.registry)
         self._queues: dict[str, PortalQueue] = {}
-        self._served_since: dict[str, UtcMicros] = {}
+        self._services: dict[str, Service] = {}
         self._disabled: set[str] = set()
         self._owned = OwnedPartitions()
         self._logs: dict[int, FencedLog] = {}
@@ -117,7 +118,7 @@ class DeliverWorker:
             self._serializer,
             self._dead_letters,
             self._portals,
-            self._served_since,
+            self._services,
             self._remember_us,
             partitions,
             self._followed.follow_ups,
@@ -240,11 +241,11 @@ class DeliverWorker:
     def _apply_portal_states(self) -> None:
         """Serve the portals as their records say."""
         for portal in self._portals:
-            since = self._portal_states.served_since(portal)
-            if self._served_since.get(portal.name) != since:
-                self._served_since[portal.name] = since
-                pbxs = portal.pbxs or "all"
-                _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=pbxs, deliver_from=format_iso(since))
+            service = self._portal_states.service(portal)
+            if self._services.get(portal.name) != service:
+                self._services[portal.name] = service
+                pbxs, since = portal.pbxs or "all", format_iso(service.calls_from)
+                _log.info("delivering", portal=portal.name, crm=portal.crm, pbxs=pbxs, deliver_from=since)
             why = self._portal_states.disabled(portal)
             if why is not None and portal.name not in self._disabled:
                 self._close_portal(self._queues[portal.name], why)
