@@ -79,7 +79,7 @@ def refuse_other_partitions(partitions: int, told: Iterable[RulesInForce]) -> No
             f"calls were judged on {before} partitions until now, and kafka.partitions is {partitions}: their next "
             "rows would be on other partitions than their state, and calls be lost or entered twice",
             "Set kafka.partitions back. Where the topics were given partitions, Kafka takes none away: "
-            "docs/operating.md#partitions-are-chosen-once says how to go on without losing a call.",
+            "docs/operating.md#partitions-are-chosen-once says how to go on.",
         )
 
 

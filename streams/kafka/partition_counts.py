@@ -54,7 +54,7 @@ def changed(chosen: Mapping[str, int], found: Mapping[str, int]) -> UserError | 
         f"{'; '.join(different)}: calls would be looked for on other partitions than those of their state, and be lost "
         "or entered twice",
         "Where kafka.partitions was changed, set it back. Where the topic was given partitions, Kafka takes none away: "
-        f"{PAGE} says how to go on without losing a call.",
+        f"{PAGE} says how to go on.",
     )
 
 

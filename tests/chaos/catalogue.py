@@ -14,7 +14,6 @@ from tests.chaos.faults import (
     links,
     records,
     registry,
-    repartitioning,
     rows,
     table,
     topics,
@@ -36,7 +35,6 @@ _MODULES = (
     clocks,
     disks,
     cluster,
-    repartitioning,
 )
 
 FAULTS: dict[str, type[Fault]] = {

@@ -62,13 +62,13 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     kafka = asking.of_kafka
     captures = [asking.capture(each, compare=True) for each in settings.each_pbx()]
     kafka("the workers", asking.workers, first=True)
-    counts = kafka("the topics' partitions", lambda: _repartitioned(settings))
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
     memory = kafka("the workers' memory", lambda: asking.connected(_unreadable))
     gaps = kafka("gaps", lambda: asking.connected(_gaps))
     complete = kafka("until when calls are complete", lambda: asking.connected(read_complete_until))
+    counts = kafka("the topics' partitions", lambda: _repartitioned(settings))
     sinks = [kafka(f"sink {sink.called}", partial(report_sink, settings, sink)) for sink in settings.sinks]
     asking.questions.ask("the schema registry", _registry(settings))
     unanswered = await asking.questions.wait()
