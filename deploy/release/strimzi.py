@@ -58,8 +58,10 @@ def users() -> str:
     declared = yaml.safe_load((ROOT / "connectors/acls.yaml").read_text(encoding="utf-8"))["parts"]
     text = _HEAD % "acls.yaml"
     for part, lines in declared.items():
-        each = part == "<crm.name>"
-        text += _EACH["crm"] if each else ""
+        # A user without any right is refused, and of no use: one that has all only in a case is made in that case.
+        hashed = all(line.get("each") == "hashed" for line in lines)
+        each = "crm" if part == "<crm.name>" else "hashed" if hashed else None
+        text += _EACH[each] if each else ""
         text += "".join(_user(part, lines))
         text += "{{- end }}\n" if each else ""
     return text + "{{- end }}\n"

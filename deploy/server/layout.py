@@ -116,7 +116,7 @@ class Layout:
                 environment=Path(kept["environment"]),
                 jars=Path(kept["jars"]),
                 cluster=kept["cluster"],
-                apart=kept["apart"],
+                apart=kept.get("apart", True),  # until it was recorded, each worker was a unit
             )
         except FileNotFoundError:
             return None

@@ -137,7 +137,7 @@ class OfflineClassifier:
         for key, (call, _) in self._open.items():
             if key in self._ended:
                 continue
-            if before.get(key) == len(call.rows):
+            if before.get(key) == len(call):
                 self._ended[key] = count
             else:
-                self._rows_before[key] = len(call.rows)
+                self._rows_before[key] = len(call)

@@ -8,7 +8,7 @@ the old connector's. An operator orders those of them that are wanted (`cel2crm 
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -167,14 +167,23 @@ def serving_state(portal: PortalSettings, known: PortalState | None, now: UtcMic
     )
 
 
-def served_since(portal: PortalSettings, known: PortalState | None, now: UtcMicros) -> UtcMicros:
-    """The time before which calls ended that are skipped."""
+class Service(NamedTuple):
+    """Since when a portal is served."""
+
+    calls_from: UtcMicros
+    """Calls that ended before are skipped."""
+    began: UtcMicros
+    """When this installation began: calls that ended before may be at the portal, brought by one that is lost."""
+
+
+def service_of(portal: PortalSettings, known: PortalState | None, now: UtcMicros) -> Service:
+    """Since when a portal is served, by its settings and its record."""
     configured = None if portal.deliver_from is None else int(portal.deliver_from.timestamp() * MICROS_PER_SECOND)
     recorded = now if known is None or known.serving_since is None else known.serving_since
     if configured is None:
-        return recorded
+        return Service(recorded, recorded)
     after_shadow = known is not None and known.was_shadow and not portal.shadow
-    return max(configured, recorded) if after_shadow else configured
+    return Service(max(configured, recorded) if after_shadow else configured, recorded)
 
 
 def disabled_state(crm: str, portal: str, fingerprint: str, why: str, now: UtcMicros) -> PortalState:

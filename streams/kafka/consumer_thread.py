@@ -15,7 +15,7 @@ from streams.kafka.gathered_commits import GatheredCommits, Offsets
 _ANSWER_SECONDS = 10.0
 """Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
 
-_LINGER_BYTES = 256 * 1024
+LINGER_BYTES = 256 * 1024
 """A fetch that has so much is answered at once."""
 _IDLE_WAIT_MS = 1500
 """How long a fetch waits for the first record; Faust's."""
@@ -80,7 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def linger(self, seconds: float) -> None:
         """Have the brokers gather records for so long before they answer a fetch; 0: they answer at the first one."""
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._fetch_min_bytes = _LINGER_BYTES if seconds else 1
+        fetcher._fetch_min_bytes = LINGER_BYTES if seconds else 1
         fetcher._fetch_max_wait_ms = round(seconds * 1000) if seconds else _IDLE_WAIT_MS
 
     def known_end(self, tp: TP) -> KnownEnd | None:

@@ -11,7 +11,7 @@ from streams.delivery.portal_records import (
     disabled_key,
     disabled_state,
     is_settled,
-    served_since,
+    service_of,
     serving_key,
     serving_state,
 )
@@ -29,7 +29,7 @@ def started(settings: PortalSettings, known: PortalState | None, now: int) -> tu
     """What is recorded after a worker started, and since when it serves the portal."""
     known = serving_state(settings, known, now)
     assert is_settled(settings, known)
-    return known, served_since(settings, known, now)
+    return known, service_of(settings, known, now).calls_from
 
 
 def test_by_default_from_when_it_was_first_served() -> None:

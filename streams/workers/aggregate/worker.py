@@ -111,6 +111,7 @@ class AggregateWorker:
         settings, topic = self._settings, self._topic
         written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL, *self._further)
         serializer = await register_schemas(self._registry, {topic(each): each.schema for each in written})
+        await self._others.refuse_other_partitions()
         await self._erasures.read()
         try:
             await self._producer.start()

@@ -14,6 +14,7 @@ from streams.clock import UtcMicros, utc_now_us
 from streams.dead_letter_reasons import DeadLetterReason
 from streams.delivery.command_record import Command
 from streams.delivery.events import Arrived, CommandReceived
+from streams.delivery.portal_records import Service
 from streams.delivery.routing import history_reason, portal_of, skip_reason_for
 from streams.kafka.dead_letters import DeadLetters, Origin
 from streams.kafka.topic_client import partition_of
@@ -40,7 +41,7 @@ class Memory(Protocol):
 class Intake:
     """Reads the records that come to the deliveries of one CRM.
 
-    `served_since`: by portal, when its service began; `remember_us`: how long delivery remembers a call; `partitions`:
+    `services`: by portal, since when it is served; `remember_us`: how long delivery remembers a call; `partitions`:
     of the topic of results; `follow_ups`: what a call asks for beside itself, as Arrived has it.
     """
 
@@ -50,7 +51,7 @@ class Intake:
         serializer: Serializer,
         dead: DeadLetters,
         portals: Sequence[PortalSettings],
-        served_since: Mapping[str, UtcMicros],
+        services: Mapping[str, Service],
         remember_us: int,
         partitions: int,
         follow_ups: FollowUps = lambda _result, _portal: {},
@@ -59,7 +60,7 @@ class Intake:
         self._serializer = serializer
         self._dead_letters = dead
         self._portals = portals
-        self._served_since = served_since
+        self._services = services
         self._remember_us = remember_us
         self._partitions = partitions
         self._follow_ups = follow_ups
@@ -108,7 +109,9 @@ class Intake:
             raise MalformedRecord(f"a command for {command.call_id} with the result of {result.call_id}")
         source = command.source_topic, command.source_partition, command.source_offset
         arrived = self._arrived(result, value, header, source, memory)
-        forgotten = result.ended_at < max(now - self._remember_us, memory.log_since)
+        # What an installation before this one brought, nothing here remembers.
+        began = self._services[arrived.portal].began if arrived is not None else 0
+        forgotten = result.ended_at < max(now - self._remember_us, memory.log_since, began)
         return CommandReceived(now, command.remembered, arrived, look_first=forgotten)
 
     def _arrived(
@@ -124,7 +127,8 @@ class Intake:
         now = utc_now_us()
         if portal is None:
             return None
-        history = history_reason(result, portal, self._served_since[portal.name], origin)
+        service = self._services[portal.name]
+        history = history_reason(result, portal, service.calls_from, origin)
         if history is None and result.ended_at < now - self._remember_us and not memory.remembers(result.call_id):
             history = "it is older than what delivery remembers, and may have been delivered long ago"
         return Arrived(
@@ -141,7 +145,7 @@ class Intake:
             skip=skip_reason_for(result, portal),
             follow_ups=self._follow_ups(result, portal),
             history=history,
-            look_first=result.ended_at < memory.log_since,
+            look_first=result.ended_at < max(memory.log_since, 0 if origin == LIVE else service.began),
             source=source,
         )
 

@@ -29,16 +29,17 @@ from aiokafka import ConsumerRecord
 from msgspec import ValidationError
 
 from schemas import MalformedRecord, Serializer, UnknownSchema, own_headers, written_as
-from streams.clock import UtcMicros, utc_now_us
+from streams.clock import utc_now_us
 from streams.delivery.portal_records import (
     PortalRecords,
     PortalState,
+    Service,
     disabled_key,
     disabled_state,
     is_old_key,
     is_settled,
     old_disabled_key,
-    served_since,
+    service_of,
     serving_key,
     serving_state,
 )
@@ -136,9 +137,9 @@ class PortalStateStore:
             for key, _ in stale:
                 self._records.take_old(key, None)
 
-    def served_since(self, portal: PortalSettings) -> UtcMicros:
-        """The time before which calls ended that are skipped."""
-        return served_since(portal, self._records.serving(portal.name), utc_now_us())
+    def service(self, portal: PortalSettings) -> Service:
+        """Since when a portal is served."""
+        return service_of(portal, self._records.serving(portal.name), utc_now_us())
 
     def disabled(self, portal: PortalSettings) -> str | None:
         """Why a portal is to get nothing; None: it is served. Other settings than those it turned down enable it."""

@@ -174,12 +174,12 @@ def call(state: State = State.DELIVERED, portal: str = "main") -> Delivery:
 async def test_the_owner_of_partition_0_records_since_when_a_portal_is_served() -> None:
     cluster = Cluster()
     worker = await Worker(cluster).started(0)
-    since = worker.store.served_since(MAIN)
+    since = worker.store.service(MAIN).calls_from
     assert cluster.states() == {
         "kommo/main": PortalState(crm="kommo", portal="main", serving_since=since, updated_at=since)
     }
     again = await Worker(cluster).started(0)
-    assert again.store.served_since(MAIN) == since and len(cluster.records[STATES, 0]) == 1
+    assert again.store.service(MAIN).calls_from == since and len(cluster.records[STATES, 0]) == 1
 
 
 async def test_another_worker_waits_for_it_and_keeps_the_same_time() -> None:
@@ -192,7 +192,7 @@ async def test_another_worker_waits_for_it_and_keeps_the_same_time() -> None:
     await first.started(0)
     async with asyncio.timeout(5):
         await waiting
-    assert second.store.served_since(MAIN) == first.store.served_since(MAIN)
+    assert second.store.service(MAIN).calls_from == first.store.service(MAIN).calls_from
 
 
 async def test_one_worker_takes_all_partitions_over_side_by_side() -> None:
@@ -201,7 +201,7 @@ async def test_one_worker_takes_all_partitions_over_side_by_side() -> None:
     await worker.store.start()
     async with asyncio.timeout(5):
         await asyncio.gather(*(worker.own(partition) for partition in (2, 1, 0)))
-    assert worker.store.served_since(MAIN) == cluster.states()["kommo/main"].serving_since
+    assert worker.store.service(MAIN).calls_from == cluster.states()["kommo/main"].serving_since
 
 
 async def test_a_time_of_the_settings_is_not_waited_for() -> None:
@@ -247,7 +247,7 @@ async def test_a_portal_that_an_operator_enabled_is_served_after_a_restart() -> 
     cluster.add(STATES, 0, disabled_key("kommo", "main", 0), None, ())
     again = await Worker(cluster).started(0)
     assert again.store.disabled(MAIN) is None
-    assert again.store.served_since(MAIN) == worker.store.served_since(MAIN)
+    assert again.store.service(MAIN).calls_from == worker.store.service(MAIN).calls_from
 
 
 # Records of 0.1.
@@ -261,7 +261,7 @@ async def test_records_of_0_1_are_taken_over_and_kept() -> None:
     worker = await Worker(cluster).started()
     assert worker.store.disabled(MAIN) == "HTTP 410", "before anything is written"
     await worker.own(0)
-    assert worker.store.served_since(MAIN) == 7
+    assert worker.store.service(MAIN).calls_from == 7
     states = cluster.states()
     assert set(states) == {"kommo/main", "kommo/main/0"}
     assert (states["kommo/main"].serving_since, states["kommo/main/0"].disabled_reason) == (7, "HTTP 410")
@@ -276,14 +276,16 @@ async def test_a_worker_beside_one_of_0_1_goes_by_its_records() -> None:
     cluster.put(old(State.SERVING, 7))
     async with asyncio.timeout(5):
         worker = await Worker(cluster).started(1)
-    assert worker.store.served_since(MAIN) == 7
+    assert worker.store.service(MAIN).calls_from == 7
 
 
 async def test_the_earlier_time_of_both_counts() -> None:
     cluster = Cluster()
     worker = await Worker(cluster).started(0)
     cluster.put(old(State.SERVING, 7))
-    assert (await Worker(cluster).started(0)).store.served_since(MAIN) == 7 < worker.store.served_since(MAIN)
+    assert (
+        (await Worker(cluster).started(0)).store.service(MAIN).calls_from == 7 < worker.store.service(MAIN).calls_from
+    )
     assert cluster.states()["kommo/main"].serving_since == 7
 
 
@@ -361,4 +363,4 @@ async def test_a_worker_that_starts_while_another_one_begins_to_serve_is_not_sto
 
     late.store._delivery_log = another_one_begins
     await late.store.start()
-    assert late.store.served_since(MAIN) == 5
+    assert late.store.service(MAIN).calls_from == 5
