@@ -275,9 +275,7 @@ class App(faust.App):
         **settings: Any,
     ) -> None:
         """`on_refusal`: told where the owner refuses what is assigned; None: that ends the process hard.
-
-        `linger_seconds`: how long the brokers gather records for a fetch while few come.
-        """
+        `linger_seconds`: how long the brokers gather records for a fetch while few come."""
         refuse_other_versions()
         self.linger_seconds = linger_seconds
         self._on_refusal = on_refusal
