@@ -165,7 +165,10 @@ class KafkaAdmin:
         (answer,) = await self._answer(self._started.describe_consumer_groups([name]))
         (group,) = answer.to_object()["groups"]
         if group["error_code"] not in (0, GROUP_ID_NOT_FOUND):
-            raise self._refused(f"group {name} cannot be described", for_code(group["error_code"]).__name__)
+            error = for_code(group["error_code"])
+            if error.retriable:  # its coordinator is moving to another broker
+                raise unreachable(self._kafka, error())
+            raise self._refused(f"group {name} cannot be described", error.__name__)
         offsets = await self._answer(self._started.list_consumer_group_offsets(name))
         holders = {
             partition: str(member["client_host"]).lstrip("/")
