@@ -4,10 +4,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SPARK := .build/spark
 LAKE := .build/lake
+MYSQL := .build/mysql
+MMDEBSTRAP ?= mmdebstrap
 WAYS := .build/ways
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
+.PHONY: help venv demo up down test test-fast test-spark test-lake test-flink test-databases test-mysql test-scale test-ways test-server-install bench-server release simulate soak chaos mutate check format bench bench-growth bench-compare clean
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +70,15 @@ $(WAYS)/.installed: pyproject.toml constraints.txt deploy/tools.txt
 	@$(WAYS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r deploy/tools.txt
 	@touch $@
 
-test-databases: venv  ## several PBXs, MariaDB and PostgreSQL, on one broker; a replication slot that is gone (three minutes)
+test-databases: venv  ## several PBXs on one broker; a PostgreSQL that changes, fails over, loses its slot; Connect on a secured broker (ten minutes)
 	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases
+
+test-mysql: venv  ## capture from MySQL on real servers (two minutes); fetches its server from Debian's unstable release (60 MB; needs mmdebstrap)
+	@$(BIN)/python -c 'from tests.sources.mysql import program; raise SystemExit(program() is None)' || { rm -rf $(MYSQL) && $(MMDEBSTRAP) --quiet --variant=extract --include=mysql-server-core sid $(MYSQL); }
+	@TEST_DATABASES=1 $(BIN)/python -m pytest tests/databases/test_mysql_servers.py
+
+test-scale: venv  ## three brokers under load: workers added and removed, brokers killed, everything restarted (ten minutes); ONLY="PHASE .." JSON=FILE
+	@$(BIN)/python -m tests.scale $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 simulate: venv  ## 100,000 seeded schedules of crashes against checkpoint and log
 	@$(BIN)/python -m tests.simulate --schedules 100000
@@ -92,11 +101,15 @@ format: venv  ## put format and imports right
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: venv  ## measure; ratios within one run
-	@$(BIN)/python -m tests.bench
+bench: venv  ## measure; ratios within one run (15 min)
+	@$(BIN)/python -m tests.bench --only classify remembered long rows live deliveries finished replay report sink export disk at_rest gaps \
+	  --waiting 20000 --replayed 200000 --sunk 20000 --exported 20000 100000 --compared 200000 --idle 45
 
-bench-growth: venv  ## measure the largest sizes: kept, open, long and finished calls, a replay's memory (an hour)
-	@$(BIN)/python -m tests.bench --only remembered long growth finished replay_memory --remembered 50000 --calls-per-second 10 100 --finished 1000000 3000000 --replayed-in-memory 10000000
+bench-growth: venv  ## measure the largest sizes: partitions, kept, open, long and finished calls, a replay's memory, a hub of 40 PBXs (an hour)
+	@$(BIN)/python -m tests.bench --only remembered long deliveries finished growth partitions replay_memory unended gaps hub \
+	  --pbxs 5 20 40 --idle 60 \
+	  --remembered 50000 --waiting 100000 --calls-per-second 10 100 --open-calls 100 1000 10000 50000 --finished 1000000 3000000 \
+	  --replayed-in-memory 10000000
 
 bench-compare: venv  ## measure, and compare the ratios with the stored ones (tests/bench/ratios.json)
 	@$(BIN)/python -m tests.bench --only classify remembered rows --compare tests/bench/ratios.json

@@ -25,7 +25,8 @@ stored_position.py  the part of it that Connect alone tells
 sinks/              calls in SQL databases: their connectors, checks, apply, status and watch
 mariadb/            checks of a MariaDB server, its history, its source.yaml, its capture user
 postgresql/         the same of PostgreSQL: its slot, its WAL
-mysql/              the configuration for MySQL 8, not usable yet
+mysql/              what differs with MySQL
+gtids.py            which transactions a binlog has
 columns.py          the columns that a cel table has to have
 row_mark.py         a mark of one row
 """

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from connectors.capture_state import Hold
+from connectors.captured_rows import CapturedRows
 from connectors.client import ConnectClient, ConnectorStatus
-from connectors.engines import ENGINES, engine_of
-from connectors.failures import KNOWN, KnownFailure, with_reference
+from connectors.engines import engine_of
+from connectors.failures import KnownFailure, with_reference
 from connectors.guard import CaptureGuard
 from connectors.heartbeat import Heartbeats
 from connectors.progress import (
@@ -75,29 +76,33 @@ def connect_client(
 
 
 def _failures_of(settings: Settings) -> Sequence[KnownFailure]:
-    engine = ENGINES.get(settings.database.engine)
-    known = KNOWN if engine is None else engine.known_failures
-    return with_reference(known, settings.connect.password_reference)
+    return with_reference(engine_of(settings).known_failures, settings.connect.password_reference)
 
 
 @asynccontextmanager
-async def open_capture(settings: Settings) -> AsyncIterator[Capture]:
-    """Connections to Connect and Kafka. Raises UserError: no broker, settings that cannot be used."""
+async def open_capture(settings: Settings, captured: CapturedRows | None = None) -> AsyncIterator[Capture]:
+    """Connections to Connect and Kafka; `captured`: shared with other PBXs; None: its own.
+
+    Raises UserError: no broker, settings that cannot be used.
+    """
     config = source_config(settings)
     async with (
         connect_client(settings) as connect,
         Heartbeats(settings.kafka, heartbeat_topic(settings)) as heartbeats,
         KafkaTopics(settings.kafka) as topics,
     ):
-        guard = CaptureGuard(settings, connect, topics)
+        guard = CaptureGuard(settings, connect, topics, captured)
         yield Capture(connector_name(settings), config, connect, heartbeats, guard, topics, settings)
 
 
-async def apply_source(settings: Settings, progress: Progress, *, timeout_seconds: float = 90.0) -> Applied:
+async def apply_source(
+    settings: Settings, progress: Progress, *, timeout_seconds: float = 90.0, restart: bool = False
+) -> Applied:
     """Check database, topics and configuration, apply the source, and wait until it follows the database.
 
     Rows written after it returned are captured: the connector has its place in the binlog by then, and has stored it.
     A connector that is stopped or paused is resumed; one whose rows may be missing is not, until `start_afresh`.
+    `restart`: one that works is restarted too.
     Raises UserError naming what is wrong and the remedy.
     """
     warnings = await check_prerequisites(settings, progress)
@@ -106,6 +111,9 @@ async def apply_source(settings: Settings, progress: Progress, *, timeout_second
         await _refuse_gap(capture)
         seen = await capture.heartbeats.count()
         action = await _applied(capture, progress)
+        if restart and action == "unchanged":
+            await capture.connect.restart(capture.name, only_failed=False)
+            action = "restarted"
         try:
             async with asyncio.timeout(timeout_seconds):
                 status, restarted = await until_running(

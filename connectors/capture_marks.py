@@ -9,9 +9,11 @@ the capture is held, after a restart until gaps were looked for, and while rows 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import structlog
 
@@ -50,12 +52,25 @@ class MarkedCapture(Protocol):
 
 
 class DatabaseCapture:
-    """See MarkedCapture: the settings' database, Connect and brokers."""
+    """See MarkedCapture: the settings' database, Connect and brokers; use in `async with`.
+
+    The connection to the brokers is kept from one mark to the next, as there are many PBXs: to connect costs as much as
+    all that is asked. After an error it is made anew.
+    """
 
     def __init__(self, settings: Settings, connect: ConnectClient) -> None:
         """Raises SettingsError for an engine that cannot be captured."""
         self._settings = settings
         self._progress: CaptureProgress = engine_of(settings).progress(settings, connect)
+        self._kept: KafkaTopics | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._disconnect()
 
     async def take(self) -> tuple[UtcMillis, Any]:
         """See MarkedCapture."""
@@ -68,16 +83,34 @@ class DatabaseCapture:
 
     async def missing(self) -> str:
         """See MarkedCapture."""
-        async with KafkaTopics(self._settings.kafka) as topics:
+        async with self._topics() as topics:
             outcome = await read_gap_outcome(self._settings, topics)
         return outcome.told if outcome is not None else ""
 
     async def publish(self, until_ms: UtcMillis) -> None:
         """See MarkedCapture. The ends are those behind open transactions too: the rows may be in one."""
         kafka, pbx = self._settings.kafka, self._settings.pbx.name
-        async with KafkaTopics(kafka, uncommitted=True) as topics:
+        async with self._topics() as topics:
             mark = CaptureMark(pbx, until_ms, await topics.ends(kafka.topic(CEL)))
             await topics.send([Outgoing(kafka.topic(CAPTURE_MARKS), pbx.encode(), mark.encode(), 0)])
+
+    @asynccontextmanager
+    async def _topics(self) -> AsyncIterator[KafkaTopics]:
+        """The connection, read uncommitted: what others write in transactions has other keys than what is read here."""
+        if self._kept is None:
+            topics = KafkaTopics(self._settings.kafka, uncommitted=True)
+            await topics.__aenter__()
+            self._kept = topics
+        try:
+            yield self._kept
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        topics, self._kept = self._kept, None
+        if topics is not None:
+            await topics.__aexit__(None, None, None)
 
 
 @dataclass(slots=True)

@@ -7,8 +7,9 @@ from connectors.capture_progress import CaptureProgress
 from connectors.client import ConnectClient
 from connectors.failures import KnownFailure
 from connectors.mariadb.engine import MariaDbCapture
+from connectors.mysql.engine import MySqlCapture
 from connectors.postgresql.engine import PostgreSqlCapture
-from streams.errors import SettingsError
+from connectors.row_mark import RowMark
 from streams.kafka.topic_client import Topics
 from streams.settings import Settings
 
@@ -33,8 +34,13 @@ class CaptureEngine(Protocol):
         """
         ...
 
-    async def assess(self, settings: Settings, connect: ConnectClient, topics: Topics, state: Any) -> Assessment:
-        """Compare what is remembered (None: nothing) with what there is. Raises UserError where it cannot look."""
+    async def assess(
+        self, settings: Settings, connect: ConnectClient, topics: Topics, state: Any, captured: RowMark | None
+    ) -> Assessment:
+        """Compare what is remembered (None: nothing) with what there is; `captured`: the PBX's last row on the topic.
+
+        Raises UserError where it cannot look.
+        """
         ...
 
     def progress(self, settings: Settings, connect: ConnectClient) -> CaptureProgress:
@@ -46,12 +52,13 @@ class CaptureEngine(Protocol):
         ...
 
 
-ENGINES: dict[str, CaptureEngine] = {"mariadb": MariaDbCapture(), "postgresql": PostgreSqlCapture()}
+ENGINES: dict[str, CaptureEngine] = {
+    "mariadb": MariaDbCapture(),
+    "mysql": MySqlCapture(),
+    "postgresql": PostgreSqlCapture(),
+}
 
 
 def engine_of(settings: Settings) -> CaptureEngine:
-    """The engine of the settings' database. Raises SettingsError for one that cannot be captured."""
-    engine = settings.database.engine
-    if engine not in ENGINES:
-        raise SettingsError(f"database.engine {engine} cannot be captured yet", f"Supported: {', '.join(ENGINES)}.")
-    return ENGINES[engine]
+    """The engine of the settings' database."""
+    return ENGINES[settings.database.engine]

@@ -24,7 +24,12 @@ class Failure:
         return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
 
 
-USER_FILE = "connectors/mariadb/capture_user.sql"
+def user_file(engine: str) -> str:
+    """The file that makes the database user, as messages name it."""
+    return f"connectors/{engine}/capture_user.sql"
+
+
+USER_FILE = user_file("mariadb")
 REFERENCE = "connect.password_reference"
 """In a remedy: `with_reference` puts what it is set to there."""
 LOGIN_REMEDY = (
@@ -72,7 +77,7 @@ KNOWN: tuple[KnownFailure, ...] = (
     KnownFailure(
         r"no longer available on the server|Could not find first log file name|purged (?:the )?binary logs|"
         r"binlog that has been purged|error code:? ?=? ?1236|errno:? 1236",
-        "the binlog was purged before it was read (MariaDB error 1236): rows are missing on the topic",
+        "the binlog was purged before it was read (error 1236): rows are missing on the topic",
         f"{START_AFRESH} Then raise binlog_expire_logs_seconds.",
         needs_person=True,
     ),
@@ -144,6 +149,15 @@ KNOWN: tuple[KnownFailure, ...] = (
         "Check that the file of connect.password_reference is there on the Connect host, readable for Connect.",
     ),
 )
+
+
+def known_failures(engine: str) -> tuple[KnownFailure, ...]:
+    """The failures of a connector that follows a binlog, with the engine's own files in their remedies."""
+    section = {"mariadb": "[mariadb]", "mysql": "[mysqld]"}[engine]
+    return tuple(
+        each._replace(remedy=each.remedy.replace(USER_FILE, user_file(engine)).replace("[mariadb]", section))
+        for each in KNOWN
+    )
 
 
 def explain(trace: str, secrets: Iterable[str] = (), known: Sequence[KnownFailure] = KNOWN) -> Failure:

@@ -9,6 +9,7 @@ import msgspec
 
 from connectors.assessment import Assessment
 from connectors.capture_state import FROM_THE_FIRST_ROW, AnyState, CaptureStateStore, Hold
+from connectors.captured_rows import CapturedRows
 from connectors.client import ConnectClient
 from connectors.engines import engine_of
 from connectors.failures import Failure
@@ -40,11 +41,18 @@ class CaptureGuard:
     """Guards the capture of the settings' PBX. Every method raises UserError where it cannot look or remember."""
 
     def __init__(
-        self, settings: Settings, connect: ConnectClient, topics: Topics, now_ms: Callable[[], UtcMillis] = utc_now_ms
+        self,
+        settings: Settings,
+        connect: ConnectClient,
+        topics: Topics,
+        captured: CapturedRows | None = None,
+        now_ms: Callable[[], UtcMillis] = utc_now_ms,
     ) -> None:
+        """`captured`: shared with the guards of other PBXs; None: its own."""
         self._settings = settings
         self._connect = connect
         self._topics = topics
+        self._captured = captured or CapturedRows(settings)
         self._now_ms = now_ms
         self._engine = engine_of(settings)
         self.store = CaptureStateStore(settings, topics, self._engine.state_type)
@@ -114,7 +122,8 @@ class CaptureGuard:
         return Hold(reason, backfill_since(state, self._settings.aggregate.time_limit_seconds), self._now_ms())
 
     async def _assess(self, state: AnyState | None) -> Assessment:
-        return await self._engine.assess(self._settings, self._connect, self._topics, state)
+        captured = await self._captured.last(self._settings.pbx.name, self._topics)
+        return await self._engine.assess(self._settings, self._connect, self._topics, state, captured)
 
 
 def backfill_since(state: AnyState, longest_call_seconds: float) -> str:

@@ -11,6 +11,7 @@ from connectors.placeholders import Value, fill
 from streams.crm.registry import registered
 from streams.errors import UserError
 from streams.kafka.admin import ExistingTopic, KafkaAdmin
+from streams.kafka.partition_counts import PAGE
 from streams.settings import Settings
 
 DECLARATION = Path(__file__).parent / "topics.yaml"
@@ -29,6 +30,8 @@ class Topic:
     partitions: int
     replication: int
     config: Mapping[str, str]
+    by_call: bool = True
+    """Whether kafka.partitions says how many it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ def declared_topics(settings: Settings) -> list[Topic]:
         for each in names.get(declaration.get("each"), [{}]):
             filled = fill({**tree["defaults"], **declaration}, {**values, **each})
             common = fill(tree["defaults"]["config"], values)
-            topics.append(_topic(filled, filled.get("name", settings.kafka.topic(entry)), common))
+            by_call = declaration["partitions"] == "<kafka.partitions>"
+            topics.append(_topic(filled, filled.get("name", settings.kafka.topic(entry)), common, by_call=by_call))
     return topics
 
 
@@ -119,8 +123,13 @@ def refusals_of(topic: Topic, present: ExistingTopic, *, shrink: bool = False) -
     if present.partitions != topic.partitions:
         refusals.append(
             f"{topic.name} has {present.partitions} partitions, not {topic.partitions}: keys would move to other "
-            f"partitions, away from their state. Set kafka.partitions to {present.partitions}, or choose another "
-            "kafka.topic_prefix and start afresh."
+            "partitions, away from their state. "
+            + (
+                f"Where kafka.partitions was changed, set it back to {present.partitions}; where the topic was given "
+                if topic.by_call
+                else "Where it was given "
+            )
+            + f"partitions, Kafka takes none away: {PAGE} says how to go on."
         )
     policy, wanted = present.config.get("cleanup.policy", "delete"), topic.config["cleanup.policy"]
     if policy != wanted:
@@ -155,7 +164,7 @@ def change_of(topic: Topic, present: ExistingTopic | None) -> TopicChange:
     return TopicChange(topic.name, "alter" if different else "unchanged", different)
 
 
-def _topic(declaration: Mapping[str, Any], name: str, common: Mapping[str, Value]) -> Topic:
+def _topic(declaration: Mapping[str, Any], name: str, common: Mapping[str, Value], *, by_call: bool) -> Topic:
     config = {"cleanup.policy": declaration["cleanup"], **common, **declaration["config"]}
     if declaration["cleanup"] == "delete":
         retention = declaration["retention"]
@@ -165,6 +174,7 @@ def _topic(declaration: Mapping[str, Any], name: str, common: Mapping[str, Value
         partitions=declaration["partitions"],
         replication=declaration["replication"],
         config={key: str(value) for key, value in config.items()},
+        by_call=by_call,
     )
 
 

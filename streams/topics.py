@@ -11,28 +11,31 @@ class Topic(str):
     schema: str
     """Name of the Avro schema of its values (schemas/<name>.avsc); empty where they are not ours (JSON of Debezium, a
     checkpoint's own form)."""
+    by_call: bool
+    """Whether calls share its partitions out by their key: it has kafka.partitions of them, chosen once; else one."""
 
-    def __new__(cls, name: str, schema: str = "") -> "Topic":
+    def __new__(cls, name: str, schema: str = "", *, by_call: bool = False) -> "Topic":
         """A topic with that short name."""
         topic = super().__new__(cls, name)
         topic.schema = schema
+        topic.by_call = by_call
         return topic
 
 
-CEL = Topic("cel")
+CEL = Topic("cel", by_call=True)
 """CEL rows as Debezium delivers them; key: the bare linkedid."""
 
-CALL_RESULTS = Topic("call-results", "call_result")
-CALL_LEGS = Topic("call-legs", "call_leg")
-AGGREGATE_CHECKPOINTS = Topic("aggregate-checkpoints")
+CALL_RESULTS = Topic("call-results", "call_result", by_call=True)
+CALL_LEGS = Topic("call-legs", "call_leg", by_call=True)
+AGGREGATE_CHECKPOINTS = Topic("aggregate-checkpoints", by_call=True)
 """The state of open calls, in the form of workers/aggregate/partition_state.py; key: call id."""
 
 PORTAL_STATES = Topic("portal-states", "portal_state")
 """Portals' own records, beside their calls; key: `<crm>/<portal>`, `<crm>/<portal>/<partition>`."""
 
-DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command")
-DEAD_LETTERS = Topic("dead-letters", "dead_letter")
-DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resolution")
+DELIVERY_COMMANDS = Topic("delivery-commands", "delivery_command", by_call=True)
+DEAD_LETTERS = Topic("dead-letters", "dead_letter", by_call=True)
+DEAD_LETTER_RESOLUTIONS = Topic("dead-letter-resolutions", "dead_letter_resolution", by_call=True)
 CAPTURE_STATE = Topic("capture-state")
 """The capture's memory of each PBX's database, in the form of connectors/capture_state.py; key: name of the PBX."""
 
@@ -57,7 +60,7 @@ RULES_IN_FORCE = Topic("rules-in-force")
 ERASED_NUMBERS = Topic("erased-numbers")
 """Numbers that were erased (privacy/erased.py); key: the number's keyed hash."""
 
-CALL_RESULTS_HASHED = Topic("call-results-hashed", CALL_RESULTS.schema)
+CALL_RESULTS_HASHED = Topic("call-results-hashed", CALL_RESULTS.schema, by_call=True)
 """Results with keyed hashes in place of numbers (privacy/hashed.py), where privacy.hashed_topic is set."""
 
 CREDENTIALS = Topic("credentials")
@@ -66,4 +69,4 @@ CREDENTIALS = Topic("credentials")
 
 def deliveries(crm: str) -> Topic:
     """The delivery log of one CRM; key: call id."""
-    return Topic(f"deliveries-{crm}", "delivery")
+    return Topic(f"deliveries-{crm}", "delivery", by_call=True)

@@ -26,6 +26,7 @@ LONGEST = (
     "workers/deliver/test_tokens_servers.py",
     "workers/aggregate/test_worker_servers.py",
     "chaos/test_chaos_servers.py",
+    "scale/test_scale_servers.py",
     "replay/test_replay_servers.py",
     "faults/test_matrix_servers.py",
     "faults/test_soak_servers.py",

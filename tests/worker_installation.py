@@ -141,19 +141,7 @@ class Installation:
 
     def expected(self, rows: Sequence[Row]) -> dict[str, Row]:
         """The result of each call by a pure run over all its rows."""
-        settings = self.settings
-        rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
-        calls: dict[str, Call] = {}
-        for row in rows:
-            decoded = decoder.decode(orjson.dumps(row))
-            call = calls.setdefault(f"{decoded.pbx}/{decoded.linkedid}", Call(decoded.pbx, decoded.linkedid))
-            call.add(decoded)
-        return {
-            key: classify(
-                call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)
-            ).result.record()
-            for key, call in calls.items()
-        }
+        return expected_results(self.settings, rows)
 
     async def serializer(self) -> Serializer:
         """Reads and writes this installation's records."""
@@ -207,6 +195,20 @@ class Tail:
             while not reached(self.records):
                 for records in (await self._consumer.getmany(timeout_ms=100)).values():
                     self.records += records
+
+
+def expected_results(settings: Settings, rows: Iterable[Row]) -> dict[str, Row]:
+    """The result of each call by a pure run over all its rows."""
+    rules, profile, decoder = load_rules(settings.rules), PbxProfile.of(settings), RowDecoder()
+    calls: dict[str, Call] = {}
+    for row in rows:
+        decoded = decoder.decode(orjson.dumps(row))
+        call = calls.setdefault(f"{decoded.pbx}/{decoded.linkedid}", Call(decoded.pbx, decoded.linkedid))
+        call.add(decoded)
+    return {
+        key: classify(call, rules, profile, cut_short=not (call.linkedid_end or call.channels_ended)).result.record()
+        for key, call in calls.items()
+    }
 
 
 def last_versions(records: Iterable[ConsumerRecord], serializer: Serializer) -> dict[str, Row]:

@@ -1,4 +1,4 @@
-"""How far the connector has come in a MariaDB server's binlog, by the position that Connect has stored.
+"""How far the connector has come in a server's binlog, by the position that Connect has stored.
 
 A stored position is a fact, not a sign of life: Connect stores one only when the brokers have every record before it.
 Heartbeats move it on while the table is idle. It is stored once in `offset.flush.interval.ms` of Connect (a minute).
@@ -9,16 +9,23 @@ from contextlib import AbstractContextManager
 
 from pymysql.cursors import DictCursor
 
+from connectors.client import ConnectClient
+from connectors.gtids import contains, gtid_ranges
+from connectors.mariadb.binlog import BinlogQueries
 from connectors.mariadb.checks import connected
 from connectors.mariadb.continuity import decode_position
-from connectors.mariadb.history import BinlogMark, gtids_by_domain
+from connectors.mariadb.history import BinlogMark
 from connectors.stored_position import StoredPosition
 from streams.clock import UtcMillis
-from streams.settings import secret
+from streams.settings import Settings, secret
 
 
 class BinlogProgress(StoredPosition):
     """See connectors.capture_progress.CaptureProgress."""
+
+    def __init__(self, settings: Settings, connect: ConnectClient, queries: BinlogQueries) -> None:
+        super().__init__(settings, connect)
+        self._queries = queries
 
     async def clock_ms(self) -> UtcMillis:
         """The server's clock. Raises UserError: no database."""
@@ -47,17 +54,12 @@ class BinlogProgress(StoredPosition):
 
     def _end(self) -> BinlogMark:
         with self._connected() as cursor:
-            cursor.execute("SELECT @@gtid_binlog_pos AS gtids")
-            gtids = (cursor.fetchone() or {}).get("gtids")
-            cursor.execute("SHOW MASTER STATUS")
-            status = cursor.fetchone() or {}
-        return BinlogMark(str(status.get("File", "")), int(status.get("Position", 0)), str(gtids or ""))
+            return self._queries.end(cursor)
 
 
 def has_passed(position: BinlogMark, mark: BinlogMark) -> bool:
     """Whether everything up to the mark is before the position: by transaction numbers, or by file and place in it."""
-    wanted, reached = gtids_by_domain(mark.gtids), gtids_by_domain(position.gtids)
-    if wanted and all(reached.get(domain, 0) >= number for domain, number in wanted.items()):
+    if gtid_ranges(mark.gtids) and contains(position.gtids, mark.gtids):
         return True
     return (_number(position.file), position.position) >= (_number(mark.file), mark.position)
 

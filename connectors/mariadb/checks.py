@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from pymysql.constants import CR, ER
 from pymysql.cursors import DictCursor
 
 from connectors.columns import column_refusals, column_warnings
-from connectors.failures import USER_FILE
+from connectors.failures import user_file
 from connectors.mariadb.shared_tls import SharedTlsConnection
 from streams.errors import UserError
 from streams.settings import DatabaseSettings, secret
@@ -37,6 +37,10 @@ class DatabaseFacts:
     primary_key: tuple[str, ...]
     storage_engine: str = "InnoDB"
     """Of the table; empty: it has none."""
+    only_databases: str = ""
+    """binlog-do-db: databases whose changes alone are in the binlog, with commas; empty: all."""
+    ignored_databases: str = ""
+    """binlog-ignore-db: databases whose changes are not."""
 
 
 async def check_database(database: DatabaseSettings) -> list[str]:
@@ -45,15 +49,19 @@ async def check_database(database: DatabaseSettings) -> list[str]:
     Raises UserError: no database, a refused password, a binlog that cannot be followed, something missing (the table, a
     column, a grant).
     """
-    password = secret(database.password, database.password_file, "database.password")
-    facts = await asyncio.to_thread(_read_facts, database, password)
-    refusals = [*binlog_refusals(facts.variables), *grant_refusals(facts.grants), *table_refusals(facts, database)]
+    facts = await read_facts(database, QUERY)
+    refusals = [*binlog_refusals(facts.variables), *grant_refusals(facts.grants)]
+    refuse([*refusals, *filter_refusals(facts, database), *table_refusals(facts, database)], database)
+    return table_warnings(facts, database)
+
+
+def refuse(refusals: Sequence[str], database: DatabaseSettings) -> None:
+    """Raises UserError with the lines, if there are any."""
     if refusals:
         raise UserError(
             f"the database at {database.host}:{database.port} cannot be captured:\n"
             + "\n".join(f"  {line}" for line in refusals)
         )
-    return table_warnings(facts, database)
 
 
 def binlog_refusals(variables: Mapping[str, str]) -> list[str]:
@@ -78,17 +86,37 @@ def binlog_refusals(variables: Mapping[str, str]) -> list[str]:
     return refusals
 
 
-def grant_refusals(grants: Iterable[str]) -> list[str]:
+def filter_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str]:
+    """Why the rows of the database are not in the binlog; empty: they are."""
+    only, ignored = _names(facts.only_databases), _names(facts.ignored_databases)
+    if only and database.name.lower() not in only:
+        what = f"binlog-do-db is {facts.only_databases}"
+    elif database.name.lower() in ignored:
+        what = f"binlog-ignore-db is {facts.ignored_databases}"
+    else:
+        return []
+    return [
+        f"{what}: rows of {database.name} are not in its binlog; take it out of the server's configuration, and "
+        "restart it, or capture from the server that writes them there"
+    ]
+
+
+def _names(databases: str) -> set[str]:
+    return {name.strip().lower() for name in databases.split(",") if name.strip()}
+
+
+def grant_refusals(grants: Iterable[str], engine: str = "mariadb") -> list[str]:
     """The global privileges that a user lacks, of what SHOW GRANTS says."""
+    monitor = "BINLOG MONITOR" if engine == "mariadb" else "REPLICATION CLIENT"
     everywhere = " ".join(grant.split(" ON *.* ")[0].upper() for grant in grants if " ON *.* " in grant)
     if "ALL PRIVILEGES" in everywhere:
         return []
     refusals = []
     if "REPLICATION SLAVE" not in everywhere and "REPLICATION REPLICA" not in everywhere:
-        refusals.append(f"the user lacks REPLICATION SLAVE ON *.*: grant what {USER_FILE} grants")
+        refusals.append(f"the user lacks REPLICATION SLAVE ON *.*: grant what {user_file(engine)} grants")
     # The second is its name before MariaDB 10.5.
     if "BINLOG MONITOR" not in everywhere and "REPLICATION CLIENT" not in everywhere:
-        refusals.append(f"the user lacks BINLOG MONITOR ON *.*: grant what {USER_FILE} grants")
+        refusals.append(f"the user lacks {monitor} ON *.*: grant what {user_file(engine)} grants")
     return refusals
 
 
@@ -98,7 +126,7 @@ def table_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> list[str
     if not facts.columns:
         return [
             f"there is no table {table}, or user {database.user} may not read it: check database.name and "
-            f"database.table, and grant what {USER_FILE} grants"
+            f"database.table, and grant what {user_file(database.engine)} grants"
         ]
     refusals = column_refusals(facts.columns, database)
     if facts.storage_engine.lower() in ("myisam", "memory"):
@@ -136,9 +164,15 @@ def connected(database: DatabaseSettings, password: str, *, texts: bool = True) 
         raise connection_error(error, database) from None
 
 
-def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
+async def read_facts(database: DatabaseSettings, variables: str) -> DatabaseFacts:
+    """Ask the server, as the capture user; `variables`: a SELECT of one row. Raises UserError: no database."""
+    password = secret(database.password, database.password_file, "database.password")
+    return await asyncio.to_thread(_read_facts, database, password, variables)
+
+
+def _read_facts(database: DatabaseSettings, password: str, query: str) -> DatabaseFacts:
     with connected(database, password) as cursor:
-        cursor.execute(QUERY)
+        cursor.execute(query)
         variables = {name: str(value) for name, value in _rows(cursor)[0].items()}
         cursor.execute("SHOW GRANTS")
         grants = tuple(str(next(iter(row.values()))) for row in _rows(cursor))
@@ -153,13 +187,41 @@ def _read_facts(database: DatabaseSettings, password: str) -> DatabaseFacts:
             (database.name, database.table),
         )
         engine = str(next((next(iter(row.values())) for row in _rows(cursor)), "") or "")
+        status = _status_or_nothing(cursor)
     return DatabaseFacts(
         variables,
         grants,
         {row["name"]: row["type"] for row in columns},
         tuple(row["name"] for row in columns if row["part_of"] == "PRI"),
         engine,
+        str(status.get("Binlog_Do_DB") or ""),
+        str(status.get("Binlog_Ignore_DB") or ""),
     )
+
+
+def binlog_status(cursor: DictCursor) -> dict[str, Any]:
+    """Where the binlog ends, and whose changes are in it; empty: there is none.
+
+    The statement has another name from MySQL 8.2 on, and its old one is gone in 8.4.
+    """
+    try:
+        cursor.execute("SHOW MASTER STATUS")
+    except pymysql.MySQLError as error:
+        if not error.args or error.args[0] != ER.PARSE_ERROR:
+            raise
+        cursor.execute("SHOW BINARY LOG STATUS")
+    found = _rows(cursor)
+    return found[0] if found else {}
+
+
+def _status_or_nothing(cursor: DictCursor) -> dict[str, Any]:
+    """A user without the right to ask is told of the grant that it lacks."""
+    try:
+        return binlog_status(cursor)
+    except pymysql.MySQLError as error:
+        if error.args and error.args[0] == ER.SPECIFIC_ACCESS_DENIED_ERROR:
+            return {}
+        raise
 
 
 def _rows(cursor: DictCursor) -> list[dict[str, Any]]:
@@ -173,12 +235,18 @@ def connection_error(error: BaseException, database: DatabaseSettings) -> UserEr
     if code in (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR):
         return UserError(
             f"the database at {where} refuses user {database.user}: wrong password, or no such user",
-            f"Check database.user and database.password_file; {USER_FILE} makes the user. "
+            f"Check database.user and database.password_file; {user_file(database.engine)} makes the user. "
             "(An anonymous user ''@'localhost' goes before ours on the database's own host: drop it.)",
         )
     if code in (CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_LOST) or isinstance(error, OSError):
         return UserError(
             f"no database answers at {where} ({error.args[-1] if error.args else type(error).__name__})",
             "Start it, or check database.host and database.port.",
+        )
+    if code == ER.UNKNOWN_SYSTEM_VARIABLE:
+        named, other = ("MariaDB", "mysql") if database.engine == "mariadb" else ("MySQL", "mariadb")
+        return UserError(
+            f"the database at {where} is no {named} of a version that can be captured ({error.args[-1]})",
+            f"Where it is the other of the two, set database.engine: {other}.",
         )
     return UserError(f"the database at {where} cannot be read: {error.args[-1] if error.args else error}")

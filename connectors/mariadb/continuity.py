@@ -12,7 +12,8 @@ import msgspec
 from connectors.assessment import Assessment
 from connectors.capture_state import CaptureState
 from connectors.fault import Fault
-from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnapshot, compare, gtids_by_domain
+from connectors.gtids import gtid_text, same_gtids
+from connectors.mariadb.history import BinlogMark, DatabaseHistory, DatabaseSnapshot, compare
 from connectors.row_mark import RowMark
 
 BinlogState = CaptureState[DatabaseHistory, BinlogMark]
@@ -94,14 +95,14 @@ def _lost_position(state: BinlogState, now: Evidence, begun: BinlogMark | None) 
         return f"the connector has lost its position ({_place(state.position)})"
     if state.began_at is None or begun is None or begun == state.began_at:
         return None
-    if gtids_by_domain(begun.gtids) == gtids_by_domain(state.began_at.gtids) and begun.gtids:
+    if same_gtids(begun.gtids, state.began_at.gtids) and begun.gtids:
         return None  # nothing was written between the two starts
     before = state.position or state.began_at
     return f"the connector had lost its position ({_place(before)}) and began again at {_place(begun)}"
 
 
 def _place(mark: BinlogMark) -> str:
-    return f"GTID {mark.gtids}" if mark.gtids else f"{mark.file}:{mark.position}"
+    return f"GTID {gtid_text(mark.gtids)}" if mark.gtids else f"{mark.file}:{mark.position}"
 
 
 def _warnings(state: BinlogState, now: Evidence) -> tuple[Fault, ...]:

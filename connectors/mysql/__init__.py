@@ -1,8 +1,7 @@
-"""MySQL 8 as a source: prepared, and not usable yet.
+"""MySQL 8 and newer as a source: what differs from MariaDB (../mariadb), whose comparison and progress are used.
 
-source.yaml         the connector's configuration: Kafka Connect accepts it, no server was at hand to follow with it
-capture_user.sql    the user's grants, by MySQL's documentation
-
-`cel2crm connectors apply` refuses the engine until checks and history of a server, as ../mariadb has them, were tried
-on one: a server that loses rows has to be told.
+checks.py    a server that would lose rows, or could not be backfilled, is refused
+binlog.py    what it is asked in other words
+engine.py    all of it, as connectors/engines.py has it
+source.yaml, capture_user.sql
 """

@@ -28,7 +28,7 @@ SELECT c.relkind::text AS kind, c.relpersistence::text AS persistence, has_table
        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS primary_key
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
-_PUBLICATION = "SELECT pubinsert AS inserts FROM pg_publication WHERE pubname = %s"
+_PUBLICATION = "SELECT pubinsert AS inserts, pubviaroot AS as_one_table FROM pg_publication WHERE pubname = %s"
 _PUBLISHED = "SELECT * FROM pg_publication_tables WHERE pubname = %s AND schemaname = %s AND tablename = %s"
 _SLOT = """
 SELECT plugin::text AS plugin, database::text AS database, wal_status FROM pg_replication_slots WHERE slot_name = %s
@@ -136,6 +136,11 @@ def publication_refusals(facts: DatabaseFacts, database: DatabaseSettings) -> li
         ]
     if not facts.publication["inserts"]:
         return [f"publication {name} leaves inserts out: ALTER PUBLICATION {name} SET (publish = 'insert')"]
+    if facts.table.get("kind") == "p" and not facts.publication.get("as_one_table", True):
+        return [
+            f"publication {name} tells the rows of {table} by the names of its partitions: "
+            f"ALTER PUBLICATION {name} SET (publish_via_partition_root = true)"
+        ]
     if not facts.published:
         return [f"publication {name} leaves the table out: ALTER PUBLICATION {name} ADD TABLE {table}"]
     # Both columns came with PostgreSQL 15.

@@ -4,7 +4,6 @@ from typing import Any
 
 from connectors.assessment import Assessment
 from connectors.capture_progress import CaptureProgress
-from connectors.captured_rows import last_captured_row
 from connectors.client import ConnectClient, ConnectUnreachable
 from connectors.failures import KnownFailure
 from connectors.postgresql.checks import check_database, slot_name
@@ -12,6 +11,7 @@ from connectors.postgresql.continuity import Evidence, WalState, assess
 from connectors.postgresql.failures import POSTGRESQL
 from connectors.postgresql.history import WalPosition, decode_position, read_snapshot
 from connectors.postgresql.slot_progress import SlotProgress
+from connectors.row_mark import RowMark
 from connectors.source import connector_name
 from streams.kafka.topic_client import Topics
 from streams.settings import Settings
@@ -28,10 +28,14 @@ class PostgreSqlCapture:
         return await check_database(settings)
 
     async def assess(
-        self, settings: Settings, connect: ConnectClient, topics: Topics, state: WalState | None
+        self,
+        settings: Settings,
+        connect: ConnectClient,
+        topics: Topics,
+        state: WalState | None,
+        captured: RowMark | None,
     ) -> Assessment:
         """Compare the memory with server, slot, position and topic."""
-        captured = await last_captured_row(settings, topics)
         database = await read_snapshot(settings, state.database if state else None)
         position, known = await _position(settings, connect)
         return assess(state, Evidence(database, position, known, captured))

@@ -34,7 +34,7 @@ def show(console: Console, observer: Observer, written_at: Mapping[str, float]) 
         delays = sorted(
             datetime.fromisoformat(entry["received_at"]).timestamp() - written_at[linkedid]
             for entry in entries
-            if (linkedid := _linkedid(entry)) in written_at
+            if (linkedid := linkedid_of(entry)) in written_at
         )
         if len(delays) >= 2:
             cuts = statistics.quantiles(delays, n=100, method="inclusive")
@@ -57,12 +57,12 @@ def verdict(observer: Observer, truths: Iterable[Expected], rules: Rules) -> lis
             faults.append(f"{truth.case}: answered {result.answered}, the truth is {truth.answered}")
     for name, entries in observer.entries.items():
         wanted = {truth.linkedid: truth.case for truth in truths if truth.stands_in(name)}
-        received = Counter(_linkedid(entry) for entry in entries)
+        received = Counter(linkedid_of(entry) for entry in entries)
         faults += [f"{name}: no entry of {case} ({each})" for each, case in wanted.items() if not received[each]]
         faults += [f"{name}: {count} entries of call {each}" for each, count in received.items() if count > 1]
         faults += [f"{name}: an entry of call {each}, which is not for it" for each in received if each not in wanted]
         for entry in entries:
-            if (found := observer.results.get(_linkedid(entry))) is None:
+            if (found := observer.results.get(linkedid_of(entry))) is None:
                 continue
             due = _due(name, found, rules)
             if str(entry["status"]) != due:
@@ -99,5 +99,5 @@ def tell_verdict(console: Console, faults: list[str], truths: list[Expected], na
         console.print(f"  and {len(faults) - 40} more")
 
 
-def _linkedid(entry: Mapping[str, Any]) -> str:
+def linkedid_of(entry: Mapping[str, Any]) -> str:
     return str(entry.get("external_id") or "").rpartition("/")[2]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from deploy.server import installer
+from deploy.server.capture_user import ENGINES
 from deploy.server.layout import PORTS, Layout
 from deploy.server.units import SERVERS, units
 from deploy.server.waiting import wait_for
@@ -29,11 +30,14 @@ def _run(arguments: argparse.Namespace) -> None:
     root: Path = arguments.root
     if arguments.command == "install":
         ports = {**PORTS, **dict(arguments.port)}
-        installer.install(Layout(root, ports=ports, apart=arguments.apart), _say, arguments.jars)
+        layout = Layout(root, ports=ports, apart=arguments.apart)
+        installer.install(layout, _say, arguments.jars, arguments.engine)
     elif arguments.command == "upgrade":
         installer.upgrade(Layout(root), _say, arguments.jars)
     elif arguments.command == "uninstall":
         installer.uninstall(_installed(root), _say, purge=arguments.purge)
+    elif arguments.command == "capture-user":
+        installer.write_capture_user(_installed(root), _say)
     elif arguments.command == "units":
         layout = Layout.of(root) or Layout(root, jars=root / "opt/cel2crm-servers/jars", cluster="CLUSTER")
         for name, text in units(layout).items():
@@ -94,9 +98,11 @@ def _arguments() -> argparse.Namespace:
     install = commands.add_parser("install", help="write units, configuration and settings; start nothing")
     install.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)
     install.add_argument("--port", type=_port, action="append", default=[], metavar="NAME=NUMBER", help="not 9092, ..")
+    install.add_argument("--engine", choices=ENGINES, default="mariadb", help="of the PBX's database")
     install.add_argument(
-        "--apart", action="store_true", help="a unit for each worker: 160 MB more, and none ends another"
+        "--apart", action="store_true", help="a unit for each worker: 150 MB more, and none ends another"
     )
+    commands.add_parser("capture-user", help="write the SQL for the database's user, as the settings are now")
     upgrade = commands.add_parser("upgrade", help="run the installation from this environment's version; restarts")
     upgrade.add_argument("--jars", type=Path, metavar="DIR", help=elsewhere)
     uninstall = commands.add_parser("uninstall", help="stop and remove; says what it leaves")

@@ -11,26 +11,40 @@ from pathlib import Path
 from deploy.local.download import CHECKSUMS, jars
 from deploy.local.errors import StackError
 from deploy.local.parts.kafka import new_cluster_id
-from deploy.server.files import File, operators, ours
+from deploy.server.capture_user import capture_user
+from deploy.server.files import File, capture_user_file, operators, ours, shipped_user
 from deploy.server.layout import Layout, require_reachable
 from deploy.server.units import TARGET, USERS, WRITTEN_BY, services, unit, units, users, workers
+from streams.settings import load_settings
 
 Say = Callable[[str], None]
 _MAINTAINED = ("var/lib/cel2crm", "opt/cel2crm-servers", "etc/cel2crm")
 
 
-def install(layout: Layout, say: Say, jars_from: Path | None = None) -> Layout:
-    """Write everything, start nothing. Raises StackError: no right to, a half of another installation, no download."""
+def install(layout: Layout, say: Say, jars_from: Path | None = None, engine: str = "mariadb") -> Layout:
+    """Write everything, start nothing; `engine`: of the PBX's database.
+
+    Raises StackError: no right to, a half of another installation, no download.
+    """
     _require_root(layout)
     if Layout.of(layout.root) is not None:
         raise StackError(
             f"There is an installation already ({layout.record}).", "Give `cel2crm-server upgrade`, or uninstall it."
         )
     layout = replace(layout, cluster=_cluster(layout), jars=_servers(layout, say, jars_from))
-    _write_all(layout, say)
-    for line in next_steps(layout):
+    _write_all(layout, say, engine)
+    for line in next_steps(layout, engine):
         say(line)
     return layout
+
+
+def write_capture_user(layout: Layout, say: Say) -> None:
+    """Write capture_user.sql anew, as the settings are now. Raises UserError: settings with which it cannot be made."""
+    user = capture_user(load_settings(layout.etc / "cel2crm.yaml"))
+    file = capture_user_file(layout, user.statements)
+    _write(file)
+    _own(layout, file.path, "root", file.group, file.mode)
+    say(f"  {user.command} {file.path}    # on the PBX's database server, as root; then remove the file")
 
 
 def upgrade(layout: Layout, say: Say, jars_from: Path | None = None) -> Layout:
@@ -84,12 +98,14 @@ def uninstall(layout: Layout, say: Say, *, purge: bool) -> None:
     )
 
 
-def next_steps(layout: Layout) -> list[str]:
+def next_steps(layout: Layout, engine: str) -> list[str]:
     """What an operator does after `install`."""
+    command = shipped_user(layout, engine, "not shown").command
     return [
         "installed; nothing runs yet. Next:",
-        f"  mariadb < {layout.etc}/capture_user.sql    # on the PBX's database server, as root; then remove the file",
+        f"  {command} {layout.etc}/capture_user.sql    # on the PBX's database server, as root; then remove the file",
         f"  {layout.etc}/cel2crm.yaml    # the PBX, its database, numbers, portals; secrets: chmod o=, chgrp cel2crm",
+        f"  {layout.program}/cel2crm-server capture-user    # after other names in it: makes capture_user.sql anew",
         f"  systemctl enable --now {TARGET}",
         f"  runuser -u cel2crm -- {layout.program}/cel2crm status -s {layout.etc}/cel2crm.yaml",
     ]
@@ -111,7 +127,8 @@ def _to_restart(layout: Layout) -> list[str]:
     return servers
 
 
-def _write_all(layout: Layout, say: Say) -> None:
+def _write_all(layout: Layout, say: Say, engine: str = "mariadb") -> None:
+    """`engine`: of operators' files that are missing."""
     for file in ours(layout):
         _write(file)
     if layout.root == Path("/"):
@@ -122,7 +139,7 @@ def _write_all(layout: Layout, say: Say) -> None:
         (layout.state / name).mkdir(exist_ok=True)
         _own(layout, layout.state / name, USERS.get(name, "cel2crm"), USERS.get(name, "cel2crm"), 0o700)
     _own(layout, layout.connect_secrets, "root", USERS["connect"], 0o750)
-    for file in operators(layout):
+    for file in operators(layout, engine):
         if not file.path.exists():
             _write(file)
             _own(layout, file.path, "root", file.group, file.mode)

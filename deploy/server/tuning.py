@@ -40,7 +40,8 @@ TUNING = {
         },
     ),
     "connect": Tuning(
-        ("-Xms24m", "-Xmx128m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
+        # The heap grows with the PBXs, by 2 MB each, and is no larger for one than if it could not grow.
+        ("-Xms24m", "-Xmx384m", "-XX:MaxMetaspaceSize=128m", *_SMALL),
         {
             # Of its three internal topics: how long a question for news waits for some. Its end waits as long.
             "fetch.max.wait.ms": 5_000,

@@ -15,10 +15,12 @@ APART = ("aggregate", "deliver", "watch")
 USERS = {"kafka": "cel2crm-kafka", "registry": "cel2crm-registry", "connect": "cel2crm-connect"}
 WORKER_USER = "cel2crm"
 _MEMORY = {
-    "kafka": "512M", "registry": "384M", "connect": "512M",
-    "workers": "1536M", "aggregate": "1G", "deliver": "1G", "watch": "256M",
+    "kafka": "512M", "registry": "384M", "connect": "1G",
+    "workers": "1536M", "aggregate": "1G", "deliver": "1G", "watch": "512M",
 }  # fmt: skip
 """More than that, and the kernel ends it; systemd starts it again. The heaps are smaller, layout.py."""
+_TASKS = {"connect": "2048"}
+"""Threads, where they are many: Connect has ten a PBX."""
 _READY_SECONDS = 180
 WRITTEN_BY = "# Written by cel2crm-server"
 """How each unit of ours begins."""
@@ -169,7 +171,7 @@ def _identity(user: str, name: str) -> list[tuple[str, str]]:
 
 
 def _limits(name: str) -> list[tuple[str, str]]:
-    return [("MemoryMax", _MEMORY[name]), ("MemorySwapMax", "0"), ("TasksMax", "512")]
+    return [("MemoryMax", _MEMORY[name]), ("MemorySwapMax", "0"), ("TasksMax", _TASKS.get(name, "512"))]
 
 
 def _target(layout: Layout) -> str:

@@ -96,7 +96,7 @@ class Call:
         elif event == "CHAN_END":
             self._ended.add(row.uniqueid)
             self._seen.add(row.uniqueid)
-        elif not is_helper(row.channame):
+        elif row.uniqueid not in self._seen and not is_helper(row.channame):
             self._seen.add(row.uniqueid)
         return True
 

@@ -1,6 +1,6 @@
 """Classify a call: from its rows to its result and legs. Pure: the same rows and rules give the same bytes."""
 
-from typing import NamedTuple
+import msgspec
 
 from streams.calls import durations, linked_calls, participants
 from streams.calls.answered import assume_talks, bridges_missing, is_answered
@@ -25,7 +25,7 @@ CALLING_MISSING_WHY = (
 )
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True):
     """A result and the line, or the rule over the lines, that gave it."""
 
     result: int
@@ -116,7 +116,7 @@ def facts_and_result(
         complete=complete,
         incomplete_reason=incomplete_reason,
         warnings=_warnings(facts, who, hangup, answered),
-        why=tuple(sentence for sentence in why if sentence),
+        why=tuple(filter(None, why)),
         queue=participants.queue_of(facts),
         outcome=outcome_of(answered, decision.result),
     )

@@ -1,9 +1,10 @@
 """Who called whom, and from which side: direction and the numbers of a call (docs/call-status.md, direction)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import cast
+
+import msgspec
 
 from streams.calls.calling_party import callers_number, did_of, is_dialable
 from streams.calls.channel_name import is_port
@@ -16,8 +17,7 @@ from streams.rules.directions import SideRule
 _PASSED_ON = frozenset({"FORWARD", "BLINDTRANSFER", "ATTENDEDTRANSFER"})
 
 
-@dataclass(slots=True)
-class Parties:
+class Parties(msgspec.Struct):
     """The two ends of a call."""
 
     direction: Direction
@@ -29,7 +29,7 @@ class Parties:
     """The same as a CRM can use it."""
     trunk: str | None = None
     did: str | None = None
-    why: list[str] = field(default_factory=list)
+    why: list[str] = msgspec.field(default_factory=list)
 
 
 def extension_of(channel: Channel, profile: PbxProfile) -> str:
@@ -57,7 +57,7 @@ def parties(facts: CallFacts, profile: PbxProfile) -> Parties:
     reason = f"{direction}: the PBX logged {', '.join(sorted(facts.user_events & set(logged.values)))}"
     found = _by_sides(facts, profile)
     if found.direction == direction:
-        return replace(found, why=[*found.why, reason])
+        return msgspec.structs.replace(found, why=[*found.why, reason])
     if direction == "incoming":
         return _incoming(facts, calling, profile, [reason])
     caller, called = extension_of(calling, profile), _asked_for(calling, facts.other_channels)

@@ -1,6 +1,6 @@
 """How long a call rang, waited in queues, was with a machine and was talked. Seconds."""
 
-from typing import NamedTuple
+import msgspec
 
 from streams.calls.answered import called_by_asterisk
 from streams.calls.direction import Parties
@@ -8,7 +8,7 @@ from streams.calls.facts import CallFacts
 from streams.clock import MICROS_PER_SECOND, UtcMicros
 
 
-class Talk(NamedTuple):
+class Talk(msgspec.Struct, frozen=True):
     """When people talked. `first` and `seconds` are None where they did not, or it is not known when."""
 
     spans: list[list[UtcMicros]]

@@ -93,6 +93,8 @@ class CallFacts:
     """By uniqueid, in the order of their first rows; without Asterisk's helpers."""
     calling: Channel | None = None
     """The channel that began the call."""
+    other_channels: list[Channel] = field(default_factory=list)
+    """The real channels but the calling one, once all rows are folded."""
     calling_missing: bool = False
     """No row of that channel is there: `calling` is the first one seen, and was called."""
     unlogged_peers: dict[str, list[list[UtcMicros]]] = field(default_factory=dict)
@@ -142,11 +144,6 @@ class CallFacts:
     def starts_logged(self) -> bool:
         """Whether cel.conf has CHAN_START events."""
         return any(channel.started_in_call for channel in self.channels.values())
-
-    @property
-    def other_channels(self) -> list[Channel]:
-        """The real channels but the calling one."""
-        return [channel for channel in self.channels.values() if channel.real and channel is not self.calling]
 
     def on_side(self, side: Side) -> list[Channel]:
         """The real channels whose party is on a side of the PBX."""

@@ -100,6 +100,7 @@ class _RowFolder:
     def close(self) -> CallFacts:
         """The facts, with what is still open closed at the last row."""
         facts = self.facts
+        facts.other_channels = [each for each in facts.channels.values() if each.real and not each.is_calling]
         unended = bool(self._gone) and facts.calling is not None and facts.calling.ended is None
         facts.talk_open = (bool(self._talking) and not self._over) or unended
         for name in self._talking:
@@ -137,8 +138,7 @@ class _RowFolder:
         # It came from a call of its own, and peers named it before its first row here.
         channel.talks = facts.unlogged_peers.pop(row.channame, [])
         if key == self._calling_uniqueid:
-            channel.is_calling = True
-            facts.calling = channel
+            facts.calling, channel.is_calling = channel, True
         elif channel.started_in_call and not self._calling_bridged:
             facts.attempts.append(row)  # while the caller is in a bridge it is the transferring party who asks around
         return channel

@@ -11,6 +11,8 @@ _UNMEASURED = ("talk_seconds", "ringing_seconds", "queue_seconds", "ivr_seconds"
 
 def with_gaps(result: CallResult, call: Call, timeline: Timeline) -> CallResult:
     """The result, marked where rows or times of the call could not be read. Before it is stamped."""
+    if not (timeline.unreadable or timeline.coarse or call.unreadable_rows):
+        return result
     changed: dict[str, object] = {}
     warnings, why = list(result.warnings), list(result.why)
     if timeline.unreadable or timeline.coarse:
@@ -27,6 +29,4 @@ def with_gaps(result: CallResult, call: Call, timeline: Timeline) -> CallResult:
         reason = f"{call.unreadable_rows} rows that are, or may be, of this call could not be read"
         why.append(reason)
         changed |= {"complete": False, "incomplete_reason": result.incomplete_reason or reason}
-    if len(warnings) == len(result.warnings):
-        return result
     return msgspec.structs.replace(result, **changed, warnings=tuple(warnings), why=tuple(why))

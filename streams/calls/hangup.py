@@ -1,13 +1,13 @@
 """Cause and dial status of a call: from the calling channel's HANGUP row."""
 
-from typing import NamedTuple
+import msgspec
 
 from streams.calls.facts import CallFacts
 from streams.calls.pbx_profile import PbxProfile
 from streams.clock import MICROS_PER_SECOND
 
 
-class HangupFacts(NamedTuple):
+class HangupFacts(msgspec.Struct, frozen=True):
     """Cause, dial status and source of the calling channel's HANGUP row."""
 
     usable: bool

@@ -10,7 +10,6 @@ import msgspec
 from streams.calls.result import TIMES, CallResult
 from streams.clock import iso_utc
 
-_MEMBERS = tuple((name, name.encode()) for name in sorted(TIMES))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,12 +23,9 @@ def json_fields(result: CallResult) -> dict[str, Any]:
 
 def encode_call(result: CallResult) -> bytes:
     """The same as bytes, in a fraction of the time."""
-    encoded = _encode(result)
-    for name, member in _MEMBERS:
+    told = msgspec.structs.replace(result)
+    for name in TIMES:
         moment: int | None = getattr(result, name)
         if moment is not None:
-            # No text holds these bytes: a quote within one has a backslash before it.
-            encoded = encoded.replace(
-                b'"%b":%d' % (member, moment), b'"%b":"%b"' % (member, iso_utc(moment).encode()), 1
-            )
-    return encoded
+            msgspec.structs.force_setattr(told, name, iso_utc(moment))  # the encoder takes whatever stands there
+    return _encode(told)

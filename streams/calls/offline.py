@@ -10,6 +10,7 @@ from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
 from streams.rows.row import CapturedRow
+from streams.rows.shared_texts import sharing
 from streams.rules import Rules
 
 LINGER_ROWS = 5_000
@@ -20,6 +21,10 @@ _CHECK_EVERY_ROWS = 128
 
 _REMEMBERED_CALLS = 200_000
 """Calls handed out of which later rows are still recognised."""
+
+_MANY_OPEN_CALLS = 5_000
+"""From so many on rows share their texts: a third of the memory, for 5 % more time."""
+_TEXTS_OF_A_CALL = 64
 
 _TIME_SAMPLES = 16
 """Looks of which the earliest time counts: a few rows with a wrong clock, or one PBX of several, move no time."""
@@ -77,6 +82,7 @@ class OfflineClassifier:
         """The calls of the rows, each soon after its end; last, those that ended a moment ago, and those still open."""
         calls, ended = self._open, self._ended
         handed_out: OrderedDict[tuple[str, str], None] = OrderedDict()
+        texts = dict[str, str]()
         place, next_check = self.place, _CHECK_EVERY_ROWS
 
         def hand_out(key: tuple[str, str], order: tuple[int, int]) -> EndedCall:
@@ -97,7 +103,12 @@ class OfflineClassifier:
                     continue
                 known = calls[key] = Call(*key), count
             call = known[0]
-            call.add(row)
+            if len(calls) > _MANY_OPEN_CALLS:
+                if len(texts) > _TEXTS_OF_A_CALL * len(calls):
+                    texts.clear()
+                call.add(sharing(row, texts))
+            else:
+                call.add(row)
             event = row.eventtype
             if event == "LINKEDID_END" or (event == "CHAN_END" and call.channels_ended):
                 ended[key] = count
@@ -126,7 +137,7 @@ class OfflineClassifier:
         for key, (call, _) in self._open.items():
             if key in self._ended:
                 continue
-            if before.get(key) == len(call.rows):
+            if before.get(key) == len(call):
                 self._ended[key] = count
             else:
-                self._rows_before[key] = len(call.rows)
+                self._rows_before[key] = len(call)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ _COVERED_MAP = b"\xde" + len(HASHED).to_bytes(2, "big")
 """MessagePack's head of a map with as many members (map 16); a result is such a map with the others besides."""
 _NOT_COVERED = ("correction", "queue", "outcome")
 """The fields behind HASHED, in their order: they joined results after 0.1.0."""
+_not_covered = attrgetter(*_NOT_COVERED)
 _NOT_COVERED_NAMES = len(b"".join(map(_ENCODER.encode, _NOT_COVERED)))
 
 
@@ -159,7 +161,7 @@ class CallResult(msgspec.Struct, frozen=True):
         Call it once, on a fresh result whose version is 0.
         """
         encoded = _ENCODER.encode(self)
-        behind = _ENCODER.encode([getattr(self, name) for name in _NOT_COVERED])  # a byte of head, and the values
+        behind = _ENCODER.encode(_not_covered(self))  # a byte of head, and the values
         covered = _COVERED_MAP + encoded[len(_COVERED_MAP) : 1 - len(behind) - _NOT_COVERED_NAMES]
         outcome_hash = blake2b(covered, digest_size=8).hexdigest()
         for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):

@@ -1,7 +1,7 @@
 """What an aggregate worker says of the rules and settings by which it judges, on the topic rules-in-force. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import orjson
@@ -28,6 +28,8 @@ class RulesInForce(msgspec.Struct, frozen=True):
     pbxs: tuple[str, ...] = ()
     hash_key: str = ""
     """HashKey.id of the key by which it knows erased numbers; empty: it has none, and obeys no erasure."""
+    partitions: int = 0
+    """How many partitions the cel topic had then; 0: a release before 0.2.0 does not say it."""
 
     def encode(self) -> bytes:
         """The value."""
@@ -65,6 +67,19 @@ def refuse_to_be_second(ours: RulesInForce, told: Mapping[int, RulesInForce]) ->
             f"by other settings (partition {partition}): {_difference(ours, theirs)}",
             "Two that judge otherwise would give a call one result today and another tomorrow. Give every worker of "
             "the group the same settings file, and start them again.",
+        )
+
+
+def refuse_other_partitions(partitions: int, told: Iterable[RulesInForce]) -> None:
+    """Raise UserError where calls were judged on another number of partitions before: then topics and settings were
+    changed together, and calls' states lie on others than their next rows."""
+    before = max((each.partitions for each in told), default=0)
+    if before and before != partitions:
+        raise UserError(
+            f"calls were judged on {before} partitions until now, and kafka.partitions is {partitions}: their next "
+            "rows would be on other partitions than their state, and calls be lost or entered twice",
+            "Set kafka.partitions back. Where the topics were given partitions, Kafka takes none away: "
+            "docs/operating.md#partitions-are-chosen-once says how to go on without losing a call.",
         )
 
 

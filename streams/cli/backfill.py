@@ -23,7 +23,14 @@ from streams.dead_letter_reasons import Recovery
 from streams.errors import UserError
 from streams.operations import connection as operations
 from streams.operations import dead_letter_commands
-from streams.operations.backfill import Waiting, already_classified, backfill, checked_linkedid, is_plain
+from streams.operations.backfill import (
+    Waiting,
+    already_classified,
+    backfill,
+    checked_linkedid,
+    is_plain,
+    unread_signals,
+)
 from streams.operations.call_reference import split_call_id
 from streams.operations.cel_table import TableCall, calls_begun, calls_named
 from streams.operations.dead_letter_commands import Operator
@@ -253,3 +260,5 @@ def _report(waiting: Waiting, settings: Settings) -> None:
         say(f"missing: {name}: {came} of {call.rows} rows came, no result of all of them; {why}")
     if len(waiting.missing) > 20:
         say(f".. and {len(waiting.missing) - 20:,} more")
+    if remark := unread_signals(waiting, settings):
+        add_remark(remark)

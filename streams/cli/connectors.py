@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from connectors.apply import apply_source, connect_client, open_capture
+from connectors.captured_rows import CapturedRows
 from connectors.client import describe_status
 from connectors.engines import engine_of
 from connectors.kafka_login import worker_properties
@@ -53,6 +54,7 @@ def apply(
     settings: SettingsOption = None,
     sink: SinkOption = None,
     pbx: PbxOption = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Restart the connector also where it works.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until it works.")] = 90.0,
 ) -> None:
     """Check database, topics and configuration, apply the connector and wait until it works; of several PBXs, each's.
@@ -69,7 +71,7 @@ def apply(
             say(f"{describe_status(part.status)}, {part.behind} records behind ({part.action})")
         return
     chosen = chosen_pbxs(load_settings(settings), pbx)
-    asyncio.run(at_once_for_each_pbx(chosen, lambda each, progress: _apply(each, progress, seconds=timeout)))
+    asyncio.run(at_once_for_each_pbx(chosen, lambda each, told: _apply(each, told, seconds=timeout, restart=restart)))
 
 
 @app.command(name="worker-properties")
@@ -205,8 +207,8 @@ def watch(
         end_metrics()
 
 
-async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> None:
-    applied = await apply_source(settings, progress, timeout_seconds=seconds)
+async def _apply(settings: Settings, progress: Progress, *, seconds: float, restart: bool) -> None:
+    applied = await apply_source(settings, progress, timeout_seconds=seconds, restart=restart)
     for warning in applied.warnings:
         progress(f"warning: {warning}")
     say(f"{describe_status(applied.status)} ({applied.action})")
@@ -214,10 +216,10 @@ async def _apply(settings: Settings, progress: Progress, *, seconds: float) -> N
 
 async def _report(chosen: Sequence[Settings]) -> tuple[dict[str, CaptureReport], list[SinkReport]]:
     """By name of the PBX, in the order of the settings."""
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns, captured = asyncio.Semaphore(AT_ONCE), CapturedRows.of_all(chosen[0])
 
     async def of(settings: Settings) -> CaptureReport:
-        async with turns, open_capture(settings) as capture:
+        async with turns, open_capture(settings, captured) as capture:
             return await report(capture)
 
     reports = await asyncio.gather(*map(of, chosen))

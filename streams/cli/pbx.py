@@ -40,7 +40,7 @@ app = typer.Typer(help="PBXs of this installation: add one, see them.", no_args_
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: part of every call id, never changed.")],
-    engine: Annotated[str | None, typer.Option(help="mariadb or postgresql.", show_default=False)] = None,
+    engine: Annotated[str | None, typer.Option(help="mariadb, mysql or postgresql.", show_default=False)] = None,
     host: Annotated[str | None, typer.Option(help="Host of its database.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Its port.", show_default=False)] = None,
     user: Annotated[str | None, typer.Option(help=f"Its capture user ({USER}).", show_default=False)] = None,

@@ -16,7 +16,7 @@ from streams.settings import Settings
 from streams.settings.pbx import POSTGRESQL_PORT, DatabaseSettings
 from streams.settings.values import MOST_PORT, Region, ZoneName
 
-ENGINES = ("mariadb", "postgresql")
+ENGINES = ("mariadb", "mysql", "postgresql")
 USER = "cel2crm"
 DATABASE = "asteriskcdrdb"
 TABLE = "cel"
@@ -65,9 +65,9 @@ def completed(given: Answers, name: str, before: Settings, settings_file: Path) 
         given.engine = given.engine or ENGINES[0]
         return given
     _ask_for_database(given, name)
-    if given.password_file is None:
-        given.password_file = _asked_password(given, settings_file.with_name(f"{name}-password"), settings_file)
     _ask_for_numbers(given, before)
+    if given.password_file is None:  # last: whoever gives up before leaves no file
+        given.password_file = _asked_password(given, name, settings_file.absolute())
     return given
 
 
@@ -107,12 +107,13 @@ def _ask_for_numbers(given: Answers, before: Settings) -> None:
         given.trunks = [trunk for each in told.split(",") if (trunk := each.strip())]
 
 
-def _asked_password(given: Answers, file: Path, settings_file: Path) -> Path:
+def _asked_password(given: Answers, name: str, settings_file: Path) -> Path:
     """The file that is named, or made of the password that is typed."""
+    file = settings_file.with_name(f"{name}-password")
     question = f"File with the password of {given.user} (Enter: type the password)"
     named = _ask(question, "", _readable_file)
     if named:
-        return Path(named)
+        return Path(named).absolute()
     if file.exists():
         raise UserError(
             f"{file} is there already", f"If it holds the password of this user: give --password-file {file}."
@@ -125,13 +126,16 @@ def _asked_password(given: Answers, file: Path, settings_file: Path) -> Path:
 
 def _write_secret(file: Path, password: str, settings_file: Path) -> None:
     """Readable by its owner, and by the settings file's group where that may read the settings."""
+    made = False
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            made = True
             opened.write(password)
         shutil.chown(file, group=settings_file.stat().st_gid)
         file.chmod(settings_file.stat().st_mode & 0o640)
     except OSError as error:
-        file.unlink(missing_ok=True)
+        if made:
+            file.unlink(missing_ok=True)
         raise UserError(f"{file} cannot be written: {error.strerror}", "Give --password-file.") from None
 
 

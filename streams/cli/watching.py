@@ -7,6 +7,7 @@ import structlog
 
 from connectors.apply import open_capture
 from connectors.capture_marks import CaptureMarks, DatabaseCapture
+from connectors.captured_rows import CapturedRows
 from connectors.gap_watch import GapWatch
 from connectors.sinks.watch import watch_sinks
 from connectors.watch import Watcher
@@ -30,8 +31,8 @@ async def watch_connectors(
 
     Where one of them fails by a fault of its own, the others are ended with it, and its error is raised.
     """
-    turns = asyncio.Semaphore(COMPARED_AT_ONCE)
-    tasks = [asyncio.ensure_future(_watch_source(each, silence_seconds, turns)) for each in chosen]
+    turns, captured = asyncio.Semaphore(COMPARED_AT_ONCE), CapturedRows.of_all(settings)
+    tasks = [asyncio.ensure_future(_watch_source(each, silence_seconds, turns, captured)) for each in chosen]
     tasks.append(asyncio.ensure_future(watch_sinks(settings)))
     try:
         await asyncio.gather(*tasks)
@@ -41,13 +42,18 @@ async def watch_connectors(
         await asyncio.wait(tasks)
 
 
-async def _watch_source(settings: Settings, silence_seconds: float, turns: asyncio.Semaphore) -> None:
+async def _watch_source(
+    settings: Settings, silence_seconds: float, turns: asyncio.Semaphore, captured: CapturedRows
+) -> None:
     """Watch; a broker that is away at the start is waited for, one line a minute."""
     while True:
         try:
-            async with open_capture(settings) as capture:
+            async with (
+                open_capture(settings, captured) as capture,
+                DatabaseCapture(settings, capture.connect) as marked,
+            ):
                 gaps = GapWatch(SmallComparison(settings), capture.name, settings.pbx.name, turns=turns)
-                marks = CaptureMarks(DatabaseCapture(settings, capture.connect), capture.name)
+                marks = CaptureMarks(marked, capture.name)
                 await Watcher(
                     capture.connect, capture.name, capture.heartbeats.count, capture.guard, gaps=gaps, marks=marks,
                     silence_seconds=silence_seconds,

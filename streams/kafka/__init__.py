@@ -15,6 +15,7 @@
     broker_wait.py      a broker that is away is waited for; topics that must be there
     consumer_thread.py  commits and offsets, asked in the consumer's own thread; how long its fetches wait
     batches.py          records on their way through Faust: many as one message, and how many are under way
+    taking.py           a batch taken partition by partition, and why a worker ends
     turn.py             turns of the event loop for long work
     faust_overrides.py  everything of Faust and aiokafka that is overridden, pinned to one version of each
     partition_owner.py  partitions taken over all or none, and the watchdog over them

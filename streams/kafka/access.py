@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from aiokafka.conn import AIOKafkaConnection
@@ -22,6 +23,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from streams.errors import UserError
 from streams.kafka.client import unreachable
+from streams.kafka.partition_counts import changed
 from streams.kafka.reach import close, connected, reached
 from streams.kafka.requests import CreateAclsRequest, DescribeGroupsRequest, MetadataRequest
 from streams.settings import KafkaSettings
@@ -62,21 +64,29 @@ class Acl:
 
 
 async def require_access(
-    kafka: KafkaSettings, names: Collection[str], acls: Sequence[Acl] = (), *, seconds: float = 15.0
+    kafka: KafkaSettings,
+    names: Collection[str],
+    acls: Sequence[Acl] = (),
+    *,
+    partitions: Mapping[str, int] = MappingProxyType({}),
+    seconds: float = 15.0,
 ) -> None:
     """Raise UserError where a topic of `names` (full ones) is missing, or an ACL of `acls`; all that lack are named.
 
-    Also raises what reach.reached raises: Unreachable, LoginRefused.
+    And where a topic has another number of partitions than `partitions` says, by its full name. Also raises what
+    reach.reached raises: Unreachable, LoginRefused.
     """
     try:
         async with asyncio.timeout(seconds), reached(kafka) as broker:
             topics = [acl for acl in acls if acl.resource == "topic" and not acl.prefixed]
-            missing, lacking = await _topics(broker, names, topics)
+            missing, lacking, counts = await _topics(broker, names, topics)
             if missing and not lacking:
                 raise UserError(
                     f"no such topic on {kafka.bootstrap_servers}: {', '.join(missing)}",
                     "Make the topics with `cel2crm topics apply`; kafka.topic_prefix must be the same.",
                 )
+            if not lacking and (error := changed(partitions, counts)) is not None:
+                raise error
             for acl in acls:
                 if acl.resource == "group" and not acl.prefixed:
                     lacking += await _group(broker, kafka, acl)
@@ -119,20 +129,21 @@ async def create_acls(kafka: KafkaSettings, acls: Mapping[str, Sequence[Acl]]) -
 
 async def _topics(
     broker: AIOKafkaConnection, names: Collection[str], acls: Sequence[Acl]
-) -> tuple[list[str], list[str]]:
-    """Those of `names` that are missing, and what is not allowed."""
+) -> tuple[list[str], list[str], dict[str, int]]:
+    """Those of `names` that are missing, what is not allowed, and how many partitions each topic has."""
     answer = await broker.send(MetadataRequest(sorted({*names, *(acl.name for acl in acls)})))
     wanted = {acl.name: acl for acl in acls}
-    missing, lacking = [], []
-    for code, topic, _, _, allowed in answer.topics:
+    missing, lacking, counts = list[str](), list[str](), dict[str, int]()
+    for code, topic, _, partitions, allowed in answer.topics:
         acl = wanted.get(topic) or Acl("topic", topic, ("Describe",))
         if code == TopicAuthorizationFailedError.errno:
             lacking += _all_of(acl)
         elif code == 0:
             lacking += _not_among(acl, allowed)
+            counts[topic] = len(partitions)
         elif topic in names:
             missing.append(topic)
-    return missing, lacking
+    return missing, lacking, counts
 
 
 async def _group(broker: AIOKafkaConnection, kafka: KafkaSettings, acl: Acl) -> list[str]:

@@ -1,8 +1,8 @@
-"""Records on their way through Faust: those of one poll of one partition as one message, and how many are under way."""
+"""Records on their way through Faust: those of one poll as one message, and how many are under way."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import ConsumerRecord
 from faust.types import TP, ConsumerMessage
@@ -16,18 +16,22 @@ _LOOK_SECONDS = 1.0
 
 
 class Batch(ConsumerMessage):
-    """The records of one poll of one partition, in their order, as one message of Faust's: its offset is the last
-    record's."""
+    """The records of one poll, by partition and in their order, as one message of Faust's.
 
-    __slots__ = ("records",)
+    Faust takes it for the last record of the first partition. It makes nothing of that: nobody commits by its words.
+    """
 
-    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation: int) -> None:
+    __slots__ = ("polled", "size")
+
+    def __init__(self, polled: Mapping[TP, Sequence[ConsumerRecord]], generation: int) -> None:
+        tp, records = next(iter(polled.items()))
         last = records[-1]
         super().__init__(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, [], None, b"", None,
             tp=tp, generation_id=generation,
         )  # fmt: skip
-        self.records = records
+        self.polled = polled
+        self.size = sum(map(len, polled.values()))
 
 
 class InFlight:

@@ -9,6 +9,7 @@ import structlog
 
 from streams.kafka.access import Acl, require_access
 from streams.kafka.client import Unreachable
+from streams.kafka.partition_counts import chosen_counts
 from streams.settings import KafkaSettings
 
 _RETRY_SECONDS = 2.0
@@ -28,12 +29,13 @@ async def topics_are_there(
 
     A broker that is away is told once a minute and waited for as long as it takes, for a supervisor that starts the
     worker again and again may give up before the broker is back. Raises UserError where TLS or login fail, where a
-    topic is missing (topics are never made by a worker), and where an ACL is.
+    topic is missing (topics are never made by a worker) or has other partitions than were chosen, and where an ACL is.
     """
-    wanted = [kafka.topic(name) for name in names]
+    names = list(names)
+    wanted, counts = [kafka.topic(name) for name in names], chosen_counts(kafka, names)
     told, now = 0.0, time.monotonic
     while not stop.is_set():
-        asking = asyncio.ensure_future(require_access(kafka, wanted, acls))
+        asking = asyncio.ensure_future(require_access(kafka, wanted, acls, partitions=counts))
         asked = asyncio.ensure_future(stop.wait())
         await asyncio.wait([asking, asked], return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()

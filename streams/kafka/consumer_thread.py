@@ -10,11 +10,12 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka.committed import Committed
+from streams.kafka.gathered_commits import GatheredCommits, Offsets
 
 _ANSWER_SECONDS = 10.0
 """Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
 
-_LINGER_BYTES = 256 * 1024
+LINGER_BYTES = 256 * 1024
 """A fetch that has so much is answered at once."""
 _IDLE_WAIT_MS = 1500
 """How long a fetch waits for the first record; Faust's."""
@@ -35,6 +36,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     Faust's own way, a queue with two workers of which one waits for records, would add up to a second to each.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commits = GatheredCommits(self._commit_together)
 
     async def ask(self, request: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine of the thread's loop, at most `_ANSWER_SECONDS`."""
@@ -75,7 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def linger(self, seconds: float) -> None:
         """Have the brokers gather records for so long before they answer a fetch; 0: they answer at the first one."""
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._fetch_min_bytes = _LINGER_BYTES if seconds else 1
+        fetcher._fetch_min_bytes = LINGER_BYTES if seconds else 1
         fetcher._fetch_max_wait_ms = round(seconds * 1000) if seconds else _IDLE_WAIT_MS
 
     def known_end(self, tp: TP) -> KnownEnd | None:
@@ -90,16 +95,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return None if as_of_ms is None or state.highwater is None else KnownEnd(state.highwater, as_of_ms)
 
     async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
-        """Commit in the thread; True: the broker confirmed it."""
-        consumer = self._ensure_consumer()
-        partition = TopicPartition(tp.topic, tp.partition)
+        """Commit in the thread, with others that are asked for now; True: the broker confirmed it."""
+        return await self._commits.commit(TopicPartition(tp.topic, tp.partition), OffsetAndMetadata(offset, metadata))
+
+    async def _commit_together(self, offsets: Offsets) -> bool:
         try:
-            await self.ask(consumer.commit({partition: OffsetAndMetadata(offset, metadata)}))
+            await self.ask(self._ensure_consumer().commit(dict(offsets)))
         except (CommitFailedError, IllegalStateError) as error:
-            self.log.warning("Not committed, the group rebalances: %s: %s", tp, error)
+            self.log.warning("Not committed, the group rebalances: %s: %s", _names(offsets), error)
             return False
         except (KafkaError, TimeoutError) as error:
-            self.log.warning("Not committed: %s: %r", tp, error)
+            self.log.warning("Not committed: %s: %r", _names(offsets), error)
             return False
         return True
 
@@ -126,3 +132,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         asked = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
         answer = await self.ask(request(asked)) if asked else {}
         return {TP(each.topic, each.partition): offset for each, offset in answer.items()}
+
+
+def _names(offsets: Offsets) -> str:
+    return ", ".join(f"{each.topic}/{each.partition}" for each in offsets)

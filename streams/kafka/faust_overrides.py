@@ -11,19 +11,18 @@ consumer_thread.py: commits and offsets, asked in the consumer's own thread.
   Here nothing is committed but what the owner says, with the checkpoint's marker in the commit's metadata, and only a
   confirmed commit counts (rule 8). The owner releases its partitions before a rebalance and before the process ends.
 * `Consumer._drain_messages`: upstream takes every record alone through Faust, with two tasks each: nine tenths of all
-  cost. Here the records of one poll of one partition are one message (`Batch`), acknowledged when its last was taken.
-  Faust's compiled stream does not call `Consumer.ack`: how much is in flight is told by the agent (`taken`).
+  cost. Here the records of one poll are one message (`Batch`). Before each of its partitions the agent asks
+  `is_current`, as Faust does before a message. It tells what was `taken`: Faust's compiled stream calls no `ack`.
 * `Agent`: more than one concurrent actor would take rows out of order.
 * `App._create_directories`: nothing is kept on disk.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
 import faust
-from aiokafka import ConsumerRecord
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
@@ -36,6 +35,7 @@ from streams.kafka.committed import Committed
 from streams.kafka.consumer_thread import ConsumerThread, KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.metrics import hold_partitions
+from streams.kafka.quiet_monitor import QuietMonitor
 
 PINNED = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
@@ -201,10 +201,14 @@ class Consumer(driver.Consumer):
     def taken(self, batch: Batch) -> None:
         """The agent has taken a batch: there is room for others."""
         if batch.generation_id == self.app.consumer_generation_id:
-            self._in_flight.taken(len(batch.records))
+            self._in_flight.taken(batch.size)
+
+    def is_current(self, batch: Batch) -> bool:
+        """Whether what is left of a batch is to be taken; if not, it comes again."""
+        return self.app.flow_control.is_active() and batch.generation_id == self.app.consumer_generation_id
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Fetch, and hand the records of each partition to the agent as one message."""
+        """Fetch, and hand the records of each poll to the agent as one message."""
         linger = cast(App, self.app).linger_seconds
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
@@ -212,7 +216,7 @@ class Consumer(driver.Consumer):
                 await self._in_flight.until_room(lambda: self.flow_active and not self.should_stop)
                 polled, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
-                await self.sleep(0)
+                await asyncio.sleep(0)
                 count = sum(map(len, polled.values())) if polled else 0
                 if linger:  # each fetch costs as much as some dozens of records
                     self._thread.linger(linger if 0 < count < FEW_RECORDS else 0.0)
@@ -221,9 +225,9 @@ class Consumer(driver.Consumer):
                 if not self.flow_active:
                     await self.perform_seek()
                     continue
-                for tp, records in polled.items():
-                    if records and (active is None or tp in active):
-                        await self._hand_over(tp, records, generation)
+                wanted = {tp: each for tp, each in polled.items() if each and (active is None or tp in active)}
+                if wanted:
+                    await self._hand_over(Batch(wanted, generation))
                 self.diag.unset_flag(CONSUMER_FETCHING)
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
@@ -231,11 +235,11 @@ class Consumer(driver.Consumer):
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
 
-    async def _hand_over(self, tp: TP, records: Sequence[ConsumerRecord], generation: int) -> None:
-        if not self.flow_active or generation != self.app.consumer_generation_id:
+    async def _hand_over(self, batch: Batch) -> None:
+        if not self.flow_active or batch.generation_id != self.app.consumer_generation_id:
             return  # they come again: from where the partitions are taken over, or gone back to
-        self._in_flight.handed_over(len(records))
-        await self.callback(Batch(tp, records, generation))
+        self._in_flight.handed_over(batch.size)
+        await self.callback(batch)
         if self._n_acked >= (self._commit_every or self._n_acked + 1):
             self._n_acked = 0
             await self.commit()
@@ -279,7 +283,7 @@ class App(faust.App):
         refuse_other_versions()
         self.linger_seconds = linger_seconds
         self._on_refusal = on_refusal
-        super().__init__(id, Agent=Agent, **settings)
+        super().__init__(id, Agent=Agent, Monitor=QuietMonitor, **settings)
         self.transport = Transport(self.conf.broker_consumer, self, owner)
 
     def refuse(self, error: UserError) -> None:

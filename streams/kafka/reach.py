@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 
 from streams.errors import UserError
 from streams.kafka.client import Unreachable
+from streams.kafka.first_answer import first_answer
 from streams.kafka.login import connection_options
 from streams.kafka.requests import MetadataRequest
 from streams.settings import KafkaSettings
@@ -35,19 +37,23 @@ class LoginRefused(UserError):
 
 @asynccontextmanager
 async def reached(kafka: KafkaSettings, *, seconds: float = 10.0) -> AsyncIterator[AIOKafkaConnection]:
-    """A connection to the first broker that lets us in.
+    """A connection to the first broker that lets us in; one that is silent keeps no other from being asked.
 
     Raises Unreachable: none answers; LoginRefused: one answers, but TLS or login fail; SettingsError.
     """
     failures: list[UserError] = []
+
+    async def attempt(server: str) -> AIOKafkaConnection | None:
+        try:
+            return await connected(server.strip(), kafka, seconds)
+        except UserError as failure:
+            failures.append(failure)
+            return None
+
     with _silence:
-        for server in kafka.bootstrap_servers.split(","):
-            try:
-                connection = await connected(server.strip(), kafka, seconds)
-                break
-            except UserError as failure:
-                failures.append(failure)
-        else:
+        servers = kafka.bootstrap_servers.split(",")
+        connection = await first_answer([partial(attempt, server) for server in servers], AIOKafkaConnection.close)
+        if connection is None:
             # A broker that answers tells more than those that are away.
             raise next((each for each in failures if isinstance(each, LoginRefused)), failures[0])
         try:

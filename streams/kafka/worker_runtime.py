@@ -27,7 +27,9 @@ from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
+from streams.kafka.partition_counts import CountedPartitions, watched_counts
 from streams.kafka.partition_owner import HEALTH
+from streams.kafka.taking import Ending, take_batch
 from streams.settings import Settings
 
 _START_SECONDS = 30.0
@@ -35,9 +37,6 @@ _STOP_SECONDS = 30.0
 """A graceful end that takes longer becomes a hard one."""
 _LOOK_SECONDS = 0.2
 _FAULT_SECONDS = BEAT_SECONDS
-
-_METADATA_SECONDS = 5.0
-"""How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes."""
 
 _log = structlog.get_logger("worker")
 
@@ -102,24 +101,6 @@ def run(
     asyncio.run(_run(settings, workers, acls, services))
 
 
-class Ending:
-    """Why a worker ends gracefully: a signal, or a fault outside the program that a person mends."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.error: UserError | None = None
-
-    def ask(self, error: UserError) -> None:
-        """Ask for the end because of `error`."""
-        self.error = error
-        self.asked.set()
-
-    async def stop_for(self, error: UserError) -> None:
-        """Ask for the end because of `error`, and take no further record until it comes."""
-        self.ask(error)
-        await asyncio.Event().wait()
-
-
 def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -> App:
     """The worker's Faust app, its agent included. Needs the running event loop.
 
@@ -128,7 +109,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
     servers = [server.strip() for server in settings.kafka.bootstrap_servers.split(",")]
     app = App(
         f"{settings.kafka.topic_prefix}.{worker.name}",
-        owner=worker,
+        owner=CountedPartitions(worker, settings.kafka, worker.consumes),
         on_refusal=None if ending is None else ending.ask,
         linger_seconds=settings.worker.linger_seconds,
         broker=";".join(f"kafka://{server}" for server in servers),
@@ -141,8 +122,10 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
         broker_request_timeout=max(90.0, settings.worker.session_timeout_seconds),
         broker_max_poll_interval=24 * 3600.0,
         broker_max_poll_records=500,
+        broker_commit_interval=30.0,  # Faust's commits do nothing (faust_overrides.py)
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=round(_METADATA_SECONDS * 1000),
+        # How soon a topic that was made again, or got partitions, is noticed; aiokafka's default is five minutes.
+        consumer_metadata_max_age_ms=5000,
         consumer_group_instance_id=settings.worker.group_instance_id,
         producer_acks=-1,
         producer_request_timeout=60.0,
@@ -164,17 +147,7 @@ def make_app(settings: Settings, worker: Worker, ending: Ending | None = None) -
 
     async def take(stream: StreamT[bytes]) -> None:
         async for event in stream.events():
-            batch = cast(Batch, event.message)
-            try:
-                await worker.take(batch.tp, batch.records)
-                app.group.taken(batch)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                if ending is not None and isinstance(error, UserError):
-                    await ending.stop_for(error)
-                at = worker.positions().get(batch.tp, batch.records[0].offset)
-                hard_exit(f"{batch.topic}/{batch.partition}/{at} could not be processed", error)
+            await take_batch(app, worker, cast(Batch, event.message), ending)
 
     app.agent(topic, name=f"{app.conf.id}.take", concurrency=1)(take)
     return app
@@ -199,7 +172,8 @@ async def _run(
     for worker, app in zip(workers, apps, strict=True):
         await _started(settings, worker, app, ending)
         _log.info("started", worker=worker.name, group=app.conf.id, kafka=settings.kafka.bootstrap_servers)
-    await _until(ending.asked, apps, services)
+    async with watched_counts(settings.kafka, topics, ending.ask):
+        await _until(ending.asked, apps, services)
     if ending.error is not None:
         _log.error("the worker refuses to go on", problem=ending.error.problem)
     for worker in workers:

@@ -118,6 +118,27 @@ class Waiting:
         return len(self.seen.get(name, ())) >= self.calls[name].rows
 
 
+def unread_signals(waiting: Waiting, settings: Settings) -> str | None:
+    """What may be wrong where not one row has come; None: some have, or none is missing.
+
+    Debezium's reader of signals ends at the first refusal of the brokers, and the connector runs on without a word
+    (seen with 3.5: without Read on the topic, and without Read on the group).
+    """
+    if not waiting.missing or waiting.seen:
+        return None
+    topic = topics_of(settings)["topics.signals"]
+    group = f"{settings.kafka.topic_prefix}.signals.{settings.pbx.name}"
+    return (
+        f"not one row came: the connector does not read its signals. Kafka Connect needs Read on topic {topic} and on "
+        f"group {group} (cel2crm topics acls connect --apply); once refused, it reads them only after: "
+        f"cel2crm connectors apply --restart{_of_pbx(settings)}; the calls come then, without another backfill"
+    )
+
+
+def _of_pbx(settings: Settings) -> str:
+    return f" --pbx {settings.pbx.name}" if settings.other_pbxs else ""
+
+
 async def already_classified(connection: Connection, calls: Collection[TableCall]) -> Waiting:
     """The calls with the versions that stand on the results topic already. Raises UserError."""
     pbx = connection.settings.pbx.name

@@ -4,7 +4,7 @@ Rows per second of an aggregate worker, beside aiokafka alone, a plain fold and 
 while rows come one by one; the memory of its calls, and how long their take-over takes; what one long call costs; calls
 per second of a delivery worker to each CRM, and its memory while calls wait for a portal that is down; what it costs to
 take over finished calls; the bytes on disk of each topic; what one server takes at rest; how long `gaps`, a replay, a
-report, `export` and the sinks into databases take.
+report, `export` and the sinks into databases take; more partitions, and rows of calls without an end.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -33,6 +34,7 @@ from tests.bench import (
     hub,
     live,
     long_calls,
+    partitions,
     portals,
     ratios,
     remembered,
@@ -40,6 +42,7 @@ from tests.bench import (
     replay_memory,
     report,
     sink,
+    unended,
 )
 from tests.bench.pbx_rows import Mix, pbx_rows
 from tests.bench.subjects import SUBJECTS, subject_command
@@ -57,6 +60,9 @@ def main() -> int:
     parser.add_argument("--rates", type=int, nargs="*", default=live.RATES, help="rows a second, one by one")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each rate (default: 60)")
     parser.add_argument("--calls-per-second", type=int, nargs="*", default=[10], help="calls in a real worker: 15 min")
+    parser.add_argument("--open-calls", type=int, nargs="*", default=growth.OPEN_CALLS, help="in a real worker")
+    parser.add_argument("--partitions", type=int, nargs="+", default=partitions.COUNTS, help="of one worker")
+    parser.add_argument("--unended", type=int, default=200_000, help="calls without an end to classify")
     parser.add_argument("--idle", type=float, default=120.0, help="seconds at rest (default: 120)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
@@ -85,7 +91,9 @@ def main() -> int:
         for part in (each for each in PARTS if each in options.only):
             (own := Path(directory) / part).mkdir()
             status.update(f"measuring: {part}")
-            found[part] = PARTS[part].measure(own, options, status.update)
+            began = time.monotonic()
+            found[part] = PARTS[part].measure(own, options, _saying(part, status.update))
+            sys.stderr.write(f"{part}: {time.monotonic() - began:.0f} s\n")
             if not options.json:
                 for table in PARTS[part].tables(found[part], options):
                     Console(width=None if sys.stdout.isatty() else 120).print(table)
@@ -97,6 +105,15 @@ def main() -> int:
 
 
 Say = Callable[[str], None]
+
+
+def _saying(part: str, show: Say) -> Say:
+    """Progress on a terminal; elsewhere each step is a line."""
+
+    def line(words: str) -> None:
+        sys.stderr.write(f"{part}: {words}\n")
+
+    return show if sys.stderr.isatty() else line
 
 
 def _classify(directory: Path, options: argparse.Namespace, _: Say) -> Any:
@@ -179,7 +196,19 @@ def _export(directory: Path, options: argparse.Namespace, say: Say) -> Any:
 def _growth(directory: Path, options: argparse.Namespace, say: Say) -> Any:
     with LocalStack(parts={"kafka", "registry"}) as stack:
         at = stack.endpoints
-        return growth.measure(at.bootstrap_servers, at.registry_url, directory, options.calls_per_second, say)
+        rates, calls = options.calls_per_second, options.open_calls
+        return growth.measure(at.bootstrap_servers, at.registry_url, directory, rates, calls, say)
+
+
+def _partitions(directory: Path, options: argparse.Namespace, say: Say) -> Any:
+    with LocalStack(parts={"kafka", "registry"}) as stack:
+        at = stack.endpoints
+        counts, seconds = options.partitions, options.seconds
+        return partitions.measure(at.bootstrap_servers, at.registry_url, directory, counts, seconds, say)
+
+
+def _unended(directory: Path, options: argparse.Namespace, _say: Say) -> Any:
+    return unended.measure(directory, options.unended)
 
 
 def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
@@ -251,7 +280,9 @@ PARTS: Mapping[str, Part] = {
     "report": Part(_report, lambda figures, _: [report.show(figures)]),
     "sink": Part(_sink, lambda figures, _: [sink.show(figures)]),
     "export": Part(_export, lambda figures, _: [export.show(figures)]),
-    "growth": Part(_growth, lambda figures, _: [growth.show(figures)]),
+    "growth": Part(_growth, lambda figures, _: growth.tables(figures)),
+    "partitions": Part(_partitions, lambda figures, _: [partitions.show(figures)]),
+    "unended": Part(_unended, lambda figures, _: [unended.show(figures)]),
     "disk": Part(_disk, lambda figures, _: [disk.show(figures)]),
     "at_rest": Part(_at_rest, lambda figures, _: [at_rest.show(figures)]),
     "gaps": Part(_gaps, lambda figures, _: [gaps.show(figures)]),

@@ -27,7 +27,7 @@ from schemas import written_as
 from streams.http.service import schema_registry
 from streams.kafka.topic_client import KafkaTopics
 from streams.settings import Settings, load_settings
-from tests.bench.hub_load import Load, Written
+from tests.bench.hub_load import SEED, Load, Written
 from tests.bench.hub_servers import CRM, Hub, hub
 from tests.bench.usage import cpu_seconds, resident_mb
 
@@ -61,7 +61,7 @@ def _measured(running: Hub, rest: float, busy: float, say: Callable[[str], None]
     settings = load_settings(running.pipeline.settings_file)
     say("warming up")
     warm_up = Load(running.servers, PHONES, WARM_UP_SECONDS)
-    warm_up.run()
+    warm_up.run(SEED)
     _until_arrived(settings, running, warm_up.calls)
     say(f"{rest:.0f} s at rest")
     at_rest = _usage(running, lambda: time.sleep(rest))
@@ -69,7 +69,7 @@ def _measured(running: Hub, rest: float, busy: float, say: Callable[[str], None]
     commands = [_command(running, words) for words in COMMANDS]
     say(f"{busy:.0f} s of the busy hour")
     load = Load(running.servers, PHONES, busy)
-    in_busy_hour = _usage(running, lambda: load.run(seed=busy_seed(len(running.processes))))
+    in_busy_hour = _usage(running, lambda: load.run(SEED + len(running.servers)))
     results, entries = _until_arrived(settings, running, load.calls)
     running.pipeline.check()
     return {
@@ -84,11 +84,6 @@ def _measured(running: Hub, rest: float, busy: float, say: Callable[[str], None]
         "result_ms": _delays(load.calls, results),
         "crm_ms": _delays(load.calls, entries),
     }
-
-
-def busy_seed(number: int) -> int:
-    """Another seed than the warm-up's: other calls."""
-    return 1_000 + number
 
 
 def _usage(running: Hub, act: Callable[[], None]) -> Measurement:
@@ -210,29 +205,24 @@ def _delays(calls: Mapping[tuple[str, str], Written], at: Mapping[tuple[str, str
 
 def tables(measured: Sequence[Measurement]) -> list[Table]:
     """Memory and CPU of each part, and what the calls saw, by number of PBXs."""
-    usage = Table("PBXs", "part", "MB", "CPU at rest", "MB, busy", "CPU, busy", "in pauses, busy", title="A hub")
+    usage = Table(
+        "PBXs", "part", "MB", "CPU at rest", "MB, busy", "CPU, busy", "in pauses", "heap in use", title="A hub"
+    )
     for each in measured:
         rest, busy = each["at_rest"]["parts"], each["busy"]["parts"]
         for part in rest:
-            pauses = busy[part].get("percent_in_pauses")
-            usage.add_row(
-                f"{each['pbxs']}", part, *_cells(rest[part]), *_cells(busy[part]),
-                "" if pauses is None else f"{pauses:.2f} %",
-            )  # fmt: skip
+            of_java = busy[part]
+            java = (
+                (f"{of_java['percent_in_pauses']:.2f} %", f"{of_java['heap_after_collection']} MB")
+                if "percent_in_pauses" in of_java
+                else ()
+            )
+            usage.add_row(f"{each['pbxs']}", part, *_cells(rest[part]), *_cells(of_java), *java)
         usage.add_row(
             f"{each['pbxs']}", "all", *_cells(_sum(rest)), *_cells(_sum(busy)), style="bold", end_section=True
         )
-    calls = Table(
-        "PBXs",
-        "calls",
-        "rows/s",
-        "result p50",
-        "p99",
-        "CRM p50",
-        "p99",
-        "apply",
-        *(" ".join(words) for words in COMMANDS),
-    )
+    told_of = [" ".join(words) for words in COMMANDS]
+    calls = Table("PBXs", "calls", "rows/s", "result p50", "p99", "CRM p50", "p99", "apply", *told_of)
     for each in measured:
         delays = [f"{each[which][point]:.0f} ms" for which in ("result_ms", "crm_ms") for point in ("p50", "p99")]
         told = [

@@ -65,8 +65,11 @@ class Load:
     _failures: list[BaseException] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, seed: int = SEED) -> None:
-        """Raises what a writer failed with, and SystemExit where rows came late."""
+    def run(self, seed: int) -> None:
+        """Write it; `seed`: of the first server's calls, the others have the next ones.
+
+        Raises what a writer failed with, and SystemExit where rows came late.
+        """
         began = time.time()
         writers = [
             threading.Thread(target=self._write, args=(server, began, seed + number), daemon=True)

@@ -1,7 +1,12 @@
-"""An aggregate worker while rows come one by one: CPU a row, and how long after its last row a call has its result."""
+"""An aggregate worker while rows come one by one: CPU a row, and how long after its last row a call has its result.
+
+Beside it aiokafka's consumer alone, which fetches the same rows in the same rounds and throws them away: what a row
+costs before anything is done with it.
+"""
 
 import asyncio
 import statistics
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -14,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from rich.table import Table
 
 from tests.bench.pbx_rows import pbx_rows
+from tests.bench.subjects import READY, subject_command
 from tests.bench.usage import cpu_seconds, resident_mb
 from tests.worker_installation import Installation, Tail
 
@@ -33,29 +39,53 @@ def measure(
     found = []
     for rate in rates:
         say(f"measuring: {rate} rows a second for {seconds:.0f} s")
-        prefix = f"live{uuid.uuid4().hex[:6]}"
-        (own := directory / prefix).mkdir()
-        installation = Installation(servers, registry, own, prefix, CHECKPOINTS, PARTITIONS)
-        found.append(asyncio.run(_at(installation, rate, seconds)))
+        installations = []
+        for _ in range(2):
+            prefix = f"live{uuid.uuid4().hex[:6]}"
+            (own := directory / prefix).mkdir()
+            installations.append(Installation(servers, registry, own, prefix, CHECKPOINTS, PARTITIONS))
+        alone = asyncio.run(_aiokafka_alone(installations[0], rate, seconds))
+        found.append(asyncio.run(_at(installations[1], rate, seconds)) | {"aiokafka_alone_us_per_row": alone})
     return found
+
+
+async def _aiokafka_alone(installation: Installation, rate: int, seconds: float) -> float:
+    """CPU microseconds a row, from the first row to the last."""
+    settings = installation.directory / "settings.json"
+    settings.write_bytes(orjson.dumps(installation.tree))
+    async with installation:
+        rows = round(rate * seconds)
+        command = subject_command("aiokafka alone", rows, settings)
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), timeout=60) == READY.encode()
+        await _produce(installation, rows, rate)
+        told, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+    figures = orjson.loads(told.splitlines()[-1])
+    return float(figures["cpu_seconds"] / figures["rows"] * 1e6)
 
 
 async def _at(installation: Installation, rate: int, seconds: float) -> Measurement:
     async with installation:
         worker = installation.start_worker()
         await installation.until_taken_over(worker)
-        process = psutil.Process(worker.pid)
-        rows, before = round(rate * seconds), cpu_seconds(process)
-        await _produce(installation, rows, rate)
-        await asyncio.sleep(REST_SECONDS)
-        cpu, megabytes = cpu_seconds(process) - before, resident_mb(process)
-        delays = await _delays(installation)
+        return await one_by_one(installation, psutil.Process(worker.pid), rate, seconds)
+
+
+async def one_by_one(installation: Installation, process: psutil.Process, rate: int, seconds: float) -> Measurement:
+    """Rows for a worker that holds all partitions, and what they gave."""
+    rows, before = round(rate * seconds), cpu_seconds(process)
+    await _produce(installation, rows, rate)
+    await asyncio.sleep(REST_SECONDS)
+    cpu, megabytes = cpu_seconds(process) - before, resident_mb(process)
+    delays = await _delays(installation)
     return {
         "rows_per_second": rate,
         "rows": rows,
         "results": len(delays),
         "cpu_us_per_row": cpu / rows * 1e6,
         "p50_ms": statistics.median(delays),
+        "p95_ms": statistics.quantiles(delays, n=100)[94],
         "p99_ms": statistics.quantiles(delays, n=100)[98],
         "megabytes": megabytes,
     }
@@ -91,11 +121,14 @@ async def _delays(installation: Installation) -> list[int]:
 
 def show(measured: Sequence[Measurement]) -> Table:
     """A line for each rate."""
-    table = Table("rows/s", "CPU a row", "row to result p50", "p99", "memory", title="Rows one by one")
+    table = Table(
+        "rows/s", "CPU a row", "aiokafka alone", "row to result p50", "p99", "memory", title="Rows one by one"
+    )
     for each in measured:
         table.add_row(
             f"{each['rows_per_second']:,}",
             f"{each['cpu_us_per_row']:.0f} us",
+            f"{each['aiokafka_alone_us_per_row']:.0f} us",
             f"{each['p50_ms']:.0f} ms",
             f"{each['p99_ms']:.0f} ms",
             f"{each['megabytes']:.0f} MB",

@@ -19,15 +19,17 @@ Mix = Literal["all", "freepbx"]
 
 CALLS_AT_ONCE = 50
 ROWS_OF_FREEPBX = range(18, 70)
+_YOUNG_SECONDS = 100
+"""No call begins longer ago than 900 s, the grace time, where its second has any three digits at the end."""
 _UNIQUEID = re.compile(rb"\b\d{7}(\d{3})\.(\d+)\b")
 
 
-def pbx_rows(rows: int, mix: Mix = "all", pbx: str = "pbx1") -> Iterator[Row]:
-    """So many rows, committed now."""
+def pbx_rows(rows: int, mix: Mix = "all", pbx: str = "pbx1", at_once: int = CALLS_AT_ONCE) -> Iterator[Row]:
+    """So many rows, committed now; `at_once`: of so many calls in turn."""
     calls = _calls(mix)
-    running = [next(calls) for _ in range(CALLS_AT_ONCE)]
+    running = [next(calls) for _ in range(at_once)]
     for number in range(rows):
-        slot = number % CALLS_AT_ONCE
+        slot = number % at_once
         row = next(running[slot], None)
         while row is None:
             running[slot] = next(calls)
@@ -42,7 +44,7 @@ def _calls(mix: Mix) -> Iterator[Iterator[Row]]:
         for case in read_recordings()
         if mix == "all" or len(case.rows) in ROWS_OF_FREEPBX
     ]
-    epoch = int(time.time()) // 1000
+    epoch = (int(time.time()) + _YOUNG_SECONDS) // 1000
     for turn in count():
         for number, rows in enumerate(recorded):
             own = rb"%d\g<1>.%d%03d\g<2>" % (epoch, turn, number)

@@ -33,6 +33,9 @@ def of(found: Mapping[str, Any]) -> dict[str, float]:
     for other in ("bare aiokafka", "plain fold", "empty Faust agent"):
         if other in rates:
             ratios[f"aggregate worker / {other}"] = rates["aggregate worker"] / rates[other]
+    for each in found.get("live", ()):
+        name = f"aiokafka alone / live worker, {each['rows_per_second']} rows a second"
+        ratios[name] = each["aiokafka_alone_us_per_row"] / each["cpu_us_per_row"]
     for each in found.get("finished", {}).get("index", ()):
         if each["what"] == "table":
             ratios["finished call, bytes"] = each["bytes_a_call"]

@@ -17,8 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from faust.types import TP, StreamT
 
 from streams.kafka import worker_runtime as runtime
+from streams.kafka.consumer_thread import LINGER_BYTES
+from streams.kafka.zstd import use_kept_coders
 from streams.settings import Settings
 from streams.workers.aggregate.worker import AggregateWorker
+
+READY = "ready\n"
+"""What a subject says that is to be started before there are rows."""
 
 
 class Gauge:
@@ -43,14 +48,20 @@ class Gauge:
         sys.stdout.flush()
 
 
-async def _records(settings: Settings, most: int) -> AsyncGenerator[Sequence[ConsumerRecord], None]:
-    """Every record of the topic and on, by aiokafka's consumer alone."""
+async def _records(
+    settings: Settings, most: int, ready: Callable[[], None] = lambda: None, **options: int
+) -> AsyncGenerator[Sequence[ConsumerRecord], None]:
+    """Every record of the topic and on, by aiokafka's consumer alone.
+
+    `ready`: called before the first is asked for; `options`: the consumer's.
+    """
     topic, kafka = settings.kafka.topic("cel"), settings.kafka
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", **options)
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, each) for each in range(kafka.partitions)])
         await consumer.seek_to_beginning()
+        ready()
         while True:
             for records in (await consumer.getmany(timeout_ms=1000, max_records=most)).values():
                 yield records
@@ -61,6 +72,22 @@ async def _records(settings: Settings, most: int) -> AsyncGenerator[Sequence[Con
 async def bare(settings: Settings, gauge: Gauge) -> None:
     """aiokafka's consumer alone."""
     async with aclosing(_records(settings, 500)) as batches:
+        async for records in batches:
+            if gauge.count(len(records)):
+                break
+    gauge.report()
+
+
+def _say_ready() -> None:
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+
+
+async def bare_lingering(settings: Settings, gauge: Gauge) -> None:
+    """aiokafka's consumer alone, whose fetches wait at the brokers as the worker's do while rows come one by one."""
+    use_kept_coders()
+    linger = {"fetch_min_bytes": LINGER_BYTES, "fetch_max_wait_ms": round(settings.worker.linger_seconds * 1000)}
+    async with aclosing(_records(settings, 500, _say_ready, **linger)) as batches:
         async for records in batches:
             if gauge.count(len(records)):
                 break
@@ -160,6 +187,8 @@ SUBJECTS: dict[str, Callable[[Settings, Gauge], Awaitable[None]]] = {
     "empty Faust agent": empty_agent,
     "aggregate worker": aggregate,
 }
+ONE_BY_ONE: dict[str, Callable[[Settings, Gauge], Awaitable[None]]] = {"aiokafka alone": bare_lingering}
+"""Subjects beside which the worker is measured while rows come one by one."""
 
 
 def subject_command(name: str, rows: int, settings: Path) -> list[str]:
@@ -171,7 +200,7 @@ def main() -> None:
     """Measure one subject."""
     name, rows, settings = sys.argv[1:]
     tree = orjson.loads(Path(settings).read_bytes())
-    asyncio.run(SUBJECTS[name](Settings.model_validate(tree), Gauge(int(rows))))  # type: ignore[arg-type]
+    asyncio.run((SUBJECTS | ONE_BY_ONE)[name](Settings.model_validate(tree), Gauge(int(rows))))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

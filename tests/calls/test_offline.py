@@ -259,3 +259,22 @@ def test_calls_are_given_up_also_where_older_ones_linger_after_their_end(monkeyp
     ]
     without_end, last_with_end = "1795390000.5", f"{1_795_390_000 + (12 * 60 - 1) * 60}.1"
     assert given_in_order.index(without_end) < given_in_order.index(last_with_end)
+
+
+def test_rows_share_their_texts_where_very_many_calls_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows() -> list[CapturedRow]:
+        found = [row for number in range(30) for row in call(f"179539{number:04}.0", CALL.rpartition("9 end")[0])]
+        return [msgspec.structs.replace(row, context="".join([*row.context])) for row in found]  # as decoders make them
+
+    def texts(classifier: OfflineClassifier) -> tuple[int, list[CallResult]]:
+        calls = [ended.call for ended in classifier.calls(rows())]
+        found = {id(row.context) for each in calls for row in each.rows if row.context}
+        return len(found), results(rows(), classifier=OfflineClassifier(RULES, PbxProfile()))
+
+    apart, expected = texts(OfflineClassifier(RULES, PbxProfile()))
+    assert apart == 30
+    monkeypatch.setattr(offline, "_MANY_OPEN_CALLS", 9)
+    shared, found = texts(OfflineClassifier(RULES, PbxProfile()))
+    assert shared == 9 + 1
+    assert found == expected
+    assert len(found) == 30

@@ -6,6 +6,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewPartitions
 
 from tests.chaos.installation import PARTITIONS, Installation
 from tests.chaos.services import wait_until
@@ -49,6 +50,11 @@ class Brokers:
         for each in self._admin.delete_records(wanted).values():
             each.result(_SECONDS)
         return ends
+
+    def give_partitions(self, topic: str, count: int) -> None:
+        """As `kafka-topics.sh --alter --partitions` does."""
+        for each in self._admin.create_partitions([NewPartitions(self._made.topic(topic), count)]).values():
+            each.result(_SECONDS)
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic, and wait until it is gone."""

@@ -63,10 +63,19 @@ def connect(endpoints: Endpoints, *, autocommit: bool = True) -> Connection:
 class CallFlow:
     """Writes calls in several threads, row by row, whatever becomes of the database meanwhile. Use in `with`."""
 
-    def __init__(self, endpoints: Endpoints, seed: str, *, calls_per_second: float = 1.2, lanes: int = 4) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        seed: str,
+        *,
+        calls_per_second: float = 1.2,
+        lanes: int = 4,
+        row_pause: float = _ROW_PAUSE,
+    ) -> None:
         self._endpoints = endpoints
         self._random = Random(f"{seed}:calls")
         self._pace = lanes / calls_per_second
+        self._row_pause = row_pause
         self._cases = read_recordings()
         self._order: Iterator[Case] = iter(())
         self._taken: set[str] = set()
@@ -151,7 +160,7 @@ class CallFlow:
                 for row in self.marked(case.rows):
                     connection, as_written = self._insert(connection, row)
                     written.append(as_written)
-                    time.sleep(_ROW_PAUSE)
+                    time.sleep(self._row_pause)
                 if not self._over.is_set():
                     self.record(case, written)
             finally:

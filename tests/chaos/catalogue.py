@@ -14,6 +14,7 @@ from tests.chaos.faults import (
     links,
     records,
     registry,
+    repartitioning,
     rows,
     table,
     topics,
@@ -35,6 +36,7 @@ _MODULES = (
     clocks,
     disks,
     cluster,
+    repartitioning,
 )
 
 FAULTS: dict[str, type[Fault]] = {

@@ -71,7 +71,7 @@ class Installation:
 
     def topic(self, name: str) -> str:
         """The full name of a topic."""
-        return f"cel2crm.{name}"
+        return self.settings.kafka.topic(name)
 
     def cel2crm(self, *words: str, given: str | None = None, seconds: float = COMMAND_SECONDS) -> Said:
         """Run a command of the product to its end, as an operator does; killed after `seconds` (status -9)."""

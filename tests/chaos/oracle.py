@@ -56,6 +56,7 @@ class Oracle:
     """Knows the rules, and remembers what is due for each call."""
 
     settings: Settings
+    portals: tuple[str, ...] = PORTALS
     rules: Rules = field(init=False)
     _profile: PbxProfile = field(init=False)
     _decoder: RowDecoder = field(default_factory=RowDecoder)
@@ -72,7 +73,7 @@ class Oracle:
         missing: set[tuple[str, str]] = set()
         doubled: set[tuple[str, str]] = set()
         wrong: dict[tuple[str, str], str] = {}
-        for portal in PORTALS:
+        for portal in self.portals:
             shown = entries[portal]
             counts = Counter(linkedid_of(entry) for entry in shown)
             statuses = {linkedid_of(entry): str(entry["status"]) for entry in shown}

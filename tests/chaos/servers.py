@@ -97,6 +97,28 @@ def on_disk(home: Path, mounted_at: Path, command: Sequence[str | Path]) -> list
     return [*namespace, "sh", "-c", _MOUNTED, "sh", home / "disk.img", mounted_at, *command]
 
 
+def cluster_configuration(number: int, ports: Mapping[str, int]) -> dict[str, str | int]:
+    """Of one broker of three, each of them a controller as well; topics have three replicas."""
+    voters = ",".join(f"{each}@{HOST}:{ports[f'{name}-controller']}" for each, name in enumerate(BROKERS, start=1))
+    return {
+        "node.id": number,
+        "controller.quorum.bootstrap.servers": "",
+        "controller.quorum.voters": voters,
+        "default.replication.factor": 3,
+        "min.insync.replicas": 2,
+        "offsets.topic.replication.factor": 3,
+        "transaction.state.log.replication.factor": 3,
+        "transaction.state.log.min.isr": 2,
+        "broker.session.timeout.ms": 6000,
+    }
+
+
+def of_cluster(preparation: Sequence[str | Path]) -> list[str | Path]:
+    """A broker's preparation, for one of three."""
+    words = [word for word in preparation if word != "--standalone"]
+    return [f"--cluster-id={_CLUSTER}" if str(word).startswith("--cluster-id=") else word for word in words]
+
+
 class ClusteredKafka(LinkedKafka):
     """One of three brokers, each of them a controller as well; topics have three replicas."""
 
@@ -104,27 +126,10 @@ class ClusteredKafka(LinkedKafka):
 
     def prepare(self) -> None:
         super().prepare()
-        ports = self.site.ports
-        voters = ",".join(
-            f"{number}@{HOST}:{ports[f'{name}-controller']}" for number, name in enumerate(BROKERS, start=1)
-        )
-        self._append(
-            {
-                "node.id": self.number,
-                "controller.quorum.bootstrap.servers": "",
-                "controller.quorum.voters": voters,
-                "default.replication.factor": 3,
-                "min.insync.replicas": 2,
-                "offsets.topic.replication.factor": 3,
-                "transaction.state.log.replication.factor": 3,
-                "transaction.state.log.min.isr": 2,
-                "broker.session.timeout.ms": 6000,
-            }
-        )
+        self._append(cluster_configuration(self.number, self.site.ports))
 
     def preparation(self) -> Sequence[str | Path]:
-        words = [word for word in super().preparation() if word != "--standalone"]
-        return [f"--cluster-id={_CLUSTER}" if str(word).startswith("--cluster-id=") else word for word in words]
+        return of_cluster(super().preparation())
 
 
 class SecondKafka(ClusteredKafka):
@@ -167,22 +172,40 @@ KINDS: dict[ServerKind, dict[str, type[Part]]] = {
 }
 
 
-class ChaosStack(LocalStack):
-    """The local stack with variants of its servers."""
+class VariantStack(LocalStack):
+    """The local stack with variants of its servers and further ones, by name; `names`: only these."""
+
+    def __init__(self, variants: Mapping[str, type[Part]], names: Sequence[str] | None = None) -> None:
+        self._by_name = variants
+        with self._variants():
+            super().__init__(parts=names or tuple(parts.ALL))
+
+    def port(self, name: str) -> int:
+        """A server's port by its name."""
+        return next(iter(self._parts.values())).site.ports[name]
+
+    def _start_once(self, downloaded: Path) -> Endpoints:
+        with self._variants():
+            return super()._start_once(downloaded)
+
+    @contextmanager
+    def _variants(self) -> Iterator[None]:
+        names = tuple(dict.fromkeys([*parts.ALL, *self._by_name]))
+        with mock.patch.dict(parts.ALL, self._by_name), mock.patch.object(stack, "PARTS", names):
+            yield
+
+
+class ChaosStack(VariantStack):
+    """What faults act on."""
 
     def __init__(self, kind: ServerKind) -> None:
         self.kind = kind
-        with self._variants():
-            super().__init__(parts=tuple(parts.ALL))
+        super().__init__(KINDS[kind])
 
     @property
     def brokers(self) -> tuple[str, ...]:
         """Names of the brokers."""
         return BROKERS if self.kind == "three-brokers" else ("kafka",)
-
-    def port(self, name: str) -> int:
-        """A server's port by its name."""
-        return next(iter(self._parts.values())).site.ports[name]
 
     def data_directory(self, name: str) -> Path:
         """Where a server of the kind small-disks keeps its data, as seen from its own process."""
@@ -191,14 +214,3 @@ class ChaosStack(LocalStack):
     def disk(self, name: str) -> Path:
         """The file that holds the disk of a server of the kind small-disks."""
         return self._parts[name].home / "disk.img"
-
-    def _start_once(self, downloaded: Path) -> Endpoints:
-        with self._variants():
-            return super()._start_once(downloaded)
-
-    @contextmanager
-    def _variants(self) -> Iterator[None]:
-        variants = KINDS[self.kind]
-        names = tuple(dict.fromkeys([*parts.ALL, *variants]))
-        with mock.patch.dict(parts.ALL, variants), mock.patch.object(stack, "PARTS", names):
-            yield

@@ -73,6 +73,10 @@ class Services:
     def remove(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End a process for good."""
         self.stop(name, number)
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Leave out a process that was stopped."""
         with self._lock:
             del self._commands[name]
             self._stopped.discard(name)

@@ -45,7 +45,7 @@ def test_a_pbx_without_a_database_is_listed_as_such(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--engine", "mysql"], "--engine 'mysql' cannot be captured"),
+        (["--engine", "oracle"], "--engine 'oracle' cannot be captured"),
         (["--engine", "mariadb"], "not given: --host, --password-file; and standard input is no terminal"),
         (["--host", "10.0.0.9"], "not given: --password-file; and"),
     ],

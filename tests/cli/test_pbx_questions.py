@@ -48,11 +48,11 @@ def test_what_is_not_given_is_asked_for_and_an_answer_that_cannot_be_is_asked_ag
     monkeypatch.setattr(commands, "_look_at", looked.append)
     done = answer(
         file,
-        *("oracle", "postgresql"), *("", "10.8.0.5"), *("0", ""), "", "asterisk.cel", "", *("/none", ""), PASSWORD,
-        *("Mars", "Europe/Berlin"), "", "carrier, mts-* ,", "y",
+        *("oracle", "postgresql"), *("", "10.8.0.5"), *("0", ""), "", "asterisk.cel", "",
+        *("Mars", "Europe/Berlin"), "", "carrier, mts-* ,", *("/none", ""), PASSWORD, "y",
     )  # fmt: skip
     assert done.status == 0, done.stderr
-    for told in ("one of: mariadb, postgresql", "a number from 1 to", "no file /none", "Mars"):
+    for told in ("one of: mariadb, mysql, postgresql", "a number from 1 to", "no file /none", "Mars"):
         assert told in done.stderr
     assert PASSWORD not in done.stderr + done.stdout
     (branch,) = looked
@@ -89,17 +89,24 @@ def test_a_typed_password_goes_again_where_the_pbx_is_not_added(file: Path, monk
         raise UserError("no database answers", "Start it.")
 
     monkeypatch.setattr(commands, "_look_at", away)
-    done = answer(file, "", "10.0.0.9", *[""] * 4, "", PASSWORD, "", "", "")
+    done = answer(file, "", "10.0.0.9", *[""] * 7, "", PASSWORD)
     assert done.status == 2 and "no database answers" in done.stderr
     assert file.read_text(encoding="utf-8") == SETTINGS
     assert [each.name for each in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.usefixtures("terminal")
+def test_who_gives_up_leaves_everything_as_it_was(file: Path) -> None:
+    done = answer(file, "", "10.0.0.9", *[""] * 7, "")  # until the password is asked for
+    assert done.status == 1
+    assert file.read_text(encoding="utf-8") == SETTINGS and [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_file_of_a_typed_password_that_is_there_is_not_overwritten(file: Path) -> None:
     there = file.with_name("branch-password")
     there.write_text("another", encoding="utf-8")
-    done = answer(file, "", "10.0.0.9", *[""] * 5)
+    done = answer(file, "", "10.0.0.9", *[""] * 7, "")
     assert done.status == 2 and f"{there} is there already" in done.stderr
     assert there.read_text(encoding="utf-8") == "another" and file.read_text(encoding="utf-8") == SETTINGS
 

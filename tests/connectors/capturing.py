@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,14 +50,22 @@ async def reported(settings: Settings) -> CaptureReport:
         return await report(capture)
 
 
-async def command(pbx: Installation, *words: str) -> Result:
-    """`cel2crm connectors` with these words, in a thread: it has an event loop of its own."""
+def settings_file(pbx: Installation, **changed: Mapping[str, Any]) -> Path:
+    """The installation's settings as a file; `changed`: by section."""
     assert pbx.settings.database.password is not None
     tree = pbx.settings.model_dump(mode="json", exclude={"portals"})
     tree["database"]["password"] = pbx.settings.database.password.get_secret_value()
+    for section, values in changed.items():
+        tree[section] |= values
     file = pbx.stack.endpoints.directory / f"{pbx.name}.yaml"
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return file
+
+
+async def command(pbx: Installation, *words: str) -> Result:
+    """`cel2crm connectors` with these words, in a thread: it has an event loop of its own."""
+    file = settings_file(pbx)
     return await asyncio.to_thread(lambda: CliRunner().invoke(app, [*words, "--settings", str(file)]))
 
 

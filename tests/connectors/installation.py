@@ -71,7 +71,7 @@ class Installation:
 
     def make_database(self, linkedid: str = "linkedid") -> None:
         """FreePBX's table, and the user exactly as capture_user.sql makes it, under this test's names."""
-        table = _statements(TABLE.read_text(encoding="utf-8"))
+        table = statements(TABLE.read_text(encoding="utf-8"))
         create = next(each for each in table if each.lower().startswith("create table"))
         create = create.replace("asteriskcdrdb.", "")
         password = self.stack.endpoints.secret("cel.password")
@@ -82,7 +82,7 @@ class Installation:
             f"USE {self.name}",
             create,
             *([f"ALTER TABLE cel CHANGE linkedid {linkedid} varchar(32) NOT NULL"] if linkedid != "linkedid" else []),
-            *_statements(user),
+            *statements(user),
             f"ALTER USER '{self.name}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK",
         )
 
@@ -158,6 +158,7 @@ async def installed(
             await connect.delete(connector_name(installation.settings))
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
+    """The statements of an SQL file, its comments left out."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
     return [statement for each in "\n".join(lines).split(";") if (statement := each.strip())]

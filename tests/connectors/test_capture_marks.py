@@ -3,15 +3,22 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
+import pytest
 from structlog.testing import capture_logs
 
-from connectors.capture_marks import CaptureMarks
+from connectors import capture_marks
+from connectors.apply import connect_client
+from connectors.capture_marks import CaptureMarks, DatabaseCapture
 from connectors.watch import Watcher
+from streams.calls.capture_mark import CaptureMark
 from streams.errors import UserError
+from streams.settings import KafkaSettings, Settings
 from tests.connectors.fake_connect import FakeConnect, client_of
 from tests.connectors.test_gap_watch import FakeCheck, watch_of
 from tests.connectors.test_watch import HOLD, Clock, FakeGuard, beating
+from tests.operations.memory import MemoryTopics
 
 
 @dataclass
@@ -148,3 +155,53 @@ async def test_the_watcher_makes_none_while_the_capture_is_held() -> None:
 async def test_after_a_restart_gaps_are_looked_for_first() -> None:
     assert not (await watched(["FAILED", "RUNNING"], FakeGuard(), FakeCheck(hangs=True))).published
     assert (await watched(["FAILED", "RUNNING"], FakeGuard(), FakeCheck())).published
+
+
+class CountedTopics(MemoryTopics):
+    """Topics whose connections are counted; `away`: no broker answers any more."""
+
+    made: ClassVar[list["CountedTopics"]] = []
+    away = False
+    closed = False
+
+    def __init__(self, _: KafkaSettings, *, uncommitted: bool) -> None:
+        assert uncommitted
+        super().__init__()
+        self.made.append(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        if self.away:
+            raise UserError("no broker answers")
+        return await super().ends(topic)
+
+
+async def test_a_connection_is_kept_from_mark_to_mark_and_made_anew_after_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture_marks, "KafkaTopics", CountedTopics)
+    made: list[CountedTopics] = []
+    monkeypatch.setattr(CountedTopics, "made", made)
+    async with connect_client(Settings()) as connect, DatabaseCapture(Settings(), connect) as capture:
+        for until_ms in (1_000, 2_000):
+            assert await capture.missing() == ""
+            await capture.publish(until_ms)
+        assert len(made) == 1
+        made[0].away = True
+        with pytest.raises(UserError, match="no broker"):
+            await capture.publish(3_000)
+        assert made[0].closed
+        await capture.publish(4_000)
+        assert [each.closed for each in made] == [True, False]
+    assert made[1].closed
+    told = [
+        CaptureMark.decode(record.value or b"").until_ms
+        for each in made
+        for record in each.logs["cel2crm.capture-marks", 0]
+    ]
+    assert told == [1_000, 2_000, 4_000]

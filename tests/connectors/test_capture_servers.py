@@ -4,7 +4,6 @@
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pymysql
@@ -14,31 +13,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
 from connectors.apply import connect_client
-from connectors.capture_marks import DatabaseCapture
 from connectors.source import connector_name
 from deploy.local import LocalStack
-from streams.calls.capture_mark import CaptureMark
-from streams.kafka.topic_client import KafkaTopics, TopicRecord
 from tests.connectors.capturing import applied, looked_at, refusal, until_logged, watching
-from tests.connectors.installation import Installation, installed
+from tests.connectors.installation import installed
+from tests.connectors.marking import marked
 
 pytestmark = pytest.mark.servers
-
-
-async def marked(pbx: Installation) -> tuple[CaptureMark, list[TopicRecord]]:
-    """A mark as `watch` makes it, and the rows that were on the topic then: nothing else is waited for."""
-    async with connect_client(pbx.settings) as connect, KafkaTopics(pbx.settings.kafka) as topics:
-        capture = DatabaseCapture(pbx.settings, connect)
-        async with asyncio.timeout(60):
-            until_ms, place = await capture.take()
-            while not await capture.passed(place):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        rows = [record async for record in topics.read(pbx.topic)]
-        assert await capture.missing() == ""
-        await capture.publish(until_ms)
-        marks = [record async for record in topics.read(pbx.settings.kafka.topic("capture-marks"))]
-    assert abs(until_ms / 1000 - time.time()) < 60
-    return CaptureMark.decode(marks[-1].value or b""), rows
 
 
 async def test_rows_arrive_with_bare_keys_where_aiokafka_would_put_them(stack: LocalStack) -> None:
@@ -65,12 +46,16 @@ async def test_only_inserts_reach_kafka(stack: LocalStack) -> None:
         await applied(pbx.settings)
         pbx.insert(["1795480300.1", "1795480300.2"])
         await looked_at(pbx)
+        pbx.root(f"ALTER TABLE {pbx.name}.cel ADD COLUMN site int DEFAULT 7 FIRST")
         pbx.root(f"UPDATE {pbx.name}.cel SET exten = '100'", f"DELETE FROM {pbx.name}.cel", f"TRUNCATE {pbx.name}.cel")
         pbx.insert(["1795480300.3"])
         records = await pbx.records(3)
         await looked_at(pbx)  # ids that begin again after a TRUNCATE are legal
         # The last insert is there, so what was done before it is through: nothing may stand beside the three.
         assert sorted(record.key for record in records) == [b"1795480300.1", b"1795480300.2", b"1795480300.3"]
+        rows = {row["linkedid"]: row for row in (json.loads(record.value) for record in records)}
+        assert (rows["1795480300.2"].get("site"), rows["1795480300.3"]["site"]) == (None, 7)
+        assert rows["1795480300.3"]["eventtype"] == "CHAN_START"
 
 
 async def test_applying_twice_changes_nothing_and_a_pause_loses_nothing(stack: LocalStack) -> None:
@@ -132,6 +117,7 @@ async def test_the_capture_user_may_read_and_never_write(stack: LocalStack) -> N
 async def test_what_is_missing_is_named(stack: LocalStack) -> None:
     async with installed(stack) as pbx:
         port = unused_port()
+        assert "set database.engine: mariadb" in await refusal(pbx.changed("database", engine="mysql"))
         assert "refuses user nobody" in await refusal(pbx.changed("database", user="nobody"))
         assert f"no table {pbx.name}.calls" in await refusal(pbx.changed("database", table="calls"))
         aliases = {"cel_linkedid": "callgroup"}

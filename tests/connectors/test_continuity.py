@@ -1,6 +1,5 @@
 """Whether the capture goes on where it stood: each sign of another history, and what is no sign of one."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +14,6 @@ from connectors.mariadb.history import (
     DatabaseHistory,
     DatabaseSnapshot,
     compare,
-    gtids_by_domain,
 )
 from connectors.row_mark import RowMark, row_mark
 
@@ -81,14 +79,6 @@ def test_a_connectors_position_is_no_proof_where_the_server_does_not_know_it() -
     unknown = replace(CONTINUED, gtids_at_mark=None)
     position = DatabaseHistory("0-1-1489", BinlogMark("binlog.000003", 5000, "0-1-1489"), ROW)
     assert compare(position, unknown, own_mark=False).interruption is None
-
-
-@pytest.mark.parametrize(
-    ("gtids", "domains"),
-    [("", {}), (None, {}), ("0-1-8", {0: 8}), ("0-1-8,0-2-9,1-1-7", {0: 9, 1: 7})],
-)
-def test_gtids_by_domain(gtids: str | None, domains: Mapping[int, int]) -> None:
-    assert gtids_by_domain(gtids) == domains
 
 
 STATE: BinlogState = CaptureState(

@@ -3,13 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
+import pymysql
 import pytest
 from aiohttp.test_utils import unused_port
+from pymysql.constants import ER
 
 from connectors.mariadb.checks import (
     DatabaseFacts,
     binlog_refusals,
     check_database,
+    connection_error,
+    filter_refusals,
     grant_refusals,
     table_refusals,
     table_warnings,
@@ -50,6 +54,20 @@ def test_a_binlog_that_loses_rows_is_refused(variable: str, value: str, words: s
 )
 def test_a_missing_grant_is_named(grants: list[str], lacking: int) -> None:
     assert len(grant_refusals(grants)) == lacking
+
+
+@pytest.mark.parametrize(
+    ("only", "ignored", "words"),
+    [
+        ("replica_db", "", "binlog-do-db is replica_db: rows of asteriskcdrdb are not in its binlog"),
+        ("asterisk,AsteriskCdrDb", "", ""),
+        ("", "mysql, asteriskcdrdb", "binlog-ignore-db is mysql, asteriskcdrdb"),
+        ("", "mysql", ""),
+    ],
+)
+def test_a_binlog_that_leaves_the_database_out_is_refused(only: str, ignored: str, words: str) -> None:
+    lines = filter_refusals(replace(facts(), only_databases=only, ignored_databases=ignored), database())
+    assert [words in line for line in lines] == [True] * bool(words)
 
 
 def facts(columns: tuple[str, ...] = COLUMNS, key: tuple[str, ...] = ("id",)) -> DatabaseFacts:
@@ -104,6 +122,13 @@ def test_a_table_whose_readers_hold_up_asterisk_is_refused_with_advice(engine: s
 def test_a_table_without_a_primary_key_is_refused() -> None:
     (line,) = table_refusals(facts(key=()), database())
     assert "no primary key" in line
+
+
+@pytest.mark.parametrize(("engine", "other"), [("mariadb", "mysql"), ("mysql", "mariadb")])
+def test_the_wrong_engine_is_told_with_the_right_one(engine: str, other: str) -> None:
+    error = pymysql.err.OperationalError(ER.UNKNOWN_SYSTEM_VARIABLE, "Unknown system variable 'gtid_mode'")
+    told = connection_error(error, database(engine=engine))
+    assert f"set database.engine: {other}" in told.remedy and "gtid_mode" in told.problem
 
 
 async def test_no_database_is_one_clear_message() -> None:

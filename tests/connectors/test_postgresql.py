@@ -140,6 +140,10 @@ def test_a_table_whose_rows_do_not_come_is_refused(table: dict[str, Any], words:
     [
         ({"publication": {}}, "CREATE PUBLICATION cel2crm FOR TABLE public.cel"),
         ({"publication": {"inserts": False}}, "leaves inserts out"),
+        (
+            {"publication": {"inserts": True, "as_one_table": False}, "table": {**TABLE, "kind": "p"}, "published": {}},
+            "ALTER PUBLICATION cel2crm SET (publish_via_partition_root = true)",
+        ),
         ({"published": {}}, "ADD TABLE public.cel"),
         ({"published": {"attnames": list(COLUMNS), "rowfilter": "(id > 3)"}}, "filters rows"),
         ({"published": {"attnames": [name for name in COLUMNS if name != "extra"]}}, "leaves columns out (extra)"),

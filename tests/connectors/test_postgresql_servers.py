@@ -2,33 +2,28 @@
 
 # ruff: noqa: S608 (the names in the statements are the test's own)
 
+import os
+import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
 
-from deploy.demo.recordings import read_recordings
 from deploy.local import LocalStack
-from streams.calls.call import Call
-from streams.calls.classify import classify
-from streams.calls.pbx_profile import PbxProfile
+from deploy.server.capture_user import capture_user
 from streams.kafka.topic_client import KafkaTopics
 from streams.operations.backfill import signals_of
-from streams.rows.row import CapturedRow, RowDecoder
-from streams.rules import load_rules
 from streams.settings import Settings
 from tests.connectors.capturing import (
     applied,
     refusal,
 )
-from tests.connectors.installation import Installation, installed
-from tests.connectors.postgresql_installation import LOGICAL, installed_in_postgresql
+from tests.connectors.installation import installed
+from tests.connectors.judging import CASE, decoded, judged
+from tests.connectors.postgresql_installation import CEL_PGSQL, LOGICAL, installed_in_postgresql
 from tests.sources import postgresql
 
 pytestmark = pytest.mark.servers
-
-CASE = next(case for case in read_recordings() if len(case.linkedids) == 1 and len(case.rows) > 15)
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +32,6 @@ def server() -> Iterator[postgresql.Server]:
         pytest.skip("PostgreSQL is not installed")
     with postgresql.running(programs, *LOGICAL) as running:
         yield running
-
-
-async def decoded(pbx: Installation, count: int) -> list[CapturedRow]:
-    """The first rows on the topic, in the order of ids."""
-    decoder = RowDecoder(pbx.settings.database.column_name_aliases, pbx.name)
-    rows = [decoder.decode(record.value) for record in await pbx.records(count)]
-    return sorted(rows, key=lambda row: row.id)
-
-
-def told(settings: Settings, rows: list[CapturedRow]) -> dict[str, Any]:
-    """The call of these rows as it is judged, but for its PBX."""
-    call = Call("any", rows[0].linkedid)
-    for row in rows:
-        call.add(row)
-    outcome = classify(call, load_rules(settings.rules), PbxProfile.of(Settings()), cut_short=False)
-    return {name: value for name, value in outcome.result.record().items() if name != "processed_at"}
 
 
 async def test_a_recorded_call_comes_and_is_judged_as_from_mariadb(
@@ -71,7 +50,7 @@ async def test_a_recorded_call_comes_and_is_judged_as_from_mariadb(
             (row.id, row.extra, row.eventtype) for row in theirs
         ]
         assert {(row.op, row.pbx) for row in ours} == {("c", pbx.name)}
-        assert told(pbx.settings, ours) == told(mariadb.settings, theirs)
+        assert judged(pbx.settings, ours) == judged(mariadb.settings, theirs)
         # Once more, by a backfill: nothing is written to the database for it.
         async with KafkaTopics(pbx.settings.kafka) as topics:
             await topics.send(signals_of(pbx.settings, [CASE.linkedids[0]]))
@@ -98,3 +77,34 @@ async def test_what_is_missing_is_named_and_the_user_cannot_write(stack: LocalSt
                     connection.execute(statement.encode())
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("CREATE TABLE t (id int)")
+
+
+def test_the_file_of_the_installer_makes_a_user_who_logs_in_with_the_password(server: postgresql.Server) -> None:
+    password = "it's \\ of 'one' server"
+    settings = Settings.model_validate(
+        {
+            "pbx": {"name": "installed"},
+            "database": {
+                "engine": "postgresql", "host": server.host, "port": server.port, "user": "reader", "name": "installed",
+                "publication": "events", "password": password,
+            },
+        }
+    )  # fmt: skip
+    server.run("CREATE DATABASE installed")
+    server.run(CEL_PGSQL, database="installed")
+    made = capture_user(settings)
+    programs = postgresql.programs()
+    assert programs is not None and made.command.startswith("psql ")
+    command = [*made.command.split()[:-1], "-h", server.host, "-p", str(server.port), "-U", "postgres", "-q", "-X"]
+    done = subprocess.run(
+        command, input=made.statements, text=True, capture_output=True, check=False,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PGPASSWORD": postgresql.PASSWORD},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(
+        host=server.host, port=server.port, user="reader", password=password, dbname="installed"
+    ) as connection:
+        assert connection.execute("SELECT count(*) FROM cel").fetchone() == (0,)
+    slots = server.rows("SELECT slot_name FROM pg_replication_slots WHERE database = 'installed'")
+    assert slots == [("cel2crm_installed",)]
+    server.run("SELECT pg_drop_replication_slot('cel2crm_installed')")

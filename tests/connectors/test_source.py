@@ -104,10 +104,12 @@ def test_a_password_in_the_place_of_the_reference_is_refused_and_not_shown() -> 
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_engine_that_was_never_tried_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match="mysql cannot be captured yet") as caught:
-        engine_of(Settings.model_validate({"database": {"engine": "mysql"}}))
-    assert caught.value.remedy == "Supported: mariadb, postgresql."
+@pytest.mark.parametrize("engine", ["mariadb", "mysql", "postgresql"])
+def test_every_engine_of_the_settings_can_be_captured_and_names_its_own_user_file(engine: str) -> None:
+    settings = Settings.model_validate({"database": {"engine": engine}})
+    assert source_config(settings)["connector.class"].startswith("io.debezium.connector.")
+    remedies = " ".join(each.remedy for each in engine_of(settings).known_failures[:12])
+    assert f"connectors/{engine}/capture_user.sql" in remedies
 
 
 def test_two_pbxs_differ_in_everything_that_must_not_be_shared() -> None:

@@ -43,7 +43,7 @@ def test_a_lower_retention_is_refused_unless_meant(longer: str) -> None:
 @pytest.mark.parametrize("partitions", [3, 12])
 def test_other_partitions_are_refused_always(partitions: int) -> None:
     (line,) = refusals_of(TOPIC, present(partitions), shrink=True)
-    assert f"t has {partitions} partitions, not 6" in line and f"Set kafka.partitions to {partitions}" in line
+    assert f"t has {partitions} partitions, not 6" in line and f"set it back to {partitions}" in line
 
 
 def test_another_cleanup_policy_is_refused_always() -> None:

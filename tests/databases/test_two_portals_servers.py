@@ -19,7 +19,7 @@ import yaml
 from deploy.demo.pipeline import authorise, start_portal, write_settings
 from deploy.demo.recordings import Case, read_recordings
 from deploy.local import LocalStack
-from tests.databases.test_several_pbxs_servers import Pbxs, deleting_connectors
+from tests.databases.several_pbxs import Pbxs, deleting_connectors
 
 pytestmark = pytest.mark.servers
 
@@ -87,6 +87,11 @@ async def test_each_call_reaches_its_own_company_and_no_other(
             while len(north.calls()) < 2 or len(south.calls()) < 1:
                 assert worker.poll() is None, pbxs.log_of(worker)[-2000:]
                 await asyncio.sleep(0.3)
+        told = (await pbxs.well("deliveries", same, "--json")).splitlines()
+        histories = [json.loads(line) for line in told if line.startswith("{")]
+        assert {each["call_id"]: each["portal"] for each in histories} == {
+            f"{pbxs.first.name}/{same}": NORTH, f"{pbxs.far.name}/{same}": SOUTH,
+        }  # fmt: skip
         assert {each.name: each.calls() for each in (north, south)} == {
             name: sorted(calls) for name, calls in wanted.items()
         }

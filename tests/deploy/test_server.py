@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
+import connectors
 from deploy.local import StackError
 from deploy.server import installer
 from deploy.server.__main__ import _work
+from deploy.server.capture_user import capture_user
 from deploy.server.files import ours
 from deploy.server.layout import PORTS, Layout, require_reachable
 from deploy.server.units import SERVERS, TARGET, commands, services, unit, units, users
 from streams.errors import UserError
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 
 MOST_EXPOSURE = 3.0  # of 10
 Tell = Callable[[str], None]
@@ -283,3 +285,80 @@ def test_an_environment_that_a_strict_umask_closed_is_refused(
 
 def test_no_file_of_ours_is_a_secret(tmp_path: Path) -> None:
     assert not [file for file in ours(Layout(tmp_path)) if "password=" in file.text]
+
+
+@pytest.mark.parametrize(
+    ("engine", "command", "set_password"),
+    [
+        ("mariadb", "mariadb <", "ALTER USER 'cel2crm'@'%' IDENTIFIED BY '{}' ACCOUNT UNLOCK;"),
+        ("mysql", "mysql <", "ALTER USER 'cel2crm'@'%' IDENTIFIED BY '{}' ACCOUNT UNLOCK;"),
+        ("postgresql", "psql -v ON_ERROR_STOP=1 -d asteriskcdrdb -f", "ALTER ROLE cel2crm LOGIN PASSWORD '{}';"),
+    ],
+)
+def test_the_user_of_each_engine_is_made_with_its_own_statements(
+    tmp_path: Path, jars: Path, environment: Path, engine: str, command: str, set_password: str
+) -> None:
+    told: list[str] = []
+    layout = installer.install(Layout(tmp_path / "root", environment=environment), told.append, jars, engine)
+    assert load_settings(layout.etc / "cel2crm.yaml").database.engine == engine
+    made = (layout.etc / "capture_user.sql").read_text(encoding="utf-8")
+    password = (layout.etc / "database-password").read_text(encoding="utf-8")
+    shipped = (Path(connectors.__file__).parent / engine / "capture_user.sql").read_text(encoding="utf-8")
+    # The sample's PBX is called `office`, and so is the slot's end.
+    assert made.startswith(shipped.replace("cel2crm_pbx1", "cel2crm_office"))
+    assert set_password.format(password) in made.splitlines()
+    assert any(line.startswith(f"  {command} {layout.etc}/capture_user.sql") for line in told)
+
+
+def test_the_user_is_made_anew_with_the_names_that_the_settings_have_by_then(
+    tmp_path: Path, jars: Path, environment: Path
+) -> None:
+    layout = installed(tmp_path / "root", jars, environment)
+    settings = layout.etc / "cel2crm.yaml"
+    text = settings.read_text(encoding="utf-8")
+    changed = text.replace("  user: cel2crm", "  engine: mysql\n  user: reader\n  name: asterisk")
+    settings.write_text(changed, encoding="utf-8")
+    told: list[str] = []
+    installer.write_capture_user(layout, told.append)
+    made = (layout.etc / "capture_user.sql").read_text(encoding="utf-8")
+    assert "GRANT SELECT ON asterisk.cel TO 'reader'@'%';" in made
+    assert "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'reader'@'%';" in made
+    assert stat.S_IMODE((layout.etc / "capture_user.sql").stat().st_mode) == 0o600
+    assert told == [
+        f"  mysql < {layout.etc}/capture_user.sql    # on the PBX's database server, as root; then remove the file"
+    ]
+    settings.write_text(changed.replace("user: reader", "user: o'reader"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"database\.user is .*: the file cannot be made") as caught:
+        installer.write_capture_user(layout, told.append)
+    assert "cel2crm files print connectors/mysql/capture_user.sql" in caught.value.remedy
+
+
+def test_names_in_postgresql_and_a_password_of_any_characters() -> None:
+    settings = Settings.model_validate(
+        {
+            "pbx": {"name": "Branch-2"},
+            "database": {"engine": "postgresql", "user": "reader", "name": "calls", "table": "asterisk.cel",
+                         "publication": "events", "password": "it's \\ 1"},
+        }
+    )  # fmt: skip
+    made = capture_user(settings)
+    assert made.command == "psql -v ON_ERROR_STOP=1 -d calls -f"
+    statements = "\n".join(line for line in made.statements.splitlines() if not line.startswith("--"))
+    for expected in (
+        "rolname = 'reader'", "CREATE ROLE reader NOLOGIN", "GRANT SELECT ON asterisk.cel TO reader;",
+        "GRANT USAGE ON SCHEMA asterisk TO reader;", "CREATE PUBLICATION events FOR TABLE asterisk.cel",
+        "slot_name = 'cel2crm_branch_2'", "ALTER ROLE reader LOGIN PASSWORD E'it''s \\\\ 1';", "ON DATABASE calls TO",
+    ):  # fmt: skip
+        assert expected in statements, expected
+    assert "cel2crm'" not in statements and "asteriskcdrdb" not in statements
+
+
+def test_an_upgrade_makes_no_user_with_another_password(tmp_path: Path, jars: Path, environment: Path) -> None:
+    before = installed(tmp_path / "root", jars, environment)
+    password = (before.etc / "database-password").read_text(encoding="utf-8")
+    (before.etc / "capture_user.sql").unlink()
+    (before.connect_secrets / "secrets.properties").unlink()
+    installer.upgrade(Layout(tmp_path / "root", environment=tmp_path / "next"), silent, jars)
+    assert not (before.etc / "capture_user.sql").exists()
+    kept = (before.connect_secrets / "secrets.properties").read_text(encoding="utf-8")
+    assert kept == f"cel.password={password}\n"

@@ -3,18 +3,25 @@
 Whoever comes by the open listener (`User:ANONYMOUS`: other servers of the stack, and the tests themselves) may do all.
 """
 
+import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
+from connectors.acls import acls_of
+from connectors.kafka_login import worker_properties
 from deploy.local import LocalStack, parts
 from deploy.local.parts.part import properties
 from deploy.local.ports import HOST
+from deploy.local.stack import READY_TIMEOUT
+from streams.errors import UserError
+from streams.kafka.access import create_acls
+from streams.settings import Settings
 from tests.certificates import Authority
 
 PASSWORD = "correct horse"  # of every user
@@ -59,11 +66,67 @@ class SecuredKafka(parts.Kafka):
         return [*super().preparation(), *(part for user in scram for part in ("--add-scram", user))]
 
 
+class SecuredConnect(parts.Connect):
+    """Kafka Connect that logs in by SCRAM as `user`, with the lines of `cel2crm connectors worker-properties`."""
+
+    authority: ClassVar[Authority]
+    user: ClassVar[str]
+
+    def prepare(self) -> None:
+        """Make its rights on its own topics too, as soon as the broker is there: it ends at once without them."""
+        super().prepare()
+        settings = Settings.model_validate({"kafka": {"bootstrap_servers": self.site.bootstrap_servers}})
+        until = time.monotonic() + READY_TIMEOUT
+        while True:
+            try:
+                asyncio.run(create_acls(settings.kafka, {f"User:{self.user}": acls_of(settings, "connect")}))
+            except UserError:  # it is not up yet
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            else:
+                return
+
+    def configuration(self) -> dict[str, str | int]:
+        kafka = scram_login_at(self.site.ports["kafka-scram"], self.authority, self.user)
+        settings = Settings.model_validate(
+            {"kafka": kafka, "connect": {"kafka": connect_login(self.authority, self.user)}}
+        )
+        # Of its configuration files it may read those of the stack, and the one with its own password.
+        allowed = f"{self.site.directory},{connect_secrets(self.authority).parent}"
+        return {
+            **super().configuration(),
+            **worker_properties(settings),
+            "config.providers.file.param.allowed.paths": allowed,
+        }
+
+
+def connect_secrets(authority: Authority) -> Path:
+    """The file on Connect's host with its password for the brokers."""
+    file = authority.directory / "connect" / "secrets.properties"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.touch(0o600)
+        file.write_text(properties({"kafka.password": PASSWORD}), encoding="utf-8")
+    return file
+
+
+def connect_login(authority: Authority, user: str) -> dict[str, str]:
+    """Settings of the section connect.kafka."""
+    reference = f"${{file:{connect_secrets(authority)}:kafka.password}}"
+    return {
+        "sasl_username": user,
+        "sasl_password_reference": reference,
+        "ssl_ca_file": str(authority.certificate),
+    }
+
+
 @contextmanager
-def secured_stack(authority: Authority, users: Sequence[str]) -> Iterator[LocalStack]:
-    """Such a broker, and a registry."""
+def secured_stack(authority: Authority, users: Sequence[str], *, connect: str = "") -> Iterator[LocalStack]:
+    """Such a broker, and a registry; or, where Connect logs in as `connect`, Connect and MariaDB."""
     kind = type("SecuredKafkaHere", (SecuredKafka,), {"authority": authority, "users": tuple(users)})
-    with mock.patch.dict(parts.ALL, {"kafka": kind}), LocalStack(parts=("kafka", "registry")) as running:
+    own = type("SecuredConnectHere", (SecuredConnect,), {"authority": authority, "user": connect})
+    started = ("kafka", "connect", "mariadb") if connect else ("kafka", "registry")
+    with mock.patch.dict(parts.ALL, {"kafka": kind, "connect": own}), LocalStack(parts=started) as running:
         yield running
 
 
@@ -74,15 +137,19 @@ def port_of(running: LocalStack, name: str) -> int:
 
 def scram_login(running: LocalStack, authority: Authority, user: str, **changed: Any) -> dict[str, Any]:
     """Settings of the section kafka by which `user` logs in; `changed` go over them."""
-    login: Mapping[str, Any] = {
-        "bootstrap_servers": f"{HOST}:{port_of(running, 'kafka-scram')}",
+    return {**scram_login_at(port_of(running, "kafka-scram"), authority, user), **changed}
+
+
+def scram_login_at(port: int, authority: Authority, user: str) -> dict[str, Any]:
+    """The same at the port of a listener."""
+    return {
+        "bootstrap_servers": f"{HOST}:{port}",
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_username": user,
         "sasl_password_file": str(_password_file(authority)),
         "ssl_ca_file": str(authority.certificate),
     }
-    return {**login, **changed}
 
 
 def certificate_login(running: LocalStack, authority: Authority, name: str) -> dict[str, Any]:

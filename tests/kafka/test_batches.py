@@ -1,4 +1,4 @@
-"""The records of a poll go through Faust as one message a partition, and none is passed over."""
+"""The records of a poll go through Faust as one message, and none is passed over."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,6 +12,7 @@ from faust.types import TP
 from streams.kafka import batches
 from streams.kafka.batches import Batch
 from streams.kafka.faust_overrides import App
+from streams.kafka.taking import take_batch
 from streams.settings import Settings
 from tests.kafka.unstarted import IdleOwner, unstarted
 
@@ -59,8 +60,10 @@ class Polled:
 
     @property
     def shown(self) -> list[tuple[TP, int, int]]:
-        """Partition, first and last offset of each batch that was handed over."""
-        return [(batch.tp, batch.records[0].offset, batch.records[-1].offset) for batch in self.handed]
+        """Partition, first and last offset of what was handed over."""
+        return [
+            (tp, records[0].offset, records[-1].offset) for batch in self.handed for tp, records in batch.polled.items()
+        ]
 
 
 @pytest.fixture
@@ -73,10 +76,12 @@ async def polled() -> AsyncIterator[Polled]:
         await asyncio.wait([polled.draining])
 
 
-async def test_one_message_for_each_partition_of_a_poll_with_the_last_offset(polled: Polled) -> None:
+async def test_one_message_for_a_poll_with_the_records_of_each_partition(polled: Polled) -> None:
     await polled.poll(one=records(ONE, 7, 3), two=records(TWO, 20, 400))
     assert polled.shown == [(ONE, 7, 9), (TWO, 20, 419)]
-    assert [(batch.offset, batch.timestamp) for batch in polled.handed] == [(9, 5.0), (419, 5.0)]
+    assert [(batch.tp, batch.offset, batch.timestamp, batch.size) for batch in polled.handed] == [(ONE, 9, 5.0, 403)]
+    await polled.poll(one=[])
+    assert len(polled.handed) == 1
 
 
 async def test_nothing_is_handed_over_while_the_flow_is_suspended_and_the_consumer_goes_back(polled: Polled) -> None:
@@ -95,14 +100,24 @@ async def test_nothing_is_handed_over_while_the_flow_is_suspended_and_the_consum
     assert polled.shown == [(ONE, 7, 9), (ONE, 10, 14)]
 
 
-async def test_a_flow_that_stops_between_two_partitions_of_a_poll(polled: Polled) -> None:
-    async def take_and_stop(batch: Batch) -> None:
-        polled.handed.append(batch)
-        polled.group.stop_flow()
-
-    cast(Any, polled.group).callback = take_and_stop
+@pytest.mark.parametrize("ends", ["the flow", "the generation"])
+async def test_what_ends_between_two_partitions_of_a_poll(polled: Polled, ends: str) -> None:
     await polled.poll(one=records(ONE, 7, 3), two=records(TWO, 20, 3))
-    assert polled.shown == [(ONE, 7, 9)]
+    [batch] = polled.handed
+    taken = []
+
+    async def take(tp: TP, _: Any) -> None:
+        taken.append(tp)
+        if ends == "the flow":
+            polled.app.flow_control.suspend()
+        else:
+            polled.app.consumer_generation_id += 1
+
+    cast(Any, polled.owner).take = take
+    polled.app.flow_control.resume()
+    await take_batch(polled.app, polled.owner, batch)
+    assert taken == [ONE]
+    assert not polled.group.is_current(batch)
 
 
 async def test_records_of_a_generation_that_is_over_are_not_handed_over(
@@ -116,12 +131,13 @@ async def test_records_of_a_generation_that_is_over_are_not_handed_over(
 
 async def test_it_fetches_no_more_until_there_is_room(polled: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_IN_FLIGHT", 10)
-    await polled.poll(one=records(ONE, 0, 6), two=records(TWO, 0, 6))
-    assert polled.asked == 1
+    await polled.poll(one=records(ONE, 0, 6), two=records(TWO, 0, 3))
+    await polled.poll(one=records(ONE, 6, 6))
+    assert polled.asked == 2
     first, second = polled.handed
     polled.group.taken(first)
     await polled.settled()
-    assert polled.group._in_flight.count == 6 and polled.asked == 2
+    assert polled.group._in_flight.count == 6 and polled.asked == 3
     polled.group.taken(second)
     assert polled.group._in_flight.count == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "create_conn")
-LOGINS = ("client_options", "connection_options")
+LOGINS = ("client_options", "connection_options", "own_login")
 ONLY_IN = {
     "SchemaRegistry": {"streams/http/service.py"},
     "ConnectClient": {"connectors/apply.py"},

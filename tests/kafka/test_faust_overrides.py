@@ -27,7 +27,7 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from streams.errors import UserError
-from streams.kafka import faust_overrides
+from streams.kafka import bootstrap, faust_overrides
 from streams.kafka.faust_overrides import Agent, Consumer, refuse_other_versions
 from streams.settings import Settings
 from tests.kafka.unstarted import unstarted
@@ -42,6 +42,7 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     driver.Consumer.on_stop: "173f86b366f3608e",
     driver.Consumer._new_consumer_thread: "0870ec53dea75083",
     driver.AIOKafkaConsumerThread._commit: "932852ce7a23f658",
+    bootstrap.UPSTREAM: "198943b004e55849",
     FaustApp._create_directories: "a9f571c3b04abec3",
     # Relied upon: what calls the above, in which order, and what happens to records meanwhile.
     BaseConsumer.getmany: "4b168d84882a70d6",

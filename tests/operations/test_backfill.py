@@ -10,7 +10,7 @@ from streams.calls.call import version_number
 from streams.cli import backfill as cli
 from streams.errors import UserError
 from streams.kafka.topic_client import Outgoing
-from streams.operations.backfill import Waiting, already_classified, backfill, filter_of, signals_of
+from streams.operations.backfill import Waiting, already_classified, backfill, filter_of, signals_of, unread_signals
 from streams.operations.cel_table import TableCall
 from streams.operations.connection import Connection
 from streams.settings import DatabaseSettings, PbxSettings, Settings
@@ -229,3 +229,15 @@ def test_what_cannot_be_done(operator: Operator, table: list[TableCall], argumen
     error = operator.run("backfill", *arguments).exception
     assert isinstance(error, UserError) and said in error.problem and error.remedy
     assert not operator.topics.logs
+
+
+def test_where_no_row_comes_the_reader_of_signals_is_named_with_what_it_needs() -> None:
+    settings = Settings(pbx=PbxSettings(name="office"))
+    waiting = Waiting({CALL: THREE_ROWS})
+    told = unread_signals(waiting, settings)
+    assert told is not None
+    assert "topic cel2crm.signals" in told and "group cel2crm.signals.office" in told
+    assert "cel2crm topics acls connect --apply" in told and "cel2crm connectors apply --restart" in told
+    waiting.seen[CALL] = {28}  # some came: it reads them
+    assert unread_signals(waiting, settings) is None
+    assert unread_signals(Waiting({}), settings) is None

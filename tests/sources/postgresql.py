@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -34,6 +35,13 @@ class Server:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query of the superuser."""
+        with psycopg.connect(
+            host=self.host, port=self.port, user="postgres", password=PASSWORD, dbname="postgres", autocommit=True
+        ) as connection:
+            return connection.execute(query.encode()).fetchall()
+
 
 def programs() -> Path | None:
     """Where initdb and postgres are; None: PostgreSQL is not installed."""
@@ -50,32 +58,74 @@ def running(bin_folder: Path, *options: str) -> Iterator[Server]:
         yield from _running(Path(folder), bin_folder, options)
 
 
+@contextmanager
+def standby(bin_folder: Path, primary: Server, *options: str) -> Iterator[Server]:
+    """A standby of the primary, which follows it over the network.
+
+    It has a port of its own; stopped, and started again, it has the primary's, which has stopped by then.
+    """
+    with tempfile.TemporaryDirectory(prefix="cel2crm-standby-") as folder:
+        home, user = Path(folder), _user()
+        shutil.chown(home, user)
+        _run(
+            [bin_folder / "pg_basebackup", "-D", home / "data", "-R", "-X", "stream", "--checkpoint=fast", "--no-sync",
+             "-h", primary.host, "-p", str(primary.port), "-U", "postgres"],
+            home,
+        )  # fmt: skip
+        with _serving(home, bin_folder, options, _free_port(), primary.port) as server:
+            yield server
+
+
 def _running(home: Path, bin_folder: Path, options: Sequence[str]) -> Iterator[Server]:
-    # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     words = home / "password"
     words.write_text(PASSWORD, encoding="utf-8")
     for each in (home, words):
-        shutil.chown(each, user)
-    run_as = {"user": user} if os.geteuid() == 0 else {}
-    made = subprocess.run(
+        shutil.chown(each, _user())
+    _run(
         [bin_folder / "initdb", "-D", home / "data", "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={words}",
          "--encoding=UTF8", "--locale=C", "--no-sync"],
-        check=False, capture_output=True, text=True, cwd=home, **run_as,  # type: ignore[call-overload]
+        home,
+    )  # fmt: skip
+    port = _free_port()
+    with _serving(home, bin_folder, options, port, port) as server:
+        yield server
+
+
+def _user() -> str:
+    # PostgreSQL refuses to run as root.
+    return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _run_as() -> dict[str, Any]:
+    return {"user": _user()} if os.geteuid() == 0 else {}
+
+
+def _run(command: Sequence[str | Path], home: Path) -> None:
+    environment = {**os.environ, "PGPASSWORD": PASSWORD}
+    made = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=home, env=environment, **_run_as()
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
+
+
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def _serving(home: Path, bin_folder: Path, options: Sequence[str], port: int, later_port: int) -> Iterator[Server]:
+    """The server of a data directory, at `port`; started again, at `later_port`."""
     servers: list[subprocess.Popen[bytes]] = []
 
-    def start() -> None:
+    def start(port: int = later_port) -> None:
         with (home / "log").open("ab") as log:
             server = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", bin_folder / "postgres", "-D", home / "data", "-p", str(port),
                  "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off",
                  *(word for option in options for word in ("-c", option))],
-                stdout=log, stderr=log, cwd=home, **run_as,  # type: ignore[call-overload]
+                stdout=log, stderr=log, cwd=home, **_run_as(),
             )  # fmt: skip
         servers.append(server)
         _wait(server, port, home / "log")
@@ -87,7 +137,7 @@ def _running(home: Path, bin_folder: Path, options: Sequence[str]) -> Iterator[S
             server.wait(30)
 
     try:
-        start()
+        start(port)
         yield Server("127.0.0.1", port, stop, start)
     finally:
         stop()

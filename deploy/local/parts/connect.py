@@ -38,6 +38,8 @@ class Connect(Part):
             "offset.storage.topic": "connect-offsets",
             "offset.storage.replication.factor": 1,
             "offset.storage.partitions": 1,
+            # Each source stores its position every five seconds; a Connect that starts reads what was not compacted.
+            "offset.storage.segment.bytes": 16 * 1024 * 1024,
             "status.storage.topic": "connect-status",
             "status.storage.replication.factor": 1,
             "status.storage.partitions": 1,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
 from streams.rules import Rules
 from streams.rules.statuses import CallFeatures
-from streams.settings import PortalSettings, Settings
+from streams.settings import Settings
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,20 +27,25 @@ class Outcomes:
 
     def skipped(self, result: CallResult, crm: str) -> str | None:
         """Why the CRM gets no entry of the call; None: it gets one."""
-        portal = self._portals.get(crm)
-        internal, unknown = (portal.deliver_internal, portal.deliver_unknown) if portal else (False, False)
-        needed = registered().kinds[crm].number_needed
-        return skip_reason(result, internal=internal, unknown=unknown, number_needed=needed)
+        return self._skip_reasons[crm](result)
 
     @cached_property
-    def _portals(self) -> dict[str, PortalSettings]:
-        return {portal.crm: portal for portal in reversed(self.settings.portals)}
+    def _skip_reasons(self) -> dict[str, Callable[[CallResult], str | None]]:
+        """By CRM: `skip_reason` as its first portal, and its kind, have it."""
+        portals = {portal.crm: portal for portal in reversed(self.settings.portals)}
+        found = dict[str, Callable[[CallResult], str | None]]()
+        for crm, kind in registered().kinds.items():
+            portal = portals.get(crm)
+            internal, unknown = (portal.deliver_internal, portal.deliver_unknown) if portal else (False, False)
+            found[crm] = partial(skip_reason, internal=internal, unknown=unknown, number_needed=kind.number_needed)
+        return found
 
     def json_line(self, result: CallResult) -> bytes:
         """One JSON object and a newline. Each CRM with statuses is a member, null where the call is not delivered."""
-        skipped = [self.skipped(result, crm) for crm in self.rules.tables]
-        reasons = [reason for reason in dict.fromkeys(skipped) if reason]
-        if reasons:
+        told_why = self._skip_reasons
+        skipped = [told_why[crm](result) for crm in self.rules.tables]
+        if any(skipped):
+            reasons = [reason for reason in dict.fromkeys(skipped) if reason]
             where = "in no CRM" if all(skipped) else "not in every CRM"
             why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
             result = msgspec.structs.replace(result, why=why)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from connectors.apply import connect_client
 from connectors.capture_state import CaptureStateStore
-from connectors.captured_rows import last_captured_row
+from connectors.captured_rows import CapturedRows
 from connectors.client import ConnectorStatus
 from connectors.fault import Fault
 from connectors.guard import CaptureGuard
@@ -53,22 +53,22 @@ async def seconds_since_heartbeat(settings: Settings, seconds: float) -> float |
     return None if last is None else round(max(0.0, time.time() - last), 1)
 
 
-async def remembered(settings: Settings, *, rows: bool = True) -> Memory:
+async def remembered(settings: Settings, rows: CapturedRows | None) -> Memory:
     """The memory alone, without a question to the database; `rows`: look at the topic's last rows too.
 
     Raises UserError: no broker, no topic.
     """
     async with _topics(settings) as topics:
         state = await CaptureStateStore(settings, topics).read()
-        captured = await last_captured_row(settings, topics) if rows else None
+        captured = None if rows is None else await rows.last(settings.pbx.name, topics)
     hold = hold_fault(state.hold) if state is not None and state.hold is not None else None
     return Memory(hold, captured or (state.captured if state else None))
 
 
-async def compared(settings: Settings, seconds: float) -> Memory:
+async def compared(settings: Settings, rows: CapturedRows, seconds: float) -> Memory:
     """The memory compared with the database as it is. Raises UserError: no broker, no topic, no database."""
     async with connect_client(settings, timeout_seconds=seconds) as connect, _topics(settings) as topics:
-        verdict = await CaptureGuard(settings, connect, topics).look()
+        verdict = await CaptureGuard(settings, connect, topics, rows).look()
     hold = hold_fault(verdict.hold) if verdict.hold is not None else None
     return Memory(hold, verdict.state.captured, verdict.warnings)
 
@@ -84,13 +84,13 @@ async def backlog_after(settings: Settings, captured: RowMark) -> Backlog | None
     return None if first is None else Backlog(rows, first, linkedid)
 
 
-async def still_missing(settings: Settings, backlog: Backlog, seconds: float) -> Backlog | None:
+async def still_missing(settings: Settings, rows: CapturedRows, backlog: Backlog, seconds: float) -> Backlog | None:
     """The backlog as it is `seconds` after it was seen first; None: its first row was captured meanwhile.
 
     Raises UserError.
     """
     async with _topics(settings) as topics:
-        captured = await last_captured_row(settings, topics)
+        captured = await rows.last(settings.pbx.name, topics)
     if captured is None or captured.id >= backlog.first.id:
         return None
     now = await backlog_after(settings, captured)

@@ -113,6 +113,15 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RepartitionedTopic:
+    """A topic that has another number of partitions than was chosen."""
+
+    name: str
+    partitions: int
+    chosen: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadableMemory:
     """Records of a worker's own memory that it stops at."""
 
@@ -140,6 +149,7 @@ class Facts:
     """How long it took to look."""
     capture: CaptureFacts | None = None
     workers: Mapping[str, WorkerFacts] = field(default_factory=dict)
+    repartitioned: tuple[RepartitionedTopic, ...] = ()
     portals: tuple[PortalStatus, ...] | None = None
     unreadable: tuple[UnreadableMemory, ...] = ()
     dead_letters: tuple[DeadLetterFacts, ...] | None = None

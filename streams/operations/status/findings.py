@@ -1,16 +1,17 @@
 """Facts become findings: what stands still, why, and what to do next. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.gap_memory import GapOutcome
 from connectors.report import connector_faults, gap_fault, silence_faults
 from connectors.sinks.report import SinkReport
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
+from streams.kafka.partition_counts import changed
 from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import are_gone
-from streams.operations.status.facts import CaptureFacts, Facts, PartitionProgress, WorkerFacts
+from streams.operations.status.facts import CaptureFacts, Facts, PartitionProgress, RepartitionedTopic, WorkerFacts
 from streams.operations.status.patience import BACKLOG_SECONDS, HOLDERLESS_SECONDS, is_free, stands
 from streams.settings import Settings
 
@@ -39,6 +40,7 @@ def findings_of(facts: Facts, settings: Settings) -> list[Finding]:
         *_of_gaps(facts.gaps, facts.capture.pbx if facts.capture else ""),
         *(each for capture in facts.further_captures for each in _of_capture(capture)),
         *(each for capture in facts.further_captures for each in _of_gaps(capture.gaps, capture.pbx)),
+        *_of_partitions(facts.repartitioned),
         *(each for worker in facts.workers.values() for each in _of_worker(worker, facts.at, settings)),
         *_of_memory(facts),
         *(each for portal in facts.portals or () for each in _of_portal(portal, facts.at, numbers=numbers)),
@@ -75,6 +77,12 @@ def _of_gaps(gaps: GapOutcome | None, pbx: str) -> Iterator[Finding]:
     if gaps is not None and gaps.found:
         fault = gap_fault(gaps)
         yield Finding("gaps", "gaps", f"PBX {pbx}: {fault.problem}" if pbx else fault.problem, fault.remedy)
+
+
+def _of_partitions(topics: Sequence[RepartitionedTopic]) -> Iterator[Finding]:
+    chosen = {each.name: each.chosen for each in topics}
+    if (error := changed(chosen, {each.name: each.partitions for each in topics})) is not None:
+        yield Finding("workers", "partitions_changed", error.problem, error.remedy)
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:

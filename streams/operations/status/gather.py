@@ -7,13 +7,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from aiokafka.errors import KafkaError
+
+from connectors.captured_rows import CapturedRows
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.sinks.report import report_sink
 from connectors.source import connector_name
+from connectors.topics import declared_topics
 from streams.clock import utc_now_us
 from streams.credentials.standing import AuthorisationState, standing_unknown
 from streams.http.service import schema_registry
 from streams.kafka.admin import KafkaAdmin
+from streams.kafka.client import Unreachable, unreachable
+from streams.kafka.partition_counts import found_counts
 from streams.operations import connection as operations
 from streams.operations.complete_until import read_complete_until
 from streams.operations.connection import Connection
@@ -22,7 +28,15 @@ from streams.operations.portal_status import PortalStatus, authorisations, statu
 from streams.operations.status import capture
 from streams.operations.status.capture import Memory
 from streams.operations.status.dead_letters import unresolved
-from streams.operations.status.facts import Backlog, CaptureFacts, Facts, Unanswered, UnreadableMemory, WorkerFacts
+from streams.operations.status.facts import (
+    Backlog,
+    CaptureFacts,
+    Facts,
+    RepartitionedTopic,
+    Unanswered,
+    UnreadableMemory,
+    WorkerFacts,
+)
 from streams.operations.status.patience import backlog_settled, workers_settled
 from streams.operations.status.progress import AGGREGATE, ProgressReader
 from streams.operations.status.questions import Questions, answer, answered
@@ -48,6 +62,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
     kafka = asking.of_kafka
     captures = [asking.capture(each, compare=True) for each in settings.each_pbx()]
     kafka("the workers", asking.workers, first=True)
+    counts = kafka("the topics' partitions", lambda: _repartitioned(settings))
     portals = kafka("the portals", asking.portals)
     let_in = kafka("how portals are let in", lambda: authorisations(settings, settings.portals))
     letters = kafka("the dead letters", lambda: asking.connected(unresolved))
@@ -66,6 +81,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
         capture=capture_facts,
         further_captures=tuple(further),
         workers=asking.seen_workers,
+        repartitioned=answer(counts) or (),
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
         unreadable=(*(seen.unreadable if seen else ()), *(answer(memory) or ())),
         dead_letters=answer(letters),
@@ -109,6 +125,7 @@ class _Asking:
         self.seen_workers: dict[str, WorkerFacts] = {}
         """As of the last look, should the time end in the next one."""
         self._patient = patient
+        self._rows = CapturedRows.of_all(settings)
         self._answer_seconds = min(ANSWER_SECONDS, questions.left)
         self._broker = asyncio.ensure_future(self._find_broker())
         self._looked = asyncio.Event()
@@ -125,7 +142,13 @@ class _Asking:
             await asyncio.shield(self._broker)
             if not first:
                 await self._looked.wait()
-            return await question()
+            while True:
+                try:
+                    return await question()
+                except Unreachable:  # a broker answers, but not the one that leads or coordinates: others take over
+                    if not self._may_look_again:
+                        raise
+                    await asyncio.sleep(LOOK_SECONDS)
 
         return self.questions.ask(subject, ask())
 
@@ -143,10 +166,11 @@ class _Asking:
         of = f" of PBX {settings.pbx.name}" if several else ""
         connector = ask(f"the connector{of}", capture.connector_status(settings, seconds))
         beat = kafka(f"capture's heartbeat{of}", lambda: capture.seconds_since_heartbeat(settings, seconds))
-        memory = kafka(f"the last row captured{of}", lambda: capture.remembered(settings, rows=compare))
+        rows = self._rows if compare else None
+        memory = kafka(f"the last row captured{of}", lambda: capture.remembered(settings, rows))
         compared, table, backlog, gaps = None, None, None, None
         if compare:
-            compared = kafka(f"whether capture goes on{of}", lambda: capture.compared(settings, seconds))
+            compared = kafka(f"whether capture goes on{of}", lambda: capture.compared(settings, self._rows, seconds))
             table = ask(f"the table{of}" if several else "the PBX's table", capture.table_row(settings), seconds)
             backlog = kafka(f"how far capture is behind{of}", lambda: self.backlog(settings, memory))
         if compare and not first:
@@ -181,7 +205,7 @@ class _Asking:
         began = time.monotonic()
         while found is not None and not backlog_settled(found) and self._may_look_again:
             await asyncio.sleep(LOOK_SECONDS)
-            found = await capture.still_missing(settings, found, time.monotonic() - began)
+            found = await capture.still_missing(settings, self._rows, found, time.monotonic() - began)
         return None if found is None or await capture.is_on_topic(settings, found) else found
 
     async def workers(self) -> None:
@@ -247,6 +271,19 @@ async def _unreadable(connection: Connection) -> tuple[UnreadableMemory, ...]:
 
 async def _gaps(connection: Connection) -> GapOutcome | None:
     return await read_gap_outcome(connection.settings, connection.topics)
+
+
+async def _repartitioned(settings: Settings) -> tuple[RepartitionedTopic, ...]:
+    chosen = {topic.name: topic.partitions for topic in declared_topics(settings)}
+    try:
+        found = await found_counts(settings.kafka, chosen)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise unreachable(settings.kafka, error) from None
+    return tuple(
+        RepartitionedTopic(name, found[name], count)
+        for name, count in chosen.items()
+        if found.get(name, count) != count
+    )
 
 
 async def _registry(settings: Settings) -> None:

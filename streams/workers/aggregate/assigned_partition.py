@@ -50,12 +50,17 @@ class AssignedPartition:
         commit_seconds: float,
         flush_seconds: float,
         then: "Callable[[AssignedPartition], Awaitable[None]] | None" = None,
+        *,
+        first_flush_seconds: float | None = None,
     ) -> None:
         """Checkpoint from now on: commit every `commit_seconds`, and with it flush the calls every `flush_seconds`.
 
-        `then`: called after each checkpoint, before the next one begins.
+        `then`: called after each checkpoint, before the next one begins. `first_flush_seconds`: until the first flush,
+        if not as long, so that the partitions of a process flush one after the other.
         """
-        self._loop = asyncio.create_task(self._checkpoint_loop(commit_seconds, flush_seconds, then))
+        self._loop = asyncio.create_task(
+            self._checkpoint_loop(commit_seconds, flush_seconds, first_flush_seconds or flush_seconds, then)
+        )
 
     def gather(self, messages: Sequence[Message]) -> None:
         """Keep what the protocol gave for the row just taken, for the next `send_gathered`."""
@@ -123,9 +128,10 @@ class AssignedPartition:
         self,
         commit_seconds: float,
         flush_seconds: float,
+        first_flush_seconds: float,
         then: "Callable[[AssignedPartition], Awaitable[None]] | None",
     ) -> None:
-        flush_at = time.monotonic() + flush_seconds
+        flush_at = time.monotonic() + first_flush_seconds
         while not self._ending.is_set():
             try:
                 async with asyncio.timeout(commit_seconds):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 import msgspec
 import structlog
 
-from streams.calls.rules_in_force import RulesInForce, refuse_to_be_second, settings_hash
+from streams.calls.rules_in_force import RulesInForce, refuse_other_partitions, refuse_to_be_second, settings_hash
 from streams.clock import utc_now_us
 from streams.errors import UserError
 from streams.kafka.producer import IdempotentProducer
@@ -60,8 +60,15 @@ class OtherWorkers:
         pbxs = self._settings.pbx_names
         now = utc_now_us()
         return RulesInForce(
-            self._rules_hash, self._worker, now, self._started, self._settings_hash, pbxs, self._hash_key
-        )
+            self._rules_hash, self._worker, now, self._started, self._settings_hash, pbxs, self._hash_key,
+            self._settings.kafka.partitions,
+        )  # fmt: skip
+
+    async def refuse_other_partitions(self) -> None:
+        """Raise UserError where calls were judged on another number of partitions before; where no broker answers."""
+        async with KafkaTopics(self._settings.kafka) as topics:
+            told = await rules_told(topics, self._topic)
+        refuse_other_partitions(self._settings.kafka.partitions, told.values())
 
     async def look_when_due(self, own: Collection[int]) -> UserError | None:
         """Look, if it is time. `own`: the partitions that are ours. Returns why this worker must not go on."""

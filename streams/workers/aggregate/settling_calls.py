@@ -18,6 +18,9 @@ from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.steps import Ended
 
 _SHORTEST_LOOK_SECONDS = 0.01
+_NEXT_ANSWER_SECONDS = 0.025
+"""While rows come the next answer to a fetch comes in about that time, and tells the end anew: a look before it would
+find what the last one found."""
 _NEW_END_MS = 250
 """What a fetch told longer ago does not count."""
 
@@ -51,7 +54,7 @@ class SettlingCalls:
         self._woken.set()
 
     async def wait(self) -> None:
-        """Wait for the next look: when rows were taken, and when a call has settled.
+        """Wait for the next look: when rows were taken; where none come, when a call has settled.
 
         A look is worth something once the end of the topic is known anew: while rows come that is with them.
         """
@@ -60,7 +63,7 @@ class SettlingCalls:
             limit, now = self._settle_seconds / 2, utc_now_ms()
             due = [at for partition in settling if (at := partition.settled_at) is not None and at > now]
             if len(due) == len(settling):
-                limit = (min(due) - now) / 1000
+                limit = (min(due) - now) / 1000 + min(limit, _NEXT_ANSWER_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(_SHORTEST_LOOK_SECONDS, limit)):
                     await self._woken.wait()

@@ -49,7 +49,7 @@ from streams.topics import (
 from streams.workers.aggregate import metrics
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.call_warnings import warn_of_two_statuses
-from streams.workers.aggregate.completeness import CompletenessTopics, PartitionCompleteness
+from streams.workers.aggregate.completeness import CompletenessTopics
 from streams.workers.aggregate.erasures import Erasures
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.other_workers import OtherWorkers
@@ -111,6 +111,7 @@ class AggregateWorker:
         settings, topic = self._settings, self._topic
         written = (CALL_RESULTS, CALL_LEGS, DEAD_LETTERS, COMPLETE_UNTIL, *self._further)
         serializer = await register_schemas(self._registry, {topic(each): each.schema for each in written})
+        await self._others.refuse_other_partitions()
         await self._erasures.read()
         try:
             await self._producer.start()
@@ -157,9 +158,10 @@ class AggregateWorker:
         await self._look_back(partitions)
         taken = await take_over_all(partitions, self._take_over, lambda each: each.release(RELEASE_SECONDS))
         own = self._settings.aggregate
-        for tp, assigned in taken.items():
-            tell = PartitionCompleteness(tp, self._completeness).tell if self._completeness is not None else None
-            assigned.start(own.flush_seconds, own.snapshot_seconds, tell)
+        tell = {} if self._completeness is None else self._completeness.assigned(taken)
+        for number, (tp, assigned) in enumerate(sorted(taken.items()), 1):
+            first = own.snapshot_seconds * number / len(taken)
+            assigned.start(own.flush_seconds, own.snapshot_seconds, tell.get(tp), first_flush_seconds=first)
         await self._others.tell(self._producer, [tp.partition for tp in taken])
         self._watchdog.restart()
         self._assigned = taken

@@ -12,7 +12,7 @@ from schemas import Serializer
 from streams.clock import MICROS_PER_DAY, format_iso, utc_now_us
 from streams.crm.shared.adapter import plan_of
 from streams.dead_letter_reasons import DeadLetterReason
-from streams.delivery.portal_records import Service, is_old_key
+from streams.delivery.portal_records import Service
 from streams.delivery.record import Delivery
 from streams.delivery.routing import served_portals
 from streams.http.service import schema_registry
@@ -30,10 +30,10 @@ from streams.rules import Rules, load_rules
 from streams.settings import Settings
 from streams.topics import CALL_RESULTS, DEAD_LETTERS, DELIVERY_COMMANDS, PORTAL_STATES, SET_ASIDE_RECORDS, deliveries
 from streams.workers.deliver import metrics
-from streams.workers.deliver.batched_log import log_headers
 from streams.workers.deliver.clients import make_clients
 from streams.workers.deliver.followed import FollowedCalls
 from streams.workers.deliver.intake import Intake
+from streams.workers.deliver.log_scan import read_log
 from streams.workers.deliver.losses import ResultLosses
 from streams.workers.deliver.owned_partitions import OwnedPartitions
 from streams.workers.deliver.partition import PartitionDeliveries
@@ -223,17 +223,8 @@ class DeliverWorker:
                 preparations=self._preparations,
                 preparer=self._followed,
             )
-            of_portals: list[ConsumerRecord] = []
-
-            def take(record: ConsumerRecord) -> None:
-                if self._set_aside.holds(record):
-                    return
-                partition.read(record.key, record.value, record.offset, *log_headers(record.headers))
-                if tp.partition == 0 and is_old_key(record.key):
-                    of_portals.append(record)
-
             async with self._scanning:
-                await log.scan(take)
+                of_portals = await read_log(log, partition, self._set_aside, self._settings.kafka.partitions)
             await self._portal_states.take_over(tp.partition, log, of_portals)
             self._apply_portal_states()
             partition.restore(utc_now_us())

@@ -49,7 +49,7 @@ def test_the_running_units_are_hardened(report: Found) -> None:
 
 
 def test_everything_together_is_small(report: Found) -> None:
-    assert sum(report["memory"].values()) < 800, report["memory"]
+    assert sum(report["memory"].values()) < 750, report["memory"]
 
 
 def test_logs_have_a_journal_of_their_own(report: Found) -> None:

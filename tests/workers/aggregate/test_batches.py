@@ -1,6 +1,7 @@
 """Rows come to the worker in batches: it may be killed, lose its partition or be suspended at every row of one."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -456,6 +457,25 @@ async def test_rows_that_were_taken_and_a_settled_call_each_bring_the_next_look(
         await asyncio.wait_for(settling.wait(), 1)
         broker.known = KnownEnd(at + 1, utc_now_ms())
         await settling.look()
+
+
+async def test_the_clock_alone_brings_no_look_before_an_answer_could_have_told_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settling_calls, "utc_now_ms", lambda: FAR_AHEAD_MS)
+    broker = Broker()
+    process = Process(broker)
+    process.look_into_holes_with(broker, Reader())
+    settling = process.worker._settling
+    at = next(record.offset for record in topic() if b"LINKEDID_END" in record.value)
+    await process.take(at + 1)
+    await settling.wait()
+    broker.known = KnownEnd(at + 1, FAR_AHEAD_MS)
+    await settling.look()
+    assert process.assigned.partition.settled_at == FAR_AHEAD_MS + 50
+    began = time.monotonic()
+    await settling.wait()
+    assert time.monotonic() - began >= 0.07
 
 
 async def test_brokers_are_asked_for_the_end_where_no_fetch_told_it_lately(monkeypatch: pytest.MonkeyPatch) -> None:
