@@ -49,7 +49,7 @@ def test_it_has_a_worker_a_table_of_rules_and_a_place_in_outcomes(packages: Site
     [
         ("{name: office, crm: callbook}", "portal office: options: must be: {board: NAME}"),
         ("{name: office, crm: callbook, options: {board: 1}}", "portal office: options: board is not a name"),
-        ("{name: office, crm: callbook, bord: x, options: {board: x}}", "portals.0.bord"),
+        ("{name: office, crm: callbook, bord: x, options: {board: x}}", "portals[office].bord"),
         ("{name: office, crm: callbook, options: {board: x}, on_revision: note}", "on_revision cannot be 'note'"),
         ("{name: office, crm: callbok}", "there is no CRM 'callbok'; known: bitrix24, kommo, webhook, callbook"),
     ],
