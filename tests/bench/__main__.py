@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--partitions", type=int, nargs="+", default=partitions.COUNTS, help="of one worker")
     parser.add_argument("--unended", type=int, default=200_000, help="calls without an end to classify")
     parser.add_argument("--idle", type=float, default=120.0, help="seconds at rest (default: 120)")
+    parser.add_argument("--idle-before", type=float, default=0.0, help="seconds at rest before them (default: none)")
     parser.add_argument("--calls", type=int, default=5_000, help="calls to deliver without limits (default: 5000)")
     parser.add_argument("--waiting", type=int, default=100_000, help="calls that wait (default: 100000)")
     parser.add_argument("--finished", type=int, nargs="+", default=finished.CALLS, help="finished calls in the log")
@@ -212,7 +213,7 @@ def _unended(directory: Path, options: argparse.Namespace, _say: Say) -> Any:
 
 
 def _at_rest(directory: Path, options: argparse.Namespace, say: Say) -> Any:
-    return at_rest.measure(directory, options.idle, say)
+    return at_rest.measure(directory, options.idle, options.idle_before, say)
 
 
 def _hub(directory: Path, options: argparse.Namespace, say: Say) -> Any:

@@ -38,8 +38,8 @@ CALLS_AFTER = 10
 Measurement = dict[str, Any]
 
 
-def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list[Measurement]:
-    """Each installation with a stack of its own."""
+def measure(directory: Path, seconds: float, after: float, say: Callable[[str], None]) -> list[Measurement]:
+    """Each installation with a stack of its own, for so many seconds, which begin so many after its calls."""
     found = []
     for crms in INSTALLATIONS:
         (own := directory / f"{len(crms)}").mkdir()
@@ -50,7 +50,8 @@ def measure(directory: Path, seconds: float, say: Callable[[str], None]) -> list
                 processes = {name: each.pid for name, each in running.workers.items()}
                 processes |= {name: pid for name, pid in stack.endpoints.pids.items() if name != "mariadb"}
                 _play(running)
-                say(f"{seconds:.0f} s at rest; CRMs: {', '.join(crms)}")
+                say(f"{after + seconds:.0f} s at rest; CRMs: {', '.join(crms)}")
+                time.sleep(after)
                 parts = _at_rest(processes, seconds)
                 found.append({"crms": list(crms), "seconds": seconds, "parts": parts, "calls": _calls_after(running)})
                 running.check()
