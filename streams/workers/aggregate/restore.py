@@ -22,11 +22,17 @@ from streams.workers.aggregate.steps import (
 
 
 def restore(
-    limits: Limits, first_offset: int, end_offset: int, new: Callable[..., PartitionState] = PartitionState
+    limits: Limits,
+    first_offset: int,
+    end_offset: int,
+    new: Callable[..., PartitionState] = PartitionState,
+    *,
+    made_again: bool = False,
 ) -> Generator[RestoreStep, Any, PartitionState]:
     """Take over a partition (rule 10), as soon as it is assigned: calls left open must not wait for a stranger's row.
 
     The topic holds first_offset <= offset < end_offset. Rows are to be consumed from the returned partition's position.
+    `made_again`: what was committed, and the checkpoints, are of an earlier topic of that name.
     """
     yield Fence()
     committed: Committed | None = yield ReadCommitted()
@@ -41,7 +47,7 @@ def restore(
         if newest > end_offset:
             end_offset = yield ReadEnd(newest)
         done = max((each.complete_offset for each in read if each.covered_offset <= end_offset), default=0)
-        if newest > end_offset:
+        if newest > end_offset or made_again:
             yield TopicMadeAgain(start)
             lost = True
         elif done < start:
@@ -50,7 +56,7 @@ def restore(
     elif end_offset < start:  # it was asked before others took rows, and committed them: all of them are to be replayed
         end_offset = yield ReadEnd(start)
     partition = new(limits, marker.offset, marker.times, marker.lost_until)
-    partition.adopt(snapshots, marker, start, end_offset)
+    partition.adopt(snapshots, marker, start, -1 if made_again else end_offset)
     if marker.offset < start:
         yield Replay(partition, marker.offset, min(start, end_offset))
     partition.position = max(start, first_offset)

@@ -53,9 +53,12 @@ async def take_over(
     closed then.
     """
     committed, first, end = await positions(group, tp)
-    marker = Marker.decode(committed.metadata) if committed else None
+    marker = told = Marker.decode(committed.metadata) if committed else None
+    made_again = marker is not None and await _is_of_another_topic(tp, marker, first, kafka, decoder)
+    if made_again:
+        committed = marker = None
     lost: list[Lost] = []
-    steps = restore(limits, first, end)
+    steps = restore(limits, first, end, made_again=made_again)
     answer: object = None
     offsets: dict[str, int] = {}
     while True:
@@ -91,8 +94,35 @@ async def take_over(
         tell_set_back(tp, committed.offset)
     tell_set_forward([each for each in lost if each.cause == SET_BY_HAND])
     _log.info("partition taken over", partition=tp.partition, position=partition.position, calls=len(partition.calls))
-    times = marker.times.values() if marker else [call.last_row_ms for call in partition.calls.values()]
+    times = told.times.values() if told else [call.last_row_ms for call in partition.calls.values()]
     return partition, _as_one(lost, max(times, default=None))
+
+
+async def _is_of_another_topic(
+    tp: TP, marker: Marker, first: int, kafka: KafkaSettings, decoder: RecordDecoder
+) -> bool:
+    """Whether a commit was meant for an earlier topic of that name: the last row before its checkpoint is younger than
+    every row that the checkpoint knows. aiokafka tries a commit again until a topic that was deleted is back.
+    """
+    last, place = marker.offset - 1, TopicPartition(tp.topic, tp.partition)
+    if last < first:
+        return False
+    async with BoundedReader(kafka) as reader:
+        async for records in reader.read([place], starts={place: last}, ends={place: last + 1}):
+            for record in records:
+                try:
+                    row = decoder.decode(record.value, record.timestamp)
+                except UnreadableRow:
+                    continue
+                known = marker.times.get(row.pbx)
+                if record.offset == last and known is not None and row.commit_ms > known:
+                    _log.error(
+                        "the group's offset is of an earlier topic of that name: the row before it is younger than all "
+                        "that were taken; the topic is read from its first record",
+                        topic=tp.topic, partition=tp.partition, offset=last + 1, row=row.commit_ms, taken_until=known,
+                    )  # fmt: skip
+                    return True
+    return False
 
 
 @contextmanager

@@ -513,6 +513,24 @@ def test_an_offset_set_by_hand_passes_over_what_no_checkpoint_holds() -> None:
         assert [type(step) for step in steps] == [Fence, ReadCommitted, ReadSnapshots]
 
 
+def test_what_was_committed_for_an_earlier_topic_of_that_name_hides_no_row() -> None:
+    log = Log(PartitionState(LIMITS, 5))
+    log.row("CHAN_START", 1)
+    _, write, *_ = checkpoint(log.partition)
+    steps = restore(LIMITS, 0, 9, made_again=True)
+    taken, answer = [], None
+    try:
+        while True:
+            taken.append(step := steps.send(answer))
+            answer = dict(write.records) if isinstance(step, ReadSnapshots) else None
+    except StopIteration as done:
+        partition = done.value
+    assert taken[-1] == TopicMadeAgain(0) and partition.position == 0
+    Log(partition).row("LINKEDID_END", 2, row_id=9)  # at an offset that the snapshot covers
+    [call] = [each.call for each in partition.calls.values()]
+    assert len(call.rows) == 2
+
+
 def test_snapshots_of_an_earlier_topic_of_that_name_do_not_hide_rows() -> None:
     log = Log(PartitionState(LIMITS, 5000))
     log.row("CHAN_START", 1)

@@ -11,7 +11,7 @@ from faust.types import TP
 
 from streams.kafka import lost_records
 from streams.kafka.committed import Committed
-from streams.kafka.lost_records import EXPIRED, SET_BY_HAND, Lost
+from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, SET_BY_HAND, Lost
 from streams.workers.aggregate.holes import Holes
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.worker import AggregateWorker
@@ -20,6 +20,7 @@ from tests.worker_installation import Installation, NewInstallation, captured
 pytestmark = pytest.mark.servers
 
 ROWS, CALL = 10, "1795389780.0"
+COMMITTED_MS = 1_795_389_780_000
 
 
 class Group:
@@ -47,9 +48,7 @@ async def installation(install: NewInstallation) -> AsyncIterator[Installation]:
     made.partitions = 1
     async with made:
         row = {"eventtype": "APP_START", "eventtime": "2026-11-23 10:00:00", "uniqueid": CALL, "linkedid": CALL}
-        await made.produce(
-            [captured({**row, "id": number}, commit_ms=1_795_389_780_000) for number in range(1, ROWS + 1)]
-        )
+        await made.produce([captured({**row, "id": number}, commit_ms=COMMITTED_MS) for number in range(1, ROWS + 1)])
         yield made
 
 
@@ -87,14 +86,14 @@ async def taken_over(
 
 
 async def test_a_replay_takes_the_rows_between_marker_and_commit(installation: Installation) -> None:
-    committed = Committed(8, Marker(2, {"pbx1": 1}).encode())
+    committed = Committed(8, Marker(2, {"pbx1": COMMITTED_MS}).encode())
     partition, errors = await taken_over(installation, Group(committed, 0))
     [call] = partition.calls.values()
     assert (call.call.version, partition.position, errors) == ((8, 6), 8, [])
 
 
 async def test_a_long_call_is_taken_over_from_its_segments(installation: Installation) -> None:
-    group = Group(Committed(8, Marker(0, {"pbx1": 1}).encode()), 0)
+    group = Group(Committed(8, Marker(0, {"pbx1": COMMITTED_MS}).encode()), 0)
     await taken_over(installation, group, rows_of_a_segment=3)
     partition, errors = await taken_over(installation, group)
     [call] = partition.calls.values()
@@ -105,11 +104,13 @@ async def test_rows_that_expire_before_their_replay_are_told_and_the_others_are_
     installation: Installation,
 ) -> None:
     await remove_before(installation, 5)  # after the group was asked where the topic begins
-    committed = Committed(8, Marker(2, {"pbx1": 1}).encode())
+    committed = Committed(8, Marker(2, {"pbx1": COMMITTED_MS}).encode())
     partition, lost = await taken_over(installation, Group(committed, 0))
     [call] = partition.calls.values()
     assert call.call.version == (8, 3)
-    assert lost == [(2, 5, EXPIRED, 1, "2026-11-23T10:00:00")]  # since the first row of the call that is open
+    assert lost == [
+        (2, 5, EXPIRED, COMMITTED_MS, "2026-11-23T10:00:00")
+    ]  # since the first row of the call that is open
 
 
 async def test_rows_that_expired_before_they_were_ever_taken_are_told(installation: Installation) -> None:
@@ -138,3 +139,18 @@ async def test_a_topic_that_was_made_again_is_read_from_its_first_row(
     monkeypatch.setattr(lost_records, "_CATCH_UP_SECONDS", 0.1)
     partition, lost = await taken_over(installation, Group(Committed(642, Marker(640, {"pbx1": 1}).encode()), 0))
     assert (partition.position, partition.times, lost) == (0, {}, [])
+
+
+async def test_a_topic_that_was_made_again_and_has_as_many_rows_by_now_is_read_from_its_first_row(
+    installation: Installation,
+) -> None:
+    before = Marker(8, {"pbx1": COMMITTED_MS - 1})
+    partition, lost = await taken_over(installation, Group(Committed(8, before.encode()), 0))
+    assert (partition.position, partition.times) == (0, {})
+    assert [each[:4] for each in lost] == [(0, 0, MADE_AGAIN, COMMITTED_MS - 1)]
+
+
+async def test_a_topic_whose_last_row_the_checkpoint_knows_is_read_on(installation: Installation) -> None:
+    known = Marker(8, {"pbx1": COMMITTED_MS})
+    partition, lost = await taken_over(installation, Group(Committed(8, known.encode()), 0))
+    assert (partition.position, lost) == (8, [])

@@ -14,6 +14,7 @@ from deploy.local.parts.registry import SCHEMAS
 from schemas import SchemaRegistry, load, own_headers
 from streams.delivery.record import State
 from streams.kafka.fenced_log import FencedLog
+from streams.kafka.topic_client import partition_of
 from tests.brokers import brokers
 from tests.calls.hashed import hashed
 from tests.workers.deliver.crm_installation import CrmInstallation, some_results
@@ -113,11 +114,12 @@ async def test_a_worker_waits_for_a_registry_that_is_away(servers: LocalStack, t
 async def test_an_unreadable_record_stops_the_worker_until_it_is_set_aside(servers: LocalStack, tmp_path: Path) -> None:
     async with installation_of(servers, tmp_path, "damaged") as installation:
         topic = installation.topic("deliveries-kommo")
-        log = await FencedLog(brokers(installation.bootstrap_servers), topic, 1, f"{topic}-1").fence()
+        number = partition_of(b"pbx1/7", installation.partitions)
+        log = await FencedLog(brokers(installation.bootstrap_servers), topic, number, f"{topic}-{number}").fence()
         written = await log.write([(b"pbx1/7", b"\x00\x00\x00\x00\x01damaged")], headers=own_headers("delivery"))
         await log.close()
         assert written is not None
-        place = f"{topic}/1/{written[0]}"
+        place = f"{topic}/{number}/{written[0]}"
         results = some_results(6)
         await installation.produce_results(results)
         worker = installation.start_worker("kommo")
