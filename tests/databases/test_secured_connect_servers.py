@@ -180,8 +180,10 @@ async def test_signals_that_were_refused_are_read_after_the_restart_that_backfil
             await asyncio.sleep(0.2)
     # Rows come all the same, and nothing of Connect's tells: it is backfill that says that nothing is read.
     await captured(pbx, "1795480300.2")
-    told = await command(pbx, "status")
-    assert "RUNNING, task 0 RUNNING" in told.stdout and "ACL" not in told.stdout
+    async with asyncio.timeout(60):  # it is RESTARTING yet
+        while "RUNNING, task 0 RUNNING" not in (told := await command(pbx, "status")).stdout:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    assert "ACL" not in told.stdout
     await pbx.allow(CONNECT, acl)
     assert (await apply_source(pbx.settings, silent, restart=True)).action == "restarted"
     await pbx.until_backfilled("1795480300.1", 1)
