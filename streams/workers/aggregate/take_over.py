@@ -105,7 +105,7 @@ async def _is_of_another_topic(
     every row that the checkpoint knows. aiokafka tries a commit again until a topic that was deleted is back.
     """
     last, place = marker.offset - 1, TopicPartition(tp.topic, tp.partition)
-    if last < first:
+    if last < first or not marker.times:
         return False
     async with BoundedReader(kafka) as reader:
         async for records in reader.read([place], starts={place: last}, ends={place: last + 1}):
