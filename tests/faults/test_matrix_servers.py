@@ -105,7 +105,7 @@ class InterruptedWorker:
     async def interrupt(self, worker: subprocess.Popen[bytes], moment: Moment, sent: signal.Signals) -> None:
         """Send the signal at the next such moment; return when it is sent."""
         self._waiting = moment, worker, sent
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await self._interrupted.wait()
         self._interrupted.clear()
 
