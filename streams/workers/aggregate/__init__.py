@@ -2,6 +2,7 @@
 
 worker.py              the worker: rows in; results, legs and dead letters out; the timer
 take_over.py           a partition's state restored on Kafka when it is assigned
+stored_rows.py         rows that stand on the topic, read apart from the group
 assigned_partition.py  a partition while it is assigned: sending, and its checkpoints every few seconds
 holes.py               rows that do not come: expired ones are told, those passed over end the process
 settling_calls.py      when to look at calls after their LINKEDID_END

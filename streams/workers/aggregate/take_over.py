@@ -13,11 +13,12 @@ from faust.types import TP
 from streams.calls.segments import call_of, segment_of
 from streams.calls.snapshot import UnreadableSnapshot, checkpointed, is_long
 from streams.errors import UnreadableRow
-from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
+from streams.kafka.bounded_reader import ExpiredRecords
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
 from streams.kafka.lost_records import EXPIRED, MADE_AGAIN, NO_OFFSET, SET_BY_HAND, Lost, end_reaching, positions
 from streams.kafka.set_aside import SetAsideRecords, UnreadableRecord
+from streams.rows.row import CapturedRow
 from streams.settings import KafkaSettings
 from streams.workers.aggregate.marker import Marker
 from streams.workers.aggregate.partition_state import PartitionState
@@ -33,6 +34,7 @@ from streams.workers.aggregate.steps import (
     Replay,
     TopicMadeAgain,
 )
+from streams.workers.aggregate.stored_rows import read_rows
 
 _log = structlog.get_logger("aggregate")
 
@@ -107,22 +109,21 @@ async def _is_of_another_topic(
     last, place = marker.offset - 1, TopicPartition(tp.topic, tp.partition)
     if last < first or not marker.times:
         return False
-    async with BoundedReader(kafka) as reader:
-        async for records in reader.read([place], starts={place: last}, ends={place: last + 1}):
-            for record in records:
-                try:
-                    row = decoder.decode(record.value, record.timestamp)
-                except UnreadableRow:
-                    continue
-                known = marker.times.get(row.pbx)
-                if record.offset == last and known is not None and row.commit_ms > known:
-                    _log.error(
-                        "the group's offset is of an earlier topic of that name: the row before it is younger than all "
-                        "that were taken; the topic is read from its first record",
-                        topic=tp.topic, partition=tp.partition, offset=last + 1, row=row.commit_ms, taken_until=known,
-                    )  # fmt: skip
-                    return True
-    return False
+    younger: list[CapturedRow] = []
+
+    def take(_: ConsumerRecord, row: CapturedRow | UnreadableRow) -> None:
+        if not isinstance(row, UnreadableRow) and row.commit_ms > marker.times.get(row.pbx, row.commit_ms):
+            younger.append(row)
+
+    await read_rows(kafka, decoder, {place: last}, {place: last + 1}, take)
+    for row in younger:
+        _log.error(
+            "the group's offset is of an earlier topic of that name: the row before it is younger than all that were "
+            "taken; the topic is read from its first record",
+            topic=tp.topic, partition=tp.partition, offset=last + 1, row=row.commit_ms,
+            taken_until=marker.times[row.pbx],
+        )  # fmt: skip
+    return bool(younger)
 
 
 @contextmanager
@@ -237,16 +238,13 @@ async def _replay(tp: TP, step: Replay, kafka: KafkaSettings, decoder: RecordDec
         expired.append(gone)
         step.partition.lose(gone.next)
 
-    # Uncommitted records too: the rows must be the ones that the consumer group gave before.
-    async with BoundedReader(kafka, uncommitted=True) as reader:
-        async for records in reader.read(
-            [partition], starts={partition: step.start}, ends={partition: step.end}, on_expired=lose
-        ):
-            for record in records:
-                try:
-                    step.partition.replay(record.offset, decoder.decode(record.value, record.timestamp))
-                except UnreadableRow:
-                    step.partition.skip(record.offset)
+    def take(record: ConsumerRecord, row: CapturedRow | UnreadableRow) -> None:
+        if isinstance(row, UnreadableRow):
+            step.partition.skip(record.offset)
+        else:
+            step.partition.replay(record.offset, row)
+
+    await read_rows(kafka, decoder, {partition: step.start}, {partition: step.end}, take, on_expired=lose)
     return expired
 
 
@@ -260,13 +258,9 @@ async def reasons_before(
     ends = {TopicPartition(tp.topic, tp.partition): position for tp, position in positions.items()}
     starts = {partition: max(0, end - count) for partition, end in ends.items()}
     found: list[tuple[int, str | None]] = []
-    async with BoundedReader(kafka, uncommitted=True) as reader:
-        async for records in reader.read(ends, starts=starts, ends=ends, on_expired=lambda _: None):
-            for record in records:
-                reason = None
-                try:
-                    decoder.decode(record.value, record.timestamp)
-                except UnreadableRow as error:
-                    reason = str(error)
-                found.append((record.timestamp, reason))
+
+    def take(record: ConsumerRecord, row: CapturedRow | UnreadableRow) -> None:
+        found.append((record.timestamp, str(row) if isinstance(row, UnreadableRow) else None))
+
+    await read_rows(kafka, decoder, starts, ends, take)
     return [reason for _, reason in sorted(found, key=lambda each: each[0])]

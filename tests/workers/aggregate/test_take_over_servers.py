@@ -1,10 +1,12 @@
 """What the aggregate worker says of rows that retention removed before it took them."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from faust.types import TP
@@ -29,9 +31,10 @@ class Group:
     def __init__(self, committed: Committed, first: int) -> None:
         self._committed = committed
         self._first = first
+        self.end = ROWS
 
     async def bounds(self, tp: TP) -> tuple[int, int]:
-        return self._first, ROWS
+        return self._first, self.end
 
     async def committed_marked(self, tp: TP) -> Committed | None:
         return self._committed
@@ -154,3 +157,20 @@ async def test_a_topic_whose_last_row_the_checkpoint_knows_is_read_on(installati
     known = Marker(8, {"pbx1": COMMITTED_MS})
     partition, lost = await taken_over(installation, Group(Committed(8, known.encode()), 0))
     assert (partition.position, lost) == (8, [])
+
+
+async def test_a_last_row_whose_transaction_is_open_is_looked_at_as_the_group_does(installation: Installation) -> None:
+    row = {"eventtype": "APP_END", "eventtime": "2026-11-23 10:00:00", "uniqueid": CALL, "linkedid": CALL, "id": 99}
+    producer = AIOKafkaProducer(bootstrap_servers=installation.bootstrap_servers, transactional_id="open")
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        value = json.dumps(captured(row, commit_ms=COMMITTED_MS)).encode()
+        await producer.send_and_wait(installation.topic("cel"), value, key=CALL.encode(), partition=0)
+        group = Group(Committed(ROWS + 1, Marker(ROWS + 1, {"pbx1": COMMITTED_MS - 1}).encode()), 0)
+        group.end = ROWS + 1
+        async with asyncio.timeout(20):
+            partition, lost = await taken_over(installation, group)
+        assert (partition.position, [each[2] for each in lost]) == (0, [MADE_AGAIN])
+    finally:
+        await producer.stop()
