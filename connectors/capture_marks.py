@@ -59,7 +59,6 @@ class DatabaseCapture:
     """
 
     def __init__(self, settings: Settings, connect: ConnectClient) -> None:
-        """Raises SettingsError for an engine that cannot be captured."""
         self._settings = settings
         self._progress: CaptureProgress = engine_of(settings).progress(settings, connect)
         self._kept: KafkaTopics | None = None

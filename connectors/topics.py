@@ -11,8 +11,8 @@ from connectors.placeholders import Value, fill
 from streams.crm.registry import registered
 from streams.errors import UserError
 from streams.kafka.admin import ExistingTopic, KafkaAdmin
-from streams.kafka.partition_counts import PAGE
 from streams.settings import Settings
+from streams.topics import PARTITIONS_PAGE
 
 DECLARATION = Path(__file__).parent / "topics.yaml"
 
@@ -129,7 +129,7 @@ def refusals_of(topic: Topic, present: ExistingTopic, *, shrink: bool = False) -
                 if topic.by_call
                 else "Where it was given "
             )
-            + f"partitions, Kafka takes none away: {PAGE} says how to go on."
+            + f"partitions, Kafka takes none away: {PARTITIONS_PAGE} says how to go on."
         )
     policy, wanted = present.config.get("cleanup.policy", "delete"), topic.config["cleanup.policy"]
     if policy != wanted:

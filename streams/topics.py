@@ -4,6 +4,9 @@ The full name is `<kafka.topic_prefix>.<short name>` (`settings.kafka.topic`). c
 partitions, cleanup and retention of each.
 """
 
+PARTITIONS_PAGE = "docs/operating.md#partitions-are-chosen-once"
+"""For messages about topics that have another number of partitions than was chosen."""
+
 
 class Topic(str):
     """The short name of a topic."""

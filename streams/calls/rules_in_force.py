@@ -9,6 +9,7 @@ import orjson
 from streams.clock import UtcMicros, format_time
 from streams.errors import UserError
 from streams.settings import Settings
+from streams.topics import PARTITIONS_PAGE
 
 _OF_ONE_PROCESS = {"flush_seconds", "snapshot_seconds", "max_unreadable_share", "unreadable_window"}
 """Settings of `aggregate` that change no result: two workers may differ in them."""
@@ -79,7 +80,7 @@ def refuse_other_partitions(partitions: int, told: Iterable[RulesInForce]) -> No
             f"calls were judged on {before} partitions until now, and kafka.partitions is {partitions}: their next "
             "rows would be on other partitions than their state, and calls be lost or entered twice",
             "Set kafka.partitions back. Where the topics were given partitions, Kafka takes none away: "
-            "docs/operating.md#partitions-are-chosen-once says how to go on.",
+            f"{PARTITIONS_PAGE} says how to go on.",
         )
 
 

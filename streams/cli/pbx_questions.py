@@ -11,12 +11,12 @@ from typing import Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from connectors.engines import ENGINES
 from streams.errors import UserError
 from streams.settings import Settings
 from streams.settings.pbx import POSTGRESQL_PORT, DatabaseSettings
 from streams.settings.values import MOST_PORT, Region, ZoneName
 
-ENGINES = ("mariadb", "mysql", "postgresql")
 USER = "cel2crm"
 DATABASE = "asteriskcdrdb"
 TABLE = "cel"
@@ -62,7 +62,7 @@ def completed(given: Answers, name: str, before: Settings, settings_file: Path) 
         raise UserError(f"--engine {given.engine!r} cannot be captured", f"One of: {', '.join(ENGINES)}.")
     if not on_a_terminal():
         _require_given(given)
-        given.engine = given.engine or ENGINES[0]
+        given.engine = given.engine or DatabaseSettings().engine
         return given
     _ask_for_database(given, name)
     _ask_for_numbers(given, before)
@@ -87,7 +87,8 @@ def _require_given(given: Answers) -> None:
 
 def _ask_for_database(given: Answers, name: str) -> None:
     if given.engine is None:
-        given.engine = _ask(f"Database of PBX {name} ({', '.join(ENGINES)})", ENGINES[0], _one_of_the_engines)
+        usual_engine = DatabaseSettings().engine
+        given.engine = _ask(f"Database of PBX {name} ({', '.join(ENGINES)})", usual_engine, _one_of_the_engines)
     given.host = given.host or _ask("Its host", None, _some_text)
     if given.port is None:
         usual = POSTGRESQL_PORT if given.engine == "postgresql" else DatabaseSettings().port

@@ -220,7 +220,7 @@ class Comparison:
 async def open_comparison(settings: Settings) -> AsyncIterator[Comparison]:
     """Everything that a comparison asks.
 
-    Raises UserError: no broker, no database, a table without a primary key, an engine that cannot be captured.
+    Raises UserError: no broker, no database, a table without a primary key.
     """
     async with connect_client(settings) as connect, operations.connect(settings) as connection:
         capture = engine_of(settings).progress(settings, connect)

@@ -1,6 +1,7 @@
 """Everything that talks to Kafka, for workers and commands alike. Knows nothing of calls or CRMs.
 
     client.py           facts and acts that every client shares: stopping it, "no Kafka broker at .."
+    reach.py            a connection to the first broker that lets us in; bootstrap.py: the same for aiokafka's clients
     admin.py            topics made, altered and described
     bounded_reader.py   partitions read up to where they end now: the only place that does
     collector.py        the garbage collector while very many records are read
@@ -19,6 +20,9 @@
     turn.py             turns of the event loop for long work
     faust_overrides.py  everything of Faust and aiokafka that is overridden, pinned to one version of each
     partition_owner.py  partitions taken over all or none, and the watchdog over them
+    partition_counts.py topics with other partitions than were chosen; counted_partitions.py: none beyond them is taken
+    gathered_commits.py commits that are asked for together, in one request (gathered_questions.py)
+    background.py       a service beside the workers, in a thread of its own
     committed.py        a consumer group's position
     hard_exit.py        the end of a worker that must not go on
     lost_records.py     records that are gone before they were taken: told, with what recovers them

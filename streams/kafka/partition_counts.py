@@ -8,23 +8,20 @@ looks before it starts, whenever partitions are assigned to it, and all the time
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
 from streams.errors import UserError
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.reach import reached
 from streams.kafka.requests import MetadataRequest
 from streams.settings import KafkaSettings
-from streams.topics import Topic
+from streams.topics import PARTITIONS_PAGE, Topic
 
 LOOK_SECONDS = 10.0
 """Between two looks of a running worker: producers that write the topics learn of new partitions after minutes."""
 _ANSWER_SECONDS = 10.0
-PAGE = "docs/operating.md#partitions-are-chosen-once"
 
 _log = structlog.get_logger("worker")
 
@@ -54,7 +51,7 @@ def changed(chosen: Mapping[str, int], found: Mapping[str, int]) -> UserError | 
         f"{'; '.join(different)}: calls would be looked for on other partitions than those of their state, and be lost "
         "or entered twice",
         "Where kafka.partitions was changed, set it back. Where the topic was given partitions, Kafka takes none away: "
-        f"{PAGE} says how to go on.",
+        f"{PARTITIONS_PAGE} says how to go on.",
     )
 
 
@@ -102,32 +99,3 @@ async def _watch(
         if (different := changed(chosen, found)) is not None:
             refuse(different)
             return
-
-
-class _Owner(Protocol):
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]: ...
-    async def revoked(self) -> None: ...
-    def positions(self) -> Mapping[TP, int]: ...
-
-
-class CountedPartitions:
-    """An owner of partitions (faust_overrides.Owner) that is given none beyond those that were chosen."""
-
-    def __init__(self, owner: _Owner, kafka: KafkaSettings, names: Iterable[str]) -> None:
-        self._owner = owner
-        self._chosen = chosen_counts(kafka, names)
-
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
-        """Raises UserError where one is beyond them."""
-        least = dict[str, int]()
-        for tp in partitions:
-            least[tp.topic] = max(least.get(tp.topic, self._chosen.get(tp.topic, 0)), tp.partition + 1)
-        if (error := changed(self._chosen, least)) is not None:
-            raise error
-        return await self._owner.assigned(partitions)
-
-    async def revoked(self) -> None:
-        await self._owner.revoked()
-
-    def positions(self) -> Mapping[TP, int]:
-        return self._owner.positions()

@@ -1,7 +1,7 @@
 """A batch is taken by a worker, partition by partition, as long as it is current."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from aiokafka import ConsumerRecord
@@ -9,19 +9,20 @@ from faust.types import TP
 
 from streams.errors import UserError
 from streams.kafka.batches import Batch
-from streams.kafka.faust_overrides import App
+from streams.kafka.faust_overrides import App, Owner
 from streams.kafka.hard_exit import hard_exit
 
 
-class Taker(Protocol):
-    """As much of a worker as takes records."""
-
-    def positions(self) -> Mapping[TP, int]:
-        """See faust_overrides.Owner."""
-        ...
+class Taker(Owner, Protocol):
+    """An owner of partitions that takes their records."""
 
     async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
-        """See worker_runtime.Worker."""
+        """Take records of one partition: raw bytes in `key` and `value`; `offset`, `headers`, `timestamp` (ms).
+
+        In the order of the partition, from the offset that `assigned` said; ignore those of partitions that are not
+        assigned. After every await the partition may be another owner's: what is left then is to be dropped. A
+        UserError ends the process as a signal does, before the record at hand, and is told to the user; any other
+        exception ends it hard. Returning means nothing for commits: only `group.commit_marked` commits."""
         ...
 
 

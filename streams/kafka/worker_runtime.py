@@ -8,13 +8,12 @@ the start, Faust with each dangerous default set, signals, metrics, the graceful
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import structlog
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from faust.types import TP, StreamT
+from faust.types import StreamT
 
 from streams.errors import UserError
 from streams.kafka import logs
@@ -23,13 +22,14 @@ from streams.kafka.background import BEAT_SECONDS, BackgroundService, stop_all
 from streams.kafka.batches import Batch
 from streams.kafka.broker_wait import topics_are_there
 from streams.kafka.client import Unreachable, unreachable
+from streams.kafka.counted_partitions import CountedPartitions
 from streams.kafka.faust_overrides import App, Consumer, refuse_other_versions
 from streams.kafka.hard_exit import begin_anew, end_process, hard_exit, limit_the_end, refuse
 from streams.kafka.login import faust_credentials
 from streams.kafka.metrics import serve_metrics
-from streams.kafka.partition_counts import CountedPartitions, watched_counts
+from streams.kafka.partition_counts import watched_counts
 from streams.kafka.partition_owner import HEALTH
-from streams.kafka.taking import Ending, take_batch
+from streams.kafka.taking import Ending, Taker, take_batch
 from streams.settings import Settings
 
 _START_SECONDS = 30.0
@@ -41,7 +41,7 @@ _FAULT_SECONDS = BEAT_SECONDS
 _log = structlog.get_logger("worker")
 
 
-class Worker(Protocol):
+class Worker(Taker, Protocol):
     """A worker's part. All of it runs in one event loop."""
 
     name: str
@@ -56,27 +56,6 @@ class Worker(Protocol):
 
         Raises UserError for what a person can mend.
         """
-        ...
-
-    async def assigned(self, partitions: frozenset[TP]) -> Mapping[TP, int]:
-        """See faust_overrides.Owner."""
-        ...
-
-    async def revoked(self) -> None:
-        """See faust_overrides.Owner."""
-        ...
-
-    def positions(self) -> Mapping[TP, int]:
-        """See faust_overrides.Owner."""
-        ...
-
-    async def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
-        """Take records of one partition: raw bytes in `key` and `value`; `offset`, `headers`, `timestamp` (ms).
-
-        In the order of the partition, from the offset that `assigned` said; ignore those of partitions that are not
-        assigned. After every await the partition may be another owner's: what is left then is to be dropped. A
-        UserError ends the process as a signal does, before the record at hand, and is told to the user; any other
-        exception ends it hard. Returning means nothing for commits: only `group.commit_marked` commits."""
         ...
 
     async def stop(self) -> None:

@@ -12,7 +12,8 @@ from streams import topics
 from streams.calls.rules_in_force import RulesInForce, refuse_other_partitions
 from streams.errors import UserError
 from streams.kafka import partition_counts
-from streams.kafka.partition_counts import CountedPartitions, changed, chosen_counts, watched_counts
+from streams.kafka.counted_partitions import CountedPartitions
+from streams.kafka.partition_counts import changed, chosen_counts, watched_counts
 from streams.settings import KafkaSettings
 from streams.topics import CALL_RESULTS, CEL, PORTAL_STATES, Topic, deliveries
 

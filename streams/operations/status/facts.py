@@ -113,15 +113,6 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class RepartitionedTopic:
-    """A topic that has another number of partitions than was chosen."""
-
-    name: str
-    partitions: int
-    chosen: int
-
-
-@dataclass(frozen=True, slots=True)
 class UnreadableMemory:
     """Records of a worker's own memory that it stops at."""
 
@@ -149,7 +140,8 @@ class Facts:
     """How long it took to look."""
     capture: CaptureFacts | None = None
     workers: Mapping[str, WorkerFacts] = field(default_factory=dict)
-    repartitioned: tuple[RepartitionedTopic, ...] = ()
+    repartitioned: Fault | None = None
+    """Topics have other numbers of partitions than were chosen."""
     portals: tuple[PortalStatus, ...] | None = None
     unreadable: tuple[UnreadableMemory, ...] = ()
     dead_letters: tuple[DeadLetterFacts, ...] | None = None

@@ -1,17 +1,17 @@
 """Facts become findings: what stands still, why, and what to do next. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome
 from connectors.report import connector_faults, gap_fault, silence_faults
 from connectors.sinks.report import SinkReport
 from streams.clock import MICROS_PER_SECOND, UtcMicros, format_span
-from streams.kafka.partition_counts import changed
 from streams.operations.masking import masked_text
 from streams.operations.portal_status import PortalStatus
 from streams.operations.status.dead_letters import are_gone
-from streams.operations.status.facts import CaptureFacts, Facts, PartitionProgress, RepartitionedTopic, WorkerFacts
+from streams.operations.status.facts import CaptureFacts, Facts, PartitionProgress, WorkerFacts
 from streams.operations.status.patience import BACKLOG_SECONDS, HOLDERLESS_SECONDS, is_free, stands
 from streams.settings import Settings
 
@@ -79,10 +79,9 @@ def _of_gaps(gaps: GapOutcome | None, pbx: str) -> Iterator[Finding]:
         yield Finding("gaps", "gaps", f"PBX {pbx}: {fault.problem}" if pbx else fault.problem, fault.remedy)
 
 
-def _of_partitions(topics: Sequence[RepartitionedTopic]) -> Iterator[Finding]:
-    chosen = {each.name: each.chosen for each in topics}
-    if (error := changed(chosen, {each.name: each.partitions for each in topics})) is not None:
-        yield Finding("workers", "partitions_changed", error.problem, error.remedy)
+def _of_partitions(fault: Fault | None) -> Iterator[Finding]:
+    if fault is not None:
+        yield Finding("workers", "partitions_changed", fault.problem, fault.remedy)
 
 
 def _of_worker(worker: WorkerFacts, at: UtcMicros, settings: Settings) -> Iterator[Finding]:

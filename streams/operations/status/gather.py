@@ -10,6 +10,7 @@ from typing import TypeVar
 from aiokafka.errors import KafkaError
 
 from connectors.captured_rows import CapturedRows
+from connectors.fault import Fault
 from connectors.gap_memory import GapOutcome, read_gap_outcome
 from connectors.sinks.report import report_sink
 from connectors.source import connector_name
@@ -19,7 +20,7 @@ from streams.credentials.standing import AuthorisationState, standing_unknown
 from streams.http.service import schema_registry
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.client import Unreachable, unreachable
-from streams.kafka.partition_counts import found_counts
+from streams.kafka.partition_counts import changed, found_counts
 from streams.operations import connection as operations
 from streams.operations.complete_until import read_complete_until
 from streams.operations.connection import Connection
@@ -32,7 +33,6 @@ from streams.operations.status.facts import (
     Backlog,
     CaptureFacts,
     Facts,
-    RepartitionedTopic,
     Unanswered,
     UnreadableMemory,
     WorkerFacts,
@@ -81,7 +81,7 @@ async def gather(settings: Settings, *, seconds: float = TOTAL_SECONDS) -> Facts
         capture=capture_facts,
         further_captures=tuple(further),
         workers=asking.seen_workers,
-        repartitioned=answer(counts) or (),
+        repartitioned=answer(counts),
         portals=None if seen is None else _portal_statuses(settings, seen.overviews, answer(let_in) or {}),
         unreadable=(*(seen.unreadable if seen else ()), *(answer(memory) or ())),
         dead_letters=answer(letters),
@@ -273,17 +273,13 @@ async def _gaps(connection: Connection) -> GapOutcome | None:
     return await read_gap_outcome(connection.settings, connection.topics)
 
 
-async def _repartitioned(settings: Settings) -> tuple[RepartitionedTopic, ...]:
+async def _repartitioned(settings: Settings) -> Fault | None:
     chosen = {topic.name: topic.partitions for topic in declared_topics(settings)}
     try:
-        found = await found_counts(settings.kafka, chosen)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(settings.kafka, error) from None
-    return tuple(
-        RepartitionedTopic(name, found[name], count)
-        for name, count in chosen.items()
-        if found.get(name, count) != count
-    )
+        error = changed(chosen, await found_counts(settings.kafka, chosen))
+    except (KafkaError, OSError, TimeoutError) as failure:
+        raise unreachable(settings.kafka, failure) from None
+    return None if error is None else Fault(error.problem, error.remedy)
 
 
 async def _registry(settings: Settings) -> None:

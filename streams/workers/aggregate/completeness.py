@@ -47,8 +47,8 @@ class CompletenessTopics:
         self._assignments = 0
         self._told: tuple[int, dict[int, dict[str, Told]]] | None = None
         """Partitions of the rows' topic, and what stands on the topic by partition and PBX."""
-        self._late: dict[int, tuple[float, tuple[list[CaptureMark], int]]] = {}
-        """By the offset that was asked for: when, and the answer; the last one."""
+        self._last_marks: tuple[int, float, tuple[list[CaptureMark], int]] | None = None
+        """The offset from which marks were read last, when, and the answer."""
         self._ends = GatheredQuestions(self._read_ends)
 
     async def __aenter__(self) -> "CompletenessTopics":
@@ -71,7 +71,7 @@ class CompletenessTopics:
                 assignments = self._assignments
                 read = await self._reader.partitions(self.topic(CEL)), await self._read_told()
                 if assignments == self._assignments:
-                    self._told, self._late = read, {}  # marks are read after what was told by them
+                    self._told, self._last_marks = read, None  # marks are read after what was told by them
             return self._told[0], self._told[1].get(partition, {})
 
     async def _read_told(self) -> dict[int, dict[str, Told]]:
@@ -94,10 +94,10 @@ class CompletenessTopics:
         """The marks from this offset on, and the offset to go on at: as of now, or of a moment ago."""
         now = asyncio.get_running_loop().time
         async with self._turn:
-            known = self._late.get(start)
-            if known is None or now() - known[0] > _OF_LATE_SECONDS:
-                self._late = {start: (now(), await self._read_marks(start))}
-            return self._late[start][1]
+            last = self._last_marks
+            if last is None or last[0] != start or now() - last[1] > _OF_LATE_SECONDS:
+                last = self._last_marks = start, now(), await self._read_marks(start)
+            return last[2]
 
     async def _read_marks(self, start: int) -> tuple[list[CaptureMark], int]:
         place = TopicPartition(self.topic(CAPTURE_MARKS), 0)

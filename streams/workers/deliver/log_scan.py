@@ -5,9 +5,9 @@ from aiokafka import ConsumerRecord
 from streams.delivery.portal_records import is_old_key
 from streams.errors import UserError
 from streams.kafka.fenced_log import FencedLog
-from streams.kafka.partition_counts import PAGE
 from streams.kafka.set_aside import SetAsideRecords
 from streams.kafka.topic_client import partition_of
+from streams.topics import PARTITIONS_PAGE
 from streams.workers.deliver.batched_log import log_headers
 from streams.workers.deliver.partition import PartitionDeliveries
 
@@ -48,5 +48,5 @@ def _require_own(record: ConsumerRecord, partitions: int) -> None:
             f"{record.topic}/{record.partition}/{record.offset}: by kafka.partitions ({partitions}) this call belongs "
             f"to partition {belongs}: it was another number when the record was written, and delivered calls would be "
             "entered a second time",
-            f"Set kafka.partitions back. Where the topics were given partitions: {PAGE}",
+            f"Set kafka.partitions back. Where the topics were given partitions: {PARTITIONS_PAGE}",
         )
