@@ -120,3 +120,25 @@ async def looked_at(pbx: Installation) -> None:
     """One look that remembers, as `watch` does each minute."""
     async with open_capture(pbx.settings) as capture:
         assert (await capture.guard.check()).hold is None
+
+
+async def held_after_reset(pbx: Installation, reset: str) -> Any:
+    """Reset the binlog while the connector is stopped: it is refused, and held by the watcher, whose line is returned.
+
+    There are more transactions than before by then: Debezium, which compares numbers only, goes on from there.
+    """
+    name = connector_name(pbx.settings)
+    async with connect_client(pbx.settings) as connect:
+        await connect.stop(name)
+        await until_state(pbx, "STOPPED")
+        pbx.insert(["1795480300.2"])
+        pbx.root(reset)
+        pbx.insert([f"17954803{n:02}.3" for n in range(10, 30)])
+        assert "made anew" in await refusal(pbx.settings)
+        await connect.resume(name)
+        await until_state(pbx, "RUNNING")
+    async with watching(pbx, silence_seconds=30) as lines:
+        held = await until_logged(lines, "capture is held")
+        await until_state(pbx, "STOPPED")
+    assert "made anew" in held["reason"] and "cel2crm connectors start-afresh" in held["remedy"]
+    return held

@@ -70,19 +70,19 @@ class Installation:
             return list(cursor.fetchall())
 
     def make_database(self, linkedid: str = "linkedid") -> None:
-        """FreePBX's table, and the user exactly as capture_user.sql makes it, under this test's names."""
+        """FreePBX's table, and the user exactly as its engine's capture_user.sql makes it, under this test's names."""
         table = statements(TABLE.read_text(encoding="utf-8"))
         create = next(each for each in table if each.lower().startswith("create table"))
         create = create.replace("asteriskcdrdb.", "")
         password = self.stack.endpoints.secret("cel.password")
-        user = (FOLDER / "mariadb" / "capture_user.sql").read_text(encoding="utf-8")
+        user = (FOLDER / self.settings.database.engine / "capture_user.sql").read_text(encoding="utf-8")
         user = user.replace("'cel2crm'", f"'{self.name}'").replace("asteriskcdrdb.", f"{self.name}.")
         self.root(
             f"CREATE DATABASE {self.name}",
             f"USE {self.name}",
             create,
             *([f"ALTER TABLE cel CHANGE linkedid {linkedid} varchar(32) NOT NULL"] if linkedid != "linkedid" else []),
-            *statements(user),
+            *(statements(user) * 2),  # running it again changes nothing
             f"ALTER USER '{self.name}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK",
         )
 
@@ -151,11 +151,18 @@ async def installed(
     installation.make_database(linkedid)
     if topics:
         await apply_topics(installation.settings)
-    try:
+    async with deleted_in_the_end(installation.settings):
         yield installation
+
+
+@contextlib.asynccontextmanager
+async def deleted_in_the_end(settings: Settings) -> AsyncIterator[None]:
+    """The settings' connector is deleted at the end of the block."""
+    try:
+        yield
     finally:
-        async with connect_client(installation.settings) as connect:
-            await connect.delete(connector_name(installation.settings))
+        async with connect_client(settings) as connect:
+            await connect.delete(connector_name(settings))
 
 
 def statements(text: str) -> list[str]:

@@ -4,11 +4,9 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from connectors.apply import connect_client
-from connectors.source import FOLDER, connector_name
 from connectors.topics import apply_topics
 from deploy.local import LocalStack
-from tests.connectors.installation import TABLE, Installation, statements
+from tests.connectors.installation import Installation, deleted_in_the_end
 from tests.sources import mysql
 
 
@@ -18,20 +16,6 @@ class MySqlInstallation(Installation):
     def __init__(self, stack: LocalStack, server: mysql.Server, **database: Any) -> None:
         super().__init__(stack, engine="mysql", host=server.host, port=server.port, **database)
         self.server = server
-
-    def make_database(self, linkedid: str = "linkedid") -> None:
-        """The table, and capture_user.sql, under this test's names."""
-        create = next(each for each in statements(TABLE.read_text(encoding="utf-8")) if "create table" in each.lower())
-        password = self.stack.endpoints.secret("cel.password")
-        user = (FOLDER / "mysql" / "capture_user.sql").read_text(encoding="utf-8")
-        user = user.replace("'cel2crm'", f"'{self.name}'").replace("asteriskcdrdb.", f"{self.name}.")
-        self.root(
-            f"CREATE DATABASE {self.name}",
-            f"USE {self.name}",
-            create.replace("asteriskcdrdb.", ""),
-            *(statements(user) * 2),  # running it again changes nothing
-            f"ALTER USER '{self.name}'@'%' IDENTIFIED BY '{password}' ACCOUNT UNLOCK",
-        )
 
     def root(self, *statements: str, values: Sequence[Any] = (), charset: str = "utf8mb4") -> list[Any]:
         """Run statements as root; the rows of the last."""
@@ -52,8 +36,5 @@ async def installed_in_mysql(
     installation = MySqlInstallation(stack, server, **database)
     installation.make_database()
     await apply_topics(installation.settings)
-    try:
+    async with deleted_in_the_end(installation.settings):
         yield installation
-    finally:
-        async with connect_client(installation.settings) as connect:
-            await connect.delete(connector_name(installation.settings))

@@ -10,12 +10,11 @@ from typing import Any
 import psycopg
 import psycopg.rows
 
-from connectors.apply import connect_client
-from connectors.source import FOLDER, connector_name
+from connectors.source import FOLDER
 from connectors.topics import apply_topics
 from deploy.local import LocalStack
-from tests.connectors.installation import Installation
-from tests.sources import postgresql
+from tests.connectors.installation import Installation, deleted_in_the_end
+from tests.sources import own_server, postgresql
 
 LOGICAL = ("wal_level=logical", "max_slot_wal_keep_size=1GB", "wal_sender_timeout=5s")
 
@@ -60,7 +59,7 @@ class PostgreSqlInstallation(Installation):
             done = subprocess.run(
                 [programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *at],
                 input=sql, text=True, capture_output=True, check=False,
-                env={**os.environ, "PGPASSWORD": postgresql.PASSWORD},
+                env={**os.environ, "PGPASSWORD": own_server.PASSWORD},
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
         password = self.stack.endpoints.secret("cel.password")
@@ -70,7 +69,7 @@ class PostgreSqlInstallation(Installation):
         """Run statements as the superuser; the rows of the last."""
         found: list[Any] = []
         with psycopg.connect(
-            host=self.server.host, port=self.server.port, user="postgres", password=postgresql.PASSWORD,
+            host=self.server.host, port=self.server.port, user="postgres", password=own_server.PASSWORD,
             dbname=self.name, autocommit=True,
         ) as connection:  # fmt: skip
             for statement in statements:
@@ -104,8 +103,5 @@ async def installed_in_postgresql(
     installation = PostgreSqlInstallation(stack, server)
     installation.make_database()
     await apply_topics(installation.settings)
-    try:
+    async with deleted_in_the_end(installation.settings):
         yield installation
-    finally:
-        async with connect_client(installation.settings) as connect:
-            await connect.delete(connector_name(installation.settings))

@@ -23,7 +23,7 @@ from streams.calls.result import CallLeg, CallResult
 from streams.kafka.topic_client import KafkaTopics, Outgoing
 from streams.settings import Settings
 from tests.faults.recorded_results import recorded_calls
-from tests.sources import postgresql
+from tests.sources import own_server, postgresql
 
 Run = Callable[[str], list[dict[str, Any]]]
 """Runs a statement as the owner of the database; its rows."""
@@ -123,7 +123,7 @@ def postgresql_database(programs: Path) -> Iterator[tuple[postgresql.Server, dic
 
         def run(statement: str) -> list[dict[str, Any]]:
             with psycopg.connect(
-                host=server.host, port=server.port, user="postgres", password=postgresql.PASSWORD, dbname="calls",
+                host=server.host, port=server.port, user="postgres", password=own_server.PASSWORD, dbname="calls",
                 autocommit=True, row_factory=psycopg.rows.dict_row, options="-c timezone=Asia/Tokyo",
             ) as connection:  # fmt: skip
                 cursor = connection.execute(statement.encode())

@@ -21,7 +21,7 @@ from tests.connectors.capturing import (
 from tests.connectors.installation import installed
 from tests.connectors.judging import CASE, decoded, judged
 from tests.connectors.postgresql_installation import CEL_PGSQL, LOGICAL, installed_in_postgresql
-from tests.sources import postgresql
+from tests.sources import own_server, postgresql
 
 pytestmark = pytest.mark.servers
 
@@ -98,7 +98,7 @@ def test_the_file_of_the_installer_makes_a_user_who_logs_in_with_the_password(se
     command = [*made.command.split()[:-1], "-h", server.host, "-p", str(server.port), "-U", "postgres", "-q", "-X"]
     done = subprocess.run(
         command, input=made.statements, text=True, capture_output=True, check=False,
-        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PGPASSWORD": postgresql.PASSWORD},
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PGPASSWORD": own_server.PASSWORD},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with psycopg.connect(

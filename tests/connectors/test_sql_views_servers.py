@@ -27,7 +27,7 @@ from streams.rules.results import RESULT_NAMES
 from streams.settings import SinkSettings
 from tests.crm.calls import call_result
 from tests.docs.pages import ROOT
-from tests.sources import postgresql
+from tests.sources import own_server, postgresql
 
 pytestmark = pytest.mark.servers
 
@@ -141,7 +141,7 @@ def query(request: pytest.FixtureRequest) -> Iterator[Query]:
         with (
             postgresql.running(programs) as server,
             psycopg.connect(
-                host=server.host, port=server.port, user="postgres", password=postgresql.PASSWORD, dbname="postgres",
+                host=server.host, port=server.port, user="postgres", password=own_server.PASSWORD, dbname="postgres",
                 autocommit=True, row_factory=psycopg.rows.dict_row,
             ) as asked,
         ):  # fmt: skip

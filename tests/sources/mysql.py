@@ -6,32 +6,24 @@ used; else the server of this machine is.
 
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pymysql
 
+from tests.sources.own_server import HOST, PASSWORD, OwnServer, free_port, serving
+
 ROOT = Path(__file__).parents[2] / ".build" / "mysql"
-PASSWORD = "of the test's own"
 ABSENT = "no MySQL server here: `make test-mysql` fetches one from Debian's unstable release (needs mmdebstrap)"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where it listens, with the password of its `root`."""
-
-    host: str
-    port: int
-    stop: Callable[[], None] = field(default=lambda: None, compare=False)
-    start: Callable[[], None] = field(default=lambda: None, compare=False)
-    """The same server, its data and its port, for tests that take it away for a while."""
+class Server(OwnServer):
+    """Its administrator is `root`."""
 
     def connect(self) -> "pymysql.Connection[pymysql.cursors.Cursor]":
         """A connection as root, committing each statement."""
@@ -77,42 +69,23 @@ def _running(home: Path, command: Sequence[str | Path], options: Sequence[str]) 
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    servers: list[subprocess.Popen[bytes]] = []
 
-    def start() -> None:
-        with (home / "log").open("ab") as log:
-            server = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *command, data, f"--socket={home / 's'}", f"--port={port}",
-                 "--bind-address=127.0.0.1", "--mysqlx=OFF", "--secure-file-priv=", f"--pid-file={home / 'pid'}",
-                 "--server-id=7", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--performance-schema=OFF",
-                 "--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", *options],
-                stdout=log, stderr=log, cwd=home,
-            )  # fmt: skip
-        servers.append(server)
-        _wait(server, port, home / "log")
+    def words(port: int) -> list[str | Path]:
+        return [
+            *command, data, f"--socket={home / 's'}", f"--port={port}", f"--bind-address={HOST}", "--mysqlx=OFF",
+            "--secure-file-priv=", f"--pid-file={home / 'pid'}", "--server-id=7", "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON", "--performance-schema=OFF", "--innodb-buffer-pool-size=32M",
+            "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", *options,
+        ]  # fmt: skip
 
-    def stop() -> None:
-        while servers:
-            server = servers.pop()
-            server.terminate()
-            server.wait(60)
+    port = free_port()
+    with serving(home, words, _answers, signal.SIGTERM, port=port) as (stop, start):
+        yield Server(HOST, port, stop, start)
 
+
+def _answers(port: int) -> bool:
     try:
-        start()
-        yield Server("127.0.0.1", port, stop, start)
-    finally:
-        stop()
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    while True:
-        try:
-            pymysql.connect(host="127.0.0.1", port=port, user="root", password=PASSWORD).close()
-        except pymysql.err.OperationalError:
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
+        pymysql.connect(host=HOST, port=port, user="root", password=PASSWORD).close()
+    except pymysql.err.OperationalError:
+        return False
+    return True

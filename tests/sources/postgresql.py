@@ -3,30 +3,21 @@
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-PASSWORD = "of the test's own"
+from tests.sources.own_server import HOST, PASSWORD, OwnServer, free_port, serving
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where it listens; the superuser is `postgres`."""
-
-    host: str
-    port: int
-    stop: Callable[[], None] = field(default=lambda: None, compare=False)
-    start: Callable[[], None] = field(default=lambda: None, compare=False)
-    """The same server, its data and its port, for tests that take it away for a while."""
+class Server(OwnServer):
+    """Its administrator is `postgres`."""
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         with psycopg.connect(
@@ -72,7 +63,7 @@ def standby(bin_folder: Path, primary: Server, *options: str) -> Iterator[Server
              "-h", primary.host, "-p", str(primary.port), "-U", "postgres"],
             home,
         )  # fmt: skip
-        with _serving(home, bin_folder, options, _free_port(), primary.port) as server:
+        with _serving(home, bin_folder, options, free_port(), primary.port) as server:
             yield server
 
 
@@ -86,7 +77,7 @@ def _running(home: Path, bin_folder: Path, options: Sequence[str]) -> Iterator[S
          "--encoding=UTF8", "--locale=C", "--no-sync"],
         home,
     )  # fmt: skip
-    port = _free_port()
+    port = free_port()
     with _serving(home, bin_folder, options, port, port) as server:
         yield server
 
@@ -108,47 +99,25 @@ def _run(command: Sequence[str | Path], home: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def _serving(home: Path, bin_folder: Path, options: Sequence[str], port: int, later_port: int) -> Iterator[Server]:
     """The server of a data directory, at `port`; started again, at `later_port`."""
-    servers: list[subprocess.Popen[bytes]] = []
 
-    def start(port: int = later_port) -> None:
-        with (home / "log").open("ab") as log:
-            server = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "INT", bin_folder / "postgres", "-D", home / "data", "-p", str(port),
-                 "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c", "fsync=off",
-                 *(word for option in options for word in ("-c", option))],
-                stdout=log, stderr=log, cwd=home, **_run_as(),
-            )  # fmt: skip
-        servers.append(server)
-        _wait(server, port, home / "log")
+    def words(at: int) -> list[str | Path]:
+        return [
+            bin_folder / "postgres", "-D", home / "data", "-p", str(at), "-c", f"listen_addresses={HOST}",
+            "-c", f"unix_socket_directories={home}", "-c", "fsync=off",
+            *(word for option in options for word in ("-c", option)),
+        ]  # fmt: skip
 
-    def stop() -> None:
-        while servers:
-            server = servers.pop()
-            server.send_signal(2)  # SIGINT: fast shutdown
-            server.wait(30)
+    fast_shutdown = signal.SIGINT
+    with serving(home, words, _answers, fast_shutdown, port=port, later_port=later_port, **_run_as()) as (stop, start):
+        yield Server(HOST, port, stop, start)
 
+
+def _answers(port: int) -> bool:
     try:
-        start(port)
-        yield Server("127.0.0.1", port, stop, start)
-    finally:
-        stop()
-
-
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    while True:
-        try:
-            psycopg.connect(host="127.0.0.1", port=port, user="postgres", password=PASSWORD, dbname="postgres").close()
-        except psycopg.OperationalError:
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
+        psycopg.connect(host=HOST, port=port, user="postgres", password=PASSWORD, dbname="postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True

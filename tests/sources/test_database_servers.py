@@ -19,7 +19,7 @@ from streams.settings import DatabaseSettings, Settings
 from streams.sources.database import DatabaseRows
 from streams.sources.finding import FileFinder, find_call
 from tests.cli.commands import run
-from tests.sources import postgresql
+from tests.sources import own_server, postgresql
 
 pytestmark = pytest.mark.servers
 
@@ -113,7 +113,7 @@ def _fill_postgresql(server: postgresql.Server) -> None:
     names = [name if name != "extra" else "eventextra" for name in ROWS[0]]
     insert = f"INSERT INTO cel ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"  # noqa: S608
     with psycopg.connect(
-        host=server.host, port=server.port, user="postgres", password=postgresql.PASSWORD, dbname="readings"
+        host=server.host, port=server.port, user="postgres", password=own_server.PASSWORD, dbname="readings"
     ) as connection:
         connection.cursor().executemany(insert.encode(), [list(row.values()) for row in ROWS])
 
