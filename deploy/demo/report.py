@@ -91,6 +91,11 @@ def tell_verdict(console: Console, faults: list[str], truths: list[Expected], na
         )
         for case, reason in NO_CLIENT_NUMBER.items():
             console.print(f"  [dim]in no CRM: {case}: {reason}[/]")
+        nameless = sum(truth.case in NO_CLIENT_NUMBER for truth in truths)
+        pieces = sum(truth.piece for truth in truths)
+        internal = sum(not truth.external for truth in truths) - nameless - pieces
+        console.print(f"  [dim]in no CRM: {internal} internal calls (a portal asks for them by deliver_internal)[/]")
+        console.print(f"  [dim]nowhere: {pieces} calls that picked another one up by *8: they are part of that one[/]")
         return
     console.print(f"[bold red]Wrong:[/] {len(faults)} faults")
     for fault in faults[:40]:

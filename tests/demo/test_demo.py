@@ -1,15 +1,18 @@
 """The demo's own judgement: it must see what is missing, doubled or wrong, and refuse what it cannot play."""
 
+import io
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from deploy.demo.expected import NO_CLIENT_NUMBER, Expected, expected
 from deploy.demo.observer import Observer
 from deploy.demo.recordings import Case, read_recordings, unique_starts
-from deploy.demo.report import verdict
+from deploy.demo.report import tell_verdict, verdict
 from streams.calls.call import epoch_of
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -118,3 +121,13 @@ def test_a_malformed_recording_is_told_with_its_line(tmp_path: Path, line: str) 
     path.write_text('{"case":"a","direction":"inbound","cel":[]}\n' + line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 2: malformed recording"):
         read_recordings(path)
+
+
+def test_every_call_that_a_crm_does_not_get_is_told_with_its_reason() -> None:
+    truths = [truth for case in read_recordings() for truth in expected(case)]
+    console = Console(record=True, width=200, file=io.StringIO())
+    tell_verdict(console, [], truths, ["kommo"])
+    text = console.export_text()
+    named = len(re.findall(r"in no CRM: \w+: ", text))
+    counted = [int(number) for number in re.findall(r"(?:in no CRM|nowhere): (\d+) ", text)]
+    assert len(counted) == 2 and len(truths) - named - sum(counted) == sum(truth.external for truth in truths)
