@@ -14,7 +14,7 @@
 
     worker_runtime.py   a worker process: checks, Faust with safe defaults, signals, both kinds of end
     broker_wait.py      a broker that is away is waited for; topics that must be there
-    consumer_thread.py  commits and offsets, asked in the consumer's own thread; how long its fetches wait
+    group_consumer.py   aiokafka's consumer in the app's own loop: commits and offsets; how long its fetches wait
     batches.py          records on their way through Faust: many as one message, and how many are under way
     taking.py           a batch taken partition by partition, and why a worker ends
     turn.py             turns of the event loop for long work

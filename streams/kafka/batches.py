@@ -9,8 +9,6 @@ from faust.types import TP, ConsumerMessage
 
 MOST_IN_FLIGHT = 4_000
 """Records that are fetched and not taken yet: more wait on the brokers. A fetch of 500 takes some milliseconds."""
-FEW_RECORDS = 100
-"""A poll that brought fewer has caught up with the topic."""
 _LOOK_SECONDS = 1.0
 """How often whoever waits for room looks whether it still has to."""
 

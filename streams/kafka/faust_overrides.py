@@ -3,7 +3,7 @@
 tests/kafka/test_faust_overrides.py holds hashes of the upstream methods that are overridden or relied upon here: an
 upgrade fails there first, and is made by reading what changed.
 
-consumer_thread.py: commits and offsets, asked in the consumer's own thread.
+group_consumer.py: aiokafka's consumer in the app's own loop instead of a thread of Faust's; commits and offsets.
 
 * `Consumer.perform_seek`: Faust seeks to the committed offsets when partitions were assigned. Here their owner takes
   them over first (its state), says where to begin, and no row is fetched before (docs/architecture.md, rule 10).
@@ -29,9 +29,9 @@ from faust.types import TP
 from yarl import URL
 
 from streams.errors import UserError
-from streams.kafka.batches import FEW_RECORDS, Batch, InFlight
+from streams.kafka.batches import Batch, InFlight
 from streams.kafka.committed import Committed
-from streams.kafka.consumer_thread import ConsumerThread, KnownEnd
+from streams.kafka.group_consumer import GroupConsumer, KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.metrics import hold_partitions
 from streams.kafka.quiet_monitor import QuietMonitor
@@ -73,7 +73,7 @@ def refuse_other_versions() -> None:
 class Consumer(driver.Consumer):
     """Faust's consumer, commanded by the owner of the partitions."""
 
-    _thread: ConsumerThread
+    _thread: GroupConsumer
     _assigned: frozenset[TP] = frozenset()
     _taking_over: "asyncio.Task[None] | None" = None
     _told_empty = False
@@ -82,8 +82,8 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._in_flight = InFlight()
 
-    def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> GroupConsumer:
+        return GroupConsumer(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def _owner(self) -> Owner:
@@ -127,7 +127,7 @@ class Consumer(driver.Consumer):
         await self._release()
 
     async def on_stop(self) -> None:
-        """The flow is stopped; the thread still runs."""
+        """The flow is stopped; the consumer is still a member of the group."""
         await self._release()
         await super().on_stop()
 
@@ -214,11 +214,10 @@ class Consumer(driver.Consumer):
                 self.diag.set_flag(CONSUMER_FETCHING)
                 await self._in_flight.until_room(lambda: self.flow_active and not self.should_stop)
                 polled, active = await self._wait_next_records(1.0)
+                if linger:  # each fetch costs as much as some dozens of records; before the next one goes out
+                    self._thread.linger(linger if polled else 0.0)
                 generation = self.app.consumer_generation_id
                 await asyncio.sleep(0)
-                count = sum(map(len, polled.values())) if polled else 0
-                if linger:  # each fetch costs as much as some dozens of records
-                    self._thread.linger(linger if 0 < count < FEW_RECORDS else 0.0)
                 if self.should_stop or not polled:
                     continue
                 if not self.flow_active:
@@ -275,7 +274,7 @@ class App(faust.App):
         **settings: Any,
     ) -> None:
         """`on_refusal`: told where the owner refuses what is assigned; None: that ends the process hard.
-        `linger_seconds`: how long the brokers gather records for a fetch while few come."""
+        `linger_seconds`: how long the brokers gather records for a fetch while they come few at a time."""
         refuse_other_versions()
         self.linger_seconds = linger_seconds
         self._on_refusal = on_refusal

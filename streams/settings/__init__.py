@@ -147,7 +147,7 @@ class WorkerSettings(Section):
     session_timeout_seconds: float = Field(default=15.0, ge=6, le=1800)
     """How long the group waits for a worker that fell silent. Brokers take at most group.max.session.timeout.ms, 30
     minutes unless it is set."""
-    linger_seconds: float = Field(default=0.03, ge=0, le=1)
+    linger_seconds: float = Field(default=0.06, ge=0, le=1)
     """How long brokers gather records for a fetch while they come one by one: each fetch costs as much CPU as some
     dozens of records."""
 

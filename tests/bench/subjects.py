@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from faust.types import TP, StreamT
 
 from streams.kafka import worker_runtime as runtime
-from streams.kafka.consumer_thread import LINGER_BYTES
+from streams.kafka.group_consumer import LINGER_BYTES
 from streams.kafka.zstd import use_kept_coders
 from streams.settings import Settings
 from streams.workers.aggregate.worker import AggregateWorker

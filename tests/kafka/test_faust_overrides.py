@@ -4,6 +4,7 @@ When a hash differs: read what upstream changed in that method, follow it in str
 matters, and write the new hash down.
 """
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.consumer import Fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import ServiceThread
 from prometheus_client import REGISTRY
 
 from streams.errors import UserError
@@ -43,8 +45,18 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     driver.Consumer._new_consumer_thread: "0870ec53dea75083",
     driver.AIOKafkaConsumerThread._commit: "932852ce7a23f658",
     bootstrap.UPSTREAM: "198943b004e55849",
+    ServiceThread._gather_remaining_tasks: "6f65b92dd1012485",
+    ServiceThread._keepalive2: "3bc84ca2133f05b0",
+    ServiceThread._thread_keepalive.fun: "6ba5ca9dcbd62b0b",
+    ServiceThread.stop: "32d026539c3665b2",
     FaustApp._create_directories: "a9f571c3b04abec3",
-    # Relied upon: what calls the above, in which order, and what happens to records meanwhile.
+    # Relied upon: how a service of a thread lives, with a task of the app's loop in its place (group_consumer.py);
+    ServiceThread.__init__: "82979878990cdff5",
+    ServiceThread.start: "f11841038a033a05",
+    ServiceThread.crash: "68a766aadc5f7196",
+    ServiceThread._serve: "67809eae09573ac7",
+    ServiceThread._shutdown_thread: "d7377862e73421a2",
+    # what calls the above, in which order, and what happens to records meanwhile.
     BaseConsumer.getmany: "4b168d84882a70d6",
     BaseConsumer._wait_next_records: "6218e1969a636b3f",
     BaseConsumer._commit_offsets: "1a69799041188441",
@@ -71,7 +83,7 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     GroupCoordinator._push_error_to_user: "743ff515bd7e2e38",
     GroupCoordinator._on_join_prepare: "4d9524afc0ee2c2f",
     GroupCoordinator._on_join_complete: "0b0b3d204b408f3c",
-    # Where consumer_thread.py says how fetches wait, and reads where partitions end.
+    # Where group_consumer.py says how fetches wait, and reads where partitions end.
     RecordFetcher._get_actions_per_node: "1dab2cf937d165d0",
     RecordFetcher._proc_fetch_request: "59bf948fff47eed5",
     RecordFetcher._fetch_requests_routine: "2a8ec5932644c9b0",
@@ -108,51 +120,56 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_more_than_one_concurrent_actor_is_refused() -> None:
-    with unstarted(Settings()) as app:
-        with pytest.raises(ValueError, match="out of order"):
-            app.agent(app.topic("rows"), concurrency=2)(_nothing)
-        assert [agent.concurrency for agent in app.agents.values()] == [1]
-        assert all(isinstance(agent, Agent) for agent in app.agents.values())
+    app = unstarted(Settings())
+    with pytest.raises(ValueError, match="out of order"):
+        app.agent(app.topic("rows"), concurrency=2)(_nothing)
+    assert [agent.concurrency for agent in app.agents.values()] == [1]
+    assert all(isinstance(agent, Agent) for agent in app.agents.values())
 
 
 async def test_a_worker_without_partitions_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    with unstarted(Settings()) as app:
-        group = app.group
-        for held in (set(), set(), {TP("cel", 0), TP("cel", 1)}, {TP("cel", 0)}, set()):
-            group._assigned = frozenset(held)
-            group._tell_assignment()
-            assert REGISTRY.get_sample_value("cel2crm_held_partitions") == len(held)
+    app = unstarted(Settings())
+    group = app.group
+    for held in (set(), set(), {TP("cel", 0), TP("cel", 1)}, {TP("cel", 0)}, set()):
+        group._assigned = frozenset(held)
+        group._tell_assignment()
+        assert REGISTRY.get_sample_value("cel2crm_held_partitions") == len(held)
     told = [record.getMessage() for record in caplog.records if "partition" in record.getMessage()]
     assert ["no partition" in line for line in told] == [True, False, True]
 
 
 async def test_faust_defaults_that_bite_are_set() -> None:
-    with unstarted(Settings()) as app:
-        conf = app.conf
-        assert conf.producer_request_timeout == 60.0  # 1200 s
-        assert conf.producer_acks == -1
-        assert conf.topic_allow_declare is False
-        assert conf.topic_replication_factor == Settings().kafka.replication_factor
-        assert (conf.web_enabled, conf.web_tables_enabled, conf.web_host) == (False, False, "127.0.0.1")
-        assert conf.broker_session_timeout == 15.0  # 60 s
-        assert conf.broker_heartbeat_interval <= conf.broker_session_timeout / 3
-        assert conf.broker_request_timeout >= conf.broker_session_timeout
-        assert conf.stream_wait_empty is False
-        assert conf.store.scheme == "memory"
-        assert conf.consumer_auto_offset_reset == "earliest"
-        assert conf.consumer_metadata_max_age_ms == 5000  # five minutes, in which a topic made again is not noticed
+    app = unstarted(Settings())
+    conf = app.conf
+    assert conf.producer_request_timeout == 60.0  # 1200 s
+    assert conf.producer_acks == -1
+    assert conf.topic_allow_declare is False
+    assert conf.topic_replication_factor == Settings().kafka.replication_factor
+    assert (conf.web_enabled, conf.web_tables_enabled, conf.web_host) == (False, False, "127.0.0.1")
+    assert conf.broker_session_timeout == 15.0  # 60 s
+    assert conf.broker_heartbeat_interval <= conf.broker_session_timeout / 3
+    assert conf.broker_request_timeout >= conf.broker_session_timeout
+    assert conf.stream_wait_empty is False
+    assert conf.store.scheme == "memory"
+    assert conf.consumer_auto_offset_reset == "earliest"
+    assert conf.consumer_metadata_max_age_ms == 5000  # five minutes, in which a topic made again is not noticed
+
+
+async def test_the_consumer_is_served_in_the_apps_own_loop() -> None:
+    consumer = unstarted(Settings()).group._thread
+    assert consumer.thread_loop is consumer.parent_loop is asyncio.get_running_loop()
 
 
 async def test_faust_itself_commits_nothing() -> None:
-    with unstarted(Settings()) as app:
-        assert isinstance(app.group, Consumer)
-        assert await app.group._commit({TP("cel", 0): 7}) is True  # believed; and no broker was asked
+    app = unstarted(Settings())
+    assert isinstance(app.group, Consumer)
+    assert await app.group._commit({TP("cel", 0): 7}) is True  # believed; and no broker was asked
 
 
 async def test_static_membership_and_session_come_from_the_settings() -> None:
     tree = {"worker": {"group_instance_id": "aggregate-0", "session_timeout_seconds": 9}}
-    with unstarted(Settings.model_validate(tree)) as app:
-        assert (app.conf.consumer_group_instance_id, app.conf.broker_session_timeout) == ("aggregate-0", 9.0)
+    app = unstarted(Settings.model_validate(tree))
+    assert (app.conf.consumer_group_instance_id, app.conf.broker_session_timeout) == ("aggregate-0", 9.0)
 
 
 def digest(method: Callable[..., Any]) -> str:

@@ -1,7 +1,6 @@
 """A worker's Faust app without a broker, and an owner of partitions that does nothing."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from faust.types import TP
@@ -36,11 +35,6 @@ class IdleOwner:
     async def stop(self) -> None: ...
 
 
-@contextmanager
-def unstarted(settings: Settings, owner: IdleOwner | None = None) -> Iterator[App]:
-    """An app that no broker is needed for; its consumer's thread has an event loop from the beginning."""
-    app = make_app(settings, owner or IdleOwner())
-    try:
-        yield app
-    finally:
-        app.group._thread.thread_loop.close()
+def unstarted(settings: Settings, owner: IdleOwner | None = None) -> App:
+    """An app that no broker is needed for."""
+    return make_app(settings, owner or IdleOwner())

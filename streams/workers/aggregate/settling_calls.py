@@ -12,8 +12,8 @@ from faust.types import TP
 
 from streams.clock import utc_now_ms
 from streams.kafka.bounded_reader import BoundedReader
-from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.faust_overrides import Consumer
+from streams.kafka.group_consumer import KnownEnd
 from streams.workers.aggregate.assigned_partition import AssignedPartition
 from streams.workers.aggregate.steps import Ended
 

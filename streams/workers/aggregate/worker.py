@@ -21,10 +21,10 @@ from streams.errors import UnreadableRow
 from streams.http.service import schema_registry
 from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import unreachable
-from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import App, Consumer
 from streams.kafka.fenced_log import FencedLog
+from streams.kafka.group_consumer import KnownEnd
 from streams.kafka.hard_exit import hard_exit
 from streams.kafka.lost_records import LossReporter
 from streams.kafka.partition_owner import RELEASE_SECONDS, BrokerLooks, SilenceWatchdog, take_over_all

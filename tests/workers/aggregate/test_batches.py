@@ -18,10 +18,10 @@ from streams.calls.pbx_profile import PbxProfile
 from streams.clock import utc_now_ms
 from streams.kafka.bounded_reader import BoundedReader, ExpiredRecords
 from streams.kafka.committed import Committed
-from streams.kafka.consumer_thread import KnownEnd
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.faust_overrides import Consumer
 from streams.kafka.fenced_log import FencedLog
+from streams.kafka.group_consumer import KnownEnd
 from streams.kafka.lost_records import LossReporter, Lost
 from streams.kafka.producer import IdempotentProducer, Message
 from streams.privacy.erased import ErasedNumbers

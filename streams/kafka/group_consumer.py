@@ -1,13 +1,14 @@
-"""Faust's thread around aiokafka's consumer, with commits and offsets asked directly (faust_overrides.py)."""
+"""aiokafka's consumer as Faust drives it, but in the app's own event loop and asked directly (faust_overrides.py)."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 from streams.kafka.committed import Committed
 from streams.kafka.gathered_commits import GatheredCommits, Offsets
@@ -31,32 +32,60 @@ class KnownEnd(NamedTuple):
     """Unix milliseconds."""
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread around aiokafka's consumer, with what concerns offsets asked and told directly.
+class _Serving:
+    """What Faust takes for a thread with a loop of its own: a task in the app's loop."""
 
-    Faust's own way, a queue with two workers of which one waits for records, would add up to a second to each.
+    def __init__(self, consumer: "GroupConsumer") -> None:
+        self._consumer = consumer
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Serve until the consumer is stopped. What fails then is told to Faust, as of a thread."""
+        self.task = asyncio.ensure_future(self._consumer._serve())
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def stop(self) -> None:
+        """A thread would be waited for here; see GroupConsumer.stop."""
+
+
+class GroupConsumer(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer, in the loop of those who ask it.
+
+    Faust would have it in a thread of its own: for each few records two loops that wake each other, and a queue with
+    two workers, of which one waits for records, adds up to a second to each question about offsets. What it was for,
+    heartbeats while the app's loop is busy, is not needed: the workers give way every few milliseconds (turn.py).
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
+        super().__init__(*args, loop=loop, thread_loop=loop, Worker=_Serving, **kwargs)
         self._commits = GatheredCommits(self._commit_together)
 
+    async def stop(self) -> None:
+        """Leave the group, and end."""
+        await super().stop()
+        serving = cast(_Serving | None, self._thread)
+        if serving is not None and serving.task is not None:
+            await asyncio.wait([serving.task])
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Faust would cancel every task of the loop: it is not this consumer's alone."""
+
+    async def _keepalive2(self) -> None:
+        """A loop that others use wakes by itself."""
+
+    _thread_keepalive = Service.task(_keepalive2)
+
     async def ask(self, request: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine of the thread's loop, at most `_ANSWER_SECONDS`."""
-
-        async def bounded() -> T:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await request
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounded(), self.thread_loop))
+        """Await an answer, at most `_ANSWER_SECONDS`."""
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await request
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109  # Faust's name
-        """Records that came, at most `timeout` seconds waited for; not through Faust's queue either."""
+        """Records that came, at most `timeout` seconds waited for."""
         consumer = self._ensure_consumer()
-        fetched = self._fetch_records(
+        return await self._fetch_records(
             consumer, active_partitions, timeout=timeout, max_records=consumer._max_poll_records
         )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(fetched, self.thread_loop))
 
     @property
     def join_error(self) -> BaseException | None:
@@ -91,11 +120,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if assignment is None or partition not in assignment.tps:
             return None
         state = assignment.state_value(partition)
-        as_of_ms = state.timestamp  # the thread writes it after the offset, so that the offset is as new at least
-        return None if as_of_ms is None or state.highwater is None else KnownEnd(state.highwater, as_of_ms)
+        if state.timestamp is None or state.highwater is None:
+            return None
+        return KnownEnd(state.highwater, state.timestamp)
 
     async def commit_marked(self, tp: TP, offset: int, metadata: str) -> bool:
-        """Commit in the thread, with others that are asked for now; True: the broker confirmed it."""
+        """Commit, with others that are asked for now; True: the broker confirmed it."""
         return await self._commits.commit(TopicPartition(tp.topic, tp.partition), OffsetAndMetadata(offset, metadata))
 
     async def _commit_together(self, offsets: Offsets) -> bool:
