@@ -182,7 +182,7 @@ async def _started(settings: Settings, worker: Worker, app: App, ending: Ending)
     """Start the worker and Faust.
 
     A start that fails ends the process with its message, and one during which the end is asked for ends it too: what
-    Faust has begun by then, its thread and tasks, may wait for ever for what will not come. Where the brokers went away
+    Faust has begun by then, its tasks, may wait for ever for what will not come. Where the brokers went away
     since they were waited for, the process begins anew. Nothing is committed yet.
     """
     starting = asyncio.ensure_future(_start(settings, worker, app))

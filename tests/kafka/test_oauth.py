@@ -198,7 +198,7 @@ def test_connect_logs_in_likewise_with_a_secret_by_reference(changed: dict[str, 
 
 
 def test_the_loop_that_asks_may_be_another_each_time() -> None:
-    """Faust's consumer has a loop of its own in a thread."""
+    """The watch of the connectors beside workers has a loop of its own, in a thread."""
 
     async def asked(tokens: EndpointTokens, settings: KafkaSettings) -> str:
         provider = Provider()
