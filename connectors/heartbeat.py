@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.kafka.client import unreachable
-from streams.kafka.login import client_options
+from streams.kafka.login import consumer_options
 from streams.kafka.reach import require_reach
 from streams.settings import KafkaSettings
 
@@ -32,7 +32,7 @@ class Heartbeats:
 
     async def __aenter__(self) -> Self:
         await require_reach(self._kafka, seconds=self._timeout)
-        consumer = AIOKafkaConsumer(**client_options(self._kafka), client_id="cel2crm-heartbeats", group_id=None)
+        consumer = AIOKafkaConsumer(**consumer_options(self._kafka), client_id="cel2crm-heartbeats", group_id=None)
         try:
             await self._answer(consumer.start())
         except BaseException:

@@ -18,7 +18,7 @@ from streams.credentials.sealing import Sealer, Unreadable
 from streams.credentials.store import Decide, opened, sealed
 from streams.kafka.client import stop_client
 from streams.kafka.fenced_log import Fenced, FencedLog
-from streams.kafka.login import client_options
+from streams.kafka.login import consumer_options
 from streams.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 15.0
@@ -167,7 +167,7 @@ class KafkaCredentials:
     async def _follow_on(self) -> None:
         partition = TopicPartition(self._topic, 0)
         consumer = AIOKafkaConsumer(
-            **client_options(self._kafka),
+            **consumer_options(self._kafka),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.kafka.client import stop_client
-from streams.kafka.login import client_options
+from streams.kafka.login import consumer_options
 from streams.settings import KafkaSettings
 
 _POLL_MS = 200
@@ -82,7 +82,7 @@ class BoundedReader:
 
     async def __aenter__(self) -> Self:
         consumer = AIOKafkaConsumer(
-            **client_options(self._kafka),
+            **consumer_options(self._kafka),
             client_id=self._client_id,
             group_id=None,
             enable_auto_commit=False,

@@ -15,7 +15,7 @@ from streams.kafka.bounded_reader import BoundedReader
 from streams.kafka.client import MAX_RECORD_BYTES, stop_client
 from streams.kafka.collector import fewer_collections
 from streams.kafka.hard_exit import hard_exit
-from streams.kafka.login import client_options
+from streams.kafka.login import client_options, consumer_options
 from streams.kafka.turn import Turn
 from streams.settings import KafkaSettings
 
@@ -169,7 +169,7 @@ class FencedLog:
         async with self._reading, asyncio.timeout(self._timeout):
             if self._reader is None:
                 self._reader = AIOKafkaConsumer(
-                    **client_options(self._kafka),
+                    **consumer_options(self._kafka),
                     isolation_level="read_committed",
                     enable_auto_commit=False,
                     max_partition_fetch_bytes=_ONE_FETCH,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
@@ -12,6 +13,7 @@ from mode import Service
 
 from streams.kafka.committed import Committed
 from streams.kafka.gathered_commits import GatheredCommits, Offsets
+from streams.kafka.login import IDLE_LOOK_MS
 
 _ANSWER_SECONDS = 10.0
 """Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
@@ -59,6 +61,11 @@ class GroupConsumer(driver.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(*args, loop=loop, thread_loop=loop, Worker=_Serving, **kwargs)
         self._commits = GatheredCommits(self._commit_together)
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
+        consumer = super()._create_consumer(loop)
+        consumer._consumer_timeout = IDLE_LOOK_MS / 1000
+        return consumer
 
     async def stop(self) -> None:
         """Leave the group, and end."""

@@ -17,11 +17,20 @@ from streams.settings.tls import tls_context
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
 
+IDLE_LOOK_MS = 5_000
+"""How often a consumer's fetcher looks whether there is something to do, beside when it is woken, as it is by whatever
+gives it work. aiokafka's 200 ms are most of what a process at rest does."""
+
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments of every client of aiokafka: where the brokers are, and how to log in."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.bootstrap_servers, **connection_options(kafka)}
     return options
+
+
+def consumer_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """The same of every consumer."""
+    return {**client_options(kafka), "consumer_timeout_ms": IDLE_LOOK_MS}
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:

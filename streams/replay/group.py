@@ -17,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.kafka.admin import KafkaAdmin
 from streams.kafka.client import stop_client, unreachable
 from streams.kafka.committed import Committed
-from streams.kafka.login import client_options
+from streams.kafka.login import consumer_options
 from streams.settings import KafkaSettings
 
 _POLL_MS = 500
@@ -34,7 +34,7 @@ class KafkaGroup:
         self._group = group
         self._topic = topic
         self._consumer = AIOKafkaConsumer(
-            **client_options(kafka),
+            **consumer_options(kafka),
             group_id=group,
             client_id="cel2crm-replay",
             enable_auto_commit=False,

@@ -44,6 +44,7 @@ UPSTREAM: dict[Callable[..., Any], str] = {
     driver.Consumer.on_stop: "173f86b366f3608e",
     driver.Consumer._new_consumer_thread: "0870ec53dea75083",
     driver.AIOKafkaConsumerThread._commit: "932852ce7a23f658",
+    driver.AIOKafkaConsumerThread._create_consumer: "a4dc6ba0681a298c",
     bootstrap.UPSTREAM: "198943b004e55849",
     ServiceThread._gather_remaining_tasks: "6f65b92dd1012485",
     ServiceThread._keepalive2: "3bc84ca2133f05b0",

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.kafka.client import stop_client, unreachable
-from streams.kafka.login import client_options
+from streams.kafka.login import consumer_options
 from streams.settings import Settings
 from streams.topics import ICEBERG_CONTROL
 
@@ -39,7 +39,7 @@ async def place_groups(settings: Settings, connectors: Iterable[str]) -> None:
 
 async def _place(settings: Settings, group: str) -> None:
     consumer = AIOKafkaConsumer(
-        **client_options(settings.kafka), client_id="cel2crm-operator", group_id=group, enable_auto_commit=False
+        **consumer_options(settings.kafka), client_id="cel2crm-operator", group_id=group, enable_auto_commit=False
     )
     try:
         await consumer.start()
