@@ -19,8 +19,8 @@ from streams.workers.aggregate.steps import Ended
 
 _SHORTEST_LOOK_SECONDS = 0.01
 _NEXT_ANSWER_SECONDS = 0.025
-"""While rows come an answer to a fetch comes about so soon after a settle time (`worker.linger_seconds`), and tells the end
-anew: a look before it would find what the last one found."""
+"""While rows come an answer to a fetch comes about so soon after a settle time (`worker.linger_seconds`), and tells the
+end anew: a look before it would find what the last one found."""
 _NEW_END_MS = 250
 """What a fetch told longer ago does not count."""
 
