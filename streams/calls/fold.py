@@ -29,10 +29,11 @@ from streams.rows.row import CelRow
 
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
-    began, inferred = calling_uniqueid(rows, linkedid), InferredPeers.where_needed(rows)
-    folder = _RowFolder(began, Timeline(zone), inferred).read(rows)
+    began, timeline = calling_uniqueid(rows, linkedid), Timeline(zone)
+    instants = timeline.instants(rows)
+    folder = _RowFolder(began, CallFacts(timeline, rows, instants)).read()
     if gone := halves_gone(folder.facts):  # once more, with those whom they met as persons
-        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone).read(rows)
+        folder = _RowFolder(began, CallFacts(timeline, rows, instants), gone).read()
     folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
 
@@ -40,17 +41,12 @@ def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
 class _RowFolder:
     """Takes the rows of one call, one after the other, into its facts."""
 
-    def __init__(
-        self,
-        calling_uniqueid: str,
-        timeline: Timeline,
-        inferred_peers: InferredPeers | None,
-        gone: frozenset[str] = frozenset(),
-    ) -> None:
-        self.facts = CallFacts(timeline, peers_inferred=inferred_peers is not None)
+    def __init__(self, calling_uniqueid: str, facts: CallFacts, gone: frozenset[str] = frozenset()) -> None:
+        self.facts = facts
         self._calling_uniqueid = calling_uniqueid
-        self._inferred_peers = inferred_peers
         self._gone = gone
+        self._inferred_peers: InferredPeers | None = None
+        """Known from the first row of a bridge on."""
         self._bridges = Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
@@ -62,14 +58,11 @@ class _RowFolder:
         """The exits that follow are of the talk before the transfer."""
         self._calling_bridged = False
 
-    def read(self, rows: list[CelRow]) -> Self:
+    def read(self) -> Self:
         """Take the rows, in the order of their ids. This loop is most of what classifying costs."""
         facts, channels, handlers = self.facts, self.facts.channels, _HANDLERS
-        facts.timeline.begin(rows)
-        instant, instants = facts.timeline.instant, facts.instants
-        for row in rows:
-            event, now = row.eventtype, instant(row)
-            instants.append(now)
+        for row, now in zip(facts.rows, facts.instants, strict=True):
+            event = row.eventtype
             if event == "LINKEDID_END":
                 self._over = True
                 continue
@@ -94,7 +87,8 @@ class _RowFolder:
                 handler(self, row, channel, now)
             elif event not in IGNORED_EVENTS:
                 facts.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
-        facts.rows, facts.first, facts.last = rows, min(instants, default=0), max(instants, default=0)
+        if facts.instants:
+            facts.first, facts.last = min(facts.instants), max(facts.instants)
         return self
 
     def close(self) -> CallFacts:
@@ -165,7 +159,10 @@ class _RowFolder:
     def _bridge_row(self, row: CelRow, channel: Channel, now: int) -> None:
         """Join the row's channel with those that are in the bridge with it: entry and exit rows both name them."""
         facts = self.facts
-        facts.bridges_seen = True
+        if not facts.bridges_seen:
+            facts.bridges_seen = True
+            self._inferred_peers = None if row.peer else InferredPeers.where_needed(facts.rows)
+            facts.peers_inferred = self._inferred_peers is not None
         if channel is facts.calling:
             self._calling_bridged = True
             if row.eventtype not in BRIDGE_EXITS:
@@ -183,7 +180,8 @@ class _RowFolder:
         self._bridge_row(row, channel, now)
         if row.channame in self._talking:
             self._begin_talks(row, now)
-        self._part(row.channame, now)
+        if row.channame in self._bridges.joined:
+            self._part(row.channame, now)
         if channel is self.facts.calling:
             self._calling_bridged = False
 
@@ -209,9 +207,7 @@ class _RowFolder:
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
-        """Take a channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
-        if not self._bridges.joins(name):
-            return
+        """Take a channel that is joined with others from its bridge: its talk, and that of whoever it leaves alone, ends."""
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
@@ -250,7 +246,8 @@ class _RowFolder:
         if channel is self.facts.calling:
             self._calling_left(row)
         channel.ended = now
-        self._part(row.channame, now)
+        if row.channame in self._bridges.joined:
+            self._part(row.channame, now)
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         facts = self.facts

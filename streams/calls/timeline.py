@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from streams.calls.call import epoch_of
-from streams.clock import MICROS_PER_SECOND
+from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.rows.eventtime import lacks_seconds, wall_micros
 from streams.rows.row import CelRow
 
@@ -46,14 +46,25 @@ class Timeline:
         """Whether spans of time can be told by the rows."""
         return not self.coarse and (bool(self._last_text) or not self.unreadable)
 
-    def begin(self, rows: list[CelRow]) -> None:
+    def instants(self, rows: list[CelRow]) -> list[UtcMicros]:
+        """The instant of each of a call's rows."""
+        found = list[UtcMicros]()
+        text, now = None, 0
+        for row in rows:
+            if row.eventtime != text or row.eventtype == "CHAN_START":
+                text, now = row.eventtime, self.instant(row)
+                if self.unreadable and not found:
+                    now = self._begin(rows)
+            found.append(now)
+        return found
+
+    def _begin(self, rows: list[CelRow]) -> UtcMicros:
         """Take first rows whose time cannot be read to be of the call's epoch, else of the first time that can."""
-        if not rows or wall_micros(rows[0].eventtime) is not None:
-            return
         if epoch := epoch_of(rows[0].linkedid):
             self._last_utc = epoch * MICROS_PER_SECOND
         elif (readable := next((row for row in rows if wall_micros(row.eventtime) is not None), None)) is not None:
             self._last_utc = self.instant(readable)
+        return self._last_utc or 0
 
     def instant(self, row: CelRow) -> int:
         """UTC microseconds of a row; a time that cannot be read is the row's before it."""
