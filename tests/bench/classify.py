@@ -82,9 +82,9 @@ def _load(path: Path) -> None:
 def _classify(path: Path) -> None:
     rules = load_rules()
     source = RowSource(RowDecoder(), _unexpected)
-    outcomes = Outcomes(rules, Settings())
+    lines = Outcomes(rules, Settings()).json_lines(OfflineClassifier(rules, PbxProfile()), source.rows(path))
     with Path(os.devnull).open("wb") as out:
-        out.writelines(map(outcomes.json_line, OfflineClassifier(rules, PbxProfile()).classify(source.rows(path))))
+        out.writelines(line for line, _ in lines)
 
 
 def _unexpected(line: UnreadableLine) -> None:

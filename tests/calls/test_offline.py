@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from streams.calls import offline
+from streams.calls.call import Call
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -64,6 +65,11 @@ def given(reading: Reading, classifier: OfflineClassifier | None = None) -> list
 
 def results(*parts: list[CapturedRow], classifier: OfflineClassifier | None = None) -> list[CallResult]:
     return list((classifier or OfflineClassifier(RULES, PbxProfile())).classify(Reading(*parts)))
+
+
+def as_it_is(call: Call, cut_short: bool) -> tuple[Call, bool]:
+    """A call that is not judged."""
+    return call, cut_short
 
 
 def test_call_is_given_when_more_than_ten_rows_came_after_its_end() -> None:
@@ -155,8 +161,8 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
     ]  # fmt: skip
     rows = [row for part in parts for row in part]
     undivided = [
-        (ended.call.linkedid, ended.cut_short, ended.order)
-        for ended in OfflineClassifier(RULES, PbxProfile()).calls(rows)
+        (call.linkedid, cut_short, order)
+        for (call, cut_short), order in OfflineClassifier(RULES, PbxProfile()).judged(rows, as_it_is)
     ]
     assert [order for *_, order in undivided] == sorted(order for *_, order in undivided)
     assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is True} == {"open", "1.3", "1.6"}
@@ -165,15 +171,18 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
     for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
         places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
         batch_of_share, taken = share([rows[place - 1] for place in places], places)
-        merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
+        merged += [
+            (call.linkedid, cut_short, order)
+            for (call, cut_short), order in batch_of_share.judged(taken, as_it_is)
+        ]
     assert sorted(merged, key=lambda each: each[2]) == undivided
 
 
 def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
     rows = [*call("1.1"), *others(3)]
     classifier, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
-    first = next(classifier.calls(taken))
-    assert first.call.linkedid == "1.1"
+    first = next(classifier.classify(taken))
+    assert first.linkedid == "1.1"
     assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file
 
 
@@ -197,7 +206,7 @@ def test_a_row_that_may_be_of_any_call_is_one_of_each_that_has_not_ended() -> No
         classifier.lost([])
         yield from (*begun[1:], *call("1795390000.3"))
 
-    unreadable = {each.call.linkedid: each.call.unreadable_rows for each in classifier.calls(rows())}
+    unreadable = {call.linkedid: call.unreadable_rows for (call, _), _ in classifier.judged(rows(), as_it_is)}
     assert unreadable == {"1795390000.1": 0, "1795390000.2": 1, "1795390000.3": 0}
 
 
@@ -267,7 +276,7 @@ def test_rows_share_their_texts_where_very_many_calls_are_open(monkeypatch: pyte
         return [msgspec.structs.replace(row, context="".join([*row.context])) for row in found]  # as decoders make them
 
     def texts(classifier: OfflineClassifier) -> tuple[int, list[CallResult]]:
-        calls = [ended.call for ended in classifier.calls(rows())]
+        calls = [call for (call, _), _ in classifier.judged(rows(), as_it_is)]
         found = {id(row.context) for each in calls for row in each.rows if row.context}
         return len(found), results(rows(), classifier=OfflineClassifier(RULES, PbxProfile()))
 

@@ -1,6 +1,6 @@
 """A call's outcome for scripts: its JSON form, and what each CRM would get."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from streams.calls.json_form import encode_call
+from streams.calls.offline import OfflineClassifier
 from streams.calls.result import CallResult
 from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
+from streams.rows.row import CapturedRow
 from streams.rules import Rules
 from streams.rules.statuses import CallFeatures
 from streams.settings import Settings
@@ -52,6 +54,12 @@ class Outcomes:
         return encode_call(result)[:-1] + self._told(
             CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
         )
+
+    def json_lines(
+        self, classifier: OfflineClassifier, rows: Iterable[CapturedRow]
+    ) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        """The line of each call of the rows, and the call's order."""
+        return classifier.judged(rows, lambda call, cut_short: self.json_line(classifier.result_of(call, cut_short)))
 
     def as_object(self, result: CallResult) -> dict[str, Any]:
         """The same as `json_line` gives, to be told with more."""
