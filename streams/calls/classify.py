@@ -134,7 +134,7 @@ def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: boo
         found.append(CallWarning.BRIDGES)
     if facts.timeline.disagrees:
         found.append(CallWarning.ZONE)
-    if any(event.startswith(UNKNOWN) for event in facts.user_events):
+    if facts.user_events and any(event.startswith(UNKNOWN) for event in facts.user_events):
         found.append(CallWarning.EVENTS)
     if not hangup.usable and hangup.row_id is not None:
         found.append(CallWarning.EXTRA)

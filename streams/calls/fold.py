@@ -71,7 +71,7 @@ class _RowFolder:
                 if is_helper(row.channame):
                     self._helper(row, now)
                     continue
-                channel = self._channel(row, now)
+                channel = self._new_channel(row, now) if channel is None else self._goes_on(channel, row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
                 channel.number = number
                 channel.first_number = channel.first_number or number
@@ -106,25 +106,22 @@ class _RowFolder:
                 settle_dialler(leg, facts.dialling)
         return facts
 
-    def _channel(self, row: CelRow, now: int) -> Channel:
-        """The channel of a row: a new one, or one that goes on under another name."""
-        channel, key = self.facts.channels.get(row.uniqueid), row.uniqueid
-        if channel is not None and channel.name != row.channame:
-            namesake = self._by_name.get(row.channame)
-            if namesake is not None and namesake.uniqueid == row.uniqueid:
-                channel = namesake
-            elif row.eventtype == "CHAN_START":  # a table without uniqueids, or one that repeats them
-                channel, key = None, f"{row.uniqueid} {row.channame}"
-        if channel is None:
-            return self._new_channel(key, row, now)
+    def _goes_on(self, channel: Channel, row: CelRow, now: int) -> Channel:
+        """The channel of a row with the uniqueid of a channel that has another name."""
+        namesake = self._by_name.get(row.channame)
+        if namesake is not None and namesake.uniqueid == row.uniqueid:
+            channel = namesake
+        elif row.eventtype == "CHAN_START":  # a table without uniqueids, or one that repeats them
+            return self._new_channel(row, now, f"{row.uniqueid} {row.channame}")
         if channel.name != row.channame:
             self._by_name[row.channame] = channel  # masqueraded
             if is_real(row.channame):
                 channel.rename(row.channame)
         return channel
 
-    def _new_channel(self, key: str, row: CelRow, now: int) -> Channel:
-        facts = self.facts
+    def _new_channel(self, row: CelRow, now: int, key: str | None = None) -> Channel:
+        """A channel of which this is the first row. `key`: its own, where another one has its uniqueid."""
+        facts, key = self.facts, key or row.uniqueid
         channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
         if not channel.started_in_call:  # later rows hold what it came with in these columns only
             channel.first_number, channel.dialled = row.cid_ani, row.cid_dnid

@@ -90,6 +90,8 @@ class Timeline:
         epoch = epoch_of(row.uniqueid)
         if epoch is not None:
             late = wall // MICROS_PER_SECOND - epoch
+            if self.source == "uniqueid" and -2 <= late - self.offset <= _MAX_LATE:
+                return  # as known
             offset = round(late / _QUARTER) * _QUARTER
             if abs(offset) <= _MAX_OFFSET and -2 <= late - offset <= _MAX_LATE:
                 self.offset, self.source, self._sure = offset, "uniqueid", True

@@ -45,13 +45,12 @@ class Outcomes:
     def json_line(self, result: CallResult) -> bytes:
         """One JSON object and a newline. Each CRM with statuses is a member, null where the call is not delivered."""
         told_why = self._skip_reasons
-        skipped = [told_why[crm](result) for crm in self.rules.tables]
+        skipped, changed = [told_why[crm](result) for crm in self.rules.tables], dict[str, object]()
         if any(skipped):
             reasons = [reason for reason in dict.fromkeys(skipped) if reason]
             where = "in no CRM" if all(skipped) else "not in every CRM"
-            why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
-            result = msgspec.structs.replace(result, why=why)
-        return encode_call(result)[:-1] + self._told(
+            changed["why"] = (*result.why, *(f"{where}: {reason}" for reason in reasons))
+        return encode_call(result, **changed)[:-1] + self._told(
             CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
         )
 
