@@ -204,7 +204,7 @@ class _RowFolder:
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
-        """Take a channel that is joined with others from its bridge: its talk, and that of whoever it leaves alone, ends."""
+        """Take a joined channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):

@@ -86,6 +86,7 @@ class OfflineClassifier:
     _ended: OrderedDict[Key, int] = field(default_factory=OrderedDict)
     _lost: Counter[str] = field(default_factory=Counter)
     """Rows that could not be read, by the linkedids that they may have."""
+    _texts: dict[str, str] = field(default_factory=dict)
     _times: deque[int] = field(default_factory=lambda: deque(maxlen=_TIME_SAMPLES))
     _sweep_at: float = 0.0
     """Unix time."""
@@ -113,14 +114,13 @@ class OfflineClassifier:
     def judged(
         self, rows: Iterable[CapturedRow], judge: Callable[[Call, bool], Judgement]
     ) -> Iterator[tuple[Judgement, Order]]:
-        """What `judge` says of each call, and whether it is cut short: each soon after its end; last, those that ended a
-        moment ago, and those still open.
+        """What `judge` says of each call: soon after its end; last, of those that ended a moment ago or are still open.
 
-        It is asked at the call's LINKEDID_END, and once more where later rows, or rows that could not be read, count.
+        It is given the call, and whether it is cut short: at its LINKEDID_END, and once more where rows came later, or
+        some could not be read.
         """
         calls, ended, sealed = self._open, self._ended, dict[Key, _Sealed[Judgement]]()
         handed_out: OrderedDict[Key, None] = OrderedDict()
-        texts = dict[str, str]()
         place, next_check = self.place, _CHECK_EVERY_ROWS
 
         def hand_out(key: Key) -> Judgement:
@@ -146,21 +146,16 @@ class OfflineClassifier:
                 known = calls[key] = Call(*key) if late is None else late.opened(key), count
             call = known[0]
             is_first_end = not call.linkedid_end
-            if len(calls) > _MANY_OPEN_CALLS:
-                if len(texts) > _TEXTS_OF_A_CALL * len(calls):
-                    texts.clear()
-                call.add(sharing(row, texts))
-            else:
-                call.add(row)
+            call.add(row if len(calls) <= _MANY_OPEN_CALLS else sharing(row, self._texts_of(len(calls))))
             event = row.eventtype
             if event == "LINKEDID_END" or (event == "CHAN_END" and call.channels_ended):
                 ended[key] = count
                 ended.move_to_end(key)
                 # A call that begins with its end is read backwards: its other rows follow.
-                if call.linkedid_end and is_first_end and len(call) > 1:
-                    if (done := _Sealed.of(call, judge(call, False))) is not None:
-                        sealed[key] = done
-                        del calls[key]
+                is_whole = call.linkedid_end and is_first_end and len(call) > 1
+                if is_whole and (done := _Sealed.of(call, judge(call, False))) is not None:
+                    sealed[key] = done
+                    del calls[key]
             elif ended and key in ended and not call.linkedid_end:
                 del ended[key]
             if count >= next_check:
@@ -173,6 +168,12 @@ class OfflineClassifier:
             yield hand_out(key), (0, end)
         for key, (_, begin) in list(calls.items()):
             yield hand_out(key), (1, begin)
+
+    def _texts_of(self, open_calls: int) -> dict[str, str]:
+        """The texts that rows share."""
+        if len(self._texts) > _TEXTS_OF_A_CALL * open_calls:
+            self._texts.clear()
+        return self._texts
 
     def _look_at_time(self, row: CapturedRow, count: int) -> None:
         """Give up the calls that had no row since the last sweep, if that was long enough ago by the rows' times."""

@@ -104,14 +104,14 @@ class RowSource(JsonReading):
         yield from self._decoded(name, header.names, cells)
 
     def _decoded(self, name: str, header: list[str], lines: Iterable[tuple[int, list[str]]]) -> Iterator[CapturedRow]:
-        width = len(header)
+        width, share = len(header), self.share
         short, any_length = self._decode_cells(header)
         linkedid = header.index(self.decoder.column("linkedid"))
         key = linkedid if self.decoder.column("id") in header else None
         for line, values in lines:
             self.place += 1
             self.undivided = key is None or len(values) != width
-            if key is not None and not self.undivided and not in_share(values[key], self.share):
+            if share is not None and key is not None and not self.undivided and not in_share(values[key], share):
                 continue
             if len(values) != width:
                 reason = f"{len(values)} columns where the header has {width}"

@@ -91,7 +91,8 @@ class RowDecoder:
         self._aliases = {column: (aliases or {}).get(f"cel_{column}", column) for column in COLUMNS}
         self._aliased = any(column != name for column, name in self._aliases.items())
         self._default_pbx = default_pbx
-        self._fast = msgspec.json.Decoder(_of_pbx(default_pbx), strict=False)
+        self._row_type = _of_pbx(default_pbx)
+        self._fast = msgspec.json.Decoder(self._row_type, strict=False)
 
     def column(self, name: str) -> str:
         """The name that a column has in this PBX's table."""
@@ -127,22 +128,22 @@ class RowDecoder:
         What is wrong with a row is named by `from_columns`.
         """
         places = {name: place for place, name in enumerate(header)}
-        picked = itemgetter(*(places.get(self._aliases[column], -1) for column in COLUMNS))
-        captured = any(name.startswith("__") for name in header)
-        pbx = self._default_pbx
+        id_place, *others = (places.get(self._aliases[column], -1) for column in COLUMNS)
+        picked, make = itemgetter(*others), self._row_type
 
         def row(values: list[str]) -> CapturedRow:
             values.append("")  # at -1: what a missing column holds
-            cells = picked(values)
-            row_id = cells[0]
-            quick = row_id.isdecimal() and row_id.isascii() and len(row_id) < 13 and all(cells[1:5]) and not captured
-            if quick and cells[1] >= _AFTER_DIGITS:
-                # Positions are COLUMNS, then op, commit_ms, pbx.
-                return CapturedRow(int(row_id), *cells[1:], "c", 0, pbx)  # type: ignore[call-arg]
+            row_id, texts = values[id_place], picked(values)
+            is_named = texts[0] >= _AFTER_DIGITS and texts[1] and texts[2] and texts[3]
+            if is_named and row_id.isdecimal() and row_id.isascii() and len(row_id) < 13:
+                return make(int(row_id), *texts)  # positions are COLUMNS
             values.pop()
+            return from_columns(values)
+
+        def from_columns(values: list[str]) -> CapturedRow:
             return self.from_columns(dict(zip(header, values, strict=True)))
 
-        return row
+        return from_columns if any(name.startswith("__") for name in header) else row
 
     def from_columns(self, columns: Mapping[str, Any], row_id: int | None = None) -> CapturedRow:
         """The row in a mapping of column names to values. `row_id` stands in for an id that the source lacks."""

@@ -172,8 +172,7 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
         places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
         batch_of_share, taken = share([rows[place - 1] for place in places], places)
         merged += [
-            (call.linkedid, cut_short, order)
-            for (call, cut_short), order in batch_of_share.judged(taken, as_it_is)
+            (call.linkedid, cut_short, order) for (call, cut_short), order in batch_of_share.judged(taken, as_it_is)
         ]
     assert sorted(merged, key=lambda each: each[2]) == undivided
 

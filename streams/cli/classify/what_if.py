@@ -62,9 +62,7 @@ class RulesComparison:
         members = differing(before, after)
         if not members:
             return None
-        return Change(
-            call.linkedid, {name: before[name] for name in members}, {name: after[name] for name in members}
-        )
+        return Change(call.linkedid, {name: before[name] for name in members}, {name: after[name] for name in members})
 
     def json_lines(self, rows: Iterable[CapturedRow]) -> Iterator[bytes]:
         """The changes for scripts."""
