@@ -3,15 +3,16 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from streams.calls.call import Call, epoch_of
 from streams.calls.classify import facts_and_result
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
-from streams.rows.row import CapturedRow, CelRow
+from streams.rows.row import COLUMNS, CapturedRow, CelRow
 from streams.rows.shared_texts import sharing
 from streams.rules import Rules
 
@@ -52,20 +53,20 @@ class _Sealed(NamedTuple, Generic[Judgement]):
     def of(cls, call: Call, judgement: Judgement) -> "_Sealed[Judgement] | None":
         """None where a text is not Unicode: half a pair of surrogates, as JSON may hold it."""
         try:
-            return cls(_pack(call.rows), judgement)
+            return cls(_pack(list(map(astuple, call.rows))), judgement)
         except UnicodeEncodeError:
             return None
 
     def opened(self, key: Key) -> Call:
         """The call, for a row that came late."""
         call = Call(*key)
-        for row in _unpack(self.rows):
-            call.add(row)
+        for cells in _unpack(self.rows):
+            call.add(CelRow(*cells[: len(COLUMNS)]))
         return call
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[CelRow]).decode
+_unpack = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ _MAX_LATE = 120
 """Seconds by which a row may be logged after its channel was made and still tell the offset."""
 _FOLD = 1800
 """Rows are at most a second or so out of order: going back by more than this many seconds, the clocks went back."""
+_FOLD_MICROS = _FOLD * MICROS_PER_SECOND
 
 
 class Timeline:
@@ -79,7 +80,7 @@ class Timeline:
         if not wall % _MINUTE and lacks_seconds(row.eventtime):
             self.coarse = True
         utc = wall - self.offset * MICROS_PER_SECOND
-        if self._last_utc is not None and self._last_utc - utc > _FOLD * MICROS_PER_SECOND:
+        if self._last_utc is not None and self._last_utc - utc > _FOLD_MICROS:
             utc = self._clocks_went_back(wall, utc, self._last_utc)
         elif self._zone is not None and self.source == "timezone" and self._sure:
             utc = self._by_zone(wall, utc, self._zone)
