@@ -126,8 +126,8 @@ class _RowFolder:
         if not channel.started_in_call:  # later rows hold what it came with in these columns only
             channel.first_number, channel.dialled = row.cid_ani, row.cid_dnid
         facts.channels[key] = self._by_name[row.channame] = channel
-        # It came from a call of its own, and peers named it before its first row here.
-        channel.talks = facts.unlogged_peers.pop(row.channame, [])
+        if facts.unlogged_peers:  # it came from a call of its own, and peers named it before its first row here
+            channel.talks = facts.unlogged_peers.pop(row.channame, channel.talks)
         if key == self._calling_uniqueid:
             facts.calling, channel.is_calling = channel, True
         elif channel.started_in_call and not self._calling_bridged:

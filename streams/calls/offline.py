@@ -53,7 +53,7 @@ class _Sealed(NamedTuple, Generic[Judgement]):
     def of(cls, call: Call, judgement: Judgement) -> "_Sealed[Judgement] | None":
         """None where a text is not Unicode: half a pair of surrogates, as JSON may hold it."""
         try:
-            return cls(_pack(list(map(astuple, call.rows))), judgement)
+            return cls(_pack(list(map(astuple, call.arrived(0)))), judgement)
         except UnicodeEncodeError:
             return None
 
