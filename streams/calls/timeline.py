@@ -25,11 +25,12 @@ _FOLD_MICROS = _FOLD * MICROS_PER_SECOND
 class Timeline:
     """Gives each row of one call, in the order of ids, its instant in UTC microseconds."""
 
-    __slots__ = ("_last_text", "_last_utc", "_sure", "_zone", "coarse", "disagrees", "offset", "source", "unreadable")
+    __slots__ = ("_last_utc", "_readable", "_sure", "_zone", "coarse", "disagrees", "offset", "source", "unreadable")
 
     def __init__(self, zone: str | None) -> None:
         self._zone = ZoneInfo(zone) if zone else None
-        self._last_text = ""
+        self._readable = False
+        """Some row's time could be read."""
         self._last_utc: int | None = None
         self._sure = False
         self.offset = 0
@@ -45,7 +46,7 @@ class Timeline:
     @property
     def measures(self) -> bool:
         """Whether spans of time can be told by the rows."""
-        return not self.coarse and (bool(self._last_text) or not self.unreadable)
+        return not self.coarse and (self._readable or not self.unreadable)
 
     def instants(self, rows: list[CelRow]) -> list[UtcMicros]:
         """The instant of each of a call's rows."""
@@ -69,8 +70,6 @@ class Timeline:
 
     def instant(self, row: CelRow) -> int:
         """UTC microseconds of a row; a time that cannot be read is the row's before it."""
-        if row.eventtime == self._last_text and row.eventtype != "CHAN_START" and self._last_utc is not None:
-            return self._last_utc
         wall = wall_micros(row.eventtime)
         if wall is None:
             self.unreadable = True
@@ -84,7 +83,7 @@ class Timeline:
             utc = self._clocks_went_back(wall, utc, self._last_utc)
         elif self._zone is not None and self.source == "timezone" and self._sure:
             utc = self._by_zone(wall, utc, self._zone)
-        self._last_text, self._last_utc = row.eventtime, utc
+        self._readable, self._last_utc = True, utc
         return utc
 
     def _learn(self, row: CelRow, wall: int) -> None:
