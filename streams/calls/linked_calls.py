@@ -71,7 +71,7 @@ def linked_calls(call: Call, facts: CallFacts) -> tuple[str, ...]:
 
 def went_on(call: Call, facts: CallFacts) -> bool:
     """Whether LINKEDID_END came while a channel had not ended: it went on under another linkedid."""
-    return call.linkedid_end and any(each.ended is None and each.real for each in facts.channels.values())
+    return call.linkedid_end and None in [each.ended for each in facts.channels.values() if each.real]
 
 
 def taken_over(facts: CallFacts) -> bool:

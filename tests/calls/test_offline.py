@@ -117,6 +117,46 @@ def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> No
     assert (first.linkedid, first.version_rows, reading.taken) == ("1.1", 5, 16)
 
 
+def judged_rows(rows: list[CapturedRow], classifier: OfflineClassifier | None = None) -> tuple[list[int], list[int]]:
+    """How many rows each judgement saw, in their order; and those of the calls as they are given."""
+    seen = []
+
+    def judge(call: Call, _cut_short: bool) -> int:
+        seen.append(len(call))
+        return len(call)
+
+    given = [rows for rows, _ in (classifier or OfflineClassifier(RULES, PbxProfile())).judged(rows, judge)]
+    return seen, given
+
+
+def test_a_call_is_judged_at_its_end_and_once_more_however_many_rows_follow() -> None:
+    late = "\n".join(["9 dtmf PJSIP/trunk1-01 0", "9 over PJSIP/trunk1-01 0"] * 3)
+    assert judged_rows(call("1.1")) == ([4], [4])
+    assert judged_rows([*call("1.1"), *call("1.1", late, 50)]) == ([4, 10], [10])
+
+
+def test_a_call_that_is_read_backwards_is_judged_once() -> None:
+    assert judged_rows(call("1.1")[::-1]) == ([4], [4])
+
+
+def test_a_call_of_which_a_row_is_lost_after_its_end_is_judged_with_it() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    rows = [*call("1.1"), *others(30)]
+
+    def reading() -> Iterator[CapturedRow]:
+        for row in rows:
+            yield row
+            if row is rows[6]:
+                classifier.lost(["1.1"])
+
+    assert "rows_unreadable" in next(classifier.classify(reading())).warnings
+
+
+def test_a_text_that_is_not_unicode_stops_nothing() -> None:
+    rows = [msgspec.structs.replace(row, cid_name="\ud800") for row in call("1.1")]
+    assert [(each.linkedid, each.version_rows) for each in results(rows, others(30))] == [("1.1", 4), ("open", 30)]
+
+
 def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
     classifier = OfflineClassifier(RULES, PbxProfile())
     stray = call("1.1", "30 dtmf PJSIP/trunk1-01 0\n31 dtmf PJSIP/trunk1-01 0", first_id=90)
