@@ -11,7 +11,6 @@ import msgspec
 Direction = Literal["incoming", "outgoing", "internal", "unknown"]
 
 _ENCODER = msgspec.msgpack.Encoder()
-_set = msgspec.structs.force_setattr
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset({"started_at", "answered_at", "ended_at"})
 
@@ -166,7 +165,7 @@ class CallResult(msgspec.Struct, frozen=True):
         covered = _COVERED_MAP + encoded[len(_COVERED_MAP) : 1 - len(behind) - _NOT_COVERED_NAMES]
         outcome_hash = blake2b(covered, digest_size=8).hexdigest()
         for name, value in zip(_STAMP, (version, row_id, rows, outcome_hash), strict=True):
-            _set(self, name, value)  # nobody has seen it yet
+            msgspec.structs.force_setattr(self, name, value)  # nobody has seen it yet
         return self
 
 
