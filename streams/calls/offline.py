@@ -36,24 +36,24 @@ _TIME_SAMPLES = 16
 Key = tuple[str, str]
 """PBX and linkedid."""
 
-Judgement = TypeVar("Judgement")
+Verdict = TypeVar("Verdict")
 
 Order = tuple[int, int]
 """Rises from call to call, also between the shares of one file."""
 
 
-class _Sealed(NamedTuple, Generic[Judgement]):
+class _Sealed(NamedTuple, Generic[Verdict]):
     """A call that has its LINKEDID_END. Its rows are packed, so that their memory serves the rows that follow: it is in
     the processor's caches still."""
 
     rows: bytes
-    judgement: Judgement
+    verdict: Verdict
 
     @classmethod
-    def of(cls, call: Call, judgement: Judgement) -> "_Sealed[Judgement] | None":
+    def of(cls, call: Call, verdict: Verdict) -> "_Sealed[Verdict] | None":
         """None where a text is not Unicode: half a pair of surrogates, as JSON may hold it."""
         try:
-            return cls(_pack(list(map(astuple, call.arrived(0)))), judgement)
+            return cls(_pack(list(map(astuple, call.arrived(0)))), verdict)
         except UnicodeEncodeError:
             return None
 
@@ -113,24 +113,24 @@ class OfflineClassifier:
         return facts_and_result(call, self.rules, self.profile, cut_short=cut_short)[1]
 
     def judged(
-        self, rows: Iterable[CapturedRow], judge: Callable[[Call, bool], Judgement]
-    ) -> Iterator[tuple[Judgement, Order]]:
+        self, rows: Iterable[CapturedRow], judge: Callable[[Call, bool], Verdict]
+    ) -> Iterator[tuple[Verdict, Order]]:
         """What `judge` says of each call: soon after its end; last, of those that ended a moment ago or are still open.
 
         It is given the call, and whether it is cut short: at its LINKEDID_END, and once more where rows came later, or
         some could not be read.
         """
-        calls, ended, sealed = self._open, self._ended, dict[Key, _Sealed[Judgement]]()
+        calls, ended, sealed = self._open, self._ended, dict[Key, _Sealed[Verdict]]()
         handed_out: OrderedDict[Key, None] = OrderedDict()
         place, next_check = self.place, _CHECK_EVERY_ROWS
 
-        def hand_out(key: Key) -> Judgement:
+        def hand_out(key: Key) -> Verdict:
             handed_out[key] = None
             if len(handed_out) > _REMEMBERED_CALLS:
                 handed_out.popitem(last=False)
             unreadable, done = self._lost.get(key[1], 0), sealed.pop(key, None)
             if done is not None and not unreadable:
-                return done.judgement
+                return done.verdict
             call = calls.pop(key)[0] if done is None else done.opened(key)
             call.unreadable_rows = unreadable
             return judge(call, not call.ended)

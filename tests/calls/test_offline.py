@@ -118,7 +118,7 @@ def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> No
 
 
 def judged_rows(rows: list[CapturedRow], classifier: OfflineClassifier | None = None) -> tuple[list[int], list[int]]:
-    """How many rows each judgement saw, in their order; and those of the calls as they are given."""
+    """How many rows the call had each time that it was judged; and how many each has as it is given."""
     seen = []
 
     def judge(call: Call, _cut_short: bool) -> int:
