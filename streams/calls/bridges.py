@@ -1,6 +1,6 @@
 """Bridges while a call's rows go by: which channel names are joined."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from streams.calls.channel_name import is_helper, is_local, is_real, local_twin
 from streams.calls.events import BRIDGE_EVENTS, BRIDGE_EXITS
@@ -11,37 +11,36 @@ from streams.rows.row import CelRow
 class Bridges:
     """The channels that are joined at this moment, by name. The halves of a Local channel are always joined."""
 
-    __slots__ = ("_joined",)
+    __slots__ = ("joined",)
 
     def __init__(self) -> None:
-        self._joined: dict[str, set[str]] = {}
+        self.joined: dict[str, set[str]] = {}
+        """The channels with which each is joined; those that are joined with none are not there."""
 
     def join(self, name: str, peers: Iterable[str]) -> None:
         """Join a channel with others."""
         for peer in peers:
-            self._joined.setdefault(name, set()).add(peer)
-            self._joined.setdefault(peer, set()).add(name)
-
-    def joins(self, name: str) -> bool:
-        """Whether the channel is joined with another."""
-        return bool(self._joined.get(name))
+            self.joined.setdefault(name, set()).add(peer)
+            self.joined.setdefault(peer, set()).add(name)
 
     def part(self, name: str) -> None:
-        """Take a channel that `joins` from those that it is joined with."""
-        for peer in self._joined.pop(name):
-            self._joined.get(peer, set()).discard(name)
+        """Take a channel that is joined with others from them."""
+        for peer in self.joined.pop(name):
+            if (others := self.joined.get(peer)) is not None:
+                others.discard(name)
+                if not others:
+                    del self.joined[peer]
 
     def component(self, name: str) -> set[str]:
         """Every channel that `name` is connected to, itself included."""
-        reached, waiting = {name}, [name]
-        while waiting:
-            each = waiting.pop()
-            near = set(self._joined.get(each, ()))
-            if is_local(each) and (twin := local_twin(each)):
-                near.add(twin)
-            fresh = near - reached
-            reached |= fresh
-            waiting.extend(fresh)
+        reached, waiting, none = {name}, [name], frozenset[str]()
+        for each in waiting:  # it grows
+            fresh = self.joined.get(each, none) - reached
+            if is_local(each) and (twin := local_twin(each)) and twin not in reached:
+                fresh |= {twin}
+            if fresh:
+                reached |= fresh
+                waiting.extend(fresh)
         return reached
 
 
@@ -73,7 +72,7 @@ class InferredPeers:
         }
 
     @classmethod
-    def where_needed(cls, rows: list[CelRow]) -> "InferredPeers | None":
+    def where_needed(cls, rows: Sequence[CelRow]) -> "InferredPeers | None":
         """The inferred peers of a call's rows; None where a bridge row names a peer, or no row is of a bridge."""
         bridge_rows = []
         for row in rows:

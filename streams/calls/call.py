@@ -130,8 +130,7 @@ class Call:
     @property
     def rows(self) -> list[CelRow]:
         """The rows in the order of their ids."""
-        rows = self._rows
-        return [rows[row_id] for row_id in sorted(rows)]
+        return list(map(self._rows.__getitem__, sorted(self._rows)))
 
     def __len__(self) -> int:
         """How many rows it holds."""

@@ -120,7 +120,7 @@ def facts_and_result(
         queue=participants.queue_of(facts),
         outcome=outcome_of(answered, decision.result),
     )
-    version = call.version
+    version = facts.rows[-1].id if facts.rows else 0, len(facts.rows)  # as call.version, without a search
     return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)
 
 
@@ -134,7 +134,7 @@ def _warnings(facts: CallFacts, who: Parties, hangup: HangupFacts, answered: boo
         found.append(CallWarning.BRIDGES)
     if facts.timeline.disagrees:
         found.append(CallWarning.ZONE)
-    if any(event.startswith(UNKNOWN) for event in facts.user_events):
+    if facts.user_events and any(event.startswith(UNKNOWN) for event in facts.user_events):
         found.append(CallWarning.EVENTS)
     if not hangup.usable and hangup.row_id is not None:
         found.append(CallWarning.EXTRA)

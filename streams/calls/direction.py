@@ -36,11 +36,13 @@ def extension_of(channel: Channel, profile: PbxProfile) -> str:
     """The extension of an inside channel; its endpoint where no number of it is one."""
     numbers = (channel.first_number, channel.number)
     names = numbers if is_port(channel.name) else (channel.endpoint, *numbers)
-    if found := next((name for name in names if profile.is_inside(name)), None):
-        return found
-    # A device with a name of its own (PJSIP/yeFKZg6L) and a long extension.
-    long = (each for each in numbers if each.isascii() and each.isdigit() and not profile.is_outside_number(each))
-    return next(long, channel.endpoint)
+    for name in names:
+        if profile.is_inside(name):
+            return name
+    for number in numbers:  # a device with a name of its own (PJSIP/yeFKZg6L) and a long extension
+        if number.isascii() and number.isdigit() and not profile.is_outside_number(number):
+            return number
+    return channel.endpoint
 
 
 def trunk_of(channel: Channel) -> str:

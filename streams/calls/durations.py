@@ -21,9 +21,10 @@ def talk_span(facts: CallFacts, who: Parties) -> Talk:
     calling = facts.calling
     if calling is None:
         return Talk([])
-    others = [channel for channel in facts.channels.values() if channel is not calling]
+    others = [channel for channel in facts.channels.values() if channel.talks and channel is not calling]
     spans = [span for channel in others for span in channel.talks]
-    spans += [span for talks in facts.unlogged_peers.values() for span in talks]
+    if facts.unlogged_peers:
+        spans += [span for talks in facts.unlogged_peers.values() for span in talks]
     if calling.real and calling.talks:
         end = calling.talks[-1][1]
         if who.direction == "outgoing":
@@ -33,7 +34,7 @@ def talk_span(facts: CallFacts, who: Parties) -> Talk:
         spans = calling.talks + [span for span in spans if span[0] >= end]
     elif not spans and calling.answered is not None and called_by_asterisk(facts):
         spans = [[calling.answered, max(calling.ended or facts.last, calling.answered)]]
-    seconds = _union(spans)
+    seconds = _union(spans) if spans else 0
     if not spans or (facts.talk_start_unknown and not seconds):
         return Talk(spans)
     return Talk(spans, min(span[0] for span in spans), None if facts.talk_open else seconds / MICROS_PER_SECOND)

@@ -66,7 +66,7 @@ class Channel:
     side_reason: str = ""
 
     def __post_init__(self) -> None:
-        self.rename(self.name)
+        self.real, self.endpoint = is_real(self.name), endpoint(self.name)
 
     @property
     def hung_up_itself(self) -> bool:

@@ -29,10 +29,11 @@ from streams.rows.row import CelRow
 
 def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
     """The facts of rows sorted by id, without the sides of channels. `zone`: the PBX's, where configured."""
-    began, inferred = calling_uniqueid(rows, linkedid), InferredPeers.where_needed(rows)
-    folder = _RowFolder(began, Timeline(zone), inferred).read(rows)
+    began, timeline = calling_uniqueid(rows, linkedid), Timeline(zone)
+    instants = timeline.instants(rows)
+    folder = _RowFolder(began, CallFacts(timeline, rows, instants)).read()
     if gone := halves_gone(folder.facts):  # once more, with those whom they met as persons
-        folder = _RowFolder(began, Timeline(zone), InferredPeers.where_needed(rows), gone).read(rows)
+        folder = _RowFolder(began, CallFacts(timeline, rows, instants), gone).read()
     folder.facts.calling_missing = calling_rows_missing(rows, linkedid)
     return folder.close()
 
@@ -40,17 +41,12 @@ def fold_rows(rows: list[CelRow], linkedid: str, zone: str | None) -> CallFacts:
 class _RowFolder:
     """Takes the rows of one call, one after the other, into its facts."""
 
-    def __init__(
-        self,
-        calling_uniqueid: str,
-        timeline: Timeline,
-        inferred_peers: InferredPeers | None,
-        gone: frozenset[str] = frozenset(),
-    ) -> None:
-        self.facts = CallFacts(timeline, peers_inferred=inferred_peers is not None)
+    def __init__(self, calling_uniqueid: str, facts: CallFacts, gone: frozenset[str] = frozenset()) -> None:
+        self.facts = facts
         self._calling_uniqueid = calling_uniqueid
-        self._inferred_peers = inferred_peers
         self._gone = gone
+        self._inferred_peers: InferredPeers | None = None
+        """Known from the first row of a bridge on."""
         self._bridges = Bridges()
         self._by_name: dict[str, Channel] = {}
         self._talking: set[str] = set()
@@ -62,14 +58,11 @@ class _RowFolder:
         """The exits that follow are of the talk before the transfer."""
         self._calling_bridged = False
 
-    def read(self, rows: list[CelRow]) -> Self:
+    def read(self) -> Self:
         """Take the rows, in the order of their ids. This loop is most of what classifying costs."""
         facts, channels, handlers = self.facts, self.facts.channels, _HANDLERS
-        facts.timeline.begin(rows)
-        instant, instants = facts.timeline.instant, facts.instants
-        for row in rows:
-            event, now = row.eventtype, instant(row)
-            instants.append(now)
+        for row, now in zip(facts.rows, facts.instants, strict=True):
+            event = row.eventtype
             if event == "LINKEDID_END":
                 self._over = True
                 continue
@@ -78,7 +71,7 @@ class _RowFolder:
                 if is_helper(row.channame):
                     self._helper(row, now)
                     continue
-                channel = self._channel(row, now)
+                channel = self._new_channel(row, now) if channel is None else self._goes_on(channel, row, now)
             if (number := row.cid_num) and number != channel.number and number not in NO_NUMBER:
                 channel.number = number
                 channel.first_number = channel.first_number or number
@@ -94,7 +87,8 @@ class _RowFolder:
                 handler(self, row, channel, now)
             elif event not in IGNORED_EVENTS:
                 facts.user_events.add(row.userdeftype if event == "USER_DEFINED" else event)
-        facts.rows, facts.first, facts.last = rows, min(instants, default=0), max(instants, default=0)
+        if facts.instants:
+            facts.first, facts.last = min(facts.instants), max(facts.instants)
         return self
 
     def close(self) -> CallFacts:
@@ -112,31 +106,28 @@ class _RowFolder:
                 settle_dialler(leg, facts.dialling)
         return facts
 
-    def _channel(self, row: CelRow, now: int) -> Channel:
-        """The channel of a row: a new one, or one that goes on under another name."""
-        channel, key = self.facts.channels.get(row.uniqueid), row.uniqueid
-        if channel is not None and channel.name != row.channame:
-            namesake = self._by_name.get(row.channame)
-            if namesake is not None and namesake.uniqueid == row.uniqueid:
-                channel = namesake
-            elif row.eventtype == "CHAN_START":  # a table without uniqueids, or one that repeats them
-                channel, key = None, f"{row.uniqueid} {row.channame}"
-        if channel is None:
-            return self._new_channel(key, row, now)
+    def _goes_on(self, channel: Channel, row: CelRow, now: int) -> Channel:
+        """The channel of a row with the uniqueid of a channel that has another name."""
+        namesake = self._by_name.get(row.channame)
+        if namesake is not None and namesake.uniqueid == row.uniqueid:
+            channel = namesake
+        elif row.eventtype == "CHAN_START":  # a table without uniqueids, or one that repeats them
+            return self._new_channel(row, now, f"{row.uniqueid} {row.channame}")
         if channel.name != row.channame:
             self._by_name[row.channame] = channel  # masqueraded
             if is_real(row.channame):
                 channel.rename(row.channame)
         return channel
 
-    def _new_channel(self, key: str, row: CelRow, now: int) -> Channel:
-        facts = self.facts
+    def _new_channel(self, row: CelRow, now: int, key: str | None = None) -> Channel:
+        """A channel of which this is the first row. `key`: its own, where another one has its uniqueid."""
+        facts, key = self.facts, key or row.uniqueid
         channel = Channel(row.uniqueid, row.channame, row, now, row.eventtype == "CHAN_START")
         if not channel.started_in_call:  # later rows hold what it came with in these columns only
             channel.first_number, channel.dialled = row.cid_ani, row.cid_dnid
         facts.channels[key] = self._by_name[row.channame] = channel
-        # It came from a call of its own, and peers named it before its first row here.
-        channel.talks = facts.unlogged_peers.pop(row.channame, [])
+        if facts.unlogged_peers:  # it came from a call of its own, and peers named it before its first row here
+            channel.talks = facts.unlogged_peers.pop(row.channame, channel.talks)
         if key == self._calling_uniqueid:
             facts.calling, channel.is_calling = channel, True
         elif channel.started_in_call and not self._calling_bridged:
@@ -165,7 +156,10 @@ class _RowFolder:
     def _bridge_row(self, row: CelRow, channel: Channel, now: int) -> None:
         """Join the row's channel with those that are in the bridge with it: entry and exit rows both name them."""
         facts = self.facts
-        facts.bridges_seen = True
+        if not facts.bridges_seen:
+            facts.bridges_seen = True
+            self._inferred_peers = None if row.peer else InferredPeers.where_needed(facts.rows)
+            facts.peers_inferred = self._inferred_peers is not None
         if channel is facts.calling:
             self._calling_bridged = True
             if row.eventtype not in BRIDGE_EXITS:
@@ -183,7 +177,8 @@ class _RowFolder:
         self._bridge_row(row, channel, now)
         if row.channame in self._talking:
             self._begin_talks(row, now)
-        self._part(row.channame, now)
+        if row.channame in self._bridges.joined:
+            self._part(row.channame, now)
         if channel is self.facts.calling:
             self._calling_bridged = False
 
@@ -209,9 +204,7 @@ class _RowFolder:
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
-        """Take a channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
-        if not self._bridges.joins(name):
-            return
+        """Take a joined channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
@@ -250,7 +243,8 @@ class _RowFolder:
         if channel is self.facts.calling:
             self._calling_left(row)
         channel.ended = now
-        self._part(row.channame, now)
+        if row.channame in self._bridges.joined:
+            self._part(row.channame, now)
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         facts = self.facts

@@ -21,11 +21,13 @@ def json_fields(result: CallResult) -> dict[str, Any]:
     return fields
 
 
-def encode_call(result: CallResult) -> bytes:
-    """The same as bytes, in a fraction of the time."""
-    told = msgspec.structs.replace(result)
+def encode_call(result: CallResult, **changed: object) -> bytes:
+    """The same as bytes, in a fraction of the time. `changed`: members that are told otherwise."""
+    told, change = msgspec.structs.replace(result), msgspec.structs.force_setattr
     for name in TIMES:
         moment: int | None = getattr(result, name)
         if moment is not None:
-            msgspec.structs.force_setattr(told, name, iso_utc(moment))  # the encoder takes whatever stands there
+            change(told, name, iso_utc(moment))  # the encoder takes whatever stands there
+    for name, value in changed.items():
+        change(told, name, value)
     return _encode(told)

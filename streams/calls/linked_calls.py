@@ -14,7 +14,7 @@ seconds)."""
 
 def transfers_in_words(facts: CallFacts) -> tuple[str, ...]:
     """One sentence a transfer, in the order of rows: `1001 transferred to 1002 after asking`."""
-    return tuple(_transfer_in_words(transfer, facts) for transfer in facts.transfers)
+    return tuple([_transfer_in_words(transfer, facts) for transfer in facts.transfers])
 
 
 def _transfer_in_words(transfer: Transfer, facts: CallFacts) -> str:
@@ -48,7 +48,7 @@ def _talks_next(facts: CallFacts, moment: UtcMicros, by: str) -> str | None:
 
 def pickups_in_words(facts: CallFacts) -> tuple[str, ...]:
     """One sentence a pickup, in the order of rows: `1002 picked up for 1001`."""
-    return tuple(f"{'somebody' if by is None else by} picked up for {rang}" for by, rang in facts.pickups)
+    return tuple([f"{'somebody' if by is None else by} picked up for {rang}" for by, rang in facts.pickups])
 
 
 def linked_calls(call: Call, facts: CallFacts) -> tuple[str, ...]:
@@ -57,18 +57,21 @@ def linked_calls(call: Call, facts: CallFacts) -> tuple[str, ...]:
     Who picks a call up began a call of their own: their uniqueid is its linkedid. Whom a transfer brings was called in
     the call of the transferring party's second channel.
     """
+    came = [each.uniqueid for each in facts.channels.values() if not each.started_in_call and each is not facts.calling]
+    if not came:
+        return ()
     consulted = {transfer.target_uniqueid: transfer.consulted for transfer in facts.transfers}
     linked = []
-    for channel in facts.channels.values():
-        if not channel.started_in_call and channel.uniqueid != call.linkedid and facts.calling is not channel:
-            began = consulted.get(channel.uniqueid, consulted.get(NOT_YET))
-            linked.append(began if began is not None and epoch_of(began) else channel.uniqueid)
+    for uniqueid in came:
+        if uniqueid != call.linkedid:
+            began = consulted.get(uniqueid, consulted.get(NOT_YET))
+            linked.append(began if began is not None and epoch_of(began) else uniqueid)
     return tuple(dict.fromkeys(linked))
 
 
 def went_on(call: Call, facts: CallFacts) -> bool:
     """Whether LINKEDID_END came while a channel had not ended: it went on under another linkedid."""
-    return call.linkedid_end and any(each.ended is None and each.real for each in facts.channels.values())
+    return call.linkedid_end and None in [each.ended for each in facts.channels.values() if each.real]
 
 
 def taken_over(facts: CallFacts) -> bool:
@@ -77,10 +80,10 @@ def taken_over(facts: CallFacts) -> bool:
     The place of the channel that asked was taken by the transferred one: an inside phone's channel ended, having talked
     with nobody, while all those that it called rang on. They have no end here, or a later one.
     """
-    calling, legs = facts.calling, [each for each in facts.other_channels if each.started_in_call]
-    if calling is None or calling.side != "inside" or calling.ended is None or calling.talks or not legs:
+    calling = facts.calling
+    if calling is None or calling.side != "inside" or calling.ended is None or calling.talks:
         return False
-    ended = calling.ended
+    ended, legs = calling.ended, [each for each in facts.other_channels if each.started_in_call]
     ringing = [leg for leg in legs if leg.ended is None or leg.ended > ended]
     answered_before = any(leg.answered is not None and leg.answered <= ended for leg in ringing)
     went_on = any(leg.ended is None or leg.ended - ended > _TAKEN_OVER for leg in ringing)

@@ -17,7 +17,7 @@ def halves_gone(facts: CallFacts) -> frozenset[str]:
     channel that came with the calling one's attended transfer, the half that did not come.
     """
     calling = facts.calling
-    halves = {channel.name: channel for channel in facts.channels.values() if is_local(channel.name)}
+    halves = {each.name: each for each in facts.channels.values() if not each.real and is_local(each.name)}
     if calling is None or not calling.real or not halves:
         return frozenset()
     transferred = any(transfer.moves(calling.uniqueid) for transfer in facts.transfers)

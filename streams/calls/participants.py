@@ -28,7 +28,9 @@ def talked_with(facts: CallFacts) -> tuple[str, ...]:
     if called is not None and called.answered is not None and (called is calling or not called.talks):
         firsts.append((called.answered, called.endpoint))
     firsts += [(spans[0][0], endpoint(name)) for name, spans in facts.unlogged_peers.items() if spans]
-    return tuple(dict.fromkeys(name for _, name in sorted(firsts, key=itemgetter(0))))
+    if len(firsts) > 1:
+        firsts.sort(key=itemgetter(0))
+    return tuple(dict.fromkeys([name for _, name in firsts]))
 
 
 def answered_by(facts: CallFacts, who: Parties, profile: PbxProfile) -> str | None:
@@ -131,21 +133,16 @@ def rang_last(facts: CallFacts, profile: PbxProfile) -> str | None:
 
     Phones that fell silent together (times tie within a second on FreePBX): the one that began to ring last.
     """
-    inside = [channel for channel in facts.on_side("inside") if channel is not facts.calling]
+    inside = [channel for channel in facts.other_channels if channel.side == "inside"]
     # Who came from a call of their own did not ring; where cel.conf logs no CHAN_START that cannot be told.
     rang = [channel for channel in inside if channel.started_in_call] or inside * (not facts.starts_logged)
     if len(rang) < 2:
         return extension_of(rang[0], profile) if rang else None
-    for group in (
-        [each for each in rang if each.answered is None and not each.hung_up_itself],
-        [each for each in rang if each.answered is None],
-        rang,
-    ):
-        if group:
-            silent = max(each.ended or facts.last for each in group)
-            last = [each for each in group if (each.ended or facts.last) >= silent - MICROS_PER_SECOND]
-            return extension_of(max(last, key=lambda each: each.start_row.id), profile)
-    return None
+    in_vain = [each for each in rang if each.answered is None]
+    group = [each for each in in_vain if not each.hung_up_itself] or in_vain or rang
+    silent = max(each.ended or facts.last for each in group)
+    last = [each for each in group if (each.ended or facts.last) >= silent - MICROS_PER_SECOND]
+    return extension_of(max(last, key=lambda each: each.start_row.id), profile)
 
 
 def queue_of(facts: CallFacts) -> str | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from streams.calls.call import epoch_of
-from streams.clock import MICROS_PER_SECOND
+from streams.clock import MICROS_PER_SECOND, UtcMicros
 from streams.rows.eventtime import lacks_seconds, wall_micros
 from streams.rows.row import CelRow
 
@@ -19,16 +19,18 @@ _MAX_LATE = 120
 """Seconds by which a row may be logged after its channel was made and still tell the offset."""
 _FOLD = 1800
 """Rows are at most a second or so out of order: going back by more than this many seconds, the clocks went back."""
+_FOLD_MICROS = _FOLD * MICROS_PER_SECOND
 
 
 class Timeline:
     """Gives each row of one call, in the order of ids, its instant in UTC microseconds."""
 
-    __slots__ = ("_last_text", "_last_utc", "_sure", "_zone", "coarse", "disagrees", "offset", "source", "unreadable")
+    __slots__ = ("_last_utc", "_readable", "_sure", "_zone", "coarse", "disagrees", "offset", "source", "unreadable")
 
     def __init__(self, zone: str | None) -> None:
         self._zone = ZoneInfo(zone) if zone else None
-        self._last_text = ""
+        self._readable = False
+        """Some row's time could be read."""
         self._last_utc: int | None = None
         self._sure = False
         self.offset = 0
@@ -44,21 +46,30 @@ class Timeline:
     @property
     def measures(self) -> bool:
         """Whether spans of time can be told by the rows."""
-        return not self.coarse and (bool(self._last_text) or not self.unreadable)
+        return not self.coarse and (self._readable or not self.unreadable)
 
-    def begin(self, rows: list[CelRow]) -> None:
+    def instants(self, rows: list[CelRow]) -> list[UtcMicros]:
+        """The instant of each of a call's rows."""
+        found = list[UtcMicros]()
+        text, now = None, 0
+        for row in rows:
+            if row.eventtime != text or row.eventtype == "CHAN_START":
+                text, now = row.eventtime, self.instant(row)
+                if self.unreadable and not found:
+                    now = self._begin(rows)
+            found.append(now)
+        return found
+
+    def _begin(self, rows: list[CelRow]) -> UtcMicros:
         """Take first rows whose time cannot be read to be of the call's epoch, else of the first time that can."""
-        if not rows or wall_micros(rows[0].eventtime) is not None:
-            return
         if epoch := epoch_of(rows[0].linkedid):
             self._last_utc = epoch * MICROS_PER_SECOND
         elif (readable := next((row for row in rows if wall_micros(row.eventtime) is not None), None)) is not None:
             self._last_utc = self.instant(readable)
+        return self._last_utc or 0
 
     def instant(self, row: CelRow) -> int:
         """UTC microseconds of a row; a time that cannot be read is the row's before it."""
-        if row.eventtime == self._last_text and row.eventtype != "CHAN_START" and self._last_utc is not None:
-            return self._last_utc
         wall = wall_micros(row.eventtime)
         if wall is None:
             self.unreadable = True
@@ -68,17 +79,19 @@ class Timeline:
         if not wall % _MINUTE and lacks_seconds(row.eventtime):
             self.coarse = True
         utc = wall - self.offset * MICROS_PER_SECOND
-        if self._last_utc is not None and self._last_utc - utc > _FOLD * MICROS_PER_SECOND:
+        if self._last_utc is not None and self._last_utc - utc > _FOLD_MICROS:
             utc = self._clocks_went_back(wall, utc, self._last_utc)
         elif self._zone is not None and self.source == "timezone" and self._sure:
             utc = self._by_zone(wall, utc, self._zone)
-        self._last_text, self._last_utc = row.eventtime, utc
+        self._readable, self._last_utc = True, utc
         return utc
 
     def _learn(self, row: CelRow, wall: int) -> None:
         epoch = epoch_of(row.uniqueid)
         if epoch is not None:
             late = wall // MICROS_PER_SECOND - epoch
+            if self.source == "uniqueid" and -2 <= late - self.offset <= _MAX_LATE:
+                return  # as known
             offset = round(late / _QUARTER) * _QUARTER
             if abs(offset) <= _MAX_OFFSET and -2 <= late - offset <= _MAX_LATE:
                 self.offset, self.source, self._sure = offset, "uniqueid", True

@@ -25,6 +25,8 @@ from streams.rows.tables import Delimited, batch_cells, drawn_cells
 from streams.rows.unreadable import UnreadableLine
 
 _HEAD = 8192
+_BUFFER = 1 << 17
+"""Bytes read at a time."""
 _CLIENT_REMARKS = (b"mysql: [Warning]", b"mariadb: ", b"Warning: ")
 """Lines that a client puts before a table where its errors go into the same file."""
 
@@ -52,7 +54,7 @@ class RowSource(JsonReading):
         """
         name = str(path) if path else "standard input"
         try:
-            with path.open("rb") if path else stream or io.BytesIO() as source:
+            with path.open("rb", _BUFFER) if path else stream or io.BytesIO() as source:
                 before = self.place
                 yield from self._rows(name, opened(source))
                 self.rows_in[name] += self.place - before
@@ -102,14 +104,14 @@ class RowSource(JsonReading):
         yield from self._decoded(name, header.names, cells)
 
     def _decoded(self, name: str, header: list[str], lines: Iterable[tuple[int, list[str]]]) -> Iterator[CapturedRow]:
-        width = len(header)
-        decode = self._decode_cells(header)
+        width, share = len(header), self.share
+        short, any_length = self._decode_cells(header)
         linkedid = header.index(self.decoder.column("linkedid"))
         key = linkedid if self.decoder.column("id") in header else None
         for line, values in lines:
             self.place += 1
             self.undivided = key is None or len(values) != width
-            if key is not None and not self.undivided and not in_share(values[key], self.share):
+            if share is not None and key is not None and not self.undivided and not in_share(values[key], share):
                 continue
             if len(values) != width:
                 reason = f"{len(values)} columns where the header has {width}"
@@ -117,16 +119,16 @@ class RowSource(JsonReading):
                 continue
             known = values[linkedid]
             try:
-                yield decode(values)
+                yield (any_length if self._long_line else short)(values)
             except UnreadableRow as error:
                 self._refuse(name, line, str(error), {self.decoder.column("linkedid"): known})
             self._long_line = False
 
-    def _decode_cells(self, header: list[str]) -> Callable[[list[str]], CapturedRow]:
-        if self.decoder.column("id") not in header:
-            return lambda cells: self._with_id(dict(zip(header, cells, strict=True)))
-        short, any_length = self.decoder.from_short_cells(header), self.decoder.from_columns
-        return lambda cells: any_length(dict(zip(header, cells, strict=True))) if self._long_line else short(cells)
+    def _decode_cells(self, header: list[str]) -> tuple[Callable[[list[str]], CapturedRow], ...]:
+        """What makes a row of the cells of a short line, and of any line."""
+        from_columns = self._with_id if self.decoder.column("id") not in header else self.decoder.from_columns
+        any_length = lambda cells: from_columns(dict(zip(header, cells, strict=True)))  # noqa: E731
+        return any_length if from_columns == self._with_id else self.decoder.from_short_cells(header), any_length
 
 
 def _cells_of(name: str, line: str, delimiter: str) -> list[str]:

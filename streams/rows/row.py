@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -17,13 +17,18 @@ _LONG_RECORD = 16 * 1024
 """Records shorter than this (bytes) are taken as they are: at most a few columns can exceed the limit, by little."""
 
 
+_TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=_TOO_LARGE)]
+_Given = Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class CelRow(msgspec.Struct, frozen=True, gc=False):
     """One row of Asterisk's `cel` table: the columns that the product reads, as logged."""
 
-    id: int
-    eventtype: str
-    eventtime: str
-    linkedid: str
+    id: _Count
+    eventtype: _Given
+    eventtime: _Given
+    linkedid: _Given
     uniqueid: str = ""
     channame: str = ""
     cid_name: str = ""
@@ -43,7 +48,6 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
 COLUMNS = CelRow.__struct_fields__
 """The columns that the product reads, by the names that Asterisk gives them. Their order is that of checkpoints."""
 
-_TOO_LARGE = 1 << 43  # ids: the version holds them shifted left by 20 bits, in a long
 _LONGEST_NUMBER = 40  # characters: Python refuses to convert thousands of digits
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
 _AFTER_DIGITS = ":"
@@ -53,11 +57,11 @@ _AFTER_DIGITS = ":"
 class CapturedRow(CelRow, frozen=True, gc=False):
     """A CEL row with what the capture says of it."""
 
-    op: str = msgspec.field(name="__op", default="c")
+    op: _Given = msgspec.field(name="__op", default="c")
     """`c`: streamed from the binlog; `r`: backfilled by a snapshot."""
-    commit_ms: int = msgspec.field(name="__source_ts_ms", default=0)
+    commit_ms: _Count = msgspec.field(name="__source_ts_ms", default=0)
     """When the database committed the row (Unix milliseconds)."""
-    pbx: str = msgspec.field(name="__source_name", default="")
+    pbx: _Given = msgspec.field(name="__source_name", default="")
     """Name of the PBX: the connector's topic.prefix."""
 
 
@@ -65,7 +69,7 @@ def _of_pbx(default_pbx: str) -> type[CapturedRow]:
     """The type of rows that are of this PBX where their record does not say."""
 
     class NamedRow(CapturedRow, frozen=True, gc=False):
-        pbx: str = msgspec.field(name="__source_name", default=default_pbx)
+        pbx: _Given = msgspec.field(name="__source_name", default=default_pbx)
 
     return NamedRow
 
@@ -87,7 +91,8 @@ class RowDecoder:
         self._aliases = {column: (aliases or {}).get(f"cel_{column}", column) for column in COLUMNS}
         self._aliased = any(column != name for column, name in self._aliases.items())
         self._default_pbx = default_pbx
-        self._fast = msgspec.json.Decoder(_of_pbx(default_pbx), strict=False)
+        self._row_type = _of_pbx(default_pbx)
+        self._fast = msgspec.json.Decoder(self._row_type, strict=False)
 
     def column(self, name: str) -> str:
         """The name that a column has in this PBX's table."""
@@ -106,14 +111,7 @@ class RowDecoder:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass  # the slow way knows more spellings, or names what is wrong
             else:
-                named = row.linkedid and row.eventtime and row.pbx and row.uniqueid and row.op
-                if (
-                    named
-                    and row.eventtype >= _AFTER_DIGITS
-                    and 0 <= row.id < _TOO_LARGE
-                    and 0 <= row.commit_ms < _TOO_LARGE
-                    and row.pbx not in self._others
-                ):
+                if row.uniqueid and row.eventtype >= _AFTER_DIGITS and row.pbx not in self._others:
                     return row
         try:
             columns = orjson.loads(value)
@@ -130,22 +128,22 @@ class RowDecoder:
         What is wrong with a row is named by `from_columns`.
         """
         places = {name: place for place, name in enumerate(header)}
-        picked = itemgetter(*(places.get(self._aliases[column], -1) for column in COLUMNS))
-        captured = any(name.startswith("__") for name in header)
-        pbx = self._default_pbx
+        id_place, *others = (places.get(self._aliases[column], -1) for column in COLUMNS)
+        picked, make = itemgetter(*others), self._row_type
 
         def row(values: list[str]) -> CapturedRow:
             values.append("")  # at -1: what a missing column holds
-            cells = picked(values)
-            row_id = cells[0]
-            quick = row_id.isdecimal() and row_id.isascii() and len(row_id) < 13 and all(cells[1:5]) and not captured
-            if quick and cells[1] >= _AFTER_DIGITS:
-                # Positions are COLUMNS, then op, commit_ms, pbx.
-                return CapturedRow(int(row_id), *cells[1:], "c", 0, pbx)  # type: ignore[call-arg]
+            row_id, texts = values[id_place], picked(values)
+            is_named = texts[0] >= _AFTER_DIGITS and texts[1] and texts[2] and texts[3]
+            if is_named and row_id.isdecimal() and row_id.isascii() and len(row_id) < 13:
+                return make(int(row_id), *texts)  # positions are COLUMNS
             values.pop()
+            return from_columns(values)
+
+        def from_columns(values: list[str]) -> CapturedRow:
             return self.from_columns(dict(zip(header, values, strict=True)))
 
-        return row
+        return from_columns if any(name.startswith("__") for name in header) else row
 
     def from_columns(self, columns: Mapping[str, Any], row_id: int | None = None) -> CapturedRow:
         """The row in a mapping of column names to values. `row_id` stands in for an id that the source lacks."""

@@ -12,6 +12,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.classify import ALONE
+
 TOLERANCE = 0.15
 """A ratio moves so much by itself from run to run."""
 
@@ -21,9 +23,9 @@ Ratios = Mapping[str, float]
 def of(found: Mapping[str, Any]) -> dict[str, float]:
     """The ratios of the parts that were measured; a name that ends with `bytes` is better when smaller."""
     ratios: dict[str, float] = {}
-    if micros := found.get("classify"):
-        alone = micros["json.loads alone"]
-        ratios |= {f"{name} / json.loads": alone / each for name, each in micros.items() if each != alone}
+    for each in found.get("classify", ()):
+        if each["reader"] != ALONE:
+            ratios[f"{each['reader']} / json.loads"] = each["speed"]
     for each in found.get("remembered", ()):
         ratios[f"{each['what']} call, bytes"] = each["bytes_a_call"]
     for each in found.get("long", {}).get("long", ()):

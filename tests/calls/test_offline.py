@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from streams.calls import offline
+from streams.calls.call import Call
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.calls.result import CallResult
@@ -66,6 +67,11 @@ def results(*parts: list[CapturedRow], classifier: OfflineClassifier | None = No
     return list((classifier or OfflineClassifier(RULES, PbxProfile())).classify(Reading(*parts)))
 
 
+def as_it_is(call: Call, cut_short: bool) -> tuple[Call, bool]:
+    """A call that is not judged."""
+    return call, cut_short
+
+
 def test_call_is_given_when_more_than_ten_rows_came_after_its_end() -> None:
     assert given(Reading(call("1.1"), others(30))) == [("1.1", 16), ("open", 34)]
 
@@ -109,6 +115,46 @@ def test_row_that_follows_linkedid_end_soon_is_folded_and_changes_no_end() -> No
     classified = OfflineClassifier(RULES, PbxProfile()).classify(reading)
     first = next(classified)
     assert (first.linkedid, first.version_rows, reading.taken) == ("1.1", 5, 16)
+
+
+def judged_rows(rows: list[CapturedRow], classifier: OfflineClassifier | None = None) -> tuple[list[int], list[int]]:
+    """How many rows the call had each time that it was judged; and how many each has as it is given."""
+    seen = []
+
+    def judge(call: Call, _cut_short: bool) -> int:
+        seen.append(len(call))
+        return len(call)
+
+    given = [rows for rows, _ in (classifier or OfflineClassifier(RULES, PbxProfile())).judged(rows, judge)]
+    return seen, given
+
+
+def test_a_call_is_judged_at_its_end_and_once_more_however_many_rows_follow() -> None:
+    late = "\n".join(["9 dtmf PJSIP/trunk1-01 0", "9 over PJSIP/trunk1-01 0"] * 3)
+    assert judged_rows(call("1.1")) == ([4], [4])
+    assert judged_rows([*call("1.1"), *call("1.1", late, 50)]) == ([4, 10], [10])
+
+
+def test_a_call_that_is_read_backwards_is_judged_once() -> None:
+    assert judged_rows(call("1.1")[::-1]) == ([4], [4])
+
+
+def test_a_call_of_which_a_row_is_lost_after_its_end_is_judged_with_it() -> None:
+    classifier = OfflineClassifier(RULES, PbxProfile())
+    rows = [*call("1.1"), *others(30)]
+
+    def reading() -> Iterator[CapturedRow]:
+        for row in rows:
+            yield row
+            if row is rows[6]:
+                classifier.lost(["1.1"])
+
+    assert "rows_unreadable" in next(classifier.classify(reading())).warnings
+
+
+def test_a_text_that_is_not_unicode_stops_nothing() -> None:
+    rows = [msgspec.structs.replace(row, cid_name="\ud800") for row in call("1.1")]
+    assert [(each.linkedid, each.version_rows) for each in results(rows, others(30))] == [("1.1", 4), ("open", 30)]
 
 
 def test_rows_that_come_after_their_call_was_given_are_counted_and_left_out() -> None:
@@ -155,8 +201,8 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
     ]  # fmt: skip
     rows = [row for part in parts for row in part]
     undivided = [
-        (ended.call.linkedid, ended.cut_short, ended.order)
-        for ended in OfflineClassifier(RULES, PbxProfile()).calls(rows)
+        (call.linkedid, cut_short, order)
+        for (call, cut_short), order in OfflineClassifier(RULES, PbxProfile()).judged(rows, as_it_is)
     ]
     assert [order for *_, order in undivided] == sorted(order for *_, order in undivided)
     assert {linkedid for linkedid, cut_short, _ in undivided if cut_short is True} == {"open", "1.3", "1.6"}
@@ -165,15 +211,17 @@ def test_calls_of_a_files_shares_merge_into_the_order_of_the_whole() -> None:
     for mine in ({"1.1", "1.3", "1.4", "1.6"}, {"1.2", "1.5", "open"}):
         places = [place for place, row in enumerate(rows, start=1) if row.linkedid in mine]
         batch_of_share, taken = share([rows[place - 1] for place in places], places)
-        merged += [(ended.call.linkedid, ended.cut_short, ended.order) for ended in batch_of_share.calls(taken)]
+        merged += [
+            (call.linkedid, cut_short, order) for (call, cut_short), order in batch_of_share.judged(taken, as_it_is)
+        ]
     assert sorted(merged, key=lambda each: each[2]) == undivided
 
 
 def test_a_share_gives_its_calls_by_the_rows_of_the_whole_file() -> None:
     rows = [*call("1.1"), *others(3)]
     classifier, taken = share(rows, [1, 2, 3, 4, 14, 16, 30])
-    first = next(classifier.calls(taken))
-    assert first.call.linkedid == "1.1"
+    first = next(classifier.classify(taken))
+    assert first.linkedid == "1.1"
     assert next(taken).id == rows[6].id  # given at the sixth of its rows, the sixteenth of the file
 
 
@@ -197,7 +245,7 @@ def test_a_row_that_may_be_of_any_call_is_one_of_each_that_has_not_ended() -> No
         classifier.lost([])
         yield from (*begun[1:], *call("1795390000.3"))
 
-    unreadable = {each.call.linkedid: each.call.unreadable_rows for each in classifier.calls(rows())}
+    unreadable = {call.linkedid: call.unreadable_rows for (call, _), _ in classifier.judged(rows(), as_it_is)}
     assert unreadable == {"1795390000.1": 0, "1795390000.2": 1, "1795390000.3": 0}
 
 
@@ -267,7 +315,7 @@ def test_rows_share_their_texts_where_very_many_calls_are_open(monkeypatch: pyte
         return [msgspec.structs.replace(row, context="".join([*row.context])) for row in found]  # as decoders make them
 
     def texts(classifier: OfflineClassifier) -> tuple[int, list[CallResult]]:
-        calls = [ended.call for ended in classifier.calls(rows())]
+        calls = [call for (call, _), _ in classifier.judged(rows(), as_it_is)]
         found = {id(row.context) for each in calls for row in each.rows if row.context}
         return len(found), results(rows(), classifier=OfflineClassifier(RULES, PbxProfile()))
 

@@ -200,7 +200,7 @@ class _Classification:
         )
 
     def json_lines(self, rows: Iterator[CapturedRow]) -> Iterator[bytes]:
-        return map(Outcomes(self._rules, self._settings).json_line, self.classifier.classify(rows))
+        return (line for line, _ in Outcomes(self._rules, self._settings).json_lines(self.classifier, rows))
 
     def tables(self, rows: Iterator[CapturedRow], width: int) -> Iterator[Table]:
         """Tables of some calls each, as they come."""

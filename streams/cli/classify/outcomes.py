@@ -1,16 +1,18 @@
 """A call's outcome for scripts: its JSON form, and what each CRM would get."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
 
 from streams.calls.json_form import encode_call
+from streams.calls.offline import OfflineClassifier
 from streams.calls.result import CallResult
 from streams.crm.registry import registered
 from streams.delivery.eligibility import skip_reason
+from streams.rows.row import CapturedRow
 from streams.rules import Rules
 from streams.rules.statuses import CallFeatures
 from streams.settings import Settings
@@ -43,15 +45,23 @@ class Outcomes:
     def json_line(self, result: CallResult) -> bytes:
         """One JSON object and a newline. Each CRM with statuses is a member, null where the call is not delivered."""
         told_why = self._skip_reasons
-        skipped = [told_why[crm](result) for crm in self.rules.tables]
+        skipped, changed = [told_why[crm](result) for crm in self.rules.tables], dict[str, object]()
         if any(skipped):
             reasons = [reason for reason in dict.fromkeys(skipped) if reason]
             where = "in no CRM" if all(skipped) else "not in every CRM"
-            why = (*result.why, *(f"{where}: {reason}" for reason in reasons))
-            result = msgspec.structs.replace(result, why=why)
-        return encode_call(result)[:-1] + self._told(
-            CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
-        )
+            changed["why"] = (*result.why, *(f"{where}: {reason}" for reason in reasons))
+        seen = (result.result, result.direction, result.answered, *skipped)
+        if (told := self._told.get(seen)) is None:
+            told = self._told[seen] = self._shown(
+                CallFeatures(result.result, result.direction, result.answered), skipped
+            )
+        return encode_call(result, **changed)[:-1] + told
+
+    def json_lines(
+        self, classifier: OfflineClassifier, rows: Iterable[CapturedRow]
+    ) -> Iterator[tuple[bytes, tuple[int, int]]]:
+        """The line of each call of the rows, and the call's order."""
+        return classifier.judged(rows, lambda call, cut_short: self.json_line(classifier.result_of(call, cut_short)))
 
     def as_object(self, result: CallResult) -> dict[str, Any]:
         """The same as `json_line` gives, to be told with more."""
@@ -59,15 +69,14 @@ class Outcomes:
         return fields
 
     @cached_property
-    def _told(self) -> Callable[[CallFeatures, tuple[bool, ...]], bytes]:
-        """The end of a JSON line: what the CRMs show. Few calls differ in it."""
+    def _told(self) -> dict[tuple[object, ...], bytes]:
+        """The ends of JSON lines so far, by what they depend on: few calls differ in it."""
+        return {}
 
-        @cache
-        def told(seen: CallFeatures, skipped: tuple[bool, ...]) -> bytes:
-            shown = {
-                crm: None if left_out else table.to_json(table.status(seen))
-                for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)
-            }
-            return b"," + _encode(shown)[1:] + b"\n"
-
-        return told
+    def _shown(self, call: CallFeatures, skipped: Sequence[str | None]) -> bytes:
+        """The end of a JSON line: what the CRMs show."""
+        shown = {
+            crm: None if left_out else table.to_json(table.status(call))
+            for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)
+        }
+        return b"," + _encode(shown)[1:] + b"\n"

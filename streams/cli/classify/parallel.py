@@ -17,7 +17,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from streams.calls.classify import facts_and_result
 from streams.calls.offline import OfflineClassifier
 from streams.calls.pbx_profile import PbxProfile
 from streams.cli.classify.outcomes import Outcomes
@@ -167,8 +166,7 @@ def _classify_share(
         rules, profile, settings.pbx.name, lambda: source.place, settings.aggregate.time_limit_seconds
     )
     rows = (row for path in paths for row in source.rows(path) if not source.undivided or in_share(row.linkedid, share))
-    for call, cut_short, order in classifier.calls(rows):
-        line = outcomes.json_line(facts_and_result(call, rules, profile, cut_short=cut_short)[1])
+    for line, order in outcomes.json_lines(classifier, rows):
         lines.append((order, line))
         size += len(line)
         if size > _CHUNK_BYTES:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from streams.calls.call import Call
 from streams.calls.classify import facts_and_result
 from streams.calls.differences import differing
 from streams.calls.offline import OfflineClassifier
@@ -49,18 +50,19 @@ class RulesComparison:
 
     def changes(self, rows: Iterable[CapturedRow]) -> Iterator[Change]:
         """The calls that are classified differently, in the order of `classify`."""
-        for call, cut_short, _ in self.classifier.calls(rows):
+        for change, _ in self.classifier.judged(rows, self._change):
             self.calls += 1
-            results = [facts_and_result(call, *side, cut_short=cut_short)[1] for side in self._sides]
-            before, after = (outcomes.as_object(each) for outcomes, each in zip(self._outcomes, results, strict=True))
-            members = differing(before, after)
-            if members:
+            if change is not None:
                 self.changed += 1
-                yield Change(
-                    call.linkedid,
-                    {name: before[name] for name in members},
-                    {name: after[name] for name in members},
-                )
+                yield change
+
+    def _change(self, call: Call, cut_short: bool) -> Change | None:
+        results = [facts_and_result(call, *side, cut_short=cut_short)[1] for side in self._sides]
+        before, after = (outcomes.as_object(each) for outcomes, each in zip(self._outcomes, results, strict=True))
+        members = differing(before, after)
+        if not members:
+            return None
+        return Change(call.linkedid, {name: before[name] for name in members}, {name: after[name] for name in members})
 
     def json_lines(self, rows: Iterable[CapturedRow]) -> Iterator[bytes]:
         """The changes for scripts."""
