@@ -11,6 +11,7 @@ from faust.types import TP
 
 from streams.kafka.committed import Committed
 from streams.kafka.gathered_commits import GatheredCommits, Offsets
+from streams.kafka.gone_topics import TopicGone
 
 _ANSWER_SECONDS = 10.0
 """Limit of every request about offsets: shorter than the session, so that no commit outlives the assignment."""
@@ -104,6 +105,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except (CommitFailedError, IllegalStateError) as error:
             self.log.warning("Not committed, the group rebalances: %s: %s", _names(offsets), error)
             return False
+        except TopicGone:
+            return False  # which is told once (gone_topics.py), and not at every checkpoint
         except (KafkaError, TimeoutError) as error:
             self.log.warning("Not committed: %s: %r", _names(offsets), error)
             return False
