@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,12 @@ async def test_while_cel_is_gone_an_aggregate_worker_asks_and_logs_little_and_go
         await until(lambda: all("partition taken over" in installation.log_of(each) for each in workers))
         rows = recorded_rows()
         await installation.produce(rows[:200])
-        await take_away(installation, CEL, *workers)
+        leader = await take_away(installation, CEL, workers)
         await installation.produce(rows[200:400])
         expected = installation.expected(rows[200:400])
         async with Tail(installation.bootstrap_servers, installation.topic(CALL_RESULTS)) as results:
             await results.until(lambda records: set(expected) <= {record.key.decode() for record in records}, 90)
-        assert workers[0].poll() is None
+        assert leader.poll() is None
 
 
 @pytest.mark.timeout(180)
@@ -59,7 +59,7 @@ async def test_while_results_are_gone_a_delivery_worker_asks_and_logs_little_and
         await until(lambda: all("partition taken over" in installation.log_of(each) for each in workers))
         before = [recent(number) for number in range(1, 40)]
         await installation.produce_results(before)
-        await take_away(installation, CALL_RESULTS, *workers)
+        leader = await take_away(installation, CALL_RESULTS, workers)
         after = [recent(number) for number in range(100, 140)]
         await installation.produce_results(after)
         async with asyncio.timeout(90):
@@ -68,7 +68,7 @@ async def test_while_results_are_gone_a_delivery_worker_asks_and_logs_little_and
         known = [each for each in (*before, *after) if each.call_id in await installation.deliveries()]
         await installation.until_delivered(known)  # each once
         assert {each.state for each in (await installation.deliveries()).values()} == {State.DELIVERED}
-        assert workers[0].poll() is None
+        assert leader.poll() is None
 
 
 def await_others(installation: Installation) -> None:
@@ -77,9 +77,12 @@ def await_others(installation: Installation) -> None:
     installation.log_level = "debug"
 
 
-async def take_away(installation: Installation, topic: str, worker: Worker, silent: Worker) -> None:
-    """Delete a topic while rows of it are not committed and another member does not answer, and make it again when the
-    first worker has no partition of it. Checks that it asked and said little meanwhile."""
+async def take_away(installation: Installation, topic: str, workers: Sequence[Worker]) -> Worker:
+    """Delete a topic while rows of it are not committed and a member of the group does not answer, and make it again
+    when the group's leader has no partition of it. Checks that it asked and said little meanwhile; the leader."""
+    leaders = [each for each in workers if is_leader(installation.log_of(each))]
+    assert len(leaders) == 1, "the leader sees first that the topic is gone"
+    [worker], [silent] = leaders, [each for each in workers if each not in leaders]
     name, known = installation.topic(topic), len(list(lines(installation, worker)))
     silent.send_signal(signal.SIGSTOP)
     admin = AIOKafkaAdminClient(bootstrap_servers=installation.bootstrap_servers)
@@ -96,6 +99,12 @@ async def take_away(installation: Installation, topic: str, worker: Worker, sile
     said = [each["event"] for each in since if each["level"] not in ("debug", "info")]
     assert len(said) <= MOST_LINES, said
     assert sum("not found in cluster metadata" in each for each in said) == 1
+    return worker
+
+
+def is_leader(log: str) -> bool:
+    """Whether a worker led its group when it joined it last."""
+    return log.rfind("Elected group leader") > log.rfind("Joined group ")
 
 
 def lines(installation: Installation, worker: Worker) -> Iterator[dict[str, Any]]:
