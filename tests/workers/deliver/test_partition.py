@@ -304,6 +304,19 @@ async def test_a_trial_that_is_cut_off_before_its_first_step_does_not_keep_its_p
         assert throttle.admits(utc_now_us())
 
 
+async def test_a_trial_after_which_a_call_is_given_up_does_not_keep_its_portal_closed() -> None:
+    crm = Crm([OutcomeUnknown("reset")], [RetryLater("nobody answers", whole_portal=True)])
+    crm.look.set()
+    async with partition_under_test(crm) as tested:
+        throttle = tested.queue.throttle
+        throttle.pause(0, "unpaid")
+        throttle.try_now()
+        await tested.partition.take_result(0, tested.arrived())  # of 1970: its deadline is over
+        await tested.until_state(State.GIVEN_UP)
+        await tested.until(lambda: throttle.failures == 2)
+        assert throttle.admits(2**62)
+
+
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
     log = PartitionLog()
     async with partition_under_test(Crm(), log, shadow=True) as tested:
