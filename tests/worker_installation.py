@@ -57,6 +57,7 @@ class Installation:
     aggregate: dict[str, float] = field(default_factory=dict)
     partitions: int = 4
     worker: dict[str, Any] = field(default_factory=dict)
+    log_level: str = "info"
     _workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -70,7 +71,7 @@ class Installation:
             },
             "registry": {"url": self.registry_url},
             "aggregate": {"flush_seconds": 0.5, "snapshot_seconds": 0.5, **self.aggregate},
-            "logging": {"format": "json"},
+            "logging": {"format": "json", "level": self.log_level},
         }
 
     @property

@@ -50,8 +50,6 @@ def _lookup_failed(
     delivery: Delivery, event: LookedUp, failure: RetryLater | PortalBlocked, policy: Policy
 ) -> Transition:
     now, why = event.now, f"the lookup failed: {failure.why}"
-    if overdue(delivery, now, policy) and isinstance(failure, RetryLater):
-        return give_up(delivery, DeadLetterReason.OUTCOME_UNKNOWN, f"the request's outcome is unknown, and {why}")
     # Asking is harmless, and a whole call depends on it: soon again. A portal that is down has its circuit breaker.
     until = now + policy.backoff_us(min(delivery.failures, LOOKUP_DOUBLINGS), event.jitter)
     effects: tuple[Effect, ...] = ()
@@ -60,6 +58,9 @@ def _lookup_failed(
     else:
         until = max(until, failure.not_before or 0)
         effects = (SlowPortal(until, failure.why),) if failure.whole_portal else ()
+    if overdue(delivery, now, policy) and isinstance(failure, RetryLater):
+        given_up = give_up(delivery, DeadLetterReason.OUTCOME_UNKNOWN, f"the request's outcome is unknown, and {why}")
+        return given_up._replace(effects=(*given_up.effects, *effects))
     return Transition(replace(delivery, wait_until=until, failures=delivery.failures + 1, last_error=why), effects)
 
 

@@ -2,6 +2,7 @@
 
     client.py           facts and acts that every client shares: stopping it, "no Kafka broker at .."
     reach.py            a connection to the first broker that lets us in; bootstrap.py: the same for aiokafka's clients
+    gone_topics.py      a topic that is gone under aiokafka's clients: few questions, told once, no commit waits for it
     admin.py            topics made, altered and described
     bounded_reader.py   partitions read up to where they end now: the only place that does
     collector.py        the garbage collector while very many records are read

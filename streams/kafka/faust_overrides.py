@@ -76,7 +76,7 @@ class Consumer(driver.Consumer):
     _thread: GroupConsumer
     _assigned: frozenset[TP] = frozenset()
     _taking_over: "asyncio.Task[None] | None" = None
-    _told_empty = False
+    _told_without: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,16 +97,19 @@ class Consumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     def _tell_assignment(self) -> None:
-        """Warn once while nothing is held: it may be right (more workers than partitions), or a topic is gone."""
+        """Warn once while no partition of a topic is held: it may be right (more workers than partitions), or the topic
+        is gone."""
         hold_partitions(self.app.conf.id, len(self._assigned))
-        if not self._assigned and not self._told_empty:
+        consumed = {name for agent in self.app.agents.values() for name in agent.get_topic_names()}
+        without = frozenset(consumed - {tp.topic for tp in self._assigned})
+        for topic in sorted(without - self._told_without):
             self.log.warning(
-                "The group gives this worker no partition: other workers hold them all, or the topic is gone "
-                "(cel2crm topics apply); it waits for some"
-            )
-        elif self._assigned and self._told_empty:
-            self.log.warning("The group gives this worker partitions again: %s", len(self._assigned))
-        self._told_empty = not self._assigned
+                "The group gives this worker no partition of %s: other workers hold them all, or the topic is gone "
+                "(cel2crm topics apply); it waits for some", topic,
+            )  # fmt: skip
+        for topic in sorted(self._told_without - without):
+            self.log.warning("The group gives this worker partitions of %s again", topic)
+        self._told_without = without
 
     @property
     def join_error(self) -> BaseException | None:

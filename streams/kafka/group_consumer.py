@@ -13,6 +13,7 @@ from mode import Service
 
 from streams.kafka.committed import Committed
 from streams.kafka.gathered_commits import GatheredCommits, Offsets
+from streams.kafka.gone_topics import TopicGone
 from streams.kafka.login import IDLE_LOOK_MS
 
 _ANSWER_SECONDS = 10.0
@@ -141,6 +142,8 @@ class GroupConsumer(driver.AIOKafkaConsumerThread):
         except (CommitFailedError, IllegalStateError) as error:
             self.log.warning("Not committed, the group rebalances: %s: %s", _names(offsets), error)
             return False
+        except TopicGone:
+            return False  # which is told once (gone_topics.py), and not at every checkpoint
         except (KafkaError, TimeoutError) as error:
             self.log.warning("Not committed: %s: %r", _names(offsets), error)
             return False

@@ -9,6 +9,7 @@ cannot be read or used, or that everybody on the machine can read.
 from typing import TYPE_CHECKING, Any
 
 from streams.kafka.bootstrap import use_first_answer
+from streams.kafka.gone_topics import bear_gone_topics
 from streams.kafka.oauth import token_provider
 from streams.kafka.zstd import use_kept_coders
 from streams.settings import KafkaSettings, secret
@@ -37,6 +38,7 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
     """As `client_options`, for a connection to one broker."""
     use_kept_coders()
     use_first_answer()
+    bear_gone_topics()
     options: dict[str, Any] = {"security_protocol": kafka.security_protocol}
     if kafka.with_tls:
         options["ssl_context"] = tls_context("kafka", kafka.ssl_ca_file, kafka.ssl_certificate_file, kafka.ssl_key_file)

@@ -7,7 +7,8 @@ partition       one partition's deliveries: results, commands and due calls
 owned_partitions  those that the group gave to this process
 states          their states: open ones in memory, an index of the completed ones, every change in the log
 attempt         one request or lookup, between two durable states
-portal_queue    a portal's calls in the order in which they are due
+portal_queue    a portal's calls, started as their turn comes
+due_calls       whose turn it is
 followed        what follows calls: what each asks for, and the local steps
 preparations    local steps of what follows calls, beside the queues
 throttle        a portal's rate limit, circuit breaker and pause

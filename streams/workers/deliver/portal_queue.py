@@ -1,8 +1,6 @@
-"""A portal's queue: its calls, of all partitions that this process owns, in the order in which they are due."""
+"""A portal's queue: its calls, of all partitions that this process owns, as their turn comes (due_calls.py)."""
 
 import asyncio
-import heapq
-import itertools
 from collections import deque
 from typing import Protocol
 
@@ -12,10 +10,11 @@ from streams.clock import MICROS_PER_SECOND, UtcMicros, utc_now_us
 from streams.crm.shared.client import CrmClient
 from streams.delivery.follow_ups import due_at_portal, waits_for_portal
 from streams.delivery.plan import Policy
-from streams.delivery.record import Delivery, State
+from streams.delivery.record import Delivery
 from streams.kafka.hard_exit import hard_exit
 from streams.settings import PortalSettings
 from streams.workers.deliver import metrics
+from streams.workers.deliver.due_calls import Due, DueCalls
 from streams.workers.deliver.throttle import PortalThrottle
 
 LONGEST_SLEEP_SECONDS = 5.0
@@ -27,16 +26,8 @@ BACKLOG = 50
 """Waiting calls. Below this, batching saves less than a minute."""
 
 
-Entry = tuple[UtcMicros, int, "DeliverySource", str]
-"""When a call is due, a number that keeps the order, and the call."""
-
-
-class DeliverySource(Protocol):
+class DeliverySource(Due, Protocol):
     """The owner of a partition's deliveries, as the queue sees it."""
-
-    def is_due(self, call_id: str, now: UtcMicros) -> bool:
-        """Whether the call is due and no attempt at it is under way."""
-        ...
 
     async def attempt(self, call_id: str, queue: "PortalQueue") -> None:
         """Make one request or lookup for a call, after the queue's throttle admitted it."""
@@ -63,10 +54,7 @@ class PortalQueue:
         )
         self.throttle = PortalThrottle(portal)
         client.pace = self.throttle.pace
-        self._due: list[Entry] = []
-        self._following: list[Entry] = []
-        """Calls in the CRM that something is to follow: they go when no call is due."""
-        self._sequence = itertools.count()
+        self._calls = DueCalls[DeliverySource]()
         self._paused: deque[tuple[DeliverySource, str]] = deque()
         self._changed = asyncio.Event()
         self._free_slots = asyncio.Semaphore(portal.parallel)
@@ -79,7 +67,7 @@ class PortalQueue:
     @property
     def waiting(self) -> int:
         """The number of calls in the queue."""
-        return len(self._due) + len(self._paused)
+        return len(self._calls) + len(self._paused)
 
     @property
     def backlogged(self) -> bool:
@@ -94,19 +82,13 @@ class PortalQueue:
         due = due_at_portal(delivery, self.client.plan)
         if waits_for_portal(delivery):
             self._paused.append((source, delivery.call_id))
-        if due is not None and due[1]:
-            heapq.heappush(self._following, (due[0], next(self._sequence), source, delivery.call_id))
-        elif due is not None:
-            # A call that is begun goes before new ones: a registered call is to be finished soon.
-            first = -1 if delivery.state is State.REGISTERED else due[0]
-            heapq.heappush(self._due, (first, next(self._sequence), source, delivery.call_id))
+        if due is not None:
+            self._calls.add(source, delivery, *due)
         self._changed.set()
 
     def drop_partitions(self, sources: frozenset[DeliverySource]) -> None:
         """Forget the calls of partitions that are released."""
-        for heap in (self._due, self._following):
-            heap[:] = [entry for entry in heap if entry[2] not in sources]
-            heapq.heapify(heap)
+        self._calls.drop(sources)
         self._paused = deque(entry for entry in self._paused if entry[0] not in sources)
 
     def try_now(self) -> None:
@@ -150,41 +132,34 @@ class PortalQueue:
 
     async def _start_next(self) -> bool:
         now = utc_now_us()
-        for entries in (self._due, self._following):
-            while entries and entries[0][0] <= now and not entries[0][2].is_due(entries[0][3], now):
-                heapq.heappop(entries)
-        if self._paused and self._next_due(now) is None and not self.throttle.closed_for_us(now):
+        first = self._calls.next_due(now)
+        if self._paused and (first is None or first > now) and not self.throttle.closed_for_us(now):
             source, call_id = self._paused.popleft()
             source.resume_paused(call_id)  # as a trial
+            first = self._calls.next_due(now)
         self._changed.clear()
-        wait_us = self._wait_us(now)
+        wait_us = self._wait_us(first, now)
         if wait_us > 0 or not self.throttle.admits(now):
             await self._sleep(wait_us or MICROS_PER_SECOND / 5)
             return False
         await self.throttle.pace()
         now = utc_now_us()
-        if (heap := self._next_due(now)) is None:
+        turn = self._calls.take(now)
+        if turn is None or not turn[0].is_due(turn[1], now):
             self.throttle.not_used()
             return False
-        _, _, source, call_id = heapq.heappop(heap)
-        if not source.is_due(call_id, now):
-            self.throttle.not_used()
-            return False
+        source, call_id = turn
         task = asyncio.create_task(source.attempt(call_id, self))
         self._attempts.add(task)
         task.add_done_callback(self._attempt_ended)
         return True
 
-    def _next_due(self, now: UtcMicros) -> list[Entry] | None:
-        """The heap whose first entry is to be taken now: a call before anything that follows one; None: nothing is."""
-        return next((heap for heap in (self._due, self._following) if heap and heap[0][0] <= now), None)
-
-    def _wait_us(self, now: UtcMicros) -> float:
+    def _wait_us(self, first: UtcMicros | None, now: UtcMicros) -> float:
         """The time until the first call is due and the throttle is open."""
-        first = min((heap[0][0] - now for heap in (self._due, self._following) if heap), default=float("inf"))
+        wait = float("inf") if first is None else first - now
         if self._paused:
-            first = min(first, LONGEST_SLEEP_SECONDS * MICROS_PER_SECOND)
-        return max(0, self.throttle.closed_for_us(now), first)
+            wait = min(wait, LONGEST_SLEEP_SECONDS * MICROS_PER_SECOND)
+        return max(0, self.throttle.closed_for_us(now), wait)
 
     async def _sleep(self, micros: float) -> None:
         try:

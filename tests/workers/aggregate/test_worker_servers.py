@@ -344,7 +344,7 @@ async def test_a_topic_made_again_under_a_running_worker_is_noticed_within_secon
         await installation.produce(later)
         await results_of(installation, taken + later, seconds=60)
         assert worker.poll() is None
-        assert "partitions again" in installation.log_of(worker)
+        assert "gives this worker partitions of" in installation.log_of(worker)
 
 
 async def test_rows_of_one_transaction_in_reverse_give_one_result_of_all_of_them(install: NewInstallation) -> None:

@@ -212,6 +212,24 @@ async def test_a_call_that_is_dropped_while_it_is_looked_up_is_followed_to_its_e
     assert [line.outcome for line in dropped.history] == ["unsure", "not_found"]
 
 
+async def test_a_call_in_doubt_is_looked_up_however_many_others_come() -> None:
+    class Busy(Crm):
+        """Whenever it takes a call, another has come."""
+
+        async def send(self, delivery: Delivery, until: BootSeconds) -> Answer:
+            self.sent.append(delivery.call_id)
+            if len(self.sent) == 1:
+                return OutcomeUnknown("reset")
+            offset = len(self.sent) + 1
+            await tested.partition.take_result(offset, tested.arrived(call_result(offset + 1)))
+            return Succeeded()
+
+    async with partition_under_test(Busy(), parallel=1) as tested:
+        for offset in range(3):
+            await tested.partition.take_result(offset, tested.arrived(call_result(offset + 1)))
+        await tested.until(tested.crm.looking.is_set)
+
+
 async def test_an_erased_call_leaves_no_number_in_the_log() -> None:
     async with partition_under_test(Crm([Succeeded({"note": "7"})])) as tested:
         await tested.partition.take_result(0, tested.arrived())
@@ -284,6 +302,19 @@ async def test_a_trial_that_is_cut_off_before_its_first_step_does_not_keep_its_p
         tested.partition.stop_starting()
         await tested.queue.finish_attempts(0)
         assert throttle.admits(utc_now_us())
+
+
+async def test_a_trial_after_which_a_call_is_given_up_does_not_keep_its_portal_closed() -> None:
+    crm = Crm([OutcomeUnknown("reset")], [RetryLater("nobody answers", whole_portal=True)])
+    crm.look.set()
+    async with partition_under_test(crm) as tested:
+        throttle = tested.queue.throttle
+        throttle.pause(0, "unpaid")
+        throttle.try_now()
+        await tested.partition.take_result(0, tested.arrived())  # of 1970: its deadline is over
+        await tested.until_state(State.GIVEN_UP)
+        await tested.until(lambda: throttle.failures == 2)
+        assert throttle.admits(2**62)
 
 
 async def test_a_shadow_records_and_sends_nothing_and_is_not_sent_later() -> None:
