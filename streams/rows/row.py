@@ -48,7 +48,7 @@ class CelRow(msgspec.Struct, frozen=True, gc=False):
 COLUMNS = CelRow.__struct_fields__
 """The columns that the product reads, by the names that Asterisk gives them. Their order is that of checkpoints."""
 
-_LONGEST_NUMBER = 40  # characters: Python refuses to convert thousands of digits
+_LONGEST_NUMBER = 40  # digits: Python refuses to convert thousands of them
 _REQUIRED = ("eventtype", "eventtime", "linkedid")
 _AFTER_DIGITS = ":"
 """Event types that sort before this begin with a digit: numbers where names should be."""
@@ -183,13 +183,22 @@ def _json_text(value: object) -> str:
         return ""
 
 
+def _whole_number(text: str) -> int | None:
+    """Digits, or a number of JSON's that is whole ("1.0", "1E2"): as rows that are decoded at once have it."""
+    if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER:
+        return int(text)
+    try:
+        return msgspec.convert(text, int, strict=False)
+    except msgspec.ValidationError:
+        return None
+
+
 def _integer(column: str, value: object) -> int:
     number = value
     if isinstance(value, float) and value.is_integer():
         number = int(value)
-    if isinstance(value, str) and len(value) < _LONGEST_NUMBER:
-        digits = value.strip()
-        number = int(digits) if digits.isascii() and digits.isdigit() else None
+    if isinstance(value, str):
+        number = _whole_number(value.strip())
     if not isinstance(number, int) or isinstance(number, bool):
         raise UnreadableRow(f"column {column} is missing or not a whole number: {str(value)[:40]!r}")
     if not 0 <= number < _TOO_LARGE:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -125,7 +125,7 @@ JSON_VALUES = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=20)
-    | st.sampled_from(["19", "1e9", "{}"]),
+    | st.sampled_from(["19", "1e9", "0E0", "2.0", "-0", " 7", "{}"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -135,6 +135,8 @@ ANY_COLUMN = [*COLUMNS[:-2], "extra", "__op", "__source_ts_ms", "__source_name",
 
 
 @given(st.dictionaries(st.sampled_from(ANY_COLUMN), JSON_VALUES))
+@example({"id": "0E0"})
+@example({"id": "0." + 60 * "0"})
 def test_any_json_object_is_a_row_or_unreadable_and_told_alike_by_both_decoders(columns: dict[str, Any]) -> None:
     record = json.dumps({**CALL[DAMAGED], **columns}).encode()
     decoded = []
