@@ -101,12 +101,12 @@ format: venv  ## put format and imports right
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: venv  ## measure; ratios within one run (15 min)
-	@$(BIN)/python -m tests.bench --only classify remembered long rows live deliveries finished replay report sink export disk at_rest gaps \
-	  --waiting 20000 --replayed 200000 --sunk 20000 --exported 20000 100000 --compared 200000 --idle 45
+bench: venv  ## measure; ratios within one run (15 min); not what one server takes at rest, see bench-growth
+	@$(BIN)/python -m tests.bench --only classify remembered long rows live deliveries finished replay report sink export disk gaps \
+	  --calls 3000 --waiting 10000 --finished 100000 --replayed 200000 --sunk 20000 --exported 20000 100000 --compared 200000
 
-bench-growth: venv  ## measure the largest sizes: partitions, kept, open, long and finished calls, a replay's memory, a hub of 40 PBXs (an hour)
-	@$(BIN)/python -m tests.bench --only remembered long deliveries finished growth partitions replay_memory unended gaps hub \
+bench-growth: venv  ## measure the largest sizes: partitions, kept, open, long and finished calls, a replay's memory, at rest, a hub of 40 PBXs (an hour)
+	@$(BIN)/python -m tests.bench --only remembered long deliveries finished growth partitions replay_memory unended at_rest gaps hub \
 	  --pbxs 5 20 40 --idle 60 \
 	  --remembered 50000 --waiting 100000 --calls-per-second 10 100 --open-calls 100 1000 10000 50000 --finished 1000000 3000000 \
 	  --replayed-in-memory 10000000
