@@ -4,7 +4,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from connectors.sinks.jdbc.tables import FOLDER
 from deploy.demo.pipeline import Pipeline, log_tail, run_command
 from deploy.local import LocalStack
 from deploy.local.logs import BUILD
+from deploy.local.ports import free_port
 from streams.calls.result import CallResult
 from streams.errors import UserError
 
@@ -184,9 +184,7 @@ def _start(stack: LocalStack, programs: Path, home: Path, password: str) -> int:
     )  # fmt: skip
     if made.returncode:
         raise UserError(f"PostgreSQL's initdb failed:\n{made.stderr.strip()}")
-    with socket.socket() as free:
-        free.bind((_HOST, 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     stack.run(
         _PROCESS,
         [*as_user, programs / "postgres", "-D", home / "data", "-p", str(port), "-c", f"listen_addresses={_HOST}",

@@ -60,6 +60,11 @@ def choose(names: Iterable[str], fixed: dict[str, int]) -> dict[str, int]:
     return chosen
 
 
+def free_port() -> int:
+    """One such port, for a server that is no part of a stack. Raises PortInUse: there is none."""
+    return _free_port(_first_ephemeral(), set())
+
+
 def _first_ephemeral() -> int:
     try:
         first = int(_EPHEMERAL.read_text(encoding="ascii").split()[0])

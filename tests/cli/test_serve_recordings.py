@@ -1,6 +1,5 @@
 """`cel2crm serve-recordings` at the command line: what it serves, and what it says where it cannot."""
 
-import contextlib
 import socket
 import subprocess
 import sys
@@ -11,10 +10,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
+from deploy.local.ports import free_port
 from streams.cli.serve_recordings import serve_recordings
 from streams.recordings.links import signed_link
 from streams.settings import RecordingSettings
@@ -79,7 +78,9 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 def test_the_command_serves_until_it_is_ended(tmp_path: Path) -> None:
     path = settings(tmp_path)
     (tmp_path / "monitor" / "1.2.wav").write_bytes(b"RIFF")
-    server, port = serving(path)
+    port = free_port()
+    arguments = ["serve-recordings", "--settings", str(path), "--port", str(port)]
+    server = subprocess.Popen([sys.executable, "-m", "streams.cli.main", *arguments], stderr=subprocess.PIPE)
     try:
         link = signed_link(f"http://127.0.0.1:{port}/rec", KEY.encode(), "1.2.wav", int(time.time()) + 60)
         assert fetched(link) == b"RIFF"
@@ -96,31 +97,15 @@ def test_the_command_serves_until_it_is_ended(tmp_path: Path) -> None:
     assert "1.2.wav" in logged and link.split("/")[5] not in logged, "links are secrets"
 
 
-def serving(settings_file: Path) -> "tuple[subprocess.Popen[bytes], int]":
-    """The command, once it listens, and its port: another one where somebody took that meanwhile."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
-        arguments = ["serve-recordings", "--settings", str(settings_file), "--port", str(port)]
-        server = subprocess.Popen([sys.executable, "-m", "streams.cli.main", *arguments], stderr=subprocess.PIPE)
-        if listens(server):
-            return server, port
-        _, words = server.communicate()
-        assert f"cannot listen on 127.0.0.1:{port}" in words.decode()
-
-
-def listens(server: "subprocess.Popen[bytes]") -> bool:
-    """Whether it listens before it ends."""
-    end = time.monotonic() + 30
-    while server.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if any(each.status == psutil.CONN_LISTEN for each in psutil.Process(server.pid).net_connections("tcp")):
-                return True
-        assert time.monotonic() < end, "it neither listens nor ends"
-        time.sleep(0.1)
-    return False
-
-
 def fetched(link: str) -> bytes:
-    with urllib.request.urlopen(link, timeout=5) as response:  # noqa: S310
-        return bytes(response.read())
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(link, timeout=5) as response:  # noqa: S310
+                return bytes(response.read())
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)

@@ -1,13 +1,13 @@
 """A supervisor learns that a worker hangs, never that it has much to do."""
 
 import json
-import socket
 import urllib.request
 from urllib.error import HTTPError
 
 import pytest
 from faust.types import TP
 
+from deploy.local.ports import free_port
 from streams.kafka import partition_owner
 from streams.kafka.health import LOOP_SECONDS, Health
 from streams.kafka.metrics import serve_metrics
@@ -86,8 +86,7 @@ def test_two_workers_of_one_process_are_told_apart(health: Health, clock: Clock)
 
 
 def test_both_are_answered_at_the_port_of_the_metrics(health: Health, clock: Clock) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     end = serve_metrics(port, "127.0.0.1", "worker.metrics_port")
 
     def get(path: str) -> tuple[int, bytes]:

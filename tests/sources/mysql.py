@@ -16,7 +16,8 @@ from typing import Any
 
 import pymysql
 
-from tests.sources.own_server import HOST, PASSWORD, OwnServer, free_port, serving
+from deploy.local.ports import free_port
+from tests.sources.own_server import HOST, PASSWORD, OwnServer, serving
 
 ROOT = Path(__file__).parents[2] / ".build" / "mysql"
 ABSENT = "no MySQL server here: `make test-mysql` fetches one from Debian's unstable release (needs mmdebstrap)"

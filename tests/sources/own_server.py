@@ -1,7 +1,6 @@
 """A database server of the tests' own, as a process that ends with its parent."""
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +22,6 @@ class OwnServer:
     stop: Callable[[], None] = field(default=lambda: None, compare=False)
     start: Callable[[], None] = field(default=lambda: None, compare=False)
     """The same server, its data and its port, for tests that take it away for a while."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Any
 
 import psycopg
 
-from tests.sources.own_server import HOST, PASSWORD, OwnServer, free_port, serving
+from deploy.local.ports import free_port
+from tests.sources.own_server import HOST, PASSWORD, OwnServer, serving
 
 
 class Server(OwnServer):
