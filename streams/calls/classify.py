@@ -120,7 +120,7 @@ def facts_and_result(
         queue=participants.queue_of(facts),
         outcome=outcome_of(answered, decision.result),
     )
-    version = facts.rows[-1].id if facts.rows else 0, len(facts.rows)  # as call.version, without a search
+    version = call.version
     return facts, with_gaps(result, call, facts.timeline).stamped(version_number(version), *version)
 
 

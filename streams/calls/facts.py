@@ -66,7 +66,7 @@ class Channel:
     side_reason: str = ""
 
     def __post_init__(self) -> None:
-        self.real, self.endpoint = is_real(self.name), endpoint(self.name)
+        self.rename(self.name)
 
     @property
     def hung_up_itself(self) -> bool:

@@ -177,8 +177,7 @@ class _RowFolder:
         self._bridge_row(row, channel, now)
         if row.channame in self._talking:
             self._begin_talks(row, now)
-        if row.channame in self._bridges.joined:
-            self._part(row.channame, now)
+        self._part(row.channame, now)
         if channel is self.facts.calling:
             self._calling_bridged = False
 
@@ -204,7 +203,9 @@ class _RowFolder:
                 facts.calling_talk_row = row.id
 
     def _part(self, name: str, now: int) -> None:
-        """Take a joined channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
+        """Take a channel from its bridge: its talk, and that of whoever it leaves alone, ends."""
+        if name not in self._bridges.joined:
+            return
         before = self._bridges.component(name)
         self._bridges.part(name)
         for each in sorted(before & self._talking):
@@ -243,8 +244,7 @@ class _RowFolder:
         if channel is self.facts.calling:
             self._calling_left(row)
         channel.ended = now
-        if row.channame in self._bridges.joined:
-            self._part(row.channame, now)
+        self._part(row.channame, now)
 
     def _transfer(self, row: CelRow, channel: Channel, now: int) -> None:
         facts = self.facts

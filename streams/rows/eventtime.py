@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, datetime
 
-_from_iso = datetime.fromisoformat
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clock of the PBX, no zone on purpose
 _EARLIEST, _LATEST = 0, 4102444800 * 1_000_000  # 1970 to 2100, microseconds
 
@@ -38,7 +37,7 @@ def wall_micros(text: str) -> int | None:
     `22.11.2026 10:40:00`, `2026/11/12 10:40:00`, `11/22/2026 10:40:00 AM`; of 11/12/2026 none can be told.
     """
     try:
-        moment = _from_iso(text)
+        moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             # +03 and the like do tell the truth (psql prints them for timestamptz): the instant, in UTC.
             moment = moment.astimezone(UTC).replace(tzinfo=None)

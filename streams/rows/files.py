@@ -126,9 +126,13 @@ class RowSource(JsonReading):
 
     def _decode_cells(self, header: list[str]) -> tuple[Callable[[list[str]], CapturedRow], ...]:
         """What makes a row of the cells of a short line, and of any line."""
-        from_columns = self._with_id if self.decoder.column("id") not in header else self.decoder.from_columns
-        any_length = lambda cells: from_columns(dict(zip(header, cells, strict=True)))  # noqa: E731
-        return any_length if from_columns == self._with_id else self.decoder.from_short_cells(header), any_length
+        has_id = self.decoder.column("id") in header
+        from_columns = self.decoder.from_columns if has_id else self._with_id
+
+        def any_length(cells: list[str]) -> CapturedRow:
+            return from_columns(dict(zip(header, cells, strict=True)))
+
+        return self.decoder.from_short_cells(header) if has_id else any_length, any_length
 
 
 def _cells_of(name: str, line: str, delimiter: str) -> list[str]:

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from rich.table import Table
 
 from tests.bench.pbx_rows import pbx_rows
+from tests.bench.portals import FAST
 from tests.bench.subjects import READY, subject_command
 from tests.bench.usage import cpu_seconds, resident_mb
 from tests.worker_installation import Installation, Tail
@@ -36,7 +37,6 @@ REST_SECONDS = 3.0
 ALONE_SECONDS = 15.0
 """At most so many of aiokafka alone, which does the same in each."""
 CRM = "webhook"
-FAST = {"burst": 100_000, "per_second": 100_000}
 
 
 def measure(
@@ -81,7 +81,7 @@ async def _at(installation: CrmInstallation, rate: int, seconds: float) -> Measu
             await installation.until_taken_over(worker)
         aggregate, delivery = (psutil.Process(worker.pid) for worker in workers)
         before = cpu_seconds(delivery)
-        figures = await one_by_one(installation, aggregate, rate, seconds)
+        figures, ended = await one_by_one(installation, aggregate, rate, seconds)
         cpu = cpu_seconds(delivery) - before
         received = {
             str(entry.external_id).rpartition("/")[2]: datetime.fromisoformat(entry.received_at).timestamp() * 1000
@@ -91,18 +91,21 @@ async def _at(installation: CrmInstallation, rate: int, seconds: float) -> Measu
             "delivered": len(received),
             "delivery_cpu_ms_per_call": cpu / len(received) * 1000,
             "delivery_megabytes": resident_mb(delivery),
-            **_percentiles("crm_", _since(await _ended(installation), received)),
+            **_percentiles("crm_", _since(ended, received)),
         }
 
 
-async def one_by_one(installation: Installation, process: psutil.Process, rate: int, seconds: float) -> Measurement:
-    """Rows for a worker that holds all partitions, and what they gave."""
+async def one_by_one(
+    installation: Installation, process: psutil.Process, rate: int, seconds: float
+) -> tuple[Measurement, Mapping[str, int]]:
+    """Rows for a worker that holds all partitions: what they gave, and when each call ended (`_ended`)."""
     rows, before = round(rate * seconds), cpu_seconds(process)
     await _produce(installation, rows, rate)
     await asyncio.sleep(REST_SECONDS)
     cpu, megabytes = cpu_seconds(process) - before, resident_mb(process)
-    delays = _since(await _ended(installation), await _first_results(installation))
-    return {
+    ended = await _ended(installation)
+    delays = _since(ended, await _first_results(installation))
+    figures = {
         "rows_per_second": rate,
         "rows": rows,
         "results": len(delays),
@@ -110,6 +113,7 @@ async def one_by_one(installation: Installation, process: psutil.Process, rate: 
         **_percentiles("", delays),
         "megabytes": megabytes,
     }
+    return figures, ended
 
 
 def _percentiles(prefix: str, delays: Sequence[float]) -> dict[str, float]:

@@ -51,7 +51,7 @@ async def _with(installation: Installation, seconds: float) -> Measurement:
         before, megabytes = cpu_seconds(process), resident_mb(process)
         await asyncio.sleep(REST_SECONDS)
         idle = (cpu_seconds(process) - before) / REST_SECONDS
-        live = await one_by_one(installation, process, ROWS_A_SECOND, seconds)
+        live, _ = await one_by_one(installation, process, ROWS_A_SECOND, seconds)
         return {
             **live,
             "partitions": installation.partitions,

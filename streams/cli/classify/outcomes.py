@@ -1,8 +1,8 @@
 """A call's outcome for scripts: its JSON form, and what each CRM would get."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import msgspec
@@ -50,12 +50,9 @@ class Outcomes:
             reasons = [reason for reason in dict.fromkeys(skipped) if reason]
             where = "in no CRM" if all(skipped) else "not in every CRM"
             changed["why"] = (*result.why, *(f"{where}: {reason}" for reason in reasons))
-        seen = (result.result, result.direction, result.answered, *skipped)
-        if (told := self._told.get(seen)) is None:
-            told = self._told[seen] = self._shown(
-                CallFeatures(result.result, result.direction, result.answered), skipped
-            )
-        return encode_call(result, **changed)[:-1] + told
+        return encode_call(result, **changed)[:-1] + self._told(
+            CallFeatures(result.result, result.direction, result.answered), tuple(map(bool, skipped))
+        )
 
     def json_lines(
         self, classifier: OfflineClassifier, rows: Iterable[CapturedRow]
@@ -69,14 +66,15 @@ class Outcomes:
         return fields
 
     @cached_property
-    def _told(self) -> dict[tuple[object, ...], bytes]:
-        """The ends of JSON lines so far, by what they depend on: few calls differ in it."""
-        return {}
+    def _told(self) -> Callable[[CallFeatures, tuple[bool, ...]], bytes]:
+        """The end of a JSON line: what the CRMs show. Few calls differ in it."""
 
-    def _shown(self, call: CallFeatures, skipped: Sequence[str | None]) -> bytes:
-        """The end of a JSON line: what the CRMs show."""
-        shown = {
-            crm: None if left_out else table.to_json(table.status(call))
-            for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)
-        }
-        return b"," + _encode(shown)[1:] + b"\n"
+        @cache
+        def told(seen: CallFeatures, skipped: tuple[bool, ...]) -> bytes:
+            shown = {
+                crm: None if left_out else table.to_json(table.status(seen))
+                for (crm, table), left_out in zip(self.rules.tables.items(), skipped, strict=True)
+            }
+            return b"," + _encode(shown)[1:] + b"\n"
+
+        return told
